@@ -1,0 +1,1 @@
+"""The U-Net engine: arrays in, arrays out; no Qt, no napari."""

@@ -1,0 +1,355 @@
+"""The U-Net of Ronneberger et al. (2015), in 2-D and 3-D, with its size arithmetic."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from napari_unet.engine.errors import ImageShapeError, SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class UNetConfig:
+    """Shape of a U-Net; the defaults are the paper's Fig. 1 with padded convolutions.
+
+    Parameters
+    ----------
+    ndim : int
+        2 or 3 spatial axes.
+    in_channels, classes : int
+        Channels in, scores out.
+    base_width : int
+        Features at full resolution; doubled at each of the `depth` poolings.
+    depth : int
+        Number of 2x poolings.
+    max_width : int, optional
+        Doubling stops here: most weights of a U-Net sit in its lowest levels.
+    padding : {"same", "valid"}
+        Zero-padded convolutions, or the paper's unpadded ones.
+    batch_norm : bool
+        Batch normalisation after each 3x3 convolution (the paper had none).
+    up : {"transposed", "interpolate"}
+        2x2 transposed convolution, or linear interpolation and 1x1 convolution.
+    dropout : float
+        Probability at the end of the contracting path.
+    """
+
+    ndim: int = 2
+    in_channels: int = 1
+    classes: int = 2
+    base_width: int = 64
+    depth: int = 4
+    max_width: int | None = None
+    padding: Literal["same", "valid"] = "same"
+    batch_norm: bool = True
+    up: Literal["transposed", "interpolate"] = "transposed"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.ndim not in (2, 3):
+            raise SettingsError(f"The network has {self.ndim} axes; use 2 or 3.")
+        for name in ("in_channels", "classes", "base_width"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}; use 1 or more.")
+        if not 1 <= self.depth <= 8:
+            raise SettingsError(f"depth is {self.depth}; use 1 to 8 poolings.")
+        if self.max_width is not None and self.max_width < self.base_width:
+            raise SettingsError(
+                f"max_width is {self.max_width}, below base_width {self.base_width}; raise it."
+            )
+        if self.padding not in ("same", "valid"):
+            raise SettingsError(f"padding is {self.padding!r}; use 'same' or 'valid'.")
+        if self.up not in ("transposed", "interpolate"):
+            raise SettingsError(f"up is {self.up!r}; use 'transposed' or 'interpolate'.")
+        if not 0 <= self.dropout < 1:
+            raise SettingsError(f"dropout is {self.dropout:g}; use 0 up to, not including, 1.")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Features at each level, full resolution first."""
+        limit = self.max_width or self.base_width * 2**self.depth
+        return tuple(min(self.base_width * 2**level, limit) for level in range(self.depth + 1))
+
+    @property
+    def size_multiple(self) -> int:
+        """Pooled sizes stay whole if the input's is a multiple of this ("same" padding)."""
+        return 2**self.depth
+
+    @property
+    def margin_px(self) -> int:
+        """Pixels beyond an output pixel, on each side, that can change its value.
+
+        Walks the network backwards from one output pixel, keeping at every
+        level the interval of input pixels that it depends on.
+        """
+        low, high = self._level_inputs(0, 0, 0)
+        # The interval depends on the pixel's place within a pooling cell: take the worst.
+        for position in range(1, self.size_multiple):
+            place_low, place_high = self._level_inputs(0, position, position)
+            low, high = min(low, place_low - position), max(high, place_high - position)
+        return max(-low, high)
+
+    @property
+    def halo_px(self) -> int:
+        """Context that makes an aligned tile exact, in pixels on each side.
+
+        For a tile that starts at a multiple of `size_multiple`, and itself a
+        multiple of it; less than `margin_px` asks for, because only pixels
+        within the tile's first pooling cell look furthest out.
+        """
+        multiple = self.size_multiple
+        low, high = self._level_inputs(0, 0, multiple - 1)
+        return math.ceil(max(-low, high - multiple + 1) / multiple) * multiple
+
+    def _level_inputs(self, level: int, low: int, high: int) -> tuple[int, int]:
+        """Interval of level-`level` input pixels behind its output pixels `low`..`high`."""
+        if level == self.depth:
+            return low - 2, high + 2
+        low, high = low - 2, high + 2  # the two convolutions of the expanding path
+        if self.up == "transposed":
+            below_low, below_high = low // 2, high // 2
+        else:  # linear interpolation reads a neighbour on each side
+            below_low, below_high = (low - 1) // 2, (high + 1) // 2
+        below_low, below_high = self._level_inputs(level + 1, below_low, below_high)
+        low, high = min(low, 2 * below_low), max(high, 2 * below_high + 1)
+        return low - 2, high + 2  # the two convolutions of the contracting path
+
+    @property
+    def size_loss_px(self) -> int:
+        """Input size minus output size in pixels; 0 with "same" padding."""
+        if self.padding == "same":
+            return 0
+        size = self.valid_input_size(1)
+        return size - self.output_size(size)
+
+    def output_size(self, input_size: int) -> int:
+        """Output pixels along an axis of `input_size` pixels.
+
+        Raises
+        ------
+        ImageShapeError
+            If no output is left or a pooled size would not be whole.
+        """
+        if self.padding == "same":
+            if input_size < 1 or input_size % self.size_multiple:
+                raise ImageShapeError(
+                    f"An axis has {input_size} pixels; this network reads multiples of "
+                    f"{self.size_multiple}. Use segment(), which takes any size."
+                )
+            return input_size
+        size = input_size
+        for _ in range(self.depth):
+            size -= 4
+            if size < 2 or size % 2:
+                raise ImageShapeError(self._bad_valid_size(input_size))
+            size //= 2
+        size -= 4
+        for _ in range(self.depth):
+            size = 2 * size - 4
+        if size < 1:
+            raise ImageShapeError(self._bad_valid_size(input_size))
+        return size
+
+    def _bad_valid_size(self, size: int) -> str:
+        return (
+            f"An axis has {size} pixels; this unpadded network reads "
+            f"{self.valid_input_size(1)} plus multiples of {self.size_multiple}. "
+            "Use segment(), which takes any size."
+        )
+
+    def valid_input_size(self, output_at_least: int) -> int:
+        """Smallest input size in pixels whose output covers `output_at_least` pixels."""
+        if self.padding == "same":
+            return max(1, math.ceil(output_at_least / self.size_multiple)) * self.size_multiple
+        # Output size at the bottom level, then up and down again as the network goes.
+        size = output_at_least
+        for _ in range(self.depth):
+            size = math.ceil((size + 4) / 2)
+        size = max(size, 1) + 4
+        for _ in range(self.depth):
+            size = 2 * size + 4
+        return size
+
+
+def _conv(ndim: int) -> type[nn.Conv2d] | type[nn.Conv3d]:
+    return nn.Conv2d if ndim == 2 else nn.Conv3d
+
+
+class ConvolutionBlock(nn.Module):
+    """Two 3x3 convolutions, each followed by (batch norm and) ReLU."""
+
+    def __init__(self, config: UNetConfig, in_width: int, out_width: int) -> None:
+        super().__init__()
+        conv = _conv(config.ndim)
+        norm = nn.BatchNorm2d if config.ndim == 2 else nn.BatchNorm3d
+        padding = 1 if config.padding == "same" else 0
+        # Batch norm brings its own bias.
+        bias = not config.batch_norm
+        self.conv1 = conv(in_width, out_width, 3, padding=padding, bias=bias)
+        self.norm1 = norm(out_width) if config.batch_norm else nn.Identity()
+        self.conv2 = conv(out_width, out_width, 3, padding=padding, bias=bias)
+        self.norm2 = norm(out_width) if config.batch_norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu_(self.norm1(self.conv1(x)))
+        x = functional.relu_(self.norm2(self.conv2(x)))
+        return x
+
+
+class UpConvolution(nn.Module):
+    """Doubles the size and maps to `out_width` features."""
+
+    def __init__(self, config: UNetConfig, in_width: int, out_width: int) -> None:
+        super().__init__()
+        transposed = nn.ConvTranspose2d if config.ndim == 2 else nn.ConvTranspose3d
+        self.mode = "bilinear" if config.ndim == 2 else "trilinear"
+        self.interpolates = config.up == "interpolate"
+        self.conv: nn.Module
+        if self.interpolates:
+            self.conv = _conv(config.ndim)(in_width, out_width, 1)
+        else:
+            self.conv = transposed(in_width, out_width, 2, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        if self.interpolates:
+            # A 1x1 convolution commutes with interpolation and is 4 times cheaper before it.
+            x = functional.interpolate(x, scale_factor=2, mode=self.mode, align_corners=False)
+        return x
+
+
+def centre_crop(x: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:
+    """Crop the spatial axes of (N, C, *S) at their centre to `size`."""
+    for axis, wanted in enumerate(size, start=2):
+        start = (x.shape[axis] - wanted) // 2
+        x = x.narrow(axis, start, wanted)
+    return x
+
+
+class UNet(nn.Module):
+    """Contracting and expanding path with crop-and-concatenate skips.
+
+    Parameters
+    ----------
+    config : UNetConfig
+
+    References
+    ----------
+    Ronneberger et al. (2015), Fig. 1. https://arxiv.org/abs/1505.04597
+    Cicek et al. (2016) for 3-D. https://arxiv.org/abs/1606.06650
+    """
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = config.widths
+        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        self.contracting = nn.ModuleList(
+            [ConvolutionBlock(config, config.in_channels, widths[0])]
+            + [ConvolutionBlock(config, above, below) for above, below in pairs]
+        )
+        self.up = nn.ModuleList(UpConvolution(config, below, above) for above, below in pairs)
+        self.expanding = nn.ModuleList(
+            ConvolutionBlock(config, 2 * above, above) for above, _ in pairs
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = _conv(config.ndim)(widths[0], config.classes, 1)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """He initialisation, as in the paper (section 3)."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+                fan_in = module.weight[0].numel()
+                if isinstance(module, nn.ConvTranspose2d | nn.ConvTranspose3d):
+                    fan_in = module.in_channels  # each output pixel reads one input pixel
+                nn.init.normal_(module.weight, std=math.sqrt(2.0 / fan_in))
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor, *, crop: int = 0) -> Tensor:
+        """Class logits for each pixel.
+
+        Parameters
+        ----------
+        x : (N, in_channels, *S) tensor
+            Each of S fits `config.output_size`.
+        crop : int
+            Leave out this many output pixels on each side, a multiple of
+            `config.size_multiple`; the expanding path then computes only what
+            the rest needs ("same" padding only).
+
+        Returns
+        -------
+        (N, classes, *S') tensor
+        """
+        crops = self._crops(crop)
+        skips: list[Tensor] = []
+        for level, block in enumerate(self.contracting):
+            x = block(x)  # (N, widths[level], S / 2^level)
+            if level < self.config.depth:
+                skips.append(x)
+                x = self._pool(x)
+        x = self._trim(self.dropout(x), crops[-1])
+        for level in reversed(range(self.config.depth)):
+            x = self.up[level](x)
+            if self.config.padding == "same":
+                # crops[level + 1] pixels are gone below, twice as many here.
+                x = self._trim(x, crops[level] - 2 * crops[level + 1])
+                skip = self._trim(skips.pop(), crops[level])
+            else:
+                skip = centre_crop(skips.pop(), x.shape[2:])
+            x = self.expanding[level](torch.cat((skip, x), dim=1))
+        x = self.head(x)
+        return self._trim(x, crop - crops[0])
+
+    def _pool(self, x: Tensor) -> Tensor:
+        return functional.max_pool2d(x, 2) if self.config.ndim == 2 else functional.max_pool3d(x, 2)
+
+    def _crops(self, crop: int) -> list[int]:
+        """Pixels that may be cut on each side of every level before its expanding block."""
+        if crop == 0:
+            return [0] * (self.config.depth + 1)
+        if self.config.padding == "valid" or crop % self.config.size_multiple or crop < 0:
+            raise SettingsError(
+                f"crop is {crop}; a padded network takes multiples of "
+                f"{self.config.size_multiple}, an unpadded one only 0."
+            )
+        crops = []
+        needed = crop
+        for _ in range(self.config.depth):
+            needed = max(0, needed - 2)  # two convolutions reach two pixels out
+            crops.append(needed)
+            reach = 0 if self.config.up == "transposed" else 1
+            needed = max(0, needed - reach) // 2
+        return [*crops, needed]
+
+    @staticmethod
+    def _trim(x: Tensor, pixels: int) -> Tensor:
+        if pixels == 0:
+            return x
+        for axis in range(2, x.ndim):
+            x = x.narrow(axis, pixels, x.shape[axis] - 2 * pixels)
+        return x
+
+    def fused(self, device: torch.device, dtype: torch.dtype = torch.float32) -> UNet:
+        """Return a copy for inference: batch norm folded into the convolutions, channels last."""
+        network = copy.deepcopy(self).eval().requires_grad_(False)
+        for block in network.modules():
+            if isinstance(block, ConvolutionBlock) and self.config.batch_norm:
+                block.conv1 = fuse_conv_bn_eval(block.conv1, block.norm1)
+                block.conv2 = fuse_conv_bn_eval(block.conv2, block.norm2)
+                block.norm1, block.norm2 = nn.Identity(), nn.Identity()
+        return network.to(device=device, dtype=dtype, memory_format=self.memory_format)
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Layout in which convolutions of this network run fastest."""
+        return torch.channels_last if self.config.ndim == 2 else torch.channels_last_3d
