@@ -1,0 +1,242 @@
+"""Random deformations and grey-value changes, so that few annotated cells teach many."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from napari_unet.engine.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentationSettings:
+    """How much each training patch is varied.
+
+    Parameters
+    ----------
+    flip : bool
+        Mirror each axis with probability one half.
+    rotate : bool
+        Turn by any angle in the image plane.
+    scale : float
+        Largest zoom factor; the zoom is drawn between its inverse and it.
+    elastic_sigma_px : float
+        Standard deviation of the displacements of the coarse grid, in pixels.
+    elastic_grid : int
+        Grid points per axis.
+    brightness : float
+        Standard deviation of an added offset, in units of the normalised range.
+    contrast : float
+        Largest factor on the intensities; drawn between its inverse and it.
+    gamma : float
+        Largest exponent; drawn between its inverse and it.
+    noise : float
+        Largest standard deviation of added Gaussian noise.
+    blur_px : float
+        Largest standard deviation of a Gaussian blur, in pixels.
+    colour : float
+        Largest factor on a single channel, for images with several.
+
+    References
+    ----------
+    Ronneberger et al. (2015), section 3.1. https://arxiv.org/abs/1505.04597
+    """
+
+    flip: bool = True
+    rotate: bool = True
+    scale: float = 1.4
+    elastic_sigma_px: float = 10.0
+    elastic_grid: int = 3
+    brightness: float = 0.1
+    contrast: float = 1.3
+    gamma: float = 1.5
+    noise: float = 0.1
+    blur_px: float = 1.5
+    colour: float = 1.2
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "contrast", "gamma", "colour"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name):g}; use 1 (off) or more.")
+        for name in ("elastic_sigma_px", "brightness", "noise", "blur_px"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} is {getattr(self, name):g}; use 0 (off) or more.")
+        if self.elastic_grid < 2:
+            raise SettingsError(f"elastic_grid is {self.elastic_grid}; use 2 or more points.")
+
+
+NO_AUGMENTATION = AugmentationSettings(
+    flip=False, rotate=False, scale=1.0, elastic_sigma_px=0.0, brightness=0.0, contrast=1.0,
+    gamma=1.0, noise=0.0, blur_px=0.0, colour=1.0,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Deformation:
+    """A random map from patch pixels to image pixels.
+
+    matrix : (D, D), displacements : (D, *[grid] * D) in patch pixels.
+    """
+
+    matrix: NDArray[np.float64]
+    displacements: NDArray[np.float64]
+
+
+def _log_uniform(rng: np.random.Generator, largest: float) -> float:
+    return math.exp(rng.uniform(-1, 1) * math.log(largest))
+
+
+def draw_deformation(
+    rng: np.random.Generator, settings: AugmentationSettings, ndim: int
+) -> Deformation:
+    """Draw a random flip, rotation in the plane, zoom and elastic deformation."""
+    matrix = np.eye(ndim)
+    if settings.flip:
+        matrix = np.diag(rng.choice([-1.0, 1.0], ndim)) @ matrix
+    if settings.rotate:
+        angle = rng.uniform(0, 2 * math.pi)
+        turn = np.eye(ndim)
+        turn[-2:, -2:] = [
+            [math.cos(angle), -math.sin(angle)],
+            [math.sin(angle), math.cos(angle)],
+        ]
+        matrix = turn @ matrix
+    matrix = matrix / _log_uniform(rng, settings.scale)
+    grid = (settings.elastic_grid,) * ndim
+    displacements = rng.normal(0.0, 1.0, (ndim, *grid)) * settings.elastic_sigma_px
+    return Deformation(matrix, displacements)
+
+
+def _cubic_weights(points: int, length: int) -> NDArray[np.float64]:
+    """(length, points) matrix: cubic (Catmull-Rom) interpolation between grid points."""
+    position = np.linspace(0, points - 1, length) if length > 1 else np.array([(points - 1) / 2])
+    weights = np.zeros((length, points))
+    first = np.minimum(position.astype(int), points - 2)
+    t = position - first
+    cubic = (
+        0.5 * (-t + 2 * t**2 - t**3),
+        0.5 * (2 - 5 * t**2 + 3 * t**3),
+        0.5 * (t + 4 * t**2 - 3 * t**3),
+        0.5 * (-(t**2) + t**3),
+    )
+    rows = np.arange(length)
+    for offset, weight in enumerate(cubic, start=-1):
+        np.add.at(weights, (rows, np.clip(first + offset, 0, points - 1)), weight)
+    return weights
+
+
+def source_positions(
+    deformation: Deformation, centre: NDArray[np.float64], shape: tuple[int, ...]
+) -> Tensor:
+    """Image position behind each pixel of a patch.
+
+    Parameters
+    ----------
+    deformation : Deformation
+    centre : (D,) array
+        Image position, in pixels, that comes to the centre of the patch.
+    shape : tuple of int
+        Of the patch.
+
+    Returns
+    -------
+    (D, *shape) float32 tensor of image positions in pixels
+    """
+    offsets = torch.as_tensor(deformation.displacements, dtype=torch.float32)
+    for axis, length in enumerate(shape, start=1):
+        weights = torch.as_tensor(
+            _cubic_weights(offsets.shape[axis], length), dtype=torch.float32
+        )
+        offsets = torch.tensordot(weights, offsets, dims=([1], [axis])).movedim(0, axis)
+    axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in shape]
+    relative = torch.stack(torch.meshgrid(*axes, indexing="ij")) + offsets
+    matrix = torch.as_tensor(deformation.matrix, dtype=torch.float32)
+    turned = torch.tensordot(matrix, relative, dims=1)
+    start = torch.as_tensor(centre, dtype=torch.float32).reshape(-1, *[1] * len(shape))
+    return turned + start
+
+
+def sample_image(image: Tensor, positions: Tensor) -> Tensor:
+    """Read (C, *S) `image` linearly at `positions` (D, *P); mirrored beyond its border.
+
+    Returns
+    -------
+    (C, *P) float32 tensor
+    """
+    sizes = torch.tensor(image.shape[1:], dtype=torch.float32)
+    scale = (2.0 / (sizes - 1).clamp_min(1)).reshape(-1, *[1] * (positions.ndim - 1))
+    # grid_sample counts axes backwards and positions from -1 to 1.
+    grid = (positions * scale - 1).flip(0).movedim(0, -1)
+    patch = functional.grid_sample(
+        image[None], grid[None], mode="bilinear", padding_mode="reflection", align_corners=True
+    )
+    return patch[0]
+
+
+def sample_labels(labels: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+    """Read integer `labels` at the nearest pixel of `positions` (D, *P).
+
+    Returns
+    -------
+    labels : (*P,) tensor
+        0 beyond the border.
+    inside : (*P,) bool tensor
+        Where the position lies within the image.
+    """
+    index = positions.round().long()
+    sizes = torch.tensor(labels.shape).reshape(-1, *[1] * (positions.ndim - 1))
+    inside = ((index >= 0) & (index < sizes)).all(0)
+    clipped = torch.minimum(index.clamp_min(0), sizes - 1)
+    return torch.where(inside, labels[tuple(clipped)], 0), inside
+
+
+def vary_intensities(
+    patch: Tensor, rng: np.random.Generator, settings: AugmentationSettings
+) -> Tensor:
+    """Change grey values as another microscope, exposure or stain might.
+
+    Parameters
+    ----------
+    patch : (C, *P) float32 tensor, normalised
+
+    Returns
+    -------
+    (C, *P) float32 tensor
+    """
+    if settings.gamma > 1:
+        # Negative values keep their sign: normalised images reach a little below 0.
+        exponent = _log_uniform(rng, settings.gamma)
+        patch = patch.sign() * patch.abs().pow(exponent)
+    if settings.blur_px > 0 and rng.random() < 0.25:
+        patch = _blur(patch, rng.uniform(0, settings.blur_px))
+    factor = _log_uniform(rng, settings.contrast)
+    offset = rng.normal(0.0, 1.0) * settings.brightness
+    patch = patch * factor + offset
+    if patch.shape[0] > 1 and settings.colour > 1:
+        gains = [_log_uniform(rng, settings.colour) for _ in range(patch.shape[0])]
+        patch = patch * torch.tensor(gains, dtype=patch.dtype).reshape(-1, *[1] * (patch.ndim - 1))
+    if settings.noise > 0:
+        sigma = rng.uniform(0, settings.noise) * (rng.random() < 0.5)
+        noise = rng.standard_normal(tuple(patch.shape), dtype=np.float32)
+        patch = patch + float(sigma) * torch.from_numpy(noise)
+    return patch
+
+
+def _blur(patch: Tensor, sigma_px: float) -> Tensor:
+    radius = max(1, math.ceil(3 * sigma_px))
+    offsets = torch.arange(-radius, radius + 1, dtype=patch.dtype)
+    kernel = torch.exp(-0.5 * (offsets / max(sigma_px, 1e-3)) ** 2)
+    kernel /= kernel.sum()
+    # In the image plane only: planes of a stack lie further apart.
+    for axis in (-1, -2):
+        moved = patch.movedim(axis, -1)
+        flat = moved.reshape(-1, 1, moved.shape[-1])
+        padded = functional.pad(flat, (radius, radius), mode="replicate")
+        patch = functional.conv1d(padded, kernel[None, None]).reshape(moved.shape).movedim(-1, axis)
+    return patch

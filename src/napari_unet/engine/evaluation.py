@@ -1,0 +1,238 @@
+"""How well predicted cells match true ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
+
+from napari_unet.engine.errors import ImageShapeError, LabelsError
+from napari_unet.engine.image import LabelImage
+
+THRESHOLDS = (0.5, 0.7, 0.9)
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdScore:
+    """Matches at one IoU threshold; a pair counts where its IoU is at least the threshold."""
+
+    threshold: float
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+
+    @property
+    def average_precision(self) -> float:
+        """TP / (TP + FP + FN); 1 where there is nothing to find and nothing was found."""
+        total = self.true_positives + self.false_positives + self.false_negatives
+        return self.true_positives / total if total else 1.0
+
+    @property
+    def precision(self) -> float:
+        """Share of the predicted cells that are right."""
+        predicted = self.true_positives + self.false_positives
+        return self.true_positives / predicted if predicted else 1.0
+
+    @property
+    def recall(self) -> float:
+        """Share of the true cells that were found."""
+        true = self.true_positives + self.false_negatives
+        return self.true_positives / true if true else 1.0
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall."""
+        total = 2 * self.true_positives + self.false_positives + self.false_negatives
+        return 2 * self.true_positives / total if total else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ImageScore:
+    """Matches in one image.
+
+    Parameters
+    ----------
+    true_cells, predicted_cells : int
+    scores : tuple of ThresholdScore
+    matched_ious : tuple of float
+        IoU of each pair matched at 0.5.
+    merged_cells : int
+        True cells beyond the first that one prediction swallows (covers more
+        than half of each).
+    """
+
+    true_cells: int
+    predicted_cells: int
+    scores: tuple[ThresholdScore, ...]
+    matched_ious: tuple[float, ...]
+    merged_cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Scores of one or more images."""
+
+    images: tuple[ImageScore, ...]
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """IoU thresholds, in the order they were asked for."""
+        return tuple(score.threshold for score in self.images[0].scores)
+
+    def pooled(self, threshold: float) -> ThresholdScore:
+        """Matches of all images together."""
+        rows = [score for image in self.images for score in image.scores]
+        rows = [score for score in rows if score.threshold == threshold]
+        return ThresholdScore(
+            threshold,
+            sum(score.true_positives for score in rows),
+            sum(score.false_positives for score in rows),
+            sum(score.false_negatives for score in rows),
+        )
+
+    def mean_ap(self, threshold: float) -> float:
+        """Average precision, averaged over images."""
+        values = [
+            score.average_precision
+            for image in self.images
+            for score in image.scores
+            if score.threshold == threshold
+        ]
+        return float(np.mean(values))
+
+    @property
+    def mean_matched_iou(self) -> float:
+        """Mean IoU of all pairs matched at 0.5; 0 if there are none."""
+        ious = [iou for image in self.images for iou in image.matched_ious]
+        return float(np.mean(ious)) if ious else 0.0
+
+    @property
+    def merged_cells(self) -> int:
+        """True cells that share one prediction with another, beyond the first of each."""
+        return sum(image.merged_cells for image in self.images)
+
+
+def evaluate(
+    truth: LabelImage | Sequence[LabelImage],
+    prediction: LabelImage | Sequence[LabelImage],
+    *,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> Evaluation:
+    """Compare predicted with true cells.
+
+    Parameters
+    ----------
+    truth, prediction : integer array, or equally long sequences of them
+        0 is background; each positive value is one cell. Each pair has the
+        same shape.
+    thresholds : sequence of float
+        IoU, above 0 and at most 1, from which two cells count as the same.
+
+    Returns
+    -------
+    Evaluation
+        Average precision here is TP / (TP + FP + FN), as in StarDist and the
+        2018 Data Science Bowl.
+
+    Raises
+    ------
+    ImageShapeError
+        If shapes or numbers of images differ.
+    LabelsError
+        If the arrays are not integers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_unet import evaluate
+    >>> truth = np.array([[1, 1, 0, 2, 2]])
+    >>> evaluate(truth, np.array([[5, 5, 0, 0, 0]])).pooled(0.5).average_precision
+    0.5
+    """
+    truths = [truth] if isinstance(truth, np.ndarray) else list(truth)
+    predictions = [prediction] if isinstance(prediction, np.ndarray) else list(prediction)
+    if len(truths) != len(predictions) or not truths:
+        raise ImageShapeError(
+            f"There are {len(truths)} true and {len(predictions)} predicted label images; "
+            "give at least one, and as many of each."
+        )
+    return Evaluation(
+        tuple(
+            _evaluate_image(np.asarray(true), np.asarray(predicted), tuple(thresholds))
+            for true, predicted in zip(truths, predictions, strict=True)
+        )
+    )
+
+
+def _evaluate_image(
+    truth: LabelImage, prediction: LabelImage, thresholds: tuple[float, ...]
+) -> ImageScore:
+    if truth.shape != prediction.shape:
+        raise ImageShapeError(
+            f"The true labels have shape {truth.shape}, the predicted ones {prediction.shape}; "
+            "they must be labels of the same image."
+        )
+    for labels in (truth, prediction):
+        if labels.dtype.kind not in "bui":
+            raise LabelsError(
+                f"Labels have dtype {labels.dtype}; give integers: 0 for background, "
+                "1, 2, ... for cells."
+            )
+    overlap, true_areas, predicted_areas = _overlaps(truth, prediction)
+    rows, columns = overlap.coords
+    ious = overlap.data / (true_areas[rows] + predicted_areas[columns] - overlap.data)
+    scores = []
+    for threshold in thresholds:
+        matched = _count_matches(rows, columns, ious, threshold, overlap.shape)
+        scores.append(
+            ThresholdScore(
+                threshold, matched, predicted_areas.size - matched, true_areas.size - matched
+            )
+        )
+    swallowed = columns[overlap.data > 0.5 * true_areas[rows]]
+    merged = int(np.maximum(np.bincount(swallowed) - 1, 0).sum()) if swallowed.size else 0
+    return ImageScore(
+        int(true_areas.size),
+        int(predicted_areas.size),
+        tuple(scores),
+        tuple(float(iou) for iou in ious[ious > 0.5]),
+        merged,
+    )
+
+
+def _overlaps(
+    truth: LabelImage, prediction: LabelImage
+) -> tuple[coo_array, NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels shared by each true and predicted cell, and the areas of both."""
+    true_ids, true_index = np.unique(truth, return_inverse=True)
+    predicted_ids, predicted_index = np.unique(prediction, return_inverse=True)
+    table = coo_array(
+        (
+            np.ones(truth.size, np.int64),
+            (true_index.reshape(-1), predicted_index.reshape(-1)),
+        ),
+        shape=(true_ids.size, predicted_ids.size),
+    ).tocsr()  # tocsr adds up equal pairs
+    keep_true = np.flatnonzero(true_ids != 0)
+    keep_predicted = np.flatnonzero(predicted_ids != 0)
+    true_areas = np.asarray(table.sum(axis=1)).reshape(-1)[keep_true]
+    predicted_areas = np.asarray(table.sum(axis=0)).reshape(-1)[keep_predicted]
+    return table[keep_true][:, keep_predicted].tocoo(), true_areas, predicted_areas
+
+
+def _count_matches(
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    ious: NDArray[np.float64],
+    threshold: float,
+    shape: tuple[int, ...],
+) -> int:
+    candidates = ious >= threshold
+    if threshold > 0.5:
+        return int(np.count_nonzero(candidates))  # no cell can have two such partners
+    graph = coo_array((np.ones(candidates.sum()), (rows[candidates], columns[candidates])), shape)
+    return int(np.count_nonzero(maximum_bipartite_matching(graph.tocsr()) >= 0))

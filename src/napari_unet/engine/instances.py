@@ -1,0 +1,221 @@
+"""From the network's scores to one number per cell."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.segmentation import watershed
+
+from napari_unet.engine.errors import SettingsError
+from napari_unet.engine.image import LabelImage, Scores
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSettings:
+    """How scores become cells.
+
+    Parameters
+    ----------
+    foreground_threshold : float
+        A pixel belongs to a cell where the score of not being background is
+        above this, 0 to 1. Lower makes cells larger.
+    seed_threshold : float
+        Connected pixels whose cell score is above this, 0 to 1, found one cell
+        each. Higher separates more touching cells and loses faint ones.
+    separate_touching : bool
+        Grow the seeds to the foreground by watershed; otherwise each connected
+        piece of foreground is one cell.
+    min_size_px : int
+        Smaller cells are dropped; in pixels of the image at the model's scale.
+    min_seed_px : int
+        Smaller seeds found no cell of their own.
+    fill_holes : bool
+        Give holes inside a cell to the cell.
+    drop_border_cells : bool
+        Leave out cells that the image border cuts.
+    """
+
+    foreground_threshold: float = 0.5
+    seed_threshold: float = 0.6
+    separate_touching: bool = True
+    min_size_px: int = 16
+    min_seed_px: int = 4
+    fill_holes: bool = True
+    drop_border_cells: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("foreground_threshold", "seed_threshold"):
+            if not 0 < getattr(self, name) < 1:
+                raise SettingsError(
+                    f"{name} is {getattr(self, name):g}; use a score between 0 and 1."
+                )
+        for name in ("min_size_px", "min_seed_px"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; use 0 or more pixels.")
+
+
+def instances_from_scores(
+    scores: Scores, class_roles: Sequence[str], settings: InstanceSettings
+) -> NDArray[np.int32]:
+    """Number the cells in a score image.
+
+    Parameters
+    ----------
+    scores : (C, H, W) or (C, Z, H, W) float array
+        Probability of each class role.
+    class_roles : sequence of str
+        "background", "cell" and perhaps "border", in the order of the channels.
+    settings : InstanceSettings
+
+    Returns
+    -------
+    (H, W) or (Z, H, W) int32 array
+        0 is background; cells are 1, 2, ... in reading order of their first
+        pixel, without gaps.
+
+    Raises
+    ------
+    SettingsError
+        If the roles hold no background or no cell.
+    """
+    roles = list(class_roles)
+    if "background" not in roles or "cell" not in roles:
+        raise SettingsError(
+            f"The network's classes are {', '.join(roles)}; to find cells it needs "
+            "'background' and 'cell'."
+        )
+    foreground = scores[roles.index("background")] < 1 - settings.foreground_threshold
+    if not foreground.any():
+        return np.zeros(foreground.shape, np.int32)
+    if settings.separate_touching:
+        interior = scores[roles.index("cell")]
+        labels = _grow_seeds(interior, foreground, settings)
+    else:
+        labels = ndimage.label(foreground)[0].astype(np.int32, copy=False)
+    if settings.fill_holes:
+        labels = _fill_holes(labels)
+    return _select_and_number(labels, settings)
+
+
+def _grow_seeds(
+    interior: NDArray[Any], foreground: NDArray[np.bool_], settings: InstanceSettings
+) -> NDArray[np.int32]:
+    seeds, count = ndimage.label((interior > settings.seed_threshold) & foreground)
+    seeds = seeds.astype(np.int32, copy=False)
+    if settings.min_seed_px > 1 and count:
+        sizes = np.bincount(seeds.reshape(-1), minlength=count + 1)
+        kept = sizes >= settings.min_seed_px
+        kept[0] = False
+        seeds = np.where(kept, np.arange(count + 1, dtype=np.int32), 0)[seeds]
+    pieces, piece_count = ndimage.label(foreground)
+    # A piece of foreground without any seed is a faint cell, not background.
+    seeded = np.zeros(piece_count + 1, bool)
+    seeded[pieces[seeds > 0]] = True
+    seeded[0] = True
+    # Only the rim is flooded: pixels deep in a seed are settled already.
+    flat = ndimage.minimum_filter(seeds, size=3) == seeds
+    rim = foreground & ~(flat & (seeds > 0))
+    flooded = watershed(-interior, seeds, mask=rim)
+    labels = np.where(rim, flooded, seeds).astype(np.int32, copy=False)
+    faint = np.where(seeded, 0, np.arange(piece_count + 1))[pieces]
+    return np.where(faint > 0, faint + count, labels).astype(np.int32, copy=False)
+
+
+def _fill_holes(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Give each enclosed piece of background to the cell around it, if there is only one."""
+    # Background is connected by faces, cells by more: a hole is a piece that touches no border.
+    holes, count = ndimage.label(labels == 0)
+    if count == 0:
+        return labels
+    open_to_border = np.zeros(count + 1, bool)
+    open_to_border[0] = True
+    for axis in range(labels.ndim):
+        for end in (0, -1):
+            open_to_border[np.take(holes, end, axis=axis)] = True
+    if open_to_border.all():
+        return labels
+    owner = np.zeros(count + 1, np.int32)
+    shared = np.zeros(count + 1, bool)
+    for axis in range(labels.ndim):
+        first = [slice(None)] * labels.ndim
+        second = [slice(None)] * labels.ndim
+        first[axis], second[axis] = slice(None, -1), slice(1, None)
+        for here, there in ((tuple(first), tuple(second)), (tuple(second), tuple(first))):
+            meets = (holes[here] > 0) & (labels[there] > 0)
+            hole, cell = holes[here][meets], labels[there][meets]
+            before = owner[hole]
+            shared[hole[(before != 0) & (before != cell)]] = True
+            owner[hole] = cell
+            # Two different cells met in one pass: the last one written is not all of them.
+            shared[hole[owner[hole] != cell]] = True
+    owner[open_to_border | shared] = 0
+    filled = owner[holes]
+    return np.where(filled > 0, filled, labels)
+
+
+def _select_and_number(labels: NDArray[np.int32], settings: InstanceSettings) -> NDArray[np.int32]:
+    sizes = np.bincount(labels.reshape(-1))
+    kept = sizes >= max(1, settings.min_size_px)
+    kept[0] = False
+    if settings.drop_border_cells:
+        for axis in range(labels.ndim):
+            for end in (0, -1):
+                kept[np.take(labels, end, axis=axis)] = False
+    numbers = np.zeros(sizes.size, np.int32)
+    flat = labels.reshape(-1)
+    # First pixel of each label: writing backwards leaves the earliest index.
+    first = np.full(sizes.size, flat.size, np.int64)
+    cells = np.flatnonzero(flat)[::-1]
+    first[flat[cells]] = cells
+    order = np.argsort(first, kind="stable")
+    order = order[kept[order]]
+    numbers[order] = np.arange(1, order.size + 1, dtype=np.int32)
+    return numbers[labels]
+
+
+def tune_instances(
+    scored: Sequence[tuple[Scores, LabelImage]],
+    class_roles: Sequence[str],
+    quality: Callable[[LabelImage, LabelImage], float],
+    start: InstanceSettings | None = None,
+) -> InstanceSettings:
+    """Choose the settings that segment a validation set best.
+
+    Parameters
+    ----------
+    scored : sequence of (scores, truth)
+        Scores of each validation image and its true labels.
+    class_roles : sequence of str
+    quality : callable
+        (truth, prediction) -> number to be as high as possible in the mean.
+    start : InstanceSettings, optional
+
+    Returns
+    -------
+    InstanceSettings
+        The best of a coarse grid of thresholds, then of the sizes.
+    """
+    best = start or InstanceSettings()
+
+    def mean_quality(settings: InstanceSettings) -> float:
+        values = [
+            quality(truth, instances_from_scores(scores, class_roles, settings))
+            for scores, truth in scored
+        ]
+        return float(np.mean(values))
+
+    candidates = [
+        replace(best, seed_threshold=seed, foreground_threshold=foreground)
+        for seed, foreground in itertools.product(
+            (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), (0.3, 0.4, 0.5, 0.6)
+        )
+    ]
+    best = max([best, *candidates], key=mean_quality)
+    best = max([replace(best, min_size_px=size) for size in (8, 16, 30, 50)], key=mean_quality)
+    return max([replace(best, min_seed_px=size) for size in (1, 4, 8, 16)], key=mean_quality)

@@ -1,0 +1,145 @@
+"""A U-Net together with everything that is known about it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from napari_unet.engine.annotation import BACKGROUND, CELL
+from napari_unet.engine.errors import CheckpointError, SettingsError
+from napari_unet.engine.image import Normalization
+from napari_unet.engine.instances import InstanceSettings
+from napari_unet.engine.unet import UNet, UNetConfig
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingIntensity:
+    """Raw intensities of the training images: medians over images of their percentiles.
+
+    Parameters
+    ----------
+    dtype : str
+        Of most images.
+    low, median, high : float
+        At the 1st, 50th and 99.8th percentile.
+    """
+
+    dtype: str
+    low: float
+    median: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkDescription:
+    """What a checkpoint says about itself.
+
+    Parameters
+    ----------
+    name : str
+    unet : UNetConfig
+    class_roles : tuple of str
+        Meaning of each class: "background", "cell", "border", or a free name.
+    normalization : Normalization
+    object_diameter_px : float, optional
+        Median diameter, in pixels, of the cells it was trained on.
+    pixel_size_um : float, optional
+        Pixel size, in micrometres, of the images it was trained on.
+    intensity : TrainingIntensity, optional
+    instances : InstanceSettings
+        Thresholds tuned for it.
+    summary, training_data, licence : str
+        One sentence each, for people.
+    metrics : dict
+        Name of a test set to its scores.
+    history : tuple of dict
+        One entry for each training: date, settings, steps, starting point.
+    """
+
+    name: str
+    unet: UNetConfig
+    class_roles: tuple[str, ...] = (BACKGROUND, CELL)
+    normalization: Normalization = field(default_factory=Normalization)
+    object_diameter_px: float | None = None
+    pixel_size_um: float | None = None
+    intensity: TrainingIntensity | None = None
+    instances: InstanceSettings = field(default_factory=InstanceSettings)
+    summary: str = ""
+    training_data: str = ""
+    licence: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    history: tuple[dict[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.class_roles) != self.unet.classes:
+            raise SettingsError(
+                f"The network has {self.unet.classes} classes but {len(self.class_roles)} "
+                f"names for them ({', '.join(self.class_roles)}); name each class once."
+            )
+
+    def to_json(self) -> str:
+        """Text that `from_json` reads."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> NetworkDescription:
+        """Read a description; unknown fields of a newer version are refused by name.
+
+        Raises
+        ------
+        CheckpointError
+            If the text is no description of a network.
+        """
+        try:
+            values = json.loads(text)
+            values["unet"] = UNetConfig(**values["unet"])
+            values["normalization"] = Normalization(**values["normalization"])
+            values["instances"] = InstanceSettings(**values["instances"])
+            if values.get("intensity") is not None:
+                values["intensity"] = TrainingIntensity(**values["intensity"])
+            values["class_roles"] = tuple(values["class_roles"])
+            values["history"] = tuple(values.get("history", ()))
+            return cls(**values)
+        except (ValueError, KeyError, TypeError, AttributeError, SettingsError) as error:
+            raise CheckpointError(
+                f"The model's description cannot be read ({error}); it may come from a newer "
+                "version of napari-unet-cells: update it, or export the model again."
+            ) from error
+
+
+class Network:
+    """A U-Net and its description; what `load_checkpoint` returns and `segment` takes.
+
+    Parameters
+    ----------
+    unet : UNet
+    description : NetworkDescription
+    """
+
+    def __init__(self, unet: UNet, description: NetworkDescription) -> None:
+        self.unet = unet
+        self.description = description
+        self._fused: tuple[torch.device, torch.dtype, UNet] | None = None
+
+    def __repr__(self) -> str:
+        config = self.description.unet
+        return (
+            f"Network({self.description.name!r}, {config.ndim}-D, "
+            f"{config.in_channels} channels in, classes {', '.join(self.description.class_roles)}, "
+            f"{self.parameter_count / 1e6:.1f} M parameters)"
+        )
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of trained values."""
+        return sum(parameter.numel() for parameter in self.unet.parameters())
+
+    def for_inference(self, device: torch.device, dtype: torch.dtype) -> UNet:
+        """Return the network fused for `device` and `dtype`; the last one is kept."""
+        if self._fused is None or self._fused[:2] != (device, dtype):
+            self._fused = (device, dtype, self.unet.fused(device, dtype))
+        return self._fused[2]
