@@ -1,0 +1,124 @@
+"""Real images with their truth that come with the package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+from napari_unet.engine.errors import FileError
+from napari_unet.engine.image import AnyImage, LabelImage
+
+LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
+"""What napari makes a layer of: array, options, kind of layer."""
+
+DEMO_SAMPLE = "fluorescence"
+"""The sample that the demo opens."""
+
+_TITLES = {
+    "fluorescence": "Nuclei, fluorescence",
+    "crowded": "Nuclei, fluorescence, crowded",
+    "large": "Nuclei, fluorescence, large and dim",
+    "noisy": "Nuclei, fluorescence, noisy",
+    "histology": "Nuclei, histology",
+    "histology-large": "Nuclei, histology, strongly magnified",
+    "brightfield": "Nuclei, brightfield smear",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A real image and what a person saw in it.
+
+    Parameters
+    ----------
+    name, title : str
+        For programs and for people.
+    image : (H, W) or (H, W, 3) uint8 array
+    labels : (H, W) uint16 array
+        0 is background; 1..n are nuclei.
+    """
+
+    name: str
+    title: str
+    image: AnyImage
+    labels: LabelImage
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether the last axis of `image` holds red, green and blue."""
+        return self.image.ndim == 3
+
+
+def sample_names() -> list[str]:
+    """Names that `load_sample` takes, the demo's first."""
+    return list(_TITLES)
+
+
+def sample_files(name: str) -> tuple[Path, Path]:
+    """Files that hold a sample's image (PNG) and its labels (TIFF).
+
+    Raises
+    ------
+    FileError
+        If there is no sample of that name; the message lists those there are.
+    """
+    if name not in _TITLES:
+        raise FileError(f"There is no sample {name!r}; choose one of {', '.join(_TITLES)}.")
+    folder = Path(str(resources.files("napari_unet") / "bundled" / "samples"))
+    return folder / "images" / f"{name}.png", folder / "labels" / f"{name}.tif"
+
+
+def load_sample(name: str = DEMO_SAMPLE) -> Sample:
+    """Load a bundled image with its truth.
+
+    Parameters
+    ----------
+    name : str
+        One of `sample_names()`.
+
+    Returns
+    -------
+    Sample
+
+    Raises
+    ------
+    FileError
+        If there is no sample of that name.
+
+    Examples
+    --------
+    >>> from napari_unet.sample_data import load_sample
+    >>> sample = load_sample("fluorescence")
+    >>> sample.image.shape, int(sample.labels.max())
+    ((520, 696), 106)
+    """
+    image_file, labels_file = sample_files(name)
+    with Image.open(image_file) as file:
+        image = np.asarray(file)
+    return Sample(name, _TITLES[name], image, tifffile.imread(labels_file))
+
+
+def sample_layers(name: str) -> list[LayerData]:
+    """Image and, hidden, its truth, in the form napari takes them from a plugin."""
+    sample = load_sample(name)
+    return [
+        (sample.image, {"name": name, "rgb": sample.is_rgb}, "image"),
+        (sample.labels, {"name": f"{name} truth", "visible": False}, "labels"),
+    ]
+
+
+# The manifest names one function for each entry of File > Open Sample.
+open_fluorescence = partial(sample_layers, "fluorescence")
+open_crowded = partial(sample_layers, "crowded")
+open_large = partial(sample_layers, "large")
+open_noisy = partial(sample_layers, "noisy")
+open_histology = partial(sample_layers, "histology")
+open_histology_large = partial(sample_layers, "histology-large")
+open_brightfield = partial(sample_layers, "brightfield")
