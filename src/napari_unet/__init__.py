@@ -1,0 +1,60 @@
+"""Segment cells with a U-Net, see where neighbours must come apart, and retrain it.
+
+Importing this package loads neither torch nor Qt; each name below loads what
+it needs when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from napari_unet.engine.checkpoint import bundled_models, load_checkpoint, save_checkpoint
+    from napari_unet.engine.errors import UNetError
+    from napari_unet.engine.evaluation import evaluate
+    from napari_unet.engine.instances import InstanceSettings
+    from napari_unet.engine.segmentation import segment
+    from napari_unet.engine.training import TrainingPair, TrainingSettings, train
+    from napari_unet.engine.weight_map import boundary_weight_map
+
+_HOMES = {
+    "InstanceSettings": "instances",
+    "TrainingPair": "training",
+    "TrainingSettings": "training",
+    "UNetError": "errors",
+    "boundary_weight_map": "weight_map",
+    "bundled_models": "checkpoint",
+    "evaluate": "evaluation",
+    "load_checkpoint": "checkpoint",
+    "save_checkpoint": "checkpoint",
+    "segment": "segmentation",
+    "train": "training",
+}
+
+__all__ = [
+    "InstanceSettings",
+    "TrainingPair",
+    "TrainingSettings",
+    "UNetError",
+    "__version__",
+    "boundary_weight_map",
+    "bundled_models",
+    "evaluate",
+    "load_checkpoint",
+    "save_checkpoint",
+    "segment",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"napari_unet.engine.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,227 @@
+"""Model files: whole, self-describing, and never trusted."""
+
+import dataclasses
+import errno
+import json
+import os
+import pickle
+import struct
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from napari_unet.engine import checkpoint as checkpoint_module
+from napari_unet.engine.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet.engine.errors import CheckpointError, UNetError
+from napari_unet.engine.image import Normalization
+from napari_unet.engine.instances import InstanceSettings
+from napari_unet.engine.network import Network, NetworkDescription, TrainingIntensity
+from napari_unet.engine.unet import UNet, UNetConfig
+
+ROLES = ("background", "cell", "border")
+
+
+def tiny_network() -> Network:
+    torch.manual_seed(0)
+    config = UNetConfig(base_width=2, depth=1, classes=3)
+    description = NetworkDescription(
+        "tiny",
+        config,
+        class_roles=ROLES,
+        normalization=Normalization("zero-mean"),
+        object_diameter_px=17.5,
+        pixel_size_um=0.65,
+        intensity=TrainingIntensity("uint16", 90.0, 120.0, 4000.0),
+        instances=InstanceSettings(seed_threshold=0.7),
+        summary="For tests.",
+        licence="CC0-1.0",
+        metrics={"test": {"AP 0.5": 0.5}},
+        history=({"steps": 3},),
+    )
+    return Network(UNet(config).eval(), description)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    return save_checkpoint(tiny_network(), tmp_path / "tiny")
+
+
+def test_checkpoint_comes_back_as_it_was(saved):
+    network = load_checkpoint(saved)
+    before = tiny_network()
+    assert saved.name == "tiny.safetensors"
+    assert network.description == before.description
+    x = torch.randn(1, 1, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(network.unet(x), before.unet(x))
+
+
+def test_half_precision_file_loads_as_float32_and_is_close(tmp_path):
+    path = save_checkpoint(tiny_network(), tmp_path / "half", half=True)
+    network = load_checkpoint(path)
+    x = torch.randn(1, 1, 8, 8)
+    with torch.no_grad():
+        assert torch.allclose(network.unet(x), tiny_network().unet(x), atol=1e-2)
+    assert all(p.dtype == torch.float32 for p in network.unet.parameters())
+
+
+def test_existing_file_is_not_overwritten_unless_allowed(saved):
+    content = saved.read_bytes()
+    with pytest.raises(CheckpointError, match="exists; choose another name or allow overwriting"):
+        save_checkpoint(tiny_network(), saved)
+    assert saved.read_bytes() == content
+    save_checkpoint(tiny_network(), saved, overwrite=True)
+
+
+def test_full_disk_leaves_the_old_file_and_no_litter(saved, monkeypatch):
+    content = saved.read_bytes()
+
+    def full_disk(_weights, path, _metadata):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoint_module, "save_file", full_disk)
+    with pytest.raises(CheckpointError, match=r"cannot be written \(No space left on device\)"):
+        save_checkpoint(tiny_network(), saved, overwrite=True)
+    assert saved.read_bytes() == content
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="choose a folder that exists"):
+        save_checkpoint(tiny_network(), tmp_path / "nowhere" / "model")
+
+
+def test_missing_model_lists_the_bundled_ones():
+    with pytest.raises(CheckpointError, match="There is no model 'nucleii'; give a file, or one"):
+        load_checkpoint("nucleii")
+
+
+def test_folder_is_no_model(tmp_path):
+    with pytest.raises(CheckpointError, match="is a folder"):
+        load_checkpoint(tmp_path)
+
+
+class Explosive:
+    """Deletes nothing, but would leave a trace if it were ever unpickled."""
+
+    def __reduce__(self):
+        return (os.mkdir, ("unpickled",))
+
+
+def test_pickle_with_code_in_it_is_never_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    raw, zipped = tmp_path / "raw.pth", tmp_path / "model.pt"
+    raw.write_bytes(pickle.dumps(Explosive()))
+    torch.save({"weights": Explosive()}, zipped)
+    disguised = tmp_path / "model.safetensors"
+    disguised.write_bytes(raw.read_bytes())
+    for path in (raw, zipped, disguised):
+        with pytest.raises(CheckpointError, match="pickle.*can carry code; it was not opened"):
+            load_checkpoint(path)
+    assert not (tmp_path / "unpickled").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"x", b"<!DOCTYPE html><html>404</html>", struct.pack("<Q", 2**60), b"\0" * 64],
+)
+def test_file_of_another_kind_is_answered_with_one_sentence(tmp_path, content):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="is no model file or is torn"):
+        load_checkpoint(path)
+
+
+def test_torn_file_is_answered_with_one_sentence(saved):
+    content = saved.read_bytes()
+    for length in (4, 100, len(content) // 2, len(content) - 1):
+        saved.write_bytes(content[:length])
+        with pytest.raises(CheckpointError, match="torn|damaged"):
+            load_checkpoint(saved)
+
+
+def test_safetensors_of_another_program_is_named_as_such(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file({"weight": torch.zeros(2)}, path, {"format": "pt"})
+    with pytest.raises(CheckpointError, match="of another program"):
+        load_checkpoint(path)
+
+
+def altered(path, change):
+    """Rewrite the description inside a model file."""
+    content = path.read_bytes()
+    length = struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8 : 8 + length])
+    description = json.loads(header["__metadata__"]["description"])
+    change(header["__metadata__"], description)
+    header["__metadata__"]["description"] = json.dumps(description)
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
+    return path
+
+
+def test_newer_version_asks_for_an_update(saved):
+    altered(saved, lambda metadata, _: metadata.update(version="99"))
+    with pytest.raises(CheckpointError, match="format version 99.*update it"):
+        load_checkpoint(saved)
+
+
+def test_description_of_a_huge_network_takes_no_memory(saved):
+    altered(saved, lambda _, description: description["unet"].update(base_width=100_000))
+    with pytest.raises(CheckpointError, match="describes a network of .* M values but has only"):
+        load_checkpoint(saved)
+
+
+def test_description_that_does_not_fit_the_weights_is_refused(saved):
+    altered(saved, lambda _, description: description["unet"].update(in_channels=2))
+    with pytest.raises(CheckpointError, match=r"has shape \(2, 1, 3, 3\)"):
+        load_checkpoint(saved)
+
+
+def test_unknown_field_is_refused_by_name(saved):
+    altered(saved, lambda _, description: description.update(colour="blue"))
+    with pytest.raises(CheckpointError, match="colour.*newer version"):
+        load_checkpoint(saved)
+
+
+def test_weights_that_are_not_numbers_are_refused(tmp_path):
+    network = tiny_network()
+    with torch.no_grad():
+        network.unet.head.bias[0] = float("nan")
+    path = save_checkpoint(network, tmp_path / "broken")
+    with pytest.raises(CheckpointError, match="'head.bias' holds NaN"):
+        load_checkpoint(path)
+
+
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_damaged_bytes_never_crash(tmp_path, data):
+    path = save_checkpoint(tiny_network(), tmp_path / "fuzzed", overwrite=True)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        # The header is where a flip can do harm; weights just change.
+        position = data.draw(st.integers(0, min(2500, len(content) - 1)))
+        content[position] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    try:
+        load_checkpoint(path)
+    except UNetError as error:
+        assert "\n" not in str(error)
+
+
+def test_class_roles_must_fit_the_classes():
+    with pytest.raises(UNetError, match=r"3 classes but 2 names for them \(background, cell\)"):
+        NetworkDescription("x", UNetConfig(classes=3))
+
+
+def test_description_survives_json():
+    description = tiny_network().description
+    assert NetworkDescription.from_json(description.to_json()) == description
+    assert np.isclose(dataclasses.asdict(description)["pixel_size_um"], 0.65)

@@ -1,0 +1,49 @@
+"""Devices and precision."""
+
+import pytest
+import torch
+
+from napari_unet.engine import device as device_module
+from napari_unet.engine.device import (
+    describe_device,
+    free_memory_bytes,
+    resolve_device,
+    resolve_precision,
+)
+from napari_unet.engine.errors import DeviceError, SettingsError
+
+
+def test_cpu_is_always_there_and_has_memory():
+    cpu = resolve_device("cpu")
+    assert cpu.type == "cpu"
+    assert free_memory_bytes(cpu) > 0
+    assert describe_device(cpu).startswith("CPU (")
+
+
+def test_missing_device_is_answered_with_those_that_are_there():
+    with pytest.raises(DeviceError, match=r"'cuda:17' is not there; this machine has .*cpu"):
+        resolve_device("cuda:17")
+
+
+def test_auto_takes_the_gpu_with_most_free_memory(monkeypatch):
+    monkeypatch.setattr(device_module, "device_names", lambda: ["cuda:0", "cuda:1", "cpu"])
+    free = {"cuda:0": 1, "cuda:1": 2}
+    monkeypatch.setattr(device_module, "free_memory_bytes", lambda device: free[str(device)])
+    assert resolve_device("auto") == torch.device("cuda:1")
+    assert resolve_device("CUDA") == torch.device("cuda:0")
+
+
+@pytest.mark.parametrize(
+    ("fast", "expected"), [(True, torch.bfloat16), (False, torch.float32)]
+)
+def test_cpu_uses_half_precision_only_where_it_is_faster(monkeypatch, fast, expected):
+    monkeypatch.setattr(device_module, "cpu_has_fast_bfloat16", lambda: fast)
+    assert resolve_precision("auto", torch.device("cpu")) == expected
+
+
+def test_precision_is_what_is_asked_for_or_refused():
+    cpu = torch.device("cpu")
+    assert resolve_precision("float32", cpu) == torch.float32
+    assert resolve_precision("auto", torch.device("cuda:0")) == torch.float16
+    with pytest.raises(SettingsError, match="'double'; use one of auto, float32"):
+        resolve_precision("double", cpu)

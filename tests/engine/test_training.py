@@ -1,0 +1,221 @@
+"""Training: learns, stops, resumes exactly, and says what it cannot use."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.engine.augmentation import NO_AUGMENTATION
+from napari_unet.engine.errors import CheckpointError, LabelsError, SettingsError, TrainingError
+from napari_unet.engine.network import NetworkDescription
+from napari_unet.engine.training import TrainingPair, TrainingSettings, train
+from napari_unet.engine.unet import UNetConfig
+
+TINY = NetworkDescription(
+    "tiny", UNetConfig(base_width=4, depth=2, classes=3), ("background", "cell", "border")
+)
+QUICK = TrainingSettings(
+    steps=4, batch_size=2, patch_size_px=32, warmup_steps=2, precision="float32",
+    validation_interval=2,
+)  # fmt: skip
+
+
+def cells(seed: int = 0, shape: tuple[int, ...] = (48, 56)) -> TrainingPair:
+    """Bright discs on a dark, noisy ground; one pair of them touches."""
+    rng = np.random.default_rng(seed)
+    axes = np.meshgrid(*[np.arange(n) for n in shape[-2:]], indexing="ij")
+    labels = np.zeros(shape, np.uint16)
+    for number, (y, x) in enumerate([(12, 12), (12, 25), (34, 18), (32, 44)], start=1):
+        labels[..., (axes[0] - y) ** 2 + (axes[1] - x) ** 2 <= 36] = number
+    image = 100 * (labels > 0) + rng.normal(20, 5, shape)
+    return TrainingPair(image.astype(np.float32), labels, f"cells {seed}")
+
+
+def weights_of(network):
+    return torch.cat([p.detach().flatten() for p in network.unet.state_dict().values()])
+
+
+def test_network_learns_to_find_cells_it_has_not_seen():
+    settings = dataclasses.replace(
+        QUICK, steps=120, learning_rate=5e-3, average=0.9, validation_interval=60
+    )
+    run = train([cells(1), cells(2)], settings=settings, validation=[cells(3)], description=TINY)
+    reports = list(run)
+    assert [report.step for report in reports] == list(range(1, 121))
+    assert np.mean([r.loss for r in reports[-10:]]) < 0.5 * np.mean([r.loss for r in reports[:10]])
+    assert reports[-1].validation.pooled(0.5).average_precision >= 0.75
+    assert any(report.is_best for report in reports)
+
+
+def test_same_seed_gives_the_same_network_and_another_seed_does_not():
+    def trained(seed):
+        run = train([cells()], settings=dataclasses.replace(QUICK, seed=seed), description=TINY)
+        list(run)
+        return weights_of(run.network)
+
+    assert torch.equal(trained(1), trained(1))
+    assert not torch.equal(trained(1), trained(2))
+
+
+def test_stopped_and_resumed_equals_uninterrupted(tmp_path):
+    def started():
+        return train([cells()], settings=QUICK, validation=[cells(3)], description=TINY)
+
+    whole = started()
+    losses = [report.loss for report in whole]
+    first = started()
+    early = [next(first).loss for _ in range(3)]
+    first.save_state(tmp_path / "state")
+    second = train(
+        [cells()], settings=QUICK, validation=[cells(3)], description=TINY,
+        resume_from=tmp_path / "state",
+    )  # fmt: skip
+    assert early + [report.loss for report in second] == losses
+    assert torch.equal(weights_of(second.network), weights_of(whole.network))
+    assert torch.equal(weights_of(second.latest), weights_of(whole.latest))
+
+
+def test_best_state_is_kept_not_the_last():
+    run = train([cells()], settings=QUICK, validation=[cells(3)], description=TINY)
+    next(run)
+    next(run)
+    best = weights_of(run.network)
+    run.best_quality = 2.0  # nothing can beat this
+    list(run)
+    assert torch.equal(weights_of(run.network), best)
+    assert not torch.equal(weights_of(run.latest), best)
+
+
+def test_starting_network_is_not_changed():
+    start = train([cells()], settings=QUICK, description=TINY).network
+    before = weights_of(start)
+    run = train([cells()], start, settings=QUICK)
+    list(run)
+    assert torch.equal(weights_of(start), before)
+    assert not torch.equal(weights_of(run.network), before)
+
+
+def test_description_records_what_the_network_learned_from():
+    run = train([cells()], settings=QUICK, description=TINY)
+    next(run)
+    description = run.network.description
+    assert description.object_diameter_px == pytest.approx(12, abs=1)
+    assert description.intensity.dtype == "float32"
+    assert description.history[-1]["steps"] == 1
+    assert description.history[-1]["cells"] == 4
+    assert description.history[-1]["settings"]["patch_size_px"] == 32
+    assert NetworkDescription.from_json(description.to_json()).history[-1]["cells"] == 4
+
+
+def test_batch_is_the_image_and_its_weight_map_without_augmentation():
+    pair = cells(shape=(32, 32))
+    settings = dataclasses.replace(QUICK, augmentation=NO_AUGMENTATION)
+    run = train([pair], settings=settings, description=TINY)
+    images, target, weights = run.next_batch()
+    assert images.shape == (2, 1, 32, 32)
+    assert target.shape == weights.shape == (2, 32, 32)
+    assert set(target.unique().tolist()) == {0, 1, 2}
+    assert float(weights.max()) > 5  # the touching pair
+    bright = images[:, 0] > 0.5
+    assert ((target > 0) == bright)[weights > 0].float().mean() > 0.99
+
+
+def test_3d_stacks_train_a_3d_network():
+    description = NetworkDescription(
+        "volume", UNetConfig(ndim=3, base_width=2, depth=1), ("background", "cell")
+    )
+    settings = dataclasses.replace(QUICK, patch_size_px=16, steps=2)
+    run = train([cells(shape=(6, 48, 56))], settings=settings, description=description)
+    images, target, _ = run.next_batch()
+    assert images.shape == (2, 1, 6, 16, 16)
+    assert target.shape == (2, 6, 16, 16)
+    assert all(np.isfinite(report.loss) for report in run)
+
+
+def test_unpadded_network_learns_where_it_has_output():
+    description = NetworkDescription(
+        "valid", UNetConfig(base_width=2, depth=1, padding="valid"), ("background", "cell")
+    )
+    run = train([cells()], settings=QUICK, description=description)
+    images, target, _ = run.next_batch()
+    assert description.unet.output_size(images.shape[-1]) == target.shape[-1] >= 32
+    assert np.isfinite(next(run).loss)
+
+
+def test_colour_and_grey_images_train_one_network():
+    description = dataclasses.replace(
+        TINY, unet=dataclasses.replace(TINY.unet, in_channels=3)
+    )
+    grey = cells()
+    colour = TrainingPair(np.dstack([grey.image] * 3), grey.labels)
+    run = train([grey, colour], settings=QUICK, description=description)
+    assert all(np.isfinite(report.loss) for report in run)
+
+
+def test_sgd_with_the_papers_momentum_learns_too():
+    settings = dataclasses.replace(QUICK, optimizer="sgd", learning_rate=1e-3, steps=3)
+    assert all(np.isfinite(r.loss) for r in train([cells()], settings=settings, description=TINY))
+
+
+def test_class_balance_weighs_the_rare_class_more():
+    settings = dataclasses.replace(QUICK, class_balance=True, augmentation=NO_AUGMENTATION)
+    _, target, weights = train([cells()], settings=settings, description=TINY).next_batch()
+    assert weights[target == 1].mean() > weights[(target == 0) & (weights > 0)].min()
+
+
+def test_divergence_is_said_and_the_best_state_survives():
+    settings = dataclasses.replace(QUICK, validation_interval=1)
+    run = train([cells()], settings=settings, validation=[cells(3)], description=TINY)
+    next(run)
+    best = weights_of(run.network)
+    with torch.no_grad():
+        run._unet.head.bias.fill_(float("nan"))
+    with pytest.raises(TrainingError, match="loss became nan at step 2; the best state so far"):
+        next(run)
+    assert torch.equal(weights_of(run.network), best)
+
+
+def test_resuming_from_a_foreign_file_is_answered_with_one_sentence(tmp_path):
+    path = tmp_path / "state"
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(CheckpointError, match="no training state of this network"):
+        train([cells()], settings=QUICK, description=TINY, resume_from=path)
+    with pytest.raises(CheckpointError, match="There is no training state"):
+        train([cells()], settings=QUICK, description=TINY, resume_from=tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "error", "message"),
+    [
+        ([], TrainingError, "There are no training images"),
+        (
+            [TrainingPair(np.ones((8, 8)), np.zeros((8, 8), int))],
+            TrainingError,
+            "No training image has a labelled cell",
+        ),
+        (
+            [TrainingPair(np.ones((8, 9)), np.ones((8, 8), int), "left")],
+            TrainingError,
+            "'left' has 8 x 9 pixels but its labels have 8 x 8",
+        ),
+        ([TrainingPair(np.ones((8, 8)), np.ones((8, 8)))], LabelsError, "dtype float64"),
+    ],
+)
+def test_data_that_cannot_teach_are_answered_with_one_sentence(pairs, error, message):
+    with pytest.raises(error, match=message):
+        train(pairs, settings=QUICK, description=TINY)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"steps": 0}, "steps is 0"),
+        ({"learning_rate": -1}, "learning_rate is -1"),
+        ({"average": 2}, "average is 2; use 0 to 1"),
+        ({"optimizer": "lion"}, "optimizer is 'lion'"),
+    ],
+)
+def test_impossible_settings_are_refused(values, message):
+    with pytest.raises(SettingsError, match=message):
+        TrainingSettings(**values)
