@@ -121,7 +121,7 @@ def test_pickle_with_code_in_it_is_never_run(tmp_path, monkeypatch):
     disguised = tmp_path / "model.safetensors"
     disguised.write_bytes(raw.read_bytes())
     for path in (raw, zipped, disguised):
-        with pytest.raises(CheckpointError, match="pickle.*can carry code; it was not opened"):
+        with pytest.raises(CheckpointError, match=r"pickle.*can carry code; it was not opened"):
             load_checkpoint(path)
     assert not (tmp_path / "unpickled").exists()
 
@@ -141,7 +141,7 @@ def test_torn_file_is_answered_with_one_sentence(saved):
     content = saved.read_bytes()
     for length in (4, 100, len(content) // 2, len(content) - 1):
         saved.write_bytes(content[:length])
-        with pytest.raises(CheckpointError, match="torn|damaged"):
+        with pytest.raises(CheckpointError, match=r"torn|damaged"):
             load_checkpoint(saved)
 
 
@@ -167,13 +167,13 @@ def altered(path, change):
 
 def test_newer_version_asks_for_an_update(saved):
     altered(saved, lambda metadata, _: metadata.update(version="99"))
-    with pytest.raises(CheckpointError, match="format version 99.*update it"):
+    with pytest.raises(CheckpointError, match=r"format version 99.*update it"):
         load_checkpoint(saved)
 
 
 def test_description_of_a_huge_network_takes_no_memory(saved):
     altered(saved, lambda _, description: description["unet"].update(base_width=100_000))
-    with pytest.raises(CheckpointError, match="describes a network of .* M values but has only"):
+    with pytest.raises(CheckpointError, match=r"describes a network of .* M values but has only"):
         load_checkpoint(saved)
 
 
@@ -185,7 +185,7 @@ def test_description_that_does_not_fit_the_weights_is_refused(saved):
 
 def test_unknown_field_is_refused_by_name(saved):
     altered(saved, lambda _, description: description.update(colour="blue"))
-    with pytest.raises(CheckpointError, match="colour.*newer version"):
+    with pytest.raises(CheckpointError, match=r"colour.*newer version"):
         load_checkpoint(saved)
 
 
@@ -194,7 +194,7 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path):
     with torch.no_grad():
         network.unet.head.bias[0] = float("nan")
     path = save_checkpoint(network, tmp_path / "broken")
-    with pytest.raises(CheckpointError, match="'head.bias' holds NaN"):
+    with pytest.raises(CheckpointError, match=r"'head.bias' holds NaN"):
         load_checkpoint(path)
 
 

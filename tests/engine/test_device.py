@@ -33,9 +33,7 @@ def test_auto_takes_the_gpu_with_most_free_memory(monkeypatch):
     assert resolve_device("CUDA") == torch.device("cuda:0")
 
 
-@pytest.mark.parametrize(
-    ("fast", "expected"), [(True, torch.bfloat16), (False, torch.float32)]
-)
+@pytest.mark.parametrize(("fast", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
 def test_cpu_uses_half_precision_only_where_it_is_faster(monkeypatch, fast, expected):
     monkeypatch.setattr(device_module, "cpu_has_fast_bfloat16", lambda: fast)
     assert resolve_precision("auto", torch.device("cpu")) == expected

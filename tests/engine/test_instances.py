@@ -114,7 +114,7 @@ def test_tuning_finds_thresholds_that_separate():
 
 
 def test_impossible_settings_and_roles_are_refused():
-    with pytest.raises(SettingsError, match="seed_threshold is 1.5; use a score between 0 and 1"):
+    with pytest.raises(SettingsError, match=r"seed_threshold is 1\.5; use a score between 0 and 1"):
         InstanceSettings(seed_threshold=1.5)
     with pytest.raises(SettingsError, match="it needs 'background' and 'cell'"):
         instances_from_scores(np.zeros((2, 4, 4), np.float32), ("membrane", "inside"), ALL)

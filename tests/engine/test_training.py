@@ -144,9 +144,7 @@ def test_unpadded_network_learns_where_it_has_output():
 
 
 def test_colour_and_grey_images_train_one_network():
-    description = dataclasses.replace(
-        TINY, unet=dataclasses.replace(TINY.unet, in_channels=3)
-    )
+    description = dataclasses.replace(TINY, unet=dataclasses.replace(TINY.unet, in_channels=3))
     grey = cells()
     colour = TrainingPair(np.dstack([grey.image] * 3), grey.labels)
     run = train([grey, colour], settings=QUICK, description=description)

@@ -126,7 +126,9 @@ def test_fused_network_gives_the_same_scores(ndim, up):
         expected = unet(x)
         fused = unet.fused(torch.device("cpu"))
         assert torch.allclose(fused(x), expected, atol=1e-5)
-    assert not any(isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d) for module in fused.modules())
+    assert not any(
+        isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d) for module in fused.modules()
+    )
     assert unet.contracting[0].norm1.running_mean is not None  # the original is untouched
 
 

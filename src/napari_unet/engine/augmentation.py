@@ -150,14 +150,12 @@ def source_positions(
     """
     offsets = torch.as_tensor(deformation.displacements, dtype=torch.float32)
     for axis, length in enumerate(shape, start=1):
-        weights = torch.as_tensor(
-            _cubic_weights(offsets.shape[axis], length), dtype=torch.float32
-        )
+        weights = torch.as_tensor(_cubic_weights(offsets.shape[axis], length), dtype=torch.float32)
         offsets = torch.tensordot(weights, offsets, dims=([1], [axis])).movedim(0, axis)
     axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in shape]
     relative = torch.stack(torch.meshgrid(*axes, indexing="ij")) + offsets
     matrix = torch.as_tensor(deformation.matrix, dtype=torch.float32)
-    turned = torch.tensordot(matrix, relative, dims=1)
+    turned: Tensor = torch.tensordot(matrix, relative, dims=1)
     start = torch.as_tensor(centre, dtype=torch.float32).reshape(-1, *[1] * len(shape))
     return turned + start
 

@@ -87,13 +87,15 @@ def load_checkpoint(name_or_path: str | os.PathLike[str]) -> Network:
                 f"'{path}': '{key}' holds NaN or infinite weights; use an earlier version "
                 "of this model."
             )
-    network.unet.load_state_dict({key: value.to(expected[key].dtype) for key, value in weights.items()})
+    network.unet.load_state_dict(
+        {key: value.to(expected[key].dtype) for key, value in weights.items()}
+    )
     network.unet.eval()
     return network
 
 
 def _skeleton(description: NetworkDescription, path: Path) -> UNet:
-    """An uninitialised network, unless its weights could not possibly be in the file."""
+    """Make an uninitialised network, unless its weights cannot possibly be in the file."""
     with torch.device("meta"):
         unet = UNet(description.unet)
     smallest = sum(parameter.numel() for parameter in unet.parameters())

@@ -73,10 +73,7 @@ def free_memory_bytes(device: torch.device) -> int:
 def cpu_has_fast_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 in hardware (AVX512-BF16 or AMX)."""
     try:
-        return bool(
-            torch.cpu._is_avx512_bf16_supported()  # type: ignore[no-untyped-call]
-            or torch.cpu._is_amx_tile_supported()
-        )
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     except (AttributeError, RuntimeError):
         return False
 

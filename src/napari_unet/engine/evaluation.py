@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +85,7 @@ class Evaluation:
         return tuple(score.threshold for score in self.images[0].scores)
 
     def pooled(self, threshold: float) -> ThresholdScore:
-        """Matches of all images together."""
+        """Add up the matches of all images."""
         rows = [score for image in self.images for score in image.scores]
         rows = [score for score in rows if score.threshold == threshold]
         return ThresholdScore(
@@ -219,14 +220,14 @@ def _overlaps(
     ).tocsr()  # tocsr adds up equal pairs
     keep_true = np.flatnonzero(true_ids != 0)
     keep_predicted = np.flatnonzero(predicted_ids != 0)
-    true_areas = np.asarray(table.sum(axis=1)).reshape(-1)[keep_true]
-    predicted_areas = np.asarray(table.sum(axis=0)).reshape(-1)[keep_predicted]
+    true_areas: NDArray[np.int64] = np.asarray(table.sum(axis=1)).reshape(-1)[keep_true]
+    predicted_areas: NDArray[np.int64] = np.asarray(table.sum(axis=0)).reshape(-1)[keep_predicted]
     return table[keep_true][:, keep_predicted].tocoo(), true_areas, predicted_areas
 
 
 def _count_matches(
-    rows: NDArray[np.intp],
-    columns: NDArray[np.intp],
+    rows: NDArray[Any],
+    columns: NDArray[Any],
     ious: NDArray[np.float64],
     threshold: float,
     shape: tuple[int, ...],

@@ -65,7 +65,7 @@ class Normalization:
 
 @dataclass(frozen=True, slots=True)
 class IntensityScaling:
-    """normalised = (raw - offset) * scale"""
+    """The line that maps raw to normalised intensities: (raw - offset) * scale."""
 
     offset: float
     scale: float
@@ -98,7 +98,7 @@ def channels_first(image: AnyImage, *, ndim: int, channel_axis: int | None = Non
                 f"The image has shape {image.shape}; with channels on axis {channel_axis} it "
                 f"needs {ndim + 1} axes. Choose another channel axis or one plane of the image."
             )
-        return np.moveaxis(image, channel_axis, 0) if isinstance(image, np.ndarray) else image
+        return np.moveaxis(image, channel_axis, 0)
     if image.ndim == ndim:
         return image[np.newaxis]
     if image.ndim == ndim + 1 and image.shape[-1] in (3, 4):
@@ -281,15 +281,15 @@ class ImageSource:
         channels = raw.shape[0]
         # float64 offsets: a 32-bit integer image loses its low bits in float32.
         exact = raw.dtype.itemsize > 2
-        values = raw.astype(np.float64 if exact else np.float32)
+        values: NDArray[Any] = raw.astype(np.float64 if exact else np.float32)
         if channels in (3, 4) and self.in_channels == 1:
             weights = np.asarray(LUMINANCE, values.dtype)
             values = np.tensordot(weights, values[:3], axes=1)[np.newaxis]
         elif channels == 4 and self.in_channels == 3:
             values = values[:3]
-        values -= self.scaling.offset
-        values *= self.scaling.scale
-        result = values.astype(np.float32, copy=False)
+        values = np.subtract(values, self.scaling.offset, out=values)
+        values = np.multiply(values, self.scaling.scale, out=values)
+        result: FloatImage = values.astype(np.float32, copy=False)
         if result.shape[0] == 1 and self.in_channels > 1:
             return np.repeat(result, self.in_channels, axis=0)
         return result

@@ -63,7 +63,7 @@ class InstanceSettings:
 def instances_from_scores(
     scores: Scores, class_roles: Sequence[str], settings: InstanceSettings
 ) -> NDArray[np.int32]:
-    """Number the cells in a score image.
+    """Find and number the cells in a score image.
 
     Parameters
     ----------

@@ -36,8 +36,6 @@ from napari_unet.engine.image import (
     LabelImage,
     channels_first,
     open_image,
-    resize_channels,
-    restore_labels,
 )
 from napari_unet.engine.loss import weighted_cross_entropy
 from napari_unet.engine.network import Network, NetworkDescription, TrainingIntensity
@@ -282,7 +280,8 @@ class TrainingRun(Iterator[TrainingReport]):
         self._odds = np.sqrt(cells + 1) / np.sqrt(cells + 1).sum()
         self._class_weights = self._balance() if settings.class_balance else None
         torch_layout = network.unet.memory_format
-        self._unet = copy.deepcopy(network.unet).to(self._device, memory_format=torch_layout)
+        self._unet = copy.deepcopy(network.unet).to(self._device)
+        self._unet = self._unet.to(memory_format=torch_layout)  # type: ignore[call-overload]
         self._average = copy.deepcopy(self._unet).eval().requires_grad_(False)
         self._best: dict[str, Tensor] | None = None
         self._optimizer = self._make_optimizer()
@@ -430,8 +429,7 @@ class TrainingRun(Iterator[TrainingReport]):
         config = self._start.description.unet
         pair = self._prepared[int(rng.choice(len(self._prepared), p=self._odds))]
         output_shape = tuple(
-            config.output_size(config.valid_input_size(n))
-            for n in self._patch_bounds(pair)
+            config.output_size(config.valid_input_size(n)) for n in self._patch_bounds(pair)
         )
         input_shape = tuple(config.valid_input_size(n) for n in output_shape)
         centre = _draw_centre(rng, pair, output_shape, settings.background_share)
@@ -475,7 +473,8 @@ class TrainingRun(Iterator[TrainingReport]):
                 pair.labels.numpy(), roles, border_width_px=self.settings.border_width_px
             )
             counts += np.bincount(target.reshape(-1), minlength=len(roles))
-        return (counts.sum() / (len(roles) * np.maximum(counts, 1))).astype(np.float32)
+        weights: NDArray[np.float32] = counts.sum() / (len(roles) * np.maximum(counts, 1))
+        return weights.astype(np.float32)
 
     def _check_pairs(self, pairs: Sequence[TrainingPair]) -> None:
         if not pairs:
@@ -580,7 +579,7 @@ def _prepare(pair: TrainingPair, network: Network) -> _Prepared:
         (slice(None),) * len(source.shape)
     )
     labels = check_labels(pair.labels)
-    boxes = [box for box in ndimage.find_objects(labels) if box is not None]
+    boxes = [box for box in ndimage.find_objects(labels) if box]
     centres = [[(part.start + part.stop - 1) / 2 for part in box] for box in boxes]
     return _Prepared(
         torch.from_numpy(np.ascontiguousarray(image)),
@@ -607,7 +606,9 @@ def _training_facts(
     dtypes = [str(np.asarray(pair.image).dtype) for pair in pairs]
     return (
         float(np.median(every)) if every.size else None,
-        TrainingIntensity(max(set(dtypes), key=dtypes.count), float(low), float(median), float(high)),
+        TrainingIntensity(
+            max(set(dtypes), key=dtypes.count), float(low), float(median), float(high)
+        ),
     )
 
 
@@ -623,11 +624,12 @@ def _draw_centre(
     else:
         centre = rng.uniform(0, size - 1)
     margin = np.minimum(0.8 * half, size / 2)
-    return np.clip(centre, margin - 0.5, size - margin - 0.5)
+    inside: NDArray[np.float64] = np.clip(centre, margin - 0.5, size - margin - 0.5)
+    return inside
 
 
 def _centre_part(positions: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The part of (D, *P) `positions` behind the output of an unpadded network."""
+    """Cut out the part of (D, *P) `positions` behind the output of an unpadded network."""
     for axis, wanted in enumerate(shape, start=1):
         start = (positions.shape[axis] - wanted) // 2
         positions = positions.narrow(axis, start, wanted)

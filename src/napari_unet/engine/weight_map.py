@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from napari_unet.engine.errors import ImageShapeError, LabelsError, SettingsError
 from napari_unet.engine.image import LabelImage, WeightMap
 
+_LARGEST_NUMBER = (1 << 24) - 1
+"""Cells that float32 can tell apart by number."""
+
 _FLOAT32_BITS = 25
 """A term below 2**-25 of a sum does not change it in float32."""
 
@@ -101,6 +104,9 @@ def boundary_weight_map(
 def check_labels(labels: LabelImage) -> NDArray[np.int32]:
     """Return `labels` as int32 with the same cells, or say why they are no labels.
 
+    Numbers beyond the number of pixels are replaced by smaller ones, in the
+    same order, so that tables by label stay small.
+
     Raises
     ------
     ImageShapeError, LabelsError
@@ -124,7 +130,7 @@ def check_labels(labels: LabelImage) -> NDArray[np.int32]:
             f"The labels hold negative values (down to {lowest}); give 0 for background and "
             "positive values for cells."
         )
-    if highest > np.iinfo(np.int32).max:
+    if highest > min(labels.size, _LARGEST_NUMBER):
         _, inverse = np.unique(labels, return_inverse=True)
         shift = 0 if lowest == 0 else 1
         return (inverse.reshape(labels.shape) + shift).astype(np.int32)
@@ -191,29 +197,19 @@ def _add_border_term(
     depth, height, width = ids.shape if ids.ndim == 3 else (1, *ids.shape)
     blocks = -(-width // _BLOCK)
     # One row of pixels is (near, near label, far, far label) x width; distances
-    # are squared. Labels fit float32 because they are numbered afresh.
+    # are squared. `check_labels` keeps the numbers small enough for float32.
     state = np.empty((depth * height, 4, blocks * _BLOCK), np.float32)
-    compact = _compact(ids).reshape(depth * height, width)
-    _nearest_in_rows(compact, np.float32(spacing[-1]), state)
+    rows = ids.reshape(depth * height, width)
+    _nearest_in_rows(rows, np.float32(spacing[-1]), state)
     if depth > 1:
         merged = np.empty_like(state)
-        _merge_rows(state, merged, height, 1, np.float32(spacing[1]), np.float32(reach), False)
+        _merge_rows(state, merged, height, 1, np.float32(spacing[1]), np.float32(reach), is_last=0)
         state = merged
     axis_length, stride = (height, 1) if depth == 1 else (depth, height)
     step = spacing[-2] if depth == 1 else spacing[0]
     merged = np.empty_like(state)
-    _merge_rows(state, merged, axis_length, stride, np.float32(step), np.float32(reach), True)
-    _add_gaussian(compact, merged, w0, sigma, weights.reshape(depth * height, width))
-
-
-def _compact(ids: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Number the cells 1, 2, ... so that float32 holds every label exactly."""
-    highest = int(ids.max())
-    if highest < 1 << 24:
-        return ids
-    return np.unique(ids, return_inverse=True)[1].reshape(ids.shape).astype(np.int32) + (
-        0 if (ids == 0).any() else 1
-    )
+    _merge_rows(state, merged, axis_length, stride, np.float32(step), np.float32(reach), is_last=1)
+    _add_gaussian(rows, merged, w0, sigma, weights.reshape(depth * height, width))
 
 
 _BLOCK = 64
@@ -223,7 +219,7 @@ _FAR = np.float32(1e30)
 """Squared distance to a cell that is not there."""
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _carve(labels: Any, separated: Any) -> None:
     depth, height, width = labels.shape
     for z in range(depth):
@@ -240,7 +236,7 @@ def _carve(labels: Any, separated: Any) -> None:
                                 separated[z, y, x] = 0
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _nearest_in_rows(labels: Any, step: Any, state: Any) -> None:
     rows, width = labels.shape
     for row in range(rows):
@@ -268,7 +264,7 @@ def _nearest_in_rows(labels: Any, step: Any, state: Any) -> None:
                     _insert(state, row, x, distance * distance, before)
 
 
-@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, inline="always")
 def _insert(state: Any, row: int, x: int, cost: Any, label: int) -> None:
     if label == state[row, 1, x]:
         state[row, 0, x] = min(state[row, 0, x], cost)
@@ -282,9 +278,9 @@ def _insert(state: Any, row: int, x: int, cost: Any, label: int) -> None:
         state[row, 3, x] = label
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
 def _merge_rows(
-    state: Any, merged: Any, length: int, stride: int, step: Any, reach: Any, is_last: bool
+    state: Any, merged: Any, length: int, stride: int, step: Any, reach: Any, is_last: int
 ) -> None:
     """Merge each row with those at `stride`, 2 `stride`, ... along an axis of `length` rows.
 
@@ -313,8 +309,8 @@ def _merge_rows(
                     merged[row, part, start + i] = best[part * _BLOCK + i]
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})  # type: ignore[untyped-decorator]
-def _is_open(best: Any, cost: Any, distance: Any, reach: Any, is_last: bool) -> bool:
+@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+def _is_open(best: Any, cost: Any, distance: Any, reach: Any, is_last: int) -> bool:
     """Whether a row at `distance` can still change a pixel of this block."""
     count = 0
     if is_last:
@@ -324,14 +320,16 @@ def _is_open(best: Any, cost: Any, distance: Any, reach: Any, is_last: bool) -> 
             # Cells themselves (near = 0) get no border term. A pixel whose nearest
             # cell is settled (near <= cost) waits only for a second one within reach.
             wanted = (near > 0) & (best[2 * _BLOCK + i] > cost)
-            count += wanted & (((near > cost) & (distance * 2 <= reach)) | (near <= rest) & (near <= cost))
+            count += wanted & (
+                ((near > cost) & (distance * 2 <= reach)) | (near <= rest) & (near <= cost)
+            )
     else:
         for i in range(_BLOCK):
             count += best[2 * _BLOCK + i] > cost
     return count > 0
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
 def _merge_block(best: Any, other: Any, start: int, cost: Any) -> None:
     """Merge both candidates of another row into `best`, without branches."""
     for candidate in range(2):
@@ -349,7 +347,7 @@ def _merge_block(best: Any, other: Any, start: int, cost: Any) -> None:
             best[3 * _BLOCK + i] = far_id if same else pushed_id
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _add_gaussian(labels: Any, state: Any, w0: float, sigma: float, weights: Any) -> None:
     rows, width = labels.shape
     for row in range(rows):
