@@ -1,0 +1,28 @@
+"""Settings every test needs; napari's own fixtures come from its pytest plugin."""
+
+import os
+
+import pytest
+
+
+def pytest_configure() -> None:
+    # On a machine without a display Qt would abort the whole run. Tests that need only Qt then
+    # run offscreen; those that need OpenGL are marked `viewer` and are run under Xvfb.
+    if os.name == "posix" and not _has_display():
+        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("QT_QPA_PLATFORM") != "offscreen":
+        return
+    for item in items:
+        if item.get_closest_marker("viewer"):
+            item.add_marker(pytest.mark.skip(reason="needs a display: run `make test`"))
+
+
+def _has_display() -> bool:
+    return bool(
+        os.uname().sysname == "Darwin"
+        or os.environ.get("DISPLAY")
+        or os.environ.get("WAYLAND_DISPLAY")
+    )

@@ -1,0 +1,44 @@
+"""The manifest that napari reads: it is valid and every name in it can be imported."""
+
+import sys
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+from npe2 import PluginManifest
+from npe2.manifest.utils import import_python_name
+
+
+@pytest.fixture
+def manifest() -> PluginManifest:
+    return PluginManifest.from_distribution("napari-unet-cells")
+
+
+def test_manifest_is_valid_with_every_import(manifest: PluginManifest) -> None:
+    manifest.validate_imports()
+
+
+def test_every_command_names_something_to_call(manifest: PluginManifest) -> None:
+    commands = manifest.contributions.commands
+    assert commands
+
+    for command in commands:
+        assert callable(import_python_name(command.python_name)), command.id
+
+
+def test_plugin_is_shown_as_unet_with_the_segment_widget(manifest: PluginManifest) -> None:
+    assert manifest.display_name == "U-Net"
+    assert "Segment cells" in [widget.display_name for widget in manifest.contributions.widgets]
+
+
+def test_distribution_asks_for_no_qt_binding_unless_told() -> None:
+    always = [line for line in distribution("napari-unet-cells").requires if "extra" not in line]
+
+    assert not [line for line in always if line.lower().startswith(("pyqt", "pyside", "napari["))]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="git writes no symlinks there by default")
+def test_manifest_at_the_root_is_the_packaged_one() -> None:
+    root = Path(__file__).parents[1]
+
+    assert (root / "napari.yaml").resolve() == root / "src" / "napari_unet" / "napari.yaml"
