@@ -1,0 +1,40 @@
+# The tasks of this project; `make help` lists them. Each sets up what it needs and no more.
+
+PYTHON ?= python3
+VENV ?= .venv
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean
+.DELETE_ON_ERROR:
+
+BIN := $(VENV)/bin
+
+help: ## list these tasks
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-6s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.installed-all ## segment a bundled image: in napari, or without a display on the command line
+	@scripts/with_display.sh --if-there-is-one $(BIN)/napari-unet demo $(DEMO)
+
+test: $(VENV)/.installed-test ## the whole test suite, in real viewers too (Xvfb where there is no display)
+	@scripts/with_display.sh $(BIN)/python -m pytest $(PYTEST)
+
+check: $(VENV)/.installed-dev ## ruff, mypy, import-linter, npe2, and the wheel in a fresh environment
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/npe2 validate --imports napari-unet-cells
+	$(BIN)/python scripts/check_wheel.py
+
+bench: $(VENV)/.installed-bench ## time and memory of segmentation, beside other ways to tile
+	$(BIN)/python benchmarks/segmentation.py $(BENCH)
+
+clean: ## remove the virtual environment and every cache
+	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests -name __pycache__ -prune -exec rm -rf {} +
+
+# One stamp for each set of extras: a second `make test` installs nothing.
+$(VENV)/.installed-%: pyproject.toml constraints.txt
+	@scripts/set_up.sh $(PYTHON) $(VENV) $*
+	@touch $@
