@@ -1,0 +1,178 @@
+"""Runs an engine generator beside the Qt thread and brings its reports back to it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from qtpy.QtCore import QCoreApplication, QObject, Signal
+
+_QUIT_TIMEOUT_S = 20.0
+_running: set[Worker] = set()
+
+
+class _StoppedError(BaseException):
+    """Unwinds the engine; no `except Exception` on the way may hold it up."""
+
+
+class Worker(QObject):
+    """One long job of the engine in a thread of its own.
+
+    Qt's thread pool, and so superqt's workers, cannot be used: they take a
+    `RuntimeError`, which is what torch raises, for a deleted widget and end
+    without any signal. All signals arrive on the thread that made the worker.
+
+    Parameters
+    ----------
+    work : callable
+        Called in the thread; returns an iterator of reports. It must hold no
+        layer, viewer or widget: those belong to the Qt thread.
+
+    Attributes
+    ----------
+    reported : Signal
+        Each report, as it comes.
+    finished, failed, stopped : Signal
+        One of them, once: the last report, the exception, or nothing.
+    ended : Signal
+        After any of the three.
+    """
+
+    reported = Signal(object)
+    finished = Signal(object)
+    failed = Signal(object)
+    stopped = Signal()
+    ended = Signal()
+    _arrived = Signal(str, object)
+
+    def __init__(self, work: Callable[[], Iterator[Any]]) -> None:
+        super().__init__()
+        self._work = work
+        self._stop_requested = threading.Event()
+        self._has_ended = False
+        self._thread = threading.Thread(target=self._run, name="napari-unet", daemon=True)
+        self._arrived.connect(self._on_arrived)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not yet finished, failed or been stopped."""
+        return self in _running and not self._has_ended
+
+    def start(self) -> None:
+        """Start the thread; connect the signals first."""
+        _end_with_the_application()
+        _running.add(self)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop: `stopped` and `ended` come at once and nothing after them.
+
+        The thread itself ends at the next report or the next layer of the
+        network, whichever is sooner.
+        """
+        if not self.is_running:
+            return
+        self._stop_requested.set()
+        self._end(self.stopped)
+
+    @property
+    def has_thread(self) -> bool:
+        """Whether its thread lives, be it to wind up after a stop."""
+        return self._thread.is_alive()
+
+    def join(self, timeout_s: float = _QUIT_TIMEOUT_S) -> None:
+        """Wait for the thread."""
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        last = None
+        try:
+            _leave_a_core_to_the_window()
+            with _stops_between_layers(self._stop_requested):
+                for last in self._work():
+                    if self._stop_requested.is_set():
+                        return
+                    self._arrived.emit("report", last)
+            self._arrived.emit("result", last)
+        except _StoppedError:
+            pass
+        except Exception as error:
+            self._arrived.emit("error", error)
+        finally:
+            self._arrived.emit("over", None)
+
+    def _on_arrived(self, kind: str, value: Any) -> None:
+        if kind == "over":
+            # Only then nothing but this thread can drop the last reference to a QObject.
+            self._thread.join()
+            _running.discard(self)
+        elif self._has_ended:
+            return
+        elif kind == "report":
+            self.reported.emit(value)
+        elif kind == "result":
+            self._end(self.finished, value)
+        else:
+            self._end(self.failed, value)
+
+    def _end(self, outcome: Any, *values: Any) -> None:
+        self._has_ended = True
+        outcome.emit(*values)
+        self.ended.emit()
+
+
+def stop_all(timeout_s: float = _QUIT_TIMEOUT_S) -> bool:
+    """Stop every worker and wait for its thread.
+
+    Returns
+    -------
+    bool
+        Whether all threads are over.
+    """
+    workers = list(_running)
+    for worker in workers:
+        worker.stop()
+    for worker in workers:
+        worker.join(timeout_s)
+    return not any(worker.has_thread for worker in workers)
+
+
+def _leave_a_core_to_the_window() -> None:
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    # It holds for the whole process: lower it if need be, never raise it.
+    torch.set_num_threads(min(torch.get_num_threads(), max(1, (cores or 1) - 1)))
+
+
+@contextmanager
+def _stops_between_layers(stop_requested: threading.Event) -> Iterator[None]:
+    """Let a stop reach this thread inside the network, too: one tile can take seconds."""
+    from torch.nn.modules.module import register_module_forward_pre_hook
+
+    thread = threading.get_ident()
+
+    def stop_here(_module: Any, _inputs: Any) -> None:
+        if stop_requested.is_set() and threading.get_ident() == thread:
+            raise _StoppedError
+
+    hook = register_module_forward_pre_hook(stop_here)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _end_with_the_application() -> None:
+    """No thread may run into the interpreter's or Qt's tear-down."""
+    application = QCoreApplication.instance()
+    if application is not None and not application.property("napari_unet_stops_workers"):
+        application.setProperty("napari_unet_stops_workers", True)
+        application.aboutToQuit.connect(stop_all)
+
+
+atexit.register(stop_all)

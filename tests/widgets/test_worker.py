@@ -1,0 +1,202 @@
+"""Engine jobs beside the Qt thread: reports arrive, stops are prompt, nothing outlives the end."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QThread
+from qtpy.QtWidgets import QApplication
+
+from napari_unet.worker import Worker, stop_all
+
+
+class Heard:
+    """What a worker's signals said, in order, and on which thread."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.events: list[tuple[str, object]] = []
+        self.threads: set[object] = set()
+        worker.reported.connect(lambda report: self.note("reported", report))
+        worker.finished.connect(lambda report: self.note("finished", report))
+        worker.failed.connect(lambda error: self.note("failed", error))
+        worker.stopped.connect(lambda: self.note("stopped", None))
+        worker.ended.connect(lambda: self.note("ended", None))
+
+    def note(self, kind: str, value: object) -> None:
+        self.events.append((kind, value))
+        self.threads.add(QThread.currentThread())
+
+    @property
+    def kinds(self) -> list[str]:
+        return [kind for kind, _ in self.events]
+
+
+def wait_for_threads(qtbot: QtBot, *workers: Worker) -> None:
+    qtbot.waitUntil(lambda: not any(worker.has_thread for worker in workers), timeout=5000)
+
+
+class Endless:
+    """Reports every millisecond for ever."""
+
+    def __init__(self) -> None:
+        self.reports = 0
+        self.was_closed = threading.Event()
+
+    def __call__(self) -> Iterator[int]:
+        try:
+            while True:
+                self.reports += 1
+                yield self.reports
+                threading.Event().wait(0.001)
+        finally:
+            self.was_closed.set()
+
+
+def test_reports_arrive_on_the_qt_thread_and_the_last_one_is_the_result(qtbot: QtBot) -> None:
+    worker = Worker(lambda: iter([1, 2, 3]))
+    heard = Heard(worker)
+
+    with qtbot.waitSignal(worker.ended, timeout=10_000):
+        worker.start()
+
+    assert heard.events == [
+        ("reported", 1),
+        ("reported", 2),
+        ("reported", 3),
+        ("finished", 3),
+        ("ended", None),
+    ]
+    assert heard.threads == {QApplication.instance().thread()}
+    wait_for_threads(qtbot, worker)
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), RuntimeError("out of memory")])
+def test_any_error_arrives_as_failed(qtbot: QtBot, error: Exception) -> None:
+    def work() -> Iterator[int]:
+        yield 1
+        raise error
+
+    worker = Worker(work)
+    heard = Heard(worker)
+
+    with qtbot.waitSignal(worker.ended, timeout=10_000):
+        worker.start()
+
+    assert heard.events == [("reported", 1), ("failed", error), ("ended", None)]
+
+
+def test_stop_answers_at_once_and_nothing_comes_after_it(qtbot: QtBot) -> None:
+    endless = Endless()
+    worker = Worker(endless)
+    heard = Heard(worker)
+    with qtbot.waitSignal(worker.reported, timeout=10_000):
+        worker.start()
+
+    worker.stop()
+
+    assert heard.kinds[-2:] == ["stopped", "ended"]
+    assert not worker.is_running
+    heard.events.clear()
+    wait_for_threads(qtbot, worker)
+    QApplication.processEvents()
+    assert heard.events == []
+    assert endless.was_closed.is_set()
+
+
+def test_stop_reaches_a_network_in_the_middle_of_a_tile(qtbot: QtBot) -> None:
+    inside, let_go = threading.Event(), threading.Event()
+    layers_run = []
+
+    class Layer(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            layers_run.append(1)
+            inside.set()
+            let_go.wait(5)
+            return x
+
+    tile = torch.nn.Sequential(*[Layer() for _ in range(20)])
+
+    def work() -> Iterator[torch.Tensor]:
+        yield tile(torch.zeros(1))
+
+    worker = Worker(work)
+    worker.start()
+    assert inside.wait(10)
+
+    worker.stop()
+    let_go.set()
+
+    wait_for_threads(qtbot, worker)
+    assert len(layers_run) == 1
+
+
+def test_a_stop_leaves_networks_of_other_threads_alone(qtbot: QtBot) -> None:
+    worker = Worker(Endless())
+    with qtbot.waitSignal(worker.reported, timeout=10_000):
+        worker.start()
+    worker.stop()
+
+    assert torch.nn.Identity()(torch.ones(1)).item() == 1
+
+    wait_for_threads(qtbot, worker)
+
+
+def test_stop_before_the_thread_has_done_anything_reports_nothing(qtbot: QtBot) -> None:
+    worker = Worker(Endless())
+    heard = Heard(worker)
+
+    worker.start()
+    worker.stop()
+
+    wait_for_threads(qtbot, worker)
+    QApplication.processEvents()
+    assert heard.kinds == ["stopped", "ended"]
+
+
+def test_stopping_twice_or_after_the_end_says_nothing_more(qtbot: QtBot) -> None:
+    worker = Worker(lambda: iter([1]))
+    heard = Heard(worker)
+    with qtbot.waitSignal(worker.ended, timeout=10_000):
+        worker.start()
+    before = list(heard.events)
+
+    worker.stop()
+    worker.stop()
+
+    assert heard.events == before
+
+
+def test_a_core_is_left_to_the_window(qtbot: QtBot) -> None:
+    counts: list[int] = []
+
+    def work() -> Iterator[int]:
+        counts.append(torch.get_num_threads())
+        yield 0
+
+    worker = Worker(work)
+    with qtbot.waitSignal(worker.ended, timeout=10_000):
+        worker.start()
+
+    cores = torch.multiprocessing.cpu_count()
+    assert 1 <= counts[0] <= max(1, cores - 1)
+
+
+def test_leaving_the_application_stops_every_worker_and_waits_for_it(qtbot: QtBot) -> None:
+    workers = [Worker(Endless()) for _ in range(3)]
+    for worker in workers:
+        with qtbot.waitSignal(worker.reported, timeout=10_000):
+            worker.start()
+
+    QApplication.instance().aboutToQuit.emit()
+
+    assert not any(worker.has_thread for worker in workers)
+    assert stop_all()
+
+
+def test_nothing_is_kept_of_a_worker_that_is_over(qtbot: QtBot) -> None:
+    worker = Worker(lambda: iter([1]))
+    with qtbot.waitSignal(worker.destroyed, timeout=10_000):
+        worker.start()
+        del worker
