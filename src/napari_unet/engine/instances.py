@@ -60,6 +60,21 @@ class InstanceSettings:
                 raise SettingsError(f"{name} is {getattr(self, name)}; use 0 or more pixels.")
 
 
+def check_class_roles(class_roles: Sequence[str]) -> None:
+    """Raise unless cells can be made from scores of these classes.
+
+    Raises
+    ------
+    SettingsError
+        If the roles hold no background or no cell.
+    """
+    if "background" not in class_roles or "cell" not in class_roles:
+        raise SettingsError(
+            f"The network's classes are {', '.join(class_roles)}; to find cells it needs "
+            "'background' and 'cell'."
+        )
+
+
 def instances_from_scores(
     scores: Scores, class_roles: Sequence[str], settings: InstanceSettings
 ) -> NDArray[np.int32]:
@@ -84,12 +99,8 @@ def instances_from_scores(
     SettingsError
         If the roles hold no background or no cell.
     """
+    check_class_roles(class_roles)
     roles = list(class_roles)
-    if "background" not in roles or "cell" not in roles:
-        raise SettingsError(
-            f"The network's classes are {', '.join(roles)}; to find cells it needs "
-            "'background' and 'cell'."
-        )
     foreground = scores[roles.index("background")] < 1 - settings.foreground_threshold
     if not foreground.any():
         return np.zeros(foreground.shape, np.int32)

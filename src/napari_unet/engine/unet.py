@@ -108,6 +108,17 @@ class UNetConfig:
         low, high = self._level_inputs(0, 0, multiple - 1)
         return math.ceil(max(-low, high - multiple + 1) / multiple) * multiple
 
+    @property
+    def tile_overlap_px(self) -> int:
+        """Output that an aligned tile must compute beyond its own to be exact, in pixels.
+
+        An unpadded network reads true context anyway; only interpolation sees
+        the tile's end, where it has no neighbour to read.
+        """
+        if self.padding == "same":
+            return self.halo_px
+        return 0 if self.up == "transposed" else self.size_multiple
+
     def _level_inputs(self, level: int, low: int, high: int) -> tuple[int, int]:
         """Interval of level-`level` input pixels behind its output pixels `low`..`high`."""
         if level == self.depth:
@@ -274,70 +285,36 @@ class UNet(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def forward(self, x: Tensor, *, crop: int = 0) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Class logits for each pixel.
 
         Parameters
         ----------
         x : (N, in_channels, *S) tensor
             Each of S fits `config.output_size`.
-        crop : int
-            Leave out this many output pixels on each side, a multiple of
-            `config.size_multiple`; the expanding path then computes only what
-            the rest needs ("same" padding only).
 
         Returns
         -------
         (N, classes, *S') tensor
+            S' is S, or `config.output_size` of it with "valid" padding.
         """
-        crops = self._crops(crop)
         skips: list[Tensor] = []
         for level, block in enumerate(self.contracting):
             x = block(x)  # (N, widths[level], S / 2^level)
             if level < self.config.depth:
                 skips.append(x)
-                x = self._pool(x)
-        x = self._trim(self.dropout(x), crops[-1])
+                x = self.pool(x)
+        x = self.dropout(x)
         for level in reversed(range(self.config.depth)):
             x = self.up[level](x)
-            if self.config.padding == "same":
-                # crops[level + 1] pixels are gone below, twice as many here.
-                x = self._trim(x, crops[level] - 2 * crops[level + 1])
-                skip = self._trim(skips.pop(), crops[level])
-            else:
-                skip = centre_crop(skips.pop(), x.shape[2:])
+            skip = centre_crop(skips.pop(), x.shape[2:])
             x = self.expanding[level](torch.cat((skip, x), dim=1))
-        x = self.head(x)
-        return self._trim(x, crop - crops[0])
+        logits: Tensor = self.head(x)
+        return logits
 
-    def _pool(self, x: Tensor) -> Tensor:
+    def pool(self, x: Tensor) -> Tensor:
+        """Halve the size: the largest of each 2x2 pixels."""
         return functional.max_pool2d(x, 2) if self.config.ndim == 2 else functional.max_pool3d(x, 2)
-
-    def _crops(self, crop: int) -> list[int]:
-        """Pixels that may be cut on each side of every level before its expanding block."""
-        if crop == 0:
-            return [0] * (self.config.depth + 1)
-        if self.config.padding == "valid" or crop % self.config.size_multiple or crop < 0:
-            raise SettingsError(
-                f"crop is {crop}; a padded network takes multiples of "
-                f"{self.config.size_multiple}, an unpadded one only 0."
-            )
-        crops = []
-        needed = crop
-        for _ in range(self.config.depth):
-            needed = max(0, needed - 2)  # two convolutions reach two pixels out
-            crops.append(needed)
-            reach = 0 if self.config.up == "transposed" else 1
-            needed = max(0, needed - reach) // 2
-        return [*crops, needed]
-
-    @staticmethod
-    def _trim(x: Tensor, pixels: int) -> Tensor:
-        if pixels == 0:
-            return x
-        for axis in range(2, x.ndim):
-            x = x.narrow(axis, pixels, x.shape[axis] - 2 * pixels)
-        return x
 
     def fused(self, device: torch.device, dtype: torch.dtype = torch.float32) -> UNet:
         """Return a copy for inference: batch norm folded into the convolutions, channels last."""

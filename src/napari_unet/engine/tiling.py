@@ -1,0 +1,366 @@
+"""Overlap-tile: the scores of an image of any size, one tile after the other, exactly."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_unet.engine.device import free_memory_bytes
+from napari_unet.engine.errors import CheckpointError, DeviceError, SettingsError
+from napari_unet.engine.image import FloatImage, Region, Scores
+
+Interval = tuple[int, int]
+"""(start, stop) along one axis, in pixels."""
+
+# Larger tiles waste less at their borders; smaller ones answer a Stop sooner.
+_MOST_PIXELS_CPU = 1 << 20
+_MOST_PIXELS_GPU = 1 << 22
+_MEMORY_SHARE = 0.5
+
+# torch has a class of its own for a GPU only; these are what its other allocators say.
+_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
+
+
+class TileableConfig(Protocol):
+    """What tiling must know of a network; `UNetConfig` is one."""
+
+    @property
+    def size_multiple(self) -> int:
+        """Shift of the input, in pixels, that shifts the output alike."""
+
+    @property
+    def size_loss_px(self) -> int:
+        """Input size minus output size."""
+
+    @property
+    def tile_overlap_px(self) -> int:
+        """Output that a tile must compute beyond its own."""
+
+    def output_size(self, input_size: int) -> int:
+        """Output pixels along an axis."""
+
+    def valid_input_size(self, output_at_least: int) -> int:
+        """Smallest input along an axis whose output is large enough."""
+
+
+class TileableNetwork(Protocol):
+    """A network that computes part of its output; `BandedUNet` is one."""
+
+    @property
+    def config(self) -> TileableConfig:
+        """Its size arithmetic."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number format of its arithmetic."""
+
+    def __call__(self, x: Tensor, *, crops: tuple[Interval, ...]) -> Tensor:
+        """Logits (N, classes, *S'), without `crops` pixels at both ends of each axis."""
+
+    def memory_bytes(self, sizes: Sequence[int]) -> int:
+        """Memory, about, that one call takes."""
+
+    def release_memory(self) -> None:
+        """Give back what is kept between calls."""
+
+
+class PixelSource(Protocol):
+    """An image that is read in parts; `ImageSource` is one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Spatial shape in pixels."""
+
+    def read(self, region: Region) -> FloatImage:
+        """Read (in_channels, *region), normalised."""
+
+
+@dataclass(frozen=True, slots=True)
+class TileScores:
+    """The scores of one tile.
+
+    Parameters
+    ----------
+    region : tuple of slice
+        Where it lies in the image.
+    scores : (C, *region) float32 array
+        One probability for each class; they add up to 1.
+    done, total : int
+        Tiles so far and in all; `total` grows when memory runs out and the
+        remaining tiles are halved.
+    tile_px : int
+        Length of the longest axis of a tile at present.
+    overflowed : bool
+        Half precision could not hold the numbers, so that this tile was
+        computed in float32.
+    """
+
+    region: Region
+    scores: Scores
+    done: int
+    total: int
+    tile_px: int
+    overflowed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AxisTile:
+    """One axis of a tile, in pixels of the image.
+
+    Parameters
+    ----------
+    kept : (start, stop)
+        Scores that the tile is for.
+    read : (start, stop)
+        Input; what lies outside of the image is mirrored.
+    crop : (low, high)
+        Scores computed beyond those kept.
+    """
+
+    kept: Interval
+    read: Interval
+    crop: Interval
+
+
+def axis_tile(config: TileableConfig, size: int, start: int, stop: int) -> AxisTile:
+    """Find what must be read, so that scores are as if the image was computed as a whole.
+
+    The whole is the image continued by mirroring: at its far end to the next
+    size that the network reads and, for unpadded convolutions, on every side
+    by what they lose (Ronneberger et al. 2015, Fig. 2). A tile at the image's
+    border ends where the whole does.
+
+    Parameters
+    ----------
+    config : TileableConfig
+    size : int
+        Length of the image's axis in pixels.
+    start, stop : int
+        Wanted scores; `start` is a multiple of `config.size_multiple`, `stop`
+        too or the end of the image.
+    """
+    multiple, overlap = config.size_multiple, config.tile_overlap_px
+    whole = config.output_size(config.valid_input_size(size))
+    low = max(0, start - overlap)
+    # Outputs are a multiple plus the same rest everywhere: 388 = 24 * 16 + 4.
+    high = math.ceil(stop / multiple) * multiple + overlap + whole % multiple
+    high = min(whole, high)
+    margin = config.size_loss_px // 2
+    return AxisTile((start, stop), (low - margin, high + margin), (start - low, high - stop))
+
+
+def split_axis(size: int, tile_px: int, multiple: int) -> list[Interval]:
+    """Cut an axis into pieces of about equal length, at most `tile_px`, that start at multiples."""
+    count = math.ceil(size / tile_px)
+    step = math.ceil(size / count / multiple) * multiple
+    return [(start, min(size, start + step)) for start in range(0, size, step)]
+
+
+def automatic_tile_px(
+    network: TileableNetwork, shape: tuple[int, ...], *, free_bytes: int | None = None
+) -> int:
+    """Choose the longest axis of a tile, in pixels, from the memory that is free.
+
+    Parameters
+    ----------
+    network : TileableNetwork
+    shape : tuple of int
+        Spatial shape of the image.
+    free_bytes : int, optional
+        Memory that is free; measured if left out.
+
+    Returns
+    -------
+    int
+        A multiple of the network's `size_multiple`.
+    """
+    config = network.config
+    multiple = config.size_multiple
+    free = free_memory_bytes(network.device) if free_bytes is None else free_bytes
+    most_pixels = _MOST_PIXELS_CPU if network.device.type == "cpu" else _MOST_PIXELS_GPU
+    context = config.size_loss_px + 2 * config.tile_overlap_px
+
+    def fits(tile_px: int) -> bool:
+        sizes = [min(tile_px, math.ceil(n / multiple) * multiple) for n in shape]
+        if math.prod(sizes) > most_pixels:
+            return False
+        return network.memory_bytes([n + context for n in sizes]) <= _MEMORY_SHARE * free
+
+    low, high = 1, max(1, math.ceil(max(shape) / multiple))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle * multiple) else (low, middle - 1)
+    return low * multiple
+
+
+def predict_tiles(
+    source: PixelSource,
+    network: TileableNetwork,
+    *,
+    tile_px: int | None = None,
+    in_float32: Callable[[], TileableNetwork] | None = None,
+) -> Iterator[TileScores]:
+    """Compute an image's scores tile by tile, equal to those of the image as a whole.
+
+    Only one tile and its surroundings are in memory at a time. Where memory
+    runs out all the same, the tile and those that remain are halved. To stop,
+    no longer iterate.
+
+    Parameters
+    ----------
+    source : PixelSource
+    network : TileableNetwork
+    tile_px : int, optional
+        Length of a tile's axes in pixels of the image, without its
+        surroundings; rounded up to what the network can start at. Automatic
+        if left out.
+    in_float32 : callable, optional
+        Makes the network that recomputes a tile whose numbers are beyond half
+        precision.
+
+    Yields
+    ------
+    TileScores
+        Each tile once; together they cover the image.
+
+    Raises
+    ------
+    SettingsError
+        If `tile_px` is not positive.
+    DeviceError
+        If the smallest tile does not fit in memory.
+    CheckpointError
+        If scores are no numbers even in float32.
+    """
+    multiple = network.config.size_multiple
+    if tile_px is None:
+        tile_px = automatic_tile_px(network, source.shape)
+    elif tile_px < 1:
+        raise SettingsError(f"The tile is {tile_px} pixels long; use 1 or more, or automatic.")
+    tile_px = math.ceil(tile_px / multiple) * multiple
+    waiting = deque(_split([(0, n) for n in source.shape], tile_px, multiple))
+    precise: TileableNetwork | None = None
+    done = 0
+    while waiting:
+        scores = _try_tile(source, network, waiting[0])
+        overflowed = scores is not None and not np.isfinite(scores).all()
+        if overflowed:
+            if in_float32 is None or network.dtype == torch.float32:
+                raise _no_numbers()
+            precise = precise or in_float32()
+            scores = _try_tile(source, precise, waiting[0])
+            if scores is not None and not np.isfinite(scores).all():
+                raise _no_numbers()
+        if scores is None:
+            for user in (network, precise):
+                if user is not None:
+                    user.release_memory()
+            tile_px = _halved(tile_px, multiple, network.device)
+            waiting = deque(part for tile in waiting for part in _split(tile, tile_px, multiple))
+            continue
+        region = tuple(slice(start, stop) for start, stop in waiting.popleft())
+        done += 1
+        yield TileScores(region, scores, done, done + len(waiting), tile_px, overflowed)
+
+
+def _split(box: Sequence[Interval], tile_px: int, multiple: int) -> list[tuple[Interval, ...]]:
+    axes = []
+    for start, stop in box:
+        pieces = split_axis(stop - start, tile_px, multiple)
+        axes.append([(start + low, start + high) for low, high in pieces])
+    return list(itertools.product(*axes))
+
+
+def _halved(tile_px: int, multiple: int, device: torch.device) -> int:
+    if tile_px <= multiple:
+        raise DeviceError(
+            f"There is not enough memory on {device} even for the smallest tile, {tile_px} pixels; "
+            "close other programs or layers, or choose another device or a smaller model."
+        )
+    return math.ceil(tile_px / 2 / multiple) * multiple
+
+
+def _try_tile(
+    source: PixelSource, network: TileableNetwork, tile: tuple[Interval, ...]
+) -> Scores | None:
+    """Scores of one tile, or None where memory runs out."""
+    try:
+        return _tile_scores(source, network, tile)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+    # Only here, after the handler, the error's frames and their tensors are gone.
+    return None
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return any(words in text for words in _OUT_OF_MEMORY)
+
+
+def _no_numbers() -> CheckpointError:
+    return CheckpointError(
+        "The model's scores are not numbers, even in float32; its weights are damaged or do not "
+        "fit this image. Try another model."
+    )
+
+
+def _tile_scores(
+    source: PixelSource, network: TileableNetwork, tile: tuple[Interval, ...]
+) -> Scores:
+    axes = [
+        axis_tile(network.config, size, start, stop)
+        for size, (start, stop) in zip(source.shape, tile, strict=True)
+    ]
+    pixels = read_mirrored(source, [axis.read for axis in axes])
+    x = torch.from_numpy(pixels).unsqueeze(0).to(network.device, network.dtype)
+    with torch.inference_mode():
+        logits = network(x, crops=tuple(axis.crop for axis in axes))[0]  # (C, *kept)
+        # Class planes apart: a softmax over two or three neighbouring numbers is slow.
+        logits = logits.to(torch.float32, memory_format=torch.contiguous_format)
+        scores: Scores = torch.softmax(logits, dim=0).cpu().numpy()
+    return scores
+
+
+def read_mirrored(source: PixelSource, box: Sequence[Interval]) -> FloatImage:
+    """Read part of an image that is continued by mirroring at its outermost pixels.
+
+    Parameters
+    ----------
+    source : PixelSource
+    box : (start, stop) for each spatial axis
+        May begin before the image and end behind it.
+
+    Returns
+    -------
+    (in_channels, *box) float32 array
+    """
+    indices = [_mirrored(*interval, n) for interval, n in zip(box, source.shape, strict=True)]
+    region = tuple(slice(int(index.min()), int(index.max()) + 1) for index in indices)
+    pixels = source.read(region)
+    for axis, (index, part) in enumerate(zip(indices, region, strict=True), start=1):
+        if not np.array_equal(index, np.arange(part.start, part.stop)):
+            pixels = np.take(pixels, index - part.start, axis=axis)
+    return np.ascontiguousarray(pixels)
+
+
+def _mirrored(start: int, stop: int, size: int) -> NDArray[np.intp]:
+    """Pixel of an axis of `size` that stands for each of `start`..`stop`: 2 1 0 1 2 1 0."""
+    period = max(1, 2 * (size - 1))
+    index = np.arange(start, stop) % period
+    return np.minimum(index, period - index)
