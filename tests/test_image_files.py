@@ -337,6 +337,8 @@ def test_label_planes_that_imagej_calls_channels_are_slices(tmp_path: Path) -> N
         ((3, 4, 5), "ZYX", (2.0, 0.3, 0.2)),
         ((3, 4, 5), "TYX", (0.3, 0.2)),
         ((4, 5), "YX", None),
+        ((3, 4, 3), "ZYX", None),
+        ((4, 4, 4), "ZYX", None),
     ],
 )
 def test_labels_come_back_in_the_smallest_safe_type_with_axes_and_scale(

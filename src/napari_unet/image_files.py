@@ -599,7 +599,7 @@ def _write_tiff(
         if plane_names:
             options["metadata"]["Labels"] = list(plane_names)
     with replacing(path, overwrite=overwrite) as stream:
-        tifffile.imwrite(stream, array, compression="zlib", **options)
+        tifffile.imwrite(stream, array, photometric="minisblack", compression="zlib", **options)
 
 
 def _imagej_options(

@@ -1,0 +1,80 @@
+"""What the user sees while a command works, and how it is stopped."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import Any, Self
+
+from tqdm import tqdm
+
+from napari_unet.engine.errors import UNetError
+
+PROGRAM = "napari-unet"
+
+
+def say(message: str) -> None:
+    """Write one line to the user on standard error, above any progress bar."""
+    tqdm.write(f"{PROGRAM}: {message}", file=sys.stderr)
+
+
+def report(line: str) -> None:
+    """Write one line of the result to standard output, above any progress bar."""
+    tqdm.write(line, file=sys.stdout)
+
+
+def describe_failure(error: Exception) -> str:
+    """One sentence for the user, whatever went wrong."""
+    if isinstance(error, UNetError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "There is not enough memory; close other programs, or use smaller images or tiles."
+    return (
+        f"Something unexpected went wrong ({type(error).__name__}: {error}); run the command "
+        "again with --debug for the details."
+    )
+
+
+def progress_bar(total: int, title: str, *, forced: bool = False) -> tqdm[Any]:
+    """Return a bar on standard error that shows only on a terminal, or when `forced`."""
+    hidden = not (forced or sys.stderr.isatty())
+    return tqdm(total=total, desc=title, disable=hidden, leave=False, file=sys.stderr)
+
+
+def count(number: int, noun: str) -> str:
+    """Write "1 cell" or "12 cells"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def listing(names: list[str], shown: int = 3) -> str:
+    """Write at most `shown` names, and how many more there are."""
+    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + rest
+
+
+class StopRequest:
+    """Turns the first Ctrl-C (or a cluster's SIGTERM) into a wish to stop after this step.
+
+    A second one interrupts at once. Use as a context manager and ask
+    `requested` between steps.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        say("stopping after this step; press Ctrl-C again to stop at once.")

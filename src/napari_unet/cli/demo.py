@@ -1,0 +1,105 @@
+"""Segment a bundled image of real nuclei: in napari where there is a screen, else into files."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from napari_unet.cli.console import count, report, say
+from napari_unet.sample_data import DEMO_SAMPLE, load_sample, sample_files
+
+_OWN_FOLDER = Path("napari-unet-demo")
+_LABELS_NAME = "unet-demo-labels.tif"
+_OVERLAY_NAME = "unet-demo-overlay.png"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        default=_OWN_FOLDER,
+        help=f"folder for the files it writes without a screen (default: {_OWN_FOLDER})",
+    )
+    parser.add_argument(
+        "--no-window", action="store_true", help="write files even if there is a screen"
+    )
+    parser.add_argument("--model", default="nuclei", help="a model file (default: nuclei)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps ... (default: auto)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show the sample segmented, or write what was found."""
+    if not arguments.no_window and has_screen():
+        if window_opens():
+            return show_in_napari()
+        say("napari cannot open a window here; writing files instead.")
+    return write_files(arguments)
+
+
+def has_screen() -> bool:
+    """Whether windows can be expected to open."""
+    if os.environ.get("QT_QPA_PLATFORM") in ("offscreen", "minimal"):
+        return False
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def window_opens() -> bool:
+    """Whether Qt starts: on a screen that is gone it ends the process, so another one tries."""
+    trial = "from qtpy.QtWidgets import QApplication; QApplication([])"
+    try:
+        result = subprocess.run([sys.executable, "-c", trial], capture_output=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        return False
+    return result.returncode == 0
+
+
+def show_in_napari() -> int:
+    """Open napari with the sample, segmented, and the Segment widget docked."""
+    import napari
+
+    viewer = napari.Viewer()
+    viewer.open_sample("napari-unet-cells", DEMO_SAMPLE)
+    viewer.window.add_plugin_dock_widget("napari-unet-cells", "Segment cells")
+    napari.run()
+    return 0
+
+
+def write_files(arguments: argparse.Namespace) -> int:
+    """Segment the sample, write labels and overlay, and say how many cells were found."""
+    from napari_unet.cli.file_plan import PlannedFile, check_writable
+    from napari_unet.cli.segment import SegmentationJob
+    from napari_unet.engine.checkpoint import load_checkpoint
+    from napari_unet.engine.evaluation import evaluate
+    from napari_unet.engine.segmentation import SegmentationSettings
+
+    sample = load_sample(DEMO_SAMPLE)
+    check_writable(arguments.out)
+    planned = PlannedFile(
+        sample_files(DEMO_SAMPLE)[0],
+        arguments.out / _LABELS_NAME,
+        {"overlay": arguments.out / _OVERLAY_NAME},
+    )
+    network = load_checkpoint(arguments.model)
+    job = SegmentationJob(
+        network,
+        SegmentationSettings(),
+        network.description.instances,
+        device=arguments.device,
+        overwrite=True,  # files of these names are the demo's own
+    )
+    score = evaluate(sample.labels, job(planned).labels, thresholds=(0.5,)).images[0]
+    right = score.scores[0].true_positives
+    report(
+        f"{count(score.predicted_cells, 'cell')} found; a person saw {score.true_cells} in this "
+        f"image, {right} of them match."
+    )
+    report(f"labels:  {planned.output}")
+    report(f"overlay: {planned.extras['overlay']}")
+    return 0

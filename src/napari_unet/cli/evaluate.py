@@ -1,0 +1,158 @@
+"""Compare found cells with true ones, image by image, and say how well they match.
+
+A found cell counts as right at a threshold if its overlap with a true cell, divided by their
+union (IoU), is at least that. AP is right / (right + missed + extra).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from napari_unet.cli.batch import for_each
+from napari_unet.cli.console import count, listing, report, say
+from napari_unet.cli.file_plan import PairedFiles, pair_files
+from napari_unet.cli.setting_options import real_number
+from napari_unet.engine.errors import SettingsError
+from napari_unet.engine.evaluation import (
+    THRESHOLDS,
+    Evaluation,
+    ImageScore,
+    ThresholdScore,
+    evaluate,
+)
+from napari_unet.image_files import read_labels
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    parser.usage = "%(prog)s TRUTH PREDICTION [options]"
+    parser.add_argument(
+        "truth", type=Path, metavar="TRUTH", help="label image of the true cells, or a folder"
+    )
+    parser.add_argument(
+        "prediction",
+        type=Path,
+        metavar="PREDICTION",
+        help="label image of the found cells, or a folder with files of the same names",
+    )
+    parser.add_argument(
+        "--thresholds",
+        nargs="+",
+        type=real_number,
+        default=list(THRESHOLDS),
+        metavar="IOU",
+        help="overlaps from which two cells count as the same (default: 0.5 0.7 0.9)",
+    )
+    parser.add_argument("--per-image", action="store_true", help="also list every image")
+    parser.add_argument("--json", action="store_true", help="write everything as JSON instead")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate every pair and print the table; return 1 if a pair could not be compared."""
+    thresholds = tuple(dict.fromkeys(arguments.thresholds))
+    for threshold in thresholds:
+        if not 0 < threshold <= 1:
+            raise SettingsError(f"A threshold is {threshold:g}; use overlaps above 0, at most 1.")
+    paired = pair_files(arguments.truth, arguments.prediction)
+    report_unpaired(paired, "true label image", "predicted label image")
+    scores: dict[str, ImageScore] = {}
+
+    def compare(pair: tuple[Path, Path]) -> None:
+        truth, prediction = (read_labels(path).array for path in pair)
+        scores[pair[0].name] = evaluate(truth, prediction, thresholds=thresholds).images[0]
+
+    status = for_each(
+        paired.pairs,
+        compare,
+        name=lambda pair: pair[1],
+        noun="pair",
+        debug=arguments.debug,
+    )
+    if scores:
+        evaluation = Evaluation(tuple(scores.values()))
+        if arguments.json:
+            summary = _as_json(evaluation, list(scores), paired)
+            report(json.dumps(summary, indent=2))
+        else:
+            _print_table(evaluation, list(scores), per_image=arguments.per_image)
+    return status
+
+
+def report_unpaired(paired: PairedFiles, first: str, second: str) -> None:
+    """Say which files were left out for want of a partner."""
+    for names, kind, other in (
+        (paired.only_first, first, second),
+        (paired.only_second, second, first),
+    ):
+        if names:
+            say(f"{count(len(names), kind)} left out, without a {other}: {listing(names)}.")
+
+
+def _print_table(evaluation: Evaluation, names: list[str], *, per_image: bool) -> None:
+    true = sum(image.true_cells for image in evaluation.images)
+    found = sum(image.predicted_cells for image in evaluation.images)
+    report(
+        f"{count(len(names), 'image')}, {count(true, 'true cell')}, {count(found, 'cell')} found"
+    )
+    if per_image:
+        _print_images(evaluation, names)
+    report("")
+    report("  IoU  AP pooled  AP mean over images     F1  right  missed  extra")
+    for threshold in evaluation.thresholds:
+        score = evaluation.pooled(threshold)
+        report(
+            f"{threshold:5.2f}  {score.average_precision:9.3f}  "
+            f"{evaluation.mean_ap(threshold):19.3f}  {score.f1:5.3f}  "
+            f"{score.true_positives:5d}  {score.false_negatives:6d}  {score.false_positives:5d}"
+        )
+    report("")
+    report(f"mean IoU of matched cells: {evaluation.mean_matched_iou:.3f}")
+    report(f"true cells merged with another: {evaluation.merged_cells}")
+
+
+def _print_images(evaluation: Evaluation, names: list[str]) -> None:
+    width = max(map(len, [*names, "image"]))
+    columns = "".join(f"  AP {threshold:4.2f}" for threshold in evaluation.thresholds)
+    report(f"\n{'image':{width}}  true  found{columns}")
+    for name, image in zip(names, evaluation.images, strict=True):
+        values = "".join(f"  {score.average_precision:7.3f}" for score in image.scores)
+        report(f"{name:{width}}  {image.true_cells:4d}  {image.predicted_cells:5d}{values}")
+
+
+def _as_json(evaluation: Evaluation, names: list[str], paired: PairedFiles) -> dict[str, Any]:
+    return {
+        "pooled": [_score_json(evaluation.pooled(t)) for t in evaluation.thresholds],
+        "mean_over_images": [
+            {"threshold": t, "average_precision": evaluation.mean_ap(t)}
+            for t in evaluation.thresholds
+        ],
+        "mean_matched_iou": evaluation.mean_matched_iou,
+        "merged_cells": evaluation.merged_cells,
+        "images": [
+            {
+                "name": name,
+                "true_cells": image.true_cells,
+                "predicted_cells": image.predicted_cells,
+                "scores": [_score_json(score) for score in image.scores],
+            }
+            for name, image in zip(names, evaluation.images, strict=True)
+        ],
+        "without_prediction": paired.only_first,
+        "without_truth": paired.only_second,
+    }
+
+
+def _score_json(score: ThresholdScore) -> dict[str, float]:
+    return {
+        "threshold": score.threshold,
+        "true_positives": score.true_positives,
+        "false_positives": score.false_positives,
+        "false_negatives": score.false_negatives,
+        "average_precision": score.average_precision,
+        "precision": score.precision,
+        "recall": score.recall,
+        "f1": score.f1,
+    }

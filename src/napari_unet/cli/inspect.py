@@ -1,0 +1,95 @@
+"""Say what a model is: its shape, what it was trained on, and how well it does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from napari_unet.cli.console import count, report
+from napari_unet.engine.checkpoint import bundled_models, load_checkpoint
+from napari_unet.engine.network import Network, NetworkDescription
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help=f"a model file, or a bundled model: {', '.join(bundled_models())}",
+    )
+    parser.add_argument("--json", action="store_true", help="write all of it as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the description."""
+    network = load_checkpoint(arguments.model)
+    if arguments.json:
+        values = json.loads(network.description.to_json())
+        report(json.dumps({**values, "parameters": network.parameter_count}, indent=2))
+        return 0
+    facts = _facts(network)
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        report(f"{name:{width}}  {value}")
+    return 0
+
+
+def _facts(network: Network) -> dict[str, str]:
+    description = network.description
+    config, normalization = description.unet, description.normalization
+    facts = {
+        "name": description.name,
+        "summary": description.summary,
+        "images": f"{config.ndim}-D, {count(config.in_channels, 'channel')}",
+        "classes": ", ".join(description.class_roles),
+        "network": (
+            f"U-Net, base width {config.base_width}, depth {config.depth}, "
+            f"{config.padding} convolutions, {network.parameter_count / 1e6:.2f} M parameters"
+        ),
+        "normalisation": (
+            f"percentiles {normalization.low_percentile:g} to {normalization.high_percentile:g}"
+            if normalization.kind == "percentile"
+            else normalization.kind
+        ),
+        "cell diameter": _with_unit(description.object_diameter_px, "px"),
+        "pixel size": _with_unit(description.pixel_size_um, "um"),
+        "cells": _instance_facts(description),
+        "training data": description.training_data,
+        "trained": "; ".join(map(_training_facts, description.history)),
+        "licence": description.licence,
+    }
+    for name, metrics in description.metrics.items():
+        facts[f"on {name}"] = _metric_facts(metrics)
+    return {name: value for name, value in facts.items() if value}
+
+
+def _with_unit(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{value:.3g} {unit}"
+
+
+def _instance_facts(description: NetworkDescription) -> str:
+    settings = description.instances
+    way = "separated by watershed" if settings.separate_touching else "connected pieces"
+    return (
+        f"foreground above {settings.foreground_threshold:g}, seeds above "
+        f"{settings.seed_threshold:g}, {way}, at least {settings.min_size_px} px"
+    )
+
+
+def _training_facts(entry: dict[str, Any]) -> str:
+    parts = [
+        f"{entry[key]} {key}" if key != "date" else str(entry[key])[:10]
+        for key in ("date", "steps", "images", "cells")
+        if key in entry
+    ]
+    return ", ".join(parts)
+
+
+def _metric_facts(metrics: object) -> str:
+    if not isinstance(metrics, dict):
+        return str(metrics)
+    return ", ".join(
+        f"{key} {value:.3f}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in metrics.items()
+    )

@@ -1,0 +1,158 @@
+"""Command-line options made from the fields of settings dataclasses, and back."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import re
+import types
+from collections.abc import Collection, Sequence
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+Settings = TypeVar("Settings")
+
+
+def add_setting_options(
+    parser: argparse.ArgumentParser,
+    start: object,
+    *,
+    title: str,
+    leave_out: Collection[str] = (),
+    default_text: str | None = None,
+) -> None:
+    """Give the parser one option for each field.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    start : settings dataclass
+        Its fields name the options ("min_size_px" becomes "--min-size"), its
+        class's docstring explains them, its values are the defaults.
+    title : str
+        Heading in the help.
+    leave_out : collection of str
+        Fields that get no option.
+    default_text : str, optional
+        What the help says about defaults, where they are not those of `start`.
+    """
+    group = parser.add_argument_group(title)
+    settings_class = type(start)
+    hints = get_type_hints(settings_class)
+    explained = _explanations(settings_class)
+    for field in dataclasses.fields(settings_class):  # type: ignore[arg-type]
+        if field.name in leave_out:
+            continue
+        value = getattr(start, field.name)
+        if dataclasses.is_dataclass(value):
+            add_setting_options(parser, value, title=field.name, default_text=default_text)
+            continue
+        default = default_text or _in_words(value)
+        text = explained.get(field.name, "")
+        group.add_argument(
+            option_name(field.name),
+            dest=_destination(settings_class, field.name),
+            default=None,
+            help=f"{text} (default: {default})".strip().replace("%", "%%"),
+            **_value_options(_without_none(hints[field.name])),
+        )
+
+
+def option_name(field_name: str) -> str:
+    """Option of a field; the unit stands in its explanation."""
+    return "--" + field_name.removesuffix("_px").removesuffix("_um").replace("_", "-")
+
+
+def read_settings(
+    arguments: argparse.Namespace, start: Settings, *, leave_out: Collection[str] = ()
+) -> Settings:
+    """Return `start`, a settings object, with what was given on the command line.
+
+    Raises
+    ------
+    SettingsError
+        If a value is outside of what makes sense.
+    """
+    changes: dict[str, Any] = {}
+    for field in dataclasses.fields(start):  # type: ignore[arg-type]
+        if field.name in leave_out:
+            continue
+        before = getattr(start, field.name)
+        if dataclasses.is_dataclass(before):
+            changes[field.name] = read_settings(arguments, before)
+            continue
+        value = getattr(arguments, _destination(type(start), field.name), None)
+        if value is not None:
+            changes[field.name] = tuple(value) if isinstance(value, list) else value
+    return dataclasses.replace(start, **changes)  # type: ignore[type-var]
+
+
+def _destination(settings_class: type[Any], field_name: str) -> str:
+    return f"{settings_class.__name__}.{field_name}"
+
+
+def _without_none(kind: Any) -> Any:
+    if get_origin(kind) in (Union, types.UnionType):
+        return next(part for part in get_args(kind) if part is not type(None))
+    return kind
+
+
+def _in_words(default: object) -> str:
+    if default is None:
+        return "automatic"
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return str(default)
+
+
+def _value_options(kind: Any) -> dict[str, Any]:
+    if kind is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if get_origin(kind) is Literal:
+        names = get_args(kind)
+        return {"choices": names, "metavar": "|".join(map(str, names))}
+    if get_origin(kind) is tuple:
+        item: Any = get_args(kind)[0]
+        return {**_value_options(item), "nargs": "+"}
+    if kind is int:
+        return {"type": whole_number, "metavar": "N"}
+    if kind is float:
+        return {"type": real_number, "metavar": "X"}
+    return {"type": str, "metavar": "TEXT"}
+
+
+def whole_number(text: str) -> int:
+    """Read an integer, or refuse it in plain words."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number") from None
+
+
+def real_number(text: str) -> float:
+    """Read a number, or refuse it in plain words."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+
+
+def _explanations(settings_class: type[Any]) -> dict[str, str]:
+    """What the "Parameters" section of the class's docstring says about each field."""
+    lines = inspect.cleandoc(settings_class.__doc__ or "").splitlines()
+    explained: dict[str, str] = {}
+    names: Sequence[str] = ()
+    for line in lines[_index_of("Parameters", lines) + 2 :]:
+        if re.fullmatch(r"[A-Z][a-z]+", line):
+            break
+        if line and not line.startswith(" "):
+            names = [name.strip() for name in line.partition(" : ")[0].split(",")]
+            explained |= dict.fromkeys(names, "")
+        else:
+            text = line.strip().replace("`", "")
+            explained |= {name: f"{explained[name]} {text}".strip() for name in names}
+    return explained
+
+
+def _index_of(heading: str, lines: Sequence[str]) -> int:
+    return lines.index(heading) if heading in lines else len(lines)
