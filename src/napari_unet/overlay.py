@@ -46,7 +46,9 @@ def draw_overlay(
     picture = _magnified(_picture(channels), factor)
     large = labels.repeat(factor, axis=0).repeat(factor, axis=1)
     outline = _outline(large, width_px=2)
-    picture[outline] = _cell_colours()[large[outline] % _COLOURS]
+    # Stained tissue is pink to blue: only the hues between orange and cyan stand out there.
+    hues = (0.08, 0.5) if np.ptp(picture, axis=-1).any() else (0.0, 1.0)
+    picture[outline] = _cell_colours(*hues)[large[outline] % _COLOURS]
     return picture
 
 
@@ -84,9 +86,9 @@ def _outline(labels: LabelImage, *, width_px: int) -> NDArray[np.bool_]:
     return inner
 
 
-def _cell_colours() -> NDArray[np.uint8]:
+def _cell_colours(first_hue: float, last_hue: float) -> NDArray[np.uint8]:
     """Bright colours; those of neighbouring numbers differ most (golden-ratio hues)."""
-    hues = np.arange(_COLOURS) * _GOLDEN_RATIO % 1
+    hues = first_hue + (last_hue - first_hue) * (np.arange(_COLOURS) * _GOLDEN_RATIO % 1)
     colours = np.array([colorsys.hsv_to_rgb(hue, 0.9, 1.0) for hue in hues])
     # Pure blue is nearly black to the eye: lighten what is too dark.
     luminance = colours @ np.array(LUMINANCE)

@@ -25,6 +25,8 @@ from napari_unet.engine.evaluation import (
 )
 from napari_unet.image_files import read_labels
 
+_WIDEST_NAME = 40
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
@@ -114,6 +116,9 @@ def _print_table(evaluation: Evaluation, names: list[str], *, per_image: bool) -
 
 
 def _print_images(evaluation: Evaluation, names: list[str]) -> None:
+    names = [
+        name if len(name) <= _WIDEST_NAME else f"...{name[3 - _WIDEST_NAME :]}" for name in names
+    ]
     width = max(map(len, [*names, "image"]))
     columns = "".join(f"  AP {threshold:4.2f}" for threshold in evaluation.thresholds)
     report(f"\n{'image':{width}}  true  found{columns}")
