@@ -383,12 +383,10 @@ class _Predictor:
 
     def _tiles(self, source: PixelSource) -> Iterator[TileScores]:
         tile_px = self._smallest_tile_px or self._settings.tile_px
-        first_px = None
         for tile in predict_tiles(
             source, self._banded, tile_px=tile_px, in_float32=self._banded_float32
         ):
-            first_px = first_px or tile.tile_px
-            if tile.tile_px < first_px:
+            if tile.halvings:
                 self._smallest_tile_px = tile.tile_px
             self._overflowed_tiles += tile.overflowed
             yield tile

@@ -103,6 +103,8 @@ class TileScores:
         remaining tiles are halved.
     tile_px : int
         Length of the longest axis of a tile at present.
+    halvings : int
+        How often memory ran out so far.
     overflowed : bool
         Half precision could not hold the numbers, so that this tile was
         computed in float32.
@@ -113,7 +115,8 @@ class TileScores:
     done: int
     total: int
     tile_px: int
-    overflowed: bool = False
+    halvings: int
+    overflowed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +256,7 @@ def predict_tiles(
     tile_px = math.ceil(tile_px / multiple) * multiple
     waiting = deque(_split([(0, n) for n in source.shape], tile_px, multiple))
     precise: TileableNetwork | None = None
-    done = 0
+    done = halvings = 0
     while waiting:
         scores = _try_tile(source, network, waiting[0])
         overflowed = scores is not None and not np.isfinite(scores).all()
@@ -269,11 +272,12 @@ def predict_tiles(
                 if user is not None:
                     user.release_memory()
             tile_px = _halved(tile_px, multiple, network.device)
+            halvings += 1
             waiting = deque(part for tile in waiting for part in _split(tile, tile_px, multiple))
             continue
         region = tuple(slice(start, stop) for start, stop in waiting.popleft())
         done += 1
-        yield TileScores(region, scores, done, done + len(waiting), tile_px, overflowed)
+        yield TileScores(region, scores, done, done + len(waiting), tile_px, halvings, overflowed)
 
 
 def _split(box: Sequence[Interval], tile_px: int, multiple: int) -> list[tuple[Interval, ...]]:

@@ -1,0 +1,439 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.engine import segmentation
+from napari_unet.engine.errors import (
+    DeviceError,
+    ImageShapeError,
+    ImageValueError,
+    SettingsError,
+    UNetError,
+)
+from napari_unet.engine.image import Normalization
+from napari_unet.engine.instances import InstanceSettings
+from napari_unet.engine.network import Network, NetworkDescription
+from napari_unet.engine.segmentation import SegmentationSettings, iterate_segmentation, segment
+from napari_unet.engine.tiling import predict_tiles
+from napari_unet.engine.unet import UNet, UNetConfig
+
+
+def network_of(*, roles=("background", "cell"), normalization=None, **config):
+    """A tiny network with random weights."""
+    torch.manual_seed(0)
+    config = UNetConfig(**{"base_width": 2, "depth": 2, "classes": len(roles)} | config)
+    description = NetworkDescription(
+        "tiny",
+        config,
+        class_roles=roles,
+        normalization=normalization or Normalization(),
+        object_diameter_px=20.0,
+        pixel_size_um=0.5,
+    )
+    return Network(UNet(config).eval(), description)
+
+
+def bright_is_cell(**config):
+    """A network whose cell score is high exactly where the normalised image is above 0.5."""
+    network = network_of(base_width=1, depth=1, batch_norm=False, **config)
+    unet = network.unet
+    centre = (slice(None),) + (1,) * unet.config.ndim
+    with torch.no_grad():
+        for parameter in unet.parameters():
+            parameter.zero_()
+        # One path only: the first feature of the upper level, unchanged, to the head.
+        for block in (unet.contracting[0], unet.expanding[0]):
+            block.conv1.weight[0, 0][centre[1:]] = 1
+            block.conv2.weight[0, 0][centre[1:]] = 1
+        unet.head.weight[1, 0] = 40
+        unet.head.bias[1] = -20
+    return network
+
+
+def squares(*corners, shape=(60, 80), size=12):
+    image = np.zeros(shape, np.uint8)
+    for corner in corners:
+        image[tuple(slice(c, c + size) for c in corner)] = 200
+    return image
+
+
+TINY = network_of()
+RGB = network_of(in_channels=3)
+VOLUME = network_of(ndim=3)
+CELLS = bright_is_cell()
+
+
+def test_each_bright_square_is_one_cell():
+    image = squares((5, 5), (30, 40))
+    result = segment(image, CELLS)
+    assert result.cell_count == 2
+    assert result.labels.dtype == np.int32
+    np.testing.assert_array_equal(result.labels[5:17, 5:17], 1)
+    np.testing.assert_array_equal(result.labels[30:42, 40:52], 2)
+    np.testing.assert_array_equal(result.labels > 0, image > 0)
+    assert result.scores.shape == (2, 60, 80)
+    assert result.class_roles == ("background", "cell")
+    assert result.notes == ()
+
+
+def test_tiles_do_not_show_in_the_result():
+    image = np.random.default_rng(0).random((150, 131))
+    whole = segment(image, TINY, precision="float32", tile_px=1000)
+    tiled = segment(image, TINY, precision="float32", tile_px=24)
+    np.testing.assert_allclose(tiled.scores, whole.scores, rtol=0, atol=1e-5)
+
+
+def test_reports_count_the_tiles_and_the_last_one_carries_the_result():
+    reports = list(iterate_segmentation(squares((5, 5)), CELLS, settings=_tiles_of(20)))
+    assert [report.tile for report in reports] == [*range(1, 13), 12]
+    assert {report.tiles for report in reports} == {12}
+    assert [report.result is not None for report in reports] == [False] * 12 + [True]
+
+
+def test_stopping_leaves_nothing_behind_and_the_next_run_is_whole(monkeypatch):
+    read = []
+
+    def counting(*arguments, **options):
+        for tile in predict_tiles(*arguments, **options):
+            read.append(tile.done)
+            yield tile
+
+    monkeypatch.setattr(segmentation, "predict_tiles", counting)
+    run = iterate_segmentation(squares((5, 5)), CELLS, settings=_tiles_of(20))
+    next(run)
+    next(run)
+    run.close()
+    assert read == [1, 2]
+    assert segment(squares((5, 5)), CELLS).cell_count == 1
+
+
+def _tiles_of(tile_px):
+    return SegmentationSettings(tile_px=tile_px)
+
+
+def test_crop_agrees_with_the_whole_when_it_is_measured_on_it():
+    rng = np.random.default_rng(0)
+    whole_image = rng.random((160, 160)) * np.linspace(0.2, 2, 160)
+    crop = (slice(40, 120), slice(48, 128))
+    whole = segment(whole_image, TINY, precision="float32")
+    part = segment(whole_image[crop], TINY, intensity_reference=whole_image, precision="float32")
+    alone = segment(whole_image[crop], TINY, precision="float32")
+    margin = TINY.unet.config.halo_px
+    inside = (slice(None), slice(margin, -margin), slice(margin, -margin))
+    expected = whole.scores[(slice(None), *crop)][inside]
+    np.testing.assert_allclose(part.scores[inside], expected, rtol=0, atol=1e-5)
+    assert np.abs(alone.scores[inside] - expected).max() > 1e-3
+
+
+def test_large_cells_are_shrunk_for_the_network_and_come_back_in_place():
+    image = squares((20, 40), (100, 90), shape=(160, 200), size=40)
+    result = segment(image, CELLS, diameter_px=40)
+    assert result.zoom == 0.5
+    assert result.labels.shape == image.shape
+    assert result.scores.shape == (2, *image.shape)
+    assert result.cell_count == 2
+    overlap = np.count_nonzero((result.labels > 0) & (image > 0))
+    assert overlap / np.count_nonzero((result.labels > 0) | (image > 0)) > 0.9
+
+
+def test_pixel_size_resizes_unless_there_is_a_diameter():
+    image = squares((5, 5))
+    assert segment(image, CELLS, pixel_size_um=1.0).zoom == 2.0
+    assert segment(image, CELLS, pixel_size_um=1.0, diameter_px=20).zoom == 1.0
+
+
+def test_pixel_size_does_nothing_for_a_model_that_has_none():
+    network = bright_is_cell()
+    network.description = replace(network.description, pixel_size_um=None)
+    assert segment(squares((5, 5)), network, pixel_size_um=1.0).zoom == 1.0
+
+
+def test_cells_that_vanish_between_coarser_pixels_leave_no_gap_in_the_numbers():
+    image = squares((5, 5), (30, 40))
+    image[20, 20] = 200
+    instances = InstanceSettings(min_size_px=0, min_seed_px=0)
+    result = segment(image, CELLS, diameter_px=5, instances=instances)
+    assert sorted(np.unique(result.labels)) == list(range(result.cell_count + 1))
+
+
+def test_every_slice_of_a_stack_has_cells_of_its_own():
+    stack = np.stack([squares((5, 5), (30, 40)), squares(), squares((5, 5))])
+    result = segment(stack, CELLS, every_slice=True)
+    assert result.cell_count == 3
+    assert [sorted(np.unique(plane)) for plane in result.labels] == [[0, 1, 2], [0], [0, 3]]
+    assert result.scores.shape == (2, 3, 60, 80)
+
+
+def test_slices_share_one_measure_of_intensity():
+    # Alone, the dim plane would be stretched to full contrast.
+    stack = np.stack([squares((5, 5)), squares((5, 5)) // 20])
+    labels = segment(stack, CELLS, every_slice=True).labels
+    assert labels[0].max() == 1
+    assert not labels[1].any()
+
+
+def test_stack_of_colour_pictures_and_of_channels_is_cut_into_slices():
+    colour = np.random.default_rng(0).random((4, 20, 30, 3))
+    assert segment(colour, RGB, every_slice=True).labels.shape == (4, 20, 30)
+    moved = segment(np.moveaxis(colour, -1, 1), RGB, every_slice=True, channel_axis=1)
+    assert moved.labels.shape == (4, 20, 30)
+
+
+def test_every_slice_of_a_single_picture_is_that_picture():
+    assert segment(squares((5, 5)), CELLS, every_slice=True).labels.shape == (60, 80)
+    assert segment(np.zeros((20, 30, 3)), RGB, every_slice=True).labels.shape == (20, 30)
+
+
+def test_slices_are_reported_one_after_the_other():
+    stack = np.random.default_rng(0).random((3, 20, 20))
+    settings = SegmentationSettings(every_slice=True)
+    reports = list(iterate_segmentation(stack, TINY, settings=settings))
+    assert [report.slice_index for report in reports] == [0, 1, 2, 2]
+    assert {report.slices for report in reports} == {3}
+
+
+def test_volume_is_segmented_as_a_volume():
+    image = np.zeros((20, 40, 40), np.uint8)
+    image[4:14, 5:15, 5:15] = 100
+    result = segment(image, bright_is_cell(ndim=3))
+    assert result.cell_count == 1
+    np.testing.assert_array_equal(result.labels > 0, image > 0)
+
+
+@pytest.mark.parametrize("shape", [(40, 50), (8, 20, 24)])
+def test_flips_are_the_mean_over_mirrored_copies(shape):
+    network = TINY if len(shape) == 2 else VOLUME
+    image = np.random.default_rng(0).random(shape)
+    expected = np.zeros((2, *shape))
+    for axes in [(), (-1,), (-2,), (-2, -1)]:
+        scores = segment(np.flip(image, axes), network, precision="float32").scores
+        expected += np.flip(scores, axes) / 4
+    found = segment(image, network, precision="float32", flips=True, tile_px=16)
+    np.testing.assert_allclose(found.scores, expected, rtol=0, atol=1e-5)
+
+
+def test_flips_count_as_tiles():
+    settings = SegmentationSettings(flips=True)
+    reports = list(iterate_segmentation(squares((5, 5)), CELLS, settings=settings))
+    assert [(report.tile, report.tiles) for report in reports[:-1]] == [
+        (1, 4),
+        (2, 4),
+        (3, 4),
+        (4, 4),
+    ]
+
+
+def test_scores_are_left_out_when_nobody_wants_them():
+    result = segment(squares((5, 5)), CELLS, keep_scores=False)
+    assert result.scores is None
+    assert result.cell_count == 1
+
+
+def test_thresholds_given_replace_the_models_own():
+    image = squares((5, 5), (30, 40))
+    large_only = InstanceSettings(min_size_px=1000)
+    result = segment(image, CELLS, instances=large_only)
+    assert result.cell_count == 0
+    assert result.instances == large_only
+    assert segment(image, CELLS).instances == CELLS.description.instances
+
+
+def test_settings_may_be_given_one_by_one_or_together():
+    together = SegmentationSettings(tile_px=20)
+    assert segment(squares(), CELLS, settings=together).settings == together
+    both = segment(squares(), CELLS, settings=together, flips=True).settings
+    assert both == SegmentationSettings(tile_px=20, flips=True)
+    with pytest.raises(TypeError, match="tiles"):
+        segment(squares(), CELLS, tiles=20)
+
+
+def test_bfloat16_finds_the_same_cells():
+    image = squares((5, 5), (30, 40))
+    np.testing.assert_array_equal(
+        segment(image, CELLS, precision="bfloat16").labels,
+        segment(image, CELLS, precision="float32").labels,
+    )
+
+
+def test_overflow_of_half_precision_is_mended_and_noted():
+    network = bright_is_cell()
+    with torch.no_grad():
+        # Features of a million, beyond float16; the head takes them back again.
+        network.unet.expanding[0].conv2.weight *= 1e6
+        network.unet.head.weight /= 1e6
+    image = squares((5, 5), (30, 40))
+    result = segment(image, network, precision="float16")
+    assert result.cell_count == 2
+    assert "1 tiles held numbers beyond float16" in result.notes[0]
+
+
+def test_running_out_of_memory_is_noted_and_changes_nothing(monkeypatch):
+    image = np.random.default_rng(0).random((96, 96))
+    expected = segment(image, TINY, precision="float32").scores
+    compute = segmentation.BandedUNet.__call__
+
+    def small_memory(self, x, *, crops=None):
+        if x.shape[-1] > 80:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return compute(self, x, crops=crops)
+
+    monkeypatch.setattr(segmentation.BandedUNet, "__call__", small_memory)
+    result = segment(image, TINY, precision="float32")
+    np.testing.assert_allclose(result.scores, expected, rtol=0, atol=1e-5)
+    assert result.notes == (
+        "Memory ran out, so the tiles were made smaller (48 pixels); the result is the same.",
+    )
+
+
+# What users really open.
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (100, 100), (3, 5)])
+def test_small_and_odd_images_keep_their_shape(shape):
+    image = np.random.default_rng(0).random(shape)
+    result = segment(image, TINY)
+    assert result.labels.shape == shape
+    assert np.isfinite(result.scores).all()
+
+
+def test_large_odd_image_keeps_its_shape():
+    network = network_of(base_width=1, depth=1)
+    image = np.random.default_rng(0).integers(0, 255, (1537, 2049), dtype=np.uint8)
+    assert segment(image, network, keep_scores=False).labels.shape == (1537, 2049)
+
+
+@pytest.mark.parametrize("value", [0, 1, 255])
+@pytest.mark.parametrize("network", [CELLS, TINY])
+def test_constant_image_has_no_cells(value, network):
+    result = segment(np.full((30, 40), value, np.uint8), network)
+    assert result.cell_count == 0
+    assert not result.labels.any()
+    np.testing.assert_array_equal(result.scores[0], 1)
+
+
+def test_mask_of_booleans_is_an_image():
+    assert segment(squares((5, 5)) > 0, CELLS).cell_count == 1
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "float16", "float64"])
+def test_numeric_types_give_the_same_cells(dtype):
+    image = squares((5, 5), (30, 40))
+    np.testing.assert_array_equal(
+        segment(image.astype(dtype), CELLS).labels, segment(image, CELLS).labels
+    )
+
+
+def test_colour_picture_is_made_grey_for_a_grey_model_and_grey_is_repeated_for_a_colour_model():
+    image = squares((5, 5))
+    assert segment(np.stack([image] * 3, axis=-1), CELLS).cell_count == 1
+    assert segment(np.stack([image] * 4, axis=-1), RGB).labels.shape == image.shape
+    grey = segment(image, RGB, precision="float32").scores
+    repeated = segment(np.stack([image] * 3, axis=-1), RGB, precision="float32").scores
+    np.testing.assert_allclose(grey, repeated, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (
+            np.full((4, 5), np.nan),
+            ImageValueError,
+            "20 of 20 pixels are NaN or infinite; replace them first",
+        ),
+        (
+            np.array([[1.0, np.inf], [0.0, 1.0]]),
+            ImageValueError,
+            "1 of 4 pixels are NaN or infinite; replace them first",
+        ),
+        (np.zeros((0, 5)), ImageShapeError, "(0, 5) and no pixels; choose one"),
+        (
+            np.zeros((4, 5), complex),
+            ImageValueError,
+            "dtype complex128; the network reads whole or real numbers. Take its magnitude",
+        ),
+        (
+            np.full((4, 5), None),
+            ImageValueError,
+            "dtype object; the network reads whole or real numbers. Convert it first",
+        ),
+        (
+            np.zeros((7, 20, 20)),
+            ImageShapeError,
+            "shape (7, 20, 20); this model reads 2-D images. Segment every slice",
+        ),
+        (
+            np.zeros((2, 20, 20)),
+            ImageShapeError,
+            "choose one slice, or name the channel axis (channel_axis=0)",
+        ),
+        (
+            np.zeros((2, 7, 20, 20)),
+            ImageShapeError,
+            "Choose the planes to segment first, for example image[0]",
+        ),
+        (np.zeros(20), ImageShapeError, "Give an image with at least 2 axes"),
+    ],
+)
+def test_image_that_cannot_be_used_says_why_in_one_sentence(image, error, message):
+    with pytest.raises(error) as raised:
+        segment(image, TINY)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_flat_image_for_a_volume_model_says_what_it_reads():
+    with pytest.raises(ImageShapeError, match=r"shape \(20, 20\); this model reads 3-D images"):
+        segment(np.zeros((20, 20)), VOLUME)
+
+
+def test_two_channels_for_a_grey_model_are_counted():
+    with pytest.raises(ImageShapeError, match=r"has 2 channels; this model reads 1\. Choose"):
+        segment(np.zeros((2, 20, 20)), TINY, channel_axis=0)
+
+
+def test_every_slice_takes_the_stack_that_was_refused():
+    stack = np.random.default_rng(0).random((7, 20, 20))
+    assert segment(stack, TINY, every_slice=True).labels.shape == stack.shape
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"diameter_px": 0}, "diameter_px is 0; use a positive number"),
+        ({"diameter_px": float("nan")}, "diameter_px is nan; use a positive number"),
+        ({"pixel_size_um": -1}, "pixel_size_um is -1; use a positive number"),
+        ({"tile_px": 0}, "tile_px is 0; use 1 or more pixels"),
+        ({"diameter_px": 0.1}, "diameter of 0.1 pixels would resize the image 200 times; check"),
+        ({"pixel_size_um": 1e3}, "size of 1000 um would resize the image 2e+03 times; check"),
+        ({"precision": "float8"}, "Precision is 'float8'; use one of auto, float32"),
+    ],
+)
+def test_settings_out_of_reason_are_refused(options, message):
+    with pytest.raises(SettingsError) as raised:
+        segment(squares((5, 5)), CELLS, **options)
+    assert message in str(raised.value)
+
+
+def test_diameter_for_a_model_that_knows_none_is_refused():
+    network = network_of()
+    network.description = replace(network.description, object_diameter_px=None)
+    with pytest.raises(SettingsError, match=r"'tiny' does not say how large.*leave it out"):
+        segment(squares((5, 5)), network, diameter_px=10)
+
+
+def test_network_without_cells_is_refused_before_it_is_run():
+    network = network_of(roles=("background", "membrane"))
+    with pytest.raises(SettingsError, match="classes are background, membrane; to find cells"):
+        next(iterate_segmentation(squares((5, 5)), network))
+
+
+def test_device_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(DeviceError, match=r"'cuda:99' is not there; this machine has .*cpu"):
+        segment(squares((5, 5)), CELLS, device="cuda:99")
+
+
+def test_errors_of_the_engine_are_all_unet_errors():
+    with pytest.raises(UNetError):
+        segment(np.full((4, 5), np.nan), TINY)
