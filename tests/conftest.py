@@ -6,6 +6,8 @@ import pytest
 
 
 def pytest_configure() -> None:
+    # Tiny networks: more threads would only wait for each other. Before torch is imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     # On a machine without a display Qt would abort the whole run. Tests that need only Qt then
     # run offscreen; those that need OpenGL are marked `viewer` and are run under Xvfb.
     if os.name == "posix" and not _has_display():
