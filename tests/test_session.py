@@ -35,7 +35,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_session_as_it_was(model_file: 
     network = session.load(str(model_file))
     session.network_loaded.connect(heard.append)
 
-    with pytest.raises(CheckpointError, match="There is no model 'missing.safetensors'"):
+    with pytest.raises(CheckpointError, match=r"There is no model 'missing\.safetensors'"):
         session.load("missing.safetensors")
 
     assert session.network is network

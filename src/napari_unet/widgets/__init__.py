@@ -1,0 +1,1 @@
+"""Dock widgets: forms over the engine."""

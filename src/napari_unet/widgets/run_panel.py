@@ -1,0 +1,110 @@
+"""The foot of a form: a button that runs and stops, progress, and one sentence."""
+
+from __future__ import annotations
+
+import io
+import re
+
+from napari.utils import progress
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+_ERROR_STYLE = "border-left: 3px solid #d9534f; padding-left: 6px;"
+
+
+class RunPanel(QWidget):
+    """Run button that turns into Stop, a progress bar, and a message.
+
+    Parameters
+    ----------
+    action : str
+        Caption of the button while nothing runs.
+
+    Attributes
+    ----------
+    run_clicked, stop_clicked : Signal
+    """
+
+    run_clicked = Signal()
+    stop_clicked = Signal()
+
+    def __init__(self, action: str) -> None:
+        super().__init__()
+        self._action = action
+        self._activity: progress | None = None
+        self._is_running = False
+        self.button = QPushButton(action)
+        self.button.clicked.connect(self._on_button_clicked)
+        self.bar = QProgressBar()
+        self.bar.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.label = QLabel()
+        self.label.setWordWrap(True)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.button, self.bar, self.label):
+            layout.addWidget(widget)
+        self.destroyed.connect(self._close_activity)
+        self.show_idle()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the button says Stop."""
+        return self._is_running
+
+    @property
+    def message(self) -> str:
+        """The sentence that is shown."""
+        return self.label.text().replace("\u200b", "")
+
+    def show_running(self, text: str) -> None:
+        """Turn the button into Stop and keep the bar moving until progress is known."""
+        self._is_running = True
+        self.button.setText("Stop")
+        self.button.setToolTip("Stop; the layers stay as they are.")
+        self.show_progress(0, 0, text)
+        self._show_text("", style="")
+        if self._activity is None:
+            # tqdm would write to the terminal too, and fail where there is none.
+            self._activity = progress(total=0, desc=text, file=io.StringIO())
+
+    def show_progress(self, done: int, total: int, text: str) -> None:
+        """Show `done` of `total` steps and what they are; a total of 0 is not yet known."""
+        self.bar.setVisible(True)
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+        self.bar.setFormat(text)
+        if self._activity is not None:
+            self._activity.total = total
+            self._activity.set_description(text)
+            self._activity.update(done - self._activity.n)
+
+    def show_idle(self, message: str = "") -> None:
+        """Turn the button into Run and say how it went."""
+        self._end()
+        self._show_text(message, style="")
+
+    def show_error(self, message: str) -> None:
+        """Turn the button into Run and say what went wrong and what to do."""
+        self._end()
+        self._show_text(message, style=_ERROR_STYLE)
+
+    def _end(self) -> None:
+        self._is_running = False
+        self.button.setText(self._action)
+        self.button.setToolTip("Segment the chosen image layer into a Labels layer.")
+        self.bar.setVisible(False)
+        self._close_activity()
+
+    def _close_activity(self) -> None:
+        if self._activity is not None:
+            self._activity.close()
+            self._activity = None
+
+    def _show_text(self, message: str, *, style: str) -> None:
+        self.label.setVisible(bool(message))
+        self.label.setStyleSheet(style)
+        # A file's path has no spaces: without these places to break it widens the dock.
+        self.label.setText(re.sub(r"([/\\_.\-])", "\\1\u200b", message))
+
+    def _on_button_clicked(self) -> None:
+        (self.stop_clicked if self._is_running else self.run_clicked).emit()
