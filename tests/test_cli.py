@@ -705,8 +705,9 @@ def test_training_from_a_model_writes_one_that_knows_its_history(
     assert (description.name, description.licence) == ("mine", "CC0")
     assert description.history[-1]["steps"] == 2
     assert description.history[-1]["started_from"] == "bright"
+    assert "held-out images, thresholds tuned" in description.metrics
     out, error = output.read()
-    assert "2 images with about 4 cells to learn from" in out
+    assert "2 images with 4 cells to learn from" in out
     assert "1 image held out: " in out
     assert "step 2 of 2: loss " in out
     assert "AP 0.5 / 0.7 / 0.9: " in out
@@ -734,7 +735,7 @@ def test_stacks_teach_a_2d_model_slice_by_slice(tmp_path: Path, model: str, outp
 
     assert main([*words, *FAST_TRAINING, "--steps", "1"]) == 0
 
-    assert "3 images with about 3 cells" in output.read()[0]
+    assert "3 images with 3 cells" in output.read()[0]
 
 
 def test_images_without_labels_are_left_out_and_named(
@@ -817,6 +818,20 @@ def test_ctrl_c_writes_the_best_model_and_resuming_ends_as_if_never_stopped(
     assert not (tmp_path / "stopped.resume").exists()
     through, resumed = tmp_path / "through.safetensors", tmp_path / "stopped.safetensors"
     assert all(map(torch.equal, weights_of(through), weights_of(resumed)))
+
+
+def test_model_is_written_before_its_thresholds_are_tuned(
+    tmp_path: Path, model: str, training_folders: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("napari_unet.cli.train.tune_instances", interrupt)
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, *FAST_TRAINING]
+
+    assert main([*words, "--steps", "1", "--validation-fraction", "0.34"]) == 130
+
+    assert load_checkpoint(tmp_path / "m.safetensors").description.name == "m"
 
 
 def test_interruption_in_the_middle_of_a_step_still_writes_the_model(

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from napari_unet.cli.console import count, report, say
-from napari_unet.sample_data import DEMO_SAMPLE, load_sample, sample_files
+from napari_unet.sample_data import DEMO_SAMPLE, load_sample, sample_files, sample_layers
 
 _OWN_FOLDER = Path("napari-unet-demo")
 _LABELS_NAME = "unet-demo-labels.tif"
@@ -29,14 +29,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--no-window", action="store_true", help="write files even if there is a screen"
     )
     parser.add_argument("--model", default="nuclei", help="a model file (default: nuclei)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps ... (default: auto)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Show the sample segmented, or write what was found."""
     if not arguments.no_window and has_screen():
         if window_opens():
-            return show_in_napari()
+            return show_in_napari(arguments.model)
         say("napari cannot open a window here; writing files instead.")
     return write_files(arguments)
 
@@ -60,13 +59,20 @@ def window_opens() -> bool:
     return result.returncode == 0
 
 
-def show_in_napari() -> int:
-    """Open napari with the sample, segmented, and the Segment widget docked."""
+def show_in_napari(model: str) -> int:
+    """Open napari with the sample and the Segment widget, which is at work on it."""
     import napari
+    from napari.layers import Layer
 
-    viewer = napari.Viewer()
-    viewer.open_sample("napari-unet-cells", DEMO_SAMPLE)
-    viewer.window.add_plugin_dock_widget("napari-unet-cells", "Segment cells")
+    from napari_unet.session import shared_session
+
+    shared_session().load(model)
+    viewer = napari.Viewer(title="napari-unet demo")
+    for layer in sample_layers(DEMO_SAMPLE):
+        viewer.add_layer(Layer.create(*layer))
+    viewer.layers.selection.active = viewer.layers[DEMO_SAMPLE]
+    _, widget = viewer.window.add_plugin_dock_widget("napari-unet-cells", "Segment cells")
+    widget.run()
     napari.run()
     return 0
 
@@ -91,7 +97,6 @@ def write_files(arguments: argparse.Namespace) -> int:
         network,
         SegmentationSettings(),
         network.description.instances,
-        device=arguments.device,
         overwrite=True,  # files of these names are the demo's own
     )
     score = evaluate(sample.labels, job(planned).labels, thresholds=(0.5,)).images[0]

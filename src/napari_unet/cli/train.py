@@ -196,8 +196,8 @@ def _read_pairs(
         files = [files[index] for index in sorted(order[number:])]
     pairs = [pair for paths in files for pair in read_pairs(*paths, ndim=ndim)]
     validation = [pair for paths in held_out for pair in read_pairs(*paths, ndim=ndim)]
-    cells = sum(int(np.unique(pair.labels).size) - 1 for pair in pairs)
-    report(f"{count(len(pairs), 'image')} with about {count(cells, 'cell')} to learn from")
+    cells = sum(int(np.unique(pair.labels[pair.labels > 0]).size) for pair in pairs)
+    report(f"{count(len(pairs), 'image')} with {count(cells, 'cell')} to learn from")
     if validation:
         names = [pair.name for pair in validation]
         report(f"{count(len(names), 'image')} held out: {listing(names)}")
@@ -294,10 +294,13 @@ class TrainingSession:
         if self._run.step == 0:
             say("stopped before the first step; nothing was written.")
             return INTERRUPTED
-        self._write_model(tuned=finished)
+        # Before the thresholds are tuned: who interrupts that has the model.
+        self._write_model()
         if not finished:
             self._explain_resume()
             return INTERRUPTED
+        if self._validation and self._arguments.tune:
+            self._write_tuned_model()
         self._state_path.unlink(missing_ok=True)
         return 0
 
@@ -331,13 +334,16 @@ class TrainingSession:
         ):
             report(line)
 
-    def _write_model(self, *, tuned: bool = False) -> None:
-        network = self._named(self._run.network)
-        if tuned and self._validation and self._arguments.tune:
-            network = self._tuned(network)
+    def _write_model(self) -> None:
         # The file, if there is one, is this training's own, or may be replaced: it was checked.
-        path = save_checkpoint(network, self._model_path, overwrite=True)
+        path = save_checkpoint(self._named(self._run.network), self._model_path, overwrite=True)
         report(f"model after {count(self._run.step, 'step')} -> {path}")
+
+    def _write_tuned_model(self) -> None:
+        report("choosing thresholds on the held-out images ...")
+        save_checkpoint(
+            self._tuned(self._named(self._run.network)), self._model_path, overwrite=True
+        )
 
     def _named(self, network: Network) -> Network:
         """Describe what the network has become; what was measured before is no longer true."""
