@@ -96,7 +96,8 @@ def channels_first(image: AnyImage, *, ndim: int, channel_axis: int | None = Non
         if not -image.ndim <= channel_axis < image.ndim or image.ndim != ndim + 1:
             raise ImageShapeError(
                 f"The image has shape {image.shape}; with channels on axis {channel_axis} it "
-                f"needs {ndim + 1} axes. Choose another channel axis or one plane of the image."
+                f"needs {ndim + 1} axes. Segment every slice (every_slice=True, --every-slice), "
+                "or choose another channel axis or one plane of the image."
             )
         return np.moveaxis(image, channel_axis, 0)
     if image.ndim == ndim:
@@ -336,7 +337,7 @@ def open_image(
     if not fits and not (found == 4 and in_channels == 3):
         raise ImageShapeError(
             f"The image has {found} channels; this model reads {in_channels}. "
-            "Choose the channels to segment, or a model trained on that many."
+            "Choose one channel to segment (--channel), or a model trained on that many."
         )
     # Alpha carries no signal and must not count in the percentiles.
     colour = array[:3] if found == 4 and in_channels in (1, 3) else array
