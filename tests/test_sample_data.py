@@ -77,3 +77,11 @@ def test_every_sample_is_in_the_manifest_and_opens_itself() -> None:
     for entry in contributions.sample_data:
         layers = import_python_name(functions[entry.command])()
         assert layers[0][1]["name"] == entry.key
+
+
+def test_dim_samples_open_with_limits_that_show_them() -> None:
+    image, options, _ = sample_layers("noisy")[0]
+
+    low, high = options["contrast_limits"]
+    assert low == image.min()
+    assert image.min() < high <= image.max()

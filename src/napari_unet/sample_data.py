@@ -108,8 +108,13 @@ def load_sample(name: str = DEMO_SAMPLE) -> Sample:
 def sample_layers(name: str) -> list[LayerData]:
     """Image and, hidden, its truth, in the form napari takes them from a plugin."""
     sample = load_sample(name)
+    options: dict[str, Any] = {"name": name, "rgb": sample.is_rgb}
+    if not sample.is_rgb:
+        # Without limits napari shows the whole range of 8 bits, in which dim nuclei are black.
+        low, high = np.percentile(sample.image, (0, 99.9))
+        options["contrast_limits"] = (float(low), float(high))
     return [
-        (sample.image, {"name": name, "rgb": sample.is_rgb}, "image"),
+        (sample.image, options, "image"),
         (sample.labels, {"name": f"{name} truth", "visible": False}, "labels"),
     ]
 

@@ -92,7 +92,7 @@ def test_one_click_gives_the_cells_as_a_layer(
     assert labels.name == "squares: threshold"
     assert tuple(labels.scale) == (0.5, 0.5)
     assert tuple(labels.translate) == (3, 4)
-    assert re.fullmatch(r"3 cells in \d+\.\d s\.", widget.panel.message)
+    assert re.fullmatch(r"3 cells in 'squares' \(\d+\.\d s\)\.", widget.panel.message)
     assert widget.panel.button.text() == "Run"
     assert not widget.panel.bar.isVisible()
 
@@ -122,7 +122,7 @@ def test_a_click_while_the_model_is_loading_runs_as_soon_as_it_is_there(
     assert widget.panel.button.text() == "Stop"
     assert widget.panel.bar.format() == "loading the model"
     qtbot.waitUntil(lambda: bool(labels_layers(viewer)), timeout=20_000)
-    qtbot.waitUntil(lambda: widget.panel.message.startswith("3 cells"), timeout=5000)
+    qtbot.waitUntil(lambda: widget.panel.message.startswith("3 cells in"), timeout=5000)
 
 
 def test_stop_while_the_model_is_loading_takes_the_click_back(
@@ -154,12 +154,27 @@ def test_progress_is_told_in_tiles_and_slices(
     click(qtbot, widget)
 
     bar = widget.panel.bar
-    qtbot.waitUntil(lambda: bar.format() == "slice 2 of 3, tile 2 of 8", timeout=5000)
+    qtbot.waitUntil(lambda: bar.format() == "slice 2 of 3, tile 3 of 8", timeout=5000)
     assert (bar.value(), bar.maximum()) == (10, 24)
     (activity,) = [each for each in progress._all_instances if each.total == 24]
-    assert (activity.n, activity.desc) == (10, "slice 2 of 3, tile 2 of 8: ")
+    assert (activity.n, activity.desc) == (10, "slice 2 of 3, tile 3 of 8: ")
     click(qtbot, widget)
     assert activity not in progress._all_instances
+
+
+def test_after_the_last_tile_it_says_what_still_takes_time(
+    viewer: ViewerModel,
+    widget: SegmentWidget,
+    qtbot: QtBot,
+    squares: NDArray[np.uint8],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    viewer.add_image(squares)
+    HeldEngine(monkeypatch, [SegmentationReport(8, 8, 0, 1)])
+
+    click(qtbot, widget)
+
+    qtbot.waitUntil(lambda: widget.panel.bar.format() == "telling cells apart", timeout=5000)
 
 
 def test_stop_turns_back_into_run_at_once_and_adds_nothing(
@@ -172,7 +187,7 @@ def test_stop_turns_back_into_run_at_once_and_adds_nothing(
     viewer.add_image(squares)
     HeldEngine(monkeypatch, [SegmentationReport(1, 4, 0, 1)])
     click(qtbot, widget)
-    qtbot.waitUntil(lambda: widget.panel.bar.format() == "tile 1 of 4", timeout=5000)
+    qtbot.waitUntil(lambda: widget.panel.bar.format() == "tile 2 of 4", timeout=5000)
     assert widget.panel.button.text() == "Stop"
 
     click(qtbot, widget)
@@ -269,18 +284,30 @@ def test_a_diameter_resizes_the_image_to_what_the_model_knows(
     assert labels.metadata["napari_unet"]["settings"]["diameter_px"] == 20.0
     assert labels.data.shape == (128, 160)
     assert labels.data.max() == 3
-    assert "(10 px)" in widget.diameter_box.toolTip()
+
+
+def test_the_first_step_of_the_diameter_goes_to_what_the_model_knows(
+    widget: SegmentWidget,
+) -> None:
+    box = widget.diameter_box
+    assert (box.text(), box.diameter_px) == ("automatic", None)
+    assert "(10 px)" in box.toolTip()
+
+    box.stepUp()
+    assert box.diameter_px == 10.0
+    box.stepUp()
+    assert box.diameter_px == 11.0
 
 
 def test_an_image_without_cells_gives_a_hint(
     viewer: ViewerModel, widget: SegmentWidget, qtbot: QtBot
 ) -> None:
-    viewer.add_image(np.zeros((32, 32), np.uint8))
+    viewer.add_image(np.zeros((32, 32), np.uint8), name="dark")
 
     click_and_wait(qtbot, widget)
 
     assert widget.panel.message == (
-        "No cells were found; set the cell diameter, or choose another model."
+        "No cells were found in 'dark'; set the cell diameter, or choose another model."
     )
 
 

@@ -1,4 +1,4 @@
-"""Boxes to choose an image layer and a device."""
+"""Boxes to choose an image layer, a device and a cell diameter."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.compat import isalive
-from qtpy.QtWidgets import QComboBox
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 _NARROWEST = 8
 """Characters of an entry that a box insists on."""
+
+_LARGEST_DIAMETER_PX = 10_000.0
 
 
 def keep_narrow(box: QComboBox) -> None:
@@ -92,3 +94,39 @@ class DeviceChoice(QComboBox):
         for name in names:
             if self.findData(name) < 0:
                 self.addItem(name.upper(), name)
+
+
+class DiameterBox(QDoubleSpinBox):
+    """Diameter of a typical cell in pixels, or "automatic"."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._trained_px: float | None = None
+        self.setRange(0.0, _LARGEST_DIAMETER_PX)
+        self.setDecimals(1)
+        self.setSpecialValueText("automatic")
+        self.setSuffix(" px")
+        self.show_trained(None)
+
+    @property
+    def diameter_px(self) -> float | None:
+        """The diameter; None for automatic."""
+        return self.value() or None
+
+    def show_trained(self, diameter_px: float | None) -> None:
+        """Tell the diameter of the cells that the model was trained on, if it says so."""
+        self._trained_px = diameter_px
+        self.setToolTip(
+            "Diameter of a typical cell in pixels. The image is resized so that its cells are as "
+            "large as those the model was trained on"
+            + (f" ({diameter_px:.0f} px). " if diameter_px else ". ")
+            + "'automatic' goes by the pixel size where the layer and the model both have one, "
+            "and otherwise leaves the size alone."
+        )
+
+    def stepBy(self, steps: int) -> None:  # noqa: N802
+        """Step; the first step from "automatic" goes to a diameter that makes sense."""
+        if self.value() == 0 and steps > 0 and self._trained_px:
+            self.setValue(self._trained_px)
+        else:
+            super().stepBy(steps)

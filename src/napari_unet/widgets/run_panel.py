@@ -61,22 +61,31 @@ class RunPanel(QWidget):
         self._is_running = True
         self.button.setText("Stop")
         self.button.setToolTip("Stop; the layers stay as they are.")
-        self.show_progress(0, 0, text)
         self._show_text("", style="")
-        if self._activity is None:
-            # tqdm would write to the terminal too, and fail where there is none.
-            self._activity = progress(total=0, desc=text, file=io.StringIO())
+        self._show_bar(0, 0, text)
+        # tqdm would write to the terminal too, and fail where there is none.
+        activity = progress(total=0, desc=text, file=io.StringIO())
+        self._close_activity()
+        self._activity = activity
+        if not self._is_running:
+            self._close_activity()
 
     def show_progress(self, done: int, total: int, text: str) -> None:
-        """Show `done` of `total` steps and what they are; a total of 0 is not yet known."""
+        """Show `done` of `total` steps and what they are."""
+        self._show_bar(done, total, text)
+        # napari's bars run the event loop whenever they change, so the job may end in between.
+        if self._activity is not None:
+            self._activity.total = total
+        if self._activity is not None:
+            self._activity.set_description(text)
+        if self._activity is not None:
+            self._activity.update(done - self._activity.n)
+
+    def _show_bar(self, done: int, total: int, text: str) -> None:
         self.bar.setVisible(True)
         self.bar.setRange(0, total)
         self.bar.setValue(done)
         self.bar.setFormat(text)
-        if self._activity is not None:
-            self._activity.total = total
-            self._activity.set_description(text)
-            self._activity.update(done - self._activity.n)
 
     def show_idle(self, message: str = "") -> None:
         """Turn the button into Run and say how it went."""

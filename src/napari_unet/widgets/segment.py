@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_error
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
 
 from napari_unet.engine.errors import UNetError
 from napari_unet.layers import LayerLabels, earlier_result, has_slices, read_layer, show_labels
 from napari_unet.session import Session, shared_session
-from napari_unet.widgets.choices import DeviceChoice, LayerChoice
+from napari_unet.widgets.choices import DeviceChoice, DiameterBox, LayerChoice
 from napari_unet.widgets.jobs import segment_layer
 from napari_unet.widgets.model_choice import ModelChoice
 from napari_unet.widgets.run_panel import RunPanel
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from napari_unet.engine.segmentation import SegmentationReport
 
 _log = logging.getLogger(__name__)
-
-_LARGEST_DIAMETER_PX = 10_000.0
 
 
 class SegmentWidget(QWidget):
@@ -70,11 +68,7 @@ class SegmentWidget(QWidget):
         self.model_choice.devices_found.connect(self.device_choice.add_devices)
         self.model_choice.load_failed.connect(self._on_failed)
         self.model_choice.load_ended.connect(self._on_load_ended)
-        self.diameter_box = QDoubleSpinBox()
-        self.diameter_box.setRange(0.0, _LARGEST_DIAMETER_PX)
-        self.diameter_box.setDecimals(1)
-        self.diameter_box.setSpecialValueText("automatic")
-        self.diameter_box.setSuffix(" px")
+        self.diameter_box = DiameterBox()
         self.every_slice_box = QCheckBox("Every slice")
         self.every_slice_box.setToolTip(
             "Segment all slices of the stack one by one. Unticked, only the slice that is shown."
@@ -119,8 +113,7 @@ class SegmentWidget(QWidget):
             return
         earlier = earlier_result(self._viewer, image, network.description.name)
         self._layer, self._started_s = layer, time.perf_counter()
-        self.panel.show_running("reading the image")
-        device, diameter_px = self.device_choice.device, self.diameter_box.value() or None
+        device, diameter_px = self.device_choice.device, self.diameter_box.diameter_px
         self._worker = Worker(
             partial(segment_layer, image, network, earlier, device=device, diameter_px=diameter_px)
         )
@@ -131,6 +124,7 @@ class SegmentWidget(QWidget):
         # The window may go at any moment; its threads go with it.
         self.destroyed.connect(self._worker.stop)
         self._worker.start()
+        self.panel.show_running("segmenting")
 
     def stop(self, reason: str = "Stopped; the layers are as they were.") -> None:
         """Stop what runs; nothing is added to the viewer."""
@@ -161,19 +155,13 @@ class SegmentWidget(QWidget):
         layer, network = self.layer_choice.layer, self._session.network
         ndim = network.description.unet.ndim if network else 2
         self.every_slice_box.setVisible(layer is not None and has_slices(layer, ndim))
-        trained_px = network.description.object_diameter_px if network else None
-        self.diameter_box.setToolTip(
-            "Diameter of a typical cell in pixels. The image is resized so that its cells are as "
-            "large as those the model was trained on"
-            + (f" ({trained_px:.0f} px). " if trained_px else ". ")
-            + "'automatic' goes by the pixel size where the layer and the model both have one, "
-            "and otherwise leaves the size alone."
-        )
+        self.diameter_box.show_trained(network.description.object_diameter_px if network else None)
 
     def _on_reported(self, report: SegmentationReport | LayerLabels) -> None:
         if isinstance(report, LayerLabels):
             return
-        text = f"tile {report.tile} of {report.tiles}"
+        is_last = report.tile == report.tiles
+        text = "telling cells apart" if is_last else f"tile {report.tile + 1} of {report.tiles}"
         if report.slices > 1:
             text = f"slice {report.slice_index + 1} of {report.slices}, {text}"
         done = report.slice_index * report.tiles + report.tile
@@ -181,12 +169,15 @@ class SegmentWidget(QWidget):
 
     def _on_finished(self, result: LayerLabels) -> None:
         show_labels(self._viewer, self._layer, result)
-        seconds = time.perf_counter() - self._started_s
+        name, seconds = result.provenance["image"], time.perf_counter() - self._started_s
         if result.cells == 0:
-            text = "No cells were found; set the cell diameter, or choose another model."
+            text = (
+                f"No cells were found in '{name}'; set the cell diameter, "
+                "or choose another model."
+            )
         else:
             cells = "1 cell" if result.cells == 1 else f"{result.cells} cells"
-            text = f"{cells} in {seconds:.1f} s."
+            text = f"{cells} in '{name}' ({seconds:.1f} s)."
         self.panel.show_idle(" ".join((text, *result.notes)))
 
     def _on_failed(self, error: Exception) -> None:
