@@ -74,13 +74,22 @@ def test_small_cells_and_cells_on_the_border_are_dropped_when_asked():
     assert np.argwhere(labels).tolist() == [[1, 3]]
 
 
+def test_doubtful_cell_is_dropped_by_its_mean_score():
+    sure = np.array([0.0, 0.9, 0.9, 0.0, 0.6, 0.7, 0.0], np.float32)
+    scores = np.stack([1 - sure, sure])[:, None]
+    kept = InstanceSettings(min_score=0.64, min_size_px=0, min_seed_px=0)
+    dropped = InstanceSettings(min_score=0.66, min_size_px=0, min_seed_px=0)
+    assert instances_from_scores(scores, TWO, kept).tolist() == [[0, 1, 1, 0, 2, 2, 0]]
+    assert instances_from_scores(scores, TWO, dropped).tolist() == [[0, 1, 1, 0, 0, 0, 0]]
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     npst.arrays(
         np.float32, st.tuples(st.just(3), st.integers(1, 12), st.integers(1, 12)),
         elements=st.floats(0.015625, 1, width=32),
     ),
-    st.sampled_from([ALL, InstanceSettings(), InstanceSettings(separate_touching=False)]),
+    st.sampled_from([ALL, InstanceSettings(), InstanceSettings(separate_touching=False), InstanceSettings(min_score=0.7)]),
 )  # fmt: skip
 def test_cells_are_numbered_without_gaps_in_reading_order(raw, options):
     scores = raw / raw.sum(0)

@@ -35,6 +35,9 @@ class InstanceSettings:
         Smaller cells are dropped; in pixels of the image at the model's scale.
     min_seed_px : int
         Smaller seeds found no cell of their own.
+    min_score : float
+        Cells whose mean score of not being background is below this, 0 to 1,
+        are dropped; higher drops more doubtful cells. 0 keeps all.
     fill_holes : bool
         Give holes inside a cell to the cell.
     drop_border_cells : bool
@@ -46,6 +49,7 @@ class InstanceSettings:
     separate_touching: bool = True
     min_size_px: int = 16
     min_seed_px: int = 4
+    min_score: float = 0.0
     fill_holes: bool = True
     drop_border_cells: bool = False
 
@@ -55,6 +59,8 @@ class InstanceSettings:
                 raise SettingsError(
                     f"{name} is {getattr(self, name):g}; use a score between 0 and 1."
                 )
+        if not 0 <= self.min_score < 1:
+            raise SettingsError(f"min_score is {self.min_score:g}; use a score from 0 to 1.")
         for name in ("min_size_px", "min_seed_px"):
             if getattr(self, name) < 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; use 0 or more pixels.")
@@ -111,7 +117,20 @@ def instances_from_scores(
         labels = ndimage.label(foreground)[0].astype(np.int32, copy=False)
     if settings.fill_holes:
         labels = _fill_holes(labels)
+    if settings.min_score > 0:
+        labels = _drop_doubtful(labels, scores[roles.index("background")], settings.min_score)
     return _select_and_number(labels, settings)
+
+
+def _drop_doubtful(
+    labels: NDArray[np.int32], background: NDArray[Any], min_score: float
+) -> NDArray[np.int32]:
+    cells = labels > 0
+    members = labels[cells]
+    sizes = np.bincount(members)
+    totals = np.bincount(members, weights=background[cells])
+    certain = totals <= (1 - min_score) * sizes
+    return np.where(cells & certain[labels], labels, 0) if members.size else labels
 
 
 def _grow_seeds(
@@ -210,7 +229,7 @@ def tune_instances(
     Returns
     -------
     InstanceSettings
-        The best of a coarse grid of thresholds, then of the sizes.
+        The best of a coarse grid of thresholds, then of the score and the sizes.
     """
     best = start or InstanceSettings()
 
@@ -228,5 +247,7 @@ def tune_instances(
         )
     ]
     best = max([best, *candidates], key=mean_quality)
+    scores = (0.0, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8)
+    best = max([replace(best, min_score=score) for score in scores], key=mean_quality)
     best = max([replace(best, min_size_px=size) for size in (8, 16, 30, 50)], key=mean_quality)
     return max([replace(best, min_seed_px=size) for size in (1, 4, 8, 16)], key=mean_quality)
