@@ -304,7 +304,6 @@ def open_image(
     normalization: Normalization,
     channel_axis: int | None = None,
     intensity_reference: AnyImage | None = None,
-    zoom: float = 1.0,
 ) -> ImageSource:
     """Check an image and make it readable for a network.
 
@@ -322,8 +321,6 @@ def open_image(
     intensity_reference : array, optional
         Measure intensities on this image instead, so that a crop of it is
         normalised as the whole.
-    zoom : float
-        Resize the image by this factor on every axis first.
 
     Raises
     ------
@@ -346,8 +343,6 @@ def open_image(
     else:
         check_pixels(intensity_reference)
         scaling = measure_intensity(intensity_reference, normalization)
-    if zoom != 1.0:
-        colour = resize_channels(colour, zoom)
     return ImageSource(colour, in_channels, scaling)
 
 
