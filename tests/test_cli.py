@@ -136,6 +136,13 @@ def test_settings_of_the_engine_are_options_with_their_explanation(output: Outpu
         assert option in text
 
 
+def test_program_starts_as_a_module_where_it_is_not_on_the_path() -> None:
+    command = [sys.executable, "-m", "napari_unet.cli", "--version"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert result.stdout.startswith("napari-unet-cells 0")
+
+
 def test_without_a_command_the_help_is_shown(output: Output) -> None:
     assert main([]) == 2
     assert "usage: napari-unet COMMAND" in output.read()[1]

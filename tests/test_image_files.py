@@ -378,6 +378,14 @@ def test_plane_scale_survives_where_the_slice_distance_is_unknown(tmp_path: Path
         assert file.pages.first.tags.valueof("XResolution") == (5, 1)
 
 
+def test_name_as_long_as_names_can_be_is_written(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 251 + ".tif")
+
+    write_labels(path, np.array([[1]]))
+
+    assert read_labels(path).array.tolist() == [[1]]
+
+
 def test_negative_and_fractional_labels_are_never_written() -> None:
     with pytest.raises(LabelsError, match="Labels go down to -1"):
         smallest_label_dtype(np.array([-1, 3]))

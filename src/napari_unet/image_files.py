@@ -440,7 +440,8 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
         If `path` exists and `overwrite` is off, or cannot be written.
     """
     refuse_existing(path, overwrite=overwrite)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    # Not made from the name, which may be as long as names can be.
+    partial = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("xb") as stream:

@@ -1,7 +1,8 @@
 """Find the cells in images and write them as label images, one number for each cell.
 
 One image and an OUT that ends in .tif: OUT is that file. Otherwise OUT is a folder, and each
-image's labels are written there under the image's own name, as .tif.
+image's labels are written there under the image's own name, as .tif. Scores and overlays stand
+beside the file (OUT_scores.tif, OUT_overlay.png) or in the folder's subfolders scores and overlay.
 """
 
 from __future__ import annotations
