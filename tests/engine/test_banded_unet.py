@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from napari_unet.engine.banded_unet import BandedUNet, level_extents
+from napari_unet.engine.banded_unet import BandedUNet, LevelExtent, level_extents
 from napari_unet.engine.unet import UNet, UNetConfig
 
 CPU = torch.device("cpu")
@@ -79,13 +79,21 @@ def test_result_survives_the_next_call():
     assert torch.equal(first, before)
 
 
-def test_expanding_path_computes_only_what_the_kept_pixels_need():
-    config = UNetConfig(base_width=2, depth=2)
-    top, middle, bottom = level_extents(config, 128, 40, 48)
-    # 40..80 are kept; two convolutions read 38..82, made from 19..41 below, and so on.
-    assert (top.skip_start, top.skip_stop, top.start, top.kept) == (38, 82, 2, 40)
-    assert (middle.skip_start, middle.skip_stop, middle.start, middle.kept) == (17, 43, 2, 22)
-    assert (bottom.skip_start, bottom.skip_stop, bottom.start, bottom.kept) == (8, 22, 0, 14)
+def test_levels_compute_only_what_the_kept_pixels_need():
+    top, middle, bottom = level_extents(UNetConfig(base_width=2, depth=2), 128, 40, 48)
+    # 40..80 are kept: two convolutions read 38..82 of the skip, and 19..41 from below.
+    # There, likewise, 17..43 and, from the lowest level, 8..22, made from 6..24.
+    # So the middle level computes 12..48 from 10..50, and the uppermost 20..100 from 18..102.
+    assert top == LevelExtent(read=(18, 102), out=(2, 82), skip=(20, 64), kept=(2, 42), up_start=0)
+    assert middle == LevelExtent(read=(0, 40), out=(2, 38), skip=(7, 33), kept=(2, 24), up_start=1)
+    assert bottom == LevelExtent(read=(0, 18), out=(2, 16), skip=(2, 16), kept=(0, 14))
+
+
+def test_levels_end_at_the_image_border():
+    top, middle, bottom = level_extents(UNetConfig(base_width=2, depth=2), 32, 0, 0)
+    assert top == LevelExtent(read=(0, 32), out=(0, 32), skip=(0, 32), kept=(0, 32))
+    assert middle == LevelExtent(read=(0, 16), out=(0, 16), skip=(0, 16), kept=(0, 16))
+    assert bottom == LevelExtent(read=(0, 8), out=(0, 8), skip=(0, 8), kept=(0, 8))
 
 
 @pytest.mark.parametrize("band_values", [1, None])

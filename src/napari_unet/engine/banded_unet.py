@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
-from napari_unet.engine.unet import UNet, UNetConfig
+from napari_unet.engine.unet import ConvolutionBlock, UNet, UNetConfig
 
-Crops = tuple[tuple[int, int], ...]
+Interval: TypeAlias = tuple[int, int]
+"""(start, stop) along one axis, in pixels."""
+
+Crops: TypeAlias = tuple[tuple[int, int], ...]
 """(low, high) output pixels left out on each spatial axis."""
+
+Convolution: TypeAlias = nn.Conv2d | nn.Conv3d
 
 # Fastest of 1/4 to 8 million for widths 16 to 64, in float32 and in bfloat16.
 _BAND_VALUES = 1 << 21
@@ -22,30 +29,33 @@ _REACH = 2  # pixels on each side that the two convolutions of a block read
 
 @dataclass(frozen=True, slots=True)
 class LevelExtent:
-    """What one level needs along one axis, in pixels of the level.
+    """What one level computes along one axis, in pixels of the level.
 
     Parameters
     ----------
-    skip_start, skip_stop : int
-        Part of the contracting path's output that the expanding path reads;
-        at the lowest level the part that goes up.
-    start, stop : int
-        Part of that which is kept once the expanding path's block is through.
+    read : (start, stop)
+        Part of the level's input that it reads.
+    out : (start, stop)
+        Part of the contracting block's output that anything needs, counted
+        from the first pixel that is read.
+    skip : (start, stop)
+        Part of it that the expanding path reads; at the lowest level, that
+        goes up.
+    kept : (start, stop)
+        What is left of the skip's pixels once the expanding block is through.
+    up_start : int
+        Pixel of the image that comes up from below where the skip starts.
     """
 
-    skip_start: int
-    skip_stop: int
-    start: int
-    stop: int
-
-    @property
-    def kept(self) -> int:
-        """Length in pixels after the expanding path's block."""
-        return self.stop - self.start
+    read: Interval
+    out: Interval
+    skip: Interval
+    kept: Interval
+    up_start: int = 0
 
 
 def level_extents(config: UNetConfig, size: int, low: int, high: int) -> list[LevelExtent]:
-    """Walk down from the wanted output pixels of one axis to what each level needs.
+    """Follow the wanted output pixels of one axis through the network, backwards.
 
     Parameters
     ----------
@@ -62,33 +72,73 @@ def level_extents(config: UNetConfig, size: int, low: int, high: int) -> list[Le
     """
     if config.padding == "valid":
         return _valid_extents(config, size, low, high)
-    extents = []
-    start, stop = low, size - high
-    reach_up = 0 if config.up == "transposed" else 1
+    kept, skips, sizes = [(low, size - high)], [], [size]
+    reach = 0 if config.up == "transposed" else 1
     for _ in range(config.depth):
-        skip_start, skip_stop = max(0, start - _REACH), min(size, stop + _REACH)
-        extents.append(LevelExtent(skip_start, skip_stop, start - skip_start, stop - skip_start))
-        size //= 2
-        start = max(0, skip_start - reach_up) // 2
-        stop = min(size, (skip_stop + reach_up + 1) // 2)
-    return [*extents, LevelExtent(start, stop, 0, stop - start)]
+        start, stop = _widened(kept[-1], _REACH, sizes[-1])
+        skips.append((start, stop))
+        sizes.append(sizes[-1] // 2)
+        start, stop = _widened((start, stop), reach, 2 * sizes[-1])
+        kept.append((start // 2, (stop + 1) // 2))
+    skips.append(kept[-1])
+    extents: list[LevelExtent] = []
+    out = kept[-1]
+    for level in reversed(range(config.depth + 1)):
+        read = _widened(out, _REACH, sizes[level])
+        skip, first = skips[level], read[0]
+        up_start = skip[0] - 2 * kept[level + 1][0] if level < config.depth else 0
+        extents.insert(
+            0,
+            LevelExtent(
+                read=read,
+                out=_shifted(out, -first),
+                skip=_shifted(skip, -first),
+                kept=_shifted(kept[level], -skip[0]),
+                up_start=up_start,
+            ),
+        )
+        out = (2 * read[0], 2 * read[1])
+    # Each level's input begins where the level above stopped computing.
+    inner = [replace(e, read=(0, e.read[1] - e.read[0])) for e in extents[1:]]
+    return [extents[0], *inner]
 
 
 def _valid_extents(config: UNetConfig, size: int, low: int, high: int) -> list[LevelExtent]:
     """Unpadded blocks shrink by what they read, so that skips are cut at their centre."""
-    sizes = [size - 2 * _REACH]
+    sizes = [size]
     for _ in range(config.depth):
-        sizes.append(sizes[-1] // 2 - 2 * _REACH)
-    length = sizes[-1]
-    extents = [LevelExtent(0, length, 0, length)]
-    for level in reversed(range(config.depth)):
-        length *= 2
-        skip_start = (sizes[level] - length) // 2
-        extents.insert(0, LevelExtent(skip_start, skip_start + length, _REACH, length - _REACH))
-        length -= 2 * _REACH
+        sizes.append((sizes[-1] - 2 * _REACH) // 2)
+    extents: list[LevelExtent] = []
+    length = sizes[-1] - 2 * _REACH
+    for level in reversed(range(config.depth + 1)):
+        bottom = level == config.depth
+        length = length if bottom else 2 * length
+        start = (sizes[level] - length) // 2
+        lost = 0 if bottom else _REACH
+        extents.insert(
+            0,
+            LevelExtent(
+                read=(0, sizes[level]),
+                out=(_REACH, sizes[level] - _REACH),
+                skip=(start, start + length),
+                kept=(lost, length - lost),
+            ),
+        )
+        length -= 2 * lost
     top = extents[0]
-    cut = LevelExtent(top.skip_start, top.skip_stop, top.start + low, top.stop - high)
-    return [cut, *extents[1:]]
+    return [replace(top, kept=(top.kept[0] + low, top.kept[1] - high)), *extents[1:]]
+
+
+def _widened(interval: Interval, pixels: int, size: int) -> Interval:
+    return max(0, interval[0] - pixels), min(size, interval[1] + pixels)
+
+
+def _length(interval: Interval) -> int:
+    return interval[1] - interval[0]
+
+
+def _shifted(interval: Interval, pixels: int) -> Interval:
+    return interval[0] + pixels, interval[1] + pixels
 
 
 class BandedUNet:
@@ -118,6 +168,9 @@ class BandedUNet:
         if band_values is None and weight.device.type == "cpu":
             band_values = _BAND_VALUES
         self._band_values = band_values
+        self._convolve = functional.conv2d if self.config.ndim == 2 else functional.conv3d
+        self._contracting = [cast(ConvolutionBlock, block) for block in unet.contracting]
+        self._expanding = [cast(ConvolutionBlock, block) for block in unet.expanding]
         self._memory: dict[str, Tensor] = {}
 
     def __call__(self, x: Tensor, *, crops: Crops | None = None) -> Tensor:
@@ -142,16 +195,15 @@ class BandedUNet:
         ]
         levels = list(zip(*extents, strict=True))  # of each level, one extent for each axis
         with torch.inference_mode():
+            x = _cut(x, [slice(*extent.read) for extent in levels[0]])
             x = x.contiguous(memory_format=self._unet.memory_format)
             skips = []
             for level in range(self.config.depth):
                 skip, x = self._contract(level, x, levels[level])
                 skips.append(skip)
-            x = self._unet.contracting[-1](x)
-            x = _cut(x, [slice(e.skip_start, e.skip_stop) for e in levels[-1]])
+            x = self._lowest(x, levels[-1])
             for level in reversed(range(self.config.depth)):
-                below = levels[level + 1]
-                x = self._expand(level, x, skips.pop(), levels[level], below)
+                x = self._expand(level, x, skips.pop(), levels[level])
         return x
 
     def memory_bytes(self, sizes: Sequence[int]) -> int:
@@ -177,91 +229,98 @@ class BandedUNet:
     def _contract(
         self, level: int, x: Tensor, extents: tuple[LevelExtent, ...]
     ) -> tuple[Tensor, Tensor]:
-        """One level of the contracting path: the part of its output that the skip needs, pooled."""
-        block, width = self._unet.contracting[level], self.config.widths[level]
-        loss = 2 * _REACH if self.config.padding == "valid" else 0
-        sizes = [n - loss for n in x.shape[2:]]
-        rows = extents[0]
-        skip = self._tensor(
-            f"skip {level}", x, width, [e.skip_stop - e.skip_start for e in extents]
-        )
-        pooled = self._tensor(f"pooled {level}", x, width, [n // 2 for n in sizes])
-        columns = [slice(e.skip_start, e.skip_stop) for e in extents[1:]]
-        for start, stop in self._bands(sizes[0], x, width):
-            y = self._block_rows(block, x, start + loss // 2, stop + loss // 2)
-            first, last = max(start, rows.skip_start), min(stop, rows.skip_stop)
+        """One level of the contracting path: its output for the skip, and pooled."""
+        block, width = self._contracting[level], self.config.widths[level]
+        skip = self._tensor(f"skip {level}", x, width, [_length(e.skip) for e in extents])
+        pooled = self._tensor(f"pooled {level}", x, width, [_length(e.out) // 2 for e in extents])
+        out, skipped = extents[0].out, extents[0].skip
+        for start, stop in self._bands(out, x, width):
+            y = self._block_rows(block, x, start, stop)
+            half = self._columns(self._unet.pool(y), extents, "out", scale=2)
+            pooled[:, :, (start - out[0]) // 2 : (stop - out[0]) // 2] = half
+            first, last = max(start, skipped[0]), min(stop, skipped[1])
             if first < last:
-                into = skip[:, :, first - rows.skip_start : last - rows.skip_start]
-                into.copy_(_cut(y, [slice(first - start, last - start), *columns]))
-            pooled[:, :, start // 2 : stop // 2] = self._unet.pool(y)
+                y = self._columns(y[:, :, first - start : last - start], extents, "skip")
+                skip[:, :, first - skipped[0] : last - skipped[0]] = y
         return skip, pooled
 
+    def _lowest(self, x: Tensor, extents: tuple[LevelExtent, ...]) -> Tensor:
+        y = self._block_rows(self._contracting[-1], x, *extents[0].skip)
+        return self._columns(y, extents, "skip")
+
     def _expand(
-        self,
-        level: int,
-        x: Tensor,
-        skip: Tensor,
-        extents: tuple[LevelExtent, ...],
-        below: tuple[LevelExtent, ...],
+        self, level: int, x: Tensor, skip: Tensor, extents: tuple[LevelExtent, ...]
     ) -> Tensor:
         """One level of the expanding path, with the head at the uppermost."""
-        block, up = self._unet.expanding[level], self._unet.up[level]
-        width = self.config.widths[level]
+        block, up = self._expanding[level], self._unet.up[level]
+        width, sizes = self.config.widths[level], [_length(e.kept) for e in extents]
         if level > 0:
-            result = self._tensor(f"up {level}", x, width, [e.kept for e in extents])
+            result = self._tensor(f"up {level}", x, width, sizes)
         else:
-            shape = (x.shape[0], self.config.classes, *(e.kept for e in extents))
             # Handed out, so never memory that the next call writes to.
             result = torch.empty(
-                shape,
+                (x.shape[0], self.config.classes, *sizes),
                 dtype=x.dtype,
                 device=x.device,
                 memory_format=self._unet.memory_format,
             )
-        rows, length = extents[0], skip.shape[2]
-        # Row 0 of the skip is this row of the upscaled image.
-        offsets = [self._offset(e, b) for e, b in zip(extents, below, strict=True)]
-        columns = [slice(o, o + n) for o, n in zip(offsets[1:], skip.shape[3:], strict=True)]
-        reach = 0 if self.config.up == "transposed" else 1
-        for start, stop in self._bands(rows.kept, x, 2 * width):
-            # Rows of the skip that this band reads, then rows below that make them.
-            first = max(0, start + rows.start - _REACH)
-            last = min(length, stop + rows.start + _REACH)
-            low = max(0, first + offsets[0] - reach) // 2
-            high = min(x.shape[2], (last + offsets[0] + reach + 1) // 2)
-            lead = offsets[0] - 2 * low
-            upscaled = _cut(up(x[:, :, low:high]), [slice(first + lead, last + lead), *columns])
-            y = torch.cat((skip[:, :, first:last], upscaled), dim=1)
-            y = self._block_rows(block, y, start + rows.start - first, stop + rows.start - first)
-            y = _cut(y, [slice(None), *self._kept_columns(extents[1:])])
-            result[:, :, start:stop] = self._unet.head(y) if level == 0 else y
+        columns = [
+            slice(e.up_start, e.up_start + n)
+            for e, n in zip(extents[1:], skip.shape[3:], strict=True)
+        ]
+        kept = extents[0].kept
+        for start, stop in self._bands(kept, x, 2 * width):
+            first, last = _widened((start, stop), _REACH, skip.shape[2])
+            y = self._up_rows(up, x, first + extents[0].up_start, last + extents[0].up_start)
+            y = torch.cat((skip[:, :, first:last], _cut(y, [slice(None), *columns])), dim=1)
+            y = self._block_rows(block, y, start - first, stop - first)
+            y = self._columns(y, extents, "kept")
+            result[:, :, start - kept[0] : stop - kept[0]] = self._unet.head(y) if level == 0 else y
         return result
 
-    def _offset(self, extent: LevelExtent, below: LevelExtent) -> int:
-        if self.config.padding == "valid":
-            return 0
-        return extent.skip_start - 2 * (below.skip_start + below.start)
+    def _up_rows(self, up: nn.Module, x: Tensor, start: int, stop: int) -> Tensor:
+        """Rows `start`..`stop` of `x` at double the size."""
+        reach = 0 if self.config.up == "transposed" else 1
+        low, high = _widened((start, stop), reach, 2 * x.shape[2])
+        low = low // 2
+        y: Tensor = up(x[:, :, low : (high + 1) // 2])
+        return y[:, :, start - 2 * low : stop - 2 * low]
 
-    def _kept_columns(self, extents: tuple[LevelExtent, ...]) -> list[slice]:
+    def _block_rows(self, block: ConvolutionBlock, x: Tensor, start: int, stop: int) -> Tensor:
+        """Rows of a block's output, given as the rows of its input at their centre."""
+        first, last = _widened((start, stop), 1, x.shape[2])
+        low, high = _widened((first, last), 1, x.shape[2])
+        y = self._convolved_rows(block.conv1, x[:, :, low:high], first - low, last - low)
+        y = self._convolved_rows(block.conv2, functional.relu_(y), start - first, stop - first)
+        return functional.relu_(y)
+
+    def _convolved_rows(self, convolution: Convolution, x: Tensor, start: int, stop: int) -> Tensor:
+        if start > 0 and stop < x.shape[2]:
+            # The rows have their neighbours in `x`; only the other axes end here.
+            padding = (0, *convolution.padding[1:])
+            return self._convolve(x, convolution.weight, convolution.bias, padding=padding)
+        y: Tensor = convolution(x)
+        return y.narrow(2, start, stop - start)
+
+    def _columns(
+        self, y: Tensor, extents: tuple[LevelExtent, ...], part: str, *, scale: int = 1
+    ) -> Tensor:
+        """Cut the axes behind the rows to one part of their extents; `y` may be pooled."""
         lost = _REACH if self.config.padding == "valid" else 0
-        return [slice(e.start - lost, e.stop - lost) for e in extents]
+        parts = [getattr(extent, part) for extent in extents[1:]]
+        slices = [slice((a - lost) // scale, (b - lost) // scale) for a, b in parts]
+        return _cut(y, [slice(None), *slices])
 
-    def _block_rows(self, block: torch.nn.Module, x: Tensor, start: int, stop: int) -> Tensor:
-        """Rows of a block's output, given as rows of its input at their centre."""
-        first, last = max(0, start - _REACH), min(x.shape[2], stop + _REACH)
-        y: Tensor = block(x[:, :, first:last])
-        lost = _REACH if self.config.padding == "valid" else 0
-        return y.narrow(2, start - first - lost, stop - start)
-
-    def _bands(self, length: int, x: Tensor, width: int) -> Iterator[tuple[int, int]]:
-        """Even rows (start, stop) of about equal number, so that convolutions are set up once."""
+    def _bands(self, rows: Interval, x: Tensor, width: int) -> Iterator[Interval]:
+        """Even numbers of rows, about equal, so that convolutions are set up once."""
+        length = _length(rows)
         step = length
         if self._band_values is not None:
-            rows = self._band_values // (x.shape[0] * width * math.prod(x.shape[3:]))
-            rows = max(_LEAST_ROWS, rows)
-            step = math.ceil(length / math.ceil(length / rows) / 2) * 2
-        for start in range(0, length, step):
-            yield start, min(length, start + step)
+            most = self._band_values // (x.shape[0] * width * math.prod(x.shape[3:]))
+            count = math.ceil(length / max(_LEAST_ROWS, most))
+            step = math.ceil(length / count / 2) * 2
+        for start in range(*rows, step):
+            yield start, min(rows[1], start + step)
 
     def _tensor(self, name: str, like: Tensor, width: int, sizes: list[int]) -> Tensor:
         """Uninitialised (N, width, *sizes), channels last, in memory kept under `name`."""
