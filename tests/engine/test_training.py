@@ -152,6 +152,25 @@ def test_colour_and_grey_images_train_one_network():
     assert all(np.isfinite(report.loss) for report in run)
 
 
+def test_any_number_of_channels_can_be_learned():
+    description = dataclasses.replace(TINY, unet=dataclasses.replace(TINY.unet, in_channels=2))
+    grey = cells()
+    pair = TrainingPair(np.stack([grey.image, grey.image]), grey.labels, channel_axis=0)
+    run = train([pair], settings=QUICK, description=description)
+    assert run.next_batch()[0].shape == (2, 2, 32, 32)
+
+
+def test_retrained_network_expects_the_cells_it_learned_last():
+    start = train([cells()], settings=QUICK, description=TINY).network
+    twice = TrainingPair(
+        np.kron(cells().image, np.ones((2, 2))), np.kron(cells().labels, np.ones((2, 2), int))
+    )
+    before = start.description.object_diameter_px
+    after = train([twice], start, settings=QUICK).network.description
+    assert after.object_diameter_px == pytest.approx(2 * before, rel=0.01)
+    assert [entry["started_from"] for entry in after.history] == ["tiny", "tiny"]
+
+
 def test_sgd_with_the_papers_momentum_learns_too():
     settings = dataclasses.replace(QUICK, optimizer="sgd", learning_rate=1e-3, steps=3)
     assert all(np.isfinite(r.loss) for r in train([cells()], settings=settings, description=TINY))

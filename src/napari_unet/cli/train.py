@@ -221,14 +221,21 @@ def read_pairs(image_path: Path, labels_path: Path, *, ndim: int) -> list[Traini
     image, labels = read_image(image_path), read_labels(labels_path).array
     array = _channels_last(image, labels.ndim)
     if labels.ndim == ndim:
-        return [TrainingPair(array, labels, image_path.name)]
+        return [
+            TrainingPair(array, labels, image_path.name, channel_axis=_channel_axis(array, labels))
+        ]
     if labels.ndim != ndim + 1 or array.shape[0] != labels.shape[0]:
         raise TrainingError(
             f"'{labels_path}' has shape {labels.shape} and '{image_path}' {image.array.shape}; "
             f"a {ndim}-D model learns from {ndim}-D images or stacks of them."
         )
     return [
-        TrainingPair(plane, plane_labels, f"{image_path.name}, slice {index + 1}")
+        TrainingPair(
+            plane,
+            plane_labels,
+            f"{image_path.name}, slice {index + 1}",
+            channel_axis=_channel_axis(plane, plane_labels),
+        )
         for index, (plane, plane_labels) in enumerate(zip(array, labels, strict=True))
     ]
 
@@ -238,6 +245,10 @@ def _channels_last(image: ImageFile, label_axes: int) -> Any:
     if image.channel_axis is None or image.array.ndim == label_axes:
         return image.array
     return np.moveaxis(image.array, image.channel_axis, -1)
+
+
+def _channel_axis(array: Any, labels: LabelImage) -> int | None:
+    return -1 if array.ndim > labels.ndim else None
 
 
 def _new_description(

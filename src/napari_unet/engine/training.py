@@ -56,11 +56,14 @@ class TrainingPair:
         0 is background; each positive value is one cell.
     name : str
         For messages.
+    channel_axis : int, optional
+        Axis of the channels; without it a last axis of 3 or 4 is colours.
     """
 
     image: AnyImage
     labels: LabelImage
     name: str = "image"
+    channel_axis: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ class TrainingSettings:
     optimizer : {"adam", "sgd"}
         AdamW, or the paper's gradient descent with momentum 0.99.
     weight_decay : float
+        Pull of the weights towards zero, as a share of the learning rate.
     average : float
         Decay of the running average of the weights, which is the network that
         is kept; 0 keeps the last weights.
@@ -101,6 +105,8 @@ class TrainingSettings:
     seed : int
         Two runs with the same seed on the same machine are the same.
     precision : {"auto", "float32", "bfloat16"}
+        Number format of the network's arithmetic; "auto" takes bfloat16 where
+        it is faster.
     augmentation : AugmentationSettings
     """
 
@@ -317,8 +323,10 @@ class TrainingRun(Iterator[TrainingReport]):
         diameter, intensity = self._facts
         return dataclasses.replace(
             before,
-            object_diameter_px=before.object_diameter_px or diameter,
-            intensity=before.intensity or intensity,
+            # What it learned last is what it expects now.
+            object_diameter_px=diameter,
+            pixel_size_um=None,
+            intensity=intensity,
             history=(*before.history, entry),
         )
 
@@ -482,7 +490,9 @@ class TrainingRun(Iterator[TrainingReport]):
         ndim = self._start.description.unet.ndim
         for pair in (*pairs, *self._validation):
             labels = check_labels(pair.labels)
-            shape = channels_first(np.asarray(pair.image), ndim=ndim).shape[1:]
+            shape = channels_first(
+                np.asarray(pair.image), ndim=ndim, channel_axis=pair.channel_axis
+            ).shape[1:]
             if shape != labels.shape:
                 raise TrainingError(
                     f"'{pair.name}' has {' x '.join(map(str, shape))} pixels but its labels have "
@@ -572,6 +582,7 @@ def _prepare(pair: TrainingPair, network: Network) -> _Prepared:
         ndim=config.ndim,
         in_channels=config.in_channels,
         normalization=network.description.normalization,
+        channel_axis=pair.channel_axis,
     )
     # Grey images are stored once and repeated in the patch.
     channels = 1 if source.array.shape[0] == 1 else config.in_channels
