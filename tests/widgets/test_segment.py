@@ -141,6 +141,41 @@ def test_stop_while_the_model_is_loading_takes_the_click_back(
     assert labels_layers(viewer) == []
 
 
+def test_leaving_napari_while_the_model_is_loading_takes_the_click_back(
+    viewer: ViewerModel, qtbot: QtBot, model_file: Path, squares: NDArray[np.uint8]
+) -> None:
+    widget = SegmentWidget(viewer, Session())
+    qtbot.addWidget(widget)
+    widget.model_choice.load(str(model_file))
+    viewer.add_image(squares)
+    notification_manager.records.clear()
+    click(qtbot, widget)
+
+    assert worker.stop_all()
+
+    assert not widget.model_choice.is_loading
+    assert not notification_manager.records
+    assert labels_layers(viewer) == []
+
+
+def test_another_model_chosen_while_a_click_waits_is_the_one_that_runs(
+    viewer: ViewerModel, qtbot: QtBot, model_file: Path, squares: NDArray[np.uint8]
+) -> None:
+    other = model_file.with_name("other.safetensors")
+    other.write_bytes(model_file.read_bytes())
+    session = Session()
+    widget = SegmentWidget(viewer, session)
+    qtbot.addWidget(widget)
+    widget.model_choice.load(str(model_file))
+    viewer.add_image(squares)
+    click(qtbot, widget)
+
+    widget.model_choice.load(str(other))
+
+    qtbot.waitUntil(lambda: bool(labels_layers(viewer)), timeout=20_000)
+    assert session.source == str(other)
+
+
 def test_progress_is_told_in_tiles_and_slices(
     viewer: ViewerModel,
     widget: SegmentWidget,

@@ -31,13 +31,16 @@ class ModelChoice(QWidget):
     ----------
     devices_found : Signal
         Carries the names of this machine's devices, once.
+    load_finished : Signal
+        The session has the network.
     load_failed : Signal
         Carries the exception; the session keeps the network it had.
     load_ended : Signal
-        After a network was loaded, or not.
+        After a load finished, failed or was stopped.
     """
 
     devices_found = Signal(object)
+    load_finished = Signal()
     load_failed = Signal(object)
     load_ended = Signal()
 
@@ -76,14 +79,16 @@ class ModelChoice(QWidget):
         """
         if self._loader is not None:
             # Who waits for a network waits for the new one.
-            self._loader.ended.disconnect(self._on_ended)
+            self._loader.ended.disconnect(self.load_ended)
             self._loader.stop()
         is_loaded = self._session.network is not None and source == self._session.source
         self._loading_source = source
         self._loader = Worker(partial(load_network, source, is_loaded=is_loaded))
         self._loader.reported.connect(self._on_reported)
+        self._loader.finished.connect(self._on_finished)
         self._loader.failed.connect(self._on_failed)
-        self._loader.ended.connect(self._on_ended)
+        self._loader.stopped.connect(self._on_stopped)
+        self._loader.ended.connect(self.load_ended)
         # The window may go at any moment; its threads go with it.
         self.destroyed.connect(self._loader.stop)
         self._loader.start()
@@ -104,14 +109,18 @@ class ModelChoice(QWidget):
         else:
             self._session.adopt(report, self._loading_source)
 
+    def _on_finished(self) -> None:
+        self._loader = None
+        self.load_finished.emit()
+
     def _on_failed(self, error: Exception) -> None:
+        self._loader = None
         self.box.removeItem(self.box.findData(self._loading_source))
         self._show_session()
         self.load_failed.emit(error)
 
-    def _on_ended(self) -> None:
+    def _on_stopped(self) -> None:
         self._loader = None
-        self.load_ended.emit()
 
     def _show_session(self, _network: Network | None = None) -> None:
         # The session outlives the widget.

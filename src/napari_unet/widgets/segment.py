@@ -67,7 +67,7 @@ class SegmentWidget(QWidget):
         self.model_choice = ModelChoice(self._session)
         self.model_choice.devices_found.connect(self.device_choice.add_devices)
         self.model_choice.load_failed.connect(self._on_failed)
-        self.model_choice.load_ended.connect(self._on_load_ended)
+        self.model_choice.load_finished.connect(self._on_load_finished)
         self.diameter_box = DiameterBox()
         self.every_slice_box = QCheckBox("Every slice")
         self.every_slice_box.setToolTip(
@@ -146,7 +146,7 @@ class SegmentWidget(QWidget):
         if isalive(self):
             self._show_what_applies()
 
-    def _on_load_ended(self) -> None:
+    def _on_load_finished(self) -> None:
         if self._runs_when_loaded:
             self._runs_when_loaded = False
             self.run()
@@ -172,8 +172,7 @@ class SegmentWidget(QWidget):
         name, seconds = result.provenance["image"], time.perf_counter() - self._started_s
         if result.cells == 0:
             text = (
-                f"No cells were found in '{name}'; set the cell diameter, "
-                "or choose another model."
+                f"No cells were found in '{name}'; set the cell diameter, or choose another model."
             )
         else:
             cells = "1 cell" if result.cells == 1 else f"{result.cells} cells"
