@@ -37,7 +37,7 @@ class LayerChoice(QComboBox):
         keep_narrow(self)
         self._viewer = viewer
         events = viewer.layers.events
-        for event in (events.inserted, events.removed, events.reordered, events.renamed):
+        for event in (events.inserted, events.removed, events.reordered):
             event.connect(self.reset_choices)
         viewer.layers.selection.events.active.connect(self._on_active_changed)
         self.reset_choices()
@@ -62,6 +62,8 @@ class LayerChoice(QComboBox):
         self.clear()
         for layer_id, layer in self._layers().items():
             self.addItem(layer.name, layer_id)
+            # Once for each layer, however often; a list that tells of it is new in napari 0.7.
+            layer.events.name.connect(self.reset_choices)
         self.setCurrentIndex(max(self.findData(chosen), 0 if self.count() else -1))
         self.blockSignals(before)
         if self.currentData() != chosen:
