@@ -22,7 +22,7 @@ Crops: TypeAlias = tuple[tuple[int, int], ...]
 Convolution: TypeAlias = nn.Conv2d | nn.Conv3d
 
 # Fastest of 1/4 to 8 million for widths 16 to 64, in float32 and in bfloat16.
-_BAND_VALUES = 1 << 21
+BAND_VALUES = 1 << 21
 _LEAST_ROWS = 16
 _REACH = 2  # pixels on each side that the two convolutions of a block read
 
@@ -166,7 +166,7 @@ class BandedUNet:
         weight = unet.head.weight
         self.device, self.dtype = weight.device, weight.dtype
         if band_values is None and weight.device.type == "cpu":
-            band_values = _BAND_VALUES
+            band_values = BAND_VALUES
         self._band_values = band_values
         self._convolve = functional.conv2d if self.config.ndim == 2 else functional.conv3d
         self._contracting = [cast(ConvolutionBlock, block) for block in unet.contracting]
