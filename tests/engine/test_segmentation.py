@@ -313,6 +313,13 @@ def test_constant_image_has_no_cells(value, network):
     np.testing.assert_array_equal(result.scores[0], 1)
 
 
+def test_constant_stack_still_ends_with_its_result():
+    settings = SegmentationSettings(every_slice=True)
+    (report,) = iterate_segmentation(np.ones((3, 20, 20)), CELLS, settings=settings)
+    assert (report.tile, report.tiles, report.slice_index, report.slices) == (1, 1, 2, 3)
+    assert report.result.labels.shape == (3, 20, 20)
+
+
 def test_mask_of_booleans_is_an_image():
     assert segment(squares((5, 5)) > 0, CELLS).cell_count == 1
 

@@ -156,8 +156,8 @@ class BandedUNet:
     unet : UNet
         As `UNet.fused` returns it.
     band_values : int, optional
-        Numbers in one tensor of a band; on a GPU, which has no such costs, the
-        default is to compute each level at once.
+        Numbers in what a convolution gives for one band; on a GPU, which has no
+        such costs, the default is to compute each level at once.
     """
 
     def __init__(self, unet: UNet, *, band_values: int | None = None) -> None:
@@ -169,8 +169,8 @@ class BandedUNet:
             band_values = BAND_VALUES
         self._band_values = band_values
         self._convolve = functional.conv2d if self.config.ndim == 2 else functional.conv3d
-        self._contracting = [cast(ConvolutionBlock, block) for block in unet.contracting]
-        self._expanding = [cast(ConvolutionBlock, block) for block in unet.expanding]
+        self._contracting = [cast("ConvolutionBlock", block) for block in unet.contracting]
+        self._expanding = [cast("ConvolutionBlock", block) for block in unet.expanding]
         self._memory: dict[str, Tensor] = {}
 
     def __call__(self, x: Tensor, *, crops: Crops | None = None) -> Tensor:
@@ -269,7 +269,7 @@ class BandedUNet:
             for e, n in zip(extents[1:], skip.shape[3:], strict=True)
         ]
         kept = extents[0].kept
-        for start, stop in self._bands(kept, x, 2 * width):
+        for start, stop in self._bands(kept, skip, width):
             first, last = _widened((start, stop), _REACH, skip.shape[2])
             y = self._up_rows(up, x, first + extents[0].up_start, last + extents[0].up_start)
             y = torch.cat((skip[:, :, first:last], _cut(y, [slice(None), *columns])), dim=1)

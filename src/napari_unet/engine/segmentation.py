@@ -223,18 +223,28 @@ def iterate_segmentation(
     instances = instances or network.description.instances
     check_class_roles(network.description.class_roles)
     zoom = _zoom(network.description, settings)
-    planes = _open_planes(image, network.description, settings, intensity_reference)
+    is_stack = settings.every_slice and _is_stack(image, network.description, settings)
+    source = open_image(
+        image,
+        ndim=network.description.unet.ndim + is_stack,
+        in_channels=network.description.unet.in_channels,
+        normalization=network.description.normalization,
+        channel_axis=settings.channel_axis,
+        intensity_reference=intensity_reference,
+    )
+    # Slices share the stack's intensities: an empty one must not be stretched to full contrast.
+    planes = _slices(source) if is_stack else [source]
     predictor = _Predictor(network, settings, device)
     labels: list[LabelImage] = []
     scores: list[Scores] = []
     cell_count = 0
-    report = SegmentationReport(0, 1, 0, len(planes))
+    tiles = 1
     for index, plane in enumerate(planes):
         source = plane if zoom == 1.0 else _zoomed(plane, zoom)
         plane_scores = predictor.empty_scores(source.shape)
         for tile in predictor.predict_into(plane_scores, source):
-            report = SegmentationReport(tile.done, tile.total, index, len(planes))
-            yield report
+            tiles = tile.total
+            yield SegmentationReport(tile.done, tiles, index, len(planes))
         roles = network.description.class_roles
         found = instances_from_scores(plane_scores, roles, instances)
         found = _without_gaps(restore_labels(found, plane.shape))
@@ -243,7 +253,6 @@ def iterate_segmentation(
         cell_count += count
         if keep_scores:
             scores.append(restore_scores(plane_scores, plane.shape))
-    is_stack = settings.every_slice and _is_stack(image, network.description, settings)
     result = Segmentation(
         labels=np.stack(labels) if is_stack else labels[0],
         scores=(np.stack(scores, axis=1) if is_stack else scores[0]) if keep_scores else None,
@@ -254,7 +263,7 @@ def iterate_segmentation(
         zoom=zoom,
         notes=predictor.notes,
     )
-    yield replace(report, tile=report.tiles, result=result)
+    yield SegmentationReport(tiles, tiles, len(planes) - 1, len(planes), result)
 
 
 def _zoom(description: NetworkDescription, settings: SegmentationSettings) -> float:
@@ -290,26 +299,8 @@ def _is_stack(
     return image.ndim == ndim + 1 + colours
 
 
-def _open_planes(
-    image: AnyImage,
-    description: NetworkDescription,
-    settings: SegmentationSettings,
-    intensity_reference: AnyImage | None,
-) -> list[ImageSource]:
-    """Check the image and cut it into what the network reads; all slices share intensities."""
-    ndim = description.unet.ndim
-    is_stack = settings.every_slice and _is_stack(image, description, settings)
-    source = open_image(
-        image,
-        ndim=ndim + 1 if is_stack else ndim,
-        in_channels=description.unet.in_channels,
-        normalization=description.normalization,
-        channel_axis=settings.channel_axis,
-        intensity_reference=intensity_reference,
-    )
-    if not is_stack:
-        return [source]
-    return [replace(source, array=source.array[:, index]) for index in range(source.shape[0])]
+def _slices(stack: ImageSource) -> list[ImageSource]:
+    return [replace(stack, array=stack.array[:, index]) for index in range(stack.shape[0])]
 
 
 def _zoomed(source: ImageSource, zoom: float) -> ImageSource:

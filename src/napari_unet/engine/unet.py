@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -80,7 +81,7 @@ class UNetConfig:
     @property
     def size_multiple(self) -> int:
         """Pooled sizes stay whole if the input's is a multiple of this ("same" padding)."""
-        return 2**self.depth
+        return 1 << self.depth
 
     @property
     def margin_px(self) -> int:
@@ -209,9 +210,17 @@ class ConvolutionBlock(nn.Module):
         self.norm2 = norm(out_width) if config.batch_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features (N, out_width, *S), or 4 pixels less on each axis without padding."""
         x = functional.relu_(self.norm1(self.conv1(x)))
         x = functional.relu_(self.norm2(self.conv2(x)))
         return x
+
+    def fold_norms(self) -> None:
+        """Replace each convolution and its batch norm by one convolution, for inference."""
+        if not isinstance(self.norm1, nn.Identity) and not isinstance(self.norm2, nn.Identity):
+            self.conv1 = fuse_conv_bn_eval(self.conv1, self.norm1)
+            self.conv2 = fuse_conv_bn_eval(self.conv2, self.norm2)
+            self.norm1, self.norm2 = nn.Identity(), nn.Identity()
 
 
 class UpConvolution(nn.Module):
@@ -229,6 +238,7 @@ class UpConvolution(nn.Module):
             self.conv = transposed(in_width, out_width, 2, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features (N, out_width, *2S)."""
         x = self.conv(x)
         if self.interpolates:
             # A 1x1 convolution commutes with interpolation and is 4 times cheaper before it.
@@ -261,7 +271,7 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         widths = config.widths
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(itertools.pairwise(widths))
         self.contracting = nn.ModuleList(
             [ConvolutionBlock(config, config.in_channels, widths[0])]
             + [ConvolutionBlock(config, above, below) for above, below in pairs]
@@ -320,11 +330,11 @@ class UNet(nn.Module):
         """Return a copy for inference: batch norm folded into the convolutions, channels last."""
         network = copy.deepcopy(self).eval().requires_grad_(False)
         for block in network.modules():
-            if isinstance(block, ConvolutionBlock) and self.config.batch_norm:
-                block.conv1 = fuse_conv_bn_eval(block.conv1, block.norm1)
-                block.conv2 = fuse_conv_bn_eval(block.conv2, block.norm2)
-                block.norm1, block.norm2 = nn.Identity(), nn.Identity()
-        return network.to(device=device, dtype=dtype, memory_format=self.memory_format)
+            if isinstance(block, ConvolutionBlock):
+                block.fold_norms()
+        network = network.to(device=device, dtype=dtype)
+        # torch's stubs know this call for 2-D only.
+        return network.to(memory_format=self.memory_format)  # type: ignore[call-overload,no-any-return]
 
     @property
     def memory_format(self) -> torch.memory_format:
