@@ -11,7 +11,9 @@ bioimageio.core come with the extra `bench`; without them their rows are left ou
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
+import io
 import json
 import statistics
 import subprocess
@@ -138,7 +140,8 @@ def bioimageio_blocks(unet: UNet, image: np.ndarray, folder: Path) -> Callable[[
     def compute() -> np.ndarray:
         sample = Sample(members={"raw": NamedTensor.from_numpy(x, dims=dims)}, stat={}, id="image")
         shape = {"raw": dict(zip(dims, (1, 1, block, block), strict=True))}
-        predicted = pipeline.predict_sample_with_fixed_blocking(sample, shape)
+        with contextlib.redirect_stderr(io.StringIO()):  # its bar would cut through the table
+            predicted = pipeline.predict_sample_with_fixed_blocking(sample, shape)
         logits = torch.from_numpy(np.asarray(predicted.members["scores"].data))
         return torch.softmax(logits, 1)[0].numpy()
 
