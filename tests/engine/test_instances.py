@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from scipy import ndimage
+from skimage.segmentation import watershed
 
 from napari_unet.engine.errors import SettingsError
 from napari_unet.engine.evaluation import evaluate
@@ -86,11 +88,19 @@ def test_doubtful_cell_is_dropped_by_its_mean_score():
 @settings(deadline=None, max_examples=60)
 @given(
     npst.arrays(
-        np.float32, st.tuples(st.just(3), st.integers(1, 12), st.integers(1, 12)),
+        np.float32,
+        st.tuples(st.just(3), st.integers(1, 12), st.integers(1, 12)),
         elements=st.floats(0.015625, 1, width=32),
     ),
-    st.sampled_from([ALL, InstanceSettings(), InstanceSettings(separate_touching=False), InstanceSettings(min_score=0.7)]),
-)  # fmt: skip
+    st.sampled_from(
+        [
+            ALL,
+            InstanceSettings(),
+            InstanceSettings(separate_touching=False),
+            InstanceSettings(min_score=0.7),
+        ]
+    ),
+)
 def test_cells_are_numbered_without_gaps_in_reading_order(raw, options):
     scores = raw / raw.sum(0)
     labels = instances_from_scores(scores, THREE, options)
@@ -127,3 +137,23 @@ def test_impossible_settings_and_roles_are_refused():
         InstanceSettings(seed_threshold=1.5)
     with pytest.raises(SettingsError, match="it needs 'background' and 'cell'"):
         instances_from_scores(np.zeros((2, 4, 4), np.float32), ("membrane", "inside"), ALL)
+
+
+@pytest.mark.parametrize("shape", [(60, 50), (14, 20, 18)])
+def test_shortcuts_change_nothing_of_a_watershed_of_everything(shape):
+    rng = np.random.default_rng(0)
+    noise = ndimage.gaussian_filter(rng.normal(size=(2, *shape)), (0, *[1.5] * len(shape)))
+    raw = np.exp(3 * noise / noise.std())
+    scores = (raw / raw.sum(axis=0)).astype(np.float32)
+    foreground = scores[0] < 0.5
+    seeds, count = ndimage.label(scores[1] > 0.85)
+    expected = watershed(-scores[1], seeds, mask=foreground)
+    faint, _ = ndimage.label(foreground & (expected == 0))
+    expected = np.where(faint > 0, faint + count, expected)
+
+    options = InstanceSettings(seed_threshold=0.85, min_seed_px=0, min_size_px=0, fill_holes=False)
+    found = instances_from_scores(scores, ("background", "cell"), options)
+
+    # The same cells, numbered in another order.
+    pairs = np.unique(np.stack([found.reshape(-1), expected.reshape(-1)]), axis=1)
+    assert len(np.unique(pairs[0])) == len(np.unique(pairs[1])) == pairs.shape[1] > 5

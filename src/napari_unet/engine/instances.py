@@ -136,75 +136,90 @@ def _drop_doubtful(
 def _grow_seeds(
     interior: NDArray[Any], foreground: NDArray[np.bool_], settings: InstanceSettings
 ) -> NDArray[np.int32]:
-    seeds, count = ndimage.label((interior > settings.seed_threshold) & foreground)
-    seeds = seeds.astype(np.int32, copy=False)
-    if settings.min_seed_px > 1 and count:
-        sizes = np.bincount(seeds.reshape(-1), minlength=count + 1)
-        kept = sizes >= settings.min_seed_px
-        kept[0] = False
-        seeds = np.where(kept, np.arange(count + 1, dtype=np.int32), 0)[seeds]
+    seeded = (interior > settings.seed_threshold) & foreground
+    seeds, count = ndimage.label(seeded)
     pieces, piece_count = ndimage.label(foreground)
-    # A piece of foreground without any seed is a faint cell, not background.
-    seeded = np.zeros(piece_count + 1, bool)
-    seeded[pieces[seeds > 0]] = True
-    seeded[0] = True
-    # Only the rim is flooded: pixels deep in a seed are settled already.
-    flat = ndimage.minimum_filter(seeds, size=3) == seeds
-    rim = foreground & ~(flat & (seeds > 0))
-    flooded = watershed(-interior, seeds, mask=rim)
-    labels = np.where(rim, flooded, seeds).astype(np.int32, copy=False)
-    faint = np.where(seeded, 0, np.arange(piece_count + 1))[pieces]
-    return np.where(faint > 0, faint + count, labels).astype(np.int32, copy=False)
+    where = np.flatnonzero(seeded)
+    seed_there = seeds.reshape(-1)[where]
+    kept = np.bincount(seed_there, minlength=count + 1) >= max(1, settings.min_seed_px)
+    kept[0] = False
+    home = np.zeros(count + 1, np.intp)
+    home[seed_there] = pieces.reshape(-1)[where]
+    seeds_in = np.bincount(home[kept], minlength=piece_count + 1)
+    # A piece with one seed is that cell; one without any is a faint cell, not background.
+    numbers = np.arange(count, count + piece_count + 1, dtype=np.int32)
+    numbers[home[kept]] = np.flatnonzero(kept)
+    numbers[0] = 0
+    labels: NDArray[np.int32] = numbers[pieces]
+    crowded = (seeds_in > 1)[pieces]
+    if not crowded.any():
+        return labels
+    markers = np.where(crowded & kept[seeds], seeds, 0).astype(np.int32, copy=False)
+    # Only the rim is flooded: a pixel with seeds all around it meets nobody.
+    inner = _surrounded(markers > 0)
+    rim = crowded & ~inner
+    flooded = watershed(-interior, markers, mask=rim)
+    return np.where(crowded, np.where(inner, markers, flooded), labels)
+
+
+def _surrounded(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels of `mask` whose neighbours, across corners too, are all in it; none at the border."""
+    for axis in range(mask.ndim):
+        lines = np.moveaxis(mask, axis, 0)
+        narrowed = np.zeros_like(lines)
+        narrowed[1:-1] = lines[:-2] & lines[1:-1] & lines[2:]
+        mask = np.moveaxis(narrowed, 0, axis)
+    return mask
 
 
 def _fill_holes(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     """Give each enclosed piece of background to the cell around it, if there is only one."""
     # Background is connected by faces, cells by more: a hole is a piece that touches no border.
     holes, count = ndimage.label(labels == 0)
-    if count == 0:
-        return labels
-    open_to_border = np.zeros(count + 1, bool)
-    open_to_border[0] = True
+    enclosed = np.ones(count + 1, bool)
+    enclosed[0] = False
     for axis in range(labels.ndim):
         for end in (0, -1):
-            open_to_border[np.take(holes, end, axis=axis)] = True
-    if open_to_border.all():
+            enclosed[np.take(holes, end, axis=axis)] = False
+    if not enclosed.any():
         return labels
-    owner = np.zeros(count + 1, np.int32)
-    shared = np.zeros(count + 1, bool)
-    for axis in range(labels.ndim):
-        first = [slice(None)] * labels.ndim
-        second = [slice(None)] * labels.ndim
-        first[axis], second[axis] = slice(None, -1), slice(1, None)
-        for here, there in ((tuple(first), tuple(second)), (tuple(second), tuple(first))):
-            meets = (holes[here] > 0) & (labels[there] > 0)
-            hole, cell = holes[here][meets], labels[there][meets]
-            before = owner[hole]
-            shared[hole[(before != 0) & (before != cell)]] = True
-            owner[hole] = cell
-            # Two different cells met in one pass: the last one written is not all of them.
-            shared[hole[owner[hole] != cell]] = True
-    owner[open_to_border | shared] = 0
-    filled = owner[holes]
-    return np.where(filled > 0, filled, labels)
+    # Pixels of holes touch no border, so that each has two neighbours on every axis.
+    where = np.flatnonzero(enclosed[holes])
+    flat = labels.reshape(-1)
+    hole = holes.reshape(-1)[where]
+    lowest = np.full(count + 1, np.iinfo(np.int32).max, np.int32)
+    highest = np.zeros(count + 1, np.int32)
+    for step in np.cumprod((1, *labels.shape[:0:-1])):
+        for neighbour in (where - step, where + step):
+            cell = flat[neighbour]
+            beside = cell > 0
+            np.minimum.at(lowest, hole[beside], cell[beside])
+            np.maximum.at(highest, hole[beside], cell[beside])
+    owner = np.where(enclosed & (lowest == highest), highest, 0)
+    filled = labels.copy()
+    filled.reshape(-1)[where] = owner[hole]
+    return filled
 
 
 def _select_and_number(labels: NDArray[np.int32], settings: InstanceSettings) -> NDArray[np.int32]:
-    sizes = np.bincount(labels.reshape(-1))
+    flat = labels.reshape(-1)
+    # Runs of one label are a hundredth of the pixels, and all that is needed of them.
+    starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
+    lengths = np.diff(np.append(starts, flat.size))
+    members = flat[starts]
+    sizes = np.bincount(members, weights=lengths)
     kept = sizes >= max(1, settings.min_size_px)
     kept[0] = False
     if settings.drop_border_cells:
         for axis in range(labels.ndim):
             for end in (0, -1):
                 kept[np.take(labels, end, axis=axis)] = False
-    numbers = np.zeros(sizes.size, np.int32)
-    flat = labels.reshape(-1)
     # First pixel of each label: writing backwards leaves the earliest index.
     first = np.full(sizes.size, flat.size, np.int64)
-    cells = np.flatnonzero(flat)[::-1]
-    first[flat[cells]] = cells
+    first[members[::-1]] = starts[::-1]
     order = np.argsort(first, kind="stable")
     order = order[kept[order]]
+    numbers = np.zeros(sizes.size, np.int32)
     numbers[order] = np.arange(1, order.size + 1, dtype=np.int32)
     return numbers[labels]
 
