@@ -139,7 +139,7 @@ def test_impossible_settings_and_roles_are_refused():
         instances_from_scores(np.zeros((2, 4, 4), np.float32), ("membrane", "inside"), ALL)
 
 
-@pytest.mark.parametrize("shape", [(60, 50), (14, 20, 18)])
+@pytest.mark.parametrize("shape", [(60, 50), (20, 40, 36)])
 def test_shortcuts_change_nothing_of_a_watershed_of_everything(shape):
     rng = np.random.default_rng(0)
     noise = ndimage.gaussian_filter(rng.normal(size=(2, *shape)), (0, *[1.5] * len(shape)))
