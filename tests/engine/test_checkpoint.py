@@ -198,6 +198,15 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path):
         load_checkpoint(path)
 
 
+def answer_to(path) -> str:
+    """The error's message; nothing if the file loads, any other exception goes on."""
+    try:
+        load_checkpoint(path)
+    except UNetError as error:
+        return str(error)
+    return ""
+
+
 @settings(
     deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -210,10 +219,7 @@ def test_damaged_bytes_never_crash(tmp_path, data):
         position = data.draw(st.integers(0, min(2500, len(content) - 1)))
         content[position] = data.draw(st.integers(0, 255))
     path.write_bytes(content)
-    try:
-        load_checkpoint(path)
-    except UNetError as error:
-        assert "\n" not in str(error)
+    assert "\n" not in answer_to(path)
 
 
 def test_class_roles_must_fit_the_classes():

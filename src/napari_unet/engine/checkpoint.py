@@ -200,9 +200,12 @@ def save_checkpoint(
 
     Examples
     --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
     >>> from napari_unet import load_checkpoint, save_checkpoint
-    >>> save_checkpoint(load_checkpoint("nuclei"), "my-model")  # doctest: +SKIP
-    PosixPath('my-model.safetensors')
+    >>> with TemporaryDirectory() as folder:
+    ...     save_checkpoint(load_checkpoint("nuclei"), Path(folder) / "mine").name
+    'mine.safetensors'
     """
     path = Path(path).expanduser()
     if path.suffix != SUFFIX:

@@ -228,12 +228,17 @@ def train(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from napari_unet import TrainingPair, TrainingSettings, load_checkpoint, train
-    >>> run = train([TrainingPair(image, labels)], load_checkpoint("nuclei"),
-    ...             settings=TrainingSettings(steps=100))  # doctest: +SKIP
-    >>> for report in run:  # doctest: +SKIP
-    ...     print(report.step, report.loss)
-    >>> run.network  # doctest: +SKIP
+    >>> labels = np.zeros((64, 64), int)
+    >>> labels[8:24, 8:24] = 1
+    >>> pair = TrainingPair(image=100.0 * (labels > 0), labels=labels)
+    >>> settings = TrainingSettings(steps=2, batch_size=1, patch_size_px=64)
+    >>> run = train([pair], load_checkpoint("nuclei"), settings=settings)
+    >>> [report.step for report in run]
+    [1, 2]
+    >>> run.network.description.history[-1]["cells"]
+    1
     """
     run = TrainingRun(
         pairs,
