@@ -69,7 +69,8 @@ def row(name: str, method: str, evaluation: Evaluation) -> str:
 
 
 TABLE_HEAD = (
-    "| images | method | AP 0.5 / 0.7 / 0.9, pooled | mean over images | F1 at 0.5 | merged cells |\n"
+    "| images | method | AP 0.5 / 0.7 / 0.9, pooled | mean over images "
+    "| F1 at 0.5 | merged cells |\n"
     "| --- | --- | --- | --- | --- | --- |"
 )
 
