@@ -1,6 +1,8 @@
 """Settings every test needs; napari's own fixtures come from its pytest plugin."""
 
+import gc
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -20,6 +22,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("viewer"):
             item.add_marker(pytest.mark.skip(reason="needs a display: run `make test`"))
+
+
+@pytest.fixture(autouse=True)
+def _viewers_are_gone_with_their_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    # A closed viewer is garbage in cycles, and Python collects in whichever thread comes by. If
+    # that is the worker of a later test, PySide6 deletes the viewer's OpenGL context there, and
+    # Qt's own thread goes on with it: a crash.
+    yield
+    if request.node.get_closest_marker("viewer"):
+        from qtpy.QtCore import QCoreApplication, QEvent
+
+        gc.collect()
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        gc.collect()
 
 
 def _has_display() -> bool:
