@@ -92,6 +92,7 @@ def card(network: Network, rows: list[str]) -> str:
     training = "\n".join(
         f"- {entry['date'][:10]}: {entry['steps']} steps from {entry['started_from']!r}, "
         f"{entry['images']} images with {entry['cells']} cells"
+        + (f"; {entry['note']}" if "note" in entry else "")
         for entry in description.history
     )
     table = "\n".join([TABLE_HEAD, *rows])

@@ -17,7 +17,7 @@ from dsb2018 import lay_out, read_index
 
 from napari_unet.cli import main
 
-STEPS = 6000
+STEPS = 4900
 
 SETTINGS = {
     "steps": STEPS,
