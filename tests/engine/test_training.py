@@ -168,7 +168,7 @@ def test_retrained_network_expects_the_cells_it_learned_last():
     before = start.description.object_diameter_px
     after = train([twice], start, settings=QUICK).network.description
     assert after.object_diameter_px == pytest.approx(2 * before, rel=0.01)
-    assert [entry["started_from"] for entry in after.history] == ["tiny", "tiny"]
+    assert [entry["started_from"] for entry in after.history] == [None, "tiny"]
 
 
 def test_sgd_with_the_papers_momentum_learns_too():

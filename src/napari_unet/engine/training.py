@@ -319,7 +319,7 @@ class TrainingRun(Iterator[TrainingReport]):
         before = self._start.description
         entry = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "started_from": before.name,
+            "started_from": before.name if before.history else None,
             "steps": self.step,
             "images": len(self._prepared),
             "cells": int(sum(len(pair.cell_centres) for pair in self._prepared)),
