@@ -244,7 +244,7 @@ def tune_instances(
     Returns
     -------
     InstanceSettings
-        The best of a coarse grid of thresholds, then of the score and the sizes.
+        The best of a coarse grid of thresholds, then of each setting by itself.
     """
     best = start or InstanceSettings()
 
@@ -255,14 +255,20 @@ def tune_instances(
         ]
         return float(np.mean(values))
 
-    candidates = [
+    seeds, foregrounds = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), (0.3, 0.4, 0.5, 0.6)
+    grid = [
         replace(best, seed_threshold=seed, foreground_threshold=foreground)
-        for seed, foreground in itertools.product(
-            (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), (0.3, 0.4, 0.5, 0.6)
-        )
+        for seed, foreground in itertools.product(seeds, foregrounds)
     ]
-    best = max([best, *candidates], key=mean_quality)
-    scores = (0.0, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8)
-    best = max([replace(best, min_score=score) for score in scores], key=mean_quality)
-    best = max([replace(best, min_size_px=size) for size in (8, 16, 30, 50)], key=mean_quality)
-    return max([replace(best, min_seed_px=size) for size in (1, 4, 8, 16)], key=mean_quality)
+    best = max([best, *grid], key=mean_quality)
+    # One at a time from here; the thresholds again, because they suit the others.
+    for name, values in (
+        ("min_score", (0.0, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8)),
+        ("min_seed_px", (1, 4, 8, 16, 30)),
+        ("min_size_px", (8, 16, 30, 50)),
+        ("seed_threshold", seeds),
+        ("foreground_threshold", (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)),
+    ):
+        changed = [replace(best, **{name: value}) for value in values]
+        best = max([best, *changed], key=mean_quality)
+    return best
