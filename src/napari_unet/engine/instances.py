@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -249,11 +250,12 @@ def tune_instances(
     best = start or InstanceSettings()
 
     def mean_quality(settings: InstanceSettings) -> float:
-        values = [
-            quality(truth, instances_from_scores(scores, class_roles, settings))
-            for scores, truth in scored
-        ]
-        return float(np.mean(values))
+        def image_quality(pair: tuple[Scores, LabelImage]) -> float:
+            scores, truth = pair
+            return quality(truth, instances_from_scores(scores, class_roles, settings))
+
+        with ThreadPoolExecutor() as pool:
+            return float(np.mean(list(pool.map(image_quality, scored))))
 
     seeds, foregrounds = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), (0.3, 0.4, 0.5, 0.6)
     grid = [
@@ -262,13 +264,14 @@ def tune_instances(
     ]
     best = max([best, *grid], key=mean_quality)
     # One at a time from here; the thresholds again, because they suit the others.
-    for name, values in (
+    each: tuple[tuple[str, tuple[Any, ...]], ...] = (
         ("min_score", (0.0, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8)),
         ("min_seed_px", (1, 4, 8, 16, 30)),
         ("min_size_px", (8, 16, 30, 50)),
         ("seed_threshold", seeds),
         ("foreground_threshold", (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)),
-    ):
+    )
+    for name, values in each:
         changed = [replace(best, **{name: value}) for value in values]
         best = max([best, *changed], key=mean_quality)
     return best
