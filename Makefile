@@ -19,13 +19,14 @@ demo: $(VENV)/.installed-all ## segment a bundled image: in napari, or without a
 test: $(VENV)/.installed-test ## the whole test suite, in real viewers too (Xvfb where there is no display)
 	@scripts/with_display.sh $(BIN)/python -m pytest $(PYTEST)
 
+# The last two import the widgets, so Qt must find its system libraries.
 check: $(VENV)/.installed-dev ## ruff, mypy, import-linter, npe2, and the wheel in a fresh environment
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/npe2 validate --imports napari-unet-cells
-	$(BIN)/python scripts/check_wheel.py
+	scripts/with_display.sh $(BIN)/npe2 validate --imports napari-unet-cells
+	scripts/with_display.sh $(BIN)/python scripts/check_wheel.py
 
 bench: $(VENV)/.installed-bench ## time and memory of segmentation, beside other ways to tile
 	$(BIN)/python benchmarks/segmentation.py $(BENCH)
