@@ -31,7 +31,7 @@ assert package.joinpath("py.typed").is_file()
 manifest = PluginManifest.from_distribution("napari-unet-cells")
 manifest.validate_imports()
 assert manifest.package_version == napari_unet.__version__
-manager = PluginManager()
+manager = PluginManager.instance()
 manager.discover()
 assert "napari-unet-cells" in manager, "napari does not find the plugin"
 
@@ -41,7 +41,7 @@ assert list(package.joinpath("bundled").glob("*.md")), "the model card is not in
 samples = manifest.contributions.sample_data
 assert samples
 for sample in samples:
-    layers = sample.open(_registry=manager.commands)
+    layers = sample.open()
     assert all(layer[0].size for layer in layers), sample.key
 
 image = layers[0][0]
@@ -58,7 +58,7 @@ def main() -> None:
         wheel = _build_wheel(elsewhere / "dist")
         python = _make_environment(elsewhere / "environment", elsewhere / "dependencies")
         _install_as_the_plugin_manager_does(python, wheel, elsewhere)
-        _run([python, "-c", INSPECTION], elsewhere)
+        print(_run([python, "-c", INSPECTION], elsewhere).strip())
         version = _run([python.with_name("napari-unet"), "--version"], elsewhere)
         print(f"{wheel.name}: {version.strip()}")
         _check_import_time(python, elsewhere)
