@@ -246,6 +246,7 @@ def train(
         settings=settings or TrainingSettings(),
         validation=validation,
         device=device,
+        started_from=network.description.name if network else None,
     )
     if resume_from is not None:
         run.load_state(resume_from)
@@ -273,8 +274,10 @@ class TrainingRun(Iterator[TrainingReport]):
         settings: TrainingSettings,
         validation: Sequence[TrainingPair],
         device: str,
+        started_from: str | None,
     ) -> None:
         self.settings = settings
+        self._started_from = started_from
         self.step = 0
         self.best_quality = -math.inf
         self._device = resolve_device(device)
@@ -319,7 +322,7 @@ class TrainingRun(Iterator[TrainingReport]):
         before = self._start.description
         entry = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "started_from": before.name if before.history else None,
+            "started_from": self._started_from,
             "steps": self.step,
             "images": len(self._prepared),
             "cells": int(sum(len(pair.cell_centres) for pair in self._prepared)),
