@@ -91,7 +91,8 @@ def card(network: Network, rows: list[str]) -> str:
     )
     training = "\n".join(
         f"- {entry['date'][:10]}: {entry['steps']} steps "
-        f"from {entry['started_from'] or 'nothing'}, {entry['images']} images with {entry['cells']} cells"
+        f"from {entry['started_from'] or 'nothing'}, "
+        f"{entry['images']} images with {entry['cells']} cells"
         + (f"; {entry['note']}" if "note" in entry else "")
         for entry in description.history
     )

@@ -22,6 +22,7 @@ from napari_unet import worker
 from napari_unet.engine import segmentation
 from napari_unet.engine.network import Network
 from napari_unet.engine.segmentation import SegmentationReport
+from napari_unet.installation import InstallationError
 from napari_unet.session import Session
 from napari_unet.widgets.segment import SegmentWidget
 
@@ -560,3 +561,21 @@ def test_long_names_and_messages_do_not_widen_the_dock(
     widget.panel.show_error("There is no model '/home/someone/" + "a-folder/" * 30 + "model'.")
 
     assert widget.minimumSizeHint().width() <= 300
+
+
+def test_beside_the_other_distribution_it_says_which_to_uninstall_and_does_not_run(
+    viewer: ViewerModel, session: Session, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise InstallationError("'napari-unet' 1.2 is installed; uninstall it.")
+
+    monkeypatch.setattr("napari_unet.widgets.segment.check_installation", refuse)
+    viewer.add_image(np.zeros((16, 16)))
+    widget = SegmentWidget(viewer, session)
+    qtbot.addWidget(widget)
+    wait_until_loaded(qtbot, widget)
+    assert "uninstall it" in widget.panel.message
+    click(qtbot, widget)
+    assert "uninstall it" in widget.panel.message
+    assert not labels_layers(viewer)
+    widget.close()

@@ -13,6 +13,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
 
 from napari_unet.engine.errors import UNetError
+from napari_unet.installation import check_installation
 from napari_unet.layers import LayerLabels, earlier_result, has_slices, read_layer, show_labels
 from napari_unet.session import Session, shared_session
 from napari_unet.widgets.choices import DeviceChoice, DiameterBox, LayerChoice
@@ -54,6 +55,10 @@ class SegmentWidget(QWidget):
         self._session.network_loaded.connect(self._on_network_loaded)
         napari_viewer.layers.events.removed.connect(self._on_layer_removed)
         self.model_choice.load(self._session.source)
+        try:
+            check_installation()
+        except UNetError as error:
+            self._on_failed(error)
 
     def _build(self) -> None:
         self.layer_choice = LayerChoice(self._viewer)
@@ -102,6 +107,7 @@ class SegmentWidget(QWidget):
             return
         every_slice = self.every_slice_box.isChecked()
         try:
+            check_installation()
             image = read_layer(
                 layer,
                 self._viewer.dims,
