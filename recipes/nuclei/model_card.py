@@ -122,7 +122,7 @@ recomputed after each elastic deformation.
 ## Measured
 
 AP is TP / (TP + FP + FN) at an IoU of at least the threshold; *pooled* counts the cells of all
-images together. Test images were used for nothing else. By `recipes/nuclei/model_card.py`.
+images together. No test image was learned from or tuned on. By `recipes/nuclei/model_card.py`.
 
 {table}
 
