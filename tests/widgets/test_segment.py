@@ -558,7 +558,7 @@ def test_long_names_and_messages_do_not_widen_the_dock(
     viewer: ViewerModel, widget: SegmentWidget
 ) -> None:
     viewer.add_image(np.zeros((8, 8)), name="a very long name of a layer " * 5)
-    widget.panel.show_error("There is no model '/home/someone/" + "a-folder/" * 30 + "model'.")
+    widget.panel.show_error("There is no model '/somewhere/" + "a-folder/" * 30 + "model'.")
 
     assert widget.minimumSizeHint().width() <= 300
 
