@@ -6,10 +6,9 @@ import errno
 import logging
 import math
 import re
-import secrets
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +21,7 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from napari_unet.engine.errors import FileError, LabelsError
 from napari_unet.engine.image import AnyImage, LabelImage, Scores
+from napari_unet.engine.whole_file import whole_file
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".lsm")
 PICTURE_SUFFIXES = (
@@ -440,18 +440,12 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
         If `path` exists and `overwrite` is off, or cannot be written.
     """
     refuse_existing(path, overwrite=overwrite)
-    # Not made from the name, which may be as long as names can be.
-    partial = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("xb") as stream:
+        with whole_file(path) as partial, partial.open("xb") as stream:
             yield stream
-        partial.replace(path)
     except OSError as error:
         raise FileError(_write_problem(path, error)) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def _write_problem(path: Path, error: OSError) -> str:

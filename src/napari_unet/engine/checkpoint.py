@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import struct
-import tempfile
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -14,9 +13,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from napari_unet.engine.errors import CheckpointError, UNetError
+from napari_unet.engine.errors import CheckpointError
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.unet import UNet
+from napari_unet.engine.whole_file import whole_file
 
 FORMAT = "napari-unet"
 FORMAT_VERSION = "1"
@@ -229,32 +229,19 @@ def save_checkpoint(
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it.
+    """Let `write` fill a file that appears under `path` only once it is complete.
 
     Raises
     ------
     CheckpointError
         If the folder is missing, not writable or full; `path` is as before.
     """
-    temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        os.close(handle)
-        temporary = Path(name)
-        write(temporary)
-        # mkstemp makes private files; a model is as readable as any new file.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
-    except UNetError:
-        raise
+        with whole_file(path) as partial:
+            write(partial)
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise CheckpointError(
             f"'{path}' cannot be written ({reason}); choose a folder that exists, "
             "is writable and has room."
         ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)

@@ -240,10 +240,11 @@ def train(
     >>> run.network.description.history[-1]["cells"]
     1
     """
+    settings = settings or TrainingSettings()
     run = TrainingRun(
         pairs,
-        network or _new_network(description, (settings or TrainingSettings()).seed),
-        settings=settings or TrainingSettings(),
+        network or _new_network(description, settings.seed),
+        settings=settings,
         validation=validation,
         device=device,
         started_from=network.description.name if network else None,
@@ -306,16 +307,16 @@ class TrainingRun(Iterator[TrainingReport]):
     @property
     def network(self) -> Network:
         """The best network so far, on the CPU, with its description brought up to date."""
-        weights = self._best or self._average.state_dict()
-        unet = UNet(self._start.description.unet)
-        unet.load_state_dict({key: value.detach().cpu() for key, value in weights.items()})
-        return Network(unet.eval(), self._describe())
+        return self._network_of(self._best or self._average.state_dict())
 
     @property
     def latest(self) -> Network:
         """The network after the last step, whether it is the best or not."""
+        return self._network_of(self._average.state_dict())
+
+    def _network_of(self, weights: dict[str, Tensor]) -> Network:
         unet = UNet(self._start.description.unet)
-        unet.load_state_dict({k: v.detach().cpu() for k, v in self._average.state_dict().items()})
+        unet.load_state_dict({key: value.detach().cpu() for key, value in weights.items()})
         return Network(unet.eval(), self._describe())
 
     def _describe(self) -> NetworkDescription:

@@ -16,8 +16,8 @@ from napari_unet.engine.image import LabelImage, WeightMap
 _LARGEST_NUMBER = (1 << 24) - 1
 """Cells that float32 can tell apart by number."""
 
-_FLOAT32_BITS = 25
-"""A term below 2**-25 of a sum does not change it in float32."""
+_LEAST_TERM = 2.0**-26
+"""Less than this does not change a weight in float32: class balance leaves at least 1/2."""
 
 
 def boundary_weight_map(
@@ -93,11 +93,9 @@ def boundary_weight_map(
         ids = separate_touching_cells(ids)
     weights = _class_weights(ids) if class_balance else np.ones(ids.shape, np.float32)
     if ids.size:
-        reach = border_sigma_px * math.sqrt(
-            2 * max(math.log(w0 * 2.0**_FLOAT32_BITS), math.log(2.0))
-        )
-        # Class balance can lower a background weight to 1/2, where smaller terms still count.
-        _add_border_term(ids, steps, w0, border_sigma_px, reach + border_sigma_px, weights)
+        # Where w0 * exp(-reach^2 / (2 sigma^2)) is the smallest term that counts.
+        reach = border_sigma_px * math.sqrt(2 * max(0.0, math.log(w0 / _LEAST_TERM)))
+        _add_border_term(ids, steps, w0, border_sigma_px, reach, weights)
     return weights
 
 
