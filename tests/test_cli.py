@@ -19,8 +19,8 @@ from PIL import Image
 
 from napari_unet.cli import main
 from napari_unet.engine.checkpoint import load_checkpoint, save_checkpoint
-from napari_unet.engine.instances import InstanceSettings
 from napari_unet.engine.network import Network, NetworkDescription
+from napari_unet.engine.settings import InstanceSettings
 from napari_unet.engine.training import TrainingReport, TrainingRun
 from napari_unet.engine.unet import UNet, UNetConfig
 from napari_unet.image_files import read_image, read_labels, write_labels

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from napari_unet.engine.checkpoint import bundled_models, load_checkpoint, save_checkpoint
     from napari_unet.engine.errors import UNetError
     from napari_unet.engine.evaluation import evaluate
-    from napari_unet.engine.instances import InstanceSettings
     from napari_unet.engine.segmentation import segment
+    from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
     from napari_unet.engine.training import TrainingPair, TrainingSettings, train
     from napari_unet.engine.weight_map import boundary_weight_map
 
 _HOMES = {
-    "InstanceSettings": "instances",
+    "InstanceSettings": "settings",
+    "SegmentationSettings": "settings",
     "TrainingPair": "training",
     "TrainingSettings": "training",
     "UNetError": "errors",
@@ -36,6 +37,7 @@ _HOMES = {
 
 __all__ = [
     "InstanceSettings",
+    "SegmentationSettings",
     "TrainingPair",
     "TrainingSettings",
     "UNetError",

@@ -18,8 +18,8 @@ from napari_unet.engine import checkpoint as checkpoint_module
 from napari_unet.engine.checkpoint import load_checkpoint, save_checkpoint
 from napari_unet.engine.errors import CheckpointError, UNetError
 from napari_unet.engine.image import Normalization
-from napari_unet.engine.instances import InstanceSettings
 from napari_unet.engine.network import Network, NetworkDescription, TrainingIntensity
+from napari_unet.engine.settings import InstanceSettings
 from napari_unet.engine.unet import UNet, UNetConfig
 
 ROLES = ("background", "cell", "border")

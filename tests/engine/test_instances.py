@@ -10,7 +10,8 @@ from skimage.segmentation import watershed
 
 from napari_unet.engine.errors import SettingsError
 from napari_unet.engine.evaluation import evaluate
-from napari_unet.engine.instances import InstanceSettings, instances_from_scores, tune_instances
+from napari_unet.engine.instances import instances_from_scores, tune_instances
+from napari_unet.engine.settings import InstanceSettings
 
 THREE = ("background", "cell", "border")
 TWO = ("background", "cell")

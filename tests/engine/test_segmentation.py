@@ -13,9 +13,9 @@ from napari_unet.engine.errors import (
     UNetError,
 )
 from napari_unet.engine.image import Normalization
-from napari_unet.engine.instances import InstanceSettings
 from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.segmentation import SegmentationSettings, iterate_segmentation, segment
+from napari_unet.engine.segmentation import iterate_segmentation, segment
+from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.tiling import predict_tiles
 from napari_unet.engine.unet import UNet, UNetConfig
 

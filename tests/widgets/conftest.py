@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.checkpoint import save_checkpoint
 from napari_unet.engine.image import Normalization
-from napari_unet.engine.instances import InstanceSettings
 from napari_unet.engine.network import Network, NetworkDescription
+from napari_unet.engine.settings import InstanceSettings
 from napari_unet.engine.unet import UNet, UNetConfig
 from napari_unet.session import Session
 

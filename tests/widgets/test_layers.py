@@ -9,8 +9,8 @@ from napari.layers import Image
 
 from napari_unet import __version__
 from napari_unet.engine.errors import ImageShapeError
-from napari_unet.engine.instances import InstanceSettings
-from napari_unet.engine.segmentation import Segmentation, SegmentationSettings
+from napari_unet.engine.segmentation import Segmentation
+from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
 from napari_unet.layers import (
     METADATA_KEY,
     LayerImage,

@@ -83,7 +83,7 @@ def write_files(arguments: argparse.Namespace) -> int:
     from napari_unet.cli.segment import SegmentationJob
     from napari_unet.engine.checkpoint import load_checkpoint
     from napari_unet.engine.evaluation import evaluate
-    from napari_unet.engine.segmentation import SegmentationSettings
+    from napari_unet.engine.settings import SegmentationSettings
 
     sample = load_sample(DEMO_SAMPLE)
     check_writable(arguments.out)

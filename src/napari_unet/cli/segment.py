@@ -21,13 +21,9 @@ from napari_unet.cli.file_plan import PlannedFile, plan_outputs
 from napari_unet.cli.setting_options import add_setting_options, read_settings, whole_number
 from napari_unet.engine.checkpoint import bundled_models, load_checkpoint
 from napari_unet.engine.errors import ImageShapeError
-from napari_unet.engine.instances import InstanceSettings
 from napari_unet.engine.network import Network
-from napari_unet.engine.segmentation import (
-    Segmentation,
-    SegmentationSettings,
-    iterate_segmentation,
-)
+from napari_unet.engine.segmentation import Segmentation, iterate_segmentation
+from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
 from napari_unet.image_files import (
     ImageFile,
     find_images,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import torch
 
 from napari_unet.engine.errors import DeviceError, SettingsError
-
-Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
+from napari_unet.engine.settings import Precision
 
 _GIB = 1 << 30
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,56 +15,7 @@ from skimage.segmentation import watershed
 
 from napari_unet.engine.errors import SettingsError
 from napari_unet.engine.image import LabelImage, Scores
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceSettings:
-    """How scores become cells.
-
-    Parameters
-    ----------
-    foreground_threshold : float
-        A pixel belongs to a cell where the score of not being background is
-        above this, 0 to 1. Lower makes cells larger.
-    seed_threshold : float
-        Connected pixels whose cell score is above this, 0 to 1, found one cell
-        each. Higher separates more touching cells and loses faint ones.
-    separate_touching : bool
-        Grow the seeds to the foreground by watershed; otherwise each connected
-        piece of foreground is one cell.
-    min_size_px : int
-        Smaller cells are dropped; in pixels of the image at the model's scale.
-    min_seed_px : int
-        Smaller seeds found no cell of their own.
-    min_score : float
-        Cells whose mean score of not being background is below this, 0 to 1,
-        are dropped; higher drops more doubtful cells. 0 keeps all.
-    fill_holes : bool
-        Give holes inside a cell to the cell.
-    drop_border_cells : bool
-        Leave out cells that the image border cuts.
-    """
-
-    foreground_threshold: float = 0.5
-    seed_threshold: float = 0.6
-    separate_touching: bool = True
-    min_size_px: int = 16
-    min_seed_px: int = 4
-    min_score: float = 0.0
-    fill_holes: bool = True
-    drop_border_cells: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("foreground_threshold", "seed_threshold"):
-            if not 0 < getattr(self, name) < 1:
-                raise SettingsError(
-                    f"{name} is {getattr(self, name):g}; use a score between 0 and 1."
-                )
-        if not 0 <= self.min_score < 1:
-            raise SettingsError(f"min_score is {self.min_score:g}; use a score from 0 to 1.")
-        for name in ("min_size_px", "min_seed_px"):
-            if getattr(self, name) < 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}; use 0 or more pixels.")
+from napari_unet.engine.settings import InstanceSettings
 
 
 def check_class_roles(class_roles: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ import torch
 from napari_unet.engine.annotation import BACKGROUND, CELL
 from napari_unet.engine.errors import CheckpointError, SettingsError
 from napari_unet.engine.image import Normalization
-from napari_unet.engine.instances import InstanceSettings
+from napari_unet.engine.settings import InstanceSettings
 from napari_unet.engine.unet import UNet, UNetConfig
 
 

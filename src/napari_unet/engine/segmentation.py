@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_unet.engine.banded_unet import BandedUNet
-from napari_unet.engine.device import Precision, resolve_device, resolve_precision
+from napari_unet.engine.device import resolve_device, resolve_precision
 from napari_unet.engine.errors import DeviceError, SettingsError
 from napari_unet.engine.image import (
     AnyImage,
@@ -27,57 +27,12 @@ from napari_unet.engine.image import (
     restore_labels,
     restore_scores,
 )
-from napari_unet.engine.instances import InstanceSettings, check_class_roles, instances_from_scores
+from napari_unet.engine.instances import check_class_roles, instances_from_scores
 from napari_unet.engine.network import Network, NetworkDescription
+from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.tiling import PixelSource, TileScores, predict_tiles
 
 _MOST_ZOOM = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentationSettings:
-    """How an image is read and computed; how cells are told apart is `InstanceSettings`.
-
-    Parameters
-    ----------
-    diameter_px : float, optional
-        Median diameter of the cells in the image, in pixels. The image is
-        resized so that they are as large as those the model was trained on;
-        labels come back at the image's own size.
-    pixel_size_um : float, optional
-        Pixel size of the image in micrometres, which does the same without a
-        diameter, for a model that knows the pixel size it was trained at.
-    every_slice : bool
-        Segment each plane of a stack on its own; its cells get numbers of
-        their own.
-    channel_axis : int, optional
-        Axis of the channels; without it a last axis of 3 or 4 is colours.
-    tile_px : int, optional
-        Length of a tile in pixels; smaller takes less memory. Chosen from the
-        free memory if left out.
-    flips : bool
-        Average the scores over mirrored copies of the image: slightly better,
-        four times slower.
-    precision : {"auto", "float32", "bfloat16", "float16"}
-        Number format of the network's arithmetic; "auto" takes the fastest
-        that is safe on the device.
-    """
-
-    diameter_px: float | None = None
-    pixel_size_um: float | None = None
-    every_slice: bool = False
-    channel_axis: int | None = None
-    tile_px: int | None = None
-    flips: bool = False
-    precision: Precision = "auto"
-
-    def __post_init__(self) -> None:
-        for name in ("diameter_px", "pixel_size_um"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise SettingsError(f"{name} is {value:g}; use a positive number.")
-        if self.tile_px is not None and self.tile_px < 1:
-            raise SettingsError(f"tile_px is {self.tile_px}; use 1 or more pixels.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from napari_unet.engine.augmentation import (
     vary_intensities,
 )
 from napari_unet.engine.checkpoint import write_atomically
-from napari_unet.engine.device import Precision, resolve_device, resolve_precision
+from napari_unet.engine.device import resolve_device, resolve_precision
 from napari_unet.engine.errors import CheckpointError, SettingsError, TrainingError
 from napari_unet.engine.evaluation import Evaluation, evaluate
 from napari_unet.engine.image import (
@@ -40,6 +40,7 @@ from napari_unet.engine.image import (
 from napari_unet.engine.loss import weighted_cross_entropy
 from napari_unet.engine.network import Network, NetworkDescription, TrainingIntensity
 from napari_unet.engine.segmentation import segment
+from napari_unet.engine.settings import Precision
 from napari_unet.engine.unet import UNet, UNetConfig
 from napari_unet.engine.weight_map import boundary_weight_map, check_labels
 

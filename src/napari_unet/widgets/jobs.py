@@ -78,7 +78,8 @@ def segment_layer(
     diameter_px : float, optional
         Of a typical cell; without it the pixel size decides, where it is known.
     """
-    from napari_unet.engine.segmentation import SegmentationSettings, iterate_segmentation
+    from napari_unet.engine.segmentation import iterate_segmentation
+    from napari_unet.engine.settings import SegmentationSettings
 
     settings = SegmentationSettings(
         diameter_px=diameter_px,

@@ -1,0 +1,111 @@
+"""Every setting of a segmentation; the form and the command line are made from these classes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from napari_unet.engine.errors import SettingsError
+
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentationSettings:
+    """How an image is read and computed; how cells are told apart is `InstanceSettings`.
+
+    Parameters
+    ----------
+    diameter_px : float, optional
+        Median diameter of the cells in the image, in pixels. The image is
+        resized so that they are as large as those the model was trained on;
+        labels come back at the image's own size.
+    pixel_size_um : float, optional
+        Pixel size of the image in micrometres, which does the same without a
+        diameter, for a model that knows the pixel size it was trained at.
+    every_slice : bool
+        Segment each plane of a stack on its own; its cells get numbers of
+        their own.
+    channel_axis : int, optional
+        Axis of the channels; without it a last axis of 3 or 4 is colours.
+    region : tuple of int, optional
+        Find only the cells that reach into this box: start and stop along
+        each axis of the (last) plane, in pixels. Their labels are those of the whole image.
+    tile_px : int, optional
+        Length of a tile in pixels; smaller takes less memory. Chosen from the
+        free memory if left out.
+    flips : bool
+        Average the scores over mirrored copies of the image: slightly better,
+        four times slower.
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        Number format of the network's arithmetic; "auto" takes the fastest
+        that is safe on the device.
+    """
+
+    diameter_px: float | None = None
+    pixel_size_um: float | None = None
+    every_slice: bool = False
+    channel_axis: int | None = None
+    region: tuple[int, ...] | None = None
+    tile_px: int | None = None
+    flips: bool = False
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("diameter_px", "pixel_size_um"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise SettingsError(f"{name} is {value:g}; use a positive number.")
+        if self.tile_px is not None and self.tile_px < 1:
+            raise SettingsError(f"tile_px is {self.tile_px}; use 1 or more pixels.")
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSettings:
+    """How scores become cells.
+
+    Parameters
+    ----------
+    foreground_threshold : float
+        A pixel belongs to a cell where the score of not being background is
+        above this, 0 to 1. Lower makes cells larger.
+    seed_threshold : float
+        Connected pixels whose cell score is above this, 0 to 1, found one cell
+        each. Higher separates more touching cells and loses faint ones.
+    separate_touching : bool
+        Grow the seeds to the foreground by watershed; otherwise each connected
+        piece of foreground is one cell.
+    min_size_px : int
+        Smaller cells are dropped; in pixels of the image at the model's scale.
+    min_seed_px : int
+        Smaller seeds found no cell of their own.
+    min_score : float
+        Cells whose mean score of not being background is below this, 0 to 1,
+        are dropped; higher drops more doubtful cells. 0 keeps all.
+    fill_holes : bool
+        Give holes inside a cell to the cell.
+    drop_border_cells : bool
+        Leave out cells that the image border cuts.
+    """
+
+    foreground_threshold: float = 0.5
+    seed_threshold: float = 0.6
+    separate_touching: bool = True
+    min_size_px: int = 16
+    min_seed_px: int = 4
+    min_score: float = 0.0
+    fill_holes: bool = True
+    drop_border_cells: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("foreground_threshold", "seed_threshold"):
+            if not 0 < getattr(self, name) < 1:
+                raise SettingsError(
+                    f"{name} is {getattr(self, name):g}; use a score between 0 and 1."
+                )
+        if not 0 <= self.min_score < 1:
+            raise SettingsError(f"min_score is {self.min_score:g}; use a score from 0 to 1.")
+        for name in ("min_size_px", "min_seed_px"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; use 0 or more pixels.")
