@@ -14,7 +14,7 @@ from napari_unet.engine.errors import (
 )
 from napari_unet.engine.image import Normalization
 from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.segmentation import iterate_segmentation, segment
+from napari_unet.engine.segmentation import iterate_planes, iterate_segmentation, segment
 from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.tiling import predict_tiles
 from napari_unet.engine.unet import UNet, UNetConfig
@@ -87,9 +87,10 @@ def test_tiles_do_not_show_in_the_result():
 
 def test_reports_count_the_tiles_and_the_last_one_carries_the_result():
     reports = list(iterate_segmentation(squares((5, 5)), CELLS, settings=_tiles_of(20)))
-    assert [report.tile for report in reports] == [*range(1, 13), 12]
+    assert [report.tile for report in reports] == [*range(1, 13), 12, 12]
     assert {report.tiles for report in reports} == {12}
-    assert [report.result is not None for report in reports] == [False] * 12 + [True]
+    assert [report.result is not None for report in reports] == [False] * 13 + [True]
+    assert [report.labels is not None for report in reports] == [False] * 12 + [True, False]
 
 
 def test_stopping_leaves_nothing_behind_and_the_next_run_is_whole(monkeypatch):
@@ -190,7 +191,7 @@ def test_slices_are_reported_one_after_the_other():
     stack = np.random.default_rng(0).random((3, 20, 20))
     settings = SegmentationSettings(every_slice=True)
     reports = list(iterate_segmentation(stack, TINY, settings=settings))
-    assert [report.slice_index for report in reports] == [0, 1, 2, 2]
+    assert [report.slice_index for report in reports] == [0, 0, 1, 1, 2, 2, 2]
     assert {report.slices for report in reports} == {3}
 
 
@@ -217,7 +218,7 @@ def test_flips_are_the_mean_over_mirrored_copies(shape):
 def test_flips_count_as_tiles():
     settings = SegmentationSettings(flips=True)
     reports = list(iterate_segmentation(squares((5, 5)), CELLS, settings=settings))
-    assert [(report.tile, report.tiles) for report in reports[:-1]] == [
+    assert [(report.tile, report.tiles) for report in reports[:-2]] == [
         (1, 4),
         (2, 4),
         (3, 4),
@@ -315,7 +316,7 @@ def test_constant_image_has_no_cells(value, network):
 
 def test_constant_stack_still_ends_with_its_result():
     settings = SegmentationSettings(every_slice=True)
-    (report,) = iterate_segmentation(np.ones((3, 20, 20)), CELLS, settings=settings)
+    *_, report = iterate_segmentation(np.ones((3, 20, 20)), CELLS, settings=settings)
     assert (report.tile, report.tiles, report.slice_index, report.slices) == (1, 1, 2, 3)
     assert report.result.labels.shape == (3, 20, 20)
 
@@ -444,3 +445,105 @@ def test_device_that_is_not_there_is_refused_with_those_that_are():
 def test_errors_of_the_engine_are_all_unet_errors():
     with pytest.raises(UNetError):
         segment(np.full((4, 5), np.nan), TINY)
+
+
+def test_every_plane_of_a_time_series_of_stacks_is_segmented():
+    plane = squares((5, 5), (30, 40))
+    series = np.stack([np.stack([plane, plane * 0, plane]), np.stack([plane * 0] * 3)])
+
+    result = segment(series, CELLS, every_slice=True)
+
+    assert result.labels.shape == series.shape
+    assert result.scores.shape == (2, *series.shape)
+    assert result.cell_count == 4
+    np.testing.assert_array_equal(result.labels > 0, series > 0)
+    assert set(np.unique(result.labels[0, 2])) == {0, 3, 4}
+
+
+def plane_reports(image, network, *, near=None, **options):
+    return list(
+        iterate_planes(
+            image,
+            network,
+            settings=SegmentationSettings(**options),
+            instances=network.description.instances,
+            near=near,
+        )
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"flips": True}, {"diameter_px": 31.0}])
+def test_a_region_has_the_scores_of_the_whole_image(options):
+    image = np.random.default_rng(0).random((150, 170), dtype=np.float32)
+    whole = plane_reports(image, TINY, tile_px=32, **options)[-1].plane
+    part = plane_reports(image, TINY, tile_px=32, region=(60, 90, 100, 150), **options)[-1].plane
+
+    assert part.scores.size < whole.scores.size
+    np.testing.assert_allclose(
+        part.scores, whole.scores[(slice(None), *part.box)], rtol=0, atol=1e-5
+    )
+
+
+def test_a_region_finds_the_cells_that_reach_into_it_whole():
+    image = squares((5, 5), (5, 50), (40, 60), shape=(100, 200))
+
+    result = segment(image, CELLS, region=(0, 10, 0, 55))
+
+    assert result.cell_count == 2
+    expected = squares((5, 5), (5, 50), shape=(100, 200)) > 0
+    np.testing.assert_array_equal(result.labels > 0, expected)
+    assert result.scores.shape == (2, 100, 200)
+
+
+@pytest.mark.parametrize(
+    ("region", "message"),
+    [((0, 5), "The region has 2 numbers"), ((50, 90, 90, 95), "holds no pixel of an image")],
+)
+def test_a_region_that_does_not_fit_is_refused(region, message):
+    with pytest.raises(SettingsError, match=message):
+        segment(squares((5, 5)), CELLS, region=region)
+
+
+def test_from_a_pixel_outwards_the_cells_are_the_same():
+    image = np.random.default_rng(0).random((150, 170), dtype=np.float32)
+    *tiles, last = plane_reports(image, TINY, tile_px=32, near=(140, 20))
+
+    np.testing.assert_array_equal(last.labels, segment(image, TINY).labels)
+    assert tiles[0].area[0].stop > 140
+    assert tiles[0].area[1].start < 20
+
+
+def test_the_scores_of_a_tile_are_there_when_it_is_reported_and_the_rest_is_background():
+    image = squares((5, 5), (30, 40))
+    settings, instances = SegmentationSettings(tile_px=16), CELLS.description.instances
+    report = next(iterate_planes(image, CELLS, settings=settings, instances=instances))
+
+    assert report.plane.part(report.area).area == report.area
+    cells = report.plane.labels(instances)
+    assert (cells[report.area] > 0).sum() == 11 * 11
+    assert (cells > 0).sum() == 11 * 11
+
+
+def test_cells_are_made_again_from_kept_scores_with_other_settings():
+    image = squares((5, 5), (30, 40), size=12)
+    image[30:34, 10:14] = 200
+    plane = plane_reports(image, CELLS)[-1].plane
+    few = replace(CELLS.description.instances, min_size_px=100)
+
+    assert plane.labels(replace(few, min_size_px=1)).max() == 3
+    again = plane.labels(few)
+    np.testing.assert_array_equal(again, segment(image, CELLS, instances=few).labels)
+
+
+@pytest.mark.parametrize("diameter_px", [None, 13.0, 31.0])
+def test_part_of_the_scores_makes_the_cells_of_that_part(diameter_px):
+    image = squares((5, 5), (30, 40), (60, 90), shape=(100, 140))
+    plane = plane_reports(image, CELLS, diameter_px=diameter_px)[-1].plane
+    whole = plane.labels(CELLS.description.instances)
+
+    part = plane.part((slice(25, 60), slice(25, 70)), margin_px=2)
+    cells = part.labels(CELLS.description.instances)
+
+    assert cells.shape == tuple(ends.stop - ends.start for ends in part.area)
+    np.testing.assert_array_equal(cells > 0, whole[part.area] > 0)
+    assert cells.max() == 1

@@ -293,3 +293,47 @@ def test_automatic_tile_is_no_larger_than_the_image():
 
 def test_narrow_image_gets_long_tiles():
     assert automatic_tile_px(StubNetwork(), (64, 20_000), free_bytes=1 << 40) == 16_384
+
+
+@settings(deadline=None, max_examples=25)
+@given(data=st.data())
+def test_tiles_from_a_pixel_outwards_are_exact_and_cover_each_pixel_once(data):
+    unet = randomised(UNetConfig(base_width=2, depth=2, classes=2))
+    shape = tuple(data.draw(st.integers(1, 200)) for _ in range(2))
+    near = tuple(data.draw(st.integers(0, n - 1)) for n in shape)
+    image = random_image(*shape)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("napari_unet.engine.tiling._FIRST_PIXELS", 24 * 24)
+        tiled = tiled_scores(unet, image, tile_px=48, near=near)
+    np.testing.assert_allclose(tiled, whole_image_scores(unet, image), rtol=0, atol=1e-5)
+
+
+def test_the_tile_around_the_wanted_pixel_is_small_and_comes_first(monkeypatch):
+    monkeypatch.setattr("napari_unet.engine.tiling._FIRST_PIXELS", 32 * 32)
+    network = BandedUNet(randomised(UNetConfig(base_width=1, depth=1)).fused(CPU))
+    source = source_of(random_image(256, 256))
+
+    tiles = list(predict_tiles(source, network, tile_px=128, near=(200, 50)))
+
+    assert tiles[0].region == (slice(184, 216), slice(34, 66))
+    assert tiles[-1].region[0].stop <= 128
+    assert tiles[-1].region[1].stop == 256
+
+
+@settings(deadline=None, max_examples=25)
+@given(data=st.data())
+def test_a_region_has_the_scores_of_the_whole_image_and_little_more_is_computed(data):
+    unet = randomised(UNetConfig(base_width=2, depth=2, classes=2))
+    image = random_image(*(data.draw(st.integers(8, 200)) for _ in range(2)))
+    region = []
+    for n in image.shape:
+        start = data.draw(st.integers(0, n - 1))
+        region.append(slice(start, data.draw(st.integers(start + 1, n))))
+    whole = whole_image_scores(unet, image)
+
+    tiled = tiled_scores(unet, image, tile_px=48, region=tuple(region))
+
+    inside = (slice(None), *region)
+    np.testing.assert_allclose(tiled[inside], whole[inside], rtol=0, atol=1e-5)
+    computed = np.isfinite(tiled[0]).sum()
+    assert computed <= np.prod([part.stop - part.start + 6 for part in region])

@@ -372,7 +372,8 @@ def resize_channels(array: AnyImage, zoom: float) -> FloatImage:
     return np.stack(planes)
 
 
-def _nearest_index(length: int, source_length: int) -> NDArray[np.intp]:
+def nearest_index(length: int, source_length: int) -> NDArray[np.intp]:
+    """For each of `length` pixels of an axis the nearest of `source_length` pixels."""
     centres = (np.arange(length) + 0.5) * (source_length / length)
     return np.minimum(centres.astype(np.intp), source_length - 1)
 
@@ -381,7 +382,7 @@ def restore_labels(labels: LabelImage, shape: tuple[int, ...]) -> LabelImage:
     """Bring labels back to the image's own grid by nearest neighbour; no new values appear."""
     if labels.shape == tuple(shape):
         return labels
-    index = [_nearest_index(n, m) for n, m in zip(shape, labels.shape, strict=True)]
+    index = [nearest_index(n, m) for n, m in zip(shape, labels.shape, strict=True)]
     return np.ascontiguousarray(labels[np.ix_(*index)])
 
 

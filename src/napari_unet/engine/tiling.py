@@ -25,6 +25,8 @@ Interval = tuple[int, int]
 _MOST_PIXELS_CPU = 1 << 20
 _MOST_PIXELS_GPU = 1 << 22
 _MEMORY_SHARE = 0.5
+_FIRST_PIXELS = 1 << 18
+"""Of the tile that is computed first where someone waits for it."""
 
 # torch has a class of its own for a GPU only; these are what its other allocators say.
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
@@ -214,6 +216,8 @@ def predict_tiles(
     network: TileableNetwork,
     *,
     tile_px: int | None = None,
+    region: Region | None = None,
+    near: Sequence[int] | None = None,
     in_float32: Callable[[], TileableNetwork] | None = None,
 ) -> Iterator[TileScores]:
     """Compute an image's scores tile by tile, equal to those of the image as a whole.
@@ -230,6 +234,12 @@ def predict_tiles(
         Length of a tile's axes in pixels of the image, without its
         surroundings; rounded up to what the network can start at. Automatic
         if left out.
+    region : tuple of slice, optional
+        Compute only the tiles that make up this box and what rounding to the
+        network's `size_multiple` adds to it.
+    near : sequence of int, optional
+        Pixel that is wanted first: a small tile around it comes first, the
+        others in the order of their distance from it.
     in_float32 : callable, optional
         Makes the network that recomputes a tile whose numbers are beyond half
         precision.
@@ -237,7 +247,7 @@ def predict_tiles(
     Yields
     ------
     TileScores
-        Each tile once; together they cover the image.
+        Each tile once; together they cover the image or the region.
 
     Raises
     ------
@@ -254,7 +264,11 @@ def predict_tiles(
     elif tile_px < 1:
         raise SettingsError(f"The tile is {tile_px} pixels long; use 1 or more, or automatic.")
     tile_px = math.ceil(tile_px / multiple) * multiple
-    waiting = deque(_split([(0, n) for n in source.shape], tile_px, multiple))
+    box = aligned_box(source.shape, region, multiple)
+    if near is None:
+        waiting = deque(_split(box, tile_px, multiple))
+    else:
+        waiting = deque(_split_around(near, box, tile_px, multiple))
     precise: TileableNetwork | None = None
     done = halvings = 0
     while waiting:
@@ -278,6 +292,48 @@ def predict_tiles(
         region = tuple(slice(start, stop) for start, stop in waiting.popleft())
         done += 1
         yield TileScores(region, scores, done, done + len(waiting), tile_px, halvings, overflowed)
+
+
+def aligned_box(
+    shape: tuple[int, ...], region: Region | None, multiple: int
+) -> tuple[Interval, ...]:
+    """Widen a region to starts at multiples and stops at multiples or the image's end."""
+    if region is None:
+        return tuple((0, n) for n in shape)
+    return tuple(
+        (part.start // multiple * multiple, min(n, math.ceil(part.stop / multiple) * multiple))
+        for part, n in zip(region, shape, strict=True)
+    )
+
+
+def _split_around(
+    near: Sequence[int], box: Sequence[Interval], tile_px: int, multiple: int
+) -> list[tuple[Interval, ...]]:
+    """A small tile around a pixel, then the rest of the box, from there outwards."""
+    side = round(_FIRST_PIXELS ** (1 / len(box)))
+    side = min(tile_px, max(1, side // multiple) * multiple)
+    centre = []
+    for pixel, (start, stop) in zip(near, box, strict=True):
+        low = max(start, min(pixel - side // 2, stop - side)) // multiple * multiple
+        # A rest thinner than the tile itself is not worth a tile of its own.
+        narrow = stop - start < 2 * side
+        centre.append((start, stop) if narrow else (low, min(stop, low + side)))
+    tiles = _split(centre, tile_px, multiple)
+    rest = list(box)
+    around: list[tuple[Interval, ...]] = []
+    for axis, (low, high) in enumerate(centre):
+        start, stop = rest[axis]
+        for piece in ((start, low), (high, stop)):
+            if piece[0] < piece[1]:
+                around += _split([*rest[:axis], piece, *rest[axis + 1 :]], tile_px, multiple)
+        rest[axis] = (low, high)
+
+    def distance(tile: tuple[Interval, ...]) -> float:
+        return math.dist(
+            near, [min(max(at, low), high) for at, (low, high) in zip(near, tile, strict=True)]
+        )
+
+    return tiles + sorted(around, key=distance)
 
 
 def _split(box: Sequence[Interval], tile_px: int, multiple: int) -> list[tuple[Interval, ...]]:
