@@ -1,5 +1,6 @@
-"""The session owns the loaded network and tells who listens."""
+"""The session owns the loaded network and the device, and tells who listens."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from napari_unet.engine.checkpoint import save_checkpoint
 from napari_unet.engine.errors import CheckpointError
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.unet import UNet, UNetConfig
-from napari_unet.session import Session, shared_session
+from napari_unet.session import Session, read_model, shared_session
 
 
 @pytest.fixture
@@ -41,6 +42,68 @@ def test_a_model_that_cannot_be_loaded_leaves_the_session_as_it_was(model_file: 
     assert session.network is network
     assert session.source == str(model_file)
     assert heard == []
+
+
+def test_the_file_is_known_by_its_hash_and_size(model_file: Path) -> None:
+    session = Session()
+    assert (session.file_hash, session.file_bytes) == ("", 0)
+
+    session.load(str(model_file))
+
+    content = model_file.read_bytes()
+    assert session.file_hash == hashlib.sha256(content).hexdigest()[:12]
+    assert session.file_bytes == len(content)
+
+
+def test_a_bundled_model_has_a_hash_too() -> None:
+    model = read_model("nuclei")
+    assert len(model.file_hash) == 12
+    assert model.file_bytes > 1_000_000
+
+
+def test_of_two_models_that_were_asked_for_the_later_one_counts(model_file: Path) -> None:
+    session, model = Session(), read_model(str(model_file))
+    other = read_model(str(model_file))
+    first, second = session.request(), session.request()
+
+    session.adopt_model(other, request=second)
+    session.adopt_model(model, request=first)
+
+    assert session.network is other.network
+
+
+def test_a_model_that_nobody_asked_for_only_fills_an_empty_session(model_file: Path) -> None:
+    session, heard = Session(), []
+    session.network_loaded.connect(heard.append)
+    first, second = read_model(str(model_file)), read_model(str(model_file))
+
+    session.adopt_model(first, request=0)
+    session.adopt_model(second, request=0)
+
+    assert session.network is first.network
+    assert heard == [first.network]
+
+
+def test_a_network_from_memory_has_no_file() -> None:
+    session, config = Session(), UNetConfig(base_width=2, depth=1)
+    network = Network(UNet(config), NetworkDescription("tiny", config))
+
+    session.adopt(network, "")
+
+    assert session.network is network
+    assert (session.source, session.file_hash, session.file_bytes) == ("", "", 0)
+
+
+def test_listeners_hear_of_another_device_once() -> None:
+    session, heard = Session(), []
+    session.device_changed.connect(heard.append)
+    assert session.device == "auto"
+
+    session.choose_device("cpu")
+    session.choose_device("cpu")
+
+    assert session.device == "cpu"
+    assert heard == ["cpu"]
 
 
 def test_all_widgets_of_a_process_share_one_session() -> None:

@@ -1,8 +1,11 @@
-"""The one owner of the loaded network; every widget follows it."""
+"""The one owner of the loaded network and of the device; every widget follows it."""
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
@@ -10,34 +13,107 @@ from psygnal import Signal
 if TYPE_CHECKING:
     from napari_unet.engine.network import Network
 
+_HASH_LENGTH = 12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """A network and the file that it came from.
+
+    Parameters
+    ----------
+    network : Network
+    source : str
+        Bundled name or file.
+    file_hash : str
+        First digits of the file's SHA-256; empty if unknown.
+    file_bytes : int
+        Size of the file; 0 if unknown.
+    """
+
+    network: Network
+    source: str
+    file_hash: str = ""
+    file_bytes: int = 0
+
+
+def read_model(name_or_path: str) -> LoadedModel:
+    """Load a network and measure its file; takes a moment, so call it in a worker.
+
+    Parameters
+    ----------
+    name_or_path : str
+        A bundled model's name or a file.
+
+    Returns
+    -------
+    LoadedModel
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be loaded.
+    """
+    from napari_unet.engine.checkpoint import bundled_models, load_checkpoint
+
+    network = load_checkpoint(name_or_path)
+    path = bundled_models().get(name_or_path, Path(name_or_path).expanduser())
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
+    except OSError:
+        # Gone since: the network is whole all the same.
+        return LoadedModel(network, name_or_path)
+    return LoadedModel(network, name_or_path, digest[:_HASH_LENGTH], size)
+
 
 class Session:
     """Holds the network that is loaded and tells who listens when it changes.
 
-    The signal is emitted in the thread that calls `load` or `adopt`; widgets
-    load in a worker and hand the network over with `adopt` on the Qt thread.
+    The signals are emitted in the thread that calls; widgets load in a worker
+    and hand the network over with `adopt` on the Qt thread.
 
     Attributes
     ----------
     network_loaded : Signal
         Carries the `Network`.
+    device_changed : Signal
+        Carries the name of the device.
     """
 
     network_loaded = Signal(object)
+    device_changed = Signal(str)
 
     def __init__(self) -> None:
-        self._network: Network | None = None
-        self._source = ""
+        self._model: LoadedModel | None = None
+        self._device = "auto"
+        self._requests = 0
 
     @property
     def network(self) -> Network | None:
         """The loaded network."""
-        return self._network
+        return self._model.network if self._model else None
 
     @property
     def source(self) -> str:
         """Bundled name or file that the network was loaded from; empty without one."""
-        return self._source
+        return self._model.source if self._model else ""
+
+    @property
+    def file_hash(self) -> str:
+        """First digits of the SHA-256 of the model's file; empty if unknown."""
+        return self._model.file_hash if self._model else ""
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the model's file; 0 if unknown."""
+        return self._model.file_bytes if self._model else 0
+
+    @property
+    def device(self) -> str:
+        """Where networks run: "auto", "cpu", "cuda:1" or "mps"."""
+        return self._device
 
     def load(self, name_or_path: str) -> Network:
         """Load a network and make it the session's.
@@ -56,23 +132,55 @@ class Session:
         CheckpointError
             If it cannot be loaded; the session keeps what it had.
         """
-        from napari_unet.engine.checkpoint import load_checkpoint
+        request = self.request()
+        model = read_model(name_or_path)
+        self.adopt_model(model, request=request)
+        return model.network
 
-        network = load_checkpoint(name_or_path)
-        self.adopt(network, name_or_path)
-        return network
-
-    def adopt(self, network: Network, source: str) -> None:
+    def adopt(self, network: Network, source: str, *, file_hash: str = "") -> None:
         """Make a network that is already in memory the session's.
 
         Parameters
         ----------
         network : Network
         source : str
-            Bundled name or file it came from.
+            Bundled name or file it came from; empty if there is no file of it.
+        file_hash : str
+            First digits of the file's SHA-256.
         """
-        self._network, self._source = network, source
-        self.network_loaded.emit(network)
+        self.adopt_model(LoadedModel(network, source, file_hash), request=self.request())
+
+    def request(self) -> int:
+        """Announce that a network will follow; of several, the last one asked for counts."""
+        self._requests += 1
+        return self._requests
+
+    def adopt_model(self, model: LoadedModel, *, request: int) -> None:
+        """Make a loaded model the session's, unless another was asked for in the meantime.
+
+        Parameters
+        ----------
+        model : LoadedModel
+        request : int
+            What `request` gave before the model was loaded; 0 for one that
+            nobody asked for, which only fills an empty session.
+        """
+        is_wanted = request == self._requests if request else self._model is None
+        if is_wanted:
+            self._model = model
+            self.network_loaded.emit(model.network)
+
+    def choose_device(self, name: str) -> None:
+        """Run networks on another device.
+
+        Parameters
+        ----------
+        name : str
+            As `segment` takes it; whether it is there shows when it is used.
+        """
+        if name != self._device:
+            self._device = name
+            self.device_changed.emit(name)
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 
 import torch
@@ -10,6 +12,65 @@ from napari_unet.engine.errors import DeviceError, SettingsError
 from napari_unet.engine.settings import Precision
 
 _GIB = 1 << 30
+"""What shops and most operating systems call a GB of memory."""
+
+_LOST = (RuntimeError, AssertionError)
+"""What torch raises for a GPU that another program has for itself, or that is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """A device of this machine, as it is at the moment.
+
+    Parameters
+    ----------
+    name : str
+        As `resolve_device` takes it.
+    model : str
+        For people, for example "NVIDIA A100".
+    free_bytes : int, optional
+        Memory that can still be taken; None if the device does not answer.
+    """
+
+    name: str
+    model: str
+    free_bytes: int | None
+
+    @property
+    def text(self) -> str:
+        """One line for people: "NVIDIA A100 (cuda:0), 37.2 GB free"."""
+        label = f"{self.model} ({self.name})" if self.name != "cpu" else self.model
+        if self.free_bytes is None:
+            return f"{label}, does not answer"
+        return f"{label}, {self.free_bytes / _GIB:.1f} GB free"
+
+
+def device_states() -> tuple[DeviceState, ...]:
+    """Every device of this machine with its free memory, the preferred one first.
+
+    Asking a GPU takes some of its memory, and seconds the first time.
+    """
+    return tuple(device_state(torch.device(name)) for name in device_names())
+
+
+def device_state(device: torch.device) -> DeviceState:
+    """Model and free memory of one device."""
+    try:
+        free: int | None = free_memory_bytes(device)
+    except _LOST:
+        free = None
+    return DeviceState(str(device), _model(device), free)
+
+
+def _model(device: torch.device) -> str:
+    if device.type == "cuda":
+        try:
+            return str(torch.cuda.get_device_name(device))
+        except _LOST:
+            return "GPU"
+    if device.type == "mps":
+        return "Apple GPU"
+    return f"CPU ({torch.get_num_threads()} threads)"
 
 
 def device_names() -> list[str]:
@@ -31,11 +92,7 @@ def resolve_device(name: str = "auto") -> torch.device:
     available = device_names()
     wanted = name.strip().lower()
     if wanted == "auto":
-        # The GPU with the most free memory; a busy neighbour is left alone.
-        gpus = [device for device in available if device.startswith("cuda")]
-        if gpus:
-            return max(map(torch.device, gpus), key=free_memory_bytes)
-        return torch.device(available[0])
+        return torch.device(preferred_device(device_states()))
     if wanted == "cuda":
         wanted = "cuda:0"
     if wanted not in available:
@@ -46,14 +103,18 @@ def resolve_device(name: str = "auto") -> torch.device:
     return torch.device(wanted)
 
 
+def preferred_device(states: tuple[DeviceState, ...]) -> str:
+    """What "auto" stands for: the GPU with the most free memory, or the CPU.
+
+    A busy neighbour is left alone, and so is a GPU that does not answer.
+    """
+    gpus = [state for state in states if state.name != "cpu" and state.free_bytes is not None]
+    return max(gpus, key=lambda state: state.free_bytes or 0).name if gpus else "cpu"
+
+
 def describe_device(device: torch.device) -> str:
-    """One line for people: "NVIDIA A100 (cuda:0), 37.2 GiB free"."""
-    free = f"{free_memory_bytes(device) / _GIB:.1f} GiB free"
-    if device.type == "cuda":
-        return f"{torch.cuda.get_device_name(device)} ({device}), {free}"
-    if device.type == "mps":
-        return f"Apple GPU (mps), {free}"
-    return f"CPU ({torch.get_num_threads()} threads), {free}"
+    """One line for people: "NVIDIA A100 (cuda:0), 37.2 GB free"."""
+    return device_state(device).text
 
 
 def free_memory_bytes(device: torch.device) -> int:
@@ -66,7 +127,55 @@ def free_memory_bytes(device: torch.device) -> int:
         return int(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
     import psutil
 
-    return int(psutil.virtual_memory().available)
+    available = int(psutil.virtual_memory().available)
+    granted = _granted_bytes()
+    return available if granted is None else min(available, granted)
+
+
+def _granted_bytes(system: Path = Path("/")) -> int | None:
+    """Memory that a container or a cluster's job may still take; None without a limit.
+
+    Linux kills a process that takes more, however much the machine has free.
+
+    Parameters
+    ----------
+    system : path
+        Folder in which `proc` and `sys` are looked for.
+    """
+    try:
+        lines = (system / "proc/self/cgroup").read_text("utf-8").splitlines()
+    except OSError:
+        return None
+    rooms = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        version = 1 if controllers else 2
+        group = system / ("sys/fs/cgroup/memory" if controllers else "sys/fs/cgroup")
+        # A limit holds for everything below; the group itself may be hidden in a container.
+        for part in (".", *Path(path).parts[1:]):
+            group /= part
+            rooms.append(_room_in_group(group, version))
+    return min((room for room in rooms if room is not None), default=None)
+
+
+def _room_in_group(group: Path, version: int) -> int | None:
+    names = ("memory.max", "memory.current", "inactive_file")
+    if version == 1:
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+    try:
+        limit = (group / names[0]).read_text("ascii").strip()
+        if limit == "max":
+            return None
+        used = int((group / names[1]).read_text("ascii"))
+        statistics = dict(
+            line.split() for line in (group / "memory.stat").read_text("ascii").splitlines()
+        )
+        # Files that nobody uses any more are given up before anything is killed.
+        return max(0, int(limit) - used + int(statistics.get(names[2], 0)))
+    except (OSError, ValueError):
+        return None
 
 
 def cpu_has_fast_bfloat16() -> bool:
