@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import math
-import zlib
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 
 from napari_unet import __version__
 from napari_unet.engine.errors import ImageShapeError
-from napari_unet.engine.image import AnyImage, LabelImage
+from napari_unet.engine.image import AnyImage, LabelImage, PlaneIndex
 
 if TYPE_CHECKING:
     from napari.components import Dims, ViewerModel
-    from napari.layers import Image, Labels
+    from napari.layers import Image, Labels, Layer
 
-    from napari_unet.engine.segmentation import Segmentation
+    from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
 
 METADATA_KEY = "napari_unet"
 """Where a layer's metadata say how its labels came about."""
 
+SCORES_KEY = "napari_unet_scores"
+"""Where a layer's metadata say whose scores it shows."""
 
-@dataclass(frozen=True, slots=True, eq=False)
+Extent: TypeAlias = Literal["slice", "stack", "view"]
+"""The slice that is shown, every slice, or only the part of the slice that is in view."""
+
+_ALL = slice(None)
+
+
+@dataclass(frozen=True, slots=True)
 class LayerImage:
     """The part of an image layer that is segmented, free of napari.
 
@@ -35,90 +42,126 @@ class LayerImage:
     layer_id : str
         Stays the same when the layer is renamed.
     array : array
-        All of the layer at full resolution: spatial axes, and a last one with
-        the channels if `is_rgb`. It may be lazy (dask, zarr).
-    is_rgb : bool
-    every_slice : bool
-        Whether the first axis counts slices that are segmented one by one.
+        All of the layer at full resolution. It may be lazy (dask, zarr).
+    spatial_axes : tuple of int
+        Axes of `array` that the labels have, too.
+    channel_axis : int, optional
+        Axis of `array` that counts channels.
+    channel : int, optional
+        The only channel to read, counted from 0; all without it.
+    extent : {"slice", "stack", "view"}
     plane : tuple of int or slice
-        What is segmented, in the layer's spatial axes.
+        The slice that is shown, in the axes of the labels.
+    region : tuple of int, optional
+        Start and stop along each axis of the plane, in pixels: what is in view.
+    near : tuple of int, optional
+        Pixel of the plane in the middle of the view.
     pixel_size_um : float, optional
         In the plane, if the layer's units are lengths.
+    place : dict
+        Scale, translate and the like, as napari takes them for a layer of labels.
     """
 
     name: str
     layer_id: str
     array: AnyImage
-    is_rgb: bool
-    every_slice: bool
-    plane: tuple[int | slice, ...]
-    pixel_size_um: float | None = None
+    spatial_axes: tuple[int, ...]
+    channel_axis: int | None
+    channel: int | None
+    extent: Extent
+    plane: PlaneIndex
+    region: tuple[int, ...] | None
+    near: tuple[int, ...] | None
+    pixel_size_um: float | None
+    place: dict[str, Any]
 
     @property
-    def layer_shape(self) -> tuple[int, ...]:
-        """Spatial shape of the layer in pixels."""
-        return tuple(int(n) for n in self.array.shape[: len(self.plane)])
+    def labels_shape(self) -> tuple[int, ...]:
+        """Shape in pixels of a layer of labels on the same grid."""
+        return tuple(int(self.array.shape[axis]) for axis in self.spatial_axes)
 
     @property
-    def pixels(self) -> AnyImage:
-        """What is segmented; reading it from a lazy array can take long."""
-        whole = all(isinstance(index, slice) for index in self.plane)
-        return self.array if whole else self.array[self.plane]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LayerLabels:
-    """Labels made ready for a layer.
-
-    Parameters
-    ----------
-    labels : integer array of the layer's spatial shape
-    cells : int
-        How many were found in this run.
-    notes : tuple of str
-        The engine's, about anything that went another way than asked for.
-    replaces : str
-        `unique_id` of the layer that they go into; empty for a new one.
-    provenance : dict
-        Kept in the layer's metadata.
-    """
-
-    labels: LabelImage
-    cells: int
-    notes: tuple[str, ...]
-    replaces: str
-    provenance: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class EarlierResult:
-    """What the layer of an earlier run holds; compared off the Qt thread.
-
-    Parameters
-    ----------
-    layer_id : str
-    labels : integer array
-        The layer's own array, not a copy.
-    checksum : int
-        Of the labels as they were written.
-    """
-
-    layer_id: str
-    labels: LabelImage
-    checksum: int
+    def has_slices(self) -> bool:
+        """Whether the plane is one of several."""
+        return any(not isinstance(part, slice) for part in self.plane)
 
     @property
-    def is_edited(self) -> bool:
-        """Whether anyone changed the labels since; reads the whole array."""
-        return labels_checksum(self.labels) != self.checksum
+    def is_lazy(self) -> bool:
+        """Whether pixels are read or computed only when they are asked for."""
+        return not isinstance(self.array, np.ndarray)
+
+    def planes(self) -> list[PlaneIndex]:
+        """Where the planes lie in the labels, in the order in which they are segmented."""
+        if self.extent != "stack" or not self.has_slices:
+            return [self.plane]
+        front = sum(not isinstance(part, slice) for part in self.plane)
+        stack = self.labels_shape[:front]
+        return [(*map(int, index), *self.plane[front:]) for index in np.ndindex(*stack)]
+
+    def pixels(self) -> tuple[AnyImage, int]:
+        """Return what is segmented, and which of its axes is that of the channels.
+
+        Nothing is read here from a lazy array.
+        """
+        whole = self.extent == "stack" or not self.has_slices
+        return self._read(None if whole else self.plane)
+
+    def intensity_reference(self) -> AnyImage | None:
+        """Pixels on which intensities are measured; None for the segmented ones themselves.
+
+        A slice of a stack in memory gets the stack's, so that it is segmented
+        as it will be with all the others. To read a whole lazy stack for one
+        slice would take too long.
+        """
+        if self.extent == "stack" or not self.has_slices or self.is_lazy:
+            return None
+        pixels, axis = self._read(None)
+        colours = pixels.shape[axis] == 4
+        return np.moveaxis(pixels, axis, 0)[:3] if colours else pixels
+
+    def _read(self, plane: PlaneIndex | None) -> tuple[AnyImage, int]:
+        array = as_array(self.array)
+        parts: list[int | slice] = [_ALL] * array.ndim
+        for axis, part in zip(self.spatial_axes, plane or (), strict=plane is not None):
+            parts[axis] = part
+        channels = self.channel_axis
+        if channels is None or self.channel is not None:
+            if channels is not None and self.channel is not None:
+                parts[channels] = self.channel
+            return array[tuple(parts)][np.newaxis], 0
+        dropped = sum(not isinstance(part, slice) for part in parts[:channels])
+        return array[tuple(parts)], channels - dropped
 
 
-def has_slices(layer: Image, network_ndim: int) -> bool:
-    """Whether a layer has more spatial axes than a network reads at once."""
-    return bool(layer.ndim > network_ndim)
+def as_array(array: Any) -> AnyImage:
+    """Make anything that napari shows an array that can be cut like NumPy's; nothing is read."""
+    if isinstance(array, np.ndarray) or hasattr(array, "dask"):
+        return cast("AnyImage", array)
+    import dask.array
+
+    chunks = getattr(array, "chunks", None) or "auto"
+    return cast("AnyImage", dask.array.from_array(array, chunks=chunks))  # type: ignore[no-untyped-call]
 
 
-def read_layer(layer: Image, dims: Dims, *, network_ndim: int, every_slice: bool) -> LayerImage:
+def spatial_ndim(layer: Image, channel_axis: int | None) -> int:
+    """Axes of a layer without that of the channels."""
+    return int(layer.ndim) - (channel_axis is not None)
+
+
+def full_resolution(layer: Layer) -> Any:
+    """Data of a layer, of a multiscale one those of the finest level."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def read_layer(
+    layer: Image,
+    dims: Dims,
+    *,
+    network_ndim: int,
+    extent: Extent,
+    channel_axis: int | None = None,
+    channel: int | None = None,
+) -> LayerImage:
     """Take from an image layer what a network is to segment; nothing is copied.
 
     Parameters
@@ -129,8 +172,11 @@ def read_layer(layer: Image, dims: Dims, *, network_ndim: int, every_slice: bool
         The viewer's; says which slice is shown.
     network_ndim : int
         Spatial axes that the network reads at once.
-    every_slice : bool
-        Every slice of a stack, not only the one that is shown.
+    extent : {"slice", "stack", "view"}
+    channel_axis : int, optional
+        Axis of the layer that counts channels; an RGB layer has its own.
+    channel : int, optional
+        The only channel to read, counted from 0.
 
     Returns
     -------
@@ -139,33 +185,66 @@ def read_layer(layer: Image, dims: Dims, *, network_ndim: int, every_slice: bool
     Raises
     ------
     ImageShapeError
-        If the layer has too few axes, or too many for every slice.
+        If the layer has too few axes, or no such channel.
     """
-    array = layer.data[0] if layer.multiscale else layer.data
-    shape = tuple(int(n) for n in array.shape[: layer.ndim])
-    if layer.ndim < network_ndim:
+    array = full_resolution(layer)
+    if layer.rgb:
+        axis: int | None = layer.ndim
+        kept = tuple(range(layer.ndim))
+    else:
+        axis = channel_axis
+        kept = tuple(each for each in range(layer.ndim) if each != channel_axis)
+    shape = tuple(int(array.shape[each]) for each in kept)
+    if len(kept) < network_ndim:
         raise ImageShapeError(
-            f"Layer '{layer.name}' has shape {shape}; this model reads {network_ndim}-D images. "
-            f"Choose a layer with {network_ndim} axes, or another model."
+            f"Layer '{layer.name}' has shape {tuple(map(int, array.shape))}; this model reads "
+            f"{network_ndim}-D images. Choose a layer with {network_ndim} axes, or another model."
         )
-    stacked = has_slices(layer, network_ndim)
-    if stacked and every_slice and layer.ndim > network_ndim + 1:
+    if axis is not None and channel is not None and channel >= array.shape[axis]:
         raise ImageShapeError(
-            f"Layer '{layer.name}' has shape {shape}; 'every slice' takes {network_ndim + 1} axes. "
-            "Untick it to segment the slice that is shown."
+            f"Layer '{layer.name}' has {array.shape[axis]} channels, so there is no channel "
+            f"{channel + 1}; choose another one."
         )
-    plane: tuple[int | slice, ...] = (slice(None),) * layer.ndim
-    if stacked and not every_slice:
-        plane = shown_plane(layer, dims, network_ndim)
+    shown = shown_plane(layer, dims, network_ndim, without=channel_axis)
+    # The engine takes slices from the front, whichever axes the viewer shows.
+    front = tuple(
+        part if isinstance(part, int) else 0 for part in shown[: len(kept) - network_ndim]
+    )
+    plane = front + (_ALL,) * network_ndim if extent == "stack" else shown
+    sizes = [n for n, part in zip(shape, plane, strict=True) if isinstance(part, slice)]
+    box = visible_box(layer, kept, plane, sizes)
     return LayerImage(
         name=str(layer.name),
         layer_id=str(layer.unique_id),
         array=array,
-        is_rgb=bool(layer.rgb),
-        every_slice=stacked and every_slice,
+        spatial_axes=kept,
+        channel_axis=axis,
+        channel=channel if axis is not None else None,
+        extent=extent,
         plane=plane,
+        region=box if extent == "view" else None,
+        near=None
+        if box is None
+        else tuple((low + high) // 2 for low, high in zip(box[::2], box[1::2], strict=True)),
         pixel_size_um=pixel_size_um(layer),
+        place=place_of(layer, kept),
     )
+
+
+def place_of(layer: Image, axes: tuple[int, ...]) -> dict[str, Any]:
+    """Scale, translate and the like of some of a layer's axes."""
+    columns = [*axes, layer.ndim]
+    place: dict[str, Any] = {
+        "scale": np.asarray(layer.scale)[list(axes)],
+        "translate": np.asarray(layer.translate)[list(axes)],
+        "rotate": np.asarray(layer.rotate)[np.ix_(axes, axes)],
+        "affine": np.asarray(layer.affine.affine_matrix)[np.ix_(columns, columns)],
+        "units": tuple(layer.units[axis] for axis in axes),
+        "axis_labels": tuple(layer.axis_labels[axis] for axis in axes),
+    }
+    if len(axes) == layer.ndim:
+        place["shear"] = layer.shear
+    return place
 
 
 def pixel_size_um(layer: Image) -> float | None:
@@ -178,105 +257,116 @@ def pixel_size_um(layer: Image) -> float | None:
     return math.sqrt(math.prod(sizes)) if len(sizes) == 2 else None
 
 
-def shown_plane(layer: Image, dims: Dims, network_ndim: int) -> tuple[int | slice, ...]:
-    """Index of the slice that the viewer shows, in the layer's spatial axes."""
+def shown_plane(
+    layer: Image, dims: Dims, network_ndim: int, *, without: int | None = None
+) -> PlaneIndex:
+    """Index of the slice that the viewer shows, in the layer's axes but the one left out."""
     # A layer with fewer axes than the viewer has the viewer's last ones.
     missing = dims.ndim - layer.ndim
-    order = [axis - missing for axis in dims.order if axis >= missing]
+    order = [axis - missing for axis in dims.order if axis >= missing and axis - missing != without]
     world = layer.world_to_data(dims.point[missing:])
-    shape = (layer.data[0] if layer.multiscale else layer.data).shape
+    shape = full_resolution(layer).shape
     return tuple(
-        slice(None)
+        _ALL
         if axis in order[-network_ndim:]
         else int(np.clip(round(float(world[axis])), 0, shape[axis] - 1))
         for axis in range(layer.ndim)
+        if axis != without
     )
 
 
-def earlier_result(viewer: ViewerModel, image: LayerImage, model: str) -> EarlierResult | None:
+def visible_box(
+    layer: Image, axes: tuple[int, ...], plane: PlaneIndex, sizes: list[int]
+) -> tuple[int, ...] | None:
+    """Start and stop along each axis of a plane of what the canvas shows; None if unknown."""
+    corners = np.asarray(layer.corner_pixels, float)
+    if layer.multiscale:
+        corners = corners * np.asarray(layer.downsample_factors)[layer.data_level]
+    shown = [axis for axis, part in zip(axes, plane, strict=True) if isinstance(part, slice)]
+    box: list[int] = []
+    for axis, size in zip(shown, sizes, strict=True):
+        start = int(np.clip(math.floor(corners[0, axis]), 0, size))
+        stop = int(np.clip(math.ceil(corners[1, axis]) + 1, 0, size))
+        box += [start, stop]
+    # napari fills the corners in when it draws; before, or out of view, they span nothing.
+    spans = [stop - start for start, stop in zip(box[::2], box[1::2], strict=True)]
+    return tuple(box) if min(spans) > 1 or min(sizes) == 1 else None
+
+
+def find_result(viewer: ViewerModel, image: LayerImage, model: str) -> Labels | None:
     """Find the layer of the last run on the same image layer with the same model."""
     for layer in reversed(viewer.layers):
-        provenance = layer.metadata.get(METADATA_KEY, {})
-        same = (provenance.get("image_id"), provenance.get("model")) == (image.layer_id, model)
-        if same and tuple(layer.data.shape) == image.layer_shape:
-            checksum = int(provenance.get("checksum", -1))
-            return EarlierResult(str(layer.unique_id), layer.data, checksum)
+        made = layer.metadata.get(METADATA_KEY, {})
+        same = (made.get("image_id"), made.get("model")) == (image.layer_id, model)
+        if same and writable(layer) and layer.data.shape == image.labels_shape:
+            return cast("Labels", layer)
     return None
 
 
-def place_labels(
-    result: Segmentation, image: LayerImage, earlier: EarlierResult | None, model: str
-) -> LayerLabels:
-    """Fit the labels of a run into the shape of the layer; for the worker's thread.
+def writable(layer: Layer) -> bool:
+    """Whether labels can be written into a layer's own memory."""
+    data = layer.data
+    return isinstance(data, np.ndarray) and data.dtype == np.int32 and bool(data.flags.writeable)
 
-    Parameters
-    ----------
-    result : Segmentation
-        Of `image.pixels`.
-    image : LayerImage
-    earlier : EarlierResult, optional
-        It is replaced, and its other slices are kept, unless it was edited.
-    model : str
-        Name of the network.
 
-    Returns
-    -------
-    LayerLabels
-    """
-    kept = None if earlier is None or earlier.is_edited else earlier
-    labels = result.labels
-    if labels.shape != image.layer_shape:
-        labels = np.zeros(image.layer_shape, np.int32) if kept is None else kept.labels.copy()
-        labels[image.plane] = result.labels
-    provenance = {
+def find_scores(viewer: ViewerModel, image_id: str, model: str, role: str) -> Image | None:
+    """Find the layer that shows the scores of one class."""
+    for layer in reversed(viewer.layers):
+        if layer.metadata.get(SCORES_KEY) == [image_id, model, role]:
+            return cast("Image", layer)
+    return None
+
+
+def new_labels_layer(array: LabelImage, image: LayerImage, model: str) -> Labels:
+    """Make a layer around `array`, on the grid of the image; any thread may."""
+    from napari.layers import Labels
+
+    return Labels(array, name=f"{image.name}: {model}", **image.place)
+
+
+_SCORE_COLOURS = {"cell": "green", "border": "magenta"}
+
+
+def new_scores_layer(array: AnyImage, image: LayerImage, model: str, role: str) -> Image:
+    """Make a layer for the scores of one class, 0 to 1, on the grid of the image."""
+    from napari.layers import Image
+
+    return Image(
+        array,
+        name=f"{image.name}: {model}, {role} score",
+        metadata={SCORES_KEY: [image.layer_id, model, role]},
+        colormap=_SCORE_COLOURS.get(role, "gray"),
+        blending="additive",
+        contrast_limits=(0, 1),
+        opacity=0.6,
+        **image.place,
+    )
+
+
+def provenance(
+    image: LayerImage,
+    model: str,
+    *,
+    source: str,
+    file_hash: str,
+    cells: int,
+    settings: SegmentationSettings,
+    instances: InstanceSettings,
+    checksums: dict[str, list[int]],
+) -> dict[str, Any]:
+    """How a layer of labels came about, in plain values that can be written to a file."""
+    return {
         "image": image.name,
         "image_id": image.layer_id,
+        "extent": image.extent,
+        "channel": None if image.channel is None else image.channel + 1,
         "model": model,
-        "cells": result.cell_count,
-        "settings": asdict(result.settings),
-        "instances": asdict(result.instances),
+        "model_source": source,
+        "model_sha256": file_hash,
+        "cells": cells,
+        "settings": asdict(settings),
+        "instances": asdict(instances),
         "version": __version__,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "checksum": labels_checksum(labels),
+        "checksums": checksums,
     }
-    replaces = "" if kept is None else kept.layer_id
-    return LayerLabels(labels, result.cell_count, result.notes, replaces, provenance)
-
-
-def labels_checksum(labels: LabelImage) -> int:
-    """Tell two label arrays apart; also by their dtype and shape."""
-    start = zlib.crc32(f"{labels.dtype}{labels.shape}".encode())
-    return zlib.crc32(np.ascontiguousarray(labels).data.cast("B"), start)
-
-
-def show_labels(viewer: ViewerModel, image_layer: Image, result: LayerLabels) -> Labels:
-    """Put labels into their layer, or a new one on the grid of the image layer.
-
-    Parameters
-    ----------
-    viewer : napari viewer
-    image_layer : napari Image layer
-        Lends the new layer its place in the world.
-    result : LayerLabels
-
-    Returns
-    -------
-    napari Labels layer
-    """
-    for layer in viewer.layers:
-        if result.replaces and str(layer.unique_id) == result.replaces:
-            layer.data = result.labels
-            layer.metadata = {**layer.metadata, METADATA_KEY: result.provenance}
-            return layer
-    return viewer.add_labels(
-        result.labels,
-        name=f"{image_layer.name}: {result.provenance['model']}",
-        metadata={METADATA_KEY: result.provenance},
-        scale=image_layer.scale,
-        translate=image_layer.translate,
-        rotate=image_layer.rotate,
-        shear=image_layer.shear,
-        affine=np.asarray(image_layer.affine.affine_matrix),
-        units=image_layer.units,
-        axis_labels=image_layer.axis_labels,
-    )

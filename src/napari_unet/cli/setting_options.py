@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import inspect
-import re
 import types
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from napari_unet.setting_texts import setting_texts
 
 Settings = TypeVar("Settings")
 
@@ -39,7 +39,7 @@ def add_setting_options(
     group = parser.add_argument_group(title)
     settings_class = type(start)
     hints = get_type_hints(settings_class)
-    explained = _explanations(settings_class)
+    explained = setting_texts(settings_class)
     for field in dataclasses.fields(settings_class):  # type: ignore[arg-type]
         if field.name in leave_out:
             continue
@@ -135,24 +135,3 @@ def real_number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
-
-
-def _explanations(settings_class: type[Any]) -> dict[str, str]:
-    """What the "Parameters" section of the class's docstring says about each field."""
-    lines = inspect.cleandoc(settings_class.__doc__ or "").splitlines()
-    explained: dict[str, str] = {}
-    names: Sequence[str] = ()
-    for line in lines[_index_of("Parameters", lines) + 2 :]:
-        if re.fullmatch(r"[A-Z][a-z]+", line):
-            break
-        if line and not line.startswith(" "):
-            names = [name.strip() for name in line.partition(" : ")[0].split(",")]
-            explained |= dict.fromkeys(names, "")
-        else:
-            text = line.strip().replace("`", "")
-            explained |= {name: f"{explained[name]} {text}".strip() for name in names}
-    return explained
-
-
-def _index_of(heading: str, lines: Sequence[str]) -> int:
-    return lines.index(heading) if heading in lines else len(lines)

@@ -1,13 +1,14 @@
-"""Boxes to choose an image layer, a device and a cell diameter."""
+"""Boxes to choose an image layer, its channels and how much of it is segmented."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.compat import isalive
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox
+from qtpy.QtWidgets import QComboBox
+
+from napari_unet.layers import SCORES_KEY, Extent, full_resolution, spatial_ndim
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _NARROWEST = 8
 """Characters of an entry that a box insists on."""
 
-_LARGEST_DIAMETER_PX = 10_000.0
+_MOST_CHANNELS = 16
 
 
 def keep_narrow(box: QComboBox) -> None:
@@ -35,6 +36,7 @@ class LayerChoice(QComboBox):
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
         keep_narrow(self)
+        self.setPlaceholderText("open an image")
         self._viewer = viewer
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
@@ -48,8 +50,17 @@ class LayerChoice(QComboBox):
         """The chosen layer."""
         return self._layers().get(self.currentData())
 
+    def choose(self, name: str) -> None:
+        """Choose a layer by its name."""
+        self.setCurrentIndex(max(self.findText(name), self.currentIndex()))
+
     def _layers(self) -> dict[str, Image]:
-        layers = (layer for layer in self._viewer.layers if isinstance(layer, Image))
+        # Layers of scores are images, too, but nobody wants cells of those.
+        layers = (
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, Image) and SCORES_KEY not in layer.metadata
+        )
         return {str(layer.unique_id): layer for layer in layers}
 
     def reset_choices(self, _event: Any = None) -> None:
@@ -78,57 +89,115 @@ class LayerChoice(QComboBox):
             self.setCurrentIndex(index if index >= 0 else self.currentIndex())
 
 
-class DeviceChoice(QComboBox):
-    """Devices that the network can run on; "auto" until the others are known."""
+class ExtentChoice(QComboBox):
+    """How much of the image is segmented: what is offered depends on its axes."""
 
     def __init__(self) -> None:
         super().__init__()
         keep_narrow(self)
-        self.addItem("Automatic", "auto")
+        self.setToolTip(
+            "<qt>How much is segmented. 'Field of view' takes what the canvas shows: quick to try "
+            "settings out, and the cells are those of the whole image. In a stack or a time "
+            "series, each slice is segmented by itself.</qt>"
+        )
+        self.show_for(has_slices=False)
 
     @property
-    def device(self) -> str:
-        """Name that the engine takes."""
-        return str(self.currentData())
+    def extent(self) -> Extent:
+        """What `read_layer` takes."""
+        extent: Extent = self.currentData()
+        return extent
 
-    def add_devices(self, names: Iterable[str]) -> None:
-        """List this machine's devices."""
-        for name in names:
-            if self.findData(name) < 0:
-                self.addItem(name.upper(), name)
+    def choose(self, extent: str) -> None:
+        """Choose, as far as it is offered."""
+        self.setCurrentIndex(max(self.findData(extent), 0))
+
+    def show_for(self, *, has_slices: bool) -> None:
+        """Offer what makes sense for an image; the choice stays if it still does."""
+        entries = [("Whole image", "slice"), ("Field of view", "view")]
+        if has_slices:
+            entries = [("This slice", "slice"), ("Every slice", "stack"), ("Field of view", "view")]
+        if [self.itemText(i) for i in range(self.count())] == [text for text, _ in entries]:
+            return
+        chosen = self.currentData()
+        before = self.blockSignals(True)
+        self.clear()
+        for text, extent in entries:
+            self.addItem(text, extent)
+        self.choose(chosen)
+        self.blockSignals(before)
+        self.currentIndexChanged.emit(self.currentIndex())
 
 
-class DiameterBox(QDoubleSpinBox):
-    """Diameter of a typical cell in pixels, or "automatic"."""
+class ChannelChoice(QComboBox):
+    """Which axis of a layer counts channels, and which of them are read."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._trained_px: float | None = None
-        self.setRange(0.0, _LARGEST_DIAMETER_PX)
-        self.setDecimals(1)
-        self.setSpecialValueText("automatic")
-        self.setSuffix(" px")
-        self.show_trained(None)
+        keep_narrow(self)
+        self.setToolTip(
+            "<qt>What the network looks at: all colours or channels together, or one of them. A "
+            "nuclear stain alone in one colour is often found best by itself. For a stack whose "
+            "slices are channels, say so here.</qt>"
+        )
+        self._entries: list[tuple[str, tuple[int | None, int | None]]] = []
+        self.show_for(None)
 
     @property
-    def diameter_px(self) -> float | None:
-        """The diameter; None for automatic."""
-        return self.value() or None
+    def channel_axis(self) -> int | None:
+        """Axis of a layer without colours that counts channels."""
+        chosen: tuple[int | None, int | None] | None = self.currentData()
+        return chosen[0] if chosen else None
 
-    def show_trained(self, diameter_px: float | None) -> None:
-        """Tell the diameter of the cells that the model was trained on, if it says so."""
-        self._trained_px = diameter_px
-        self.setToolTip(
-            "Diameter of a typical cell in pixels. The image is resized so that its cells are as "
-            "large as those the model was trained on"
-            + (f" ({diameter_px:.0f} px). " if diameter_px else ". ")
-            + "'automatic' goes by the pixel size where the layer and the model both have one, "
-            "and otherwise leaves the size alone."
-        )
+    @property
+    def channel(self) -> int | None:
+        """The only channel that is read, counted from 0; None for all."""
+        chosen: tuple[int | None, int | None] | None = self.currentData()
+        return chosen[1] if chosen else None
 
-    def stepBy(self, steps: int) -> None:  # noqa: N802
-        """Step; the first step from "automatic" goes to a diameter that makes sense."""
-        if self.value() == 0 and steps > 0 and self._trained_px:
-            self.setValue(self._trained_px)
-        else:
-            super().stepBy(steps)
+    @property
+    def has_choice(self) -> bool:
+        """Whether there is more than one entry."""
+        return self.count() > 1
+
+    def choose(self, channel_axis: int | None, channel: int | None) -> None:
+        """Choose an entry, if there is such a one."""
+        values = [value for _, value in self._entries]
+        if (channel_axis, channel) in values:
+            self.setCurrentIndex(values.index((channel_axis, channel)))
+
+    def show_for(self, layer: Image | None, *, network_ndim: int = 2) -> None:
+        """Offer what a layer has; the choice stays if it still makes sense."""
+        entries = list(self._entries_for(layer, network_ndim))
+        if entries == self._entries:
+            return
+        chosen, self._entries = self.currentText(), entries
+        before = self.blockSignals(True)
+        self.clear()
+        for text, value in entries:
+            self.addItem(text, value)
+        self.setCurrentIndex(max(self.findText(chosen), 0))
+        self.blockSignals(before)
+        self.currentIndexChanged.emit(self.currentIndex())
+
+    @staticmethod
+    def _entries_for(
+        layer: Image | None, network_ndim: int
+    ) -> list[tuple[str, tuple[int | None, int | None]]]:
+        if layer is None:
+            return []
+        if layer.rgb:
+            colours = [
+                (name, (None, number)) for number, name in enumerate(("Red", "Green", "Blue"))
+            ]
+            return [("All colours", (None, None)), *colours]
+        entries: list[tuple[str, tuple[int | None, int | None]]] = [("One channel", (None, None))]
+        shape = full_resolution(layer).shape
+        for axis in range(spatial_ndim(layer, None) - network_ndim):
+            size = int(shape[axis])
+            if not 2 <= size <= _MOST_CHANNELS:
+                continue
+            where = f"axis {axis}"
+            entries.append((f"All {size} of {where}", (axis, None)))
+            entries += [(f"Channel {n + 1} of {where}", (axis, n)) for n in range(size)]
+        return entries

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 
 from napari.utils import progress
 from qtpy.QtCore import Qt, Signal
@@ -33,6 +34,8 @@ class RunPanel(QWidget):
         self._action = action
         self._activity: progress | None = None
         self._is_running = False
+        self._started_s: float | None = None
+        self._done_then = 0
         self.button = QPushButton(action)
         self.button.clicked.connect(self._on_button_clicked)
         self.bar = QProgressBar()
@@ -60,7 +63,8 @@ class RunPanel(QWidget):
         """Turn the button into Stop and keep the bar moving until progress is known."""
         self._is_running = True
         self.button.setText("Stop")
-        self.button.setToolTip("Stop; the layers stay as they are.")
+        self.button.setToolTip("Stop; what is finished is kept.")
+        self._started_s = None
         self._show_text("", style="")
         self._show_bar(0, 0, text)
         # tqdm would write to the terminal too, and fail where there is none.
@@ -71,7 +75,8 @@ class RunPanel(QWidget):
             self._close_activity()
 
     def show_progress(self, done: int, total: int, text: str) -> None:
-        """Show `done` of `total` steps and what they are."""
+        """Show `done` of `total` steps, what they are, and how long the rest will take."""
+        text += self._time_left(done, total)
         self._show_bar(done, total, text)
         # napari's bars run the event loop whenever they change, so the job may end in between.
         if self._activity is not None:
@@ -80,6 +85,17 @@ class RunPanel(QWidget):
             self._activity.set_description(text)
         if self._activity is not None:
             self._activity.update(done - self._activity.n)
+
+    def _time_left(self, done: int, total: int) -> str:
+        now = time.perf_counter()
+        if self._started_s is None:
+            self._started_s, self._done_then = now, done
+        if done <= self._done_then or done >= total:
+            return ""
+        left_s = (now - self._started_s) / (done - self._done_then) * (total - done)
+        if left_s < 2:
+            return ""
+        return f", {left_s:.0f} s left" if left_s < 90 else f", {left_s / 60:.0f} min left"
 
     def _show_bar(self, done: int, total: int, text: str) -> None:
         self.bar.setVisible(True)

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_error
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.engine.errors import UNetError
 from napari_unet.installation import check_installation
-from napari_unet.layers import LayerLabels, earlier_result, has_slices, read_layer, show_labels
+from napari_unet.layers import LayerImage, read_layer
 from napari_unet.session import Session, shared_session
-from napari_unet.widgets.choices import DeviceChoice, DiameterBox, LayerChoice
-from napari_unet.widgets.jobs import segment_layer
-from napari_unet.widgets.model_choice import ModelChoice
-from napari_unet.widgets.run_panel import RunPanel
+from napari_unet.widgets.advice import Advice
+from napari_unet.widgets.live import LiveLabels
+from napari_unet.widgets.result_layers import ResultLayers, view_of
+from napari_unet.widgets.runs import Drawn, Found, Opened, Recipe, Step, find_cells
+from napari_unet.widgets.segment_form import SegmentForm
 from napari_unet.worker import Worker
 
 if TYPE_CHECKING:
@@ -27,13 +28,15 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_unet.engine.network import Network
-    from napari_unet.engine.segmentation import SegmentationReport
 
 _log = logging.getLogger(__name__)
 
+_KEY_SEGMENT_VIEW = "Shift-U"
+_NOTHING_CHANGED = "The layers are as they were."
+
 
 class SegmentWidget(QWidget):
-    """Choose an image layer, press Run, get a Labels layer.
+    """Choose an image layer, press Run, get a layer of cells that follows the thresholds.
 
     Parameters
     ----------
@@ -48,11 +51,14 @@ class SegmentWidget(QWidget):
         self._session = session or shared_session()
         self._worker: Worker | None = None
         self._layer: Image | None = None
+        self._results = ResultLayers(napari_viewer)
         self._started_s = 0.0
         self._runs_when_loaded = False
         self._build()
+        self.form.show_model(self._session.network.description if self._session.network else None)
         self._show_what_applies()
         self._session.network_loaded.connect(self._on_network_loaded)
+        napari_viewer.bind_key(_KEY_SEGMENT_VIEW, self._on_key_segment_view, overwrite=True)
         napari_viewer.layers.events.removed.connect(self._on_layer_removed)
         self.model_choice.load(self._session.source)
         try:
@@ -61,68 +67,42 @@ class SegmentWidget(QWidget):
             self._on_failed(error)
 
     def _build(self) -> None:
-        self.layer_choice = LayerChoice(self._viewer)
-        self.layer_choice.setToolTip("Image layer to segment; follows the layer you select.")
-        self.layer_choice.currentIndexChanged.connect(self._show_what_applies)
-        self.device_choice = DeviceChoice()
-        self.device_choice.setToolTip(
-            "Where the network runs. Automatic takes the GPU with the most free memory, "
-            "or the processor where there is none."
-        )
-        self.model_choice = ModelChoice(self._session)
-        self.model_choice.devices_found.connect(self.device_choice.add_devices)
+        self.form = SegmentForm(self._viewer, self._session)
+        self.layer_choice, self.model_choice = self.form.layer_choice, self.form.model_choice
+        self.panel = self.form.panel
+        self.live = LiveLabels(partial(view_of, self._viewer))
+        self.advice = Advice(self._viewer, self._session, self.form)
+        self.form.input_changed.connect(self._show_what_applies)
+        self.form.instances_changed.connect(self._on_instances_changed)
         self.model_choice.load_failed.connect(self._on_failed)
         self.model_choice.load_finished.connect(self._on_load_finished)
-        self.diameter_box = DiameterBox()
-        self.every_slice_box = QCheckBox("Every slice")
-        self.every_slice_box.setToolTip(
-            "Segment all slices of the stack one by one. Unticked, only the slice that is shown."
-        )
-        self.panel = RunPanel("Run")
         self.panel.run_clicked.connect(self._on_run_clicked)
         self.panel.stop_clicked.connect(self.stop)
-        form = QFormLayout()
-        form.addRow("Image", self.layer_choice)
-        form.addRow("Model", self.model_choice)
-        form.addRow("Device", self.device_choice)
-        form.addRow("Cell diameter", self.diameter_box)
-        form.addRow(self.every_slice_box)
+        self.live.counted.connect(self._on_counted)
+        self.live.refused.connect(self._on_refused)
+        self.live.failed.connect(self._on_failed)
         layout = QVBoxLayout(self)
-        layout.addLayout(form)
-        layout.addWidget(self.panel)
-        layout.addStretch()
+        layout.addWidget(self.form)
 
     def run(self) -> None:
         """Segment the chosen layer, as soon as the model is loaded."""
+        if self._worker is not None:
+            return
         if self.model_choice.is_loading:
             self._runs_when_loaded = True
             self.panel.show_running("loading the model")
             return
-        layer, network = self.layer_choice.layer, self._session.network
-        if layer is None:
-            self._fail("There is no image layer; open an image, or one of File > Open Sample.")
-            return
-        if network is None:
-            self._fail("No model is loaded; choose one, or a model file with '…'.")
-            return
-        every_slice = self.every_slice_box.isChecked()
         try:
             check_installation()
-            image = read_layer(
-                layer,
-                self._viewer.dims,
-                network_ndim=network.description.unet.ndim,
-                every_slice=every_slice,
-            )
+            layer, image, recipe = self._read_form()
         except UNetError as error:
             self._on_failed(error)
             return
-        earlier = earlier_result(self._viewer, image, network.description.name)
+        self.live.forget()
+        self.form.size_choice.stop_drawing()
+        earlier, scores = self._results.earlier(image, recipe)
         self._layer, self._started_s = layer, time.perf_counter()
-        device, diameter_px = self.device_choice.device, self.diameter_box.diameter_px
-        self._worker = Worker(
-            partial(segment_layer, image, network, earlier, device=device, diameter_px=diameter_px)
-        )
+        self._worker = Worker(partial(find_cells, image, recipe, earlier, scores))
         self._worker.reported.connect(self._on_reported)
         self._worker.finished.connect(self._on_finished)
         self._worker.failed.connect(self._on_failed)
@@ -132,13 +112,46 @@ class SegmentWidget(QWidget):
         self._worker.start()
         self.panel.show_running("segmenting")
 
-    def stop(self, reason: str = "Stopped; the layers are as they were.") -> None:
-        """Stop what runs; nothing is added to the viewer."""
+    def run_view(self) -> None:
+        """Segment the field of view; Stop what runs first."""
+        self.stop()
+        self.form.extent_choice.choose("view")
+        self.run()
+
+    def _read_form(self) -> tuple[Image, LayerImage, Recipe]:
+        layer, network = self.form.layer, self._session.network
+        if layer is None:
+            raise UNetError("There is no image layer; open an image, or one of File > Open Sample.")
+        if network is None:
+            raise UNetError("No model is loaded; choose one, or a model file with '…'.")
+        image = read_layer(
+            layer,
+            self._viewer.dims,
+            network_ndim=network.description.unet.ndim,
+            extent=self.form.extent_choice.extent,
+            channel_axis=self.form.channel_choice.channel_axis,
+            channel=self.form.channel_choice.channel,
+        )
+        recipe = Recipe(
+            network,
+            self._session.source,
+            self._session.file_hash,
+            self.form.settings(),
+            self.form.instances(),
+            device=self._session.device,
+            shows_scores=self.form.scores_box.isChecked(),
+        )
+        return layer, image, recipe
+
+    def stop(self, reason: str = "") -> None:
+        """Stop what runs; slices that are done and cells found so far stay in the layer."""
         self._runs_when_loaded = False
+        kept = ""
         if self._worker is not None:
+            kept = self._results.close()
             self._worker.stop()
         if self.panel.is_running:
-            self.panel.show_idle(reason)
+            self.panel.show_idle(" ".join((reason or "Stopped.", kept or _NOTHING_CHANGED)))
 
     def reset_choices(self, event: Any = None) -> None:
         """List the image layers afresh; napari calls this when they change."""
@@ -148,8 +161,14 @@ class SegmentWidget(QWidget):
     def _on_run_clicked(self) -> None:
         self.run()
 
-    def _on_network_loaded(self, _network: Network) -> None:
+    def _on_key_segment_view(self, _viewer: Any) -> None:
         if isalive(self):
+            self.run_view()
+
+    def _on_network_loaded(self, network: Network) -> None:
+        if isalive(self):
+            self.live.forget()
+            self.form.show_model(network.description)
             self._show_what_applies()
 
     def _on_load_finished(self) -> None:
@@ -158,41 +177,65 @@ class SegmentWidget(QWidget):
             self.run()
 
     def _show_what_applies(self) -> None:
-        layer, network = self.layer_choice.layer, self._session.network
-        ndim = network.description.unet.ndim if network else 2
-        self.every_slice_box.setVisible(layer is not None and has_slices(layer, ndim))
-        self.diameter_box.show_trained(network.description.object_diameter_px if network else None)
+        network = self._session.network
+        self.form.show_image(network.description.unet.ndim if network else 2)
+        self.advice.refresh()
 
-    def _on_reported(self, report: SegmentationReport | LayerLabels) -> None:
-        if isinstance(report, LayerLabels):
-            return
-        is_last = report.tile == report.tiles
-        text = "telling cells apart" if is_last else f"tile {report.tile + 1} of {report.tiles}"
-        if report.slices > 1:
-            text = f"slice {report.slice_index + 1} of {report.slices}, {text}"
-        done = report.slice_index * report.tiles + report.tile
-        self.panel.show_progress(done, report.slices * report.tiles, text)
+    def _on_instances_changed(self) -> None:
+        if self._worker is None and self.live.is_ready:
+            self.live.update(self.form.instances())
 
-    def _on_finished(self, result: LayerLabels) -> None:
-        show_labels(self._viewer, self._layer, result)
-        name, seconds = result.provenance["image"], time.perf_counter() - self._started_s
-        if result.cells == 0:
+    def _on_counted(self, cells: int) -> None:
+        self.panel.show_idle(f"{_count(cells)} with these settings.")
+
+    def _on_refused(self) -> None:
+        self.panel.show_idle(
+            "The labels were edited, so they stay as they are; Run puts the cells with these "
+            "settings into a new layer."
+        )
+
+    def _on_reported(self, report: Opened | Step | Drawn | Found) -> None:
+        if isinstance(report, Opened):
+            self._results.open(report)
+        elif isinstance(report, Drawn):
+            if not self._results.show(report):
+                name = self._results.name
+                self.stop(f"The data of layer '{name}' were replaced; the segmentation stopped.")
+        elif isinstance(report, Step):
+            self._show_step(report)
+
+    def _show_step(self, step: Step) -> None:
+        is_last = step.tile == step.tiles
+        text = "telling cells apart" if is_last else f"tile {step.tile + 1} of {step.tiles}"
+        if step.slices > 1:
+            text = f"slice {step.slice_index + 1} of {step.slices}, {text}"
+        done = step.slice_index * step.tiles + step.tile
+        self.panel.show_progress(done, step.slices * step.tiles, text)
+
+    def _on_finished(self, found: Found) -> None:
+        labels = self._results.finish(found)
+        if found.kept is not None and labels is not None:
+            self.live.keep(found.kept, labels)
+        name, seconds = found.provenance["image"], time.perf_counter() - self._started_s
+        if found.cells == 0:
             text = (
-                f"No cells were found in '{name}'; set the cell diameter, or choose another model."
+                f"No cells were found in '{name}'; lower the foreground threshold, set the cell "
+                "size, or choose another model."
             )
         else:
-            cells = "1 cell" if result.cells == 1 else f"{result.cells} cells"
-            text = f"{cells} in '{name}' ({seconds:.1f} s)."
-        self.panel.show_idle(" ".join((text, *result.notes)))
+            text = f"{_count(found.cells)} in '{name}' ({seconds:.1f} s)."
+        self.panel.show_idle(" ".join((text, *self._results.notes, *found.notes)))
+        self.advice.show_found(found.diameter_px, found.provenance)
 
     def _on_failed(self, error: Exception) -> None:
+        kept = self._results.close()
         if isinstance(error, UNetError):
-            self._fail(str(error))
+            self._fail(" ".join(filter(None, (str(error), kept))))
             return
         _log.error("Segmentation failed", exc_info=error)
         self._fail(
             f"Something went wrong that should not ({type(error).__name__}: {error}); "
-            "the layers are as they were, the log has the details."
+            f"the log has the details. {kept or _NOTHING_CHANGED}"
         )
 
     def _fail(self, message: str) -> None:
@@ -206,8 +249,12 @@ class SegmentWidget(QWidget):
         self._layer = None
 
     def _on_layer_removed(self, _event: Any) -> None:
-        if isalive(self) and self._layer is not None and self._layer not in self._viewer.layers:
-            self.stop(f"Layer '{self._layer.name}' was removed; the segmentation stopped.")
+        if not isalive(self):
+            return
+        gone = self._results.missing(self._layer)
+        if gone and self._worker is not None:
+            self.stop(f"Layer '{gone}' was removed; the segmentation stopped.")
+        self.live.forget_missing(self._viewer.layers)
 
     def event(self, event: QEvent | None) -> bool:
         """Stop when the widget is closed, or leaves its dock, which sends no close event."""
@@ -219,4 +266,9 @@ class SegmentWidget(QWidget):
 
     def _stop_all(self) -> None:
         self.stop()
+        self.live.forget()
         self.model_choice.stop()
+
+
+def _count(cells: int) -> str:
+    return "1 cell" if cells == 1 else f"{cells} cells"

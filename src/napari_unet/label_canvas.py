@@ -1,0 +1,211 @@
+"""The array behind a layer of cells: filled plane by plane, never over what a person painted."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from napari_unet.engine.image import LabelImage, PlaneIndex, Region
+from napari_unet.engine.instances import keep_numbers
+from napari_unet.engine.settings import InstanceSettings
+
+if TYPE_CHECKING:
+    from napari_unet.engine.segmentation import PlaneScores
+
+Checksums: TypeAlias = dict[str, list[int]]
+"""For each plane that was written, by `plane_key`, one number for each strip of rows."""
+
+_STRIP_ROWS = 256
+_PREVIEW_MARGIN_PX = 32
+
+
+class LabelCanvas:
+    """Labels that grow while they are looked at.
+
+    A worker writes, the window reads; `close` lets no write through any more.
+
+    Parameters
+    ----------
+    array : integer array
+        The layer's own memory; it is written in place.
+    checksums : mapping, optional
+        Of the planes as they were last written. A plane that differs was
+        edited, and so was one without a checksum that is not empty.
+
+    Attributes
+    ----------
+    planes_finished : int
+        How many have all their cells.
+    """
+
+    def __init__(
+        self, array: LabelImage, checksums: Mapping[str, Sequence[int]] | None = None
+    ) -> None:
+        self.array = array
+        self.planes_finished = 0
+        self._checksums: Checksums = {k: list(v) for k, v in (checksums or {}).items()}
+        self._lock = threading.Lock()
+        self._is_open = True
+        self._begun: PlaneIndex | None = None
+        self._before: LabelImage | None = None
+        self._checksums_before: list[int] = []
+        self._highest: int | None = None
+
+    @property
+    def checksums(self) -> Checksums:
+        """What `__init__` takes, of the planes as they are now."""
+        return {key: list(strips) for key, strips in self._checksums.items()}
+
+    def is_edited(self, index: PlaneIndex) -> bool:
+        """Whether anyone else changed a plane since it was written here; reads all of it."""
+        plane = self.array[index]
+        known = self._checksums.get(plane_key(index))
+        if not known:
+            return bool(plane.any())
+        return any(
+            _checksum(strip) != before for strip, before in zip(_strips(plane), known, strict=True)
+        )
+
+    def begin(self, index: PlaneIndex) -> None:
+        """Remember a plane as it is, so that `close` can put it back."""
+        plane = self.array[index]
+        self._begun, self._before = index, plane.copy() if plane.any() else None
+        self._checksums_before = list(self._checksums.get(plane_key(index), []))
+
+    def preview(
+        self, index: PlaneIndex, plane: PlaneScores, area: Region, instances: InstanceSettings
+    ) -> None:
+        """Write the cells of part of a plane, as far as the scores around it tell.
+
+        Parameters
+        ----------
+        index : PlaneIndex
+        plane : PlaneScores
+        area : tuple of slice
+            What is written, in pixels of the plane.
+        instances : InstanceSettings
+        """
+        if plane.wanted is not None:
+            area = _intersection(area, plane.wanted)
+        if any(part.start >= part.stop for part in area):
+            return
+        around = plane.part(area, margin_px=_PREVIEW_MARGIN_PX)
+        # The part's edge is not the image's.
+        found = around.labels(replace(instances, drop_border_cells=False))
+        numbers = self._numbered_as(self.array[index][around.area], found)
+        inside = _within(area, around.area)
+        self._put(index, area, numbers[inside])
+
+    def finish(
+        self, index: PlaneIndex, plane: PlaneScores, labels: LabelImage, *, keeps_numbers: bool
+    ) -> None:
+        """Write all cells of a plane, or of the region of it that is wanted.
+
+        Parameters
+        ----------
+        index : PlaneIndex
+        plane : PlaneScores
+        labels : integer array
+            Cells of `plane.area`.
+        keeps_numbers : bool
+            Give cells the numbers of those that they lie on, so that their
+            colours stay; others get new ones.
+        """
+        here = self.array[index]
+        area = plane.area
+        if plane.wanted is None:
+            numbers = self._numbered_as(here[area], labels) if keeps_numbers else labels
+            self._put(index, area, numbers)
+        else:
+            # Cells that reach into the region give way to what is found there now.
+            gone = np.zeros(int(here.max(initial=0)) + 1, bool)
+            gone[here[plane.wanted]] = True
+            replaced = gone[here] & (here > 0)
+            whole = np.where(replaced, 0, here)
+            numbers = self._numbered_as(np.where(replaced, here, 0)[area], labels)
+            whole[area] = np.where(whole[area] == 0, numbers, whole[area])
+            self._put(index, tuple(slice(0, n) for n in here.shape), whole)
+        self._begun = self._before = self._highest = None
+        self.planes_finished += 1
+
+    def reopened(self) -> LabelCanvas:
+        """Close this one; the one returned goes on with the same array."""
+        self.close()
+        canvas = LabelCanvas(self.array)
+        canvas._checksums = self._checksums
+        return canvas
+
+    def close(self) -> bool:
+        """Let no more writes through; an unfinished plane becomes again what it was.
+
+        Returns
+        -------
+        bool
+            Whether the unfinished plane was put back; one that was empty
+            keeps what was found so far.
+        """
+        with self._lock:
+            self._is_open = False
+        if self._begun is None or self._before is None:
+            return False
+        self.array[self._begun][...] = self._before
+        self._checksums[plane_key(self._begun)] = self._checksums_before
+        return True
+
+    def _numbered_as(self, before: LabelImage, found: LabelImage) -> LabelImage:
+        if self._highest is None:
+            self._highest = int(self.array.max(initial=0))
+        numbers = keep_numbers(found, before)
+        new = numbers > int(before.max(initial=0))
+        if not new.any():
+            return numbers
+        shift = self._highest + 1 - int(numbers[new].min())
+        numbers = np.where(new, numbers + shift, numbers).astype(np.int32, copy=False)
+        self._highest = max(self._highest, int(numbers.max()))
+        return numbers
+
+    def _put(self, index: PlaneIndex, area: Region, numbers: LabelImage) -> None:
+        plane = self.array[index]
+        strips = _strips(plane)
+        with self._lock:
+            if not self._is_open:
+                return
+            plane[area] = numbers
+            known = self._checksums.get(plane_key(index))
+            rows = range(area[0].start // _STRIP_ROWS, -(-area[0].stop // _STRIP_ROWS))
+            if not known:
+                known = self._checksums[plane_key(index)] = [0] * len(strips)
+                rows = range(len(strips))
+            for row in rows:
+                known[row] = _checksum(strips[row])
+
+
+def plane_key(index: PlaneIndex) -> str:
+    """Name of a plane: "3" is the fourth of a stack, ":,3" the fourth across its second axis."""
+    return ",".join(":" if isinstance(part, slice) else str(part) for part in index)
+
+
+def _strips(plane: LabelImage) -> list[LabelImage]:
+    return [plane[start : start + _STRIP_ROWS] for start in range(0, len(plane), _STRIP_ROWS)]
+
+
+def _checksum(labels: LabelImage) -> int:
+    start = zlib.crc32(f"{labels.dtype}{labels.shape}".encode())
+    return zlib.crc32(np.ascontiguousarray(labels).data.cast("B"), start)
+
+
+def _intersection(area: Region, other: Region) -> Region:
+    return tuple(
+        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(area, other, strict=True)
+    )
+
+
+def _within(area: Region, around: Region) -> Region:
+    return tuple(
+        slice(a.start - b.start, a.stop - b.start) for a, b in zip(area, around, strict=True)
+    )

@@ -1,0 +1,39 @@
+"""What each setting does, in the words of its class's docstring: for the form and the terminal."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Sequence
+from typing import Any
+
+
+def setting_texts(settings_class: type[Any]) -> dict[str, str]:
+    """Return what the "Parameters" section of a class's docstring says about each field.
+
+    Parameters
+    ----------
+    settings_class : settings dataclass
+
+    Returns
+    -------
+    dict of str to str
+        One text of whole sentences for each field.
+    """
+    lines = inspect.cleandoc(settings_class.__doc__ or "").splitlines()
+    explained: dict[str, str] = {}
+    names: Sequence[str] = ()
+    for line in lines[_index_of("Parameters", lines) + 2 :]:
+        if re.fullmatch(r"[A-Z][a-z]+", line):
+            break
+        if line and not line.startswith(" "):
+            names = [name.strip() for name in line.partition(" : ")[0].split(",")]
+            explained |= dict.fromkeys(names, "")
+        else:
+            text = line.strip().replace("`", "")
+            explained |= {name: f"{explained[name]} {text}".strip() for name in names}
+    return explained
+
+
+def _index_of(heading: str, lines: Sequence[str]) -> int:
+    return lines.index(heading) if heading in lines else len(lines)

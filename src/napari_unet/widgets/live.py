@@ -1,0 +1,119 @@
+"""Cells follow the thresholds at once, from the scores of the last run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from dataclasses import asdict
+from functools import partial
+
+from napari.layers import Labels, Layer
+from qtpy.QtCore import QObject, Signal
+
+from napari_unet.engine.image import PlaneIndex, Region
+from napari_unet.engine.settings import InstanceSettings
+from napari_unet.layers import METADATA_KEY
+from napari_unet.widgets.runs import Drawn, Edited, KeptScores, find_again
+from napari_unet.worker import Worker
+
+
+class LiveLabels(QObject):
+    """Makes the cells of a layer anew whenever their settings change.
+
+    Parameters
+    ----------
+    view : callable
+        Says which plane of a layer is shown and which part of it, for `find_again`; it is given
+        the layer and the number of axes of a plane.
+
+    Attributes
+    ----------
+    counted : Signal
+        Carries the number of cells after a change.
+    refused : Signal
+        The labels were edited, so they stay as they are.
+    failed : Signal
+        Carries the exception.
+    """
+
+    counted = Signal(int)
+    refused = Signal()
+    failed = Signal(object)
+
+    def __init__(self, view: Callable[[Labels, int], tuple[PlaneIndex, Region | None]]) -> None:
+        super().__init__()
+        self._view = view
+        self._kept: KeptScores | None = None
+        self._layer: Labels | None = None
+        self._worker: Worker | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there are scores to make cells from."""
+        return self._kept is not None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a change is on its way."""
+        return self._worker is not None
+
+    def keep(self, kept: KeptScores, layer: Labels) -> None:
+        """Follow the settings with this layer from now on."""
+        self.forget()
+        self._kept, self._layer = kept, layer
+
+    def forget(self) -> None:
+        """Drop the scores; the layer stays as it is."""
+        self._stop()
+        self._kept = self._layer = None
+
+    def forget_missing(self, layers: Container[Layer]) -> None:
+        """Drop the scores if their layer is not among these."""
+        if self._layer is not None and self._layer not in layers:
+            self.forget()
+
+    def update(self, instances: InstanceSettings) -> None:
+        """Make the cells anew; an earlier change that is still on its way is dropped."""
+        if self._kept is None or self._layer is None:
+            return
+        self._stop()
+        if self._layer.data is not self._kept.canvas.array:
+            self._refuse()
+            return
+        self._kept.canvas = self._kept.canvas.reopened()
+        shown, visible = self._view(self._layer, self._kept.plane_ndim)
+        self._worker = Worker(partial(find_again, self._kept, instances, shown, visible))
+        self._worker.reported.connect(self._on_reported)
+        self._worker.finished.connect(partial(self._on_finished, instances))
+        self._worker.failed.connect(self._on_failed)
+        self._worker.start()
+
+    def _stop(self) -> None:
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+
+    def _on_reported(self, report: Drawn | Edited | int) -> None:
+        if isinstance(report, Drawn) and self._layer is not None:
+            self._layer.refresh(extent=False, highlight=False, thumbnail=report.is_whole)
+
+    def _on_finished(self, instances: InstanceSettings, last: Drawn | Edited | int) -> None:
+        self._worker = None
+        if isinstance(last, Edited):
+            self._refuse()
+        elif isinstance(last, int) and self._layer is not None and self._kept is not None:
+            made = self._layer.metadata.get(METADATA_KEY, {})
+            changed = {
+                "cells": last,
+                "instances": asdict(instances),
+                "checksums": self._kept.canvas.checksums,
+            }
+            self._layer.metadata = {**self._layer.metadata, METADATA_KEY: {**made, **changed}}
+            self.counted.emit(last)
+
+    def _refuse(self) -> None:
+        self.forget()
+        self.refused.emit()
+
+    def _on_failed(self, error: Exception) -> None:
+        self._worker = None
+        self.failed.emit(error)

@@ -1,0 +1,188 @@
+"""The layers that a run fills, from the first tile to the last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.engine.image import PlaneIndex, Region
+from napari_unet.layers import (
+    METADATA_KEY,
+    LayerImage,
+    find_result,
+    find_scores,
+    shown_plane,
+    visible_box,
+)
+from napari_unet.widgets.runs import Drawn, EarlierLabels, Found, Opened, Recipe
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels, Layer
+
+    from napari_unet.label_canvas import LabelCanvas
+
+
+class ResultLayers:
+    """Adds, fills and closes the layers of one run after the other.
+
+    While a run fills a layer, it cannot be painted on.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._labels: Labels | None = None
+        self._earlier: Labels | None = None
+        self._scores: list[Image] = []
+        self._canvas: LabelCanvas | None = None
+        self._follows = False
+        self._step: tuple[int, ...] = ()
+        self.notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Of the layer that is filled."""
+        return "" if self._labels is None else str(self._labels.name)
+
+    def earlier(
+        self, image: LayerImage, recipe: Recipe
+    ) -> tuple[EarlierLabels | None, dict[str, Any]]:
+        """Find what an earlier run on the same image left, in a form that a worker may have."""
+        self.notes = ()
+        self._canvas, self._labels = None, None
+        # Slices that must be read from a disk would hold the window up.
+        self._follows = image.extent == "stack" and not image.is_lazy
+        self._step = tuple(self._viewer.dims.current_step)
+        self._scores = []
+        scores: dict[str, Any] = {}
+        for role in recipe.network.description.class_roles:
+            layer = find_scores(self._viewer, image.layer_id, recipe.model, role)
+            if layer is not None and layer.data.shape == image.labels_shape:
+                scores[role] = layer.data
+                self._scores.append(layer)
+        self._earlier = find_result(self._viewer, image, recipe.model)
+        if self._earlier is None:
+            return None, scores
+        made = self._earlier.metadata[METADATA_KEY]
+        return EarlierLabels(self._earlier.data, made.get("checksums", {})), scores
+
+    def open(self, opened: Opened) -> None:
+        """Show the layers of a run that has begun."""
+        self._canvas = opened.canvas
+        for layer in opened.score_layers:
+            self._viewer.add_layer(layer)
+            self._scores.append(layer)
+        if opened.layer is None:
+            self._labels = self._earlier
+        else:
+            self._labels = opened.layer
+            self._viewer.add_layer(opened.layer)
+        if opened.kept_edited and self._earlier is not None:
+            kept = f"'{self._earlier.name}' was edited and is kept as it is"
+            self.notes = (f"{kept}; these cells are in '{self.name}'.",)
+        if self._labels is not None:
+            self._labels.editable = False
+
+    def show(self, drawn: Drawn) -> bool:
+        """Show what was drawn.
+
+        Returns
+        -------
+        bool
+            False if someone gave the layer other data meanwhile.
+        """
+        if self._labels is None or self._canvas is None:
+            return True
+        if self._labels.data is not self._canvas.array:
+            return False
+        if drawn.is_whole:
+            self._follow(drawn.index)
+        _refresh(self._labels, whole=drawn.is_whole)
+        if drawn.is_whole:
+            for layer in self._scores:
+                _refresh(layer, whole=True)
+        return True
+
+    def finish(self, found: Found) -> Labels | None:
+        """Note how the labels came about, and let them be edited."""
+        labels = self._labels
+        if labels is not None:
+            labels.metadata = {**labels.metadata, METADATA_KEY: found.provenance}
+            labels.editable = True
+        self._canvas = self._labels = None
+        return labels
+
+    def close(self) -> str:
+        """End a run that is not finished.
+
+        Returns
+        -------
+        str
+            A sentence about what is kept; empty if the layers are as they were.
+        """
+        labels, canvas = self._labels, self._canvas
+        self._labels = self._canvas = None
+        if labels is None or canvas is None:
+            return ""
+        canvas.close()
+        labels.editable = True
+        if labels not in self._viewer.layers:
+            return ""
+        if labels is not self._earlier and not canvas.array.any():
+            self._viewer.layers.remove(labels)
+            return ""
+        made = labels.metadata.get(METADATA_KEY, {})
+        stopped = {**made, "checksums": canvas.checksums, "stopped": True}
+        labels.metadata = {**labels.metadata, METADATA_KEY: stopped}
+        _refresh(labels, whole=True)
+        if canvas.planes_finished:
+            slices = (
+                "1 slice" if canvas.planes_finished == 1 else f"{canvas.planes_finished} slices"
+            )
+            return f"{slices} of '{labels.name}' were finished and are kept."
+        if labels is self._earlier:
+            return f"'{labels.name}' is as it was."
+        return f"The cells found so far are kept in '{labels.name}'."
+
+    def missing(self, image_layer: Image | None) -> str:
+        """Name of a layer of this run that is no longer in the viewer; empty if all are."""
+        layers: tuple[Layer | None, ...] = (image_layer, self._labels)
+        for layer in layers:
+            if layer is not None and layer not in self._viewer.layers:
+                return str(layer.name)
+        return ""
+
+    def _follow(self, index: PlaneIndex) -> None:
+        """Show the slice that was just finished, until the user goes to another one."""
+        if not self._follows or self._labels is None:
+            return
+        dims = self._viewer.dims
+        if tuple(dims.current_step) != self._step:
+            self._follows = False
+            return
+        missing = dims.ndim - self._labels.ndim
+        for axis, part in enumerate(index):
+            if axis + missing not in dims.displayed and isinstance(part, int):
+                dims.set_current_step(axis + missing, part)
+        self._step = tuple(dims.current_step)
+
+
+def _refresh(layer: Layer, *, whole: bool) -> None:
+    layer.refresh(extent=False, highlight=False, thumbnail=whole)
+
+
+def view_of(
+    viewer: ViewerModel, labels: Labels, plane_ndim: int
+) -> tuple[PlaneIndex, Region | None]:
+    """Which plane of a labels layer is shown, and which part of it, for `find_again`."""
+    shown = shown_plane(labels, viewer.dims, plane_ndim)
+    sizes = [n for n, part in zip(labels.data.shape, shown, strict=True) if isinstance(part, slice)]
+    box = visible_box(labels, tuple(range(labels.ndim)), shown, sizes)
+    if box is None:
+        return shown, None
+    return shown, tuple(slice(*ends) for ends in np.reshape(box, (-1, 2)).tolist())

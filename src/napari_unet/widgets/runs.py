@@ -1,0 +1,363 @@
+"""What the Segment form has done in a worker's thread: cells found, and found again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.engine.image import LabelImage, PlaneIndex, Region
+from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
+from napari_unet.layers import (
+    METADATA_KEY,
+    LayerImage,
+    new_labels_layer,
+    new_scores_layer,
+    provenance,
+)
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels
+
+    from napari_unet.engine.network import Network
+    from napari_unet.engine.segmentation import PlaneScores, SegmentationReport
+    from napari_unet.label_canvas import LabelCanvas
+
+_MEMORY_SHARE_OF_SCORES = 0.25
+"""Of the free memory, that scores may take for the thresholds to move without another run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that a run needs to know beside the image.
+
+    Parameters
+    ----------
+    network : Network
+    source, file_hash : str
+        Where it came from.
+    settings : SegmentationSettings
+    instances : InstanceSettings
+    device : str
+    shows_scores : bool
+        Whether layers of scores are wanted.
+    """
+
+    network: Network
+    source: str
+    file_hash: str
+    settings: SegmentationSettings
+    instances: InstanceSettings
+    device: str = "auto"
+    shows_scores: bool = False
+
+    @property
+    def model(self) -> str:
+        """Name of the network."""
+        return self.network.description.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EarlierLabels:
+    """The labels layer of an earlier run, as a worker may know it."""
+
+    array: LabelImage
+    checksums: dict[str, list[int]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """A run has begun to fill a layer.
+
+    Parameters
+    ----------
+    canvas : LabelCanvas
+    layer : napari Labels layer, optional
+        To be added to the viewer; None where an earlier one is filled.
+    score_layers : tuple of napari Image layers
+        To be added to the viewer.
+    kept_edited : bool
+        The earlier layer was edited, and so it is left as it is.
+    """
+
+    canvas: LabelCanvas
+    layer: Labels | None
+    score_layers: tuple[Image, ...] = ()
+    kept_edited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far a run is, in tiles of the present slice and in slices."""
+
+    tile: int
+    tiles: int
+    slice_index: int
+    slices: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Labels changed.
+
+    Parameters
+    ----------
+    index : PlaneIndex
+        In this plane.
+    is_whole : bool
+        All cells of the plane are final.
+    """
+
+    index: PlaneIndex
+    is_whole: bool
+
+
+@dataclass(slots=True, eq=False)
+class KeptScores:
+    """What lets cells be found again without the network.
+
+    Parameters
+    ----------
+    canvas : LabelCanvas
+    planes : list of (PlaneIndex, PlaneScores)
+    cells : dict
+        Cells of each plane, by its position in `planes`.
+    """
+
+    canvas: LabelCanvas
+    planes: list[tuple[PlaneIndex, PlaneScores]] = field(default_factory=list)
+    cells: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def plane_ndim(self) -> int:
+        """Axes of a plane."""
+        return sum(isinstance(part, slice) for part in self.planes[0][0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """All cells are found.
+
+    Parameters
+    ----------
+    cells : int
+    notes : tuple of str
+        The engine's, about anything that went another way than asked for.
+    provenance : dict
+        For the layer's metadata.
+    diameter_px : float, optional
+        Median diameter of the cells of the last plane, in pixels of the image.
+    kept : KeptScores, optional
+        None if the scores take too much memory.
+    """
+
+    cells: int
+    notes: tuple[str, ...]
+    provenance: dict[str, Any]
+    diameter_px: float | None
+    kept: KeptScores | None
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A person edited the labels; they were left as they are."""
+
+
+def find_cells(
+    image: LayerImage, recipe: Recipe, earlier: EarlierLabels | None, scores: dict[str, Any]
+) -> Iterator[Opened | Step | Drawn | Found]:
+    """Segment, and fill a layer tile by tile.
+
+    Parameters
+    ----------
+    image : LayerImage
+    recipe : Recipe
+    earlier : EarlierLabels, optional
+        Filled again, unless it was edited.
+    scores : dict
+        For each class role the array of the layer that shows its scores, as
+        far as there is one.
+    """
+    from napari_unet.engine.segmentation import iterate_planes
+
+    pixels, channel_axis = image.pixels()
+    settings = replace(
+        recipe.settings,
+        pixel_size_um=image.pixel_size_um,
+        every_slice=image.extent == "stack" and image.has_slices,
+        channel_axis=channel_axis,
+        region=image.region,
+    )
+    reports = iterate_planes(
+        pixels,
+        recipe.network,
+        settings=settings,
+        instances=recipe.instances,
+        device=recipe.device,
+        intensity_reference=image.intensity_reference(),
+        near=image.near,
+    )
+
+    def made(cells: int) -> dict[str, Any]:
+        return provenance(
+            image,
+            recipe.model,
+            source=recipe.source,
+            file_hash=recipe.file_hash,
+            cells=cells,
+            settings=settings,
+            instances=recipe.instances,
+            checksums={} if run is None else run.canvas.checksums,
+        )
+
+    planes = image.planes()
+    run: _Filling | None = None
+    begun = -1
+    for report in reports:
+        # Nothing is opened before the first tile: an error must leave the viewer as it is.
+        if run is None:
+            run, opened = _open(image, recipe, earlier, scores)
+            if opened.layer is not None:
+                opened.layer.metadata[METADATA_KEY] = made(0)
+            yield opened
+        index = planes[report.slice_index]
+        if report.slice_index != begun:
+            begun = report.slice_index
+            run.canvas.begin(index)
+        yield Step(report.tile, report.tiles, report.slice_index, report.slices)
+        if run.draw(report, index, recipe.instances):
+            yield Drawn(index, is_whole=report.labels is not None)
+    assert run is not None  # noqa: S101 - there is at least one plane
+    cells = sum(run.kept.cells.values())
+    kept = run.kept if run.kept.planes else None
+    yield Found(cells, run.notes, made(cells), run.diameter_px, kept)
+
+
+def _open(
+    image: LayerImage, recipe: Recipe, earlier: EarlierLabels | None, scores: dict[str, Any]
+) -> tuple[_Filling, Opened]:
+    from napari_unet.label_canvas import LabelCanvas
+
+    edited = False
+    if earlier is not None:
+        canvas = LabelCanvas(earlier.array, earlier.checksums)
+        edited = any(canvas.is_edited(index) for index in image.planes())
+    layer = None
+    if earlier is None or edited:
+        canvas = LabelCanvas(np.zeros(image.labels_shape, np.int32))
+        layer = new_labels_layer(canvas.array, image, recipe.model)
+    added = []
+    if recipe.shows_scores:
+        for role in recipe.network.description.class_roles:
+            if role != "background" and role not in scores:
+                scores[role] = np.zeros(image.labels_shape, np.float32)
+                added.append(new_scores_layer(scores[role], image, recipe.model, role))
+    else:
+        scores = {}
+    # A part of an image, or one slice of many, goes in beside cells that have their numbers.
+    keeps_numbers = image.region is not None or (image.has_slices and image.extent != "stack")
+    return _Filling(canvas, scores, keeps_numbers=keeps_numbers), Opened(
+        canvas, layer, tuple(added), edited
+    )
+
+
+class _Filling:
+    """Writes what a run reports into the arrays of the layers."""
+
+    def __init__(self, canvas: LabelCanvas, scores: dict[str, Any], *, keeps_numbers: bool) -> None:
+        self.canvas = canvas
+        self.kept = KeptScores(canvas)
+        self._keeps_scores = True
+        self.notes: tuple[str, ...] = ()
+        self.diameter_px: float | None = None
+        self._scores = scores
+        self._keeps_numbers = keeps_numbers
+
+    def draw(
+        self, report: SegmentationReport, index: PlaneIndex, instances: InstanceSettings
+    ) -> bool:
+        """Write what is new; return whether anything was."""
+        plane = report.plane
+        if plane is None:
+            return False
+        if report.labels is not None:
+            self._finish(report.labels, plane, index, report.slice_index)
+            self.notes = report.notes
+            return True
+        # A plane of one tile is whole in a moment.
+        if report.area is None or report.tiles == 1:
+            return False
+        self.canvas.preview(index, plane, report.area, instances)
+        return True
+
+    def _finish(
+        self, labels: LabelImage, plane: PlaneScores, index: PlaneIndex, number: int
+    ) -> None:
+        self.canvas.finish(index, plane, labels, keeps_numbers=self._keeps_numbers)
+        sizes = np.bincount(labels.reshape(-1))[1:]
+        sizes = sizes[sizes > 0]
+        self.kept.cells[number] = int(sizes.size)
+        if sizes.size and len(plane.shape) == 2:
+            self.diameter_px = float(np.sqrt(4 / np.pi * np.median(sizes)))
+        if self._scores:
+            own = plane.on_own_grid()
+            for role, target in self._scores.items():
+                target[index] = own[plane.class_roles.index(role)]
+        self._keep(plane, index)
+
+    def _keep(self, plane: PlaneScores, index: PlaneIndex) -> None:
+        import torch
+
+        from napari_unet.engine.device import free_memory_bytes
+
+        if not self._keeps_scores:
+            return
+        self.kept.planes.append((index, plane))
+        size = sum(each.scores.nbytes for _, each in self.kept.planes)
+        free = free_memory_bytes(torch.device("cpu"))
+        if size > _MEMORY_SHARE_OF_SCORES * (free + size):
+            self._keeps_scores = False
+            self.kept.planes.clear()
+
+
+def find_again(
+    kept: KeptScores, instances: InstanceSettings, shown: PlaneIndex, visible: Region | None
+) -> Iterator[Drawn | Edited | int]:
+    """Make the cells anew from kept scores: what is in view first, then all of them.
+
+    Parameters
+    ----------
+    kept : KeptScores
+    instances : InstanceSettings
+    shown : PlaneIndex
+        The plane in view.
+    visible : tuple of slice, optional
+        The part of it that is in view.
+
+    Yields
+    ------
+    Drawn or Edited or int
+        Last the number of cells.
+    """
+    order = sorted(range(len(kept.planes)), key=lambda number: kept.planes[number][0] != shown)
+    for number in order:
+        index, plane = kept.planes[number]
+        if kept.canvas.is_edited(index):
+            yield Edited()
+            return
+        if index == shown and visible is not None and _is_small(visible, plane):
+            kept.canvas.preview(index, plane, visible, instances)
+            yield Drawn(index, is_whole=False)
+        labels = plane.labels(instances)
+        kept.canvas.finish(index, plane, labels, keeps_numbers=True)
+        kept.cells[number] = int(labels.max(initial=0))
+        yield Drawn(index, is_whole=True)
+    yield sum(kept.cells.values())
+
+
+def _is_small(visible: Region, plane: PlaneScores) -> bool:
+    """Whether a part is so much less than the plane that it is worth a pass of its own."""
+    pixels = np.prod([part.stop - part.start for part in visible])
+    return bool(pixels < 0.5 * np.prod(plane.shape))

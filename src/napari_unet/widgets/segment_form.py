@@ -1,0 +1,195 @@
+"""The fields of the Segment widget: what is common in sight, the rest folded away."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QPushButton, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
+from napari_unet.layers import pixel_size_um, spatial_ndim
+from napari_unet.session import Session
+from napari_unet.widgets.choices import ChannelChoice, ExtentChoice, LayerChoice
+from napari_unet.widgets.concerns_panel import ConcernsPanel
+from napari_unet.widgets.device_choice import DeviceChoice
+from napari_unet.widgets.model_choice import ModelChoice
+from napari_unet.widgets.object_size import ObjectSizeChoice
+from napari_unet.widgets.run_panel import RunPanel
+from napari_unet.widgets.settings_form import SettingsForm
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_unet.engine.network import NetworkDescription
+
+_COMMON = ("foreground_threshold", "seed_threshold", "min_size_px", "separate_touching")
+_RARE = ("min_score", "min_seed_px", "fill_holes", "drop_border_cells")
+
+
+class SegmentForm(QWidget):
+    """Builds the fields and says what they hold; it runs nothing.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+    session : Session
+
+    Attributes
+    ----------
+    input_changed : Signal
+        Another image, or another way to read it.
+    instances_changed : Signal
+        How cells are told apart was changed.
+    """
+
+    input_changed = Signal()
+    instances_changed = Signal()
+
+    def __init__(self, viewer: ViewerModel, session: Session) -> None:
+        super().__init__()
+        self._own = InstanceSettings()
+        self._build_input(viewer, session)
+        self._build_settings(session)
+        self.panel = RunPanel("Run")
+        self.concerns = ConcernsPanel()
+        self.concerns.remedy_chosen.connect(self.apply_changes)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(self._input_layout)
+        layout.addWidget(self.panel)
+        layout.addWidget(self.concerns)
+        layout.addWidget(self.common)
+        layout.addWidget(self.more)
+        layout.addStretch()
+
+    def _build_input(self, viewer: ViewerModel, session: Session) -> None:
+        self.layer_choice = LayerChoice(viewer)
+        self.layer_choice.setToolTip("Image layer to segment; follows the layer you select.")
+        self.model_choice = ModelChoice(session)
+        self.extent_choice = ExtentChoice()
+        self.channel_choice = ChannelChoice()
+        self.size_choice = ObjectSizeChoice(viewer)
+        self._input_layout = QFormLayout()
+        self._input_layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for text, field in (
+            ("Image", self.layer_choice),
+            ("Channel", self.channel_choice),
+            ("Model", self.model_choice),
+            ("Segment", self.extent_choice),
+            ("Cell size", self.size_choice),
+        ):
+            self._input_layout.addRow(text, field)
+        self.layer_choice.currentIndexChanged.connect(self._on_input_changed)
+        self.channel_choice.currentIndexChanged.connect(self._on_input_changed)
+        self.extent_choice.currentIndexChanged.connect(self._on_input_changed)
+        self.size_choice.changed.connect(self._on_input_changed)
+
+    def _build_settings(self, session: Session) -> None:
+        self.common = SettingsForm(self._own, _COMMON)
+        self.rare = SettingsForm(self._own, _RARE)
+        self.reading = SettingsForm(SegmentationSettings(), ("flips",))
+        self.device_choice = DeviceChoice(session)
+        self.model_choice.devices_found.connect(self.device_choice.add_devices)
+        self.scores_box = QCheckBox("Show scores")
+        self.scores_box.setToolTip(
+            "<qt>Also add a layer for each class of the network, with its probability at every "
+            "pixel: where the network is in doubt shows there.</qt>"
+        )
+        self.reset_button = QPushButton("Model's own settings")
+        self.reset_button.setToolTip("Take the thresholds back to those tuned for this model.")
+        self.reset_button.clicked.connect(self._on_reset)
+        inside = QWidget()
+        layout = QVBoxLayout(inside)
+        layout.setContentsMargins(0, 0, 0, 0)
+        device = QFormLayout()
+        device.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        device.addRow("Device", self.device_choice)
+        layout.addWidget(self.rare)
+        layout.addWidget(self.reading)
+        layout.addWidget(self.scores_box)
+        layout.addLayout(device)
+        layout.addWidget(self.reset_button)
+        self.more = QCollapsible("More settings")
+        self.more.setDuration(0)
+        self.more.addWidget(inside)
+        self.common.changed.connect(self.instances_changed)
+        self.rare.changed.connect(self.instances_changed)
+
+    @property
+    def layer(self) -> Image | None:
+        """The chosen image layer."""
+        return self.layer_choice.layer
+
+    def instances(self) -> InstanceSettings:
+        """How cells are told apart.
+
+        Raises
+        ------
+        SettingsError
+            If a value is outside of what makes sense.
+        """
+        changed: InstanceSettings = replace(self._own, **self.common.values(), **self.rare.values())
+        return changed
+
+    def settings(self) -> SegmentationSettings:
+        """How the image is read, as far as the form says it.
+
+        Raises
+        ------
+        SettingsError
+            If a value is outside of what makes sense.
+        """
+        layer = self.layer
+        size = self.size_choice.diameter_px(None if layer is None else pixel_size_um(layer))
+        return SegmentationSettings(diameter_px=size, **self.reading.values())
+
+    def show_model(self, description: NetworkDescription | None) -> None:
+        """Take over what a model was tuned to and trained on."""
+        if description is not None:
+            self._own = description.instances
+            self._on_reset()
+        self.size_choice.show_trained(description.object_diameter_px if description else None)
+
+    def show_image(self, network_ndim: int) -> None:
+        """Offer what the chosen layer allows."""
+        layer = self.layer
+        self.channel_choice.show_for(layer, network_ndim=network_ndim)
+        self._input_layout.setRowVisible(self.channel_choice, self.channel_choice.has_choice)
+        axes = 0 if layer is None else spatial_ndim(layer, self.channel_choice.channel_axis)
+        self.extent_choice.show_for(has_slices=axes > network_ndim)
+        self.size_choice.show_image(layer)
+
+    def apply_changes(self, changes: dict[str, Any]) -> None:
+        """Set fields by name: those of the form, and those of both settings classes."""
+        if "layer" in changes:
+            self.layer_choice.choose(changes["layer"])
+        if "model" in changes:
+            self.model_choice.load(changes["model"])
+        if "device" in changes:
+            self.device_choice.choose(changes["device"])
+        if "channel" in changes or "channel_axis" in changes:
+            channel = changes.get("channel")
+            axis = changes.get("channel_axis", self.channel_choice.channel_axis)
+            self.channel_choice.choose(axis, None if channel is None else channel - 1)
+        if "extent" in changes:
+            self.extent_choice.choose(changes["extent"])
+        if "diameter_px" in changes:
+            self.size_choice.set_diameter_px(changes["diameter_px"])
+        names = {each.name for each in fields(InstanceSettings)} & changes.keys()
+        if names:
+            wanted = replace(self.instances(), **{name: changes[name] for name in names})
+            self.common.show_values(wanted)
+            self.rare.show_values(wanted)
+        if "flips" in changes:
+            self.reading.show_values(replace(self.settings(), flips=changes["flips"]))
+
+    def _on_reset(self) -> None:
+        self.common.show_values(self._own)
+        self.rare.show_values(self._own)
+
+    def _on_input_changed(self, _value: Any = None) -> None:
+        self.input_changed.emit()

@@ -1,0 +1,121 @@
+"""Fields of a form made from the fields of a settings dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, get_type_hints
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QSpinBox, QWidget
+from superqt import QLabeledDoubleSlider
+
+from napari_unet.setting_texts import setting_texts
+
+_UNITS = {"_px": "px", "_um": "µm"}
+_MOST_PIXELS = 1_000_000
+
+
+class SettingsForm(QWidget):
+    """One row for each setting that is named, with what it does as its tooltip.
+
+    Scores get a slider from 0 to 1, pixels a box, switches a check box.
+
+    Parameters
+    ----------
+    start : settings dataclass
+        Its values are shown first.
+    names : sequence of str
+        The fields that are shown, in this order.
+
+    Attributes
+    ----------
+    changed : Signal
+        A value was changed by hand or by `show_values`.
+    """
+
+    changed = Signal()
+
+    def __init__(self, start: object, names: Sequence[str]) -> None:
+        super().__init__()
+        settings_class = type(start)
+        hints = get_type_hints(settings_class)
+        texts = setting_texts(settings_class)
+        self.fields: dict[str, QWidget] = {}
+        layout = QFormLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for name in names:
+            field = self._make_field(name, hints[name])
+            field.setToolTip(f"<qt>{texts[name]}</qt>")
+            self.fields[name] = field
+            if isinstance(field, QCheckBox):
+                field.setText(caption(name))
+                layout.addRow(field)
+            else:
+                label = QLabel(caption(name))
+                label.setToolTip(field.toolTip())
+                layout.addRow(label, field)
+        self.show_values(start)
+
+    def _make_field(self, name: str, kind: type) -> QWidget:
+        if kind is bool:
+            box = QCheckBox()
+            box.toggled.connect(self._on_changed)
+            return box
+        if kind is int:
+            spin = QSpinBox()
+            spin.setRange(0, _MOST_PIXELS)
+            spin.setSuffix(" px")
+            # A number is taken when it is complete, not after each of its digits.
+            spin.setKeyboardTracking(False)
+            spin.valueChanged.connect(self._on_changed)
+            return spin
+        slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+        # A threshold of 0 or 1 would make everything one cell, or nothing.
+        slider.setRange(0.01 if name.endswith("_threshold") else 0.0, 0.99)
+        slider.setDecimals(2)
+        slider.setSingleStep(0.01)  # type: ignore[arg-type]
+        slider.valueChanged.connect(self._on_changed)
+        return slider
+
+    def values(self) -> dict[str, Any]:
+        """Values of the fields by name."""
+        return {
+            name: field.isChecked() if isinstance(field, QCheckBox) else field.value()  # type: ignore[attr-defined]
+            for name, field in self.fields.items()
+        }
+
+    def show_values(self, settings: object) -> None:
+        """Show the values of a settings object; `changed` is emitted once if any differs."""
+        before = self.values()
+        for name, field in self.fields.items():
+            value = getattr(settings, name)
+            was_blocked = field.blockSignals(True)
+            if isinstance(field, QCheckBox):
+                field.setChecked(value)
+            else:
+                field.setValue(value)  # type: ignore[attr-defined]
+            field.blockSignals(was_blocked)
+        if self.values() != before:
+            self.changed.emit()
+
+    def changed_settings(self, settings: Any) -> Any:
+        """Return `settings` with the values of the fields.
+
+        Raises
+        ------
+        SettingsError
+            If a value is outside of what makes sense.
+        """
+        return dataclasses.replace(settings, **self.values())
+
+    def _on_changed(self, _value: Any = None) -> None:
+        self.changed.emit()
+
+
+def caption(field_name: str) -> str:
+    """Words for a field: "min_size_px" is "Min size"."""
+    for ending in _UNITS:
+        field_name = field_name.removesuffix(ending)
+    return field_name.replace("_", " ").capitalize()
