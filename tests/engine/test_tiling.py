@@ -337,3 +337,22 @@ def test_a_region_has_the_scores_of_the_whole_image_and_little_more_is_computed(
     np.testing.assert_allclose(tiled[inside], whole[inside], rtol=0, atol=1e-5)
     computed = np.isfinite(tiled[0]).sum()
     assert computed <= np.prod([part.stop - part.start + 6 for part in region])
+
+
+def test_a_gpu_that_vanishes_is_named_with_a_way_out(monkeypatch):
+    class OnGpu:
+        config = UNetConfig(base_width=1, depth=1)
+        device = torch.device("cuda", 0)
+
+    def vanish(*_):
+        raise RuntimeError("CUDA error: unspecified launch failure\nCompile with DSA.")
+
+    monkeypatch.setattr("napari_unet.engine.tiling._tile_scores", vanish)
+
+    with pytest.raises(DeviceError) as caught:
+        next(predict_tiles(source_of(random_image(8, 8)), OnGpu(), tile_px=8))
+
+    assert str(caught.value) == (
+        "The GPU (cuda:0) stopped answering (CUDA error: unspecified launch failure); choose the "
+        "CPU as device and run again, or restart napari to use the GPU."
+    )

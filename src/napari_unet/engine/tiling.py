@@ -31,6 +31,9 @@ _FIRST_PIXELS = 1 << 18
 # torch has a class of its own for a GPU only; these are what its other allocators say.
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
 
+# What torch says when a GPU is unplugged, reset, or its driver restarts.
+_LOST_GPU = ("cuda error", "cudnn_status", "cublas_status", "driver shutting down", "mps backend")
+
 
 class TileableConfig(Protocol):
     """What tiling must know of a network; `UNetConfig` is one."""
@@ -360,17 +363,25 @@ def _try_tile(
     try:
         return _tile_scores(source, network, tile)
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
-    # Only here, after the handler, the error's frames and their tensors are gone.
-    return None
+        if _is_out_of_memory(error):
+            return None
+        if network.device.type != "cpu" and _says(error, _LOST_GPU):
+            raise DeviceError(
+                f"The GPU ({network.device}) stopped answering ({str(error).splitlines()[0]}); "
+                "choose the CPU as device and run again, or restart napari to use the GPU."
+            ) from error
+        raise
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
+    return _says(error, _OUT_OF_MEMORY)
+
+
+def _says(error: BaseException, phrases: Sequence[str]) -> bool:
     text = str(error).lower()
-    return any(words in text for words in _OUT_OF_MEMORY)
+    return any(phrase in text for phrase in phrases)
 
 
 def _no_numbers() -> CheckpointError:
