@@ -38,6 +38,17 @@ def _viewers_are_gone_with_their_test(request: pytest.FixtureRequest) -> Iterato
         gc.collect()
 
 
+@pytest.fixture(autouse=True)
+def _settings_of_the_user_stay_alone(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    if {"qapp", "qtbot", "make_napari_viewer"} & set(request.fixturenames):
+        from qtpy.QtCore import QSettings
+
+        folder = str(tmp_path_factory.mktemp("settings"))
+        QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, folder)
+
+
 def _has_display() -> bool:
     return bool(
         os.uname().sysname == "Darwin"

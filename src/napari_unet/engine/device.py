@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -30,11 +30,14 @@ class DeviceState:
         For people, for example "NVIDIA A100".
     free_bytes : int, optional
         Memory that can still be taken; None if the device does not answer.
+    is_preferred : bool
+        Whether it is what "auto" stands for.
     """
 
     name: str
     model: str
     free_bytes: int | None
+    is_preferred: bool = False
 
     @property
     def text(self) -> str:
@@ -50,7 +53,9 @@ def device_states() -> tuple[DeviceState, ...]:
 
     Asking a GPU takes some of its memory, and seconds the first time.
     """
-    return tuple(device_state(torch.device(name)) for name in device_names())
+    states = tuple(device_state(torch.device(name)) for name in device_names())
+    preferred = preferred_device(states)
+    return tuple(replace(state, is_preferred=state.name == preferred) for state in states)
 
 
 def device_state(device: torch.device) -> DeviceState:
@@ -92,7 +97,7 @@ def resolve_device(name: str = "auto") -> torch.device:
     available = device_names()
     wanted = name.strip().lower()
     if wanted == "auto":
-        return torch.device(preferred_device(device_states()))
+        return torch.device(next(state.name for state in device_states() if state.is_preferred))
     if wanted == "cuda":
         wanted = "cuda:0"
     if wanted not in available:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.compat import isalive
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QToolButton, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
 
-from napari_unet.session import Session
-from napari_unet.widgets.choices import keep_narrow
-from napari_unet.widgets.jobs import Machine, load_network
+from napari_unet.session import LoadedModel, Session
+from napari_unet.widgets.model_jobs import LoadRequest, Machine, load_network
+from napari_unet.widgets.recent_models import RecentModels
+from napari_unet.widgets.still_box import StillBox
 from napari_unet.worker import Worker
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ class ModelChoice(QWidget):
     ----------
     session : Session
         Another widget may load its network: it is shown here, too.
+    file_text : str
+        Caption of the button that opens a file.
 
     Attributes
     ----------
@@ -44,30 +49,51 @@ class ModelChoice(QWidget):
     load_failed = Signal(object)
     load_ended = Signal()
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, file_text: str = "…") -> None:
         super().__init__()
         self._session = session
         self._loader: Worker | None = None
         self._loading_source = ""
-        self.box = QComboBox()
+        self._opened = ""
+        self._turn = 0
+        self._bundled: tuple[str, ...] = ()
+        self._recent = RecentModels()
+        self._were_loaded: dict[str, None] = {}
+        self._build(file_text)
+        session.network_loaded.connect(self._show_session)
+        self._fill()
+
+    def _build(self, file_text: str) -> None:
+        self.box = StillBox()
         self.box.setPlaceholderText("no model")
-        keep_narrow(self.box)
         self.box.activated.connect(self._on_activated)
+        self.recent_menu = QMenu(self)
+        self.recent_menu.setToolTipsVisible(True)
+        self.recent_menu.aboutToShow.connect(self._fill_menu)
+        self.recent_menu.triggered.connect(self._on_menu_triggered)
         self.file_button = QToolButton()
-        self.file_button.setText("…")
-        self.file_button.setToolTip("Choose a model file (.safetensors) of your own.")
+        self.file_button.setText(file_text)
+        self.file_button.setToolTip(
+            "<qt>Choose a model file (.safetensors) of your own; the arrow lists those you opened "
+            "last.</qt>"
+        )
+        self.file_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        self.file_button.setMenu(self.recent_menu)
         self.file_button.clicked.connect(self._on_file_button_clicked)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.box, 1)
         layout.addWidget(self.file_button)
-        session.network_loaded.connect(self._show_session)
-        self._show_session()
 
     @property
     def is_loading(self) -> bool:
         """Whether a network is on its way."""
         return self._loader is not None
+
+    def open(self, source: str) -> None:
+        """Load what a user picked by hand: read the file again, and keep it as a recent one."""
+        self._load(source, reads_again=True)
+        self._opened = source
 
     def load(self, source: str = "") -> None:
         """Load a model in a worker; an earlier load that still runs is dropped.
@@ -75,15 +101,23 @@ class ModelChoice(QWidget):
         Parameters
         ----------
         source : str
-            Bundled name or file; empty for the preferred bundled one.
+            Bundled name or file; empty for the preferred bundled one. The
+            session's own is not read again.
         """
+        self._load(source, reads_again=False)
+
+    def _load(self, source: str, *, reads_again: bool) -> None:
         if self._loader is not None:
             # Who waits for a network waits for the new one.
             self._loader.ended.disconnect(self.load_ended)
             self._loader.stop()
-        is_loaded = self._session.network is not None and source == self._session.source
-        self._loading_source = source
-        self._loader = Worker(partial(load_network, source, is_loaded=is_loaded))
+        session = self._session
+        loaded_source = None if session.network is None else session.source
+        request = LoadRequest(source, loaded_source, session.file_hash, reads_again)
+        # A model that nobody named gives way to one that somebody did.
+        self._turn = session.request() if source and (reads_again or not request.is_loaded) else 0
+        self._loading_source, self._opened = source, ""
+        self._loader = Worker(partial(load_network, request))
         self._loader.reported.connect(self._on_reported)
         self._loader.finished.connect(self._on_finished)
         self._loader.failed.connect(self._on_failed)
@@ -98,49 +132,92 @@ class ModelChoice(QWidget):
         if self._loader is not None:
             self._loader.stop()
 
-    def _on_reported(self, report: Machine | Network) -> None:
+    def _on_reported(self, report: Machine | LoadedModel) -> None:
         if isinstance(report, Machine):
+            self._bundled = report.models
             self._loading_source = report.source
-            for name in report.models:
-                self._add(name)
-            if report.source:
-                self._show(report.source)
+            self._fill()
             self.devices_found.emit(report.devices)
         else:
-            self._session.adopt(report, self._loading_source)
+            self._session.adopt_model(report, request=self._turn)
 
     def _on_finished(self) -> None:
-        self._loader = None
+        if self._opened and self._opened not in self._bundled:
+            self._recent.add(self._opened)
+        self._on_stopped()
         self.load_finished.emit()
 
     def _on_failed(self, error: Exception) -> None:
-        self._loader = None
-        self.box.removeItem(self.box.findData(self._loading_source))
-        self._show_session()
+        if isinstance(error.__cause__, FileNotFoundError):
+            self._recent.remove(self._loading_source)
+            self._were_loaded.pop(self._loading_source, None)
+        self._on_stopped()
         self.load_failed.emit(error)
 
     def _on_stopped(self) -> None:
         self._loader = None
+        self._loading_source = ""
+        self._fill()
 
     def _show_session(self, _network: Network | None = None) -> None:
         # The session outlives the widget.
-        if isalive(self) and self._session.source:
-            self._show(self._session.source)
+        if isalive(self):
+            self._fill()
 
-    def _add(self, source: str) -> None:
-        if self.box.findData(source) < 0:
-            self.box.addItem(Path(source).stem, source)
-
-    def _show(self, source: str) -> None:
-        self._add(source)
-        self.box.setCurrentIndex(self.box.findData(source))
-        self.box.setToolTip(f"The network that finds the cells: {source}")
+    def _fill(self) -> None:
+        """List bundled, recent, and what is loaded or on its way, which is shown."""
+        shown = self._loading_source or self._session.source
+        if self._session.source:
+            self._were_loaded[self._session.source] = None
+        files = [*self._recent.files, *self._were_loaded]
+        sources = [each for each in dict.fromkeys([*self._bundled, *files, shown]) if each]
+        self.box.clear()
+        for source in sources:
+            self.box.addItem(_caption(source, sources), source)
+            self.box.setItemData(self.box.count() - 1, source, Qt.ItemDataRole.ToolTipRole)
+        network = self._session.network
+        if network is not None and not self._session.source:
+            self.box.addItem(f"{network.description.name} (not saved)", "")
+        self.box.setCurrentIndex(self.box.findData(shown))
+        self.box.setToolTip(f"<qt>The network that finds the cells: {escape(shown)}</qt>")
 
     def _on_activated(self, index: int) -> None:
-        self.load(self.box.itemData(index))
+        source = str(self.box.itemData(index))
+        if source:
+            self.open(source)
 
     def _on_file_button_clicked(self) -> None:
         kinds = "U-Net models (*.safetensors);;All files (*)"
-        file, _ = QFileDialog.getOpenFileName(self, "Choose a model file", "", kinds)
+        file, _ = QFileDialog.getOpenFileName(
+            self, "Choose a model file", self._recent.folder, kinds
+        )
         if file:
-            self.load(file)
+            self.open(file)
+
+    def _fill_menu(self) -> None:
+        self.recent_menu.clear()
+        for file in self._recent.files:
+            action = QAction(f"{Path(file).name} in {Path(file).parent}", self.recent_menu)
+            action.setToolTip(f"Load {file}")
+            action.setData(file)
+            self.recent_menu.addAction(action)
+        self.recent_menu.addSeparator()
+        clear = QAction("Clear recent", self.recent_menu)
+        clear.setToolTip("Forget these files; the files themselves stay where they are.")
+        clear.setEnabled(bool(self._recent.files))
+        self.recent_menu.addAction(clear)
+
+    def _on_menu_triggered(self, action: QAction) -> None:
+        if action.data():
+            self.open(str(action.data()))
+        else:
+            self._recent.clear()
+            self._were_loaded.clear()
+            self._fill()
+
+
+def _caption(source: str, sources: list[str]) -> str:
+    """Name of the file, with its folder where another has the same name."""
+    path = Path(source)
+    is_unique = sum(Path(other).stem == path.stem for other in sources) == 1
+    return path.stem if is_unique else f"{path.stem} ({path.parent.name or 'bundled'})"

@@ -1,0 +1,104 @@
+"""What the choice of a model and a device has done in a worker's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_unet.engine.errors import CheckpointError
+from napari_unet.session import LoadedModel, read_model
+
+if TYPE_CHECKING:
+    from napari_unet.engine.device import DeviceState
+    from napari_unet.engine.network import Network
+
+PREFERRED_MODEL = "nuclei"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What there is to choose from.
+
+    Parameters
+    ----------
+    models : tuple of str
+        Names of the bundled ones.
+    devices : tuple of str
+    source : str
+        Bundled name or file of the model that is loaded next.
+    """
+
+    models: tuple[str, ...]
+    devices: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """A model that is wanted, and the one that there is.
+
+    Parameters
+    ----------
+    source : str
+        Bundled name or file; empty for the preferred model.
+    loaded_source, loaded_hash : str, optional
+        Of the session's model; None without one.
+    reads_again : bool
+        Read the file also if the session has the model of that name.
+    """
+
+    source: str
+    loaded_source: str | None = None
+    loaded_hash: str = ""
+    reads_again: bool = False
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the session has a model of this name."""
+        return self.source == self.loaded_source
+
+
+def load_network(request: LoadRequest) -> Iterator[Machine | LoadedModel]:
+    """Report what there is to choose from, then the model if it is a new one."""
+    from napari_unet.engine.checkpoint import bundled_models
+    from napari_unet.engine.device import device_names
+
+    models, source = tuple(bundled_models()), request.source
+    if not source and models and request.loaded_source is None:
+        source = PREFERRED_MODEL if PREFERRED_MODEL in models else models[0]
+    yield Machine(models, tuple(device_names()), source)
+    if request.is_loaded and not request.reads_again:
+        return
+    if not source:
+        raise CheckpointError("No model came with this installation; choose a model file with '…'.")
+    model = _read(request, source)
+    if not (request.is_loaded and request.loaded_hash == model.file_hash != ""):
+        yield model
+
+
+def _read(request: LoadRequest, source: str) -> LoadedModel:
+    try:
+        return read_model(source)
+    except CheckpointError as error:
+        if request.is_loaded and isinstance(error.__cause__, FileNotFoundError):
+            raise CheckpointError(
+                f"The file of the loaded model, '{source}', is gone; the loaded copy still works "
+                "until napari closes: put the file back, or save a copy in the Model widget."
+            ) from error.__cause__
+        raise
+
+
+def list_devices() -> Iterator[tuple[DeviceState, ...]]:
+    """Report the devices of this machine and their free memory."""
+    from napari_unet.engine.device import device_states
+
+    yield device_states()
+
+
+def save_model(network: Network, path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Write a model file and report it."""
+    from napari_unet.engine.checkpoint import save_checkpoint
+
+    yield save_checkpoint(network, path, overwrite=overwrite)
