@@ -5,13 +5,18 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from qtpy.QtCore import QCoreApplication, QObject, Signal
 
+from napari_unet.warm_up import import_torch
+
 _QUIT_TIMEOUT_S = 20.0
+_WIND_UP_S = 10.0
+_LOOK_S = 0.02
 _running: set[Worker] = set()
 
 
@@ -21,6 +26,9 @@ class _StoppedError(BaseException):
 
 class Worker(QObject):
     """One long job of the engine in a thread of its own.
+
+    A job that was stopped may have to end a step before its thread is over; the
+    next one waits for it, in its own thread, rather than share the processor.
 
     Qt's thread pool, and so superqt's workers, cannot be used: they take a
     `RuntimeError`, which is what torch raises, for a deleted widget and end
@@ -91,7 +99,9 @@ class Worker(QObject):
     def _run(self) -> None:
         last = None
         try:
+            import_torch()
             _leave_a_core_to_the_window()
+            self._wait_for_stopped_ones()
             with _stops_between_layers(self._stop_requested):
                 for last in self._work():
                     if self._stop_requested.is_set():
@@ -104,6 +114,15 @@ class Worker(QObject):
             self._arrived.emit("error", error)
         finally:
             self._arrived.emit("over", None)
+
+    def _wait_for_stopped_ones(self) -> None:
+        """Wait for what was stopped, unless it hangs."""
+        end = time.monotonic() + _WIND_UP_S
+        for other in list(_running):
+            while other is not self and other._stop_requested.is_set() and other.has_thread:
+                if self._stop_requested.is_set() or time.monotonic() > end:
+                    return
+                other.join(_LOOK_S)
 
     def _on_arrived(self, kind: str, value: Any) -> None:
         if kind == "over":

@@ -1,0 +1,91 @@
+"""Imports what is large beside the Qt thread, without holding the window up."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib.util
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+
+_FIRST_DRAWN_S = 0.1
+_importing = threading.Lock()
+
+
+def import_torch() -> None:
+    """Import torch, for a worker's thread; once it is there, this does nothing."""
+    if "torch" not in sys.modules:
+        with _importing, _collections_put_off():
+            _load_torch_libraries()
+            import torch
+    import torch  # noqa: F401
+
+
+def warm_up() -> None:
+    """Import what a segmentation and its first Labels layer need, for a worker's thread.
+
+    Otherwise napari imports and compiles for half a second on the Qt thread
+    when the first result is added.
+    """
+    import_torch()
+    with _importing, _collections_put_off():
+        from napari.layers import Labels
+
+        import napari_unet.engine.checkpoint
+        import napari_unet.engine.segmentation  # noqa: F401
+
+        Labels(np.zeros((8, 8), np.int32))
+        with suppress(ImportError):
+            from vispy.visuals.line.dash_atlas import DashAtlas  # type: ignore[import-untyped]
+
+            # Each line of a layer's overlays makes one, from what the first one computed.
+            DashAtlas()
+
+
+@contextmanager
+def _collections_put_off() -> Iterator[None]:
+    """Spare imports the search for garbage: it holds every thread up for tenths of a second.
+
+    What imports make lives for ever. It is put with the old objects unseen, so
+    that it does not make the next search due either.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        if gc.get_freeze_count() == 0:
+            gc.freeze()
+            gc.unfreeze()
+        gc.enable()
+
+
+def _load_torch_libraries() -> None:
+    """Load most of torch without Python's lock, which an import holds meanwhile.
+
+    Only libraries that know nothing of Python. On Windows torch does the same
+    itself. Where this fails the import tells why, or does without.
+    """
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return
+    # Whoever opened the window is about to draw it, which looks up symbols and would wait.
+    time.sleep(_FIRST_DRAWN_S)
+    # Not `CDLL(file)`: that loads under the lock, whereas any function is called without it.
+    with suppress(OSError, TypeError, AttributeError):
+        load = ctypes.CDLL(None).dlopen
+        load.restype, load.argtypes = ctypes.c_void_p, (ctypes.c_char_p, ctypes.c_int)
+        now = sys.getdlopenflags()
+        # The order and the flags are those of torch.
+        for name, flags in (("libtorch_global_deps", now | ctypes.RTLD_GLOBAL), ("libtorch", now)):
+            for file in Path(spec.origin).parent.glob(f"lib/{name}.*"):
+                if not load(bytes(file), flags):
+                    return
