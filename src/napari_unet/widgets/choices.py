@@ -1,4 +1,4 @@
-"""Boxes to choose an image layer, its channels and how much of it is segmented."""
+"""Boxes to choose an image layer, its channels and how much of it is segmented, kept narrow."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.compat import isalive
-from qtpy.QtWidgets import QComboBox
+from qtpy.QtWidgets import QComboBox, QFormLayout
 
 from napari_unet.layers import SCORES_KEY, Extent, full_resolution, spatial_ndim
 
@@ -19,10 +19,19 @@ _NARROWEST = 8
 _MOST_CHANNELS = 16
 
 
-def keep_narrow(box: QComboBox) -> None:
+def narrow_form() -> QFormLayout:
+    """Make a layout of rows whose labels move above their fields where the dock is narrow."""
+    layout = QFormLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
+    return layout
+
+
+def keep_narrow(box: QComboBox, *, characters: int = _NARROWEST) -> None:
     """Let long entries be cut rather than widen the dock."""
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(_NARROWEST)
+    box.setMinimumContentsLength(characters)
 
 
 class LayerChoice(QComboBox):

@@ -18,7 +18,7 @@ from napari_unet.widgets.choices import keep_narrow
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-_AS_IT_IS, _PIXELS, _MICROMETRES = "as it is", "pixels", "micrometres"
+_AS_IT_IS, _PIXELS, _MICROMETRES = "as it is", "px", "µm"
 _LARGEST = 10_000.0
 _DRAWING_NAME = "draw one cell"
 
@@ -45,13 +45,16 @@ class ObjectSizeChoice(QWidget):
         self._drawing: Shapes | None = None
         self._trained_px: float | None = None
         self.mode_box = QComboBox()
-        keep_narrow(self.mode_box)
+        keep_narrow(self.mode_box, characters=5)
         self.mode_box.addItems([_AS_IT_IS, _PIXELS, _MICROMETRES])
         self.mode_box.currentTextChanged.connect(self._on_mode_changed)
         self.box = QDoubleSpinBox()
         self.box.setRange(0.1, _LARGEST)
         self.box.setDecimals(1)
         self.box.setKeyboardTracking(False)
+        # napari's own style asks for more than a dock of 300 pixels has.
+        self.box.setStyleSheet("QDoubleSpinBox { min-width: 40px; }")
+        self.box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.box.valueChanged.connect(self.changed)
         self.draw_button = QToolButton()
         self.draw_button.setText("Draw…")
@@ -128,7 +131,6 @@ class ObjectSizeChoice(QWidget):
 
     def _on_mode_changed(self, mode: str) -> None:
         self.box.setVisible(mode != _AS_IT_IS)
-        self.box.setSuffix(" µm" if mode == _MICROMETRES else " px")
         if mode == _PIXELS and self._trained_px and self.box.value() <= self.box.minimum():
             self.box.setValue(self._trained_px)
         self.changed.emit()

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
 from napari_unet.layers import pixel_size_um, spatial_ndim
 from napari_unet.session import Session
-from napari_unet.widgets.choices import ChannelChoice, ExtentChoice, LayerChoice
+from napari_unet.widgets.choices import ChannelChoice, ExtentChoice, LayerChoice, narrow_form
 from napari_unet.widgets.concerns_panel import ConcernsPanel
 from napari_unet.widgets.device_choice import DeviceChoice
 from napari_unet.widgets.model_choice import ModelChoice
@@ -73,8 +73,7 @@ class SegmentForm(QWidget):
         self.extent_choice = ExtentChoice()
         self.channel_choice = ChannelChoice()
         self.size_choice = ObjectSizeChoice(viewer)
-        self._input_layout = QFormLayout()
-        self._input_layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._input_layout = narrow_form()
         for text, field in (
             ("Image", self.layer_choice),
             ("Channel", self.channel_choice),
@@ -105,8 +104,7 @@ class SegmentForm(QWidget):
         inside = QWidget()
         layout = QVBoxLayout(inside)
         layout.setContentsMargins(0, 0, 0, 0)
-        device = QFormLayout()
-        device.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        device = narrow_form()
         device.addRow("Device", self.device_choice)
         layout.addWidget(self.rare)
         layout.addWidget(self.reading)
@@ -158,7 +156,9 @@ class SegmentForm(QWidget):
         """Offer what the chosen layer allows."""
         layer = self.layer
         self.channel_choice.show_for(layer, network_ndim=network_ndim)
-        self._input_layout.setRowVisible(self.channel_choice, self.channel_choice.has_choice)
+        # A row as a whole can be hidden only since Qt 6.4.
+        for widget in (self.channel_choice, self._input_layout.labelForField(self.channel_choice)):
+            widget.setVisible(self.channel_choice.has_choice)
         axes = 0 if layer is None else spatial_ndim(layer, self.channel_choice.channel_axis)
         self.extent_choice.show_for(has_slices=axes > network_ndim)
         self.size_choice.show_image(layer)

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from typing import Any, get_type_hints
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QSpinBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QSpinBox, QWidget
 from superqt import QLabeledDoubleSlider
 
 from napari_unet.setting_texts import setting_texts
+from napari_unet.widgets.choices import narrow_form
 
 _UNITS = {"_px": "px", "_um": "µm"}
 _MOST_PIXELS = 1_000_000
+_NARROWEST_SLIDER_PX = 150
 
 
 class SettingsForm(QWidget):
@@ -42,9 +44,8 @@ class SettingsForm(QWidget):
         hints = get_type_hints(settings_class)
         texts = setting_texts(settings_class)
         self.fields: dict[str, QWidget] = {}
-        layout = QFormLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        layout = narrow_form()
+        self.setLayout(layout)
         for name in names:
             field = self._make_field(name, hints[name])
             field.setToolTip(f"<qt>{texts[name]}</qt>")
@@ -75,6 +76,7 @@ class SettingsForm(QWidget):
         # A threshold of 0 or 1 would make everything one cell, or nothing.
         slider.setRange(0.01 if name.endswith("_threshold") else 0.0, 0.99)
         slider.setDecimals(2)
+        slider.setMinimumWidth(_NARROWEST_SLIDER_PX)
         slider.setSingleStep(0.01)  # type: ignore[arg-type]
         slider.valueChanged.connect(self._on_changed)
         return slider
