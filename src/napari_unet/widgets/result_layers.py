@@ -151,11 +151,9 @@ class ResultLayers:
 
     def missing(self, image_layer: Image | None) -> str:
         """Name of a layer of this run that is no longer in the viewer; empty if all are."""
-        layers: tuple[Layer | None, ...] = (image_layer, self._labels)
-        for layer in layers:
-            if layer is not None and layer not in self._viewer.layers:
-                return str(layer.name)
-        return ""
+        layers: list[Layer | None] = [image_layer, self._labels]
+        gone = [each for each in layers if each is not None and each not in self._viewer.layers]
+        return str(gone[0].name) if gone else ""
 
     def _follow(self, index: PlaneIndex) -> None:
         """Show the slice that was just finished, until the user goes to another one."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_error
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_unet.engine.errors import UNetError
 from napari_unet.installation import check_installation
@@ -81,8 +81,14 @@ class SegmentWidget(QWidget):
         self.live.counted.connect(self._on_counted)
         self.live.refused.connect(self._on_refused)
         self.live.failed.connect(self._on_failed)
+        # Unfolded and in large type, the form is higher than a small screen.
+        scroll = QScrollArea()
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setWidgetResizable(True)
+        scroll.setWidget(self.form)
         layout = QVBoxLayout(self)
-        layout.addWidget(self.form)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.addWidget(scroll)
 
     def run(self) -> None:
         """Segment the chosen layer, as soon as the model is loaded."""

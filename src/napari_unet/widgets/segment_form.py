@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
@@ -52,6 +52,7 @@ class SegmentForm(QWidget):
     def __init__(self, viewer: ViewerModel, session: Session) -> None:
         super().__init__()
         self._own = InstanceSettings()
+        self._session = session
         self._build_input(viewer, session)
         self._build_settings(session)
         self.panel = RunPanel("Run")
@@ -74,14 +75,12 @@ class SegmentForm(QWidget):
         self.channel_choice = ChannelChoice()
         self.size_choice = ObjectSizeChoice(viewer)
         self._input_layout = narrow_form()
-        for text, field in (
-            ("Image", self.layer_choice),
-            ("Channel", self.channel_choice),
-            ("Model", self.model_choice),
-            ("Segment", self.extent_choice),
-            ("Cell size", self.size_choice),
-        ):
-            self._input_layout.addRow(text, field)
+        self._channel_label = QLabel("Channel")
+        self._input_layout.addRow("Image", self.layer_choice)
+        self._input_layout.addRow(self._channel_label, self.channel_choice)
+        self._input_layout.addRow("Model", self.model_choice)
+        self._input_layout.addRow("Segment", self.extent_choice)
+        self._input_layout.addRow("Cell size", self.size_choice)
         self.layer_choice.currentIndexChanged.connect(self._on_input_changed)
         self.channel_choice.currentIndexChanged.connect(self._on_input_changed)
         self.extent_choice.currentIndexChanged.connect(self._on_input_changed)
@@ -157,7 +156,7 @@ class SegmentForm(QWidget):
         layer = self.layer
         self.channel_choice.show_for(layer, network_ndim=network_ndim)
         # A row as a whole can be hidden only since Qt 6.4.
-        for widget in (self.channel_choice, self._input_layout.labelForField(self.channel_choice)):
+        for widget in (self._channel_label, self.channel_choice):
             widget.setVisible(self.channel_choice.has_choice)
         axes = 0 if layer is None else spatial_ndim(layer, self.channel_choice.channel_axis)
         self.extent_choice.show_for(has_slices=axes > network_ndim)
@@ -170,7 +169,7 @@ class SegmentForm(QWidget):
         if "model" in changes:
             self.model_choice.load(changes["model"])
         if "device" in changes:
-            self.device_choice.choose(changes["device"])
+            self._session.choose_device(changes["device"])
         if "channel" in changes or "channel_axis" in changes:
             channel = changes.get("channel")
             axis = changes.get("channel_axis", self.channel_choice.channel_axis)

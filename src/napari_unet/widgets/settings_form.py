@@ -15,7 +15,7 @@ from napari_unet.widgets.choices import narrow_form
 
 _UNITS = {"_px": "px", "_um": "µm"}
 _MOST_PIXELS = 1_000_000
-_NARROWEST_SLIDER_PX = 150
+_NARROWEST_SLIDER_PX = 130
 
 
 class SettingsForm(QWidget):
