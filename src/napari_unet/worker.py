@@ -6,17 +6,20 @@ import atexit
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from qtpy.QtCore import QCoreApplication, QObject, Signal
+from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from napari_unet.warm_up import import_torch
 
 _QUIT_TIMEOUT_S = 20.0
 _WIND_UP_S = 10.0
 _LOOK_S = 0.02
+_FIRST_ROUND_S = 0.1
+_MOST_AHEAD = 8
 _running: set[Worker] = set()
 
 
@@ -29,6 +32,8 @@ class Worker(QObject):
 
     A job that was stopped may have to end a step before its thread is over; the
     next one waits for it, in its own thread, rather than share the processor.
+    Between two reports the event loop comes round, however fast they follow
+    each other; work that is far ahead of the window waits.
 
     Qt's thread pool, and so superqt's workers, cannot be used: they take a
     `RuntimeError`, which is what torch raises, for a deleted widget and end
@@ -55,13 +60,17 @@ class Worker(QObject):
     failed = Signal(object)
     stopped = Signal()
     ended = Signal()
-    _arrived = Signal(str, object)
+    _arrived = Signal()
 
     def __init__(self, work: Callable[[], Iterator[Any]]) -> None:
         super().__init__()
         self._work = work
         self._stop_requested = threading.Event()
         self._has_ended = False
+        self._first_round = threading.Event()
+        self._arrivals: deque[tuple[str, Any]] = deque()
+        self._room = threading.Semaphore(_MOST_AHEAD)
+        self._takes_next = False
         self._thread = threading.Thread(target=self._run, name="napari-unet", daemon=True)
         self._arrived.connect(self._on_arrived)
 
@@ -75,6 +84,7 @@ class Worker(QObject):
         _end_with_the_application()
         _running.add(self)
         self._thread.start()
+        QTimer.singleShot(0, self._on_first_round)
 
     def stop(self) -> None:
         """Stop: `stopped` and `ended` come at once and nothing after them.
@@ -85,6 +95,9 @@ class Worker(QObject):
         if not self.is_running:
             return
         self._stop_requested.set()
+        # Wherever the thread waits for the window, it need not any more.
+        self._first_round.set()
+        self._room.release()
         self._end(self.stopped)
 
     @property
@@ -99,21 +112,28 @@ class Worker(QObject):
     def _run(self) -> None:
         last = None
         try:
+            # What the click changed is shown before work competes for Python's lock.
+            self._first_round.wait(_FIRST_ROUND_S)
             import_torch()
             _leave_a_core_to_the_window()
             self._wait_for_stopped_ones()
             with _stops_between_layers(self._stop_requested):
                 for last in self._work():
+                    self._room.acquire()
                     if self._stop_requested.is_set():
                         return
-                    self._arrived.emit("report", last)
-            self._arrived.emit("result", last)
+                    self._hand_over("report", last)
+            self._hand_over("result", last)
         except _StoppedError:
             pass
         except Exception as error:
-            self._arrived.emit("error", error)
+            self._hand_over("error", error)
         finally:
-            self._arrived.emit("over", None)
+            self._hand_over("over", None)
+
+    def _hand_over(self, kind: str, value: Any) -> None:
+        self._arrivals.append((kind, value))
+        self._arrived.emit()
 
     def _wait_for_stopped_ones(self) -> None:
         """Wait for what was stopped, unless it hangs."""
@@ -124,7 +144,24 @@ class Worker(QObject):
                     return
                 other.join(_LOOK_S)
 
-    def _on_arrived(self, kind: str, value: Any) -> None:
+    def _on_first_round(self) -> None:
+        self._first_round.set()
+
+    def _on_arrived(self) -> None:
+        if self._arrivals and not self._takes_next:
+            self._takes_next = True
+            QTimer.singleShot(0, self._take_next)
+
+    def _take_next(self) -> None:
+        kind, value = self._arrivals.popleft()
+        try:
+            self._take(kind, value)
+        finally:
+            # Only now: a slot may run the event loop, and reports come one after the other.
+            self._takes_next = False
+            self._on_arrived()
+
+    def _take(self, kind: str, value: Any) -> None:
         if kind == "over":
             # Only then nothing but this thread can drop the last reference to a QObject.
             self._thread.join()
@@ -132,6 +169,7 @@ class Worker(QObject):
         elif self._has_ended:
             return
         elif kind == "report":
+            self._room.release()
             self.reported.emit(value)
         elif kind == "result":
             self._end(self.finished, value)

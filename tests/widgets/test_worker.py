@@ -1,12 +1,13 @@
 """Engine jobs beside the Qt thread: reports arrive, stops are prompt, nothing outlives the end."""
 
+import itertools
 import threading
 from collections.abc import Iterator
 
 import pytest
 import torch
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import QThread
+from qtpy.QtCore import QEventLoop, QThread, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_unet.worker import Worker, stop_all
@@ -200,3 +201,127 @@ def test_nothing_is_kept_of_a_worker_that_is_over(qtbot: QtBot) -> None:
     with qtbot.waitSignal(worker.destroyed, timeout=10_000):
         worker.start()
         del worker
+
+
+class Stubborn:
+    """Hears no stop before it is let go."""
+
+    def __init__(self) -> None:
+        self.has_begun = threading.Event()
+        self.let_go = threading.Event()
+
+    def __call__(self) -> Iterator[int]:
+        self.has_begun.set()
+        self.let_go.wait(10)
+        yield 1
+
+
+def test_a_new_job_waits_until_the_thread_of_a_stopped_one_is_over(qtbot: QtBot) -> None:
+    stubborn = Stubborn()
+    stopped = Worker(stubborn)
+    stopped.start()
+    assert stubborn.has_begun.wait(10)
+    stopped.stop()
+    threads_met: list[bool] = []
+
+    def work() -> Iterator[int]:
+        threads_met.append(stopped.has_thread)
+        yield 1
+
+    worker = Worker(work)
+    QTimer.singleShot(100, stubborn.let_go.set)
+    with qtbot.waitSignal(worker.finished, timeout=10_000):
+        worker.start()
+
+    assert threads_met == [False]
+
+
+def test_a_job_beside_one_that_runs_does_not_wait_for_it(qtbot: QtBot) -> None:
+    stubborn = Stubborn()
+    running = Worker(stubborn)
+    running.start()
+    assert stubborn.has_begun.wait(10)
+    worker = Worker(lambda: iter([1]))
+
+    with qtbot.waitSignal(worker.finished, timeout=10_000):
+        worker.start()
+
+    assert running.is_running
+    with qtbot.waitSignal(running.finished, timeout=10_000):
+        stubborn.let_go.set()
+
+
+def test_a_job_that_waits_for_a_stopped_one_can_be_stopped(qtbot: QtBot) -> None:
+    stubborn = Stubborn()
+    stopped, worker = Worker(stubborn), Worker(Endless())
+    stopped.start()
+    assert stubborn.has_begun.wait(10)
+    stopped.stop()
+    worker.start()
+
+    worker.stop()
+
+    wait_for_threads(qtbot, worker)
+    assert stopped.has_thread
+    stubborn.let_go.set()
+    wait_for_threads(qtbot, stopped)
+
+
+def test_the_event_loop_comes_round_between_two_reports(qtbot: QtBot) -> None:
+    worker = Worker(lambda: iter(range(50)))
+    heard: list[str] = []
+    worker.reported.connect(lambda _: heard.append("report"))
+    timer = QTimer()
+    timer.timeout.connect(lambda: heard.append("round"))
+    timer.start(0)
+
+    with qtbot.waitSignal(worker.ended, timeout=10_000):
+        worker.start()
+
+    assert heard.count("report") == 50
+    assert ("report", "report") not in set(itertools.pairwise(heard))
+
+
+def test_a_slot_that_runs_the_event_loop_is_not_called_again_meanwhile(qtbot: QtBot) -> None:
+    worker = Worker(lambda: iter(range(5)))
+    inside: list[int] = []
+    most = 0
+
+    def on_reported(report: int) -> None:
+        nonlocal most
+        inside.append(report)
+        most = max(most, len(inside))
+        loop = QEventLoop()
+        QTimer.singleShot(5, loop.quit)
+        loop.exec()
+        inside.remove(report)
+
+    worker.reported.connect(on_reported)
+    with qtbot.waitSignal(worker.ended, timeout=10_000):
+        worker.start()
+
+    assert most == 1
+
+
+def test_work_that_is_far_ahead_of_the_window_waits_for_it(qtbot: QtBot) -> None:
+    reports = 0
+    tenth = threading.Event()
+
+    def work() -> Iterator[int]:
+        nonlocal reports
+        while True:
+            reports += 1
+            if reports == 10:
+                tenth.set()
+            yield reports
+
+    worker = Worker(work)
+    worker.start()
+
+    # This thread does not run the event loop.
+    assert not tenth.wait(1)
+    assert reports == 9
+
+    worker.stop()
+    wait_for_threads(qtbot, worker)
+    assert reports == 9

@@ -1,0 +1,102 @@
+"""Large imports beside the Qt thread; each test in a fresh process."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def printed(program: str) -> str:
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+
+
+def test_importing_torch_causes_no_full_search_for_garbage_and_makes_none_due() -> None:
+    output = printed(
+        """
+import gc
+import napari_unet.warm_up
+full = []
+gc.callbacks.append(lambda phase, info: full.append(phase) if info["generation"] == 2 else None)
+old = len(gc.get_objects(generation=2))
+napari_unet.warm_up.import_torch()
+import torch
+print(full, gc.isenabled(), gc.get_freeze_count(), len(gc.get_objects(generation=2)) > old + 50_000)
+"""
+    )
+
+    assert output.split() == ["[]", "True", "0", "True"]
+
+
+def test_a_switched_off_collector_stays_off() -> None:
+    output = printed(
+        "import gc, napari_unet.warm_up; gc.disable(); "
+        "napari_unet.warm_up.import_torch(); print(gc.isenabled())"
+    )
+
+    assert output.split() == ["False"]
+
+
+def test_objects_that_somebody_froze_stay_frozen() -> None:
+    output = printed(
+        "import gc, napari_unet.warm_up; gc.freeze(); frozen = gc.get_freeze_count(); "
+        "napari_unet.warm_up.import_torch(); print(gc.get_freeze_count() > 0.9 * frozen > 0)"
+    )
+
+    assert output.split() == ["True"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_the_libraries_of_torch_are_loaded_before_its_import() -> None:
+    output = printed(
+        """
+import sys
+from pathlib import Path
+from napari_unet.warm_up import _load_torch_libraries
+_load_torch_libraries()
+maps = Path("/proc/self/maps").read_text()
+print("libtorch_cpu" in maps, "libtorch_python" in maps, "torch" in sys.modules)
+import torch
+print(torch.ones(2).sum().item())
+"""
+    )
+
+    assert output.split() == ["True", "False", "False", "2.0"]
+
+
+def test_without_the_libraries_torch_is_imported_as_usual() -> None:
+    output = printed(
+        """
+import ctypes
+def refuse(*arguments):
+    raise OSError("no loader")
+usual, ctypes.CDLL = ctypes.CDLL, refuse
+from napari_unet.warm_up import _load_torch_libraries
+_load_torch_libraries()
+ctypes.CDLL = usual
+import torch
+print(torch.ones(2).sum().item())
+"""
+    )
+
+    assert output.split() == ["2.0"]
+
+
+def test_warming_up_leaves_nothing_to_import_to_the_first_labels_layer() -> None:
+    output = printed(
+        """
+import sys, threading
+import numpy as np
+import napari.layers
+from napari_unet.warm_up import warm_up
+thread = threading.Thread(target=warm_up)
+thread.start()
+thread.join()
+before = set(sys.modules)
+napari.layers.Labels(np.zeros((64, 64), np.int32))
+import napari_unet.engine.segmentation
+print(sorted(set(sys.modules) - before))
+"""
+    )
+
+    assert output.strip() == "[]"
