@@ -136,6 +136,7 @@ class ResultLayers:
         if labels is not self._earlier and not canvas.array.any():
             self._viewer.layers.remove(labels)
             return ""
+        name = str(labels.name)
         made = labels.metadata.get(METADATA_KEY, {})
         stopped = {**made, "checksums": canvas.checksums, "stopped": True}
         labels.metadata = {**labels.metadata, METADATA_KEY: stopped}
@@ -144,16 +145,18 @@ class ResultLayers:
             slices = (
                 "1 slice" if canvas.planes_finished == 1 else f"{canvas.planes_finished} slices"
             )
-            return f"{slices} of '{labels.name}' were finished and are kept."
+            return f"{slices} of '{name}' were finished and are kept."
         if labels is self._earlier:
-            return f"'{labels.name}' is as it was."
-        return f"The cells found so far are kept in '{labels.name}'."
+            return f"'{name}' is as it was."
+        return f"The cells found so far are kept in '{name}'."
 
     def missing(self, image_layer: Image | None) -> str:
         """Name of a layer of this run that is no longer in the viewer; empty if all are."""
         layers: list[Layer | None] = [image_layer, self._labels]
-        gone = [each for each in layers if each is not None and each not in self._viewer.layers]
-        return str(gone[0].name) if gone else ""
+        for layer in layers:
+            if layer is not None and layer not in self._viewer.layers:
+                return str(layer.name)
+        return ""
 
     def _follow(self, index: PlaneIndex) -> None:
         """Show the slice that was just finished, until the user goes to another one."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_unet.engine.segmentation import PlaneScores, SegmentationReport
     from napari_unet.label_canvas import LabelCanvas
 
-_MEMORY_SHARE_OF_SCORES = 0.25
+MEMORY_SHARE_OF_SCORES = 0.25
 """Of the free memory, that scores may take for the thresholds to move without another run."""
 
 
@@ -317,7 +317,7 @@ class _Filling:
         self.kept.planes.append((index, plane))
         size = sum(each.scores.nbytes for _, each in self.kept.planes)
         free = free_memory_bytes(torch.device("cpu"))
-        if size > _MEMORY_SHARE_OF_SCORES * (free + size):
+        if size > MEMORY_SHARE_OF_SCORES * (free + size):
             self._keeps_scores = False
             self.kept.planes.clear()
 

@@ -127,7 +127,11 @@ class SegmentWidget(QWidget):
     def _read_form(self) -> tuple[Image, LayerImage, Recipe]:
         layer, network = self.form.layer, self._session.network
         if layer is None:
-            raise UNetError("There is no image layer; open an image, or one of File > Open Sample.")
+            others = [str(each.name) for each in self._viewer.layers]
+            found = f" ('{others[-1]}' is none)" if others else ""
+            raise UNetError(
+                f"There is no image layer{found}; open an image, or one of File > Open Sample."
+            )
         if network is None:
             raise UNetError("No model is loaded; choose one, or a model file with '…'.")
         image = read_layer(
@@ -231,7 +235,7 @@ class SegmentWidget(QWidget):
         else:
             text = f"{_count(found.cells)} in '{name}' ({seconds:.1f} s)."
         self.panel.show_idle(" ".join((text, *self._results.notes, *found.notes)))
-        self.advice.show_found(found.diameter_px, found.provenance)
+        self.advice.show_found(found.diameter_px, found.provenance["settings"])
 
     def _on_failed(self, error: Exception) -> None:
         kept = self._results.close()
@@ -273,6 +277,7 @@ class SegmentWidget(QWidget):
     def _stop_all(self) -> None:
         self.stop()
         self.live.forget()
+        self.advice.stop()
         self.model_choice.stop()
 
 
