@@ -1,16 +1,24 @@
 """Channels, intensities and sizes."""
 
+import itertools
+from collections import Counter
+
+import dask.array
 import numpy as np
 import pytest
+from dask.array.core import normalize_chunks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from skimage.transform import resize
 
-from napari_unet.engine import image as image_module
+from napari_unet.engine import pixels as pixels_module
 from napari_unet.engine.errors import ImageShapeError, ImageValueError, SettingsError
 from napari_unet.engine.image import (
+    ImageSource,
     IntensityScaling,
     Normalization,
+    ZoomedSource,
     channels_first,
     measure_intensity,
     open_image,
@@ -38,19 +46,47 @@ def test_percentiles_are_numpys_for_every_dtype(dtype):
     assert 1 / scaling.scale == pytest.approx(high - low, rel=1e-6)
 
 
-def test_percentiles_of_a_large_float_image_need_no_sorting(monkeypatch):
-    monkeypatch.setattr(image_module, "_CHUNK_PIXELS", 1000)
-    image = np.random.default_rng(1).lognormal(size=(90, 110)).astype(np.float32)
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "uint16", "int16", "int32", ">u2", "float32", "float64"]
+)
+def test_percentiles_of_an_image_in_many_pieces_are_numpys(monkeypatch, dtype):
+    monkeypatch.setattr(pixels_module, "_PART_PIXELS", 1000)
+    monkeypatch.setattr(pixels_module, "_PIECE_PIXELS", 300)
+    values = np.random.default_rng(1).lognormal(3, 1, size=(90, 110))
+    image = (values - 20 * (np.dtype(dtype).kind != "u")).astype(dtype)
     low, high = np.percentile(image.astype(float), (1, 99.8))
     scaling = measure_intensity(image, PERCENTILE)
-    spread = float(np.ptp(image))
-    neighbour_gap = np.diff(np.sort(image.ravel())).max()
-    assert abs(scaling.offset - low) < 1e-3 * spread
-    assert abs(1 / scaling.scale - (high - low)) <= neighbour_gap
+    assert scaling.offset == pytest.approx(low, rel=1e-12)
+    assert 1 / scaling.scale == pytest.approx(high - low, rel=1e-12)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    npst.arrays(
+        st.sampled_from([np.float32, np.float64, np.float16, np.int32, np.int64, np.uint64, bool]),
+        st.integers(1, 60),
+    ).filter(lambda values: np.isfinite(values).all()),
+    st.integers(0, 1000),
+    st.sampled_from([1, 7, 1000]),
+)
+def test_value_at_a_place_is_that_of_the_sorted_pixels(values, place, piece):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pixels_module, "_PIECE_PIXELS", piece)
+        ranks = sorted({0, place % values.size, values.size - 1})
+        found = pixels_module.values_at(values, ranks)
+    assert [found[rank] for rank in ranks] == [float(np.sort(values)[rank]) for rank in ranks]
+
+
+def test_percentiles_of_a_large_float_image_do_not_overflow():
+    # 2200 x 2200 pixels: more than one part, and than are put in order at once.
+    image = np.random.default_rng(0).random((2200, 2200), dtype=np.float32) * 200
+    scaling = measure_intensity(image, PERCENTILE)
+    assert scaling.offset == pytest.approx(2, rel=0.01)
+    assert 1 / scaling.scale == pytest.approx(197.6, rel=0.001)
 
 
 def test_zero_mean_is_exact_on_an_image_with_a_large_offset(monkeypatch):
-    monkeypatch.setattr(image_module, "_CHUNK_PIXELS", 64)
+    monkeypatch.setattr(pixels_module, "_PIECE_PIXELS", 64)
     image = 1e6 + np.random.default_rng(2).normal(size=(40, 40))
     scaling = measure_intensity(image, Normalization("zero-mean"))
     assert scaling.offset == pytest.approx(image.mean(), rel=1e-12)
@@ -120,6 +156,51 @@ def test_channels_are_resized_by_a_factor():
     assert np.allclose(resized, 1)
 
 
+def test_zoomed_pixels_lie_between_their_neighbours():
+    source = ImageSource(np.array([[[0, 40]]], np.uint8), 1, IntensityScaling(0, 0.1))
+    zoomed = ZoomedSource(source, 2)
+    assert zoomed.shape == (2, 4)
+    assert np.allclose(whole(zoomed), [[[1, 1, 3, 3]] * 2])
+
+
+@pytest.mark.parametrize("zoom", [0.07, 0.3, 0.5, 0.83, 1.0, 1.4, 2.0, 5.0])
+@pytest.mark.parametrize("shape", [(64, 51), (1, 9), (2, 3), (9, 14, 11)])
+def test_zoomed_image_is_that_of_scikit_image(zoom, shape):
+    image = np.random.default_rng(0).integers(0, 4000, (2, *shape)).astype(np.uint16)
+    source = ImageSource(image, 2, IntensityScaling(100, 1 / 1000))
+    zoomed = ZoomedSource(source, zoom)
+    expected = [
+        resize(
+            plane.astype(np.float64),
+            zoomed.shape,
+            order=1,
+            mode="reflect",
+            anti_aliasing=zoom < 1,
+            preserve_range=True,
+        )
+        for plane in image
+    ]
+    assert whole(zoomed).dtype == np.float32
+    assert np.allclose(whole(zoomed), (np.array(expected) - 100) / 1000, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    shape=st.one_of(st.tuples(*[st.integers(1, 40)] * 2), st.tuples(*[st.integers(1, 12)] * 3)),
+    zoom=st.floats(0.05, 6),
+    data=st.data(),
+)
+def test_part_of_a_zoomed_image_is_that_part_of_the_whole(shape, zoom, data):
+    image = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
+    zoomed = ZoomedSource(ImageSource(image, 1, IntensityScaling(0, 1)), zoom)
+    region = []
+    for n in zoomed.shape:
+        start = data.draw(st.integers(0, n - 1))
+        region.append(slice(start, data.draw(st.integers(start + 1, n))))
+    expected = whole(zoomed)[(slice(None), *region)]
+    assert np.array_equal(zoomed.read(tuple(region)), expected)
+
+
 def test_resized_labels_come_back_to_their_pixels():
     labels = np.array([[1, 1, 2], [0, 3, 3]])
     large = np.kron(labels, np.ones((4, 4), int))
@@ -133,6 +214,17 @@ def test_resized_scores_stay_between_their_neighbours():
     assert restored.shape == (2, 7, 9)
     assert np.allclose(restored[0], 0)
     assert np.allclose(restored[1], 1)
+
+
+@pytest.mark.parametrize("shape", [(30, 41), (1, 7), (70, 90), (8, 20, 9)])
+def test_restored_scores_are_those_of_scikit_image(shape):
+    scores = np.random.default_rng(0).random((2, 40, 33), dtype=np.float32)
+    if len(shape) == 3:
+        scores = scores.reshape(2, 10, 12, 11)
+    expected = [resize(plane, shape, order=1, mode="edge", anti_aliasing=False) for plane in scores]
+    restored = restore_scores(scores, shape)
+    assert restored.dtype == np.float32
+    assert np.allclose(restored, expected, atol=1e-6)
 
 
 @settings(deadline=None, max_examples=60)
@@ -182,3 +274,132 @@ def test_impossible_normalisation_is_refused():
         Normalization("percentile", 90, 10)
     with pytest.raises(SettingsError, match="use 'percentile', 'zero-mean' or 'none'"):
         Normalization("histogram")
+
+
+class LazyImage:
+    """A dask array of random pixels that notes which of its blocks are computed."""
+
+    def __init__(self, shape, chunks, dtype):
+        random = np.random.default_rng(0)
+        self.pixels = random.lognormal(4, 1, shape).astype(dtype)
+        self.read = []
+        self.array = dask.array.map_blocks(
+            self._block, chunks=normalize_chunks(chunks, shape), dtype=dtype, meta=self.pixels[:0]
+        )
+
+    def _block(self, block_info):
+        info = block_info[None]
+        self.read.append(info["chunk-location"])
+        return self.pixels[tuple(slice(*ends) for ends in info["array-location"])]
+
+    def passes(self):
+        """How often every block was read; they are read equally often."""
+        counts = Counter(self.read)
+        assert len(counts) == self.array.npartitions
+        assert len(set(counts.values())) == 1
+        return next(iter(counts.values()))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind", "passes"),
+    [
+        ("uint8", "percentile", 1),
+        ("uint16", "percentile", 1),
+        ("float32", "percentile", 2),
+        ("float32", "zero-mean", 1),
+        ("float32", "none", 1),
+    ],
+)
+@pytest.mark.parametrize("part", [100, 4000, 10**6])
+def test_lazy_image_is_measured_block_by_block(monkeypatch, dtype, kind, passes, part):
+    monkeypatch.setattr(pixels_module, "_PART_PIXELS", part)
+    monkeypatch.setattr(pixels_module, "_PIECE_PIXELS", 500)
+    lazy = LazyImage((100, 230), (30, 50), dtype)
+    options = {"ndim": 2, "in_channels": 1, "normalization": Normalization(kind)}
+    source = open_image(lazy.array, **options)
+    assert lazy.passes() == passes
+    expected = open_image(lazy.pixels, **options)
+    assert source.scaling.offset == pytest.approx(expected.scaling.offset)
+    assert source.scaling.scale == pytest.approx(expected.scaling.scale)
+
+
+def test_large_blocks_are_read_one_after_the_other(monkeypatch):
+    monkeypatch.setattr(pixels_module, "_PART_PIXELS", 1000)
+    monkeypatch.setattr(pixels_module, "_PIECE_PIXELS", 400)
+    lazy = LazyImage((100, 230), (30, 50), "uint16")
+    pieces = []
+    for piece in pixels_module.finite_pieces(lazy.array):
+        pieces.append(piece.size)
+        blocks_begun = [sum(pieces[:-1]) >= 30 * 230 * row for row in range(4)]
+        assert lazy.read[-1][0] == sum(blocks_begun) - 1
+    assert lazy.read == sorted(lazy.read)
+    assert max(pieces) == 400
+    assert sum(pieces) == 100 * 230
+
+
+def test_only_the_blocks_of_a_region_are_read():
+    lazy = LazyImage((100, 230), (30, 50), "uint16")
+    source = ImageSource(channels_first(lazy.array, ndim=2), 1, IntensityScaling(0, 1))
+    pixels = source.read((slice(20, 40), slice(110, 120)))
+    assert np.array_equal(pixels[0], lazy.pixels[20:40, 110:120])
+    assert sorted(lazy.read) == [(0, 2), (1, 2)]
+    lazy.read.clear()
+    ZoomedSource(source, 0.5).read((slice(20, 24), slice(80, 81)))
+    assert sorted(lazy.read) == [(1, 3)]
+
+
+def test_lazy_channels_and_slices_stay_lazy():
+    lazy = LazyImage((40, 60, 3), (20, 20, 3), "uint8")
+    colours = channels_first(lazy.array, ndim=2)
+    stack = channels_first(lazy.array, ndim=2, channel_axis=0)
+    assert lazy.read == []
+    assert colours.shape == (3, 40, 60)
+    assert stack.shape == (40, 60, 3)
+    source = open_image(lazy.array, ndim=2, in_channels=1, normalization=PERCENTILE)
+    assert lazy.passes() == 1
+    expected = open_image(lazy.pixels, ndim=2, in_channels=1, normalization=PERCENTILE)
+    assert np.allclose(whole(source), whole(expected))
+
+
+def test_bad_pixels_of_a_lazy_image_are_counted_over_all_blocks():
+    image = np.zeros((60, 60), np.float32)
+    image[[3, 50], [50, 3]] = np.nan
+    lazy = dask.array.from_array(image, chunks=(20, 30))
+    for kind in ("percentile", "zero-mean", "none"):
+        with pytest.raises(ImageValueError, match="2 of 3600 pixels are NaN"):
+            open_image(lazy, **{**GREY, "normalization": Normalization(kind)})
+
+
+def test_pixels_that_do_not_set_the_intensities_are_checked_too():
+    bad = np.full((4, 4), np.nan, np.float32)
+    good = np.ones((8, 8), np.float32)
+    for image, reference in ((bad, good), (good, bad)):
+        with pytest.raises(ImageValueError, match="16 of 16"):
+            open_image(
+                image, intensity_reference=reference, **{**GREY, "normalization": PERCENTILE}
+            )
+
+
+class ChunkedFile:
+    """What zarr and h5py show of an array in a file."""
+
+    chunks = (32, 20)
+    dtype = np.dtype("uint16")
+    shape, ndim, size = (70, 90), 2, 6300
+
+    def __init__(self):
+        self.regions = []
+
+    def __getitem__(self, region):
+        self.regions.append(region)
+        return np.ones([len(range(*p.indices(n))) for p, n in zip(region, self.shape, strict=True)])
+
+
+def test_array_in_a_file_is_read_along_its_chunks(monkeypatch):
+    monkeypatch.setattr(pixels_module, "_PART_PIXELS", 2000)
+    image = ChunkedFile()
+    for _ in pixels_module.finite_pieces(image):
+        pass
+    rows = [slice(0, 32), slice(32, 64), slice(64, 70)]
+    columns = [slice(0, 60), slice(60, 90)]
+    assert image.regions == list(itertools.product(rows, columns))

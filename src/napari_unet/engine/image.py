@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.errors import ImageShapeError, ImageValueError, SettingsError
+from napari_unet.engine.errors import ImageShapeError, SettingsError
+from napari_unet.engine.pixels import check_kind, check_pixels, finite_pieces, values_at
 
 AnyImage: TypeAlias = NDArray[Any]
 """(H, W), (Z, H, W) or either with one channel axis; any real dtype."""
@@ -24,12 +26,11 @@ Scores: TypeAlias = NDArray[np.float32]
 
 WeightMap: TypeAlias = NDArray[np.float32]
 Region: TypeAlias = tuple[slice, ...]
+PlaneIndex: TypeAlias = tuple[int | slice, ...]
+"""Where a plane lies in a stack: a number for each axis of slices, a whole slice for the others."""
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in a grey value (ITU-R BT.601)."""
-
-_CHUNK_PIXELS = 1 << 22
-_HISTOGRAM_BINS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,140 +120,67 @@ def _too_many_axes(shape: tuple[int, ...], ndim: int) -> str:
     return f"{found} Choose the planes to segment first, for example image[0]."
 
 
-def _chunks(image: AnyImage) -> Iterator[NDArray[Any]]:
-    """Flat pieces of at most a few million pixels, in memory order."""
-    if image.size <= _CHUNK_PIXELS or image.ndim == 0:
-        yield np.asarray(image).reshape(-1)
-        return
-    if image.shape[0] == 1 or image[0].size > _CHUNK_PIXELS:
-        for plane in image:
-            yield from _chunks(plane)
-        return
-    rows = max(1, _CHUNK_PIXELS // max(1, image[0].size))
-    for start in range(0, image.shape[0], rows):
-        yield np.asarray(image[start : start + rows]).reshape(-1)
-
-
-def check_pixels(image: AnyImage) -> None:
-    """Raise unless `image` holds at least one pixel and only finite real numbers.
-
-    Raises
-    ------
-    ImageShapeError
-        If it is empty.
-    ImageValueError
-        If its dtype is not real numbers or if pixels are NaN or infinite.
-    """
-    dtype = np.dtype(image.dtype)
-    if dtype.kind not in "buif":
-        raise ImageValueError(
-            f"The image has dtype {dtype}; the network reads whole or real numbers. "
-            + (
-                "Take its magnitude first, for example np.abs(image)."
-                if dtype.kind == "c"
-                else "Convert it first, for example image.astype('float32')."
-            )
-        )
-    if image.size == 0:
-        raise ImageShapeError(
-            f"The image has shape {image.shape} and no pixels; choose one with at least 1 x 1."
-        )
-    if dtype.kind == "f":
-        bad = sum(int(np.count_nonzero(~np.isfinite(chunk))) for chunk in _chunks(image))
-        if bad:
-            raise ImageValueError(
-                f"{bad} of {image.size} pixels are NaN or infinite; replace them first, "
-                "for example with np.nan_to_num(image)."
-            )
-
-
 def measure_intensity(image: AnyImage, normalization: Normalization) -> IntensityScaling:
-    """Measure over the whole image what `normalization` needs.
+    """Measure over the whole image what `normalization` needs, and check its pixels.
 
-    Memory stays at a few chunks however large the image is. Percentiles are
-    exact for 8- and 16-bit images; for others they lie within 2e-10 of the
-    image's range of the exact value.
+    The image is read in parts, chunk by chunk if it is a dask array: once, or
+    for percentiles of a large image of 32-bit pixels twice and of 64-bit ones
+    up to four times. Percentiles are exact.
 
     Parameters
     ----------
-    image : real array of any shape, finite
+    image : real array of any shape
     normalization : Normalization
 
     Returns
     -------
     IntensityScaling
         A constant image gives scale 0, so that it becomes all zeros.
+
+    Raises
+    ------
+    ImageShapeError, ImageValueError
+        See `check_pixels`.
     """
     if normalization.kind == "none":
+        check_pixels(image)
         dtype = np.dtype(image.dtype)
         if dtype.kind in "ui":
             return IntensityScaling(0.0, 1.0 / float(np.iinfo(dtype).max))
         return IntensityScaling(0.0, 1.0)
+    check_kind(image)
     if normalization.kind == "zero-mean":
         count, mean, square_sum = 0, 0.0, 0.0
-        for chunk in _chunks(image):
-            values = chunk.astype(np.float64)
+        for piece in finite_pieces(image):
+            if not piece.size:
+                continue
+            values = piece.astype(np.float64)
             # Chan's update: no cancellation on images with a large offset.
-            n, chunk_mean = values.size, float(values.mean())
-            delta = chunk_mean - mean
-            square_sum += float(((values - chunk_mean) ** 2).sum())
+            n, piece_mean = values.size, float(values.mean())
+            delta = piece_mean - mean
+            square_sum += float(((values - piece_mean) ** 2).sum())
             square_sum += delta**2 * count * n / (count + n)
             mean += delta * n / (count + n)
             count += n
         deviation = math.sqrt(square_sum / count)
         return IntensityScaling(mean, 1.0 / deviation if deviation > 0 else 0.0)
-    low, high = _percentiles(image, (normalization.low_percentile, normalization.high_percentile))
+    percents = (normalization.low_percentile, normalization.high_percentile, 0.0, 100.0)
+    low, high, lowest, highest = _percentiles(image, percents)
     if high <= low:
         # Fewer bright pixels than the percentile leaves out: use the full range.
-        low, high = _percentiles(image, (0.0, 100.0))
+        low, high = lowest, highest
     return IntensityScaling(low, 1.0 / (high - low) if high > low else 0.0)
 
 
-def _percentiles(image: AnyImage, percents: tuple[float, float]) -> tuple[float, float]:
-    dtype = np.dtype(image.dtype)
+def _percentiles(image: AnyImage, percents: Sequence[float]) -> list[float]:
     ranks = [(image.size - 1) * percent / 100 for percent in percents]
-    if dtype.kind == "b" or (dtype.kind in "ui" and dtype.itemsize <= 2):
-        lowest = 0 if dtype.kind == "b" else int(np.iinfo(dtype).min)
-        counts = np.zeros(1 << (8 * dtype.itemsize), np.int64)
-        for chunk in _chunks(image):
-            counts += np.bincount(chunk.astype(np.int32) - lowest, minlength=counts.size)
-        cumulative = np.cumsum(counts)
-
-        def value_at(rank: int) -> float:
-            return float(np.searchsorted(cumulative, rank, side="right")) + lowest
-
-        results = []
-        for rank in ranks:
-            below, fraction = int(rank), rank - int(rank)
-            value = value_at(below)
-            results.append(value + (fraction * (value_at(below + 1) - value) if fraction else 0.0))
-        return results[0], results[1]
-    if image.size <= _CHUNK_PIXELS:
-        values = np.percentile(np.asarray(image, dtype=np.float64), percents)
-        return float(values[0]), float(values[1])
-    first, second = (_percentile_by_histogram(image, rank) for rank in ranks)
-    return first, second
-
-
-def _percentile_by_histogram(image: AnyImage, rank: float) -> float:
-    """Value at `rank` by zooming twice into a histogram: two passes, no sorting."""
-    low = min(float(chunk.min()) for chunk in _chunks(image))
-    high = max(float(chunk.max()) for chunk in _chunks(image))
-    below = 0
-    for _ in range(2):
-        if high <= low:
-            return low
-        counts = np.zeros(_HISTOGRAM_BINS, np.int64)
-        width = (high - low) / _HISTOGRAM_BINS
-        for chunk in _chunks(image):
-            values = chunk[(chunk >= low) & (chunk <= high)].astype(np.float64)
-            bins = np.minimum((values - low) / width, _HISTOGRAM_BINS - 1).astype(np.int32)
-            counts += np.bincount(bins, minlength=_HISTOGRAM_BINS)
-        cumulative = below + np.cumsum(counts)
-        bin_index = min(int(np.searchsorted(cumulative, rank, "right")), _HISTOGRAM_BINS - 1)
-        below = int(cumulative[bin_index] - counts[bin_index])
-        low, high = low + bin_index * width, low + (bin_index + 1) * width
-    return low + 0.5 * (high - low)
+    around = {whole for rank in ranks for whole in (math.floor(rank), math.ceil(rank))}
+    value_at = values_at(image, sorted(around))
+    return [
+        value_at[math.floor(rank)]
+        + (rank % 1) * (value_at[math.ceil(rank)] - value_at[math.floor(rank)])
+        for rank in ranks
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +255,7 @@ def open_image(
     ImageShapeError, ImageValueError
         If the image cannot be used as it is.
     """
-    check_pixels(image)
+    check_kind(image)
     array = channels_first(image, ndim=ndim, channel_axis=channel_axis)
     found = array.shape[0]
     fits = found in (1, in_channels) or (found in (3, 4) and in_channels == 1)
@@ -341,7 +269,8 @@ def open_image(
     if intensity_reference is None:
         scaling = measure_intensity(colour, normalization)
     else:
-        check_pixels(intensity_reference)
+        if intensity_reference is not image:
+            check_pixels(colour)
         scaling = measure_intensity(intensity_reference, normalization)
     return ImageSource(colour, in_channels, scaling)
 
@@ -351,6 +280,46 @@ def zoomed_shape(shape: tuple[int, ...], zoom: float) -> tuple[int, ...]:
     if not (math.isfinite(zoom) and zoom > 0):
         raise SettingsError(f"The image is to be resized by {zoom}; use a positive factor.")
     return tuple(max(1, round(n * zoom)) for n in shape)
+
+
+@dataclass(frozen=True, slots=True)
+class ZoomedSource:
+    """An image that is resized where it is read, by linear interpolation.
+
+    Where it shrinks it is smoothed first (anti-aliasing), as scikit-image's
+    `resize` does it; beyond its border it is mirrored.
+
+    Parameters
+    ----------
+    source : ImageSource
+    zoom : float
+        Above 1 for more pixels.
+    """
+
+    source: ImageSource
+    zoom: float
+
+    @property
+    def scaling(self) -> IntensityScaling:
+        """The source's."""
+        return self.source.scaling
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Spatial shape in pixels after resizing."""
+        return zoomed_shape(self.source.shape, self.zoom)
+
+    def read(self, region: Region) -> FloatImage:
+        """Read (in_channels, *region) as float32, normalised; reads only the pixels it takes."""
+        axes = []
+        needed = []
+        for part, n, m in zip(region, self.shape, self.source.shape, strict=True):
+            sigma = max(0.0, (m / n - 1) / 2) if self.zoom < 1 else 0.0
+            index, weights = _taps(np.arange(*part.indices(n)), n, m, sigma_px=sigma)
+            index = _mirrored(index, m)
+            needed.append(slice(int(index.min()), int(index.max()) + 1))
+            axes.append((index - index.min(), weights))
+        return _resampled(self.source.read(tuple(needed)), axes, grows=self.zoom > 1)
 
 
 def resize_channels(array: AnyImage, zoom: float) -> FloatImage:
@@ -388,9 +357,83 @@ def restore_labels(labels: LabelImage, shape: tuple[int, ...]) -> LabelImage:
 
 def restore_scores(scores: Scores, shape: tuple[int, ...]) -> Scores:
     """Bring (C, *spatial) scores back to the image's own grid by linear interpolation."""
-    from skimage.transform import resize
-
     if scores.shape[1:] == tuple(shape):
         return scores
-    planes = [resize(plane, shape, order=1, mode="edge", anti_aliasing=False) for plane in scores]
-    return np.stack(planes).astype(np.float32)
+    axes = [
+        (np.clip(index, 0, m - 1), weights)
+        for n, m in zip(shape, scores.shape[1:], strict=True)
+        for index, weights in [_taps(np.arange(n), n, m, sigma_px=0)]
+    ]
+    restored = np.empty((scores.shape[0], *shape), np.float32)
+    for plane, into in zip(scores, restored, strict=True):
+        into[...] = _resampled(plane, axes, grows=shape[0] > scores.shape[1])
+    return restored
+
+
+def _taps(
+    pixels: NDArray[Any], length: int, source_length: int, *, sigma_px: float
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """How pixels of a resized axis are made up: a Gaussian, then linear interpolation.
+
+    Parameters
+    ----------
+    pixels : (n,) int array
+        Of the resized axis.
+    length, source_length : int
+        Pixels of the whole axis, resized and as it was.
+    sigma_px : float
+        Of the Gaussian, in pixels as they were; 0 for none.
+
+    Returns
+    -------
+    index, weights : (n, taps) array
+        Pixels as they were, perhaps outside of the axis, and their weights.
+    """
+    centres = (pixels + 0.5) * (source_length / length) - 0.5
+    before = np.floor(centres)
+    towards_next = (centres - before)[:, np.newaxis]
+    radius = int(4 * sigma_px + 0.5)
+    steps = np.arange(-radius, radius + 1)
+    gaussian = np.exp(-0.5 * (steps / sigma_px) ** 2) if radius else np.ones(1)
+    gaussian /= gaussian.sum()
+    weights = (1 - towards_next) * np.append(gaussian, 0) + towards_next * np.append(0, gaussian)
+    index = before[:, np.newaxis].astype(np.intp) + np.arange(-radius, radius + 2)
+    return index, weights.astype(np.float32)
+
+
+def _mirrored(index: NDArray[np.intp], length: int) -> NDArray[np.intp]:
+    """Fold an index back into an axis at the centres of its first and last pixel."""
+    period = max(1, 2 * (length - 1))
+    folded = np.abs(index) % period
+    return np.minimum(folded, period - folded) if length > 1 else folded
+
+
+def _resampled(
+    values: FloatImage,
+    axes: Sequence[tuple[NDArray[np.intp], NDArray[np.float32]]],
+    *,
+    grows: bool,
+) -> FloatImage:
+    """Weighted sums along the last axes, each given by its index and weights."""
+    order = range(-len(axes), 0)
+    # The first axis is the fastest: it is given the most pixels.
+    for axis in reversed(order) if grows else order:
+        index, weights = axes[axis]
+        outer, inner = values.shape[:axis], values.shape[values.ndim + axis + 1 :]
+        block = np.ascontiguousarray(values, np.float32).reshape(
+            math.prod(outer), values.shape[axis], math.prod(inner)
+        )
+        sums = np.zeros((block.shape[0], index.shape[0], block.shape[2]), np.float32)
+        _add_weighted(block, index, weights, sums)
+        values = sums.reshape(*outer, index.shape[0], *inner)
+    return values
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_weighted(values: Any, index: Any, weights: Any, sums: Any) -> None:
+    for outer in range(values.shape[0]):
+        for i in range(index.shape[0]):
+            for tap in range(index.shape[1]):
+                weight, source = weights[i, tap], index[i, tap]
+                for inner in range(values.shape[2]):
+                    sums[outer, i, inner] += weight * values[outer, source, inner]
