@@ -312,6 +312,13 @@ def test_numbers_are_kept_from_labels_of_any_dtype_and_size():
     assert keep_numbers(np.zeros((0, 3), int), np.zeros((0, 3), int)).shape == (0, 3)
 
 
+def test_new_numbers_are_above_those_elsewhere():
+    before, labels = np.array([[7, 7, 0, 0]]), np.array([[1, 1, 0, 2]])
+    assert keep_numbers(labels, before, above=30).tolist() == [[7, 7, 0, 31]]
+    assert keep_numbers(labels, before, above=3).tolist() == [[7, 7, 0, 8]]
+    assert keep_numbers(labels, before, above=2**31 - 1).max() > 7
+
+
 def test_earlier_labels_of_another_shape_are_refused():
     with pytest.raises(ImageShapeError, match="give label images of the same shape"):
         keep_numbers(np.zeros((2, 3), int), np.zeros((3, 2), int))

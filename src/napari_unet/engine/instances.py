@@ -215,7 +215,7 @@ def _number_in_reading_order(
         begin += runs.lengths[run]
 
 
-def keep_numbers(labels: LabelImage, before: LabelImage) -> NDArray[np.int32]:
+def keep_numbers(labels: LabelImage, before: LabelImage, *, above: int = 0) -> NDArray[np.int32]:
     """Number cells so that each keeps the number of the earlier cell that it lies on.
 
     Parameters
@@ -224,6 +224,8 @@ def keep_numbers(labels: LabelImage, before: LabelImage) -> NDArray[np.int32]:
         Cells 1, 2, ...
     before : integer array of the same shape
         Earlier cells; their numbers may have gaps.
+    above : int
+        New numbers are higher than this, too: the highest one elsewhere.
 
     Returns
     -------
@@ -257,7 +259,8 @@ def keep_numbers(labels: LabelImage, before: LabelImage) -> NDArray[np.int32]:
     _, places = np.unique(pairs[:, 1], return_inverse=True)
     numbers = _match(pairs, places, count)
     new = np.flatnonzero(numbers[1:] == 0) + 1
-    numbers[new] = max(count, int(earlier.max())) + 1 + np.arange(new.size)
+    highest = max(count, int(earlier.max()), min(above, largest))
+    numbers[new] = highest + 1 + np.arange(new.size)
     result: NDArray[np.int32] = _renumbered(flat, numbers).reshape(labels.shape)
     return result
 
