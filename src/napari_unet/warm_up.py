@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +28,12 @@ def import_torch() -> None:
     import torch  # noqa: F401
 
 
+@cache
 def warm_up() -> None:
-    """Import what a segmentation and its first Labels layer need, for a worker's thread.
+    """Import and compile what a segmentation and its first Labels layer need; for a worker.
 
-    Otherwise napari imports and compiles for half a second on the Qt thread
-    when the first result is added.
+    Otherwise napari imports for half a second on the Qt thread when the first
+    result is added. Right after installation the compiler takes some seconds.
     """
     import_torch()
     with _importing, _collections_put_off():
@@ -39,6 +41,7 @@ def warm_up() -> None:
 
         import napari_unet.engine.checkpoint
         import napari_unet.engine.segmentation  # noqa: F401
+        from napari_unet.engine.instances import prepare_instances
 
         Labels(np.zeros((8, 8), np.int32))
         with suppress(ImportError):
@@ -46,6 +49,7 @@ def warm_up() -> None:
 
             # Each line of a layer's overlays makes one, from what the first one computed.
             DashAtlas()
+        prepare_instances()
 
 
 @contextmanager
@@ -53,7 +57,8 @@ def _collections_put_off() -> Iterator[None]:
     """Spare imports the search for garbage: it holds every thread up for tenths of a second.
 
     What imports make lives for ever. It is put with the old objects unseen, so
-    that it does not make the next search due either.
+    that it does not make the next search due either. The compiler takes half
+    the time without.
     """
     if not gc.isenabled():
         yield

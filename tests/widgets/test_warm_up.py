@@ -82,6 +82,30 @@ print(torch.ones(2).sum().item())
     assert output.split() == ["2.0"]
 
 
+def test_warming_up_leaves_nothing_to_compile_to_the_first_image() -> None:
+    output = printed(
+        """
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+from napari_unet.warm_up import warm_up
+warm_up()
+from napari_unet.engine import flood, instances, pieces
+from napari_unet.engine.settings import InstanceSettings
+functions = [f for m in (flood, instances, pieces) for f in vars(m).values()]
+def versions():
+    return sum(len(f.signatures) for f in functions if isinstance(f, Dispatcher))
+before = versions()
+cell = np.random.default_rng(0).random((200, 200)).astype(np.float32)
+scores = np.stack([1 - cell, cell])
+labels = instances.instances_from_scores(scores, ("background", "cell"), InstanceSettings())
+instances.keep_numbers(labels, labels)
+print(before > 5, versions() - before)
+"""
+    )
+
+    assert output.split() == ["True", "0"]
+
+
 def test_warming_up_leaves_nothing_to_import_to_the_first_labels_layer() -> None:
     output = printed(
         """
