@@ -6,9 +6,10 @@ import threading
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unet.engine.image import LabelImage, PlaneIndex, Region
 from napari_unet.engine.instances import keep_numbers
@@ -28,6 +29,7 @@ class LabelCanvas:
     """Labels that grow while they are looked at.
 
     A worker writes, the window reads; `close` lets no write through any more.
+    Nothing is written where anyone else wrote in the meantime.
 
     Parameters
     ----------
@@ -55,6 +57,13 @@ class LabelCanvas:
         self._before: LabelImage | None = None
         self._checksums_before: list[int] = []
         self._highest: int | None = None
+        self._reached_in: NDArray[Any] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no plane has all its cells, and the one that was begun has none."""
+        begun = self._begun
+        return not self.planes_finished and (begun is None or not self.array[begun].any())
 
     @property
     def checksums(self) -> Checksums:
@@ -64,22 +73,19 @@ class LabelCanvas:
     def is_edited(self, index: PlaneIndex) -> bool:
         """Whether anyone else changed a plane since it was written here; reads all of it."""
         plane = self.array[index]
-        known = self._checksums.get(plane_key(index))
-        if not known:
-            return bool(plane.any())
-        return any(
-            _checksum(strip) != before for strip, before in zip(_strips(plane), known, strict=True)
-        )
+        return self._differs(index, range(len(_strips(plane))))
 
     def begin(self, index: PlaneIndex) -> None:
         """Remember a plane as it is, so that `close` can put it back."""
         plane = self.array[index]
-        self._begun, self._before = index, plane.copy() if plane.any() else None
-        self._checksums_before = list(self._checksums.get(plane_key(index), []))
+        before = plane.copy() if plane.any() else None
+        with self._lock:
+            self._begun, self._before = index, before
+            self._checksums_before = list(self._checksums.get(plane_key(index), []))
 
     def preview(
         self, index: PlaneIndex, plane: PlaneScores, area: Region, instances: InstanceSettings
-    ) -> None:
+    ) -> bool:
         """Write the cells of part of a plane, as far as the scores around it tell.
 
         Parameters
@@ -89,21 +95,28 @@ class LabelCanvas:
         area : tuple of slice
             What is written, in pixels of the plane.
         instances : InstanceSettings
+
+        Returns
+        -------
+        bool
+            False if someone else wrote there: it is left alone.
         """
         if plane.wanted is not None:
             area = _intersection(area, plane.wanted)
+            if self._reached_in is None:
+                self._note_reached(self.array[index][plane.wanted])
         if any(part.start >= part.stop for part in area):
-            return
+            return True
         around = plane.part(area, margin_px=_PREVIEW_MARGIN_PX)
         # The part's edge is not the image's.
         found = around.labels(replace(instances, drop_border_cells=False))
         numbers = self._numbered_as(self.array[index][around.area], found)
         inside = _within(area, around.area)
-        self._put(index, area, numbers[inside])
+        return self._put(index, area, numbers[inside])
 
     def finish(
         self, index: PlaneIndex, plane: PlaneScores, labels: LabelImage, *, keeps_numbers: bool
-    ) -> None:
+    ) -> bool:
         """Write all cells of a plane, or of the region of it that is wanted.
 
         Parameters
@@ -115,29 +128,53 @@ class LabelCanvas:
         keeps_numbers : bool
             Give cells the numbers of those that they lie on, so that their
             colours stay; others get new ones.
+
+        Returns
+        -------
+        bool
+            False if someone else wrote there: it is left alone.
         """
         here = self.array[index]
         area = plane.area
         if plane.wanted is None:
             numbers = self._numbered_as(here[area], labels) if keeps_numbers else labels
-            self._put(index, area, numbers)
+            is_written = self._put(index, area, numbers)
         else:
-            # Cells that reach into the region give way to what is found there now.
-            gone = np.zeros(int(here.max(initial=0)) + 1, bool)
-            gone[here[plane.wanted]] = True
+            # Cells that reach into the region give way to what is found there now. A preview may
+            # have wiped the part inside of one that is no longer found.
+            reached_in = self._note_reached(here[plane.wanted])
+            gone = np.zeros(max(int(here.max(initial=0)), int(reached_in.max(initial=0))) + 1, bool)
+            gone[reached_in] = True
             replaced = gone[here] & (here > 0)
             whole = np.where(replaced, 0, here)
             numbers = self._numbered_as(np.where(replaced, here, 0)[area], labels)
             whole[area] = np.where(whole[area] == 0, numbers, whole[area])
-            self._put(index, tuple(slice(0, n) for n in here.shape), whole)
-        self._begun = self._before = self._highest = None
-        self.planes_finished += 1
+            is_written = self._put(index, tuple(slice(0, n) for n in here.shape), whole)
+        if is_written:
+            self._end_plane(labels)
+        return is_written
+
+    def _end_plane(self, labels: LabelImage) -> None:
+        with self._lock:
+            self._begun = self._before = self._reached_in = None
+            self.planes_finished += self._is_open
+        if self._highest is not None:
+            self._highest = max(self._highest, int(labels.max(initial=0)))
+
+    def _note_reached(self, inside: LabelImage) -> NDArray[Any]:
+        """Numbers of the cells that reach into the region that is wanted, or did before."""
+        numbers = np.flatnonzero(np.bincount(inside[inside > 0]))
+        if self._reached_in is not None:
+            numbers = np.union1d(numbers, self._reached_in)
+        self._reached_in = numbers
+        return numbers
 
     def reopened(self) -> LabelCanvas:
         """Close this one; the one returned goes on with the same array."""
         self.close()
         canvas = LabelCanvas(self.array)
         canvas._checksums = self._checksums
+        canvas._reached_in = self._reached_in
         return canvas
 
     def close(self) -> bool:
@@ -151,11 +188,11 @@ class LabelCanvas:
         """
         with self._lock:
             self._is_open = False
-        if self._begun is None or self._before is None:
-            return False
-        self.array[self._begun][...] = self._before
-        self._checksums[plane_key(self._begun)] = self._checksums_before
-        return True
+            if self._begun is None or self._before is None:
+                return False
+            self.array[self._begun][...] = self._before
+            self._checksums[plane_key(self._begun)] = self._checksums_before
+            return True
 
     def _numbered_as(self, before: LabelImage, found: LabelImage) -> LabelImage:
         if self._highest is None:
@@ -169,20 +206,46 @@ class LabelCanvas:
         self._highest = max(self._highest, int(numbers.max()))
         return numbers
 
-    def _put(self, index: PlaneIndex, area: Region, numbers: LabelImage) -> None:
+    def _put(self, index: PlaneIndex, area: Region, numbers: LabelImage) -> bool:
         plane = self.array[index]
         strips = _strips(plane)
+        rows = range(area[0].start // _STRIP_ROWS, -(-area[0].stop // _STRIP_ROWS))
+        if not self._checksums.get(plane_key(index)):
+            rows = range(len(strips))
+        fresh: dict[int, int] = {}
+        for row in rows:
+            start = row * _STRIP_ROWS
+            strip = strips[row].copy()
+            low = max(start, area[0].start)
+            high = max(low, min(start + len(strip), area[0].stop))
+            strip[(slice(low - start, high - start), *area[1:])] = numbers[
+                low - area[0].start : high - area[0].start
+            ]
+            fresh[row] = _checksum(strip)
+        # As late as can be: whoever paints while cells are computed must not lose a stroke.
+        if self._differs(index, rows):
+            # Nor may `close` put back what was there before.
+            self._before = None
+            return False
         with self._lock:
-            if not self._is_open:
-                return
-            plane[area] = numbers
-            known = self._checksums.get(plane_key(index))
-            rows = range(area[0].start // _STRIP_ROWS, -(-area[0].stop // _STRIP_ROWS))
-            if not known:
-                known = self._checksums[plane_key(index)] = [0] * len(strips)
-                rows = range(len(strips))
-            for row in rows:
-                known[row] = _checksum(strips[row])
+            if self._is_open:
+                plane[area] = numbers
+                known = self._checksums.get(plane_key(index)) or [0] * len(strips)
+                self._checksums[plane_key(index)] = [
+                    fresh.get(row, before) for row, before in enumerate(known)
+                ]
+        return True
+
+    def _differs(self, index: PlaneIndex, rows: range) -> bool:
+        """Whether some strips of a plane are not as they were written."""
+        plane = self.array[index]
+        known = self._checksums.get(plane_key(index))
+        if not known:
+            return bool(plane.any())
+        strips = _strips(plane)
+        return len(known) != len(strips) or any(
+            _checksum(strips[row]) != known[row] for row in rows
+        )
 
 
 def plane_key(index: PlaneIndex) -> str:

@@ -185,7 +185,7 @@ def read_layer(
     Raises
     ------
     ImageShapeError
-        If the layer has too few axes, or no such channel.
+        If the layer has too few axes, no such channel, or is out of view.
     """
     array = full_resolution(layer)
     if layer.rgb:
@@ -213,6 +213,11 @@ def read_layer(
     plane = front + (_ALL,) * network_ndim if extent == "stack" else shown
     sizes = [n for n, part in zip(shape, plane, strict=True) if isinstance(part, slice)]
     box = visible_box(layer, kept, plane, sizes)
+    if extent == "view" and box is None:
+        raise ImageShapeError(
+            f"Nothing of layer '{layer.name}' is in view; move it into the canvas (its home button "
+            "shows all layers), or segment the whole image."
+        )
     return LayerImage(
         name=str(layer.name),
         layer_id=str(layer.unique_id),
@@ -234,23 +239,28 @@ def read_layer(
 def place_of(layer: Image, axes: tuple[int, ...]) -> dict[str, Any]:
     """Scale, translate and the like of some of a layer's axes."""
     columns = [*axes, layer.ndim]
-    place: dict[str, Any] = {
+    shear = np.asarray(layer.shear)
+    if shear.ndim == 1:
+        # napari gives those numbers above the diagonal.
+        above = np.eye(layer.ndim)
+        above[np.triu_indices(layer.ndim, k=1)] = shear
+        shear = above
+    return {
         "scale": np.asarray(layer.scale)[list(axes)],
         "translate": np.asarray(layer.translate)[list(axes)],
         "rotate": np.asarray(layer.rotate)[np.ix_(axes, axes)],
+        "shear": shear[np.ix_(axes, axes)],
         "affine": np.asarray(layer.affine.affine_matrix)[np.ix_(columns, columns)],
         "units": tuple(layer.units[axis] for axis in axes),
         "axis_labels": tuple(layer.axis_labels[axis] for axis in axes),
     }
-    if len(axes) == layer.ndim:
-        place["shear"] = layer.shear
-    return place
 
 
 def pixel_size_um(layer: Image) -> float | None:
     """Size of a pixel in the plane in micrometres; None if the layer's units are no lengths."""
     sizes = [
-        (float(scale) * unit).to("micrometer").magnitude
+        # Mirrored layers have a negative scale.
+        abs((float(scale) * unit).to("micrometer").magnitude)
         for scale, unit in zip(layer.scale[-2:], layer.units[-2:], strict=True)
         if unit.is_compatible_with("micrometer")
     ]
@@ -289,18 +299,26 @@ def visible_box(
         stop = int(np.clip(math.ceil(corners[1, axis]) + 1, 0, size))
         box += [start, stop]
     # napari fills the corners in when it draws; before, or out of view, they span nothing.
-    spans = [stop - start for start, stop in zip(box[::2], box[1::2], strict=True)]
-    return tuple(box) if min(spans) > 1 or min(sizes) == 1 else None
+    spans = zip(box[::2], box[1::2], sizes, strict=True)
+    return tuple(box) if all(high - low > 1 or n == 1 for low, high, n in spans) else None
 
 
 def find_result(viewer: ViewerModel, image: LayerImage, model: str) -> Labels | None:
     """Find the layer of the last run on the same image layer with the same model."""
     for layer in reversed(viewer.layers):
         made = layer.metadata.get(METADATA_KEY, {})
-        same = (made.get("image_id"), made.get("model")) == (image.layer_id, model)
+        found = (made.get("image_id"), made.get("model"), made.get("layer_id"))
+        # A copy that a person made of the layer has all of its metadata, too.
+        same = found == (image.layer_id, model, str(layer.unique_id))
         if same and writable(layer) and layer.data.shape == image.labels_shape:
             return cast("Labels", layer)
     return None
+
+
+def note_origin(layer: Layer, made: dict[str, Any]) -> None:
+    """Keep in a layer how its labels came about, for `find_result`."""
+    own = {**made, "layer_id": str(layer.unique_id)}
+    layer.metadata = {**layer.metadata, METADATA_KEY: own}
 
 
 def writable(layer: Layer) -> bool:

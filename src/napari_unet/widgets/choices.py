@@ -61,7 +61,8 @@ class LayerChoice(QComboBox):
 
     def choose(self, name: str) -> None:
         """Choose a layer by its name."""
-        self.setCurrentIndex(max(self.findText(name), self.currentIndex()))
+        index = self.findText(name)
+        self.setCurrentIndex(index if index >= 0 else self.currentIndex())
 
     def _layers(self) -> dict[str, Image]:
         # Layers of scores are images, too, but nobody wants cells of those.
@@ -84,9 +85,15 @@ class LayerChoice(QComboBox):
             self.addItem(layer.name, layer_id)
             # Once for each layer, however often; a list that tells of it is new in napari 0.7.
             layer.events.name.connect(self.reset_choices)
+            layer.events.data.connect(self._on_data_changed)
         self.setCurrentIndex(max(self.findData(chosen), 0 if self.count() else -1))
         self.blockSignals(before)
         if self.currentData() != chosen:
+            self.currentIndexChanged.emit(self.currentIndex())
+
+    def _on_data_changed(self, event: Any) -> None:
+        # Other data may have other axes, so that other choices make sense.
+        if isalive(self) and self.layer is not None and self.layer == event.source:
             self.currentIndexChanged.emit(self.currentIndex())
 
     def _on_active_changed(self, _event: Any = None) -> None:

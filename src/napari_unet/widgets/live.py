@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 from napari.layers import Labels, Layer
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.engine.image import PlaneIndex, Region
 from napari_unet.engine.settings import InstanceSettings
-from napari_unet.layers import METADATA_KEY
-from napari_unet.widgets.runs import Drawn, Edited, KeptScores, find_again
+from napari_unet.layers import METADATA_KEY, note_origin
+from napari_unet.widgets.runs import Drawn, Edited, FoundAgain, KeptScores, find_again
 from napari_unet.worker import Worker
 
 
@@ -28,14 +29,14 @@ class LiveLabels(QObject):
     Attributes
     ----------
     counted : Signal
-        Carries the number of cells after a change.
+        Carries the number of cells after a change, and of slices that were edited and so stay.
     refused : Signal
         The labels were edited, so they stay as they are.
     failed : Signal
         Carries the exception.
     """
 
-    counted = Signal(int)
+    counted = Signal(int, int)
     refused = Signal()
     failed = Signal(object)
 
@@ -63,7 +64,10 @@ class LiveLabels(QObject):
 
     def forget(self) -> None:
         """Drop the scores; the layer stays as it is."""
-        self._stop()
+        if self._worker is not None and self._kept is not None:
+            self._stop()
+            self._kept.canvas.close()
+            self._note({"stopped": True})
         self._kept = self._layer = None
 
     def forget_missing(self, layers: Container[Layer]) -> None:
@@ -79,7 +83,8 @@ class LiveLabels(QObject):
         if self._layer.data is not self._kept.canvas.array:
             self._refuse()
             return
-        self._kept.canvas = self._kept.canvas.reopened()
+        # Its own for each change: a thread that winds up must not write into the next one's.
+        self._kept = replace(self._kept, canvas=self._kept.canvas.reopened())
         shown, visible = self._view(self._layer, self._kept.plane_ndim)
         self._worker = Worker(partial(find_again, self._kept, instances, shown, visible))
         self._worker.reported.connect(self._on_reported)
@@ -92,23 +97,24 @@ class LiveLabels(QObject):
             self._worker.stop()
             self._worker = None
 
-    def _on_reported(self, report: Drawn | Edited | int) -> None:
+    def _on_reported(self, report: Drawn | Edited | FoundAgain) -> None:
         if isinstance(report, Drawn) and self._layer is not None:
             self._layer.refresh(extent=False, highlight=False, thumbnail=report.is_whole)
 
-    def _on_finished(self, instances: InstanceSettings, last: Drawn | Edited | int) -> None:
+    def _on_finished(self, instances: InstanceSettings, last: Drawn | Edited | FoundAgain) -> None:
         self._worker = None
-        if isinstance(last, Edited):
+        if isinstance(last, FoundAgain):
+            self._note({"cells": last.cells, "instances": asdict(instances)})
+            self.counted.emit(last.cells, last.edited_slices)
+        else:
             self._refuse()
-        elif isinstance(last, int) and self._layer is not None and self._kept is not None:
-            made = self._layer.metadata.get(METADATA_KEY, {})
-            changed = {
-                "cells": last,
-                "instances": asdict(instances),
-                "checksums": self._kept.canvas.checksums,
-            }
-            self._layer.metadata = {**self._layer.metadata, METADATA_KEY: {**made, **changed}}
-            self.counted.emit(last)
+
+    def _note(self, changes: dict[str, Any]) -> None:
+        """Tell in the layer how its labels came about, and what they were when they did."""
+        if self._layer is None or self._kept is None:
+            return
+        made = self._layer.metadata.get(METADATA_KEY, {})
+        note_origin(self._layer, {**made, "checksums": self._kept.canvas.checksums, **changes})
 
     def _refuse(self) -> None:
         self.forget()
@@ -116,4 +122,5 @@ class LiveLabels(QObject):
 
     def _on_failed(self, error: Exception) -> None:
         self._worker = None
+        self._note({"stopped": True})
         self.failed.emit(error)

@@ -87,6 +87,7 @@ class ObjectSizeChoice(QWidget):
     def show_image(self, image: Image | None) -> None:
         """Measure on this layer from now on."""
         self._image = image
+        self.draw_button.setEnabled(image is not None)
 
     def set_diameter_px(self, diameter_px: float | None) -> None:
         """Choose a diameter in pixels, or the image as it is."""

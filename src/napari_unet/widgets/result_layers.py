@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from napari_unet.layers import (
     LayerImage,
     find_result,
     find_scores,
+    note_origin,
     shown_plane,
     visible_box,
 )
@@ -39,8 +41,10 @@ class ResultLayers:
         self._labels: Labels | None = None
         self._earlier: Labels | None = None
         self._scores: list[Image] = []
+        self._added_scores: tuple[Image, ...] = ()
         self._canvas: LabelCanvas | None = None
         self._follows = False
+        self._fills_several = False
         self._step: tuple[int, ...] = ()
         self.notes: tuple[str, ...] = ()
 
@@ -57,8 +61,9 @@ class ResultLayers:
         self._canvas, self._labels = None, None
         # Slices that must be read from a disk would hold the window up.
         self._follows = image.extent == "stack" and not image.is_lazy
+        self._fills_several = len(image.planes()) > 1
         self._step = tuple(self._viewer.dims.current_step)
-        self._scores = []
+        self._scores, self._added_scores = [], ()
         scores: dict[str, Any] = {}
         for role in recipe.network.description.class_roles:
             layer = find_scores(self._viewer, image.layer_id, recipe.model, role)
@@ -74,6 +79,7 @@ class ResultLayers:
     def open(self, opened: Opened) -> None:
         """Show the layers of a run that has begun."""
         self._canvas = opened.canvas
+        self._added_scores = opened.score_layers
         for layer in opened.score_layers:
             self._viewer.add_layer(layer)
             self._scores.append(layer)
@@ -81,6 +87,7 @@ class ResultLayers:
             self._labels = self._earlier
         else:
             self._labels = opened.layer
+            note_origin(opened.layer, opened.layer.metadata[METADATA_KEY])
             self._viewer.add_layer(opened.layer)
         if opened.kept_edited and self._earlier is not None:
             kept = f"'{self._earlier.name}' was edited and is kept as it is"
@@ -112,9 +119,9 @@ class ResultLayers:
         """Note how the labels came about, and let them be edited."""
         labels = self._labels
         if labels is not None:
-            labels.metadata = {**labels.metadata, METADATA_KEY: found.provenance}
+            note_origin(labels, found.provenance)
             labels.editable = True
-        self._canvas = self._labels = None
+        self._canvas = self._labels = self._earlier = None
         return labels
 
     def close(self) -> str:
@@ -125,34 +132,41 @@ class ResultLayers:
         str
             A sentence about what is kept; empty if the layers are as they were.
         """
-        labels, canvas = self._labels, self._canvas
-        self._labels = self._canvas = None
+        labels, canvas, earlier = self._labels, self._canvas, self._earlier
+        self._labels = self._canvas = self._earlier = None
         if labels is None or canvas is None:
             return ""
-        canvas.close()
+        was_put_back = canvas.close()
         labels.editable = True
-        if labels not in self._viewer.layers:
-            return ""
-        if labels is not self._earlier and not canvas.array.any():
-            self._viewer.layers.remove(labels)
+        if not canvas.planes_finished:
+            self._remove(self._added_scores)
+        if labels not in self._viewer.layers or labels.data is not canvas.array:
             return ""
         name = str(labels.name)
+        if canvas.is_empty and labels is not earlier:
+            self._remove((labels,))
+            return ""
         made = labels.metadata.get(METADATA_KEY, {})
-        stopped = {**made, "checksums": canvas.checksums, "stopped": True}
-        labels.metadata = {**labels.metadata, METADATA_KEY: stopped}
+        note_origin(labels, {**made, "checksums": canvas.checksums, "stopped": True})
         _refresh(labels, whole=True)
-        if canvas.planes_finished:
-            slices = (
-                "1 slice" if canvas.planes_finished == 1 else f"{canvas.planes_finished} slices"
-            )
-            return f"{slices} of '{name}' were finished and are kept."
-        if labels is self._earlier:
+        if canvas.planes_finished and self._fills_several:
+            if canvas.planes_finished == 1:
+                return f"1 slice of '{name}' was finished and is kept."
+            return f"{canvas.planes_finished} slices of '{name}' were finished and are kept."
+        if was_put_back or canvas.is_empty:
             return f"'{name}' is as it was."
         return f"The cells found so far are kept in '{name}'."
 
+    def _remove(self, layers: Sequence[Layer]) -> None:
+        for layer in layers:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+
     def missing(self, image_layer: Image | None) -> str:
         """Name of a layer of this run that is no longer in the viewer; empty if all are."""
-        layers: list[Layer | None] = [image_layer, self._labels]
+        # Before the first tile it is not known yet whether the earlier labels are filled again.
+        filled = self._earlier if self._canvas is None else self._labels
+        layers: tuple[Layer | None, ...] = (image_layer, filled)
         for layer in layers:
             if layer is not None and layer not in self._viewer.layers:
                 return str(layer.name)

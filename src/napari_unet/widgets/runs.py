@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from napari_unet.engine.errors import DeviceError, LabelsError
 from napari_unet.engine.image import LabelImage, PlaneIndex, Region
 from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
 from napari_unet.layers import (
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from napari_unet.engine.network import Network
     from napari_unet.engine.segmentation import PlaneScores, SegmentationReport
     from napari_unet.label_canvas import LabelCanvas
+
+_NO_SCORES = "The scores take too much memory to be kept, so changed thresholds need another Run."
 
 MEMORY_SHARE_OF_SCORES = 0.25
 """Of the free memory, that scores may take for the thresholds to move without another run."""
@@ -161,8 +166,23 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundAgain:
+    """All cells are made anew.
+
+    Parameters
+    ----------
+    cells : int
+    edited_slices : int
+        Slices that a person edited, left as they are.
+    """
+
+    cells: int
+    edited_slices: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Edited:
-    """A person edited the labels; they were left as they are."""
+    """A person edited all of the labels; they were left as they are."""
 
 
 def find_cells(
@@ -246,21 +266,35 @@ def _open(
         edited = any(canvas.is_edited(index) for index in image.planes())
     layer = None
     if earlier is None or edited:
-        canvas = LabelCanvas(np.zeros(image.labels_shape, np.int32))
+        canvas = LabelCanvas(_zeros(image, np.int32))
         layer = new_labels_layer(canvas.array, image, recipe.model)
     added = []
     if recipe.shows_scores:
         for role in recipe.network.description.class_roles:
             if role != "background" and role not in scores:
-                scores[role] = np.zeros(image.labels_shape, np.float32)
+                scores[role] = _zeros(image, np.float32)
                 added.append(new_scores_layer(scores[role], image, recipe.model, role))
     else:
         scores = {}
-    # A part of an image, or one slice of many, goes in beside cells that have their numbers.
-    keeps_numbers = image.region is not None or (image.has_slices and image.extent != "stack")
+    # A part of an image, or one slice of many, goes in beside cells that have their numbers; and
+    # so do all slices, one after the other, beside those of an earlier run.
+    is_part = image.has_slices and (image.extent != "stack" or layer is None)
+    keeps_numbers = image.region is not None or is_part
     return _Filling(canvas, scores, keeps_numbers=keeps_numbers), Opened(
         canvas, layer, tuple(added), edited
     )
+
+
+def _zeros(image: LayerImage, dtype: type[np.generic]) -> NDArray[Any]:
+    shape = image.labels_shape
+    try:
+        return np.zeros(shape, dtype)
+    except MemoryError as error:
+        gib = math.prod(shape) * np.dtype(dtype).itemsize / 2**30
+        raise DeviceError(
+            f"A layer of the size of '{image.name}' needs {gib:.1f} GiB of memory, which is not "
+            "free; save a part of the image as a file of its own and open that."
+        ) from error
 
 
 class _Filling:
@@ -270,10 +304,15 @@ class _Filling:
         self.canvas = canvas
         self.kept = KeptScores(canvas)
         self._keeps_scores = True
-        self.notes: tuple[str, ...] = ()
+        self._engine_notes: tuple[str, ...] = ()
         self.diameter_px: float | None = None
         self._scores = scores
         self._keeps_numbers = keeps_numbers
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What did not go as asked for."""
+        return self._engine_notes if self._keeps_scores else (*self._engine_notes, _NO_SCORES)
 
     def draw(
         self, report: SegmentationReport, index: PlaneIndex, instances: InstanceSettings
@@ -284,18 +323,25 @@ class _Filling:
             return False
         if report.labels is not None:
             self._finish(report.labels, plane, index, report.slice_index)
-            self.notes = report.notes
+            self._engine_notes = report.notes
             return True
         # A plane of one tile is whole in a moment.
         if report.area is None or report.tiles == 1:
             return False
-        self.canvas.preview(index, plane, report.area, instances)
+        self._check(self.canvas.preview(index, plane, report.area, instances))
         return True
+
+    def _check(self, is_written: bool) -> None:  # noqa: FBT001 - what the canvas says
+        if not is_written:
+            raise LabelsError(
+                "The labels were changed by something else while they were filled, so they stay "
+                "as they are; Run again puts the cells into a new layer."
+            )
 
     def _finish(
         self, labels: LabelImage, plane: PlaneScores, index: PlaneIndex, number: int
     ) -> None:
-        self.canvas.finish(index, plane, labels, keeps_numbers=self._keeps_numbers)
+        self._check(self.canvas.finish(index, plane, labels, keeps_numbers=self._keeps_numbers))
         sizes = np.bincount(labels.reshape(-1))[1:]
         sizes = sizes[sizes > 0]
         self.kept.cells[number] = int(sizes.size)
@@ -324,7 +370,7 @@ class _Filling:
 
 def find_again(
     kept: KeptScores, instances: InstanceSettings, shown: PlaneIndex, visible: Region | None
-) -> Iterator[Drawn | Edited | int]:
+) -> Iterator[Drawn | Edited | FoundAgain]:
     """Make the cells anew from kept scores: what is in view first, then all of them.
 
     Parameters
@@ -338,23 +384,30 @@ def find_again(
 
     Yields
     ------
-    Drawn or Edited or int
-        Last the number of cells.
+    Drawn or Edited or FoundAgain
+        Last one of the other two.
     """
+    canvas = kept.canvas
+    edited = 0
     order = sorted(range(len(kept.planes)), key=lambda number: kept.planes[number][0] != shown)
     for number in order:
         index, plane = kept.planes[number]
-        if kept.canvas.is_edited(index):
-            yield Edited()
-            return
-        if index == shown and visible is not None and _is_small(visible, plane):
-            kept.canvas.preview(index, plane, visible, instances)
+        is_ours = not canvas.is_edited(index)
+        in_view_first = index == shown and visible is not None and _is_small(visible, plane)
+        if is_ours and in_view_first and visible is not None:
+            is_ours = canvas.preview(index, plane, visible, instances)
             yield Drawn(index, is_whole=False)
-        labels = plane.labels(instances)
-        kept.canvas.finish(index, plane, labels, keeps_numbers=True)
-        kept.cells[number] = int(labels.max(initial=0))
-        yield Drawn(index, is_whole=True)
-    yield sum(kept.cells.values())
+        if is_ours:
+            labels = plane.labels(instances)
+            kept.cells[number] = int(labels.max(initial=0))
+            is_ours = canvas.finish(index, plane, labels, keeps_numbers=True)
+        if is_ours:
+            yield Drawn(index, is_whole=True)
+        else:
+            edited += 1
+            kept.cells[number] = np.unique(canvas.array[index][canvas.array[index] > 0]).size
+    all_edited = edited == len(order)
+    yield Edited() if all_edited else FoundAgain(sum(kept.cells.values()), edited)
 
 
 def _is_small(visible: Region, plane: PlaneScores) -> bool:

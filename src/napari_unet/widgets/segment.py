@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_unet.engine.errors import UNetError
 from napari_unet.installation import check_installation
-from napari_unet.layers import LayerImage, read_layer
+from napari_unet.layers import LayerImage, full_resolution, read_layer
 from napari_unet.session import Session, shared_session
 from napari_unet.widgets.advice import Advice
 from napari_unet.widgets.live import LiveLabels
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_unet.engine.network import Network
+    from napari_unet.engine.settings import InstanceSettings
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ class SegmentWidget(QWidget):
         self._session = session or shared_session()
         self._worker: Worker | None = None
         self._layer: Image | None = None
+        self._array: Any = None
+        self._instances: InstanceSettings | None = None
         self._results = ResultLayers(napari_viewer)
         self._started_s = 0.0
         self._runs_when_loaded = False
@@ -74,7 +77,7 @@ class SegmentWidget(QWidget):
         self.advice = Advice(self._viewer, self._session, self.form)
         self.form.input_changed.connect(self._show_what_applies)
         self.form.instances_changed.connect(self._on_instances_changed)
-        self.model_choice.load_failed.connect(self._on_failed)
+        self.model_choice.load_failed.connect(self._on_load_failed)
         self.model_choice.load_finished.connect(self._on_load_finished)
         self.panel.run_clicked.connect(self._on_run_clicked)
         self.panel.stop_clicked.connect(self.stop)
@@ -107,10 +110,11 @@ class SegmentWidget(QWidget):
         self.live.forget()
         self.form.size_choice.stop_drawing()
         earlier, scores = self._results.earlier(image, recipe)
-        self._layer, self._started_s = layer, time.perf_counter()
+        self._layer, self._array, self._instances = layer, image.array, recipe.instances
+        self._started_s = time.perf_counter()
         self._worker = Worker(partial(find_cells, image, recipe, earlier, scores))
         self._worker.reported.connect(self._on_reported)
-        self._worker.finished.connect(self._on_finished)
+        self._worker.finished.connect(partial(self._on_finished, recipe.network))
         self._worker.failed.connect(self._on_failed)
         self._worker.ended.connect(self._on_ended)
         # The window may go at any moment; its threads go with it.
@@ -161,7 +165,8 @@ class SegmentWidget(QWidget):
             kept = self._results.close()
             self._worker.stop()
         if self.panel.is_running:
-            self.panel.show_idle(" ".join((reason or "Stopped.", kept or _NOTHING_CHANGED)))
+            kept = kept or ("" if reason else _NOTHING_CHANGED)
+            self.panel.show_idle(" ".join(filter(None, (reason or "Stopped.", kept))))
 
     def reset_choices(self, event: Any = None) -> None:
         """List the image layers afresh; napari calls this when they change."""
@@ -195,8 +200,12 @@ class SegmentWidget(QWidget):
         if self._worker is None and self.live.is_ready:
             self.live.update(self.form.instances())
 
-    def _on_counted(self, cells: int) -> None:
-        self.panel.show_idle(f"{_count(cells)} with these settings.")
+    def _on_counted(self, cells: int, edited_slices: int) -> None:
+        text = f"{_count(cells)} with these settings."
+        if edited_slices:
+            slices = "1 slice was" if edited_slices == 1 else f"{edited_slices} slices were"
+            text += f" {slices} edited and left alone."
+        self.panel.show_idle(text)
 
     def _on_refused(self) -> None:
         self.panel.show_idle(
@@ -205,14 +214,18 @@ class SegmentWidget(QWidget):
         )
 
     def _on_reported(self, report: Opened | Step | Drawn | Found) -> None:
-        if isinstance(report, Opened):
+        if self._layer is not None and full_resolution(self._layer) is not self._array:
+            self._stop_for_other_data(str(self._layer.name))
+        elif isinstance(report, Opened):
             self._results.open(report)
         elif isinstance(report, Drawn):
             if not self._results.show(report):
-                name = self._results.name
-                self.stop(f"The data of layer '{name}' were replaced; the segmentation stopped.")
+                self._stop_for_other_data(self._results.name)
         elif isinstance(report, Step):
             self._show_step(report)
+
+    def _stop_for_other_data(self, name: str) -> None:
+        self.stop(f"The data of layer '{name}' were replaced; the segmentation stopped.")
 
     def _show_step(self, step: Step) -> None:
         is_last = step.tile == step.tiles
@@ -222,9 +235,11 @@ class SegmentWidget(QWidget):
         done = step.slice_index * step.tiles + step.tile
         self.panel.show_progress(done, step.slices * step.tiles, text)
 
-    def _on_finished(self, found: Found) -> None:
+    def _on_finished(self, network: Network, found: Found) -> None:
         labels = self._results.finish(found)
-        if found.kept is not None and labels is not None:
+        # Thresholds are the model's: those of another one are not for these scores.
+        is_same = network is self._session.network
+        if found.kept is not None and labels is not None and is_same:
             self.live.keep(found.kept, labels)
         name, seconds = found.provenance["image"], time.perf_counter() - self._started_s
         if found.cells == 0:
@@ -238,7 +253,12 @@ class SegmentWidget(QWidget):
         self.advice.show_found(found.diameter_px, found.provenance["settings"])
 
     def _on_failed(self, error: Exception) -> None:
-        kept = self._results.close()
+        self._show_failure(error, self._results.close())
+
+    def _on_load_failed(self, error: Exception) -> None:
+        self._show_failure(error, "")
+
+    def _show_failure(self, error: Exception, kept: str) -> None:
         if isinstance(error, UNetError):
             self._fail(" ".join(filter(None, (str(error), kept))))
             return
@@ -256,7 +276,10 @@ class SegmentWidget(QWidget):
 
     def _on_ended(self) -> None:
         self._worker = None
-        self._layer = None
+        self._layer = self._array = None
+        # Changed while it ran.
+        if self.live.is_ready and self.form.instances() != self._instances:
+            self._on_instances_changed()
 
     def _on_layer_removed(self, _event: Any) -> None:
         if not isalive(self):
@@ -279,6 +302,7 @@ class SegmentWidget(QWidget):
         self.live.forget()
         self.advice.stop()
         self.model_choice.stop()
+        self.form.size_choice.stop_drawing()
 
 
 def _count(cells: int) -> str:

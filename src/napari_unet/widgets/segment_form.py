@@ -184,7 +184,7 @@ class SegmentForm(QWidget):
             self.common.show_values(wanted)
             self.rare.show_values(wanted)
         if "flips" in changes:
-            self.reading.show_values(replace(self.settings(), flips=changes["flips"]))
+            self.reading.show_values(SegmentationSettings(flips=changes["flips"]))
 
     def _on_reset(self) -> None:
         self.common.show_values(self._own)
