@@ -32,12 +32,16 @@ class DeviceState:
         Memory that can still be taken; None if the device does not answer.
     is_preferred : bool
         Whether it is what "auto" stands for.
+    host_number_bytes : int
+        Of a number of the network in the computer's memory; 0 for a GPU,
+        which has its own.
     """
 
     name: str
     model: str
     free_bytes: int | None
     is_preferred: bool = False
+    host_number_bytes: int = 0
 
     @property
     def text(self) -> str:
@@ -64,7 +68,8 @@ def device_state(device: torch.device) -> DeviceState:
         free: int | None = free_memory_bytes(device)
     except _LOST:
         free = None
-    return DeviceState(str(device), _model(device), free)
+    number_bytes = resolve_precision("auto", device).itemsize if device.type == "cpu" else 0
+    return DeviceState(str(device), _model(device), free, host_number_bytes=number_bytes)
 
 
 def _model(device: torch.device) -> str:

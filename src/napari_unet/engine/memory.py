@@ -1,0 +1,58 @@
+"""How much of the computer's memory a segmentation takes, before it is started."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_unet.engine.network import NetworkDescription
+
+# Measured by benchmarks/memory.py; rounded up, because too little is worse than too much.
+PLANE_BYTES_PER_PIXEL = 22.0
+"""What telling cells apart takes at its peak, beside scores and labels, for each pixel."""
+
+TILE_NUMBERS_PER_FEATURE = 3.6
+"""What a tile takes on the CPU for each of its pixels and features at full resolution."""
+
+_FIXED_BYTES = 60 << 20
+_MOST_TILE_PIXELS = 1 << 20
+_SCORE_BYTES = _LABEL_BYTES = 4
+
+
+def segmentation_memory(
+    shape: tuple[int, ...],
+    description: NetworkDescription,
+    *,
+    kept_scores: bool,
+    zoom: float = 1.0,
+    number_bytes: int = 4,
+) -> int:
+    """Bytes of the computer's memory that a segmentation takes at its peak, on the safe side.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Spatial shape of the image in pixels. Axes before those that the
+        network reads count planes that are segmented one by one.
+    description : NetworkDescription
+    kept_scores : bool
+        Whether the scores of every plane stay in memory.
+    zoom : float
+        Factor by which the image is resized for the network.
+    number_bytes : int
+        Of a number in the network's arithmetic: 4 for float32, 2 for half
+        precision, 0 if it runs on a GPU, whose own memory holds the tiles.
+
+    Returns
+    -------
+    int
+    """
+    ndim, classes = description.unet.ndim, description.unet.classes
+    own_pixels, planes = math.prod(shape[-ndim:]), math.prod(shape[:-ndim])
+    pixels = own_pixels * zoom**ndim
+    scores = _SCORE_BYTES * classes * pixels * (planes if kept_scores else 1)
+    labels = _LABEL_BYTES * (own_pixels * planes + (pixels if zoom != 1.0 else 0))
+    tile_pixels = min(pixels, _MOST_TILE_PIXELS)
+    tile = TILE_NUMBERS_PER_FEATURE * number_bytes * description.unet.widths[0] * tile_pixels
+    return int(scores + labels + PLANE_BYTES_PER_PIXEL * pixels + tile + _FIXED_BYTES)
