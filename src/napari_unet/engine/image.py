@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -311,15 +310,17 @@ class ZoomedSource:
 
     def read(self, region: Region) -> FloatImage:
         """Read (in_channels, *region) as float32, normalised; reads only the pixels it takes."""
+        from napari_unet.engine.resampling import mirrored, resampled, taps
+
         axes = []
         needed = []
         for part, n, m in zip(region, self.shape, self.source.shape, strict=True):
             sigma = max(0.0, (m / n - 1) / 2) if self.zoom < 1 else 0.0
-            index, weights = _taps(np.arange(*part.indices(n)), n, m, sigma_px=sigma)
-            index = _mirrored(index, m)
+            index, weights = taps(np.arange(*part.indices(n)), n, m, sigma_px=sigma)
+            index = mirrored(index, m)
             needed.append(slice(int(index.min()), int(index.max()) + 1))
             axes.append((index - index.min(), weights))
-        return _resampled(self.source.read(tuple(needed)), axes, grows=self.zoom > 1)
+        return resampled(self.source.read(tuple(needed)), axes, grows=self.zoom > 1)
 
 
 def resize_channels(array: AnyImage, zoom: float) -> FloatImage:
@@ -357,83 +358,16 @@ def restore_labels(labels: LabelImage, shape: tuple[int, ...]) -> LabelImage:
 
 def restore_scores(scores: Scores, shape: tuple[int, ...]) -> Scores:
     """Bring (C, *spatial) scores back to the image's own grid by linear interpolation."""
+    from napari_unet.engine.resampling import resampled, taps
+
     if scores.shape[1:] == tuple(shape):
         return scores
     axes = [
         (np.clip(index, 0, m - 1), weights)
         for n, m in zip(shape, scores.shape[1:], strict=True)
-        for index, weights in [_taps(np.arange(n), n, m, sigma_px=0)]
+        for index, weights in [taps(np.arange(n), n, m, sigma_px=0)]
     ]
     restored = np.empty((scores.shape[0], *shape), np.float32)
     for plane, into in zip(scores, restored, strict=True):
-        into[...] = _resampled(plane, axes, grows=shape[0] > scores.shape[1])
+        into[...] = resampled(plane, axes, grows=shape[0] > scores.shape[1])
     return restored
-
-
-def _taps(
-    pixels: NDArray[Any], length: int, source_length: int, *, sigma_px: float
-) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """How pixels of a resized axis are made up: a Gaussian, then linear interpolation.
-
-    Parameters
-    ----------
-    pixels : (n,) int array
-        Of the resized axis.
-    length, source_length : int
-        Pixels of the whole axis, resized and as it was.
-    sigma_px : float
-        Of the Gaussian, in pixels as they were; 0 for none.
-
-    Returns
-    -------
-    index, weights : (n, taps) array
-        Pixels as they were, perhaps outside of the axis, and their weights.
-    """
-    centres = (pixels + 0.5) * (source_length / length) - 0.5
-    before = np.floor(centres)
-    towards_next = (centres - before)[:, np.newaxis]
-    radius = int(4 * sigma_px + 0.5)
-    steps = np.arange(-radius, radius + 1)
-    gaussian = np.exp(-0.5 * (steps / sigma_px) ** 2) if radius else np.ones(1)
-    gaussian /= gaussian.sum()
-    weights = (1 - towards_next) * np.append(gaussian, 0) + towards_next * np.append(0, gaussian)
-    index = before[:, np.newaxis].astype(np.intp) + np.arange(-radius, radius + 2)
-    return index, weights.astype(np.float32)
-
-
-def _mirrored(index: NDArray[np.intp], length: int) -> NDArray[np.intp]:
-    """Fold an index back into an axis at the centres of its first and last pixel."""
-    period = max(1, 2 * (length - 1))
-    folded = np.abs(index) % period
-    return np.minimum(folded, period - folded) if length > 1 else folded
-
-
-def _resampled(
-    values: FloatImage,
-    axes: Sequence[tuple[NDArray[np.intp], NDArray[np.float32]]],
-    *,
-    grows: bool,
-) -> FloatImage:
-    """Weighted sums along the last axes, each given by its index and weights."""
-    order = range(-len(axes), 0)
-    # The first axis is the fastest: it is given the most pixels.
-    for axis in reversed(order) if grows else order:
-        index, weights = axes[axis]
-        outer, inner = values.shape[:axis], values.shape[values.ndim + axis + 1 :]
-        block = np.ascontiguousarray(values, np.float32).reshape(
-            math.prod(outer), values.shape[axis], math.prod(inner)
-        )
-        sums = np.zeros((block.shape[0], index.shape[0], block.shape[2]), np.float32)
-        _add_weighted(block, index, weights, sums)
-        values = sums.reshape(*outer, index.shape[0], *inner)
-    return values
-
-
-@numba.njit(cache=True, nogil=True)
-def _add_weighted(values: Any, index: Any, weights: Any, sums: Any) -> None:
-    for outer in range(values.shape[0]):
-        for i in range(index.shape[0]):
-            for tap in range(index.shape[1]):
-                weight, source = weights[i, tap], index[i, tap]
-                for inner in range(values.shape[2]):
-                    sums[outer, i, inner] += weight * values[outer, source, inner]
