@@ -7,8 +7,8 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, closing
 from typing import Any
 
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
@@ -89,8 +89,8 @@ class Worker(QObject):
     def stop(self) -> None:
         """Stop: `stopped` and `ended` come at once and nothing after them.
 
-        The thread itself ends at the next report or the next layer of the
-        network, whichever is sooner.
+        The thread itself ends at the next report or the next operation of
+        torch, whichever is sooner.
         """
         if not self.is_running:
             return
@@ -117,8 +117,9 @@ class Worker(QObject):
             import_torch()
             _leave_a_core_to_the_window()
             self._wait_for_stopped_ones()
-            with _stops_between_layers(self._stop_requested):
-                for last in self._work():
+            # Closed by hand, because cleaning up may well take operations of torch.
+            with closing(_closable(self._work())) as reports, _stops_torch(self._stop_requested):
+                for last in reports:
                     self._room.acquire()
                     if self._stop_requested.is_set():
                         return
@@ -206,22 +207,27 @@ def _leave_a_core_to_the_window() -> None:
     torch.set_num_threads(min(torch.get_num_threads(), max(1, (cores or 1) - 1)))
 
 
-@contextmanager
-def _stops_between_layers(stop_requested: threading.Event) -> Iterator[None]:
+def _closable(reports: Iterator[Any]) -> Generator[Any]:
+    yield from reports
+
+
+def _stops_torch(stop_requested: threading.Event) -> AbstractContextManager[Any]:
     """Let a stop reach this thread inside the network, too: one tile can take seconds."""
-    from torch.nn.modules.module import register_module_forward_pre_hook
+    from torch.overrides import TorchFunctionMode
 
-    thread = threading.get_ident()
+    class StopsHere(TorchFunctionMode):
+        def __torch_function__(
+            self,
+            func: Callable[..., Any],
+            types: Any,
+            args: tuple[Any, ...] = (),
+            kwargs: dict[str, Any] | None = None,
+        ) -> Any:
+            if stop_requested.is_set():
+                raise _StoppedError
+            return func(*args, **(kwargs or {}))
 
-    def stop_here(_module: Any, _inputs: Any) -> None:
-        if stop_requested.is_set() and threading.get_ident() == thread:
-            raise _StoppedError
-
-    hook = register_module_forward_pre_hook(stop_here)
-    try:
-        yield
-    finally:
-        hook.remove()
+    return StopsHere()
 
 
 def _end_with_the_application() -> None:

@@ -112,6 +112,7 @@ def test_stop_reaches_a_network_in_the_middle_of_a_tile(qtbot: QtBot) -> None:
 
     class Layer(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = x + 1
             layers_run.append(1)
             inside.set()
             let_go.wait(5)
@@ -131,6 +132,26 @@ def test_stop_reaches_a_network_in_the_middle_of_a_tile(qtbot: QtBot) -> None:
 
     wait_for_threads(qtbot, worker)
     assert len(layers_run) == 1
+
+
+def test_a_stopped_job_may_clean_up_with_torch(qtbot: QtBot) -> None:
+    sums: list[float] = []
+
+    def work() -> Iterator[int]:
+        try:
+            while True:
+                yield 1
+        finally:
+            sums.append(torch.ones(3).sum().item())
+
+    worker = Worker(work)
+    with qtbot.waitSignal(worker.reported, timeout=10_000):
+        worker.start()
+
+    worker.stop()
+
+    wait_for_threads(qtbot, worker)
+    assert sums == [3.0]
 
 
 def test_a_stop_leaves_networks_of_other_threads_alone(qtbot: QtBot) -> None:
