@@ -91,6 +91,11 @@ class Session:
         self._requests = 0
 
     @property
+    def model(self) -> LoadedModel | None:
+        """The loaded network with the file it came from."""
+        return self._model
+
+    @property
     def network(self) -> Network | None:
         """The loaded network."""
         return self._model.network if self._model else None

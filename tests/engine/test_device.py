@@ -22,7 +22,7 @@ def test_cpu_is_always_there_and_has_memory():
     cpu = resolve_device("cpu")
     assert cpu.type == "cpu"
     assert free_memory_bytes(cpu) > 0
-    assert describe_device(cpu).startswith("CPU (")
+    assert describe_device(cpu).startswith("CPU, ")
 
 
 def test_missing_device_is_answered_with_those_that_are_there():
@@ -56,7 +56,7 @@ def test_a_gpu_that_does_not_answer_is_passed_over_by_auto(monkeypatch):
 
 
 def test_without_any_answering_gpu_auto_is_the_cpu():
-    cpu = DeviceState("cpu", "CPU (4 threads)", 1)
+    cpu = DeviceState("cpu", "CPU", 1)
     assert preferred_device((DeviceState("cuda:0", "GPU", None), cpu)) == "cpu"
     assert preferred_device((DeviceState("mps", "Apple GPU", 0), cpu)) == "mps"
 

@@ -80,7 +80,7 @@ def _model(device: torch.device) -> str:
             return "GPU"
     if device.type == "mps":
         return "Apple GPU"
-    return f"CPU ({torch.get_num_threads()} threads)"
+    return "CPU"
 
 
 def device_names() -> list[str]:

@@ -96,7 +96,7 @@ class DeviceChoice(StillBox):
             else:
                 self.removeItem(index)
         preferred = next((state for state in states if state.is_preferred), None)
-        self._set_text(0, f"Automatic: {preferred.text}" if preferred else "Automatic")
+        self._set_text(0, f"Automatic: {preferred.model}" if preferred else "Automatic")
         self.refreshed.emit(states)
 
     def _set_text(self, index: int, text: str) -> None:

@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING
 
 from qtpy.compat import isalive
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_unet.session import LoadedModel, Session
 from napari_unet.widgets.model_jobs import LoadRequest, Machine, load_network
-from napari_unet.widgets.recent_models import RecentModels
+from napari_unet.widgets.recent_models import RecentMenu, RecentModels
 from napari_unet.widgets.still_box import StillBox
 from napari_unet.worker import Worker
 
 if TYPE_CHECKING:
     from napari_unet.engine.network import Network
+
+
+_NARROW_BUTTONS = """
+QPushButton { padding: 4px 6px; }
+QPushButton::menu-indicator { image: none; width: 0px; }
+"""
 
 
 class ModelChoice(QWidget):
@@ -36,6 +41,8 @@ class ModelChoice(QWidget):
     ----------
     devices_found : Signal
         Carries the names of this machine's devices, once.
+    load_started : Signal
+        Carries the name of the model.
     load_finished : Signal
         The session has the network.
     load_failed : Signal
@@ -45,6 +52,7 @@ class ModelChoice(QWidget):
     """
 
     devices_found = Signal(object)
+    load_started = Signal(str)
     load_finished = Signal()
     load_failed = Signal(object)
     load_ended = Signal()
@@ -67,23 +75,22 @@ class ModelChoice(QWidget):
         self.box = StillBox()
         self.box.setPlaceholderText("no model")
         self.box.activated.connect(self._on_activated)
-        self.recent_menu = QMenu(self)
-        self.recent_menu.setToolTipsVisible(True)
-        self.recent_menu.aboutToShow.connect(self._fill_menu)
-        self.recent_menu.triggered.connect(self._on_menu_triggered)
-        self.file_button = QToolButton()
-        self.file_button.setText(file_text)
-        self.file_button.setToolTip(
-            "<qt>Choose a model file (.safetensors) of your own; the arrow lists those you opened "
-            "last.</qt>"
-        )
-        self.file_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
-        self.file_button.setMenu(self.recent_menu)
+        self.recent_menu = RecentMenu(self._recent, self)
+        self.recent_menu.chosen.connect(self.open)
+        self.recent_menu.cleared.connect(self._on_cleared)
+        self.file_button = QPushButton(file_text)
+        self.file_button.setToolTip("Choose a model file (.safetensors) of your own.")
         self.file_button.clicked.connect(self._on_file_button_clicked)
+        self.recent_button = QPushButton("▾")
+        self.recent_button.setToolTip("Choose from the model files that you opened last.")
+        self.recent_button.setMenu(self.recent_menu)
+        self.setStyleSheet(_NARROW_BUTTONS)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
         layout.addWidget(self.box, 1)
         layout.addWidget(self.file_button)
+        layout.addWidget(self.recent_button)
 
     @property
     def is_loading(self) -> bool:
@@ -126,6 +133,18 @@ class ModelChoice(QWidget):
         # The window may go at any moment; its threads go with it.
         self.destroyed.connect(self._loader.stop)
         self._loader.start()
+        if self._turn:
+            self.load_started.emit(Path(source).stem)
+
+    @property
+    def folder(self) -> str:
+        """Where the last model file was; empty before the first."""
+        return self._recent.folder
+
+    def remember(self, file: str) -> None:
+        """Offer a file that was just written."""
+        self._recent.add(file)
+        self._fill()
 
     def stop(self) -> None:
         """Drop a load that still runs."""
@@ -194,26 +213,9 @@ class ModelChoice(QWidget):
         if file:
             self.open(file)
 
-    def _fill_menu(self) -> None:
-        self.recent_menu.clear()
-        for file in self._recent.files:
-            action = QAction(f"{Path(file).name} in {Path(file).parent}", self.recent_menu)
-            action.setToolTip(f"Load {file}")
-            action.setData(file)
-            self.recent_menu.addAction(action)
-        self.recent_menu.addSeparator()
-        clear = QAction("Clear recent", self.recent_menu)
-        clear.setToolTip("Forget these files; the files themselves stay where they are.")
-        clear.setEnabled(bool(self._recent.files))
-        self.recent_menu.addAction(clear)
-
-    def _on_menu_triggered(self, action: QAction) -> None:
-        if action.data():
-            self.open(str(action.data()))
-        else:
-            self._recent.clear()
-            self._were_loaded.clear()
-            self._fill()
+    def _on_cleared(self) -> None:
+        self._were_loaded.clear()
+        self._fill()
 
 
 def _caption(source: str, sources: list[str]) -> str:

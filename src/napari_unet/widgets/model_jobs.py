@@ -85,7 +85,7 @@ def _read(request: LoadRequest, source: str) -> LoadedModel:
         if request.is_loaded and isinstance(error.__cause__, FileNotFoundError):
             raise CheckpointError(
                 f"The file of the loaded model, '{source}', is gone; the loaded copy still works "
-                "until napari closes: put the file back, or save a copy in the Model widget."
+                "until napari closes: put the file back, or save it in the Model widget."
             ) from error.__cause__
         raise
 

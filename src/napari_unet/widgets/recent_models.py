@@ -1,10 +1,12 @@
-"""The model files that were opened last, kept between starts of napari."""
+"""The model files that were opened last, kept between starts of napari, and their menu."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import QSettings
+from qtpy.QtCore import QSettings, Signal
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import QMenu, QWidget
 
 _MOST = 8
 _FILES, _FOLDER = "models/recent", "models/folder"
@@ -47,3 +49,54 @@ class RecentModels:
     def clear(self) -> None:
         """Forget every file."""
         self._settings.remove(_FILES)
+
+
+class RecentMenu(QMenu):
+    """Lists the recent files each time it opens.
+
+    Parameters
+    ----------
+    recent : RecentModels
+    parent : QWidget
+
+    Attributes
+    ----------
+    chosen : Signal
+        Carries the file.
+    cleared : Signal
+        The list was emptied.
+    """
+
+    chosen = Signal(str)
+    cleared = Signal()
+
+    def __init__(self, recent: RecentModels, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._recent = recent
+        self.setToolTipsVisible(True)
+        self.aboutToShow.connect(self._fill)
+        self.triggered.connect(self._on_triggered)
+
+    def _fill(self) -> None:
+        self.clear()
+        for file in self._recent.files:
+            self._add(f"{Path(file).name} in {Path(file).parent}", f"Load {file}", file)
+        self.addSeparator()
+        clear = self._add(
+            "Clear recent", "Forget these files; the files themselves stay where they are.", ""
+        )
+        clear.setEnabled(bool(self._recent.files))
+
+    def _add(self, text: str, tip: str, file: str) -> QAction:
+        action = QAction(text, self)
+        action.setToolTip(tip)
+        action.setData(file)
+        self.addAction(action)
+        return action
+
+    def _on_triggered(self, action: QAction) -> None:
+        if action.data():
+            self.chosen.emit(str(action.data()))
+        else:
+            self._recent.clear()
+            self.cleared.emit()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QWheelEvent
-from qtpy.QtWidgets import QComboBox
+from qtpy.QtGui import QPaintEvent, QWheelEvent
+from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainter
 
 from napari_unet.widgets.choices import keep_narrow
 
@@ -23,6 +23,24 @@ class StillBox(QComboBox):
         if view is not None:
             view.setMinimumWidth(view.sizeHintForColumn(0))
         super().showPopup()
+
+    def paintEvent(self, _event: QPaintEvent | None) -> None:  # noqa: N802
+        """Draw the box as always, with dots where its text is cut."""
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        painter, style = QStylePainter(self), self.style()
+        if style is not None:
+            field = style.subControlRect(
+                QStyle.ComplexControl.CC_ComboBox,
+                option,
+                QStyle.SubControl.SC_ComboBoxEditField,
+                self,
+            )
+            option.currentText = self.fontMetrics().elidedText(
+                option.currentText, Qt.TextElideMode.ElideRight, field.width()
+            )
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
     def wheelEvent(self, event: QWheelEvent | None) -> None:  # noqa: N802
         """Change the choice only where the box has the focus: a stray turn loads nothing."""

@@ -1,0 +1,139 @@
+"""Says whether the image that is selected fits into memory with the loaded model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from qtpy.compat import isalive
+
+from napari_unet.engine.memory import segmentation_memory
+from napari_unet.layers import full_resolution
+from napari_unet.session import Session
+from napari_unet.widgets.device_choice import DeviceChoice
+from napari_unet.widgets.sentence import Sentence
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_unet.engine.device import DeviceState
+
+_GB = 1 << 30
+_SCARCE_BYTES = _GB // 2
+"""Free memory of a GPU below which its tiles become small and slow."""
+
+
+class MemoryFit(Sentence):
+    """Follows the selected image layer, the session's model, and the memory that is free.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+    session : Session
+    devices : DeviceChoice
+        Knows how much memory is free, and is asked again when the layer changes.
+    """
+
+    def __init__(self, viewer: ViewerModel, session: Session, devices: DeviceChoice) -> None:
+        super().__init__()
+        self.setToolTip(
+            "<qt>An estimate, on the safe side, for the image at its own size; enlarging it for "
+            "small cells takes more.</qt>"
+        )
+        self._viewer, self._session, self._devices = viewer, session, devices
+        viewer.layers.selection.events.active.connect(self._on_layer_changed)
+        viewer.layers.events.removed.connect(self._on_layer_changed)
+        session.network_loaded.connect(self._update)
+        session.device_changed.connect(self._update)
+        devices.refreshed.connect(self._update)
+        self._update()
+
+    @property
+    def layer(self) -> Image | None:
+        """The selected image layer; the uppermost one if another kind is selected."""
+        active = self._viewer.layers.selection.active
+        if isinstance(active, Image):
+            return active
+        images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
+        return images[-1] if images else None
+
+    def _on_layer_changed(self, _event: Any = None) -> None:
+        # napari's signals outlive the widget until Python collects it.
+        if isalive(self):
+            self._update()
+            if self.isVisible():
+                self._devices.refresh()
+
+    def _update(self, _cause: Any = None) -> None:
+        if not isalive(self):
+            return
+        network, layer = self._session.network, self.layer
+        if network is None:
+            self.show_text("")
+            return
+        if layer is None:
+            self.show_text("Open an image to see whether it fits into memory.")
+            return
+        # Once for each layer, however often.
+        for event in (layer.events.name, layer.events.data):
+            event.connect(self._update)
+        ndim = network.description.unet.ndim
+        shape = tuple(int(n) for n in full_resolution(layer).shape[: layer.ndim])
+        if len(shape) < ndim:
+            self.show_text("")
+            return
+        host = next((s for s in self._devices.states if s.host_number_bytes), None)
+        device = self._device()
+
+        def needed(shape: tuple[int, ...]) -> int:
+            return segmentation_memory(
+                shape,
+                network.description,
+                kept_scores=False,
+                number_bytes=device.host_number_bytes if device else 4,
+            )
+
+        plane = shape[-ndim:]
+        is_stack = shape != plane
+        sizes = [needed(plane), needed(shape)] if is_stack else [needed(plane)]
+        free = host.free_bytes if host else None
+        subject = f"A slice of '{layer.name}'" if is_stack else f"Image '{layer.name}'"
+        text = f"{subject} ({' x '.join(map(str, plane))}) {_fit(sizes, free)}{_gpu_text(device)}"
+        (self.show_text if free is None or sizes[0] <= free else self.show_error)(text)
+
+    def _device(self) -> DeviceState | None:
+        """What is chosen, or what "auto" stands for."""
+        chosen = self._session.device
+        for state in self._devices.states:
+            if state.name == chosen or (chosen == "auto" and state.is_preferred):
+                return state
+        return None
+
+
+def _fit(sizes: Sequence[int], free: int | None) -> str:
+    """What a plane and, if there are more, all of them need of what is free."""
+    text = f"needs about {_gigabytes(sizes[0])} of memory"
+    if len(sizes) > 1:
+        text += f", all slices together {_gigabytes(sizes[1])}"
+    if free is None:
+        return f"{text}."
+    text += f"; {_gigabytes(free)} are free"
+    if sizes[0] > free:
+        return f"{text}. Segment the field of view only, or close other programs."
+    return f"{text}: it fits." if sizes[-1] <= free else f"{text}: a slice fits, all do not."
+
+
+def _gpu_text(device: DeviceState | None) -> str:
+    if device is None or device.host_number_bytes:
+        return ""
+    if device.free_bytes is None:
+        return f" {device.model} does not answer: choose another device."
+    free = _gigabytes(device.free_bytes)
+    if device.free_bytes < _SCARCE_BYTES:
+        return f" {device.model} has only {free} free: its tiles will be small and slow."
+    return f" The network runs on {device.model} in tiles that fit into its {free}."
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / _GB:.1f} GB"

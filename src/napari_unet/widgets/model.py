@@ -1,0 +1,191 @@
+"""The Model widget: which network finds the cells, what it is good for, and where it runs."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import show_error
+from qtpy.compat import isalive
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QPushButton,
+    QTextBrowser,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unet.commands import PLUGIN
+from napari_unet.engine.errors import UNetError
+from napari_unet.session import Session, shared_session
+from napari_unet.widgets.device_choice import DeviceChoice
+from napari_unet.widgets.memory_fit import MemoryFit
+from napari_unet.widgets.model_choice import ModelChoice
+from napari_unet.widgets.model_jobs import save_model
+from napari_unet.widgets.model_text import STYLE, model_html
+from napari_unet.widgets.sentence import Sentence
+from napari_unet.worker import Worker
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_unet.engine.network import Network
+
+_log = logging.getLogger(__name__)
+
+_SUFFIX = ".safetensors"
+
+
+class ModelWidget(QWidget):
+    """Choose, open and save a model, and read what it is.
+
+    Parameters
+    ----------
+    napari_viewer : napari viewer
+    session : Session, optional
+        Owner of the loaded network; without it the process's.
+    """
+
+    def __init__(self, napari_viewer: ViewerModel, session: Session | None = None) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._session = session or shared_session()
+        self._saver: Worker | None = None
+        self._build()
+        self.setAcceptDrops(True)
+        self._session.network_loaded.connect(self._show_model)
+        self._show_model()
+        self.model_choice.load(self._session.source)
+
+    def _build(self) -> None:
+        self.model_choice = ModelChoice(self._session, file_text="Open…")
+        self.model_choice.load_started.connect(self._on_load_started)
+        self.model_choice.load_finished.connect(self._on_load_finished)
+        self.model_choice.load_failed.connect(self._on_failed)
+        self.device_choice = DeviceChoice(self._session)
+        self.model_choice.devices_found.connect(self.device_choice.add_devices)
+        self.sentence = Sentence()
+        self.fit = MemoryFit(self._viewer, self._session, self.device_choice)
+        self.text = QTextBrowser()
+        self.text.setAcceptDrops(False)
+        self.text.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.text.setToolTip("What the model says about itself; the text can be copied.")
+        document = self.text.document()
+        if document is not None:
+            document.setDefaultStyleSheet(STYLE)
+        self.save_button = QPushButton("Save…")
+        self.save_button.setToolTip(
+            "<qt>Write the loaded model to a file of your own, with all that is known about "
+            "it.</qt>"
+        )
+        self.save_button.clicked.connect(self._on_save_clicked)
+        self.segment_button = QPushButton("Segment…")
+        self.segment_button.setToolTip(
+            "<qt>Open the widget that finds the cells of an image with this model.</qt>"
+        )
+        self.segment_button.clicked.connect(self._on_segment_clicked)
+        self.segment_button.setVisible(getattr(self._viewer, "window", None) is not None)
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow(self.model_choice)
+        form.addRow("Device", self.device_choice)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.save_button)
+        buttons.addWidget(self.segment_button)
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        layout.addWidget(self.sentence)
+        layout.addWidget(self.fit)
+        layout.addWidget(self.text, 1)
+        layout.addLayout(buttons)
+
+    def _show_model(self, _network: Network | None = None) -> None:
+        # The session outlives the widget.
+        if not isalive(self):
+            return
+        model = self._session.model
+        self.save_button.setEnabled(model is not None)
+        self.text.setHtml(model_html(model) if model else "<p>No model is loaded.</p>")
+
+    def _on_load_started(self, name: str) -> None:
+        self.sentence.show_text(f"Loading the model '{name}' …")
+
+    def _on_load_finished(self) -> None:
+        self.sentence.show_text("")
+
+    def _on_failed(self, error: Exception) -> None:
+        message = str(error)
+        if not isinstance(error, UNetError):
+            _log.error("A model could not be loaded or saved", exc_info=error)
+            message = (
+                f"Something went wrong that should not ({type(error).__name__}: {error}); "
+                "the loaded model is as it was, the log has the details."
+            )
+        self._fail(message)
+
+    def _fail(self, message: str) -> None:
+        self.sentence.show_error(message)
+        show_error(message)
+
+    def _on_save_clicked(self) -> None:
+        network = self._session.network
+        if network is None:
+            return
+        start = Path(self.model_choice.folder) / f"{network.description.name}{_SUFFIX}"
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Save a copy of the model", str(start), f"U-Net models (*{_SUFFIX})"
+        )
+        if not name:
+            return
+        # The dialog asked about overwriting the name that it was given, and only that.
+        file = Path(name)
+        self._saver = Worker(partial(save_model, network, file, overwrite=file.suffix == _SUFFIX))
+        self._saver.finished.connect(self._on_saved)
+        self._saver.failed.connect(self._on_failed)
+        self.destroyed.connect(self._saver.stop)
+        self._saver.start()
+
+    def _on_saved(self, file: Path) -> None:
+        self.model_choice.remember(str(file))
+        self.sentence.show_text(f"Saved as '{file}'.")
+
+    def _on_segment_clicked(self) -> None:
+        dock, _ = self._viewer.window.add_plugin_dock_widget(PLUGIN, "Segment cells", tabify=True)
+        dock.show()
+        dock.raise_()
+
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:  # noqa: N802
+        """Take files that are dragged here."""
+        if event is not None and _files(event):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:  # noqa: N802
+        """Load the model file that is dropped here."""
+        files = _files(event) if event is not None else []
+        if event is None or not files:
+            return
+        event.acceptProposedAction()
+        if len(files) == 1:
+            self.model_choice.open(files[0])
+        else:
+            self._fail(f"{len(files)} files were dropped here; drop one model file.")
+
+    def event(self, event: QEvent | None) -> bool:
+        """Stop when the widget is closed, or leaves its dock, which sends no close event."""
+        if event is not None:
+            left_dock = event.type() == QEvent.Type.ParentChange and self.parent() is None
+            if left_dock or event.type() == QEvent.Type.Close:
+                self.model_choice.stop()
+                self.device_choice.stop()
+        return bool(super().event(event))
+
+
+def _files(event: QDropEvent) -> list[str]:
+    data = event.mimeData()
+    return [url.toLocalFile() for url in data.urls() if url.isLocalFile()] if data else []
