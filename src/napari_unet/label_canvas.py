@@ -197,13 +197,8 @@ class LabelCanvas:
     def _numbered_as(self, before: LabelImage, found: LabelImage) -> LabelImage:
         if self._highest is None:
             self._highest = int(self.array.max(initial=0))
-        numbers = keep_numbers(found, before)
-        new = numbers > int(before.max(initial=0))
-        if not new.any():
-            return numbers
-        shift = self._highest + 1 - int(numbers[new].min())
-        numbers = np.where(new, numbers + shift, numbers).astype(np.int32, copy=False)
-        self._highest = max(self._highest, int(numbers.max()))
+        numbers = keep_numbers(found, before, above=self._highest)
+        self._highest = max(self._highest, int(numbers.max(initial=0)))
         return numbers
 
     def _put(self, index: PlaneIndex, area: Region, numbers: LabelImage) -> bool:

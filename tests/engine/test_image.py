@@ -22,8 +22,6 @@ from napari_unet.engine.image import (
     channels_first,
     measure_intensity,
     open_image,
-    resize_channels,
-    restore_labels,
     restore_scores,
 )
 
@@ -150,12 +148,6 @@ def test_named_channel_axis_comes_first_without_a_copy():
     assert channels_first(np.zeros((8, 9, 2)), ndim=2, channel_axis=-1).shape == (2, 8, 9)
 
 
-def test_channels_are_resized_by_a_factor():
-    resized = resize_channels(np.ones((2, 10, 21), np.uint8), 0.5)
-    assert resized.shape == (2, 5, 10)
-    assert np.allclose(resized, 1)
-
-
 def test_zoomed_pixels_lie_between_their_neighbours():
     source = ImageSource(np.array([[[0, 40]]], np.uint8), 1, IntensityScaling(0, 0.1))
     zoomed = ZoomedSource(source, 2)
@@ -199,13 +191,6 @@ def test_part_of_a_zoomed_image_is_that_part_of_the_whole(shape, zoom, data):
         region.append(slice(start, data.draw(st.integers(start + 1, n))))
     expected = whole(zoomed)[(slice(None), *region)]
     assert np.array_equal(zoomed.read(tuple(region)), expected)
-
-
-def test_resized_labels_come_back_to_their_pixels():
-    labels = np.array([[1, 1, 2], [0, 3, 3]])
-    large = np.kron(labels, np.ones((4, 4), int))
-    assert np.array_equal(restore_labels(large, (2, 3)), labels)
-    assert np.array_equal(restore_labels(labels, (8, 12)), large)
 
 
 def test_resized_scores_stay_between_their_neighbours():

@@ -323,37 +323,10 @@ class ZoomedSource:
         return resampled(self.source.read(tuple(needed)), axes, grows=self.zoom > 1)
 
 
-def resize_channels(array: AnyImage, zoom: float) -> FloatImage:
-    """Resize (C, *spatial) by `zoom`, smoothing first where it shrinks (anti-aliasing)."""
-    from skimage.transform import resize
-
-    shape = zoomed_shape(array.shape[1:], zoom)
-    planes = [
-        resize(
-            np.asarray(plane, dtype=np.float32),
-            shape,
-            order=1,
-            mode="reflect",
-            anti_aliasing=zoom < 1,
-            preserve_range=True,
-        ).astype(np.float32, copy=False)
-        for plane in array
-    ]
-    return np.stack(planes)
-
-
 def nearest_index(length: int, source_length: int) -> NDArray[np.intp]:
     """For each of `length` pixels of an axis the nearest of `source_length` pixels."""
     centres = (np.arange(length) + 0.5) * (source_length / length)
     return np.minimum(centres.astype(np.intp), source_length - 1)
-
-
-def restore_labels(labels: LabelImage, shape: tuple[int, ...]) -> LabelImage:
-    """Bring labels back to the image's own grid by nearest neighbour; no new values appear."""
-    if labels.shape == tuple(shape):
-        return labels
-    index = [nearest_index(n, m) for n, m in zip(shape, labels.shape, strict=True)]
-    return np.ascontiguousarray(labels[np.ix_(*index)])
 
 
 def restore_scores(scores: Scores, shape: tuple[int, ...]) -> Scores:

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -22,15 +22,17 @@ from napari_unet.engine.image import (
     LabelImage,
     Region,
     Scores,
+    ZoomedSource,
     nearest_index,
     open_image,
-    resize_channels,
     restore_scores,
 )
 from napari_unet.engine.instances import check_class_roles, instances_from_scores
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.tiling import PixelSource, TileScores, aligned_box, predict_tiles
+
+_Source: TypeAlias = ImageSource | ZoomedSource
 
 _MOST_ZOOM = 20.0
 
@@ -126,7 +128,9 @@ class PlaneScores:
             ]
             reaches = np.bincount(inside.reshape(-1), minlength=int(found.max(initial=0)) + 1) > 0
             found = np.where(reaches[found], found, 0)
-        return _without_gaps(found)
+            return _without_gaps(found)
+        # Between coarser pixels a cell can vanish.
+        return found if self.shape == self.scaled_shape else _without_gaps(found)
 
     def part(self, area: Region, *, margin_px: int = 0) -> PlaneScores:
         """View the scores around an area given in the plane's own pixels."""
@@ -349,7 +353,7 @@ def iterate_planes(
     cell_count = 0
     for number, index in enumerate(np.ndindex(*stack)):
         own = replace(source, array=source.array[(slice(None), *index)]) if stack else source
-        scaled = own if zoom == 1.0 else _zoomed(own, zoom)
+        scaled = own if zoom == 1.0 else ZoomedSource(own, zoom)
         plane = predictor.empty_plane(own.shape, scaled.shape)
         centre = [round(pixel * zoom) for pixel in near] if near is not None else None
         tile = tiles = 1
@@ -419,10 +423,6 @@ def _background(classes: int, shape: tuple[int, ...], class_roles: Sequence[str]
     scores = np.zeros((classes, *shape), np.float32)
     scores[list(class_roles).index("background")] = 1
     return scores
-
-
-def _zoomed(source: ImageSource, zoom: float) -> ImageSource:
-    return replace(source, array=resize_channels(source.array, zoom))
 
 
 def _without_gaps(labels: LabelImage) -> LabelImage:
@@ -500,7 +500,7 @@ class _Predictor:
         return tuple(slice(*ends) for ends in aligned_box(scaled_shape, scaled, multiple))
 
     def predict_into(
-        self, plane: PlaneScores, source: ImageSource, *, near: Sequence[int] | None = None
+        self, plane: PlaneScores, source: _Source, *, near: Sequence[int] | None = None
     ) -> Iterator[tuple[int, int, Region | None]]:
         """Fill a plane's scores tile by tile: tiles done, in all, and the box that is new."""
         if source.scaling.scale == 0:
@@ -590,7 +590,7 @@ def _overlap(box: Region, tile: Region) -> tuple[Region, Region]:
 class _FlippedSource:
     """An image mirrored along some of its (negative) axes, still read in parts."""
 
-    source: ImageSource
+    source: _Source
     axes: tuple[int, ...]
 
     @property
