@@ -345,12 +345,11 @@ def bundled_network() -> Network | None:
 
 def sample_images() -> dict[str, np.ndarray]:
     """Real images that come with the package."""
-    from skimage.io import imread
-
     import napari_unet
+    from napari_unet.image_files import read_image
 
     folder = Path(napari_unet.__file__).parent / "bundled" / "samples" / "images"
-    return {name: imread(folder / name) for name in SAMPLES}
+    return {name: read_image(folder / name).array for name in SAMPLES}
 
 
 def agreement_rows(network: Network) -> Iterator[Row]:
