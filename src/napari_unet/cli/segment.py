@@ -11,16 +11,22 @@ import argparse
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from napari_unet.cli.batch import for_each
 from napari_unet.cli.console import count, progress_bar, report, say
 from napari_unet.cli.file_plan import PlannedFile, plan_outputs
+from napari_unet.cli.image_part import (
+    ImagePart,
+    WantedPart,
+    read_channel_axis,
+    read_plane_numbers,
+)
 from napari_unet.cli.setting_options import add_setting_options, read_settings, whole_number
 from napari_unet.engine.checkpoint import bundled_models, load_checkpoint
-from napari_unet.engine.errors import ImageShapeError
+from napari_unet.engine.image import AnyImage
 from napari_unet.engine.network import Network
 from napari_unet.engine.segmentation import Segmentation, iterate_segmentation
 from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
@@ -62,6 +68,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="segment only this channel of images with several; 1 is the first, as in Fiji",
     )
     parser.add_argument(
+        "--channel-axis",
+        type=read_channel_axis,
+        metavar="N",
+        help="axis of the channels, counted from 0; 'none' if what the file calls channels are "
+        "slices (default: as the file says)",
+    )
+    parser.add_argument(
+        "--slice",
+        type=read_plane_numbers,
+        metavar="N",
+        help="segment only this slice of a stack; 1 is the first. Deeper stacks take one number "
+        "for each axis, as in 2,7; ':' stands for an axis of the slice itself",
+    )
+    parser.add_argument(
+        "--intensities",
+        choices=("stack", "slice"),
+        default="stack",
+        help="where the range of intensities is measured with --slice: over all slices, so that "
+        "each is segmented as with all others, or on that one (default: stack)",
+    )
+    parser.add_argument(
         "--overlay",
         action="store_true",
         help="also write a PNG picture of the image with every cell outlined",
@@ -73,7 +100,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--progress", action="store_true", help="show the progress bar even if not on a terminal"
     )
-    add_setting_options(parser, SegmentationSettings(), title="how the image is read")
+    add_setting_options(
+        parser,
+        SegmentationSettings(),
+        title="how the image is read",
+        leave_out=("channel_axis",),
+    )
     add_setting_options(
         parser,
         InstanceSettings(),
@@ -85,6 +117,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Segment every image; return 1 if any of them failed."""
     settings = read_settings(arguments, SegmentationSettings())
+    part = WantedPart(
+        arguments.channel, arguments.channel_axis, arguments.slice, settings.every_slice
+    )
     extras = {"scores": ".tif"} if arguments.scores else {}
     extras |= {"overlay": ".png"} if arguments.overlay else {}
     sources = find_images(arguments.images)
@@ -94,8 +129,9 @@ def run(arguments: argparse.Namespace) -> int:
         network,
         settings,
         read_settings(arguments, network.description.instances),
+        part,
         device=arguments.device,
-        channel=arguments.channel,
+        intensities=arguments.intensities,
         overwrite=arguments.overwrite,
         progress=arguments.progress,
     )
@@ -113,29 +149,31 @@ class SegmentationJob:
     network : Network
     settings : SegmentationSettings
     instances : InstanceSettings
+    part : WantedPart
+        Which part of each image.
     device : str
-    channel : int, optional
-        Only this channel, counted from 1.
+    intensities : {"stack", "slice"}
+        Where the range of intensities of a single slice is measured.
     overwrite, progress : bool
     """
 
     network: Network
     settings: SegmentationSettings
     instances: InstanceSettings
+    part: WantedPart = WantedPart()  # noqa: RUF009 - frozen
     device: str = "auto"
-    channel: int | None = None
+    intensities: Literal["stack", "slice"] = "stack"
     overwrite: bool = False
     progress: bool = False
 
     def __call__(self, planned: PlannedFile) -> Segmentation:
         """Segment one image and write all that was asked for."""
         started = time.perf_counter()
-        image = read_image(planned.source)
-        if self.channel is not None:
-            image = take_channel(image, self.channel)
-        settings = self._settings_for(image)
-        result = self._segment(image, settings, keep_scores="scores" in planned.extras)
-        self._write(planned, image, settings, result)
+        ndim = self.network.description.unet.ndim
+        part = self.part.of(read_image(planned.source), ndim=ndim)
+        settings = self._settings_for(part)
+        result = self._segment(part, settings, keep_scores="scores" in planned.extras)
+        self._write(planned, part.image, settings, result)
         resized = "" if result.zoom == 1 else f", resized {result.zoom:.3g} times for the model"
         report(
             f"{planned.source.name}: {count(result.cell_count, 'cell')} "
@@ -145,31 +183,36 @@ class SegmentationJob:
             say(f"{planned.source}: {note}")
         return result
 
-    def _settings_for(self, image: ImageFile) -> SegmentationSettings:
+    def _settings_for(self, part: ImagePart) -> SegmentationSettings:
         """Take from the file what was not given on the command line."""
-        settings, axis = self.settings, image.channel_axis
-        if settings.pixel_size_um is None and image.pixel_size_um is not None:
-            settings = replace(settings, pixel_size_um=image.pixel_size_um[-1])
-        ndim = self.network.description.unet.ndim
-        # Where there is only room for one, planes named channels are the slices asked for.
-        are_slices = (
-            settings.every_slice and image.array.ndim == ndim + 1 and not image.axes.endswith("C")
-        )
-        if axis is None or settings.channel_axis is not None or are_slices:
-            return settings
-        return replace(settings, channel_axis=axis)
+        settings = replace(self.settings, channel_axis=part.channel_axis)
+        size_um = part.image.pixel_size_um
+        if settings.pixel_size_um is None and size_um is not None:
+            settings = replace(settings, pixel_size_um=size_um[-1])
+        return settings
+
+    def _intensity_reference(self, part: ImagePart) -> AnyImage | None:
+        """Return all slices, without the transparency of colours, for one slice of them."""
+        if part.stack is None or self.intensities == "slice":
+            return None
+        axis = part.stack_channel_axis
+        has_alpha = axis is not None and part.stack.shape[axis] == 4
+        if axis is None or not has_alpha or self.network.description.unet.in_channels == 4:
+            return part.stack
+        return np.moveaxis(part.stack, axis, 0)[:3]
 
     def _segment(
-        self, image: ImageFile, settings: SegmentationSettings, *, keep_scores: bool
+        self, part: ImagePart, settings: SegmentationSettings, *, keep_scores: bool
     ) -> Segmentation:
         result = None
-        with progress_bar(0, image.path.name, forced=self.progress) as bar:
+        with progress_bar(0, part.image.path.name, forced=self.progress) as bar:
             for step in iterate_segmentation(
-                image.array,
+                part.image.array,
                 self.network,
                 settings=settings,
                 instances=self.instances,
                 device=self.device,
+                intensity_reference=self._intensity_reference(part),
                 keep_scores=keep_scores,
             ):
                 bar.total = step.tiles * step.slices
@@ -185,9 +228,11 @@ class SegmentationJob:
         settings: SegmentationSettings,
         result: Segmentation,
     ) -> None:
-        axes = image.label_axes if len(image.label_axes) == result.labels.ndim else None
+        axes = image.label_axes
+        # A slice along another axis is a picture all the same.
+        fits = len(axes) == result.labels.ndim and axes.endswith("YX")
         scale: dict[str, Any] = {
-            "axes": axes,
+            "axes": axes if fits else None,
             "pixel_size_um": image.pixel_size_um,
             "overwrite": self.overwrite,
         }
@@ -199,23 +244,3 @@ class SegmentationJob:
             picture = draw_overlay(image.array, result.labels, channel_axis=settings.channel_axis)
             write_picture(planned.extras["overlay"], picture, overwrite=self.overwrite)
         write_labels(planned.output, result.labels, **scale)
-
-
-def take_channel(image: ImageFile, number: int) -> ImageFile:
-    """Return one channel of an image, counted from 1.
-
-    Raises
-    ------
-    ImageShapeError
-        If it has no such channel.
-    """
-    axis = image.channel_axis
-    channels = 1 if axis is None else image.array.shape[axis]
-    if not 1 <= number <= channels:
-        raise ImageShapeError(
-            f"There is no channel {number}, the image has {count(channels, 'channel')}; "
-            "count from 1."
-        )
-    if axis is None:
-        return image
-    return replace(image, array=np.take(image.array, number - 1, axis=axis), axes=image.label_axes)
