@@ -7,7 +7,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_info
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
@@ -15,11 +15,13 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 from napari_unet.engine.errors import UNetError
 from napari_unet.installation import check_installation
 from napari_unet.layers import LayerImage, full_resolution, read_layer
+from napari_unet.script import SegmentRecipe
 from napari_unet.session import Session, shared_session
 from napari_unet.widgets.advice import Advice
 from napari_unet.widgets.live import LiveLabels
 from napari_unet.widgets.result_layers import ResultLayers, view_of
 from napari_unet.widgets.runs import Drawn, Found, Opened, Recipe, Step, find_cells
+from napari_unet.widgets.script_button import ScriptButton, segment_recipe
 from napari_unet.widgets.segment_form import SegmentForm
 from napari_unet.worker import Worker
 
@@ -84,6 +86,10 @@ class SegmentWidget(QWidget):
         self.live.counted.connect(self._on_counted)
         self.live.refused.connect(self._on_refused)
         self.live.failed.connect(self._on_failed)
+        self.script_button = ScriptButton(self._read_recipe)
+        self.script_button.copied.connect(self._on_copied)
+        self.script_button.failed.connect(self._on_failed)
+        self.form.add_at_foot(self.script_button)
         # Unfolded and in large type, the form is higher than a small screen.
         scroll = QScrollArea()
         scroll.setFrameShape(QFrame.Shape.NoFrame)
@@ -157,6 +163,10 @@ class SegmentWidget(QWidget):
         )
         return layer, image, recipe
 
+    def _read_recipe(self) -> SegmentRecipe:
+        layer, image, recipe = self._read_form()
+        return segment_recipe(self._viewer, layer, image, recipe)
+
     def stop(self, reason: str = "") -> None:
         """Stop what runs; slices that are done and cells found so far stay in the layer."""
         self._runs_when_loaded = False
@@ -199,6 +209,11 @@ class SegmentWidget(QWidget):
     def _on_instances_changed(self) -> None:
         if self._worker is None and self.live.is_ready:
             self.live.update(self.form.instances())
+
+    def _on_copied(self, sentence: str) -> None:
+        show_info(sentence)
+        if not self.panel.is_running:
+            self.panel.show_idle(sentence)
 
     def _on_counted(self, cells: int, edited_slices: int) -> None:
         text = f"{_count(cells)} with these settings."

@@ -65,6 +65,8 @@ class SegmentForm(QWidget):
         layout.addWidget(self.concerns)
         layout.addWidget(self.common)
         layout.addWidget(self.more)
+        self._foot = QVBoxLayout()
+        layout.addLayout(self._foot)
         layout.addStretch()
 
     def _build_input(self, viewer: ViewerModel, session: Session) -> None:
@@ -115,6 +117,10 @@ class SegmentForm(QWidget):
         self.more.addWidget(inside)
         self.common.changed.connect(self.instances_changed)
         self.rare.changed.connect(self.instances_changed)
+
+    def add_at_foot(self, widget: QWidget) -> None:
+        """Put a widget below all fields."""
+        self._foot.addWidget(widget)
 
     @property
     def layer(self) -> Image | None:

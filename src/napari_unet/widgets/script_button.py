@@ -1,0 +1,123 @@
+"""Copies the form as a script: Python lines or a command line that do the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.layers import Image
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QAction, QGuiApplication
+from qtpy.QtWidgets import QMenu, QToolButton
+
+from napari_unet.engine.errors import UNetError
+from napari_unet.layers import LayerImage
+from napari_unet.script import SegmentRecipe, command_line, python_lines
+from napari_unet.widgets.runs import Recipe
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+
+class ScriptButton(QToolButton):
+    """A button with a menu: copy what the form does as Python, or as a command.
+
+    Parameters
+    ----------
+    read_form : callable
+        Returns a `SegmentRecipe`; raises a `UNetError` if the form is not complete.
+
+    Attributes
+    ----------
+    copied : Signal
+        Carries a sentence about what is in the clipboard.
+    failed : Signal
+        Carries the error.
+    """
+
+    copied = Signal(str)
+    failed = Signal(object)
+
+    def __init__(self, read_form: Callable[[], SegmentRecipe]) -> None:
+        super().__init__()
+        self._read_form = read_form
+        self.setText("Copy as script")
+        self.setToolTip(
+            "<qt>Put lines into the clipboard that do the same as this form: Python for a notebook "
+            "or a cluster, or a command for the terminal.</qt>"
+        )
+        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(self)
+        self.python_action = QAction("Python", self)
+        self.python_action.triggered.connect(self._on_python)
+        self.command_action = QAction("Command line", self)
+        self.command_action.triggered.connect(self._on_command)
+        menu.addActions([self.python_action, self.command_action])
+        self.setMenu(menu)
+
+    def _on_python(self) -> None:
+        self._copy("The Python lines are in the clipboard.", python_lines)
+
+    def _on_command(self) -> None:
+        self._copy("The command is in the clipboard.", command_line)
+
+    def _copy(self, sentence: str, write: Callable[[SegmentRecipe], str]) -> None:
+        try:
+            text = write(self._read_form())
+        except UNetError as error:
+            self.failed.emit(error)
+            return
+        clipboard = QGuiApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(text)
+            self.copied.emit(sentence)
+
+
+def segment_recipe(
+    viewer: ViewerModel, layer: Image, image: LayerImage, recipe: Recipe
+) -> SegmentRecipe:
+    """Collect what decides about the labels of a run.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+    layer : napari Image layer
+    image : LayerImage
+        What is read of it.
+    recipe : Recipe
+    """
+    description = recipe.network.description
+    return SegmentRecipe(
+        image_name=image.name,
+        shape=tuple(int(n) for n in image.array.shape),
+        image_file=_own_file(viewer, layer),
+        model=recipe.source,
+        device=recipe.device,
+        plane=image.plane if image.has_slices and image.extent != "stack" else None,
+        channel=None if image.channel is None else image.channel + 1,
+        is_rgb=bool(layer.rgb),
+        is_multiscale=bool(layer.multiscale),
+        settings=replace(
+            recipe.settings,
+            pixel_size_um=image.pixel_size_um,
+            every_slice=image.extent == "stack" and image.has_slices,
+            channel_axis=None if layer.rgb else image.channel_axis,
+            region=image.region,
+        ),
+        instances=recipe.instances,
+        model_instances=description.instances,
+        model_pixel_size_um=description.pixel_size_um,
+        intensity_from_stack=not image.is_lazy,
+        show_scores=recipe.shows_scores,
+    )
+
+
+def _own_file(viewer: ViewerModel, layer: Image) -> str | None:
+    """Return the file that a layer alone came from; one of several channels is not the file."""
+    path = layer.source.path
+    if not path or not Path(path).is_file():
+        return None
+    shared = sum(other.source.path == path for other in viewer.layers)
+    return str(path) if shared == 1 else None
