@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QAction, QGuiApplication
-from qtpy.QtWidgets import QMenu, QToolButton
+from qtpy.QtWidgets import QMenu, QPushButton
 
 from napari_unet.engine.errors import UNetError
 from napari_unet.layers import LayerImage
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
-class ScriptButton(QToolButton):
+class ScriptButton(QPushButton):
     """A button with a menu: copy what the form does as Python, or as a command.
 
     Parameters
@@ -48,7 +48,6 @@ class ScriptButton(QToolButton):
             "<qt>Put lines into the clipboard that do the same as this form: Python for a notebook "
             "or a cluster, or a command for the terminal.</qt>"
         )
-        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self)
         self.python_action = QAction("Python", self)
         self.python_action.triggered.connect(self._on_python)
