@@ -28,7 +28,7 @@ from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
 from napari_unet.image_files import read_image, read_labels
 from napari_unet.layers import Extent, LayerImage, read_layer
 from napari_unet.sample_data import load_sample
-from napari_unet.script import SegmentRecipe, command_line, python_lines
+from napari_unet.script import SegmentRecipe, command_line, file_holds, python_lines
 
 ALL = slice(None)
 
@@ -452,3 +452,21 @@ def test_model_in_memory_alone_is_refused_with_the_way_out() -> None:
             "The model is in memory alone, where no script can load it; save it to a file, choose "
             "that file as the model, and copy again."
         )
+
+
+def test_file_counts_only_for_a_layer_of_all_its_pixels(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", channels(), photometric="minisblack")
+    with tifffile.TiffWriter(tmp_path / "pages.tif") as pages:
+        for plane in channels():
+            pages.write(plane)
+    Picture.fromarray(colours()).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_text("no picture")
+
+    assert file_holds(tmp_path / "a.tif", (3, 96, 128))
+    assert not file_holds(tmp_path / "a.tif", (96, 128))
+    assert not file_holds(tmp_path / "a.tif", (2, 3, 96, 128))
+    assert not file_holds(tmp_path / "pages.tif", (96, 128))
+    assert file_holds(str(tmp_path / "a.png"), (96, 128, 3))
+    assert not file_holds(tmp_path / "a.png", (5, 96, 128))
+    for name in ("b.png", "gone.tif", "."):
+        assert not file_holds(tmp_path / name, (96, 128))

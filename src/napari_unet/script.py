@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from napari_unet.engine.errors import CheckpointError
@@ -36,7 +36,8 @@ class SegmentRecipe:
     shape : tuple of int
         Of the layer's array, channels and colours included.
     image_file : str, optional
-        The file that holds exactly this array; without it the image is taken from the viewer.
+        The file that holds exactly this array (see `file_holds`); without it the image is taken
+        from the viewer.
     model : str
         Bundled name or file; empty for a model that is in memory alone.
     device : str
@@ -186,6 +187,29 @@ def command_line(recipe: SegmentRecipe, *, for_windows: bool = os.name == "nt") 
     name = " ".join(recipe.image_name.split())
     how = f"# First save layer '{name}' as {recipe.layer_file} (File > Save Selected Layers)."
     return f"{how}\n{line}"
+
+
+def file_holds(path: str | Path, shape: tuple[int, ...]) -> bool:
+    """Whether a script that reads a file gets an array of this shape; only its header is read.
+
+    napari names a file for layers that hold more than it, or a part of it, too: several files
+    stacked, one channel of many.
+    """
+    import tifffile
+    from PIL import Image
+
+    try:
+        if Path(path).suffix.lower() in _TIFF_SUFFIXES:
+            with tifffile.TiffFile(path) as tiff:
+                found = [tuple(series.shape) for series in tiff.series]
+            return found == [tuple(shape)]
+        with Image.open(path) as picture:
+            frames = getattr(picture, "n_frames", 1)
+            size = (picture.height, picture.width)
+        # Which pictures have how many colours is napari's and Pillow's own affair.
+        return frames == 1 and len(shape) in (2, 3) and tuple(shape[:2]) == size
+    except Exception:  # a folder, a damaged file: parsers raise nearly anything
+        return False
 
 
 def option_name(field_name: str) -> str:
