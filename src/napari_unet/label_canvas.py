@@ -136,6 +136,8 @@ class LabelCanvas:
         """
         here = self.array[index]
         area = plane.area
+        if keeps_numbers:
+            labels = _from_one(labels)
         if plane.wanted is None:
             numbers = self._numbered_as(here[area], labels) if keeps_numbers else labels
             is_written = self._put(index, area, numbers)
@@ -197,7 +199,10 @@ class LabelCanvas:
     def _numbered_as(self, before: LabelImage, found: LabelImage) -> LabelImage:
         if self._highest is None:
             self._highest = int(self.array.max(initial=0))
-        numbers = keep_numbers(found, before, above=self._highest)
+        if before.any():
+            numbers = keep_numbers(found, before, above=self._highest)
+        else:
+            numbers = np.where(found > 0, found + self._highest, 0).astype(np.int32, copy=False)
         self._highest = max(self._highest, int(numbers.max(initial=0)))
         return numbers
 
@@ -250,6 +255,12 @@ def plane_key(index: PlaneIndex) -> str:
 
 def _strips(plane: LabelImage) -> list[LabelImage]:
     return [plane[start : start + _STRIP_ROWS] for start in range(0, len(plane), _STRIP_ROWS)]
+
+
+def _from_one(labels: LabelImage) -> LabelImage:
+    """Cells whose numbers go on from another plane, numbered from 1."""
+    lowest = int(labels[labels > 0].min(initial=np.iinfo(np.int32).max))
+    return labels if lowest == 1 else np.where(labels > 0, labels - (lowest - 1), 0)
 
 
 def _checksum(labels: LabelImage) -> int:

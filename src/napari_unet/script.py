@@ -13,6 +13,7 @@ from typing import Any
 from napari_unet.engine.errors import CheckpointError
 from napari_unet.engine.image import PlaneIndex
 from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
+from napari_unet.setting_texts import option_name
 
 _DEFAULT_MODEL = "nuclei"
 _WIDEST = 88
@@ -210,11 +211,6 @@ def file_holds(path: str | Path, shape: tuple[int, ...]) -> bool:
         return frames == 1 and len(shape) in (2, 3) and tuple(shape[:2]) == size
     except Exception:  # a folder, a damaged file: parsers raise nearly anything
         return False
-
-
-def option_name(field_name: str) -> str:
-    """Option of the command line for a field of a settings class."""
-    return "--" + field_name.removesuffix("_px").removesuffix("_um").replace("_", "-")
 
 
 def _check_model(recipe: SegmentRecipe) -> None:

@@ -1,4 +1,4 @@
-"""What each setting does, in the words of its class's docstring: for the form and the terminal."""
+"""What each setting does, in its docstring's words, and its option: for form and terminal."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ def setting_texts(settings_class: type[Any]) -> dict[str, str]:
             text = line.strip().replace("`", "")
             explained |= {name: f"{explained[name]} {text}".strip() for name in names}
     return explained
+
+
+def option_name(field_name: str) -> str:
+    """Option of the command line for a field; the unit stands in its explanation."""
+    return "--" + field_name.removesuffix("_px").removesuffix("_um").replace("_", "-")
 
 
 def _index_of(heading: str, lines: Sequence[str]) -> int:

@@ -8,7 +8,7 @@ import types
 from collections.abc import Collection
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from napari_unet.setting_texts import setting_texts
+from napari_unet.setting_texts import option_name, setting_texts
 
 Settings = TypeVar("Settings")
 
@@ -56,11 +56,6 @@ def add_setting_options(
             help=f"{text} (default: {default})".strip().replace("%", "%%"),
             **_value_options(_without_none(hints[field.name])),
         )
-
-
-def option_name(field_name: str) -> str:
-    """Option of a field; the unit stands in its explanation."""
-    return "--" + field_name.removesuffix("_px").removesuffix("_um").replace("_", "-")
 
 
 def read_settings(

@@ -93,19 +93,19 @@ class Advice(QObject):
             self._looking.stop()
 
     def _look(self) -> None:
-        layer, choice = self._form.layer, self._form.channel_choice
+        layer = self._form.layer
         if layer is None or self._session.network is None:
             self._facts = None
             self._form.concerns.show_concerns(())
             return
-        array = full_resolution(layer)
-        wanted = (id(array), str(layer.name), choice.channel_axis, choice.channel)
+        array, options = full_resolution(layer), self._options(layer)
+        wanted = (id(array), options)
         if wanted == self._looked_at and self._facts is not None:
             self._show()
             return
         self._looked_at, self._facts = wanted, None
         self.stop()
-        look = partial(_look_at, array, self._options(layer))
+        look = partial(_look_at, array, options)
         if isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
             (self._facts,) = look()
             self._show()

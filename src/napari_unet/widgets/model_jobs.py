@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.engine.errors import CheckpointError
 from napari_unet.session import LoadedModel, read_model
+from napari_unet.warm_up import warm_up
 
 if TYPE_CHECKING:
     from napari_unet.engine.device import DeviceState
@@ -61,7 +62,10 @@ class LoadRequest:
 
 
 def load_network(request: LoadRequest) -> Iterator[Machine | LoadedModel]:
-    """Report what there is to choose from, then the model if it is a new one."""
+    """Report what there is to choose from, then the model if it is a new one.
+
+    What the first segmentation needs is made ready while it is still quiet.
+    """
     from napari_unet.engine.checkpoint import bundled_models
     from napari_unet.engine.device import device_names
 
@@ -69,16 +73,16 @@ def load_network(request: LoadRequest) -> Iterator[Machine | LoadedModel]:
     if not source and models and request.loaded_source is None:
         source = PREFERRED_MODEL if PREFERRED_MODEL in models else models[0]
     yield Machine(models, tuple(device_names()), source)
-    if request.is_loaded and not request.reads_again:
-        return
-    if not source:
-        raise CheckpointError("No model came with this installation; choose a model file with '…'.")
-    model = _read(request, source)
-    if not (request.is_loaded and request.loaded_hash == model.file_hash != ""):
-        yield model
+    if not request.is_loaded or request.reads_again:
+        model = _read(request, source)
+        if not (request.is_loaded and request.loaded_hash == model.file_hash != ""):
+            yield model
+    warm_up()
 
 
 def _read(request: LoadRequest, source: str) -> LoadedModel:
+    if not source:
+        raise CheckpointError("No model came with this installation; choose a model file with '…'.")
     try:
         return read_model(source)
     except CheckpointError as error:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QAction, QGuiApplication
 from qtpy.QtWidgets import QMenu, QPushButton
 
+from napari_unet.commands import PLUGIN
 from napari_unet.engine.errors import UNetError
 from napari_unet.layers import LayerImage
-from napari_unet.script import SegmentRecipe, command_line, python_lines
+from napari_unet.sample_data import sample_files
+from napari_unet.script import SegmentRecipe, command_line, file_holds, python_lines
 from napari_unet.widgets.runs import Recipe
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
 
 
 class ScriptButton(QPushButton):
@@ -74,24 +71,22 @@ class ScriptButton(QPushButton):
             self.copied.emit(sentence)
 
 
-def segment_recipe(
-    viewer: ViewerModel, layer: Image, image: LayerImage, recipe: Recipe
-) -> SegmentRecipe:
+def segment_recipe(layer: Image, image: LayerImage, recipe: Recipe) -> SegmentRecipe:
     """Collect what decides about the labels of a run.
 
     Parameters
     ----------
-    viewer : napari viewer
     layer : napari Image layer
     image : LayerImage
         What is read of it.
     recipe : Recipe
     """
     description = recipe.network.description
+    shape = tuple(int(n) for n in image.array.shape)
     return SegmentRecipe(
         image_name=image.name,
-        shape=tuple(int(n) for n in image.array.shape),
-        image_file=_own_file(viewer, layer),
+        shape=shape,
+        image_file=_own_file(layer, shape),
         model=recipe.source,
         device=recipe.device,
         plane=image.plane if image.has_slices and image.extent != "stack" else None,
@@ -113,10 +108,11 @@ def segment_recipe(
     )
 
 
-def _own_file(viewer: ViewerModel, layer: Image) -> str | None:
-    """Return the file that a layer alone came from; one of several channels is not the file."""
-    path = layer.source.path
-    if not path or not Path(path).is_file():
-        return None
-    shared = sum(other.source.path == path for other in viewer.layers)
-    return str(path) if shared == 1 else None
+def _own_file(layer: Image, shape: tuple[int, ...]) -> str | None:
+    """Return the file that holds what the layer shows, as our own commands read it."""
+    source = layer.source
+    if source.sample is not None and source.sample[0] == PLUGIN:
+        return str(sample_files(source.sample[1])[0])
+    if source.path and source.reader_plugin == "napari" and file_holds(source.path, shape):
+        return str(source.path)
+    return None

@@ -165,7 +165,7 @@ class SegmentWidget(QWidget):
 
     def _read_recipe(self) -> SegmentRecipe:
         layer, image, recipe = self._read_form()
-        return segment_recipe(self._viewer, layer, image, recipe)
+        return segment_recipe(layer, image, recipe)
 
     def stop(self, reason: str = "") -> None:
         """Stop what runs; slices that are done and cells found so far stay in the layer."""
