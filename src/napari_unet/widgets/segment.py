@@ -79,16 +79,16 @@ class SegmentWidget(QWidget):
         self.advice = Advice(self._viewer, self._session, self.form)
         self.form.input_changed.connect(self._show_what_applies)
         self.form.instances_changed.connect(self._on_instances_changed)
-        self.model_choice.load_failed.connect(self._on_load_failed)
+        self.model_choice.load_failed.connect(self._on_failed_beside)
         self.model_choice.load_finished.connect(self._on_load_finished)
         self.panel.run_clicked.connect(self._on_run_clicked)
         self.panel.stop_clicked.connect(self.stop)
         self.live.counted.connect(self._on_counted)
         self.live.refused.connect(self._on_refused)
-        self.live.failed.connect(self._on_failed)
+        self.live.failed.connect(self._on_failed_beside)
         self.script_button = ScriptButton(self._read_recipe)
         self.script_button.copied.connect(self._on_copied)
-        self.script_button.failed.connect(self._on_failed)
+        self.script_button.failed.connect(self._on_failed_beside)
         self.form.add_at_foot(self.script_button)
         # Unfolded and in large type, the form is higher than a small screen.
         scroll = QScrollArea()
@@ -270,7 +270,8 @@ class SegmentWidget(QWidget):
     def _on_failed(self, error: Exception) -> None:
         self._show_failure(error, self._results.close())
 
-    def _on_load_failed(self, error: Exception) -> None:
+    def _on_failed_beside(self, error: Exception) -> None:
+        # What runs goes on.
         self._show_failure(error, "")
 
     def _show_failure(self, error: Exception, kept: str) -> None:
