@@ -74,6 +74,15 @@ def test_without_keeping_numbers_the_cells_have_those_of_the_engine() -> None:
     assert canvas.array.tolist() == [[1, 0, 2, 2]]
 
 
+def test_numbers_that_go_on_from_another_slice_do_not_run_away() -> None:
+    canvas = LabelCanvas(np.zeros((1, 6), np.int32))
+    write(canvas, FLAT, [[1, 0, 0, 0, 0, 0]])
+
+    write(canvas, FLAT, [[501, 0, 502, 0, 503, 0]])
+
+    assert canvas.array.tolist() == [[1, 0, 4, 0, 5, 0]]
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     first=arrays(np.int32, (2, 4, 4), elements=st.integers(0, 3)),

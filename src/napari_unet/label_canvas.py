@@ -60,6 +60,11 @@ class LabelCanvas:
         self._reached_in: NDArray[Any] | None = None
 
     @property
+    def is_begun(self) -> bool:
+        """Whether any plane was begun."""
+        return self._begun is not None or self.planes_finished > 0
+
+    @property
     def is_empty(self) -> bool:
         """Whether no plane has all its cells, and the one that was begun has none."""
         begun = self._begun

@@ -1,24 +1,37 @@
-"""A network whose answer is known, and a session that has it."""
+"""A network whose answer is known, a session that has it, and someone at the Segment widget."""
 
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from napari.components import ViewerModel
+from napari.layers import Labels
+from napari.utils.notifications import notification_manager
 from numpy.typing import NDArray
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
 
+from napari_unet import worker
+from napari_unet.engine import segmentation
 from napari_unet.engine.checkpoint import save_checkpoint
 from napari_unet.engine.image import Normalization
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.settings import InstanceSettings
 from napari_unet.engine.unet import UNet, UNetConfig
 from napari_unet.session import Session
+from napari_unet.widgets.segment import SegmentWidget
 
 
-@pytest.fixture
-def threshold_network() -> Network:
+def network_of_brightness(ndim: int, name: str) -> Network:
     """A real U-Net whose weights make it answer "cell" where the image is above one half."""
-    config = UNetConfig(in_channels=1, classes=2, base_width=1, depth=1, batch_norm=False)
+    config = UNetConfig(
+        in_channels=1, classes=2, ndim=ndim, base_width=1, depth=1, batch_norm=False
+    )
     unet = UNet(config)
     with torch.no_grad():
         for parameter in unet.parameters():
@@ -30,17 +43,29 @@ def threshold_network() -> Network:
             unet.expanding[0].conv2,
         ):
             # The middle of the kernel alone, on the skip connection: brightness comes through.
-            convolution.weight[0, 0, 1, 1] = 1
-        unet.head.weight[:, 0, 0, 0] = torch.tensor([-20.0, 20.0])
+            convolution.weight[(0, 0, *(1,) * ndim)] = 1
+        unet.head.weight[:, 0] = torch.tensor([-20.0, 20.0]).reshape(2, *(1,) * ndim)
         unet.head.bias[:] = torch.tensor([10.0, -10.0])
     description = NetworkDescription(
-        "threshold",
+        name,
         config,
         normalization=Normalization("percentile", 0, 100),
         object_diameter_px=10.0,
         instances=InstanceSettings(seed_threshold=0.5, min_size_px=0, min_seed_px=0),
     )
     return Network(unet, description)
+
+
+@pytest.fixture
+def threshold_network() -> Network:
+    """Answers "cell" where an image is above one half."""
+    return network_of_brightness(2, "threshold")
+
+
+@pytest.fixture
+def stack_network() -> Network:
+    """Answers "cell" where a stack is above one half."""
+    return network_of_brightness(3, "threshold-3d")
 
 
 @pytest.fixture
@@ -69,3 +94,185 @@ def square_labels(squares: NDArray[np.uint8]) -> NDArray[np.int32]:
     labels = np.zeros(squares.shape, np.int32)
     labels[5:15, 5:15], labels[5:15, 30:40], labels[40:50, 60:70] = 1, 2, 3
     return labels
+
+
+@pytest.fixture
+def faint() -> NDArray[np.float32]:
+    """Three squares whose cell scores are 1, 0.69 and 0.6, 64 x 80."""
+    image = np.zeros((64, 80), np.float32)
+    image[5:15, 5:15], image[5:15, 30:40], image[40:50, 60:70] = 1, 0.52, 0.51
+    return image
+
+
+class Person:
+    """Someone at the Segment widget: clicks, waits for what comes, and reads it."""
+
+    def __init__(self, qtbot: QtBot, viewer: ViewerModel, widget: SegmentWidget) -> None:
+        self.qtbot = qtbot
+        self.viewer = viewer
+        self.widget = widget
+
+    @property
+    def message(self) -> str:
+        """The sentence in the form."""
+        return str(self.widget.panel.message)
+
+    @staticmethod
+    def cells_in(labels: NDArray[np.integer[Any]]) -> set[int]:
+        """Numbers of the cells in labels."""
+        return set(np.unique(labels).tolist()) - {0}
+
+    @property
+    def results(self) -> list[Labels]:
+        """Labels layers that runs made, the oldest first."""
+        return [layer for layer in self.viewer.layers if "napari_unet" in layer.metadata]
+
+    @property
+    def result(self) -> Labels:
+        """The only one."""
+        (labels,) = self.results
+        return labels
+
+    def click(self) -> None:
+        """Press the button, be it Run or Stop."""
+        self.qtbot.mouseClick(self.widget.panel.button, Qt.MouseButton.LeftButton)
+
+    def wait(self, is_so: Callable[[], bool]) -> None:
+        """Wait until something is so."""
+        self.qtbot.waitUntil(is_so, timeout=20_000)
+
+    def run(self) -> str:
+        """Press Run and wait until it is over; return the sentence in the form."""
+        self.click()
+        return self.wait_for_the_end()
+
+    def wait_for_the_end(self) -> str:
+        """Wait until nothing runs; return the sentence in the form."""
+        self.wait(lambda: not self.widget.panel.is_running and not self.widget.live.is_busy)
+        return self.message
+
+    def fail(self) -> str:
+        """Press Run; return the sentence that the form and napari's notification both show."""
+        notification_manager.records.clear()
+        self.run()
+        return self.notified()
+
+    def notified(self) -> str:
+        """The sentence that the form and napari's only notification both show."""
+        (notification,) = notification_manager.records
+        assert notification.message == self.message
+        assert self.widget.panel.label.isVisible()
+        return self.message
+
+    def choose(self, extent: str) -> None:
+        """Choose how much is segmented."""
+        self.widget.form.extent_choice.choose(extent)
+        assert self.widget.form.extent_choice.extent == extent
+
+    def look_at(self, *corners: tuple[float, ...]) -> None:
+        """Zoom the chosen image to these corners: napari notes them when it draws."""
+        self.widget.form.layer.corner_pixels = np.array(corners)
+
+    def set(self, name: str, value: Any) -> str:
+        """Set a slider, a number or a check box, and wait for the cells to follow."""
+        form = self.widget.form
+        field = {**form.common.fields, **form.rare.fields, **form.reading.fields}[name]
+        (field.setChecked if isinstance(value, bool) else field.setValue)(value)
+        return self.wait_for_the_end()
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def widget(viewer: ViewerModel, session: Session, qtbot: QtBot) -> Iterator[SegmentWidget]:
+    widget = SegmentWidget(viewer, session)
+    qtbot.addWidget(widget)
+    widget.show()
+    qtbot.waitUntil(lambda: not widget.model_choice.is_loading, timeout=20_000)
+    yield widget
+    widget.close()
+    assert worker.stop_all()
+
+
+@pytest.fixture
+def person(qtbot: QtBot, viewer: ViewerModel, widget: SegmentWidget) -> Person:
+    return Person(qtbot, viewer, widget)
+
+
+def paint(labels: Labels) -> None:
+    """A dot, as the brush makes it."""
+    labels.brush_size = 1
+    labels.paint((30, 20), 99)
+
+
+def write_behind_napari(labels: Labels) -> None:
+    """A dot, as a script makes it."""
+    labels.data[30, 20] = 99
+
+
+def replace_the_data(labels: Labels) -> None:
+    """A dot in a copy of the labels, which the layer is given instead."""
+    other = labels.data.copy()
+    other[30, 20] = 99
+    labels.data = other
+
+
+@pytest.fixture(params=[paint, write_behind_napari, replace_the_data])
+def edit(request: pytest.FixtureRequest) -> Callable[[Labels], None]:
+    """Every way to put a dot numbered 99 at (30, 20)."""
+    return request.param
+
+
+class HeldEngine:
+    """The real engine, which waits or fails where it is told, and takes small tiles.
+
+    Attributes
+    ----------
+    tile_px : int, optional
+        Length of a tile.
+    holds_after : int, optional
+        Number of reports after which it goes on only when `go_on` is set.
+    error : Exception, optional
+        Raised once it goes on.
+    runs : list of keyword arguments
+        Of the runs so far.
+    """
+
+    def __init__(self) -> None:
+        self.tile_px: int | None = None
+        self.holds_after: int | None = None
+        self.error: Exception | None = None
+        self.is_held = threading.Event()
+        self.go_on = threading.Event()
+        self.runs: list[dict[str, Any]] = []
+        self._iterate = segmentation.iterate_planes
+
+    def iterate(self, image: Any, network: Network, **options: Any) -> Iterator[Any]:
+        self.runs.append(dict(options))
+        settings = replace(options.pop("settings"), tile_px=self.tile_px)
+        if self.holds_after == 0:
+            self._hold()
+        reports = self._iterate(image, network, settings=settings, **options)
+        for number, report in enumerate(reports, start=1):
+            yield report
+            if number == self.holds_after:
+                self._hold()
+
+    def _hold(self) -> None:
+        self.is_held.set()
+        while not self.go_on.wait(0.01):
+            # Here, as in the network, a Stop is noticed.
+            torch.zeros(1)
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldEngine]:
+    engine = HeldEngine()
+    monkeypatch.setattr(segmentation, "iterate_planes", engine.iterate)
+    yield engine
+    engine.go_on.set()

@@ -14,7 +14,6 @@ from napari_unet import __version__
 from napari_unet.engine.errors import ImageShapeError
 from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
 from napari_unet.layers import (
-    METADATA_KEY,
     LayerImage,
     as_array,
     find_result,

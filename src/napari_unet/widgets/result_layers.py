@@ -17,7 +17,7 @@ from napari_unet.layers import (
     shown_plane,
     visible_box,
 )
-from napari_unet.widgets.runs import Drawn, EarlierLabels, Found, Opened, Recipe
+from napari_unet.widgets.runs import Drawn, Found, Opened, Recipe
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -55,8 +55,10 @@ class ResultLayers:
 
     def earlier(
         self, image: LayerImage, recipe: Recipe
-    ) -> tuple[EarlierLabels | None, dict[str, Any]]:
+    ) -> tuple[LabelCanvas | None, dict[str, Any]]:
         """Find what an earlier run on the same image left, in a form that a worker may have."""
+        from napari_unet.label_canvas import LabelCanvas
+
         self.notes = ()
         self._canvas, self._labels = None, None
         # Slices that must be read from a disk would hold the window up.
@@ -74,7 +76,9 @@ class ResultLayers:
         if self._earlier is None:
             return None, scores
         made = self._earlier.metadata[METADATA_KEY]
-        return EarlierLabels(self._earlier.data, made.get("checksums", {})), scores
+        # Kept here, too: a Stop may come before the report that it is being filled.
+        self._canvas = LabelCanvas(self._earlier.data, made.get("checksums", {}))
+        return self._canvas, scores
 
     def open(self, opened: Opened) -> None:
         """Show the layers of a run that has begun."""
@@ -132,7 +136,7 @@ class ResultLayers:
         str
             A sentence about what is kept; empty if the layers are as they were.
         """
-        labels, canvas, earlier = self._labels, self._canvas, self._earlier
+        labels, canvas, earlier = self._filled, self._canvas, self._earlier
         self._labels = self._canvas = self._earlier = None
         if labels is None or canvas is None:
             return ""
@@ -146,6 +150,8 @@ class ResultLayers:
         if canvas.is_empty and labels is not earlier:
             self._remove((labels,))
             return ""
+        if not canvas.is_begun:
+            return ""
         made = labels.metadata.get(METADATA_KEY, {})
         note_origin(labels, {**made, "checksums": canvas.checksums, "stopped": True})
         _refresh(labels, whole=True)
@@ -157,6 +163,11 @@ class ResultLayers:
             return f"'{name}' is as it was."
         return f"The cells found so far are kept in '{name}'."
 
+    @property
+    def _filled(self) -> Labels | None:
+        """The layer that is filled, or will be as far as is known before the first tile."""
+        return self._earlier if self._labels is None else self._labels
+
     def _remove(self, layers: Sequence[Layer]) -> None:
         for layer in layers:
             if layer in self._viewer.layers:
@@ -165,8 +176,7 @@ class ResultLayers:
     def missing(self, image_layer: Image | None) -> str:
         """Name of a layer of this run that is no longer in the viewer; empty if all are."""
         # Before the first tile it is not known yet whether the earlier labels are filled again.
-        filled = self._earlier if self._canvas is None else self._labels
-        layers: tuple[Layer | None, ...] = (image_layer, filled)
+        layers: tuple[Layer | None, ...] = (image_layer, self._filled)
         for layer in layers:
             if layer is not None and layer not in self._viewer.layers:
                 return str(layer.name)

@@ -65,14 +65,6 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EarlierLabels:
-    """The labels layer of an earlier run, as a worker may know it."""
-
-    array: LabelImage
-    checksums: dict[str, list[int]]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Opened:
     """A run has begun to fill a layer.
 
@@ -186,7 +178,7 @@ class Edited:
 
 
 def find_cells(
-    image: LayerImage, recipe: Recipe, earlier: EarlierLabels | None, scores: dict[str, Any]
+    image: LayerImage, recipe: Recipe, earlier: LabelCanvas | None, scores: dict[str, Any]
 ) -> Iterator[Opened | Step | Drawn | Found]:
     """Segment, and fill a layer tile by tile.
 
@@ -194,8 +186,8 @@ def find_cells(
     ----------
     image : LayerImage
     recipe : Recipe
-    earlier : EarlierLabels, optional
-        Filled again, unless it was edited.
+    earlier : LabelCanvas, optional
+        Over the labels of an earlier run: filled again, unless they were edited.
     scores : dict
         For each class role the array of the layer that shows its scores, as
         far as there is one.
@@ -256,16 +248,15 @@ def find_cells(
 
 
 def _open(
-    image: LayerImage, recipe: Recipe, earlier: EarlierLabels | None, scores: dict[str, Any]
+    image: LayerImage, recipe: Recipe, earlier: LabelCanvas | None, scores: dict[str, Any]
 ) -> tuple[_Filling, Opened]:
     from napari_unet.label_canvas import LabelCanvas
 
-    edited = False
-    if earlier is not None:
-        canvas = LabelCanvas(earlier.array, earlier.checksums)
-        edited = any(canvas.is_edited(index) for index in image.planes())
+    edited = earlier is not None and any(earlier.is_edited(index) for index in image.planes())
     layer = None
-    if earlier is None or edited:
+    if earlier is not None and not edited:
+        canvas = earlier
+    else:
         canvas = LabelCanvas(_zeros(image, np.int32))
         layer = new_labels_layer(canvas.array, image, recipe.model)
     added = []
