@@ -32,7 +32,7 @@ def test_thresholds_change_the_labels_without_the_network_and_the_count_follows(
     viewer.add_image(faint)
     assert person.run().startswith("3 cells")
     labels = person.result
-    bright, middle, dim = (labels.data[at] for at in [(6, 6), (6, 31), (41, 61)])
+    bright, middle = labels.data[6, 6], labels.data[6, 31]
     no_network()
 
     assert person.set("foreground_threshold", 0.65) == "2 cells with these settings."

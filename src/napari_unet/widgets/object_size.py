@@ -69,6 +69,7 @@ class ObjectSizeChoice(QWidget):
         for widget, stretch in ((self.mode_box, 3), (self.box, 2), (self.draw_button, 0)):
             layout.addWidget(widget, stretch)
         self.show_trained(None)
+        self.show_image(None)
         self.box.setVisible(False)
 
     def show_trained(self, diameter_px: float | None) -> None:
