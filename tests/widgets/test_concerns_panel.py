@@ -18,6 +18,7 @@ def panel(qtbot: QtBot) -> Iterator[ConcernsPanel]:
     qtbot.addWidget(window)
     window.show()
     yield panel
+    window.close()
 
 
 def concern(text: str, remedy: str = "", severity: str = "warning", **changes: object) -> Concern:

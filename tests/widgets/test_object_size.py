@@ -163,7 +163,7 @@ def test_a_stray_click_is_no_cell(
 ) -> None:
     drawing = start_drawing(viewer, choice)
 
-    drawing.add(BOX[:1] + [[0, 0], [0, 0.1], [0.1, 0.1], [0.1, 0]], shape_type="ellipse")
+    drawing.add(BOX[0] + np.array([[0, 0], [0, 0.1], [0.1, 0.1], [0.1, 0]]), shape_type="ellipse")
 
     qtbot.waitUntil(lambda: drawing not in viewer.layers, timeout=5000)
     assert choice.diameter_px(None) is None
