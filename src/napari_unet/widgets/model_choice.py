@@ -133,6 +133,7 @@ class ModelChoice(QWidget):
         # The window may go at any moment; its threads go with it.
         self.destroyed.connect(self._loader.stop)
         self._loader.start()
+        self._fill()
         if self._turn:
             self.load_started.emit(Path(source).stem)
 

@@ -59,7 +59,7 @@ def _sentence(text: str) -> str:
 def _number(value: object, digits: int = 3) -> str:
     """Show a number shortly, and anything else as it is: the file may hold whatever it likes."""
     if isinstance(value, float):
-        return f"{value:.{digits}g}"
+        return str(round(value)) if abs(value) >= 10**digits else f"{value:.{digits}g}"
     return str(value)
 
 
