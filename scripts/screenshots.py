@@ -1,0 +1,366 @@
+"""Take the pictures of the documentation and of the README in a real napari.
+
+    scripts/with_display.sh python scripts/screenshots.py             # all of them
+    scripts/with_display.sh python scripts/screenshots.py demo model  # only these
+
+Each function below that is marked as a picture makes docs/images/<its name>.png. The windows are
+sized for the virtual display of `with_display.sh`; on a real one they open and close by themselves.
+Neither the settings of napari nor those of the plugin are touched.
+"""
+
+# ruff: noqa: E402 - napari and Qt look for the user's settings when they are imported
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_ELSEWHERE = tempfile.TemporaryDirectory(prefix="napari-unet-screenshots-")
+os.environ["NAPARI_CONFIG"] = str(Path(_ELSEWHERE.name, "napari.yaml"))
+os.environ["XDG_CONFIG_HOME"] = _ELSEWHERE.name
+
+import napari
+import numpy as np
+from napari.settings import get_settings
+from PIL import Image
+from qtpy.QtCore import QPoint, QSettings, Qt
+from qtpy.QtWidgets import QApplication, QDockWidget, QMenu, QWidget
+
+from napari_unet.sample_data import DEMO_SAMPLE, load_sample
+
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+PLUGIN = "napari-unet-cells"
+SEGMENT, MODEL = "Segment cells", "Model"
+
+_WINDOW = (1240, 780)
+_DOCK_WIDTH_PX = 300
+_LARGE_FONT_PT = 15
+_LONGEST_S = 180
+_SETTLE_S = 0.7
+_COLOURS = 255
+_MARGIN_PX = 12
+_MENU_MARGIN_PX = 40
+
+PICTURES: dict[str, Callable[[], Image.Image]] = {}
+
+
+def picture(take: Callable[[], Image.Image]) -> Callable[[], Image.Image]:
+    """Mark a function as one that takes a picture; its name is the picture's."""
+    PICTURES[take.__name__.replace("_", "-")] = take
+    return take
+
+
+@picture
+def demo() -> Image.Image:
+    """Photograph the whole window: the demo sample with its cells, beside the form."""
+    with window() as viewer:
+        open_sample(viewer)
+        run(open_widget(viewer, SEGMENT))
+        return photograph(viewer)
+
+
+@picture
+def opened() -> Image.Image:
+    """Photograph the window before anything has run."""
+    with window() as viewer:
+        open_sample(viewer)
+        open_widget(viewer, SEGMENT)
+        return photograph(viewer)
+
+
+@picture
+def moved_threshold() -> Image.Image:
+    """Photograph a part of the window after the foreground threshold was moved."""
+    with window() as viewer:
+        open_sample(viewer)
+        widget = open_widget(viewer, SEGMENT)
+        run(widget)
+        viewer.scene.camera.zoom *= 2.5
+        widget.form.apply_changes({"foreground_threshold": 0.95})
+        settle(2)
+        return photograph(viewer)
+
+
+@picture
+def menu() -> Image.Image:
+    """Photograph the menu that opens the Segment widget."""
+    with window() as viewer:
+        return _with_menus(viewer, "plugins_menu", "U-Net")
+
+
+@picture
+def sample_menu() -> Image.Image:
+    """Photograph the menu that opens a sample image."""
+    with window() as viewer:
+        return _with_menus(viewer, "file_menu", "Open Sample", "U-Net")
+
+
+@picture
+def running() -> Image.Image:
+    """Photograph the window while a large image is half done."""
+    with window() as viewer:
+        small = load_sample(DEMO_SAMPLE).image
+        half = np.concatenate([small, small[:, ::-1]], axis=1)
+        large = np.tile(np.concatenate([half, half[::-1]], axis=0), (2, 2))
+        viewer.add_image(large, name="large image")
+        widget = open_widget(viewer, SEGMENT)
+        widget.run()
+        bar = widget.panel.bar
+        wait_for(lambda: bar.maximum() > 0 and bar.value() >= 0.4 * bar.maximum(), "half of it")
+        taken = photograph(viewer, settles=False)
+        widget.stop()
+        wait_for(lambda: not widget.panel.is_running, "the end")
+        return taken
+
+
+@picture
+def concern() -> Image.Image:
+    """Photograph the form when something seems wrong with the image, with the remedy."""
+    with window() as viewer:
+        sample = load_sample("crowded")
+        viewer.add_image(sample.image, name="nuclei")
+        viewer.add_image(sample.labels, name="mask")
+        return alone(open_widget(viewer, SEGMENT))
+
+
+@picture
+def segment_dark() -> Image.Image:
+    """Photograph the Segment form alone, in a narrow dock and the dark theme."""
+    return _segment_form()
+
+
+@picture
+def segment_light() -> Image.Image:
+    """Photograph the Segment form alone, in the light theme."""
+    return _segment_form(theme="light")
+
+
+@picture
+def segment_large_font() -> Image.Image:
+    """Photograph the Segment form alone, in large type."""
+    return _segment_form(font_pt=_LARGE_FONT_PT)
+
+
+@picture
+def segment_all() -> Image.Image:
+    """Photograph the Segment form with all settings unfolded."""
+    with window() as viewer:
+        open_sample(viewer)
+        widget = open_widget(viewer, SEGMENT)
+        run(widget)
+        widget.form.more.expand()
+        return alone(widget)
+
+
+@picture
+def model_dark() -> Image.Image:
+    """Photograph the Model widget alone."""
+    return _model()
+
+
+@picture
+def model_light() -> Image.Image:
+    """Photograph the Model widget alone, in the light theme."""
+    return _model(theme="light")
+
+
+@picture
+def all_widgets() -> Image.Image:
+    """Photograph the window with every widget of the plugin as a tab, the Model widget in front."""
+    with window() as viewer:
+        open_sample(viewer)
+        open_widget(viewer, SEGMENT)
+        open_widget(viewer, MODEL)
+        return photograph(viewer)
+
+
+def _with_menus(viewer: napari.Viewer, first: str, *captions: str) -> Image.Image:
+    """Open a menu and its submenus over the window, and cut the picture around them."""
+    taken = photograph(viewer)
+    opened: QMenu = getattr(viewer.window, first)
+    origin = viewer.window._qt_window.mapToGlobal(QPoint(0, 0))
+    bar = viewer.window._qt_window.menuBar()
+    place = bar.mapToGlobal(bar.actionGeometry(opened.menuAction()).bottomLeft()) - origin
+    right = below = 0
+    for caption in [*captions, None]:
+        opened.popup(origin + place)
+        settle()
+        sub = None
+        if caption is not None:
+            action = next(each for each in opened.actions() if _plain(each.text()) == caption)
+            opened.setActiveAction(action)
+            settle()
+            sub = action.menu()
+        shown = _grabbed(opened)
+        taken.paste(shown, (place.x(), place.y()))
+        right, below = max(right, place.x() + shown.width), max(below, place.y() + shown.height)
+        if sub is not None:
+            place += opened.actionGeometry(action).topRight()
+            opened.hide()
+            opened = sub
+    opened.hide()
+    return taken.crop((0, 0, right + _MENU_MARGIN_PX, below + _MENU_MARGIN_PX))
+
+
+def _plain(caption: str) -> str:
+    return caption.replace("&", "")
+
+
+def _segment_form(*, theme: str = "dark", font_pt: int | None = None) -> Image.Image:
+    with window(theme=theme, font_pt=font_pt) as viewer:
+        open_sample(viewer)
+        widget = open_widget(viewer, SEGMENT)
+        run(widget)
+        return alone(widget)
+
+
+def _model(*, theme: str = "dark") -> Image.Image:
+    with window(theme=theme) as viewer:
+        open_sample(viewer)
+        widget = open_widget(viewer, MODEL)
+        return alone(widget)
+
+
+@contextmanager
+def window(*, theme: str = "dark", font_pt: int | None = None) -> Iterator[napari.Viewer]:
+    """Open napari and close it."""
+    appearance = get_settings().appearance
+    usual_pt = appearance.font_size
+    appearance.theme = theme
+    appearance.font_size = font_pt or usual_pt
+    viewer = napari.Viewer()
+    viewer.window.resize(*_WINDOW)
+    settle()
+    try:
+        yield viewer
+    finally:
+        viewer.close()
+        appearance.font_size = usual_pt
+        settle()
+
+
+def open_sample(viewer: napari.Viewer, name: str = DEMO_SAMPLE) -> None:
+    """Open a bundled image as `File > Open Sample` does."""
+    viewer.open_sample(PLUGIN, name)
+    settle()
+
+
+def open_widget(viewer: napari.Viewer, name: str) -> Any:
+    """Open a widget as its menu does, in a narrow dock, and wait for its model."""
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
+    dock.show()
+    dock.raise_()
+    settle()
+    # The docks of a column are as wide as its widest one.
+    docks = viewer.window._qt_window.findChildren(QDockWidget)
+    right = [each for each in docks if each.isVisible() and each.x() > _WINDOW[0] // 2]
+    viewer.window._qt_window.resizeDocks(
+        right, [_DOCK_WIDTH_PX] * len(right), Qt.Orientation.Horizontal
+    )
+    wait_for(lambda: not widget.model_choice.is_loading, "the model")
+    settle()
+    return widget
+
+
+def run(widget: Any) -> None:
+    """Press Run, wait for the cells, and let napari draw them."""
+    widget.run()
+    wait_for(lambda: not widget.panel.is_running, "the cells")
+    settle()
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Let the window live until a condition holds."""
+    last_s = time.monotonic() + _LONGEST_S
+    while not condition():
+        if time.monotonic() > last_s:
+            raise TimeoutError(f"waited {_LONGEST_S} s for {what}")
+        QApplication.processEvents()
+        time.sleep(0.005)
+
+
+def settle(seconds: float = _SETTLE_S) -> None:
+    """Let everything that is under way be drawn."""
+    end_s = time.monotonic() + seconds
+    wait_for(lambda: time.monotonic() > end_s, "time to pass")
+
+
+def photograph(viewer: napari.Viewer, *, settles: bool = True) -> Image.Image:
+    """Take a picture of the whole window."""
+    if settles:
+        settle()
+    pixels = viewer.screenshot(canvas_only=False, flash=False)
+    return Image.fromarray(pixels[..., :3])
+
+
+def alone(widget: QWidget) -> Image.Image:
+    """Take a picture of a widget in its dock, as high as it asks for."""
+    settle()
+    height = max(widget.sizeHint().height(), widget.minimumSizeHint().height())
+    inner = getattr(widget, "form", None)  # scrolls where the screen is low
+    if inner is not None:
+        height = inner.heightForWidth(widget.width() - 8) if inner.hasHeightForWidth() else 0
+        height = max(height, inner.sizeHint().height()) + 16
+    widget.setMinimumHeight(height)
+    settle()
+    return _without_empty_rows(_grabbed(widget))
+
+
+def _grabbed(widget: QWidget) -> Image.Image:
+    file = Path(_ELSEWHERE.name, "widget.png")
+    widget.grab().save(str(file))
+    with Image.open(file) as opened:
+        return opened.convert("RGB")
+
+
+def _without_empty_rows(taken: Image.Image) -> Image.Image:
+    """Cut off what is below the last row that shows anything."""
+    pixels = np.asarray(taken)
+    rows = np.flatnonzero((pixels != pixels[-1, 0]).any(axis=(1, 2)))
+    below = min(taken.height, rows[-1] + _MARGIN_PX) if rows.size else taken.height
+    return taken.crop((0, 0, taken.width, int(below)))
+
+
+def save(taken: Image.Image, name: str) -> Path:
+    """Write a small PNG."""
+    file = IMAGES / f"{name}.png"
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    small = taken.quantize(_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    small.save(file, optimize=True)
+    return file
+
+
+def main() -> int:
+    """Take the pictures that are asked for; one that fails does not keep the others away."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"which: {', '.join(PICTURES)}; all if left out"
+    )
+    names = parser.parse_args().names or list(PICTURES)
+    if unknown := set(names) - PICTURES.keys():
+        parser.error(f"there is no picture {', '.join(sorted(unknown))}")
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, _ELSEWHERE.name)
+    failed = []
+    for name in names:
+        try:
+            file = save(PICTURES[name](), name)
+        except Exception:
+            traceback.print_exc()
+            failed.append(name)
+        else:
+            print(f"{file} ({file.stat().st_size / 1000:.0f} kB)", flush=True)
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

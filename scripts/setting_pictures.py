@@ -1,0 +1,234 @@
+"""Draw what each setting does, on the bundled samples, for the documentation.
+
+    python scripts/setting_pictures.py             # all of them
+    python scripts/setting_pictures.py min-score   # only this one
+
+Writes docs/images/settings/<name>.png. Every caption says how many cells there are in the picture's
+whole sample, counted when it was drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+import napari_unet
+from napari_unet.engine.instances import instances_from_scores
+from napari_unet.overlay import draw_overlay
+from napari_unet.sample_data import load_sample
+
+IMAGES = Path(__file__).parents[1] / "docs" / "images" / "settings"
+
+_PANEL_WIDTH_PX, _MOST_WIDTH_PX = 330, 1000
+_CAPTION_PX = 15
+_GAP_PX = 6
+_GROUND, _INK = (38, 41, 48), (240, 241, 242)
+_COLOURS = 255
+_REFINEMENTS = 3
+_CROWDED_PART = (90, 220, 60, 222)
+"""Start and stop along y and x, in pixels."""
+
+_NOISY_PART = (310, 512, 388, 640)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One of the pictures side by side, with what is written below it."""
+
+    picture: np.ndarray
+    caption: str
+
+
+@cache
+def network() -> Any:
+    """Load the bundled model."""
+    return napari_unet.load_checkpoint("nuclei")
+
+
+@cache
+def scores_of(name: str, *, flips: bool = False) -> Any:
+    """Segment a sample."""
+    return napari_unet.segment(load_sample(name).image, network(), flips=flips)
+
+
+def labels_with(name: str, **changes: Any) -> np.ndarray:
+    """Find the cells of a sample with other settings than the model's own."""
+    found = scores_of(name)
+    settings = replace(network().description.instances, **changes)
+    return instances_from_scores(found.scores, found.class_roles, settings)
+
+
+def variants(name: str, box: Sequence[int], setting: str, values: Sequence[Any]) -> list[Panel]:
+    """Draw a part of a sample once for each value of a setting."""
+    own = getattr(network().description.instances, setting)
+    panels = []
+    for value in values:
+        shown = ("off", "on")[value] if isinstance(value, bool) else f"{value:g}"
+        mark = " (the model's own)" if value == own else ""
+        labels = labels_with(name, **{setting: value})
+        panels.append(_found(name, box, labels, f"{shown}{mark}"))
+    return panels
+
+
+def _found(name: str, box: Sequence[int], labels: np.ndarray, caption: str) -> Panel:
+    return Panel(_part(load_sample(name).image, labels, box), f"{caption}: {labels.max()} cells")
+
+
+def _part(image: np.ndarray, labels: np.ndarray, box: Sequence[int]) -> np.ndarray:
+    """Cells outlined, cut to a box (y0, y1, x0, x1) in pixels of the image."""
+    drawn = draw_overlay(image, labels)
+    factor = drawn.shape[0] // labels.shape[0]
+    y0, y1, x0, x1 = (factor * end for end in box)
+    return drawn[y0:y1, x0:x1]
+
+
+def foreground_threshold() -> list[Panel]:
+    """Larger and smaller cells."""
+    return variants("crowded", _CROWDED_PART, "foreground_threshold", (0.2, 0.45, 0.9))
+
+
+def seed_threshold() -> list[Panel]:
+    """Cells merged and cut apart."""
+    return variants("crowded", _CROWDED_PART, "seed_threshold", (0.2, 0.4, 0.8))
+
+
+def separate_touching() -> list[Panel]:
+    """Each piece of foreground one cell, or several."""
+    return variants("crowded", _CROWDED_PART, "separate_touching", (False, True))
+
+
+def min_size() -> list[Panel]:
+    """Small cells dropped."""
+    return variants("histology", (0, 130, 0, 162), "min_size_px", (16, 100, 300))
+
+
+def min_score() -> list[Panel]:
+    """Doubtful cells dropped."""
+    return variants("noisy", _NOISY_PART, "min_score", (0.0, 0.7, 0.85))
+
+
+def drop_border_cells() -> list[Panel]:
+    """Cells that the border cuts."""
+    return variants("crowded", (126, 256, 0, 162), "drop_border_cells", (False, True))
+
+
+def cell_size() -> list[Panel]:
+    """A strongly magnified image as it is, and with the size of its cells told."""
+    sample = load_sample("fluorescence")
+    part = sample.image[100:360, 150:474]
+    height, width = part.shape
+    large = Image.fromarray(part).resize((4 * width, 4 * height), Image.Resampling.BICUBIC)
+    image = np.asarray(large)
+    size_px = 110.0
+    panels = []
+    for diameter_px, caption in ((None, "as it is"), (size_px, f"{size_px:g} px")):
+        labels = napari_unet.segment(
+            image, network(), diameter_px=diameter_px, keep_scores=False
+        ).labels
+        small = labels[::4, ::4]
+        picture = _part(part, small, (0, 180, 0, 225))
+        panels.append(Panel(picture, f"cell size {caption}: {labels.max()} cells"))
+    return panels
+
+
+def flips() -> list[Panel]:
+    """One look, and the mean of four."""
+    return [
+        _found("noisy", _NOISY_PART, scores_of("noisy").labels, "off"),
+        _found("noisy", _NOISY_PART, scores_of("noisy", flips=True).labels, "on"),
+    ]
+
+
+def scores() -> list[Panel]:
+    """What the network says, and what is made of it."""
+    image, found = load_sample("crowded").image, scores_of("crowded")
+    roles = dict(zip(found.class_roles, found.scores, strict=True))
+    nothing = np.zeros(image.shape, np.int32)
+    box = _CROWDED_PART
+    return [
+        Panel(_part(image, nothing, box), "image"),
+        Panel(_part(roles["cell"], nothing, box), "score of 'cell'"),
+        Panel(_part(roles["border"], nothing, box), "score of 'border'"),
+        Panel(_part(image, found.labels, box), "cells"),
+    ]
+
+
+def weight_map() -> list[Panel]:
+    """Where training pays most attention."""
+    sample = load_sample("crowded")
+    labels = sample.labels.astype(np.int32)
+    weights = napari_unet.boundary_weight_map(labels)
+    nothing = np.zeros(labels.shape, np.int32)
+    box = _CROWDED_PART
+    return [
+        Panel(_part(sample.image, labels, box), "true cells"),
+        Panel(_part(weights, nothing, box), f"weights, 0 to {weights.max():.0f}"),
+    ]
+
+
+PICTURES: dict[str, Callable[[], list[Panel]]] = {
+    draw.__name__.replace("_", "-"): draw
+    for draw in (
+        foreground_threshold,
+        seed_threshold,
+        separate_touching,
+        min_size,
+        min_score,
+        drop_border_cells,
+        cell_size,
+        flips,
+        scores,
+        weight_map,
+    )
+}
+
+
+def side_by_side(panels: Sequence[Panel]) -> Image.Image:
+    """Put panels into a row, each over its caption."""
+    font = ImageFont.load_default(_CAPTION_PX)
+    each_px = min(_PANEL_WIDTH_PX, _MOST_WIDTH_PX // len(panels))
+    tiles = []
+    for panel in panels:
+        picture = Image.fromarray(panel.picture)
+        height = round(picture.height * each_px / picture.width)
+        tiles.append(picture.resize((each_px, height), Image.Resampling.LANCZOS))
+    height = max(tile.height for tile in tiles)
+    width = len(tiles) * (each_px + _GAP_PX) - _GAP_PX
+    row = Image.new("RGB", (width, height + 2 * _CAPTION_PX), _GROUND)
+    ink = ImageDraw.Draw(row)
+    for number, (tile, panel) in enumerate(zip(tiles, panels, strict=True)):
+        left = number * (each_px + _GAP_PX)
+        row.paste(tile, (left, 0))
+        ink.text((left + 4, height + _CAPTION_PX // 2), panel.caption, font=font, fill=_INK)
+    return row
+
+
+def main() -> int:
+    """Draw the pictures that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"which: {', '.join(PICTURES)}; all if left out"
+    )
+    names = parser.parse_args().names or list(PICTURES)
+    if unknown := set(names) - PICTURES.keys():
+        parser.error(f"there is no picture {', '.join(sorted(unknown))}")
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        file = IMAGES / f"{name}.png"
+        row = side_by_side(PICTURES[name]())
+        small = row.quantize(_COLOURS, kmeans=_REFINEMENTS, dither=Image.Dither.NONE)
+        small.save(file, optimize=True)
+        print(f"{file} ({file.stat().st_size / 1000:.0f} kB)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
