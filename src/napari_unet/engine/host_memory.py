@@ -1,0 +1,60 @@
+"""How much memory the computer can still give; light to import, quick to ask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+
+
+def free_host_bytes() -> int:
+    """Bytes that can still be taken without swapping or being killed."""
+    available = int(psutil.virtual_memory().available)
+    granted = granted_bytes()
+    return available if granted is None else min(available, granted)
+
+
+def granted_bytes(system: Path = Path("/")) -> int | None:
+    """Memory that a container or a cluster's job may still take; None without a limit.
+
+    Linux kills a process that takes more, however much the machine has free.
+
+    Parameters
+    ----------
+    system : path
+        Folder in which `proc` and `sys` are looked for.
+    """
+    try:
+        lines = (system / "proc/self/cgroup").read_text("utf-8").splitlines()
+    except OSError:
+        return None
+    rooms = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        version = 1 if controllers else 2
+        group = system / ("sys/fs/cgroup/memory" if controllers else "sys/fs/cgroup")
+        # A limit holds for everything below; the group itself may be hidden in a container.
+        for part in (".", *Path(path).parts[1:]):
+            group /= part
+            rooms.append(_room_in_group(group, version))
+    return min((room for room in rooms if room is not None), default=None)
+
+
+def _room_in_group(group: Path, version: int) -> int | None:
+    names = ("memory.max", "memory.current", "inactive_file")
+    if version == 1:
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+    try:
+        limit = (group / names[0]).read_text("ascii").strip()
+        if limit == "max":
+            return None
+        used = int((group / names[1]).read_text("ascii"))
+        statistics = dict(
+            line.split() for line in (group / "memory.stat").read_text("ascii").splitlines()
+        )
+        # Files that nobody uses any more are given up before anything is killed.
+        return max(0, int(limit) - used + int(statistics.get(names[2], 0)))
+    except (OSError, ValueError):
+        return None
