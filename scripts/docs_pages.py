@@ -40,6 +40,7 @@ _COMMAND = re.compile(r"^<!-- command: ([\w-]+) -->$", re.MULTILINE)
 _FETCHED = re.compile(
     r"<(?:script|link|img|iframe|source|video)\b[^>]*\b(?:src|href)=\"?(?:https?:)?//"
 )
+_NESTED_ENTRY = re.compile(r"^( +)(?=[-*] )", re.MULTILINE)
 _USAGE_WIDTH = 79
 
 _log = logging.getLogger("mkdocs.hooks.docs_pages")
@@ -84,6 +85,8 @@ def _owners() -> dict[str, type]:
 
 def filled(markdown: str) -> str:
     """Put the texts that come from the code in the place of their comments."""
+    # On GitHub two spaces nest a list, here it takes four.
+    markdown = _NESTED_ENTRY.sub(r"\1\1", markdown)
     markdown = _SETTING.sub(lambda match: setting_text(match.group(1)), markdown)
     return _COMMAND.sub(lambda match: command_text(match.group(1)), markdown)
 
