@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 
-from qtpy.QtCore import QEventLoop, Qt, QTimer
+from qtpy.QtCore import QEventLoop, Qt, QTimer, QtMsgType, qInstallMessageHandler
 
 LONG_S = 0.050
 """A gap longer than this is felt."""
@@ -31,6 +31,8 @@ class Gap:
 
     Parameters
     ----------
+    began_s : float
+        By `time.perf_counter`.
     seconds : float
         From one tick of a timer of 1 ms to the next.
     cpu_s : float
@@ -43,6 +45,7 @@ class Gap:
         What was seen to run, the most frequent first.
     """
 
+    began_s: float
     seconds: float
     cpu_s: float
     queue_s: float
@@ -110,7 +113,7 @@ class Watch:
         if seconds > LONG_S:
             garbage_s = sum(lasted for began, lasted in self._garbage if began > self._last[0])
             causes = _most_seen(self._last[0], self._looks)
-            self.gaps.append(Gap(seconds, cpu_s, queue_s, garbage_s, causes))
+            self.gaps.append(Gap(self._last[0], seconds, cpu_s, queue_s, garbage_s, causes))
         self._looks, self._garbage = [], []
         self._last = _clocks()
 
@@ -161,7 +164,8 @@ def _described(frame: FrameType | None) -> str:
     while frame is not None:
         file = frame.f_code.co_filename
         if file == _OWN_FILE:
-            break
+            frame = frame.f_back
+            continue
         package = next((p for p in _PACKAGES if f"/{p}/" in file.replace("\\", "/")), "")
         if not found or (package and package not in packages):
             found.append(f"{_short(file)}:{frame.f_lineno} {frame.f_code.co_name}")
@@ -181,6 +185,29 @@ def _most_seen(began: float, looks: list[tuple[float, str]]) -> tuple[str, ...]:
         seconds[runs] += when - began
         began = when
     return tuple(f"{1000 * s:.0f} ms {runs}" for runs, s in seconds.most_common(_CAUSES_SHOWN))
+
+
+class QtMessages:
+    """Keeps what Qt complains of while it is entered; warnings and worse."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def __enter__(self) -> QtMessages:
+        self._before = qInstallMessageHandler(self._on_message)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        qInstallMessageHandler(self._before)
+
+    def _on_message(self, kind: QtMsgType, _context: object, text: str) -> None:
+        if kind not in (QtMsgType.QtDebugMsg, QtMsgType.QtInfoMsg):
+            self.texts.append(text)
 
 
 def wait_until(

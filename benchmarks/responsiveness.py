@@ -1,0 +1,500 @@
+"""Measure how long the window does not answer, beside its goals.
+
+    python benchmarks/responsiveness.py                  # everything; half an hour on two cores
+    python benchmarks/responsiveness.py --quick          # smaller images
+    python benchmarks/responsiveness.py --closing 50     # close what runs, 50 times each way
+
+Every part runs in a real napari window in a fresh process; where there is no
+display, in a virtual one (Xvfb) whose OpenGL the processor computes, so that
+drawing costs much more than with a graphics card. What is napari's own is
+measured beside it. Under each row stands what ran while the window did not
+answer. `QT_API=pyside6` measures with PySide6.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from event_loop import LONG_S, Gap, QtMessages, Watch, spend, wait_until
+
+GOAL_S = LONG_S
+STOP_GOAL_S = 1.0
+STACK = (30, 512, 512)
+PLUGIN, WIDGET = "napari-unet-cells", "Segment cells"
+SAMPLE = "large"
+CAUSES_SHOWN = 3
+_QUIET_PERCENT = 10.0
+WITH_DISPLAY = Path(__file__).parent.parent / "scripts" / "with_display.sh"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: what was measured, and whether it reached its goal."""
+
+    name: str
+    found: str
+    goal: str = ""
+    reached: bool | None = None
+    causes: tuple[str, ...] = ()
+
+
+def milliseconds(
+    name: str, seconds: float, goal_s: float | None = None, causes: list[str] | None = None
+) -> Row:
+    """A row of a time; with a goal it must not be above it."""
+    found, shown = f"{1000 * seconds:.0f} ms", tuple((causes or [])[:CAUSES_SHOWN])
+    if goal_s is None:
+        return Row(name, found, causes=shown)
+    return Row(name, found, f"<= {1000 * goal_s:.0f} ms", seconds <= goal_s, shown)
+
+
+def print_table(rows: Iterator[Row]) -> bool:
+    """Print each row as soon as it is measured; return whether all goals were reached."""
+    missed = False
+    for row in rows:
+        verdict = {None: "", True: "reached", False: "MISSED"}[row.reached]
+        print(f"{row.name:<68} {row.found:>12}  {row.goal:>10}  {verdict}", flush=True)
+        for cause in row.causes:
+            print(f"    {cause}", flush=True)
+        missed |= row.reached is False
+    return not missed
+
+
+# In a process of its own: a window, an image, the widget.
+
+
+class Window:
+    """A napari window with an image and, once it is docked, the widget."""
+
+    def __init__(self, shape: tuple[int, ...], *, settle_s: float = 1.0) -> None:
+        import napari
+
+        self._settle_s = settle_s
+        self.viewer = napari.Viewer()
+        self.viewer.add_image(sample_image(shape), name="image")
+        self.widget: Any = None
+        spend(settle_s)
+
+    def dock(self) -> None:
+        """Open the widget; the model is loaded beside it."""
+        _, self.widget = self.viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+        form = getattr(self.widget, "form", None)
+        if form is not None and self.viewer.layers["image"].ndim > 2:
+            form.extent_choice.choose("stack")
+
+    def dock_and_load(self) -> None:
+        """Open the widget and wait for the model."""
+        self.dock()
+        assert wait_until(lambda: not self.widget.model_choice.is_loading)
+        spend(self._settle_s)
+
+    def click(self) -> None:
+        """Click Run, or Stop."""
+        self.widget.panel.button.click()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the button says Stop."""
+        return bool(self.widget.panel.is_running)
+
+    @property
+    def result(self) -> Any:
+        """The layer with the cells, if there is one."""
+        layers = self.viewer.layers
+        return next((each for each in layers if "napari_unet" in each.metadata), None)
+
+    @property
+    def shows_cells(self) -> bool:
+        """Whether the layer has any labels; looks at some pixels of it."""
+        return self.result is not None and bool(self.result.data[..., ::16, ::16].any())
+
+
+def sample_image(shape: tuple[int, ...]) -> np.ndarray:
+    """A real image, repeated mirrored; each slice of a stack is another part of it."""
+    from napari_unet.sample_data import load_sample
+
+    image = load_sample(SAMPLE).image
+    padding = [(0, max(0, n - m)) for n, m in zip(shape[-2:], image.shape, strict=True)]
+    plane = np.pad(image, padding, mode="symmetric")[: shape[-2], : shape[-1]]
+    if len(shape) == 2:
+        return plane
+    return np.stack([np.roll(plane, 17 * number, axis=0) for number in range(shape[0])])
+
+
+def engine_threads() -> list[threading.Thread]:
+    """Threads in which the engine works."""
+    return [thread for thread in threading.enumerate() if thread.name == "napari-unet"]
+
+
+def told(gaps: list[Gap]) -> list[str]:
+    """The gaps as text, the longest first."""
+    return [str(gap) for gap in sorted(gaps, key=lambda gap: -gap.seconds)]
+
+
+def measure_napari(shape: tuple[int, ...]) -> dict[str, Any]:
+    """What napari alone does to the event loop, without this plugin."""
+    window = Window(shape)
+    found: dict[str, Any] = {"graphics": graphics()}
+
+    def measure(name: str, act: Callable[[], None]) -> None:
+        with Watch() as watch:
+            act()
+            spend(0.3)
+        found[name], found[f"{name} causes"] = watch.longest_s, told(watch.gaps)
+
+    measure("idle", lambda: spend(3.0))
+    labels = np.zeros(shape, np.int32)
+    measure("first labels", lambda: window.viewer.add_labels(labels.copy()))
+    measure("labels", lambda: window.viewer.add_labels(labels))
+
+    def refresh() -> None:
+        for number in range(10):
+            labels[..., :: number + 2, :] = number + 1
+            window.viewer.layers[-1].refresh(extent=False, thumbnail=False)
+            spend(0.1)
+
+    def pan() -> None:
+        for number in range(20):
+            window.viewer.camera.center = (0, 10 * number, 10 * number)
+            spend(0.02)
+
+    measure("refresh", refresh)
+    measure("pan", pan)
+    return found
+
+
+def graphics() -> str:
+    """What draws."""
+    from napari.utils.info import sys_info
+
+    lines = sys_info().replace("<br>", "\n").splitlines()
+    return next((line.split(":", 1)[1].strip(" */b<>") for line in lines if "GL ver" in line), "?")
+
+
+def measure_run(shape: tuple[int, ...]) -> dict[str, Any]:
+    """Opening the widget for the first time, then one segmentation."""
+    window = Window(shape)
+    with Watch() as opening:
+        window.dock()
+        spend(0.05)
+    with Watch() as loading:
+        began = time.perf_counter()
+        assert wait_until(lambda: not window.widget.model_choice.is_loading)
+        loaded = time.perf_counter() - began
+        spend(1.0)
+    added: list[float] = []
+    window.viewer.layers.events.inserted.connect(lambda _: added.append(time.perf_counter()))
+    canvas, drawn = window.viewer.window._qt_viewer.canvas, []
+
+    def on_draw(_event: object) -> None:
+        if not drawn and window.shows_cells:
+            drawn.append(time.perf_counter())
+
+    canvas._scene_canvas.events.draw.connect(on_draw)
+    with Watch() as running:
+        began = time.perf_counter()
+        window.click()
+        assert wait_until(lambda: not window.is_running)
+        ended = time.perf_counter()
+        spend(0.5)
+    # napari adds a layer in one call; that gap is a row of its own.
+    arrival = [
+        gap
+        for gap in running.gaps
+        if any(gap.began_s <= when <= gap.began_s + gap.seconds for when in added)
+    ]
+    others = [gap for gap in running.gaps if gap not in arrival]
+    longest = max((gap.seconds for gap in others), default=min(running.longest_s, LONG_S))
+    return {
+        "opening": opening.longest_s,
+        "opening causes": told(opening.gaps),
+        "loading": loading.longest_s,
+        "loading causes": told(loading.gaps),
+        "loaded": loaded,
+        "arrival": max((gap.seconds for gap in arrival), default=0.0),
+        "arrival causes": told(arrival),
+        "running": longest,
+        "running causes": told(others),
+        "long gaps": len(others),
+        "first": drawn[0] - began if drawn else ended - began,
+        "all": ended - began,
+        "message": window.widget.panel.message,
+    }
+
+
+def measure_stops(shape: tuple[int, ...], times: int) -> dict[str, Any]:
+    """Stop at random moments: when the button says Run again, and when the thread is over."""
+    window = Window(shape)
+    window.dock_and_load()
+    chance = np.random.default_rng(0)
+    began = time.perf_counter()
+    window.click()
+    wait_until(lambda: not window.is_running)
+    whole_s = time.perf_counter() - began
+    answers: list[float] = []
+    ends: list[float] = []
+    gaps: list[Gap] = []
+    longest = 0.0
+    while len(answers) < times:
+        window.click()
+        due = time.perf_counter() + chance.uniform(0, whole_s)
+        wait_until(lambda due=due: time.perf_counter() > due, look_ms=1)
+        if not window.is_running:
+            continue  # It was faster this time.
+        with Watch() as watch:
+            # From when the click was due: had the loop been held up then, it counts.
+            window.click()
+            wait_until(lambda: not window.is_running, look_ms=1)
+            answers.append(time.perf_counter() - due)
+            wait_until(lambda: not engine_threads(), look_ms=1)
+            ends.append(time.perf_counter() - due)
+            spend(0.3)
+        longest = max(longest, watch.longest_s)
+        gaps += watch.gaps
+    return {
+        "answer": max(answers),
+        "median answer": statistics.median(answers),
+        "end": max(ends),
+        "gap": longest,
+        "gap causes": told(gaps),
+        "stops": len(answers),
+    }
+
+
+def measure_closing(times: int) -> dict[str, Any]:
+    """Close something while the engine works, again and again in one process."""
+    ways = ("viewer", "image", "result", "dock", "stop")
+    chance = np.random.default_rng(0)
+    stray, texts, longest = 0, [], 0.0
+    with QtMessages() as messages:
+        for number in range(times * len(ways)):
+            way = ways[number % len(ways)]
+            window = Window((2048, 2048), settle_s=0.1)
+            window.dock_and_load()
+            window.click()
+            spend(chance.uniform(0, 2.5))
+            if way == "result":
+                wait_until(lambda w=window: w.result is not None or not w.is_running)
+            began = time.perf_counter()
+            _close(window, way)
+            if not wait_until(lambda: not engine_threads(), timeout_s=30):
+                stray += 1
+            longest = max(longest, time.perf_counter() - began)
+            if way != "viewer":
+                window.viewer.close()
+            del window
+            spend(0.2)
+        texts = messages.texts
+    return {"rounds": times * len(ways), "stray": stray, "messages": texts, "longest": longest}
+
+
+def _close(window: Window, way: str) -> None:
+    layers = window.viewer.layers
+    if way == "viewer":
+        window.viewer.close()
+    elif way == "image":
+        layers.remove("image")
+    elif way == "result" and window.result is not None:
+        layers.remove(window.result)
+    elif way == "dock":
+        window.viewer.window.remove_dock_widget(window.widget)
+    else:
+        window.click()
+
+
+def quit_while_running(way: str, after_s: float) -> None:
+    """Leave the process in the middle of a run, in one of several ways."""
+    import napari
+    from qtpy.QtCore import QTimer
+    from qtpy.QtWidgets import QApplication
+
+    window = Window((2048, 2048))
+    window.dock_and_load()
+    window.click()
+    if way == "script ends":
+        spend(after_s)
+        return
+    leave = {
+        "window closed": window.viewer.close,
+        "application quits": QApplication.quit,
+        "close all windows": QApplication.closeAllWindows,
+    }[way]
+    QTimer.singleShot(int(1000 * after_s), leave)
+    napari.run()
+
+
+QUITS = ("window closed", "application quits", "close all windows", "script ends")
+
+
+# The table.
+
+
+def in_fresh_process(*arguments: str) -> dict[str, Any]:
+    """What a part of this script measures in a process of its own."""
+    command = [sys.executable, __file__, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        told = f"{' '.join(arguments)} ended with {result.returncode}"
+        raise SystemExit(f"{told}:\n{result.stderr}\n{result.stdout}")
+    found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return found
+
+
+def busy_rows() -> Iterator[Row]:
+    """Whether other programs take the processors, which makes every gap longer."""
+    busy = psutil.cpu_percent(interval=2.0)
+    if busy > _QUIET_PERCENT:
+        yield Row(f"(other programs keep the processors busy at {busy:.0f} %)", "")
+
+
+def text_of(shape: tuple[int, ...]) -> str:
+    """What a person calls the image."""
+    return " x ".join(map(str, shape))
+
+
+def napari_rows(shape: tuple[int, ...]) -> Iterator[Row]:
+    """What is napari's own."""
+    found = in_fresh_process("--part", "napari", *map(str, shape))
+    size = text_of(shape)
+    yield from busy_rows()
+    yield Row(f"graphics: {found['graphics']}", "")
+    yield milliseconds("napari alone, longest gap idle", found["idle"])
+    for name, text in (
+        ("first labels", "adding the first, empty Labels layer"),
+        ("labels", "adding another"),
+        ("refresh", "refreshing it"),
+        ("pan", "moving the view"),
+    ):
+        yield milliseconds(f"napari alone, {size}, {text}", found[name])
+
+
+def run_rows(shape: tuple[int, ...]) -> Iterator[Row]:
+    """One segmentation."""
+    yield from busy_rows()
+    found = in_fresh_process("--part", "run", *map(str, shape))
+    size = text_of(shape)
+    name = "the widget opens for the first time, longest gap"
+    yield milliseconds(name, found["opening"], causes=found["opening causes"])
+    name = f"the model is loaded for the first time ({found['loaded']:.1f} s), longest gap"
+    yield milliseconds(name, found["loading"], GOAL_S, found["loading causes"])
+    name = f"segmenting {size}, longest gap ({found['long gaps']} above {1000 * GOAL_S:.0f} ms)"
+    yield milliseconds(name, found["running"], GOAL_S, found["running causes"])
+    name = f"segmenting {size}, napari adds the result's layer"
+    yield milliseconds(name, found["arrival"], causes=found["arrival causes"])
+    yield Row(f"segmenting {size}, click to first cells seen", f"{found['first']:.2f} s")
+    yield Row(f"segmenting {size}, click to all cells", f"{found['all']:.2f} s")
+    yield Row(f"    {found['message']}", "")
+
+
+def stop_rows(shape: tuple[int, ...], times: int) -> Iterator[Row]:
+    """Stopping at random moments."""
+    yield from busy_rows()
+    found = in_fresh_process("--part", "stops", *map(str, shape), "--times", str(times))
+    size = f"{text_of(shape)}, {found['stops']} random moments"
+    yield milliseconds(f"Stop answers, {size}, longest", found["answer"], STOP_GOAL_S)
+    yield milliseconds(f"Stop answers, {size}, median", found["median answer"])
+    yield milliseconds(f"the thread is over, {size}, longest", found["end"])
+    yield milliseconds(f"stopping, {size}, longest gap", found["gap"], GOAL_S, found["gap causes"])
+
+
+def closing_rows(times: int) -> Iterator[Row]:
+    """Closing things while they run."""
+    found = in_fresh_process("--part", "closing", "--times", str(times))
+    name = "viewer, image, result or dock closed, or stopped, while running"
+    yield Row(name, f"{found['rounds']} times")
+    yield Row("    threads left", str(found["stray"]), "0", found["stray"] == 0)
+    messages = found["messages"]
+    causes = tuple(sorted(set(messages)))
+    yield Row("    Qt warnings", str(len(messages)), "0", not messages, causes)
+    yield Row("    longest time until the thread was over", f"{found['longest']:.2f} s")
+    chance = np.random.default_rng(1)
+    bad: list[str] = []
+    slowest = 0.0
+    for number in range(times):
+        way = QUITS[number % len(QUITS)]
+        command = [sys.executable, __file__, "--quit", way]
+        after = f"{chance.uniform(0, 3):.2f}"
+        began = time.perf_counter()
+        result = subprocess.run(
+            [*command, "--after", after], capture_output=True, text=True, check=False, timeout=300
+        )
+        slowest = max(slowest, time.perf_counter() - began)
+        if result.returncode != 0 or result.stderr or result.stdout:
+            bad.append(f"{way} after {after} s: exit {result.returncode}: {result.stderr}")
+    yield Row("napari quit while running", f"{times} times")
+    yield Row("    crashes, exit codes and messages", str(len(bad)), "0", not bad, tuple(bad))
+    yield Row("    slowest process from its start to its end", f"{slowest:.1f} s")
+
+
+def all_rows(arguments: argparse.Namespace) -> Iterator[Row]:
+    """Everything, or only the closing."""
+    import qtpy
+
+    yield Row(f"{qtpy.API_NAME}, {os.cpu_count()} processors", "")
+    if arguments.closing:
+        yield from closing_rows(arguments.closing)
+        return
+    sizes = arguments.sizes or ([512, 1024] if arguments.quick else [512, 2048, 4096])
+    yield from napari_rows((sizes[-1],) * 2)
+    for size in sizes:
+        yield from run_rows((size, size))
+    yield from run_rows((5, *STACK[1:]) if arguments.quick else STACK)
+    yield from stop_rows((sizes[-1],) * 2, 3 if arguments.quick else 10)
+
+
+def measure_part(arguments: argparse.Namespace) -> dict[str, Any]:
+    """One part, in this process."""
+    shape = tuple(arguments.shape)
+    if arguments.part == "napari":
+        return measure_napari(shape)
+    if arguments.part == "run":
+        return measure_run(shape)
+    if arguments.part == "stops":
+        return measure_stops(shape, arguments.times)
+    return measure_closing(arguments.times)
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description="Measure how long the window does not answer.")
+    parser.add_argument("--quick", action="store_true", help="smaller images, fewer stops")
+    parser.add_argument("--sizes", type=int, nargs="+", help="image sizes in pixels")
+    parser.add_argument("--closing", type=int, help="only close what runs, so often each way")
+    parser.add_argument("--part", choices=("napari", "run", "stops", "closing"), help=HIDDEN)
+    parser.add_argument("shape", type=int, nargs="*", help=HIDDEN)
+    parser.add_argument("--times", type=int, default=1, help=HIDDEN)
+    parser.add_argument("--quit", choices=QUITS, help=HIDDEN)
+    parser.add_argument("--after", type=float, default=0.0, help=HIDDEN)
+    arguments = parser.parse_args()
+    if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
+        print("There is no display: a virtual one is used, with OpenGL computed by the processor.")
+        command = [str(WITH_DISPLAY), sys.executable, __file__, *sys.argv[1:]]
+        return subprocess.run(command, check=False).returncode
+    if arguments.quit:
+        quit_while_running(arguments.quit, arguments.after)
+        return 0
+    if arguments.part:
+        faulthandler.enable()
+        print(json.dumps(measure_part(arguments)))
+        return 0
+    return 0 if print_table(all_rows(arguments)) else 1
+
+
+HIDDEN = argparse.SUPPRESS
+
+if __name__ == "__main__":
+    sys.exit(main())
