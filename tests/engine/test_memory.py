@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from napari_unet.engine.memory import PLANE_BYTES_PER_PIXEL, segmentation_memory
+from napari_unet.engine.memory import (
+    PLANE_BYTES_PER_PIXEL,
+    RESTORING_BYTES_PER_PIXEL,
+    segmentation_memory,
+)
 from napari_unet.engine.network import NetworkDescription
 from napari_unet.engine.unet import UNetConfig
 
@@ -48,7 +52,17 @@ def test_resizing_counts_at_the_larger_size():
     large = segmentation_memory((2000, 2000), THREE_CLASSES, kept_scores=False)
 
     # The labels are there at both sizes.
-    assert enlarged - large == 4 * 1_000_000
+    assert enlarged - large == pytest.approx((4 + RESTORING_BYTES_PER_PIXEL) * 1e6)
+
+
+def test_shrinking_still_counts_labels_and_kept_scores_at_the_images_own_size():
+    def needed(side: int, *, kept_scores: bool) -> int:
+        return segmentation_memory((side, side), THREE_CLASSES, kept_scores=kept_scores, zoom=0.5)
+
+    dropped, kept = needed(4000, kept_scores=False), needed(4000, kept_scores=True)
+
+    assert kept - dropped == 3 * 4 * 16_000_000
+    assert dropped > (4 + RESTORING_BYTES_PER_PIXEL) * 16_000_000
 
 
 def test_tiles_on_a_gpu_take_nothing_of_the_computers_memory():

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 PLANE_BYTES_PER_PIXEL = 22.0
 """What telling cells apart takes at its peak, beside scores and labels, for each pixel."""
 
+RESTORING_BYTES_PER_PIXEL = 12.0
+"""What bringing labels back to the image's own size takes, for each pixel of that."""
+
 TILE_NUMBERS_PER_FEATURE = 3.6
 """What a tile takes on the CPU for each of its pixels and features at full resolution."""
 
@@ -50,9 +53,14 @@ def segmentation_memory(
     """
     ndim, classes = description.unet.ndim, description.unet.classes
     own_pixels, planes = math.prod(shape[-ndim:]), math.prod(shape[:-ndim])
-    pixels = own_pixels * zoom**ndim
-    scores = _SCORE_BYTES * classes * pixels * (planes if kept_scores else 1)
-    labels = _LABEL_BYTES * (own_pixels * planes + (pixels if zoom != 1.0 else 0))
+    pixels, is_resized = own_pixels * zoom**ndim, zoom != 1.0
+    scores = _SCORE_BYTES * classes * pixels
+    if kept_scores:
+        # Beside the plane at work; at the image's own size or the network's, whoever keeps them.
+        scores += _SCORE_BYTES * classes * max(pixels, own_pixels) * (planes - (not is_resized))
+    labels = float(_LABEL_BYTES * own_pixels * planes)
+    if is_resized:
+        labels += _LABEL_BYTES * pixels + RESTORING_BYTES_PER_PIXEL * own_pixels
     tile_pixels = min(pixels, _MOST_TILE_PIXELS)
     tile = TILE_NUMBERS_PER_FEATURE * number_bytes * description.unet.widths[0] * tile_pixels
     return int(scores + labels + PLANE_BYTES_PER_PIXEL * pixels + tile + _FIXED_BYTES)
