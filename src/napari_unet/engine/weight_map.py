@@ -2,63 +2,63 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_unet.engine.errors import ImageShapeError, LabelsError, SettingsError
 from napari_unet.engine.image import LabelImage, WeightMap
+from napari_unet.engine.two_nearest import MOST_CELLS, WeightFormula, weigh
+from napari_unet.engine.weight_map_settings import WeightMapSettings
 
-_LARGEST_NUMBER = (1 << 24) - 1
-"""Cells that float32 can tell apart by number."""
-
-_LEAST_TERM = 2.0**-26
-"""Less than this does not change a weight in float32: class balance leaves at least 1/2."""
+IGNORED = -1
+"""What `check_labels` makes of a pixel that is to be ignored."""
 
 
 def boundary_weight_map(
     labels: LabelImage,
     *,
-    w0: float = 10.0,
-    border_sigma_px: float = 5.0,
+    settings: WeightMapSettings | None = None,
     spacing: float | Sequence[float] | None = None,
-    class_balance: bool = True,
-    separate_touching: bool = True,
+    workers: int = 1,
+    **options: Any,
 ) -> WeightMap:
     """Weight each pixel by how narrow the gap between its two nearest cells is.
 
     w(x) = wc(x) + w0 * exp(-(d1(x) + d2(x))^2 / (2 sigma^2)), where d1 and d2
     are the distances to the nearest and to the second nearest cell. The second
-    term stands on background pixels; with fewer than two cells it is zero.
+    term stands on background pixels; with fewer than two cells it is zero. In
+    sum over the image wc gives background and cells the same weight, 1 on
+    average: wc(x) = pixels / (2 * pixels of the class of x).
+
+    With `variant="fiji"` background weighs v + w0 * exp(-(d1 + d2)^2 /
+    (2 sigma^2)) + (1 - v) * exp(-d1^2 / (2 sigma1^2)) and cells weigh 1, where
+    v is `background_weight` and sigma1 is `background_sigma_px`; w0 is 50 and
+    sigma 6 then.
 
     Parameters
     ----------
     labels : (H, W) or (Z, H, W) integer array
         0 is background; each positive value is one cell.
-    w0 : float
-        Weight added where two cells meet.
-    border_sigma_px : float
-        Distance over which that weight fades, in pixels, or in the unit of
-        `spacing` where that is given.
+    settings : WeightMapSettings, optional
     spacing : float or one float per axis, optional
-        Size of a pixel along each axis, for anisotropic stacks. 1 by default.
-    class_balance : bool
-        wc(x) = pixels / (2 * pixels of the class of x), for background and
-        cells, so that both weigh the same in total and the mean is 1. Off: wc
-        is 1 everywhere.
-    separate_touching : bool
-        Carve a one-pixel gap between touching cells first, see
-        `separate_touching_cells`; otherwise they have no background pixel
-        between them that could weigh anything.
+        Size of a pixel along each axis, for anisotropic stacks; the sigmas are
+        in its unit then. 1 by default.
+    workers : int
+        Threads.
+    **options
+        Fields of `WeightMapSettings`, given one by one: `w0`,
+        `border_sigma_px`, `variant` and so on.
 
     Returns
     -------
     float32 array of the shape of `labels`
-        Class-balance weight plus border term; exact to float32 rounding.
+        Exact to float32 rounding.
 
     Raises
     ------
@@ -67,43 +67,66 @@ def boundary_weight_map(
     LabelsError
         If `labels` are not integers or are negative.
     SettingsError
-        If `w0`, `border_sigma_px` or `spacing` are not positive.
+        If `w0`, a sigma or `spacing` are not positive.
 
     References
     ----------
     Ronneberger et al. (2015), Eq. 2. https://arxiv.org/abs/1505.04597
+    Falk et al. (2019). https://doi.org/10.1038/s41592-018-0261-2
 
     Examples
     --------
     >>> import numpy as np
     >>> from napari_unet import boundary_weight_map
     >>> labels = np.array([[1, 1, 0, 2, 2]])
-    >>> boundary_weight_map(labels, class_balance=False).round(2)
+    >>> boundary_weight_map(labels, w0=10, border_sigma_px=5, class_balance=False).round(2)
     array([[ 1.  ,  1.  , 10.23,  1.  ,  1.  ]], dtype=float32)
     """
-    ids = check_labels(labels)
-    steps = _spacing(spacing, ids.ndim)
-    if not (math.isfinite(w0) and w0 > 0):
-        raise SettingsError(f"w0 is {w0:g}; use a positive weight, for example 10.")
-    if not (math.isfinite(border_sigma_px) and border_sigma_px > 0):
-        raise SettingsError(
-            f"border_sigma_px is {border_sigma_px:g}; use a positive distance, for example 5."
+    if settings is None:
+        settings = WeightMapSettings.of(options.pop("variant", "paper"), **options)
+    else:
+        settings = replace(settings, **options)
+    ids = volume(check_labels(labels, ignore_label=settings.ignore_label))
+    steps = volume_spacing(spacing, np.ndim(labels))
+    if settings.separate_touching:
+        ids = carve(ids)
+    cell_px = int(np.count_nonzero(ids > 0)) if settings.class_balance else 0
+    background_px = ids.size - int(np.count_nonzero(ids)) if settings.class_balance else 0
+    weights = np.empty(ids.shape, np.float32)
+    formula = weight_formula(settings, background_px=background_px, cell_px=cell_px)
+    weigh(ids, weights, formula, spacing=steps, workers=workers)
+    return weights.reshape(np.shape(labels))
+
+
+def weight_formula(
+    settings: WeightMapSettings, *, background_px: int = 0, cell_px: int = 0
+) -> WeightFormula:
+    """Return the formula of the settings for an image with so many pixels of each class.
+
+    Where a class has no pixel both weigh 1.
+    """
+    if settings.variant == "fiji":
+        return WeightFormula(
+            settings.background_weight,
+            1.0,
+            settings.w0,
+            settings.border_sigma_px,
+            1 - settings.background_weight,
+            settings.background_sigma_px,
         )
-    if separate_touching:
-        ids = separate_touching_cells(ids)
-    weights = _class_weights(ids) if class_balance else np.ones(ids.shape, np.float32)
-    if ids.size:
-        # Where w0 * exp(-reach^2 / (2 sigma^2)) is the smallest term that counts.
-        reach = border_sigma_px * math.sqrt(2 * max(0.0, math.log(w0 / _LEAST_TERM)))
-        _add_border_term(ids, steps, w0, border_sigma_px, reach, weights)
-    return weights
+    background, cell = 1.0, 1.0
+    if settings.class_balance and background_px and cell_px:
+        background = (background_px + cell_px) / (2 * background_px)
+        cell = (background_px + cell_px) / (2 * cell_px)
+    return WeightFormula(background, cell, settings.w0, settings.border_sigma_px)
 
 
-def check_labels(labels: LabelImage) -> NDArray[np.int32]:
+def check_labels(labels: LabelImage, *, ignore_label: int | None = None) -> NDArray[np.int32]:
     """Return `labels` as int32 with the same cells, or say why they are no labels.
 
     Numbers beyond the number of pixels are replaced by smaller ones, in the
-    same order, so that tables by label stay small.
+    same order, so that tables by label stay small. Pixels with `ignore_label`,
+    which may be any number, become `IGNORED`.
 
     Raises
     ------
@@ -115,6 +138,11 @@ def check_labels(labels: LabelImage) -> NDArray[np.int32]:
             f"The labels have shape {labels.shape}; give (H, W) or (Z, H, W), "
             "with one integer per pixel."
         )
+    if labels.dtype == np.uint8 and _looks_like_colours(labels.shape):
+        raise ImageShapeError(
+            f"The labels have shape {labels.shape}, as a colour picture has; "
+            "give one number for each pixel."
+        )
     if labels.dtype.kind not in "bui":
         raise LabelsError(
             f"The labels have dtype {labels.dtype}; give integers: 0 for background, "
@@ -122,16 +150,19 @@ def check_labels(labels: LabelImage) -> NDArray[np.int32]:
         )
     if labels.size == 0:
         return labels.astype(np.int32)
+    if ignore_label is not None:
+        ignored = labels == ignore_label
+        checked = check_labels(np.where(ignored, labels.dtype.type(0), labels))
+        checked[ignored] = IGNORED
+        return checked
     lowest, highest = int(labels.min()), int(labels.max())
     if lowest < 0:
         raise LabelsError(
             f"The labels hold negative values (down to {lowest}); give 0 for background and "
             "positive values for cells."
         )
-    if highest > min(labels.size, _LARGEST_NUMBER):
-        _, inverse = np.unique(labels, return_inverse=True)
-        shift = 0 if lowest == 0 else 1
-        return (inverse.reshape(labels.shape) + shift).astype(np.int32)
+    if highest > min(labels.size, MOST_CELLS):
+        return _renumbered(labels)
     return np.ascontiguousarray(labels, dtype=np.int32)
 
 
@@ -150,13 +181,93 @@ def separate_touching_cells(labels: LabelImage) -> LabelImage:
     -------
     array of the same shape and dtype, a copy
     """
-    separated = np.array(labels)
-    volume = labels if labels.ndim == 3 else labels[np.newaxis]
-    _carve(volume, separated if labels.ndim == 3 else separated[np.newaxis])
-    return separated
+    kept = carve(volume(check_labels(labels))).reshape(labels.shape) > 0
+    return np.where(kept, labels, labels.dtype.type(0))
 
 
-def _spacing(spacing: float | Sequence[float] | None, ndim: int) -> tuple[float, ...]:
+def why_no_border(labels: LabelImage) -> str | None:
+    """Say why there is no gap to weigh, in one sentence; None if there is one."""
+    lowest, highest = _extreme_numbers(labels)
+    if highest == 0:
+        return "The labels hold no cell, so the border term is zero everywhere."
+    if lowest < highest:
+        return None
+    if not looks_like_mask(labels):
+        return "The labels hold one cell; a gap needs two, so the border term is zero everywhere."
+    return (
+        f"The labels are a mask: every cell has the number {highest}, so that all are one object "
+        "and there is no gap between them; number its connected pieces first, which takes cells "
+        "that touch for one."
+    )
+
+
+def looks_like_mask(labels: LabelImage) -> bool:
+    """Whether all cells have the same number, though they are several pieces."""
+    lowest, highest = _extreme_numbers(labels)
+    return highest > 0 and lowest == highest and int(number_pieces(labels).max()) > 1
+
+
+def number_pieces(labels: LabelImage) -> NDArray[np.int32]:
+    """Give each connected piece of what is not background a number of its own, from 1.
+
+    Parameters
+    ----------
+    labels : (H, W) or (Z, H, W) array
+        A mask: 0 is background. Pixels that share a corner are connected.
+
+    Returns
+    -------
+    int32 array of the same shape
+    """
+    pieces, _ = ndimage.label(labels != 0, ndimage.generate_binary_structure(labels.ndim, 3))
+    return np.asarray(pieces, np.int32)
+
+
+def _extreme_numbers(labels: LabelImage) -> tuple[int, int]:
+    """Lowest and highest number of a cell; 0 and 0 if there is none."""
+    labels = np.asarray(labels)
+    highest = int(labels.max(initial=0))
+    lowest = int(np.min(labels, where=labels > 0, initial=highest)) if highest else 0
+    return lowest, highest
+
+
+def _looks_like_colours(shape: tuple[int, ...]) -> bool:
+    """Whether a uint8 array is rather a picture than a stack that is 3 or 4 pixels wide."""
+    return len(shape) == 3 and shape[-1] in (3, 4) and min(shape[:2]) > 4
+
+
+def _renumbered(labels: LabelImage) -> NDArray[np.int32]:
+    """Number cells from 1, in the same order; background stays 0."""
+    flat = labels.reshape(-1)
+    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
+    # Of runs of equal numbers, as there are far fewer of them.
+    numbers, ranks = np.unique(flat[starts], return_inverse=True)
+    if numbers.size > MOST_CELLS:
+        raise LabelsError(
+            f"The labels hold {numbers.size:,} cells; more than {MOST_CELLS:,} cannot be told "
+            "apart. Split the image."
+        )
+    if numbers[0] != 0:
+        ranks = ranks + 1
+    lengths = np.diff(starts, append=flat.size)
+    return np.repeat(ranks.astype(np.int32), lengths).reshape(labels.shape)
+
+
+def volume(ids: NDArray[np.int32]) -> NDArray[np.int32]:
+    """View (H, W) as (1, H, W)."""
+    return ids if ids.ndim == 3 else ids[np.newaxis]
+
+
+def volume_spacing(
+    spacing: float | Sequence[float] | None, ndim: int
+) -> tuple[float, float, float]:
+    """Return the size of a pixel along Z, Y and X, whatever way it was given.
+
+    Raises
+    ------
+    SettingsError
+        If it is not positive, or not one number for each of `ndim` axes.
+    """
     values = np.ones(ndim) if spacing is None else np.asarray(spacing, dtype=float)
     if values.ndim == 0:
         values = np.full(ndim, float(values))
@@ -164,192 +275,45 @@ def _spacing(spacing: float | Sequence[float] | None, ndim: int) -> tuple[float,
         raise SettingsError(
             f"spacing is {spacing}; give one positive number, or one for each of the {ndim} axes."
         )
-    return tuple(float(value) for value in values)
+    depth = float(values[0])  # of no account where there is one slice
+    return depth, float(values[-2]), float(values[-1])
 
 
-def _class_weights(ids: NDArray[np.int32]) -> WeightMap:
-    cells = ids > 0
-    cell_pixels = int(np.count_nonzero(cells))
-    weights = np.ones(ids.shape, np.float32)
-    if 0 < cell_pixels < ids.size:
-        weights[cells] = ids.size / (2 * cell_pixels)
-        weights[~cells] = ids.size / (2 * (ids.size - cell_pixels))
-    return weights
-
-
-def _add_border_term(
-    ids: NDArray[np.int32],
-    spacing: tuple[float, ...],
-    w0: float,
-    sigma: float,
-    reach: float,
-    weights: WeightMap,
-) -> None:
-    """Add the border term to `weights` in place, from exact distances.
-
-    Separable: along the last axis two sweeps find the two nearest distinct
-    labels of each pixel in its row; along each further axis every pixel looks
-    outward and merges what its neighbours know. Exact because a label that is
-    not among the two best of its row is beaten there by two others.
-    """
-    depth, height, width = ids.shape if ids.ndim == 3 else (1, *ids.shape)
-    blocks = -(-width // _BLOCK)
-    # One row of pixels is (near, near label, far, far label) x width; distances
-    # are squared. `check_labels` keeps the numbers small enough for float32.
-    state = np.empty((depth * height, 4, blocks * _BLOCK), np.float32)
-    rows = ids.reshape(depth * height, width)
-    _nearest_in_rows(rows, np.float32(spacing[-1]), state)
-    if depth > 1:
-        merged = np.empty_like(state)
-        _merge_rows(state, merged, height, 1, np.float32(spacing[1]), np.float32(reach), is_last=0)
-        state = merged
-    axis_length, stride = (height, 1) if depth == 1 else (depth, height)
-    step = spacing[-2] if depth == 1 else spacing[0]
-    merged = np.empty_like(state)
-    _merge_rows(state, merged, axis_length, stride, np.float32(step), np.float32(reach), is_last=1)
-    _add_gaussian(rows, merged, w0, sigma, weights.reshape(depth * height, width))
-
-
-_BLOCK = 64
-"""Pixels merged at once: a compile-time length, so that the loops become vector code."""
-
-_FAR = np.float32(1e30)
-"""Squared distance to a cell that is not there."""
+def carve(ids: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return (Z, Y, X) ids with background where a cell meets one with a lower number."""
+    carved = np.empty_like(ids)
+    _carve(ids.reshape(-1), ids.shape, carved.reshape(-1))
+    return carved
 
 
 @numba.njit(cache=True, nogil=True)
-def _carve(labels: Any, separated: Any) -> None:
-    depth, height, width = labels.shape
+def _carve(ids: Any, shape: Any, carved: Any) -> None:
+    depth, height, width = shape
+    # The least number of the three rows and slices around, less 1 so that 0 becomes the largest.
+    least = np.empty(width + 2, np.uint32)
     for z in range(depth):
         for y in range(height):
-            for x in range(width):
-                label = labels[z, y, x]
-                if label == 0:
-                    continue
-                for nz in range(max(0, z - 1), min(depth, z + 2)):
-                    for ny in range(max(0, y - 1), min(height, y + 2)):
-                        for nx in range(max(0, x - 1), min(width, x + 2)):
-                            other = labels[nz, ny, nx]
-                            if other != 0 and other < label:
-                                separated[z, y, x] = 0
+            least[:] = 0xFFFFFFFF
+            for near_z in range(max(0, z - 1), min(depth, z + 2)):
+                for near_y in range(max(0, y - 1), min(height, y + 2)):
+                    _take_least(ids, (near_z * height + near_y) * width, least, width)
+            _carve_row(ids, (z * height + y) * width, least, width, carved)
 
 
 @numba.njit(cache=True, nogil=True)
-def _nearest_in_rows(labels: Any, step: Any, state: Any) -> None:
-    rows, width = labels.shape
-    for row in range(rows):
-        state[row, 0] = _FAR
-        state[row, 1] = 0
-        state[row, 2] = _FAR
-        state[row, 3] = 0
-        for direction in range(2):
-            last, before = 0, 0  # the two distinct labels passed last
-            last_at, before_at = 0, 0
-            for i in range(width):
-                x = i if direction == 0 else width - 1 - i
-                label = labels[row, x]
-                if label != 0:
-                    if label != last:
-                        before, before_at = last, last_at
-                        last = label
-                    last_at = x
-                if last == 0:
-                    continue
-                distance = np.float32(abs(x - last_at)) * step
-                _insert(state, row, x, distance * distance, last)
-                if before != 0:
-                    distance = np.float32(abs(x - before_at)) * step
-                    _insert(state, row, x, distance * distance, before)
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-def _insert(state: Any, row: int, x: int, cost: Any, label: int) -> None:
-    if label == state[row, 1, x]:
-        state[row, 0, x] = min(state[row, 0, x], cost)
-    elif cost < state[row, 0, x]:
-        state[row, 2, x] = state[row, 0, x]
-        state[row, 3, x] = state[row, 1, x]
-        state[row, 0, x] = cost
-        state[row, 1, x] = label
-    elif cost < state[row, 2, x]:
-        state[row, 2, x] = cost
-        state[row, 3, x] = label
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _merge_rows(
-    state: Any, merged: Any, length: int, stride: int, step: Any, reach: Any, is_last: int
-) -> None:
-    """Merge each row with those at `stride`, 2 `stride`, ... along an axis of `length` rows.
-
-    A row farther than `reach` changes no float32 sum. In the last merge a
-    pixel is also done once d1 + d2 must exceed `reach`.
-    """
-    rows, _, width = state.shape
-    best = np.empty(4 * _BLOCK, np.float32)
-    for row in range(rows):
-        place = (row // stride) % length
-        for start in range(0, width, _BLOCK):
-            for part in range(4):
-                for i in range(_BLOCK):
-                    best[part * _BLOCK + i] = state[row, part, start + i]
-            for k in range(1, length):
-                distance = np.float32(k) * step
-                cost = distance * distance
-                if distance > reach or not _is_open(best, cost, distance, reach, is_last):
-                    break
-                if place >= k:
-                    _merge_block(best, state[row - k * stride], start, cost)
-                if place + k < length:
-                    _merge_block(best, state[row + k * stride], start, cost)
-            for part in range(4):
-                for i in range(_BLOCK):
-                    merged[row, part, start + i] = best[part * _BLOCK + i]
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _is_open(best: Any, cost: Any, distance: Any, reach: Any, is_last: int) -> bool:
-    """Whether a row at `distance` can still change a pixel of this block."""
-    count = 0
-    if is_last:
-        rest = (reach - distance) * (reach - distance)
-        for i in range(_BLOCK):
-            near = best[i]
-            # Cells themselves (near = 0) get no border term. A pixel whose nearest
-            # cell is settled (near <= cost) waits only for a second one within reach.
-            wanted = (near > 0) & (best[2 * _BLOCK + i] > cost)
-            count += wanted & (
-                ((near > cost) & (distance * 2 <= reach)) | (near <= rest) & (near <= cost)
-            )
-    else:
-        for i in range(_BLOCK):
-            count += best[2 * _BLOCK + i] > cost
-    return count > 0
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _merge_block(best: Any, other: Any, start: int, cost: Any) -> None:
-    """Merge both candidates of another row into `best`, without branches."""
-    for candidate in range(2):
-        for i in range(_BLOCK):
-            reached = other[2 * candidate, start + i] + cost
-            label = other[2 * candidate + 1, start + i]
-            near, near_id = best[i], best[_BLOCK + i]
-            far, far_id = best[2 * _BLOCK + i], best[3 * _BLOCK + i]
-            same, nearer, second = label == near_id, reached < near, reached < far
-            best[i] = reached if nearer else near
-            best[_BLOCK + i] = label if nearer else near_id
-            pushed = near if nearer else (reached if second else far)
-            pushed_id = near_id if nearer else (label if second else far_id)
-            best[2 * _BLOCK + i] = far if same else pushed
-            best[3 * _BLOCK + i] = far_id if same else pushed_id
+def _take_least(ids: Any, place: int, least: Any, width: int) -> None:
+    start, one = np.uint64(place), np.uint64(1)
+    for x in range(np.uint64(width)):
+        number = np.uint32(ids[start + x] - 1)
+        least[x + one] = number if number < least[x + one] else least[x + one]
 
 
 @numba.njit(cache=True, nogil=True)
-def _add_gaussian(labels: Any, state: Any, w0: float, sigma: float, weights: Any) -> None:
-    rows, width = labels.shape
-    for row in range(rows):
-        for x in range(width):
-            if labels[row, x] == 0 and state[row, 2, x] < _FAR:
-                gap = math.sqrt(state[row, 0, x]) + math.sqrt(state[row, 2, x])
-                weights[row, x] += w0 * math.exp(-gap * gap / (2 * sigma * sigma))
+def _carve_row(ids: Any, place: int, least: Any, width: int, carved: Any) -> None:
+    start, one, two = np.uint64(place), np.uint64(1), np.uint64(2)
+    for x in range(np.uint64(width)):
+        number = ids[start + x]
+        around = least[x] if least[x] < least[x + one] else least[x + one]
+        around = around if around < least[x + two] else least[x + two]
+        meets = (number > 0) & (around < np.uint32(number - 1))
+        carved[start + x] = np.int32(0 if meets else number)
