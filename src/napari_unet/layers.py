@@ -185,7 +185,7 @@ def read_layer(
     Raises
     ------
     ImageShapeError
-        If the layer has too few axes, no such channel, or is out of view.
+        If the layer has no pixels, too few axes, no such channel, or is out of view.
     """
     array = full_resolution(layer)
     if layer.rgb:
@@ -195,6 +195,11 @@ def read_layer(
         axis = channel_axis
         kept = tuple(each for each in range(layer.ndim) if each != channel_axis)
     shape = tuple(int(array.shape[each]) for each in kept)
+    if 0 in array.shape:
+        raise ImageShapeError(
+            f"Layer '{layer.name}' has shape {tuple(map(int, array.shape))} and no pixels; choose "
+            "another one."
+        )
     if len(kept) < network_ndim:
         raise ImageShapeError(
             f"Layer '{layer.name}' has shape {tuple(map(int, array.shape))}; this model reads "

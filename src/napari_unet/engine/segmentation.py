@@ -30,7 +30,13 @@ from napari_unet.engine.image import (
 from napari_unet.engine.instances import check_class_roles, instances_from_scores
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
-from napari_unet.engine.tiling import PixelSource, TileScores, aligned_box, predict_tiles
+from napari_unet.engine.tiling import (
+    PixelSource,
+    TileScores,
+    aligned_box,
+    gpu_errors_explained,
+    predict_tiles,
+)
 
 _Source: TypeAlias = ImageSource | ZoomedSource
 
@@ -443,7 +449,8 @@ class _Predictor:
         self._settings = settings
         self._device = resolve_device(device)
         self._dtype = resolve_precision(settings.precision, self._device)
-        self._banded = BandedUNet(network.for_inference(self._device, self._dtype))
+        with gpu_errors_explained(self._device):
+            self._banded = BandedUNet(network.for_inference(self._device, self._dtype))
         self._overflowed_tiles = 0
         self._smallest_tile_px: int | None = None
 
@@ -546,7 +553,8 @@ class _Predictor:
             yield tile
 
     def _banded_float32(self) -> BandedUNet:
-        return BandedUNet(self._network.unet.fused(self._device, torch.float32))
+        with gpu_errors_explained(self._device):
+            return BandedUNet(self._network.unet.fused(self._device, torch.float32))
 
 
 def _checked_region(region: Sequence[int], shape: tuple[int, ...]) -> Region:

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -263,7 +264,8 @@ def predict_tiles(
     """
     multiple = network.config.size_multiple
     if tile_px is None:
-        tile_px = automatic_tile_px(network, source.shape)
+        with gpu_errors_explained(network.device):
+            tile_px = automatic_tile_px(network, source.shape)
     elif tile_px < 1:
         raise SettingsError(f"The tile is {tile_px} pixels long; use 1 or more, or automatic.")
     tile_px = math.ceil(tile_px / multiple) * multiple
@@ -366,11 +368,39 @@ def _try_tile(
         if _is_out_of_memory(error):
             return None
         if network.device.type != "cpu" and _says(error, _LOST_GPU):
-            raise DeviceError(
-                f"The GPU ({network.device}) stopped answering ({str(error).splitlines()[0]}); "
-                "choose the CPU as device and run again, or restart napari to use the GPU."
-            ) from error
+            raise _lost(network.device, error) from error
         raise
+
+
+@contextmanager
+def gpu_errors_explained(device: torch.device) -> Iterator[None]:
+    """Say what to do where a GPU is lost, or too full for what must be there.
+
+    Raises
+    ------
+    DeviceError
+        In place of torch's own error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if device.type == "cpu":
+            raise
+        if _is_out_of_memory(error):
+            raise DeviceError(
+                f"There is not enough free memory on {device} for the model; close other programs "
+                "that use the GPU, or choose another device."
+            ) from error
+        if _says(error, _LOST_GPU):
+            raise _lost(device, error) from error
+        raise
+
+
+def _lost(device: torch.device, error: Exception) -> DeviceError:
+    return DeviceError(
+        f"The GPU ({device}) stopped answering ({str(error).splitlines()[0]}); choose the CPU as "
+        "device and run again, or restart napari to use the GPU."
+    )
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
