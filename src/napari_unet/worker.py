@@ -13,6 +13,7 @@ from typing import Any
 
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
+from napari_unet.installation import InstallationError
 from napari_unet.warm_up import import_torch
 
 _QUIT_TIMEOUT_S = 20.0
@@ -114,7 +115,7 @@ class Worker(QObject):
         try:
             # What the click changed is shown before work competes for Python's lock.
             self._first_round.wait(_FIRST_ROUND_S)
-            import_torch()
+            _load_torch()
             _leave_a_core_to_the_window()
             self._wait_for_stopped_ones()
             # Closed by hand, because cleaning up may well take operations of torch.
@@ -197,6 +198,17 @@ def stop_all(timeout_s: float = _QUIT_TIMEOUT_S) -> bool:
     for worker in workers:
         worker.join(timeout_s)
     return not any(worker.has_thread for worker in workers)
+
+
+def _load_torch() -> None:
+    try:
+        import_torch()
+    except (ImportError, OSError) as error:
+        raise InstallationError(
+            f"PyTorch is installed but cannot be loaded ({error}); install it again as "
+            "https://pytorch.org/get-started/locally shows. On Windows, the documentation's "
+            "questions and answers have what helps."
+        ) from error
 
 
 def _leave_a_core_to_the_window() -> None:

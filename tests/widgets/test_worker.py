@@ -346,3 +346,21 @@ def test_work_that_is_far_ahead_of_the_window_waits_for_it(qtbot: QtBot) -> None
     worker.stop()
     wait_for_threads(qtbot, worker)
     assert reports == 9
+
+
+def test_a_torch_that_cannot_be_loaded_gets_a_sentence_with_a_way_out(
+    qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise OSError("[WinError 1114] A dynamic link library initialization routine failed")
+
+    monkeypatch.setattr("napari_unet.worker.import_torch", fail)
+    worker = Worker(lambda: iter([1]))
+
+    with qtbot.waitSignal(worker.failed, timeout=5000) as failed:
+        worker.start()
+
+    assert str(failed.args[0]).startswith(
+        "PyTorch is installed but cannot be loaded ([WinError 1114] A dynamic link library"
+    )
+    wait_for_threads(qtbot, worker)

@@ -71,7 +71,7 @@ class InstanceSettings:
         A pixel belongs to a cell where the score of not being background is
         above this, 0 to 1. Lower makes cells larger.
     seed_threshold : float
-        Connected pixels whose cell score is above this, 0 to 1, found one cell
+        Connected pixels whose cell score is above this, 0 to 1, begin one cell
         each. Higher separates more touching cells and loses faint ones.
     separate_touching : bool
         Grow the seeds to the foreground by watershed; otherwise each connected
@@ -79,7 +79,7 @@ class InstanceSettings:
     min_size_px : int
         Smaller cells are dropped; in pixels of the image at the model's scale.
     min_seed_px : int
-        Smaller seeds found no cell of their own.
+        A seed smaller than this begins no cell of its own.
     min_score : float
         Cells whose mean score of not being background is below this, 0 to 1,
         are dropped; higher drops more doubtful cells. 0 keeps all.

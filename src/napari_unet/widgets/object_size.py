@@ -10,7 +10,7 @@ from napari.layers import Image, Shapes
 from numpy.typing import NDArray
 from qtpy.compat import isalive
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QToolButton, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QPushButton, QWidget
 
 from napari_unet.engine.errors import SettingsError
 from napari_unet.widgets.choices import keep_narrow
@@ -56,7 +56,7 @@ class ObjectSizeChoice(QWidget):
         self.box.setStyleSheet("QDoubleSpinBox { min-width: 40px; }")
         self.box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.box.valueChanged.connect(self.changed)
-        self.draw_button = QToolButton()
+        self.draw_button = QPushButton()
         self.draw_button.setText("Draw…")
         self.draw_button.setCheckable(True)
         self.draw_button.setToolTip(
