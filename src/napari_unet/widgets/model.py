@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.commands import PLUGIN
+from napari_unet.commands import open_widget
 from napari_unet.engine.errors import UNetError
 from napari_unet.session import Session, shared_session
 from napari_unet.widgets.device_choice import DeviceChoice
@@ -156,9 +156,7 @@ class ModelWidget(QWidget):
         self.sentence.show_text(f"Saved as '{file}'.")
 
     def _on_segment_clicked(self) -> None:
-        dock, _ = self._viewer.window.add_plugin_dock_widget(PLUGIN, "Segment cells", tabify=True)
-        dock.show()
-        dock.raise_()
+        open_widget(self._viewer, "Segment cells")
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:  # noqa: N802
         """Take files that are dragged here."""
