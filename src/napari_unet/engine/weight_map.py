@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
@@ -15,6 +15,8 @@ from napari_unet.engine.errors import ImageShapeError, LabelsError, SettingsErro
 from napari_unet.engine.image import LabelImage, WeightMap
 from napari_unet.engine.two_nearest import MOST_CELLS, WeightFormula, weigh
 from napari_unet.engine.weight_map_settings import WeightMapSettings
+
+Pixel = TypeVar("Pixel", bound=np.generic)
 
 IGNORED = -1
 """What `check_labels` makes of a pixel that is to be ignored."""
@@ -143,6 +145,16 @@ def check_labels(labels: LabelImage, *, ignore_label: int | None = None) -> NDAr
             f"The labels have shape {labels.shape}, as a colour picture has; "
             "give one number for each pixel."
         )
+    return check_numbers(labels, ignore_label=ignore_label)
+
+
+def check_numbers(labels: LabelImage, *, ignore_label: int | None = None) -> NDArray[np.int32]:
+    """Do what `check_labels` does with the numbers, whatever the shape.
+
+    Raises
+    ------
+    LabelsError
+    """
     if labels.dtype.kind not in "bui":
         raise LabelsError(
             f"The labels have dtype {labels.dtype}; give integers: 0 for background, "
@@ -152,7 +164,7 @@ def check_labels(labels: LabelImage, *, ignore_label: int | None = None) -> NDAr
         return labels.astype(np.int32)
     if ignore_label is not None:
         ignored = labels == ignore_label
-        checked = check_labels(np.where(ignored, labels.dtype.type(0), labels))
+        checked = check_numbers(np.where(ignored, labels.dtype.type(0), labels))
         checked[ignored] = IGNORED
         return checked
     lowest, highest = int(labels.min()), int(labels.max())
@@ -253,9 +265,9 @@ def _renumbered(labels: LabelImage) -> NDArray[np.int32]:
     return np.repeat(ranks.astype(np.int32), lengths).reshape(labels.shape)
 
 
-def volume(ids: NDArray[np.int32]) -> NDArray[np.int32]:
+def volume(plane: NDArray[Pixel]) -> NDArray[Pixel]:
     """View (H, W) as (1, H, W)."""
-    return ids if ids.ndim == 3 else ids[np.newaxis]
+    return plane if plane.ndim == 3 else plane[np.newaxis]
 
 
 def volume_spacing(
