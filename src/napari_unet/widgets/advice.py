@@ -8,11 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer
 
 from napari_unet.engine.errors import UNetError
+from napari_unet.engine.host_memory import free_host_bytes
 from napari_unet.engine.memory import segmentation_memory
 from napari_unet.guard import (
     Choices,
@@ -173,7 +173,7 @@ class Advice(QObject):
             if box is not None:
                 shape = tuple(np.subtract(box[1::2], box[::2]).tolist())
         zoom = _zoom(description, diameter_px, facts.pixel_size_um)
-        free = int(psutil.virtual_memory().available)
+        free = free_host_bytes()
         scores = 4 * description.unet.classes * math.prod(shape) * zoom**ndim
         keeps_scores = scores <= MEMORY_SHARE_OF_SCORES * free
         needed = segmentation_memory(shape, description, kept_scores=keeps_scores, zoom=zoom)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import re
 import time
 
 from napari.utils import progress
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-_ERROR_STYLE = "border-left: 3px solid #d9534f; padding-left: 6px;"
+from napari_unet.widgets.sentence import Sentence
 
 
 class RunPanel(QWidget):
@@ -40,8 +39,7 @@ class RunPanel(QWidget):
         self.button.clicked.connect(self._on_button_clicked)
         self.bar = QProgressBar()
         self.bar.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.label = QLabel()
-        self.label.setWordWrap(True)
+        self.label = Sentence()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (self.button, self.bar, self.label):
@@ -57,7 +55,7 @@ class RunPanel(QWidget):
     @property
     def message(self) -> str:
         """The sentence that is shown."""
-        return self.label.text().replace("\u200b", "")
+        return self.label.message
 
     def show_running(self, text: str) -> None:
         """Turn the button into Stop and keep the bar moving until progress is known."""
@@ -65,7 +63,7 @@ class RunPanel(QWidget):
         self.button.setText("Stop")
         self.button.setToolTip("Stop; what is finished is kept.")
         self._started_s = None
-        self._show_text("", style="")
+        self.label.show_text("")
         self._show_bar(0, 0, text)
         # tqdm would write to the terminal too, and fail where there is none.
         activity = progress(total=0, desc=text, file=io.StringIO())
@@ -106,12 +104,12 @@ class RunPanel(QWidget):
     def show_idle(self, message: str = "") -> None:
         """Turn the button into Run and say how it went."""
         self._end()
-        self._show_text(message, style="")
+        self.label.show_text(message)
 
     def show_error(self, message: str) -> None:
         """Turn the button into Run and say what went wrong and what to do."""
         self._end()
-        self._show_text(message, style=_ERROR_STYLE)
+        self.label.show_error(message)
 
     def _end(self) -> None:
         self._is_running = False
@@ -124,12 +122,6 @@ class RunPanel(QWidget):
         if self._activity is not None:
             self._activity.close()
             self._activity = None
-
-    def _show_text(self, message: str, *, style: str) -> None:
-        self.label.setVisible(bool(message))
-        self.label.setStyleSheet(style)
-        # A file's path has no spaces: without these places to break it widens the dock.
-        self.label.setText(re.sub(r"([/\\_.\-])", "\\1\u200b", message))
 
     def _on_button_clicked(self) -> None:
         (self.stop_clicked if self._is_running else self.run_clicked).emit()
