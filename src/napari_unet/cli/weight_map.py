@@ -7,17 +7,40 @@ Weights are written as float32 TIFF.
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unet.cli.batch import for_each
-from napari_unet.cli.console import report
+from napari_unet.cli.console import report, say
 from napari_unet.cli.file_plan import PlannedFile, plan_outputs
-from napari_unet.cli.setting_options import real_number
-from napari_unet.engine.image import WeightMap
-from napari_unet.engine.weight_map import boundary_weight_map
+from napari_unet.cli.setting_options import (
+    add_setting_options,
+    read_settings,
+    real_number,
+    whole_number,
+)
+from napari_unet.engine.image import LabelImage, WeightMap
+from napari_unet.engine.weight_map import (
+    IGNORED,
+    boundary_weight_map,
+    looks_like_mask,
+    number_pieces,
+    why_no_border,
+)
+from napari_unet.engine.weight_map_settings import WeightMapSettings
 from napari_unet.image_files import ImageFile, find_images, read_labels, write_float_image
+from napari_unet.setting_texts import setting_texts
+
+_OF_VARIANT = {"w0": "--w0", "border_sigma_px": "--sigma"}
+"""Settings that start as the variant has them."""
+
+_DESCRIBED_HERE = (*_OF_VARIANT, "ignore_label")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,31 +52,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--out", type=Path, required=True, help="folder for the results, or one .tif file"
     )
+    texts, fiji = setting_texts(WeightMapSettings), WeightMapSettings.of("fiji")
+    for name, option in _OF_VARIANT.items():
+        usual, of_fiji = getattr(WeightMapSettings(), name), getattr(fiji, name)
+        parser.add_argument(
+            option,
+            dest=name,
+            type=real_number,
+            metavar="X",
+            help=f"{texts[name]} (default: {usual:g}, with --variant fiji {of_fiji:g})",
+        )
     parser.add_argument(
-        "--w0",
-        type=real_number,
-        default=10.0,
-        metavar="X",
-        help="weight added where two cells meet (default: 10)",
-    )
-    parser.add_argument(
-        "--sigma",
-        type=real_number,
-        default=5.0,
-        metavar="X",
-        help="distance in pixels over which that weight fades (default: 5)",
-    )
-    parser.add_argument(
-        "--no-class-balance",
-        dest="class_balance",
-        action="store_false",
-        help="weigh cells and background by 1, however much of the image they cover",
-    )
-    parser.add_argument(
-        "--keep-touching",
-        dest="separate_touching",
-        action="store_false",
-        help="do not carve a gap of one pixel between touching cells first",
+        "--ignore-label",
+        type=whole_number,
+        metavar="N",
+        help=f"{texts['ignore_label']} (default: none)",
     )
     parser.add_argument(
         "--3d",
@@ -61,17 +74,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="measure distances through the whole stack instead of in each slice",
     )
+    parser.add_argument(
+        "--pieces",
+        action="store_true",
+        help="for masks: number the connected pieces first; cells that touch become one",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    add_setting_options(parser, WeightMapSettings(), title="weights", leave_out=_DESCRIBED_HERE)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw the map of every label image; return 1 if any of them failed."""
+    settings = _settings(arguments)
     sources = find_images(arguments.labels)
     plan = plan_outputs(sources, arguments.out, overwrite=arguments.overwrite)
 
     def draw(planned: PlannedFile) -> None:
         labels = read_labels(planned.source)
-        weights = _weights(labels, arguments)
+        cells = _cells(labels, settings, arguments)
+        weights = _weights(cells, labels, settings, volume=arguments.volume)
+        _explain_no_border(planned.source, cells)
         write_float_image(
             planned.output,
             weights,
@@ -93,24 +115,54 @@ def run(arguments: argparse.Namespace) -> int:
     )
 
 
-def _weights(labels: ImageFile, arguments: argparse.Namespace) -> WeightMap:
-    def draw(array: np.ndarray, spacing: tuple[float, ...] | None) -> WeightMap:
+def _settings(arguments: argparse.Namespace) -> WeightMapSettings:
+    given = read_settings(arguments, WeightMapSettings(), leave_out=_DESCRIBED_HERE)
+    usual = WeightMapSettings.of(given.variant)
+    own = {name: getattr(arguments, name) for name in _OF_VARIANT}
+    own = {name: getattr(usual, name) if value is None else value for name, value in own.items()}
+    return replace(given, **own, ignore_label=arguments.ignore_label)
+
+
+def _cells(
+    file: ImageFile, settings: WeightMapSettings, arguments: argparse.Namespace
+) -> LabelImage:
+    """Labels with pieces numbered, if wanted, and -1 where they are to be ignored."""
+    ignored = None if settings.ignore_label is None else file.array == settings.ignore_label
+    cells = file.array if ignored is None else np.where(ignored, 0, file.array)
+    if arguments.pieces:
+        cells = _part_by_part(cells, number_pieces, volume=arguments.volume)
+    return cells if ignored is None else np.where(ignored, IGNORED, cells.astype(np.int64))
+
+
+def _explain_no_border(path: Path, cells: LabelImage) -> None:
+    sentence = why_no_border(cells)
+    if sentence:
+        remedy = " (--pieces does that)." if looks_like_mask(cells) else "."
+        say(f"{path}: {sentence.removesuffix('.')}{remedy}")
+
+
+def _weights(
+    cells: LabelImage, file: ImageFile, settings: WeightMapSettings, *, volume: bool
+) -> WeightMap:
+    if settings.ignore_label is not None:
+        settings = replace(settings, ignore_label=IGNORED)
+    sizes, axes = file.pixel_size_um, min(3, cells.ndim)
+    # sigma is in pixels of the slice, so that is the unit of the steps, too.
+    known = volume and sizes is not None and len(sizes) == axes
+    spacing = [size / sizes[-1] for size in sizes] if sizes and known else None
+
+    def draw(part: LabelImage) -> WeightMap:
         return boundary_weight_map(
-            array,
-            w0=arguments.w0,
-            border_sigma_px=arguments.sigma,
-            spacing=spacing,
-            class_balance=arguments.class_balance,
-            separate_touching=arguments.separate_touching,
+            part, settings=settings, spacing=spacing, workers=os.cpu_count() or 1
         )
 
-    array = labels.array
-    if arguments.volume:
-        sizes = labels.pixel_size_um
-        known = sizes is not None and len(sizes) == array.ndim
-        # sigma is in pixels of the slice, so that is the unit of the steps, too.
-        return draw(array, tuple(size / sizes[-1] for size in sizes) if sizes and known else None)
-    if array.ndim < 3:
-        return draw(array, None)
-    slices = array.reshape(-1, *array.shape[-2:])
-    return np.stack([draw(plane, None) for plane in slices]).reshape(array.shape)
+    return _part_by_part(cells, draw, volume=volume)
+
+
+def _part_by_part(
+    array: LabelImage, compute: Callable[[LabelImage], NDArray[Any]], *, volume: bool
+) -> NDArray[Any]:
+    """Compute each slice of a stack on its own, or each stack of several."""
+    axes = min(3 if volume else 2, array.ndim)
+    parts = array.reshape(-1, *array.shape[-axes:])
+    return np.stack([compute(part) for part in parts]).reshape(array.shape)

@@ -220,18 +220,18 @@ def looks_like_mask(labels: LabelImage) -> bool:
 
 
 def number_pieces(labels: LabelImage) -> NDArray[np.int32]:
-    """Give each connected piece of what is not background a number of its own, from 1.
+    """Give each connected piece of the cells a number of its own, from 1.
 
     Parameters
     ----------
     labels : (H, W) or (Z, H, W) array
-        A mask: 0 is background. Pixels that share a corner are connected.
+        A mask: what is above 0 is cell. Pixels that share a corner are connected.
 
     Returns
     -------
     int32 array of the same shape
     """
-    pieces, _ = ndimage.label(labels != 0, ndimage.generate_binary_structure(labels.ndim, 3))
+    pieces, _ = ndimage.label(labels > 0, ndimage.generate_binary_structure(labels.ndim, 3))
     return np.asarray(pieces, np.int32)
 
 
