@@ -8,6 +8,8 @@ import pytest
 from npe2 import PluginManifest
 from npe2.manifest.utils import import_python_name
 
+from napari_unet.commands import PLUGIN, WIDGETS
+
 
 @pytest.fixture
 def manifest() -> PluginManifest:
@@ -29,6 +31,33 @@ def test_every_command_names_something_to_call(manifest: PluginManifest) -> None
 def test_plugin_is_shown_as_unet_with_the_segment_widget(manifest: PluginManifest) -> None:
     assert manifest.display_name == "U-Net"
     assert "Segment cells" in [widget.display_name for widget in manifest.contributions.widgets]
+
+
+def test_the_widgets_that_one_command_opens_are_those_of_the_manifest(
+    manifest: PluginManifest,
+) -> None:
+    names = [widget.display_name for widget in manifest.contributions.widgets]
+
+    assert list(WIDGETS) == names
+
+
+def test_the_layers_menu_segments_and_every_entry_is_a_command(manifest: PluginManifest) -> None:
+    commands = {command.id for command in manifest.contributions.commands}
+    entries = {
+        menu: [item.command for item in items]
+        for menu, items in manifest.contributions.menus.items()
+    }
+
+    assert f"{PLUGIN}.segment" in entries["napari/layers/segment"]
+    assert f"{PLUGIN}.segment_view" in entries["napari/layers/segment"]
+    assert {command for items in entries.values() for command in items} <= commands
+
+
+def test_every_title_tells_what_the_command_does_in_words(manifest: PluginManifest) -> None:
+    titles = [command.title for command in manifest.contributions.commands]
+
+    assert len(set(titles)) == len(titles)
+    assert all(title[0].isupper() and not title.endswith(".") for title in titles)
 
 
 def test_distribution_asks_for_no_qt_binding_unless_told() -> None:

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QEvent, QPointF, Qt, QTimer
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_unet import worker
 from napari_unet.engine.evaluation import evaluate
@@ -47,6 +49,50 @@ def results(viewer: Any) -> list[Labels]:
     return [layer for layer in viewer.layers if "napari_unet" in layer.metadata]
 
 
+def camera_of(viewer: Any) -> Any:
+    # It moved to the scene in napari 0.9.
+    return getattr(viewer, "scene", viewer).camera
+
+
+def zoom_to(viewer: Any, qtbot: QtBot, center: tuple[float, ...], *, zoom: float = 4.0) -> None:
+    """Zoom in, and wait until napari has drawn it so."""
+    before = viewer.layers[0].corner_pixels.copy()
+    camera = camera_of(viewer)
+    camera.center, camera.zoom = center, zoom
+    qtbot.waitUntil(
+        lambda: not np.array_equal(viewer.layers[0].corner_pixels, before), timeout=10_000
+    )
+
+
+def drag(viewer: Any, qtbot: QtBot, start: tuple[float, float], stop: tuple[float, float]) -> None:
+    """Press the mouse on one point of the world, move, and let go on another."""
+    camera, canvas = camera_of(viewer), viewer.window._qt_viewer.canvas.native
+    middle = np.array([canvas.height(), canvas.width()]) / 2
+
+    def send(kind: Any, share: float, button: Any, buttons: Any) -> None:
+        point = np.asarray(start) + share * (np.asarray(stop) - np.asarray(start))
+        y, x = middle + (point - np.asarray(camera.center[-2:])) * camera.zoom
+        at = QPointF(x, y)
+        event = QMouseEvent(
+            kind, at, canvas.mapToGlobal(at), button, buttons, Qt.KeyboardModifier.NoModifier
+        )
+        QApplication.sendEvent(canvas, event)
+
+    left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+    send(QEvent.Type.MouseMove, 0, none, none)
+    send(QEvent.Type.MouseButtonPress, 0, left, left)
+    for share in (0.2, 0.4, 0.6, 0.8, 1.0):
+        expected = np.asarray(start) + share * (np.asarray(stop) - np.asarray(start))
+
+        def has_moved(share: float = share, expected: Any = expected) -> bool:
+            # napari drops moves that follow each other too fast.
+            send(QEvent.Type.MouseMove, share, none, left)
+            return bool(np.allclose(viewer.cursor.position[-2:], expected, atol=2))
+
+        qtbot.waitUntil(has_moved, timeout=5000)
+    send(QEvent.Type.MouseButtonRelease, 1, left, none)
+
+
 def add_large_image(viewer: Any) -> None:
     image = load_sample(DEMO_SAMPLE).image
     viewer.add_image(np.tile(image, (_LARGE, _LARGE)), name="large")
@@ -69,14 +115,36 @@ def test_a_sample_is_segmented_as_a_person_sees_it(
     assert not truth.visible
 
 
-def test_stop_in_the_middle_answers_at_once_and_adds_nothing(
+def test_the_first_cells_are_those_in_view_and_the_rest_follows_in_the_same_layer(
+    make_napari_viewer: Callable[[], Any], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    add_large_image(viewer)
+    widget = dock(viewer, qtbot)
+    zoom_to(viewer, qtbot, (2000, 3000))
+    click(qtbot, widget)
+    qtbot.waitUntil(lambda: bool(results(viewer)) and results(viewer)[0].data.any(), timeout=60_000)
+
+    (labels,) = results(viewer)
+    first = labels.data > 0
+    assert first[1900:2100, 2900:3100].any()
+    assert not first[:1000].any()
+    assert widget.panel.is_running
+    assert not labels.editable
+    done = np.count_nonzero(first)
+    qtbot.waitUntil(lambda: np.count_nonzero(labels.data) > 2 * done, timeout=60_000)
+    assert results(viewer) == [labels]
+    click(qtbot, widget)
+
+
+def test_stop_in_the_middle_answers_at_once_and_keeps_the_cells_found_so_far(
     make_napari_viewer: Callable[[], Any], qtbot: QtBot
 ) -> None:
     viewer = make_napari_viewer()
     add_large_image(viewer)
     widget = dock(viewer, qtbot)
     click(qtbot, widget)
-    qtbot.waitUntil(lambda: widget.panel.bar.maximum() > 0, timeout=60_000)
+    qtbot.waitUntil(lambda: bool(results(viewer)) and results(viewer)[0].data.any(), timeout=60_000)
 
     start = time.perf_counter()
     click(qtbot, widget)
@@ -86,8 +154,13 @@ def test_stop_in_the_middle_answers_at_once_and_adds_nothing(
 
     assert answered < 0.2
     assert ended < 1.0
-    assert widget.panel.message == "Stopped; the layers are as they were."
-    assert results(viewer) == []
+    assert widget.panel.message == ("Stopped. The cells found so far are kept in 'large: nuclei'.")
+    (labels,) = results(viewer)
+    kept = labels.data.copy()
+    assert kept.any()
+    assert labels.editable
+    # And nothing comes in afterwards.
+    assert np.array_equal(labels.data, kept)
 
 
 def test_the_window_answers_while_the_network_works(
@@ -122,7 +195,7 @@ def test_closing_the_dock_while_running_ends_the_thread(
     viewer.window.remove_dock_widget(widget)
 
     qtbot.waitUntil(lambda: not engine_threads(), timeout=5000)
-    assert results(viewer) == []
+    assert all(labels.editable for labels in results(viewer))
 
 
 def test_closing_napari_while_running_ends_the_thread(
@@ -150,3 +223,110 @@ def test_the_layers_menu_opens_the_widget(make_napari_viewer: Callable[[], Any])
 
     (widget,) = viewer.window.dock_widgets.values()
     assert isinstance(widget, SegmentWidget)
+
+
+def test_in_the_field_of_view_are_the_cells_of_the_whole_image(
+    make_napari_viewer: Callable[[], Any], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    image, _ = viewer.open_sample(_PLUGIN, "fluorescence")
+    viewer.layers.selection.active = image
+    widget = dock(viewer, qtbot)
+    click_and_wait(qtbot, widget)
+    (whole,) = results(viewer)
+    everywhere = whole.data.copy()
+    viewer.layers.remove(whole)
+    zoom_to(viewer, qtbot, (260, 300))
+    (top, left), (bottom, right) = image.corner_pixels
+
+    widget.form.extent_choice.choose("view")
+    click_and_wait(qtbot, widget)
+
+    (labels,) = results(viewer)
+    inside = np.s_[top : bottom + 1, left : right + 1]
+    # The canvas shows less than the image, and cells of it.
+    assert everywhere[inside].size < everywhere.size / 2
+    expected = np.isin(everywhere, np.setdiff1d(everywhere[inside], 0))
+    assert np.array_equal(labels.data > 0, expected)
+    assert widget.panel.message.startswith(f"{len(np.unique(everywhere[inside])) - 1} cells in")
+
+
+def test_a_key_segments_what_the_canvas_shows(
+    make_napari_viewer: Callable[[], Any], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    image, _ = viewer.open_sample(_PLUGIN, "fluorescence")
+    viewer.layers.selection.active = image
+    widget = dock(viewer, qtbot)
+    zoom_to(viewer, qtbot, (260, 300))
+    native = viewer.window._qt_viewer.canvas.native
+
+    qtbot.keyClick(native, Qt.Key.Key_U, Qt.KeyboardModifier.ShiftModifier)
+
+    assert widget.panel.is_running
+    qtbot.waitUntil(lambda: not widget.panel.is_running, timeout=60_000)
+    (labels,) = results(viewer)
+    assert labels.metadata["napari_unet"]["extent"] == "view"
+    assert 0 < labels.data.max() < 60
+
+
+@pytest.mark.parametrize("mode", ["add_ellipse", "add_line"])
+def test_a_cell_drawn_with_the_mouse_is_the_cell_size(
+    make_napari_viewer: Callable[[], Any], qtbot: QtBot, mode: str
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(np.zeros((200, 200)), name="image", scale=(2, 2))
+    widget = dock(viewer, qtbot)
+    size = widget.form.size_choice
+    size.draw_button.click()
+    drawing = viewer.layers[-1]
+    drawing.mode = mode
+
+    drag(viewer, qtbot, (100, 100), (160, 160) if mode == "add_ellipse" else (100, 160))
+
+    qtbot.waitUntil(lambda: drawing not in viewer.layers, timeout=5000)
+    # 60 units of the world are 30 pixels of the image; a pixel of the screen is less than one.
+    assert size.diameter_px(None) == pytest.approx(30, abs=1)
+    assert not size.draw_button.isChecked()
+    assert [layer.name for layer in viewer.layers] == ["image"]
+
+
+def test_a_moved_threshold_changes_the_cells_on_the_canvas(
+    make_napari_viewer: Callable[[], Any], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    image, _ = viewer.open_sample(_PLUGIN, "fluorescence")
+    viewer.layers.selection.active = image
+    widget = dock(viewer, qtbot)
+    click_and_wait(qtbot, widget)
+    (labels,) = results(viewer)
+    area = np.count_nonzero(labels.data)
+    before = viewer.screenshot(flash=False)
+
+    widget.form.common.fields["foreground_threshold"].setValue(0.97)
+    qtbot.waitUntil(lambda: "with these settings" in widget.panel.message, timeout=10_000)
+
+    assert 0 < np.count_nonzero(labels.data) < area
+    cells = len(np.unique(labels.data)) - 1
+    assert widget.panel.message == f"{cells} cells with these settings."
+    assert not np.array_equal(viewer.screenshot(flash=False), before)
+
+
+def test_labels_of_a_rotated_image_lie_on_its_cells_on_the_canvas(
+    make_napari_viewer: Callable[[], Any], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    data = load_sample(DEMO_SAMPLE).image
+    image = viewer.add_image(
+        data, name="rotated", scale=(0.5, 0.25), rotate=30, shear=[0.2], translate=(40, -7)
+    )
+    widget = dock(viewer, qtbot)
+
+    click_and_wait(qtbot, widget)
+
+    (labels,) = results(viewer)
+    for number in np.unique(labels.data)[1:20]:
+        pixel = np.argwhere(labels.data == number)[0]
+        world = labels.data_to_world(pixel)
+        assert labels.get_value(world, world=True) == number
+        assert image.get_value(world, world=True) == data[tuple(pixel)]

@@ -110,8 +110,8 @@ def give(layer: Image, data: Any) -> None:
         (
             np.ones((32, 32), "datetime64[s]"),
             (
-                "The image has dtype datetime64[s]; the network reads whole or real numbers. Convert "
-                "it first, for example image.astype('float32')."
+                "The image has dtype datetime64[s]; the network reads whole or real numbers. "
+                "Convert it first, for example image.astype('float32')."
             ),
         ),
         (
@@ -121,8 +121,8 @@ def give(layer: Image, data: Any) -> None:
         (
             np.ones(32),
             (
-                "Layer 'odd' has shape (32,); this model reads 2-D images. Choose a layer with 2 axes, "
-                "or another model."
+                "Layer 'odd' has shape (32,); this model reads 2-D images. Choose a layer with 2 "
+                "axes, or another model."
             ),
         ),
     ],
@@ -554,15 +554,15 @@ def test_a_gpu_that_vanishes_half_way_is_told_and_earlier_labels_are_put_back(
         (
             torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB"),
             (
-                "There is not enough free memory on cuda:0 for the model; close other programs that "
-                "use the GPU, or choose another device."
+                "There is not enough free memory on cuda:0 for the model; close other programs "
+                "that use the GPU, or choose another device."
             ),
         ),
         (
             RuntimeError("CUDA error: device not ready\nCUDA kernel errors might be ..."),
             (
-                "The GPU (cuda:0) stopped answering (CUDA error: device not ready); choose the CPU as "
-                "device and run again, or restart napari to use the GPU."
+                "The GPU (cuda:0) stopped answering (CUDA error: device not ready); choose the "
+                "CPU as device and run again, or restart napari to use the GPU."
             ),
         ),
     ],

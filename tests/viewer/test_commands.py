@@ -1,0 +1,120 @@
+"""What napari's menus, keys and command palette do with the plugin in a real window."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from napari._app_model import get_app_model
+from pytestqt.qtbot import QtBot
+
+from napari_unet.commands import WIDGETS, open_all_widgets, segment_view
+from napari_unet.sample_data import DEMO_SAMPLE, load_sample
+from napari_unet.widgets.segment import SegmentWidget
+
+pytestmark = pytest.mark.viewer
+
+_PLUGIN = "napari-unet-cells"
+
+
+def docks_of(viewer: Any) -> dict[str, Any]:
+    return dict(viewer.window._wrapped_dock_widgets)
+
+
+def segment_widgets(viewer: Any) -> list[SegmentWidget]:
+    return [each for each in viewer.window.dock_widgets.values() if type(each) is SegmentWidget]
+
+
+def entries_of_the_layers_menu(viewer: Any) -> dict[str, Any]:
+    menus = {action.text(): action.menu() for action in viewer.window.layers_menu.actions()}
+    return {action.text(): action for action in menus["Segment"].actions()}
+
+
+def test_the_layers_menu_opens_the_segment_widget(make_napari_viewer: Callable[[], Any]) -> None:
+    viewer = make_napari_viewer()
+
+    entries_of_the_layers_menu(viewer)["Segment cells (U-Net)"].trigger()
+
+    (widget,) = viewer.window.dock_widgets.values()
+    assert isinstance(widget, SegmentWidget)
+
+
+def test_one_command_opens_all_widgets_as_tabs_with_segment_in_front(
+    make_napari_viewer: Callable[[], Any], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer(show=True)
+
+    entries_of_the_layers_menu(viewer)["Open all widgets (U-Net)"].trigger()
+
+    docks = {title.partition(" (")[0]: dock for title, dock in docks_of(viewer).items()}
+    assert list(docks) == list(WIDGETS)
+    segment, window = docks.pop("Segment cells"), viewer.window._qt_window
+    for other in docks.values():
+        qtbot.waitUntil(
+            lambda dock=other: dock in window.tabifiedDockWidgets(segment), timeout=5000
+        )
+    qtbot.waitUntil(lambda: not segment.visibleRegion().isEmpty(), timeout=5000)
+    assert all(other.visibleRegion().isEmpty() for other in docks.values())
+
+
+def test_opening_all_widgets_again_opens_none_twice(
+    make_napari_viewer: Callable[[], Any],
+) -> None:
+    viewer = make_napari_viewer()
+
+    open_all_widgets(viewer)
+    open_all_widgets(viewer)
+
+    assert len(viewer.window.dock_widgets) == len(WIDGETS)
+
+
+def test_a_widget_that_a_menu_has_opened_is_not_opened_again(
+    make_napari_viewer: Callable[[], Any],
+) -> None:
+    viewer = make_napari_viewer()
+    entries_of_the_layers_menu(viewer)["Segment cells (U-Net)"].trigger()
+
+    open_all_widgets(viewer)
+
+    assert len(segment_widgets(viewer)) == 1
+    assert len(viewer.window.dock_widgets) == len(WIDGETS)
+
+
+def test_every_command_is_in_the_command_palette(make_napari_viewer: Callable[[], Any]) -> None:
+    make_napari_viewer()
+    titles = {
+        command.title
+        for command in get_app_model().registered_actions.values()
+        if command.id.startswith(_PLUGIN)
+    }
+
+    assert {
+        "Segment cells (U-Net)",
+        "Model (U-Net)",
+        "Open all widgets (U-Net)",
+        "Segment this view (U-Net)",
+    } <= titles
+
+
+@pytest.mark.parametrize("is_open", [False, True], ids=["closed", "open"])
+def test_the_view_is_segmented_by_the_command_whether_the_widget_is_open_or_not(
+    make_napari_viewer: Callable[[], Any], qtbot: QtBot, is_open: bool
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    image = viewer.add_image(np.tile(load_sample(DEMO_SAMPLE).image, (2, 2)), name="cells")
+    before = image.corner_pixels.copy()
+    # It moved to the scene in napari 0.9.
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.center, camera.zoom = (260, 300), 4.0
+    qtbot.waitUntil(lambda: not np.array_equal(image.corner_pixels, before), timeout=10_000)
+    if is_open:
+        viewer.window.add_plugin_dock_widget(_PLUGIN, "Segment cells")
+
+    segment_view(viewer)
+
+    (widget,) = segment_widgets(viewer)
+    qtbot.waitUntil(lambda: widget.panel.message.endswith("s)."), timeout=60_000)
+    (labels,) = [layer for layer in viewer.layers if "napari_unet" in layer.metadata]
+    assert labels.metadata["napari_unet"]["extent"] == "view"
+    assert labels.data.any()
+    assert not labels.data[600:].any()
