@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
 
     from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
+    from napari_unet.engine.weight_map_settings import WeightMapSettings
 
 METADATA_KEY = "napari_unet"
 """Where a layer's metadata say how its labels came about."""
@@ -363,6 +364,26 @@ def new_scores_layer(array: AnyImage, image: LayerImage, model: str, role: str) 
         contrast_limits=(0, 1),
         opacity=0.6,
         **image.place,
+    )
+
+
+def weight_limits(settings: WeightMapSettings) -> tuple[float, float]:
+    """Weights between which colours change: the same for every image with these settings."""
+    return 0.0, settings.w0
+
+
+def new_weight_layer(array: AnyImage, labels: Labels, settings: WeightMapSettings) -> Image:
+    """Make a layer for a weight map on the grid of its labels, to be seen through."""
+    from napari.layers import Image
+
+    return Image(
+        array,
+        name=f"{labels.name}: weight map",
+        metadata={SCORES_KEY: [str(labels.unique_id), "", "weight map"]},
+        colormap="inferno",
+        blending="additive",
+        contrast_limits=weight_limits(settings),
+        **place_of(labels, tuple(range(labels.ndim))),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
+from napari.layers import Image, Layer
 from qtpy.compat import isalive
 from qtpy.QtWidgets import QComboBox, QFormLayout
 
@@ -35,17 +35,20 @@ def keep_narrow(box: QComboBox, *, characters: int = _NARROWEST) -> None:
 
 
 class LayerChoice(QComboBox):
-    """Image layers of a viewer; follows the active layer and every change of the list.
+    """Layers of one kind of a viewer; follows the active layer and every change of the list.
 
     Parameters
     ----------
     viewer : napari viewer
+    kind : type
+        Image, or Labels.
     """
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    def __init__(self, viewer: ViewerModel, kind: type[Layer] = Image) -> None:
         super().__init__()
         keep_narrow(self)
-        self.setPlaceholderText("open an image")
+        self.setPlaceholderText("open an image" if kind is Image else "no labels yet")
+        self._kind = kind
         self._viewer = viewer
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
@@ -55,8 +58,8 @@ class LayerChoice(QComboBox):
         self._on_active_changed()
 
     @property
-    def layer(self) -> Image | None:
-        """The chosen layer."""
+    def layer(self) -> Any:
+        """The chosen layer; None if there is none."""
         return self._layers().get(self.currentData())
 
     def choose(self, name: str) -> None:
@@ -64,12 +67,12 @@ class LayerChoice(QComboBox):
         index = self.findText(name)
         self.setCurrentIndex(index if index >= 0 else self.currentIndex())
 
-    def _layers(self) -> dict[str, Image]:
+    def _layers(self) -> dict[str, Layer]:
         # Layers of scores are images, too, but nobody wants cells of those.
         layers = (
             layer
             for layer in self._viewer.layers
-            if isinstance(layer, Image) and SCORES_KEY not in layer.metadata
+            if isinstance(layer, self._kind) and SCORES_KEY not in layer.metadata
         )
         return {str(layer.unique_id): layer for layer in layers}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, get_type_hints
 
 from qtpy.QtCore import Qt, Signal
@@ -29,6 +29,8 @@ class SettingsForm(QWidget):
         Its values are shown first.
     names : sequence of str
         The fields that are shown, in this order.
+    ranges : mapping of str to (lowest, highest), optional
+        Of sliders that are not for scores.
 
     Attributes
     ----------
@@ -38,8 +40,14 @@ class SettingsForm(QWidget):
 
     changed = Signal()
 
-    def __init__(self, start: object, names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        start: object,
+        names: Sequence[str],
+        ranges: Mapping[str, tuple[float, float]] | None = None,
+    ) -> None:
         super().__init__()
+        self._ranges = ranges or {}
         settings_class = type(start)
         hints = get_type_hints(settings_class)
         texts = setting_texts(settings_class)
@@ -74,7 +82,8 @@ class SettingsForm(QWidget):
             return spin
         slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         # A threshold of 0 or 1 would make everything one cell, or nothing.
-        slider.setRange(0.01 if name.endswith("_threshold") else 0.0, 0.99)
+        lowest = 0.01 if name.endswith("_threshold") else 0.0
+        slider.setRange(*self._ranges.get(name, (lowest, 0.99)))
         slider.setDecimals(2)
         slider.setMinimumWidth(_NARROWEST_SLIDER_PX)
         slider.setSingleStep(0.01)  # type: ignore[arg-type]

@@ -1,0 +1,276 @@
+"""The weight map of a labels layer as an overlay that follows every stroke."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from qtpy.compat import isalive
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_unet.engine.image import LabelImage, PlaneIndex, WeightMap
+from napari_unet.engine.weight_map_settings import WeightMapSettings
+from napari_unet.layers import new_weight_layer, shown_plane, weight_limits
+from napari_unet.worker import Worker
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_unet.engine.weight_map_tracker import PixelWeight, WeightMapTracker
+
+_PAUSE_MS = 15
+"""What happens within this time makes one update: a brush tells of each move of the mouse."""
+
+_EVENTS = ("paint", "labels_update", "set_data", "data")
+"""What napari says when labels may have changed; an undo only says `set_data`."""
+
+_MOST_PLANES = 4
+"""Slices whose maps stay ready to be updated."""
+
+
+class LiveWeightMap(QObject):
+    """Keeps the overlay of one labels layer up to date; the latest edit wins.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+
+    Attributes
+    ----------
+    updated : Signal
+        Carries a sentence about the map, empty if there is nothing to say.
+    ended : Signal
+        Carries a sentence: a layer is gone, so the overlay is no longer kept up.
+    failed : Signal
+        Carries the exception; the overlay stays as it was.
+    """
+
+    updated = Signal(str)
+    ended = Signal(str)
+    failed = Signal(object)
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._labels: Labels | None = None
+        self._overlay: Image | None = None
+        self._settings = WeightMapSettings()
+        self._ndim = 2
+        self._spacing: tuple[float, ...] | None = None
+        self._trackers: dict[str, WeightMapTracker] = {}
+        self._worker: Worker | None = None
+        self._is_due = False
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(_PAUSE_MS)
+        self._pause.timeout.connect(self._update)
+
+    @property
+    def labels(self) -> Labels | None:
+        """The layer whose map is shown; None if none is."""
+        return self._labels
+
+    @property
+    def ndim(self) -> int:
+        """Axes along which distances are measured."""
+        return self._ndim
+
+    @property
+    def overlay(self) -> Image | None:
+        """The layer that shows the map."""
+        return self._overlay
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an edit is not shown yet."""
+        return self._worker is not None or self._pause.isActive()
+
+    def start(
+        self,
+        labels: Labels,
+        settings: WeightMapSettings,
+        *,
+        ndim: int = 2,
+        spacing: tuple[float, ...] | None = None,
+    ) -> None:
+        """Show the map of a layer instead of any that is shown.
+
+        Parameters
+        ----------
+        labels : napari Labels layer
+        settings : WeightMapSettings
+        ndim : int
+            2: slice by slice, as they are looked at; 3: of the last three axes together.
+        spacing : tuple of float, optional
+            Size of a pixel along each of these axes, in the unit of sigma.
+        """
+        self.stop()
+        self._labels, self._settings = labels, settings
+        self._ndim, self._spacing = ndim, spacing
+        self._overlay = new_weight_layer(np.zeros(labels.data.shape, np.float32), labels, settings)
+        active = self._viewer.layers.selection.active
+        self._viewer.add_layer(self._overlay)
+        # Who paints goes on painting.
+        self._viewer.layers.selection.active = active
+        for name in _EVENTS:
+            getattr(labels.events, name).connect(self._on_edited)
+        self._viewer.dims.events.current_step.connect(self._on_edited)
+        self._viewer.dims.events.order.connect(self._on_edited)
+        self._viewer.layers.events.removed.connect(self._on_layer_removed)
+        self._update()
+
+    def change(
+        self, settings: WeightMapSettings, *, spacing: tuple[float, ...] | None = None
+    ) -> None:
+        """Show the map with other settings."""
+        if self._labels is None or (settings, spacing) == (self._settings, self._spacing):
+            return
+        self._settings, self._spacing = settings, spacing
+        self._trackers = {}
+        if self._overlay is not None:
+            self._overlay.contrast_limits = weight_limits(settings)
+        self._pause.start()
+
+    def stop(self) -> None:
+        """Take the overlay away; nothing listens to the labels any more."""
+        self._pause.stop()
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+        labels, overlay = self._labels, self._overlay
+        self._labels = self._overlay = None
+        self._trackers = {}
+        if labels is None:
+            return
+        for name in _EVENTS:
+            getattr(labels.events, name).disconnect(self._on_edited)
+        self._viewer.dims.events.current_step.disconnect(self._on_edited)
+        self._viewer.dims.events.order.disconnect(self._on_edited)
+        self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
+        if overlay is not None and overlay in self._viewer.layers:
+            self._viewer.layers.remove(overlay)
+
+    def at(self, position: Sequence[float]) -> PixelWeight | None:
+        """Distances to the two nearest cells and the weight, at a place in the world.
+
+        Returns
+        -------
+        PixelWeight or None
+            None outside of the labels and while no map is ready.
+        """
+        if self._labels is None or self._worker is not None:
+            return None
+        inside = self._labels.world_to_data(position[len(position) - self._labels.ndim :])
+        pixel = [round(float(each)) for each in inside]
+        if not all(0 <= at < n for at, n in zip(pixel, self._labels.data.shape, strict=True)):
+            return None
+        plane = self._plane()
+        tracker = self._trackers.get(str(plane))
+        if tracker is None:
+            return None
+        return tracker.distances_at(
+            [at for at, part in zip(pixel, plane, strict=True) if isinstance(part, slice)]
+        )
+
+    def _plane(self) -> PlaneIndex:
+        assert self._labels is not None  # noqa: S101 - asked only while it is on
+        return shown_plane(self._labels, self._viewer.dims, self._ndim)
+
+    def _on_edited(self, _event: Any = None) -> None:
+        # In napari's own event: only note it, the brush must not wait.
+        if isalive(self) and self._labels is not None and not self._pause.isActive():
+            self._pause.start()
+
+    def _update(self) -> None:
+        labels, overlay = self._labels, self._overlay
+        if labels is None or overlay is None:
+            return
+        if self._worker is not None:
+            self._is_due = True
+            return
+        if labels.data.shape != overlay.data.shape:
+            ndim = min(self._ndim, labels.ndim)
+            spacing = self._spacing if ndim == self._ndim else None
+            self.start(labels, self._settings, ndim=ndim, spacing=spacing)
+            return
+        self._is_due = False
+        job = partial(
+            follow,
+            labels.data,
+            overlay.data,
+            self._plane(),
+            self._trackers,
+            self._settings,
+            self._spacing,
+        )
+        self._worker = Worker(job)
+        self._worker.reported.connect(self._on_reported)
+        self._worker.failed.connect(self._on_failed)
+        self._worker.ended.connect(self._on_ended)
+        self._worker.start()
+
+    def _on_reported(self, sentence: str) -> None:
+        if self._overlay is not None:
+            self._overlay.refresh(extent=False, highlight=False, thumbnail=False)
+            self.updated.emit(sentence)
+
+    def _on_failed(self, error: Exception) -> None:
+        self.failed.emit(error)
+
+    def _on_ended(self) -> None:
+        self._worker = None
+        if self._is_due and self._labels is not None:
+            self._update()
+
+    def _on_layer_removed(self, _event: Any) -> None:
+        for layer in (self._labels, self._overlay):
+            if layer is not None and layer not in self._viewer.layers:
+                name = str(layer.name)
+                self.stop()
+                self.ended.emit(f"Layer '{name}' was removed.")
+                return
+
+
+def follow(
+    labels: LabelImage,
+    weights: WeightMap,
+    plane: PlaneIndex,
+    trackers: dict[str, WeightMapTracker],
+    settings: WeightMapSettings,
+    spacing: tuple[float, ...] | None,
+) -> Iterator[str]:
+    """Bring the map of one plane up to date, for a worker's thread.
+
+    Parameters
+    ----------
+    labels, weights : arrays of one shape
+        Of the whole layer; `weights` is written in place.
+    plane : PlaneIndex
+    trackers : dict
+        Of planes that were looked at before, by their names; one is added.
+    settings : WeightMapSettings
+    spacing : tuple of float, optional
+
+    Yields
+    ------
+    str
+        Why there is no border term; empty if there is one.
+    """
+    from napari_unet.engine.weight_map import why_no_border
+    from napari_unet.engine.weight_map_tracker import WeightMapTracker
+
+    shown = np.asarray(labels[plane])
+    tracker = trackers.pop(str(plane), None)
+    if tracker is None:
+        tracker = WeightMapTracker(shown, settings, spacing=spacing)
+    else:
+        tracker.update_from(shown)
+    # The one that was used last goes to the end, the oldest one goes.
+    trackers[str(plane)] = tracker
+    for oldest in list(trackers)[:-_MOST_PLANES]:
+        del trackers[oldest]
+    weights[plane] = tracker.weights
+    yield why_no_border(shown) or ""

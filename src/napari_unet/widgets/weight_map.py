@@ -1,0 +1,236 @@
+"""The Weight map widget: where the network must learn to keep neighbours apart, live."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.notifications import show_error
+from qtpy.compat import isalive
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_unet.engine.errors import UNetError
+from napari_unet.engine.weight_map_settings import WeightMapSettings
+from napari_unet.layers import pixel_size_um
+from napari_unet.widgets.choices import LayerChoice, keep_narrow, narrow_form
+from napari_unet.widgets.live_weight_map import LiveWeightMap
+from napari_unet.widgets.sentence import Sentence
+from napari_unet.widgets.settings_form import SettingsForm
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+_log = logging.getLogger(__name__)
+
+_FORMULA = (
+    "<p align='center'><i>w</i> = <i>w</i><sub>c</sub> + <i>w</i><sub>0</sub> · "
+    "e<sup> &minus;(<i>d</i><sub>1</sub> + <i>d</i><sub>2</sub>)² / 2<i>&sigma;</i>²</sup></p>"
+    "<p>d<sub>1</sub>, d<sub>2</sub>: distances to the two nearest cells. The narrower the gap, "
+    "the brighter. w<sub>0</sub>: how much narrow gaps count; &sigma;: how wide a gap may be to "
+    "count; w<sub>c</sub>: balance of cells and background.</p>"
+)
+_FIELDS = ("w0", "border_sigma_px", "separate_touching", "class_balance")
+_RANGES = {"w0": (0.5, 100.0), "border_sigma_px": (0.5, 30.0)}
+
+
+class WeightMapWidget(QWidget):
+    """Choose a labels layer, press Show, and paint: the map follows.
+
+    Parameters
+    ----------
+    napari_viewer : napari viewer
+    """
+
+    def __init__(self, napari_viewer: ViewerModel) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self.live = LiveWeightMap(napari_viewer)
+        self.live.updated.connect(self._on_updated)
+        self.live.ended.connect(self._on_ended)
+        self.live.failed.connect(self._on_failed)
+        self._build()
+        self._show_what_applies()
+
+    def _build(self) -> None:
+        self.layer_choice = LayerChoice(self._viewer, Labels)
+        self.layer_choice.setToolTip("Labels layer whose weight map is shown.")
+        self.layer_choice.currentIndexChanged.connect(self._on_layer_chosen)
+        self.variant_box = QComboBox()
+        keep_narrow(self.variant_box)
+        self.variant_box.addItem("as in the paper", "paper")
+        self.variant_box.addItem("as in the Fiji plugin", "fiji")
+        self.variant_box.setToolTip(
+            "<qt>The formula: that of the U-Net paper, or that of the authors' plugin for Fiji, "
+            "where background far away from cells counts less.</qt>"
+        )
+        self.variant_box.currentIndexChanged.connect(self._on_variant_chosen)
+        self.unit_box = QComboBox()
+        keep_narrow(self.unit_box)
+        self.unit_box.addItems(["pixels", "micrometres"])
+        self.unit_box.setToolTip("Unit of sigma; micrometres where the layer has them as units.")
+        self.unit_box.currentIndexChanged.connect(self._on_settings_changed)
+        self.volume_box = QCheckBox("Distances in 3-D")
+        self.volume_box.setToolTip(
+            "<qt>Measure distances through the slices of the stack, too. Unticked, each slice has "
+            "a map of its own, computed when it is shown.</qt>"
+        )
+        self.volume_box.toggled.connect(self._on_layer_chosen)
+        self.fields = SettingsForm(WeightMapSettings(), _FIELDS, _RANGES)
+        self.fields.changed.connect(self._on_settings_changed)
+        self.button = QPushButton("Show")
+        self.button.setCheckable(True)
+        self.button.setToolTip(
+            "<qt>Show the map over the image and keep it up to date while you paint, erase, fill "
+            "and undo. Pressed again, the map goes.</qt>"
+        )
+        self.button.toggled.connect(self._on_toggled)
+        self.formula = QLabel(_FORMULA)
+        self.formula.setWordWrap(True)
+        self.sentence = Sentence()
+        self.hover = QLabel()
+        self._lay_out()
+        self._viewer.mouse_move_callbacks.append(self._on_mouse_moved)
+
+    def _lay_out(self) -> None:
+        form = narrow_form()
+        form.addRow("Labels", self.layer_choice)
+        form.addRow("Formula", self.variant_box)
+        form.addRow("Sigma in", self.unit_box)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.addLayout(form)
+        for widget in (
+            self.volume_box,
+            self.fields,
+            self.button,
+            self.sentence,
+            self.hover,
+            self.formula,
+        ):
+            layout.addWidget(widget)
+        layout.addStretch()
+
+    @property
+    def settings(self) -> WeightMapSettings:
+        """What the form says."""
+        settings: WeightMapSettings = self.fields.changed_settings(
+            WeightMapSettings.of(self.variant_box.currentData())
+        )
+        return settings
+
+    def reset_choices(self, event: Any = None) -> None:
+        """List the labels layers afresh; napari calls this when they change."""
+        if isalive(self):
+            self.layer_choice.reset_choices(event)
+
+    def stop(self) -> None:
+        """Take the overlay away."""
+        self.live.stop()
+        was_blocked = self.button.blockSignals(True)
+        self.button.setChecked(False)
+        self.button.setText("Show")
+        self.button.blockSignals(was_blocked)
+        self.hover.setText("")
+
+    def _on_toggled(self, is_on: bool) -> None:  # noqa: FBT001 - as Qt calls it
+        self.sentence.show_text("")
+        if not is_on:
+            self.stop()
+            return
+        labels = self.layer_choice.layer
+        try:
+            if labels is None:
+                raise UNetError(
+                    "There is no labels layer; run Segment cells, or make one with the layer "
+                    "list's tag button and paint cells."
+                )
+            if not isinstance(labels.data, np.ndarray):
+                raise UNetError(
+                    f"The labels of '{labels.name}' are not in memory, so nobody can paint on "
+                    "them; duplicate the layer as a NumPy array first."
+                )
+            ndim = 3 if self.volume_box.isChecked() and labels.ndim > 2 else 2
+            self.live.start(labels, self.settings, ndim=ndim, spacing=self._spacing(labels, ndim))
+        except UNetError as error:
+            self._on_failed(error)
+            return
+        self.button.setText("Hide")
+        self.sentence.show_text("Computing the map…")
+
+    def _spacing(self, labels: Labels, ndim: int) -> tuple[float, ...] | None:
+        """Pixel sizes in the unit of sigma; None for pixels that are counted."""
+        if self.unit_box.currentIndex() == 0:
+            return None
+        sizes = zip(labels.scale[-ndim:], labels.units[-ndim:], strict=True)
+        return tuple(
+            abs(float((float(scale) * unit).to("micrometer").magnitude)) for scale, unit in sizes
+        )
+
+    def _show_what_applies(self) -> None:
+        labels = self.layer_choice.layer
+        has_units = labels is not None and pixel_size_um(labels) is not None
+        if not has_units:
+            self.unit_box.setCurrentIndex(0)
+        self.unit_box.setEnabled(has_units)
+        self.volume_box.setVisible(labels is not None and labels.ndim > 2)
+
+    def _on_layer_chosen(self, _value: Any = None) -> None:
+        self._show_what_applies()
+        if self.button.isChecked() and self.layer_choice.layer is not None:
+            self._on_toggled(True)
+
+    def _on_variant_chosen(self, _index: int) -> None:
+        self.fields.show_values(WeightMapSettings.of(self.variant_box.currentData()))
+        self._on_settings_changed()
+
+    def _on_settings_changed(self, _value: Any = None) -> None:
+        labels = self.live.labels
+        if labels is not None:
+            self.live.change(self.settings, spacing=self._spacing(labels, self.live.ndim))
+
+    def _on_updated(self, sentence: str) -> None:
+        self.sentence.show_text(sentence)
+
+    def _on_ended(self, sentence: str) -> None:
+        if isalive(self):
+            self.stop()
+            self.sentence.show_text(sentence)
+
+    def _on_failed(self, error: Exception) -> None:
+        self.stop()
+        if isinstance(error, UNetError):
+            message = str(error)
+        else:
+            _log.error("The weight map failed", exc_info=error)
+            message = (
+                f"Something went wrong that should not ({type(error).__name__}: {error}); the "
+                "log has the details."
+            )
+        self.sentence.show_error(message)
+        show_error(message)
+
+    def _on_mouse_moved(self, _viewer: Any, event: Any) -> None:
+        if not isalive(self) or self.live.labels is None:
+            return
+        pixel = self.live.at(event.position)
+        if pixel is None:
+            self.hover.setText("")
+            return
+        unit = ("px", "µm")[self.unit_box.currentIndex()]
+        near, far = (
+            f"{each:.1f} {unit}" if np.isfinite(each) else "far" for each in (pixel.near, pixel.far)
+        )
+        self.hover.setText(f"d<sub>1</sub> = {near}, d<sub>2</sub> = {far}, w = {pixel.weight:.2f}")
+
+    def event(self, event: QEvent | None) -> bool:
+        """Stop when the widget is closed, or leaves its dock, which sends no close event."""
+        if event is not None:
+            left_dock = event.type() == QEvent.Type.ParentChange and self.parent() is None
+            if left_dock or event.type() == QEvent.Type.Close:
+                self.stop()
+                if self._on_mouse_moved in self._viewer.mouse_move_callbacks:
+                    self._viewer.mouse_move_callbacks.remove(self._on_mouse_moved)
+        return bool(super().event(event))
