@@ -81,6 +81,10 @@ class LayerImage:
         """Shape in pixels of a layer of labels on the same grid."""
         return tuple(int(self.array.shape[axis]) for axis in self.spatial_axes)
 
+    def result_name(self, model: str) -> str:
+        """What tells the cells of a model from those of another one, or in another channel."""
+        return model if self.channel is None else f"{model}, channel {self.channel + 1}"
+
     @property
     def has_slices(self) -> bool:
         """Whether the plane is one of several."""
@@ -242,7 +246,7 @@ def read_layer(
     )
 
 
-def place_of(layer: Image, axes: tuple[int, ...]) -> dict[str, Any]:
+def place_of(layer: Layer, axes: tuple[int, ...]) -> dict[str, Any]:
     """Scale, translate and the like of some of a layer's axes."""
     columns = [*axes, layer.ndim]
     shear = np.asarray(layer.shear)
@@ -309,13 +313,23 @@ def visible_box(
     return tuple(box) if all(high - low > 1 or n == 1 for low, high, n in spans) else None
 
 
+def move_to(layer: Layer, place: dict[str, Any]) -> None:
+    """Put a layer where `place_of` says, if it is not there."""
+    now = place_of(layer, tuple(range(layer.ndim)))
+    for name, value in place.items():
+        is_there = now[name] == value if isinstance(value, tuple) else np.allclose(now[name], value)
+        if not is_there:
+            setattr(layer, name, value)
+
+
 def find_result(viewer: ViewerModel, image: LayerImage, model: str) -> Labels | None:
-    """Find the layer of the last run on the same image layer with the same model."""
+    """Find the layer of the last run on the same image layer and channel with the same model."""
+    channel = None if image.channel is None else image.channel + 1
     for layer in reversed(viewer.layers):
         made = layer.metadata.get(METADATA_KEY, {})
-        found = (made.get("image_id"), made.get("model"), made.get("layer_id"))
+        found = [made.get(key) for key in ("image_id", "model", "channel", "layer_id")]
         # A copy that a person made of the layer has all of its metadata, too.
-        same = found == (image.layer_id, model, str(layer.unique_id))
+        same = found == [image.layer_id, model, channel, str(layer.unique_id)]
         if same and writable(layer) and layer.data.shape == image.labels_shape:
             return cast("Labels", layer)
     return None
@@ -333,10 +347,11 @@ def writable(layer: Layer) -> bool:
     return isinstance(data, np.ndarray) and data.dtype == np.int32 and bool(data.flags.writeable)
 
 
-def find_scores(viewer: ViewerModel, image_id: str, model: str, role: str) -> Image | None:
+def find_scores(viewer: ViewerModel, image: LayerImage, model: str, role: str) -> Image | None:
     """Find the layer that shows the scores of one class."""
+    key = [image.layer_id, image.result_name(model), role]
     for layer in reversed(viewer.layers):
-        if layer.metadata.get(SCORES_KEY) == [image_id, model, role]:
+        if layer.metadata.get(SCORES_KEY) == key and layer.data.shape == image.labels_shape:
             return cast("Image", layer)
     return None
 
@@ -345,7 +360,7 @@ def new_labels_layer(array: LabelImage, image: LayerImage, model: str) -> Labels
     """Make a layer around `array`, on the grid of the image; any thread may."""
     from napari.layers import Labels
 
-    return Labels(array, name=f"{image.name}: {model}", **image.place)
+    return Labels(array, name=f"{image.name}: {image.result_name(model)}", **image.place)
 
 
 _SCORE_COLOURS = {"cell": "green", "border": "magenta"}
@@ -357,8 +372,8 @@ def new_scores_layer(array: AnyImage, image: LayerImage, model: str, role: str) 
 
     return Image(
         array,
-        name=f"{image.name}: {model}, {role} score",
-        metadata={SCORES_KEY: [image.layer_id, model, role]},
+        name=f"{image.name}: {image.result_name(model)}, {role} score",
+        metadata={SCORES_KEY: [image.layer_id, image.result_name(model), role]},
         colormap=_SCORE_COLOURS.get(role, "gray"),
         blending="additive",
         contrast_limits=(0, 1),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from napari._app_model import get_app_model
 from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
 
 from napari_unet.commands import WIDGETS, open_all_widgets, segment_view
 from napari_unet.sample_data import DEMO_SAMPLE, load_sample
@@ -78,6 +79,35 @@ def test_a_widget_that_a_menu_has_opened_is_not_opened_again(
 
     assert len(segment_widgets(viewer)) == 1
     assert len(viewer.window.dock_widgets) == len(WIDGETS)
+
+
+def test_a_widget_opened_from_the_menu_is_not_opened_again(
+    make_napari_viewer: Callable[[], Any],
+) -> None:
+    viewer = make_napari_viewer()
+    entries_of_the_layers_menu(viewer)["Segment cells (U-Net)"].trigger()
+
+    open_all_widgets(viewer)
+
+    assert len(segment_widgets(viewer)) == 1
+
+
+def test_the_key_for_the_view_opens_the_widget_again_when_its_dock_was_closed(
+    make_napari_viewer: Callable[[], Any], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(load_sample(DEMO_SAMPLE).image, name="cells")
+    _, first = viewer.window.add_plugin_dock_widget(_PLUGIN, "Segment cells")
+    viewer.window.remove_dock_widget(first)
+    assert segment_widgets(viewer) == []
+
+    canvas = viewer.window._qt_viewer.canvas.native
+    qtbot.keyClick(canvas, Qt.Key.Key_U, Qt.KeyboardModifier.ShiftModifier)
+
+    (second,) = segment_widgets(viewer)
+    assert second is not first
+    qtbot.waitUntil(lambda: second.panel.message.endswith("s)."), timeout=60_000)
+    assert not first.panel.is_running
 
 
 def test_every_command_is_in_the_command_palette(make_napari_viewer: Callable[[], Any]) -> None:

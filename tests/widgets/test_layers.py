@@ -448,6 +448,16 @@ def test_a_result_of_another_image_model_or_shape_is_not_this_one(viewer: Viewer
     assert find_result(viewer, read(viewer, layer), "m") is None
 
 
+def test_each_channel_has_a_result_of_its_own(viewer: ViewerModel) -> None:
+    layer = viewer.add_image(np.zeros((2, 4, 5)), name="cells")
+    first, second = (read(viewer, layer, channel_axis=0, channel=n) for n in (0, 1))
+    labels = result(viewer, first)
+
+    assert labels.name == "cells: m, channel 1"
+    assert find_result(viewer, first, "m") is labels
+    assert find_result(viewer, second, "m") is None
+
+
 def test_labels_that_cannot_be_written_in_place_are_no_result(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((4, 5)))
     labels = result(viewer, read(viewer, layer))
@@ -485,6 +495,8 @@ def test_scores_lie_on_the_image_from_0_to_1_and_are_found_by_their_class(
     assert scores.name == "cells: m, cell score"
     assert tuple(scores.contrast_limits) == (0, 1)
     assert scores.data_to_world((3, 4)) == layer.data_to_world((3, 4))
-    assert find_scores(viewer, image.layer_id, "m", "cell") is scores
-    assert find_scores(viewer, image.layer_id, "m", "border") is None
-    assert find_scores(viewer, image.layer_id, "n", "cell") is None
+    assert find_scores(viewer, image, "m", "cell") is scores
+    assert find_scores(viewer, image, "m", "border") is None
+    assert find_scores(viewer, image, "n", "cell") is None
+    scores.data = np.zeros((2, 5), np.float32)
+    assert find_scores(viewer, image, "m", "cell") is None

@@ -64,6 +64,13 @@ def test_a_colour_image_is_read_as_a_whole_or_by_one_colour(
     choice.setCurrentText("All colours")
     # Green is bright, blue is not.
     assert person.run().startswith("3 cells")
+    # The cells of one channel do not go over those of another.
+    assert [layer.name for layer in person.results] == [
+        "image: threshold, channel 2",
+        "image: threshold, channel 3",
+        "image: threshold",
+    ]
+    assert [len(person.cells_in(layer.data)) for layer in person.results] == [3, 1, 3]
 
 
 def test_a_stack_that_is_channels_gives_flat_labels_where_the_channels_lie(
@@ -383,6 +390,25 @@ def test_a_rerun_over_edited_labels_makes_a_new_layer_and_says_so(
     # The next one goes on with the new layer.
     person.run()
     assert person.results == [first, second]
+
+
+def test_a_rerun_puts_the_layer_where_the_image_is_now(
+    viewer: ViewerModel, person: Any, squares: NDArray[np.uint8]
+) -> None:
+    image = viewer.add_image(squares)
+    person.widget.form.scores_box.setChecked(True)
+    person.run()
+    labels = person.result
+    image.scale, image.translate, image.rotate, image.shear = (0.5, 0.25), (3, 4), 20, [0.1]
+    image.units, image.axis_labels = ("um", "um"), ("y", "x")
+
+    person.run()
+
+    assert person.result is labels
+    for layer in viewer.layers[1:]:
+        for corner in [(0, 0), (63, 0), (0, 79)]:
+            assert layer.data_to_world(corner) == pytest.approx(image.data_to_world(corner))
+        assert (layer.units, layer.axis_labels) == (image.units, ("y", "x"))
 
 
 def test_a_stroke_that_was_undone_is_no_edit(

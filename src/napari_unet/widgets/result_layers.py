@@ -13,6 +13,7 @@ from napari_unet.layers import (
     LayerImage,
     find_result,
     find_scores,
+    move_to,
     note_origin,
     shown_plane,
     visible_box,
@@ -45,6 +46,7 @@ class ResultLayers:
         self._canvas: LabelCanvas | None = None
         self._follows = False
         self._fills_several = False
+        self._place: dict[str, Any] = {}
         self._step: tuple[int, ...] = ()
         self.notes: tuple[str, ...] = ()
 
@@ -65,11 +67,12 @@ class ResultLayers:
         self._follows = image.extent == "stack" and not image.is_lazy
         self._fills_several = len(image.planes()) > 1
         self._step = tuple(self._viewer.dims.current_step)
+        self._place = image.place
         self._scores, self._added_scores = [], ()
         scores: dict[str, Any] = {}
         for role in recipe.network.description.class_roles:
-            layer = find_scores(self._viewer, image.layer_id, recipe.model, role)
-            if layer is not None and layer.data.shape == image.labels_shape:
+            layer = find_scores(self._viewer, image, recipe.model, role)
+            if layer is not None:
                 scores[role] = layer.data
                 self._scores.append(layer)
         self._earlier = find_result(self._viewer, image, recipe.model)
@@ -83,12 +86,17 @@ class ResultLayers:
     def open(self, opened: Opened) -> None:
         """Show the layers of a run that has begun."""
         self._canvas = opened.canvas
+        # The image may have been moved or scaled since.
+        for layer in self._scores:
+            move_to(layer, self._place)
         self._added_scores = opened.score_layers
         for layer in opened.score_layers:
             self._viewer.add_layer(layer)
             self._scores.append(layer)
         if opened.layer is None:
             self._labels = self._earlier
+            if self._earlier is not None:
+                move_to(self._earlier, self._place)
         else:
             self._labels = opened.layer
             note_origin(opened.layer, opened.layer.metadata[METADATA_KEY])

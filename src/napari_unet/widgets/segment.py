@@ -12,6 +12,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
+from napari_unet.commands import segment_view
 from napari_unet.engine.errors import UNetError
 from napari_unet.installation import check_installation
 from napari_unet.layers import LayerImage, full_resolution, read_layer
@@ -186,9 +187,12 @@ class SegmentWidget(QWidget):
     def _on_run_clicked(self) -> None:
         self.run()
 
-    def _on_key_segment_view(self, _viewer: Any) -> None:
-        if isalive(self):
+    def _on_key_segment_view(self, viewer: Any) -> None:
+        # The key outlives the dock.
+        if isalive(self) and (self.parent() is not None or self.isVisible()):
             self.run_view()
+        else:
+            segment_view(viewer)
 
     def _on_network_loaded(self, network: Network) -> None:
         if isalive(self):
