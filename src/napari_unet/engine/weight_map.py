@@ -100,6 +100,11 @@ def boundary_weight_map(
     return weights.reshape(np.shape(labels))
 
 
+def prepare_weight_map() -> None:
+    """Compile what computes the map, a few seconds once, so that the first one need not wait."""
+    boundary_weight_map(np.array([[1, 0, 2]]))
+
+
 def weight_formula(
     settings: WeightMapSettings, *, background_px: int = 0, cell_px: int = 0
 ) -> WeightFormula:
