@@ -154,7 +154,7 @@ def test_map_equals_its_definition(labels, steps, w0, sigma, separate):
 
 
 @settings(deadline=None)
-@given(labels=label_images())
+@given(labels=label_images([*NUMBERS, -1]))
 def test_carving_takes_what_meets_a_lower_number_and_nothing_else(labels):
     assert np.array_equal(separate_touching_cells(labels), touching_by_definition(labels))
 

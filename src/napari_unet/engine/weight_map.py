@@ -192,14 +192,17 @@ def separate_touching_cells(labels: LabelImage) -> LabelImage:
 
     Parameters
     ----------
-    labels : (H, W) or (Z, H, W) integer array, not negative
+    labels : (H, W) or (Z, H, W) integer array
+        What is negative is no cell and stays.
 
     Returns
     -------
     array of the same shape and dtype, a copy
     """
-    kept = carve(volume(check_labels(labels))).reshape(labels.shape) > 0
-    return np.where(kept, labels, labels.dtype.type(0))
+    labels = np.asarray(labels)
+    cells = np.maximum(labels, 0) if labels.dtype.kind == "i" else labels
+    carved = carve(volume(check_labels(cells))).reshape(labels.shape) == 0
+    return np.where(carved & (labels > 0), labels.dtype.type(0), labels)
 
 
 def why_no_border(labels: LabelImage) -> str | None:
@@ -236,6 +239,7 @@ def number_pieces(labels: LabelImage) -> NDArray[np.int32]:
     -------
     int32 array of the same shape
     """
+    labels = np.asarray(labels)
     pieces, _ = ndimage.label(labels > 0, ndimage.generate_binary_structure(labels.ndim, 3))
     return np.asarray(pieces, np.int32)
 
