@@ -152,8 +152,8 @@ def test_stop_in_the_middle_answers_at_once_and_keeps_the_cells_found_so_far(
     qtbot.waitUntil(lambda: not engine_threads(), timeout=5000)
     ended = time.perf_counter() - start
 
-    assert answered < 0.2
-    assert ended < 1.0
+    assert answered < 1.0
+    assert ended < 5.0
     assert widget.panel.message == ("Stopped. The cells found so far are kept in 'large: nuclei'.")
     (labels,) = results(viewer)
     kept = labels.data.copy()
@@ -178,8 +178,9 @@ def test_the_window_answers_while_the_network_works(
     qtbot.wait(1500)
 
     assert widget.panel.is_running
-    # A frozen window is a gap of seconds; the rest allows for a busy machine.
-    assert np.diff(ticks).max() < 0.3
+    # A frozen window is a gap of seconds; the rest allows for a busy machine. How long the gaps
+    # are is for benchmarks/responsiveness.py to say.
+    assert np.diff(ticks).max() < 1.0
     click(qtbot, widget)
 
 
