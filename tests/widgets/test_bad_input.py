@@ -451,6 +451,28 @@ def test_clearing_the_viewer_while_it_runs_stops_it(
     assert len(viewer.layers) == 0
 
 
+def test_a_script_that_cannot_be_copied_meanwhile_does_not_disturb_a_run(
+    viewer: ViewerModel,
+    person: Any,
+    engine: Any,
+    squares: NDArray[np.uint8],
+    square_labels: NDArray[np.int32],
+) -> None:
+    viewer.add_image(squares)
+    start_and_hold(person, engine)
+    person.widget.form.size_choice.mode_box.setCurrentText("µm")
+    notification_manager.records.clear()
+
+    person.widget.script_button.python_action.trigger()
+
+    (notification,) = notification_manager.records
+    assert notification.message.startswith("The cell size is in micrometres, but the layer's")
+    assert person.widget.panel.is_running
+    engine.go_on.set()
+    assert person.wait_for_the_end().startswith("3 cells")
+    assert np.array_equal(person.result.data, square_labels)
+
+
 # The device.
 
 
