@@ -1,5 +1,6 @@
 """The Weight map widget: the overlay follows the labels, and leaves nothing behind."""
 
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -118,19 +119,90 @@ def test_the_fiji_variant_starts_with_its_own_numbers(widget: WeightMapWidget) -
     assert widget.settings.border_sigma_px == 6.0
 
 
-def test_sigma_in_micrometres_goes_by_the_scale(
+def test_the_fiji_variant_shows_its_own_settings_and_formula(widget: WeightMapWidget) -> None:
+    def shown() -> list[str]:
+        return [name for name, field in widget.fields.fields.items() if not field.isHidden()]
+
+    assert "class_balance" in shown()
+    assert "background_weight" not in shown()
+    paper = widget.formula.text()
+
+    widget.variant_box.setCurrentIndex(1)
+
+    assert "class_balance" not in shown()
+    assert {"background_weight", "background_sigma_px"} <= set(shown())
+    assert widget.formula.text() != paper
+
+
+def test_sigma_can_be_a_length_in_the_unit_of_the_layer(
     viewer: ViewerModel, widget: WeightMapWidget, labels: Labels, qtbot: QtBot
 ) -> None:
-    labels.units = ("um", "um")
-    viewer.layers.selection.active = labels
-    widget.reset_choices()
+    labels.units = ("nm", "nm")
     widget._show_what_applies()
+    assert [widget.unit_box.itemText(n) for n in range(2)] == ["pixels", "nm"]
+
     widget.unit_box.setCurrentIndex(1)
 
+    # The map stays as it is: 5 pixels of 0.5 nm.
+    assert widget.fields.fields["border_sigma_px"].value() == 2.5
+    show(qtbot, widget)
+    expected = boundary_weight_map(labels.data, border_sigma_px=2.5, spacing=(0.5, 0.5))
+    assert np.array_equal(widget.live.overlay.data, expected)
+    assert np.allclose(expected, boundary_weight_map(labels.data), atol=2e-6)
+    pixel = widget.live.at(labels.data_to_world((20, 30)))
+    assert (pixel.near, pixel.far) == (0.5, 2.0)
+
+
+def test_the_map_moves_with_its_labels(
+    widget: WeightMapWidget, labels: Labels, qtbot: QtBot
+) -> None:
     show(qtbot, widget)
 
-    expected = boundary_weight_map(labels.data, border_sigma_px=5.0, spacing=(0.5, 0.5))
-    assert np.array_equal(widget.live.overlay.data, expected)
+    labels.scale, labels.translate = (0.25, 0.25), (1, 2)
+    labels.units = ("um", "um")
+
+    overlay = widget.live.overlay
+    assert tuple(overlay.scale) == (0.25, 0.25)
+    assert tuple(overlay.translate) == (1, 2)
+    assert overlay.units == labels.units
+    widget.unit_box.setCurrentIndex(1)
+    settle(qtbot, widget)
+    before = overlay.data.copy()
+    # Pixels twice as large, sigma the same length: half as many pixels.
+    labels.scale = (0.5, 0.5)
+    settle(qtbot, widget)
+    assert np.array_equal(overlay.data, boundary_weight_map(labels.data, border_sigma_px=2.5))
+    assert not np.array_equal(overlay.data, before)
+
+
+def test_a_length_is_told_in_pixels_again_where_the_layer_has_no_unit(
+    viewer: ViewerModel, widget: WeightMapWidget, labels: Labels
+) -> None:
+    labels.units = ("um", "um")
+    widget._show_what_applies()
+    widget.unit_box.setCurrentIndex(1)
+    widget.fields.fields["border_sigma_px"].setValue(4.0)
+
+    viewer.add_labels(np.zeros((9, 9), np.int32), name="no unit")
+
+    assert widget.layer_choice.layer.name == "no unit"
+    assert widget.unit_box.symbol == "px"
+    assert not widget.unit_box.isEnabled()
+    assert widget.fields.fields["border_sigma_px"].value() == 8.0
+
+
+@pytest.mark.parametrize(
+    ("units", "expected"), [(("um", "um", "um"), True), (("s", "um", "um"), False)]
+)
+def test_in_3d_every_axis_must_be_a_length(
+    viewer: ViewerModel, widget: WeightMapWidget, units: tuple[str, ...], expected: bool
+) -> None:
+    viewer.add_labels(np.zeros((4, 9, 9), np.int32), units=units, scale=(2, 1, 1))
+    assert widget.unit_box.isEnabled()
+
+    widget.volume_box.setChecked(True)
+
+    assert widget.unit_box.isEnabled() == expected
 
 
 def test_each_slice_of_a_stack_has_its_map_when_it_is_looked_at(
@@ -175,9 +247,7 @@ def test_the_place_under_the_cursor_is_explained(
     widget._on_mouse_moved(None, Move)
 
     weight = widget.live.overlay.data[20, 30]
-    assert widget.hover.text() == (
-        f"d<sub>1</sub> = 1.0 px, d<sub>2</sub> = 4.0 px, w = {weight:.2f}"
-    )
+    assert widget.hover.text() == (f"d<sub>1</sub> = 1 px, d<sub>2</sub> = 4 px, w = {weight:.2f}")
 
 
 def test_hiding_it_leaves_no_listener_and_no_layer(
@@ -228,6 +298,60 @@ def test_a_mask_is_told_from_cells(
     show(qtbot, widget)
 
     assert widget.sentence.message.startswith("The labels are a mask: every cell has the number 1")
+    assert widget.remedy.isVisible()
+
+
+def test_one_click_makes_cells_of_a_mask_and_shows_their_map(
+    viewer: ViewerModel, widget: WeightMapWidget, labels: Labels, qtbot: QtBot
+) -> None:
+    mask = (labels.data > 0).astype(np.int32)
+    labels.data = mask.copy()
+    show(qtbot, widget)
+
+    qtbot.mouseClick(widget.remedy, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "cells: pieces" in viewer.layers, timeout=20_000)
+    settle(qtbot, widget)
+
+    pieces = viewer.layers["cells: pieces"]
+    assert set(np.unique(pieces.data)) == {0, 1, 2}
+    assert np.array_equal(pieces.data > 0, mask > 0)
+    assert tuple(pieces.scale) == (0.5, 0.5)
+    assert np.array_equal(labels.data, mask)
+    assert widget.live.labels == pieces
+    assert np.array_equal(widget.live.overlay.data, boundary_weight_map(pieces.data))
+    assert widget.sentence.message == ""
+    assert not widget.remedy.isVisible()
+
+
+def test_a_mask_that_goes_while_its_pieces_are_numbered_leaves_nothing(
+    viewer: ViewerModel, widget: WeightMapWidget, labels: Labels, qtbot: QtBot
+) -> None:
+    labels.data = (labels.data > 0).astype(np.int32)
+    show(qtbot, widget)
+
+    qtbot.mouseClick(widget.remedy, Qt.MouseButton.LeftButton)
+    viewer.layers.remove(labels)
+
+    assert worker.stop_all()
+    qtbot.wait(50)
+    assert len(viewer.layers) == 0
+    assert not widget.remedy.isVisible()
+
+
+def test_a_map_that_takes_long_to_draw_is_drawn_less_often(
+    widget: WeightMapWidget, labels: Labels, qtbot: QtBot
+) -> None:
+    show(qtbot, widget)
+    live = widget.live
+
+    live._on_drawn(time.perf_counter() - 0.2)
+
+    assert live._pause.interval() >= 600
+    labels.paint((60, 40), 3)
+    assert live.is_busy
+    # The next layer starts with the usual pause.
+    live.start(labels, widget.settings)
+    assert live._pause.interval() < 100
 
 
 def test_without_labels_it_says_how_to_get_some(widget: WeightMapWidget, qtbot: QtBot) -> None:

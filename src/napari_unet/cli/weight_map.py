@@ -130,7 +130,7 @@ def _cells(
     ignored = None if settings.ignore_label is None else file.array == settings.ignore_label
     cells = file.array if ignored is None else np.where(ignored, 0, file.array)
     if arguments.pieces:
-        cells = _part_by_part(cells, number_pieces, volume=arguments.volume)
+        cells = number_pieces(cells, axes=3 if arguments.volume else 2)
     return cells if ignored is None else np.where(ignored, IGNORED, cells.astype(np.int64))
 
 

@@ -227,21 +227,32 @@ def looks_like_mask(labels: LabelImage) -> bool:
     return highest > 0 and lowest == highest and int(number_pieces(labels).max()) > 1
 
 
-def number_pieces(labels: LabelImage) -> NDArray[np.int32]:
+def number_pieces(labels: LabelImage, *, axes: int | None = None) -> NDArray[np.int32]:
     """Give each connected piece of the cells a number of its own, from 1.
 
     Parameters
     ----------
-    labels : (H, W) or (Z, H, W) array
+    labels : integer array of two or more axes
         A mask: what is above 0 is cell. Pixels that share a corner are connected.
+    axes : int, optional
+        Along how many of the last axes: 2 for each slice of a stack by
+        itself, whose numbers go on where those of the slice before ended. All
+        without it.
 
     Returns
     -------
     int32 array of the same shape
     """
     labels = np.asarray(labels)
-    pieces, _ = ndimage.label(labels > 0, ndimage.generate_binary_structure(labels.ndim, 3))
-    return np.asarray(pieces, np.int32)
+    axes = labels.ndim if axes is None else min(axes, labels.ndim)
+    numbered = np.empty(labels.shape, np.int32)
+    corners = ndimage.generate_binary_structure(axes, axes)
+    before = 0
+    for place in np.ndindex(labels.shape[: labels.ndim - axes]):
+        pieces, count = ndimage.label(labels[place] > 0, corners)
+        numbered[place] = np.where(pieces, pieces + before, 0)
+        before += count
+    return numbered
 
 
 def _extreme_numbers(labels: LabelImage) -> tuple[int, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,13 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.engine.image import LabelImage, PlaneIndex, WeightMap
 from napari_unet.engine.weight_map_settings import WeightMapSettings
-from napari_unet.layers import new_weight_layer, shown_plane, weight_limits
+from napari_unet.layers import (
+    move_to,
+    new_weight_layer,
+    place_of,
+    shown_plane,
+    weight_limits,
+)
 from napari_unet.worker import Worker
 
 if TYPE_CHECKING:
@@ -24,15 +32,40 @@ if TYPE_CHECKING:
 _PAUSE_MS = 15
 """What happens within this time makes one update: a brush tells of each move of the mouse."""
 
+_REST = 3
+"""How many times as long as napari needs to draw a new map the brush has the window to itself."""
+
 _EVENTS = ("paint", "labels_update", "set_data", "data")
 """What napari says when labels may have changed; an undo only says `set_data`."""
+
+_MOVES = ("scale", "translate", "rotate", "shear", "affine", "units")
+"""What napari says when a layer is put elsewhere."""
 
 _MOST_PLANES = 4
 """Slices whose maps stay ready to be updated."""
 
 
+@dataclass(frozen=True, slots=True)
+class MapReport:
+    """What there is to say about a map that was brought up to date.
+
+    Parameters
+    ----------
+    sentence : str
+        Why there is no border term; empty if there is one.
+    is_mask : bool
+        That is because all cells have the same number.
+    """
+
+    sentence: str
+    is_mask: bool
+
+
 class LiveWeightMap(QObject):
     """Keeps the overlay of one labels layer up to date; the latest edit wins.
+
+    A large map takes napari a while to draw. The larger it is, the fewer of the
+    edits of a stroke get a map of their own, so that the brush stays quick.
 
     Parameters
     ----------
@@ -41,14 +74,17 @@ class LiveWeightMap(QObject):
     Attributes
     ----------
     updated : Signal
-        Carries a sentence about the map, empty if there is nothing to say.
+        Carries a `MapReport`.
+    moved : Signal
+        The labels were scaled, given a unit or put elsewhere, and the overlay with them.
     ended : Signal
         Carries a sentence: a layer is gone, so the overlay is no longer kept up.
     failed : Signal
         Carries the exception; the overlay stays as it was.
     """
 
-    updated = Signal(str)
+    updated = Signal(object)
+    moved = Signal()
     ended = Signal(str)
     failed = Signal(object)
 
@@ -110,6 +146,7 @@ class LiveWeightMap(QObject):
         self.stop()
         self._labels, self._settings = labels, settings
         self._ndim, self._spacing = ndim, spacing
+        self._pause.setInterval(_PAUSE_MS)
         self._overlay = new_weight_layer(np.zeros(labels.data.shape, np.float32), labels, settings)
         active = self._viewer.layers.selection.active
         self._viewer.add_layer(self._overlay)
@@ -117,6 +154,8 @@ class LiveWeightMap(QObject):
         self._viewer.layers.selection.active = active
         for name in _EVENTS:
             getattr(labels.events, name).connect(self._on_edited)
+        for name in _MOVES:
+            getattr(labels.events, name).connect(self._on_moved)
         self._viewer.dims.events.current_step.connect(self._on_edited)
         self._viewer.dims.events.order.connect(self._on_edited)
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -147,6 +186,8 @@ class LiveWeightMap(QObject):
             return
         for name in _EVENTS:
             getattr(labels.events, name).disconnect(self._on_edited)
+        for name in _MOVES:
+            getattr(labels.events, name).disconnect(self._on_moved)
         self._viewer.dims.events.current_step.disconnect(self._on_edited)
         self._viewer.dims.events.order.disconnect(self._on_edited)
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
@@ -184,6 +225,11 @@ class LiveWeightMap(QObject):
         if isalive(self) and self._labels is not None and not self._pause.isActive():
             self._pause.start()
 
+    def _on_moved(self, _event: Any) -> None:
+        if isalive(self) and self._labels is not None and self._overlay is not None:
+            move_to(self._overlay, place_of(self._labels, tuple(range(self._labels.ndim))))
+            self.moved.emit()
+
     def _update(self) -> None:
         labels, overlay = self._labels, self._overlay
         if labels is None or overlay is None:
@@ -212,10 +258,17 @@ class LiveWeightMap(QObject):
         self._worker.ended.connect(self._on_ended)
         self._worker.start()
 
-    def _on_reported(self, sentence: str) -> None:
+    def _on_reported(self, report: MapReport) -> None:
         if self._overlay is not None:
             self._overlay.refresh(extent=False, highlight=False, thumbnail=False)
-            self.updated.emit(sentence)
+            # Its turn comes after the drawing that has just been asked for.
+            QTimer.singleShot(0, partial(self._on_drawn, time.perf_counter()))
+            self.updated.emit(report)
+
+    def _on_drawn(self, began: float) -> None:
+        if isalive(self):
+            rest_ms = _REST * 1000 * (time.perf_counter() - began)
+            self._pause.setInterval(max(_PAUSE_MS, round(rest_ms)))
 
     def _on_failed(self, error: Exception) -> None:
         self.failed.emit(error)
@@ -223,7 +276,7 @@ class LiveWeightMap(QObject):
     def _on_ended(self) -> None:
         self._worker = None
         if self._is_due and self._labels is not None:
-            self._update()
+            self._pause.start()
 
     def _on_layer_removed(self, _event: Any) -> None:
         for layer in (self._labels, self._overlay):
@@ -241,7 +294,7 @@ def follow(
     trackers: dict[str, WeightMapTracker],
     settings: WeightMapSettings,
     spacing: tuple[float, ...] | None,
-) -> Iterator[str]:
+) -> Iterator[MapReport]:
     """Bring the map of one plane up to date, for a worker's thread.
 
     Parameters
@@ -256,10 +309,9 @@ def follow(
 
     Yields
     ------
-    str
-        Why there is no border term; empty if there is one.
+    MapReport
     """
-    from napari_unet.engine.weight_map import why_no_border
+    from napari_unet.engine.weight_map import looks_like_mask, why_no_border
     from napari_unet.engine.weight_map_tracker import WeightMapTracker
 
     shown = np.asarray(labels[plane])
@@ -273,4 +325,5 @@ def follow(
     for oldest in list(trackers)[:-_MOST_PLANES]:
         del trackers[oldest]
     weights[plane] = tracker.weights
-    yield why_no_border(shown) or ""
+    sentence = why_no_border(shown) or ""
+    yield MapReport(sentence, bool(sentence) and looks_like_mask(shown))

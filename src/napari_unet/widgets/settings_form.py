@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, get_type_hints
 
@@ -16,6 +17,7 @@ from napari_unet.widgets.choices import narrow_form
 _UNITS = {"_px": "px", "_um": "µm"}
 _MOST_PIXELS = 1_000_000
 _NARROWEST_SLIDER_PX = 130
+_DECIMALS = 2
 
 
 class SettingsForm(QWidget):
@@ -52,6 +54,7 @@ class SettingsForm(QWidget):
         hints = get_type_hints(settings_class)
         texts = setting_texts(settings_class)
         self.fields: dict[str, QWidget] = {}
+        self._labels: dict[str, QLabel] = {}
         layout = narrow_form()
         self.setLayout(layout)
         for name in names:
@@ -64,6 +67,7 @@ class SettingsForm(QWidget):
             else:
                 label = QLabel(caption(name))
                 label.setToolTip(field.toolTip())
+                self._labels[name] = label
                 layout.addRow(label, field)
         self.show_values(start)
 
@@ -83,12 +87,25 @@ class SettingsForm(QWidget):
         slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         # A threshold of 0 or 1 would make everything one cell, or nothing.
         lowest = 0.01 if name.endswith("_threshold") else 0.0
-        slider.setRange(*self._ranges.get(name, (lowest, 0.99)))
-        slider.setDecimals(2)
+        _set_range(slider, *self._ranges.get(name, (lowest, 0.99)), decimals=_DECIMALS)
         slider.setMinimumWidth(_NARROWEST_SLIDER_PX)
-        slider.setSingleStep(0.01)  # type: ignore[arg-type]
         slider.valueChanged.connect(self._on_changed)
         return slider
+
+    def show_only(self, names: Sequence[str]) -> None:
+        """Hide every other setting; hidden ones keep their values."""
+        for name, field in self.fields.items():
+            field.setVisible(name in names)
+            if name in self._labels:
+                self._labels[name].setVisible(name in names)
+
+    def set_range(self, name: str, lowest: float, highest: float) -> None:
+        """Give a slider other ends, and as many decimals as tell its values apart."""
+        slider = self.fields[name]
+        was_blocked = slider.blockSignals(True)
+        decimals = max(_DECIMALS, 1 - math.floor(math.log10(lowest)))
+        _set_range(slider, lowest, highest, decimals=decimals)
+        slider.blockSignals(was_blocked)
 
     def values(self) -> dict[str, Any]:
         """Values of the fields by name."""
@@ -123,6 +140,12 @@ class SettingsForm(QWidget):
 
     def _on_changed(self, _value: Any = None) -> None:
         self.changed.emit()
+
+
+def _set_range(slider: Any, lowest: float, highest: float, *, decimals: int) -> None:
+    slider.setDecimals(decimals)
+    slider.setRange(lowest, highest)
+    slider.setSingleStep(10.0**-decimals)
 
 
 def caption(field_name: str) -> str:

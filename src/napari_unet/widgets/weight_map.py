@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,27 +14,59 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.engine.errors import UNetError
-from napari_unet.engine.weight_map_settings import WeightMapSettings
-from napari_unet.layers import pixel_size_um
+from napari_unet.engine.weight_map_settings import Variant, WeightMapSettings
 from napari_unet.widgets.choices import LayerChoice, keep_narrow, narrow_form
-from napari_unet.widgets.live_weight_map import LiveWeightMap
+from napari_unet.widgets.live_weight_map import LiveWeightMap, MapReport
+from napari_unet.widgets.mask_remedy import MaskRemedy
 from napari_unet.widgets.sentence import Sentence
 from napari_unet.widgets.settings_form import SettingsForm
+from napari_unet.widgets.sigma_unit import SigmaUnit
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 _log = logging.getLogger(__name__)
 
-_FORMULA = (
-    "<p align='center'><i>w</i> = <i>w</i><sub>c</sub> + <i>w</i><sub>0</sub> · "
-    "e<sup> &minus;(<i>d</i><sub>1</sub> + <i>d</i><sub>2</sub>)² / 2<i>&sigma;</i>²</sup></p>"
-    "<p>d<sub>1</sub>, d<sub>2</sub>: distances to the two nearest cells. The narrower the gap, "
-    "the brighter. w<sub>0</sub>: how much narrow gaps count; &sigma;: how wide a gap may be to "
-    "count; w<sub>c</sub>: balance of cells and background.</p>"
+_DISTANCES = "d<sub>1</sub>, d<sub>2</sub>: distances to the two nearest cells."
+_BORDER = (
+    "<i>w</i><sub>0</sub> · e<sup> &minus;(<i>d</i><sub>1</sub> + <i>d</i><sub>2</sub>)² / "
+    "2<i>&sigma;</i>²</sup>"
 )
-_FIELDS = ("w0", "border_sigma_px", "separate_touching", "class_balance")
-_RANGES = {"w0": (0.5, 100.0), "border_sigma_px": (0.5, 30.0)}
+_FORMULAS = {
+    "paper": (
+        f"<p align='center'><i>w</i> = <i>w</i><sub>c</sub> + {_BORDER}</p>"
+        f"<p>{_DISTANCES} The narrower the gap, the brighter. w<sub>0</sub>: how much narrow gaps "
+        "count; &sigma;: how wide a gap may be to count; w<sub>c</sub>: balance of cells and "
+        "background.</p>"
+    ),
+    "fiji": (
+        f"<p align='center'><i>w</i> = <i>v</i> + {_BORDER} + (1 &minus; <i>v</i>) · "
+        "e<sup> &minus;<i>d</i><sub>1</sub>² / 2<i>&sigma;</i><sub>1</sub>²</sup></p>"
+        f"<p>{_DISTANCES} The narrower the gap, the brighter. w<sub>0</sub> and &sigma;: how much "
+        "gaps count, and how wide they may be; v: weight of background far away from cells, which "
+        "it reaches over &sigma;<sub>1</sub>. Cells weigh 1.</p>"
+    ),
+}
+_SHOWN = {
+    "paper": ("w0", "border_sigma_px", "separate_touching", "class_balance"),
+    "fiji": (
+        "w0",
+        "border_sigma_px",
+        "background_weight",
+        "background_sigma_px",
+        "separate_touching",
+    ),
+}
+_FIELDS = (
+    "w0",
+    "border_sigma_px",
+    "background_weight",
+    "background_sigma_px",
+    "separate_touching",
+    "class_balance",
+)
+_SIGMAS_PX = {"border_sigma_px": (0.5, 30.0), "background_sigma_px": (0.5, 60.0)}
+_RANGES = {"w0": (0.5, 100.0), **_SIGMAS_PX}
 
 
 class WeightMapWidget(QWidget):
@@ -49,6 +82,7 @@ class WeightMapWidget(QWidget):
         self._viewer = napari_viewer
         self.live = LiveWeightMap(napari_viewer)
         self.live.updated.connect(self._on_updated)
+        self.live.moved.connect(self._on_moved)
         self.live.ended.connect(self._on_ended)
         self.live.failed.connect(self._on_failed)
         self._build()
@@ -67,11 +101,9 @@ class WeightMapWidget(QWidget):
             "where background far away from cells counts less.</qt>"
         )
         self.variant_box.currentIndexChanged.connect(self._on_variant_chosen)
-        self.unit_box = QComboBox()
-        keep_narrow(self.unit_box)
-        self.unit_box.addItems(["pixels", "micrometres"])
-        self.unit_box.setToolTip("Unit of sigma; micrometres where the layer has them as units.")
-        self.unit_box.currentIndexChanged.connect(self._on_settings_changed)
+        self.unit_box = SigmaUnit()
+        self._sigma_unit, self._sigma_per_px = self.unit_box.symbol, 1.0
+        self.unit_box.currentIndexChanged.connect(self._on_unit_chosen)
         self.volume_box = QCheckBox("Distances in 3-D")
         self.volume_box.setToolTip(
             "<qt>Measure distances through the slices of the stack, too. Unticked, each slice has "
@@ -87,7 +119,9 @@ class WeightMapWidget(QWidget):
             "and undo. Pressed again, the map goes.</qt>"
         )
         self.button.toggled.connect(self._on_toggled)
-        self.formula = QLabel(_FORMULA)
+        self.remedy = MaskRemedy(self._viewer)
+        self.remedy.failed.connect(self._on_failed)
+        self.formula = QLabel()
         self.formula.setWordWrap(True)
         self.sentence = Sentence()
         self.hover = QLabel()
@@ -107,6 +141,7 @@ class WeightMapWidget(QWidget):
             self.fields,
             self.button,
             self.sentence,
+            self.remedy,
             self.hover,
             self.formula,
         ):
@@ -117,9 +152,14 @@ class WeightMapWidget(QWidget):
     def settings(self) -> WeightMapSettings:
         """What the form says."""
         settings: WeightMapSettings = self.fields.changed_settings(
-            WeightMapSettings.of(self.variant_box.currentData())
+            WeightMapSettings.of(self._variant)
         )
         return settings
+
+    @property
+    def _variant(self) -> Variant:
+        variant: Variant = self.variant_box.currentData()
+        return variant
 
     def reset_choices(self, event: Any = None) -> None:
         """List the labels layers afresh; napari calls this when they change."""
@@ -129,6 +169,7 @@ class WeightMapWidget(QWidget):
     def stop(self) -> None:
         """Take the overlay away."""
         self.live.stop()
+        self.remedy.stop()
         was_blocked = self.button.blockSignals(True)
         self.button.setChecked(False)
         self.button.setText("Show")
@@ -152,47 +193,72 @@ class WeightMapWidget(QWidget):
                     f"The labels of '{labels.name}' are not in memory, so nobody can paint on "
                     "them; duplicate the layer as a NumPy array first."
                 )
-            ndim = 3 if self.volume_box.isChecked() and labels.ndim > 2 else 2
-            self.live.start(labels, self.settings, ndim=ndim, spacing=self._spacing(labels, ndim))
+            spacing = self.unit_box.spacing(labels, self._ndim)
+            self.live.start(labels, self.settings, ndim=self._ndim, spacing=spacing)
         except UNetError as error:
             self._on_failed(error)
             return
         self.button.setText("Hide")
         self.sentence.show_text("Computing the map…")
 
-    def _spacing(self, labels: Labels, ndim: int) -> tuple[float, ...] | None:
-        """Pixel sizes in the unit of sigma; None for pixels that are counted."""
-        if self.unit_box.currentIndex() == 0:
-            return None
-        sizes = zip(labels.scale[-ndim:], labels.units[-ndim:], strict=True)
-        return tuple(
-            abs(float((float(scale) * unit).to("micrometer").magnitude)) for scale, unit in sizes
-        )
+    @property
+    def _ndim(self) -> int:
+        """Axes along which distances are measured."""
+        labels = self.layer_choice.layer
+        is_volume = self.volume_box.isChecked() and labels is not None and labels.ndim > 2
+        return 3 if is_volume else 2
 
     def _show_what_applies(self) -> None:
         labels = self.layer_choice.layer
-        has_units = labels is not None and pixel_size_um(labels) is not None
-        if not has_units:
-            self.unit_box.setCurrentIndex(0)
-        self.unit_box.setEnabled(has_units)
+        self.unit_box.show_for(labels, self._ndim)
         self.volume_box.setVisible(labels is not None and labels.ndim > 2)
+        self.fields.show_only(_SHOWN[self._variant])
+        self.formula.setText(_FORMULAS[self._variant])
+        self._show_sigmas()
+
+    def _show_sigmas(self) -> None:
+        """Bring the sigmas into the chosen unit; lengths that are lengths already stay."""
+        per_px = self.unit_box.per_pixel(self.layer_choice.layer)
+        is_other = self.unit_box.symbol != self._sigma_unit
+        factor = per_px / self._sigma_per_px if is_other else 1.0
+        values = self.fields.values()
+        for name, ends in _SIGMAS_PX.items():
+            self.fields.set_range(name, *(per_px * end for end in ends))
+            values[name] *= factor
+        self._sigma_unit, self._sigma_per_px = self.unit_box.symbol, per_px
+        self.fields.show_values(replace(WeightMapSettings.of(self._variant), **values))
 
     def _on_layer_chosen(self, _value: Any = None) -> None:
         self._show_what_applies()
         if self.button.isChecked() and self.layer_choice.layer is not None:
             self._on_toggled(True)
 
+    def _on_moved(self) -> None:
+        # Lengths are other numbers of pixels now, or no lengths any more.
+        self._show_what_applies()
+        self._on_settings_changed()
+
     def _on_variant_chosen(self, _index: int) -> None:
-        self.fields.show_values(WeightMapSettings.of(self.variant_box.currentData()))
+        start = WeightMapSettings.of(self._variant)
+        per_px = self._sigma_per_px
+        sigmas = {name: getattr(start, name) * per_px for name in _SIGMAS_PX}
+        self.fields.show_values(replace(start, **sigmas))
+        self._show_what_applies()
+        self._on_settings_changed()
+
+    def _on_unit_chosen(self, _index: int) -> None:
+        self._show_sigmas()
         self._on_settings_changed()
 
     def _on_settings_changed(self, _value: Any = None) -> None:
         labels = self.live.labels
         if labels is not None:
-            self.live.change(self.settings, spacing=self._spacing(labels, self.live.ndim))
+            spacing = self.unit_box.spacing(labels, self.live.ndim)
+            self.live.change(self.settings, spacing=spacing)
 
-    def _on_updated(self, sentence: str) -> None:
-        self.sentence.show_text(sentence)
+    def _on_updated(self, report: MapReport) -> None:
+        self.sentence.show_text(report.sentence)
+        self.remedy.offer(self.live.labels if report.is_mask else None, self.live.ndim)
 
     def _on_ended(self, sentence: str) -> None:
         if isalive(self):
@@ -219,9 +285,9 @@ class WeightMapWidget(QWidget):
         if pixel is None:
             self.hover.setText("")
             return
-        unit = ("px", "µm")[self.unit_box.currentIndex()]
+        unit = self.unit_box.symbol
         near, far = (
-            f"{each:.1f} {unit}" if np.isfinite(each) else "far" for each in (pixel.near, pixel.far)
+            f"{each:.3g} {unit}" if np.isfinite(each) else "far" for each in (pixel.near, pixel.far)
         )
         self.hover.setText(f"d<sub>1</sub> = {near}, d<sub>2</sub> = {far}, w = {pixel.weight:.2f}")
 
