@@ -3,6 +3,7 @@
     python benchmarks/responsiveness.py                  # everything; half an hour on two cores
     python benchmarks/responsiveness.py --quick          # smaller images
     python benchmarks/responsiveness.py --closing 50     # close what runs, 50 times each way
+    python benchmarks/responsiveness.py --painting       # the brush, without and with the map
 
 Every part runs in a real napari window in a fresh process; where there is no
 display, in a virtual one (Xvfb) whose OpenGL the processor computes, so that
@@ -37,6 +38,12 @@ STACK = (30, 512, 512)
 PLUGIN, WIDGET = "napari-unet-cells", "Segment cells"
 SAMPLE = "large"
 CAUSES_SHOWN = 3
+PAINTED_STROKES = 2
+PAINTED_WAYS = {
+    "off": "no weight map",
+    "still": "a layer like it that stands still",
+    "live": "the live weight map",
+}
 _QUIET_PERCENT = 10.0
 WITH_DISPLAY = Path(__file__).parent.parent / "scripts" / "with_display.sh"
 
@@ -316,6 +323,70 @@ def _close(window: Window, way: str) -> None:
         window.click()
 
 
+def measure_painting(shape: tuple[int, ...], way: str) -> dict[str, Any]:
+    """Paint fast strokes, with a live weight map, with a layer like it that stands still, without.
+
+    Moves of the mouse follow each other as fast as the window takes them.
+    """
+    import napari
+    from weight_map import cells
+
+    viewer = napari.Viewer()
+    viewer.window.resize(1400, 1000)
+    viewer.add_image(sample_image(shape), name="image")
+    labels = viewer.add_labels(cells(shape, 2000 * shape[0] * shape[1] // 2048**2))
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Weight map")
+    updates: list[float] = []
+    if way == "live":
+        widget.button.click()
+        assert wait_until(lambda: not widget.live.is_busy)
+        widget.live.updated.connect(lambda _: updates.append(time.perf_counter()))
+    elif way == "still":
+        map_like = np.random.default_rng(0).random(shape, np.float32)
+        viewer.add_image(map_like, colormap="inferno", blending="additive")
+        viewer.layers.selection.active = labels
+    labels.mode, labels.brush_size, labels.selected_label = "paint", 20, 5000
+    spend(2.0)
+    moves, computed = 0, time.thread_time()
+    began = time.perf_counter()
+    with Watch() as watch:
+        for stroke in range(PAINTED_STROKES):
+            moves += _paint_stroke(viewer, 150 + 100 * stroke)
+    seconds = time.perf_counter() - began
+    return {
+        "move": seconds / moves,
+        "computing": (time.thread_time() - computed) / moves,
+        "gap": watch.longest_s,
+        "gap causes": told(watch.gaps),
+        "updates": len(updates) / moves,
+    }
+
+
+def _paint_stroke(viewer: Any, y: int) -> int:
+    """Drag the brush along a row of the canvas; return how many moves that took."""
+    from qtpy.QtCore import QEvent, QPointF, Qt
+    from qtpy.QtGui import QMouseEvent
+    from qtpy.QtWidgets import QApplication
+
+    canvas = viewer.window._qt_viewer.canvas.native
+    left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+
+    def send(kind: Any, x: int, button: Any, buttons: Any) -> None:
+        at = QPointF(x, y)
+        keys = Qt.KeyboardModifier.NoModifier
+        QApplication.sendEvent(
+            canvas, QMouseEvent(kind, at, canvas.mapToGlobal(at), button, buttons, keys)
+        )
+        spend(0.001)
+
+    send(QEvent.Type.MouseButtonPress, 100, left, left)
+    columns = range(100, 700, 12)
+    for x in columns:
+        send(QEvent.Type.MouseMove, x, none, left)
+    send(QEvent.Type.MouseButtonRelease, 700, left, none)
+    return len(columns)
+
+
 def quit_while_running(way: str, after_s: float) -> None:
     """Leave the process in the middle of a run, in one of several ways."""
     import napari
@@ -440,6 +511,27 @@ def closing_rows(times: int) -> Iterator[Row]:
     yield Row("    slowest process from its start to its end", f"{slowest:.1f} s")
 
 
+def painting_rows(shape: tuple[int, ...]) -> Iterator[Row]:
+    """The brush with the weight map and without."""
+    yield from busy_rows()
+    seconds: dict[str, list[float]] = {way: [] for way in PAINTED_WAYS}
+    found: dict[str, dict[str, Any]] = {}
+    for _ in range(3):
+        for way in PAINTED_WAYS:
+            found[way] = in_fresh_process("--part", "painting", *map(str, shape), "--way", way)
+            seconds[way].append(found[way]["move"])
+    size = text_of(shape)
+    for way, text in PAINTED_WAYS.items():
+        move = statistics.median(seconds[way])
+        yield milliseconds(f"painting, {size}, {text}, a move of the mouse", move)
+        yield milliseconds("    of which the Qt thread computes", found[way]["computing"])
+        yield milliseconds("    longest gap", found[way]["gap"], causes=found[way]["gap causes"])
+    yield Row("    moves with a map of their own", f"{100 * found['live']['updates']:.0f} %")
+    pairs = zip(seconds["live"], seconds["still"], strict=True)
+    slower = statistics.median(live / still for live, still in pairs)
+    yield Row("    a move with the live map / with a layer that stands still", f"{slower:.2f} x")
+
+
 def all_rows(arguments: argparse.Namespace) -> Iterator[Row]:
     """Everything, or only the closing."""
     import qtpy
@@ -447,6 +539,10 @@ def all_rows(arguments: argparse.Namespace) -> Iterator[Row]:
     yield Row(f"{qtpy.API_NAME}, {os.cpu_count()} processors", "")
     if arguments.closing:
         yield from closing_rows(arguments.closing)
+        return
+    if arguments.painting:
+        for size in arguments.sizes or (512, 2048, 4096):
+            yield from painting_rows((size, size))
         return
     sizes = arguments.sizes or ([512, 1024] if arguments.quick else [512, 2048, 4096])
     yield from napari_rows((sizes[-1],) * 2)
@@ -465,6 +561,8 @@ def measure_part(arguments: argparse.Namespace) -> dict[str, Any]:
         return measure_run(shape)
     if arguments.part == "stops":
         return measure_stops(shape, arguments.times)
+    if arguments.part == "painting":
+        return measure_painting(shape, arguments.way)
     return measure_closing(arguments.times)
 
 
@@ -474,7 +572,10 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="smaller images, fewer stops")
     parser.add_argument("--sizes", type=int, nargs="+", help="image sizes in pixels")
     parser.add_argument("--closing", type=int, help="only close what runs, so often each way")
-    parser.add_argument("--part", choices=("napari", "run", "stops", "closing"), help=HIDDEN)
+    parser.add_argument("--painting", action="store_true", help="only the weight map's brush")
+    parts = ("napari", "run", "stops", "closing", "painting")
+    parser.add_argument("--part", choices=parts, help=HIDDEN)
+    parser.add_argument("--way", choices=PAINTED_WAYS, default="off", help=HIDDEN)
     parser.add_argument("shape", type=int, nargs="*", help=HIDDEN)
     parser.add_argument("--times", type=int, default=1, help=HIDDEN)
     parser.add_argument("--quit", choices=QUITS, help=HIDDEN)

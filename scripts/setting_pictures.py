@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.utils.colormaps import ensure_colormap
 from PIL import Image, ImageDraw, ImageFont
 
 import napari_unet
@@ -36,6 +37,8 @@ _REFINEMENTS = 3
 _CROWDED_PART = (90, 220, 60, 222)
 """Start and stop along y and x, in pixels."""
 
+_GAPS_PART = (90, 220, 440, 602)
+_BRIGHTEST_WEIGHT = 11.0
 _NOISY_PART = (310, 512, 388, 640)
 
 
@@ -166,12 +169,68 @@ def weight_map() -> list[Panel]:
     sample = load_sample("crowded")
     labels = sample.labels.astype(np.int32)
     weights = napari_unet.boundary_weight_map(labels)
-    nothing = np.zeros(labels.shape, np.int32)
-    box = _CROWDED_PART
     return [
-        Panel(_part(sample.image, labels, box), "true cells"),
-        Panel(_part(weights, nothing, box), f"weights, 0 to {weights.max():.0f}"),
+        Panel(_part(sample.image, labels, _CROWDED_PART), "true cells"),
+        Panel(_weights_part(weights, _CROWDED_PART), f"weights, 0 to {weights.max():.0f}"),
     ]
+
+
+def weight_map_gaps() -> list[Panel]:
+    """Cells far apart, near each other, touching, and touching without a gap carved."""
+    image, labels = _true_cells()
+    weights = napari_unet.boundary_weight_map(labels, class_balance=False)
+    uncarved = napari_unet.boundary_weight_map(labels, class_balance=False, separate_touching=False)
+    panels = []
+    for box, shown, caption in (
+        (_around(219, 106), weights, "10 px apart"),
+        (_around(114, 572), weights, "3 px apart"),
+        (_around(382, 308), weights, "touching"),
+        (_around(382, 308), uncarved, "touching, no gap carved"),
+    ):
+        y0, y1, x0, x1 = box
+        cells = draw_overlay(image[y0:y1, x0:x1], labels[y0:y1, x0:x1])
+        map_below = _weights_part(shown, box, magnified=cells.shape[0] // (y1 - y0))
+        panels.append(Panel(np.concatenate([cells, map_below]), caption))
+    return panels
+
+
+def weight_map_w0() -> list[Panel]:
+    """How much narrow gaps count."""
+    return _weights_with("w0", (2, 10, 20), "w0 = {:g}")
+
+
+def weight_map_sigma() -> list[Panel]:
+    """How wide a gap may be to count."""
+    return _weights_with("border_sigma_px", (2, 5, 12), "sigma = {:g} px")
+
+
+def _weights_with(setting: str, values: Sequence[float], caption: str) -> list[Panel]:
+    _, labels = _true_cells()
+    panels = []
+    for value in values:
+        changes: dict[str, Any] = {setting: float(value), "class_balance": False}
+        weights = napari_unet.boundary_weight_map(labels, **changes)
+        panels.append(Panel(_weights_part(weights, _GAPS_PART), caption.format(value)))
+    return panels
+
+
+def _true_cells() -> tuple[np.ndarray, np.ndarray]:
+    sample = load_sample("fluorescence")
+    return sample.image, sample.labels.astype(np.int32)
+
+
+def _around(y: int, x: int) -> tuple[int, int, int, int]:
+    """Box with a pair of cells in its middle."""
+    return y - 28, y + 28, x - 34, x + 34
+
+
+def _weights_part(weights: np.ndarray, box: Sequence[int], *, magnified: int = 4) -> np.ndarray:
+    """Weights as the widget shows them, black at 0 and brightest at 11: the same everywhere."""
+    y0, y1, x0, x1 = box
+    part = np.clip(weights[y0:y1, x0:x1] / _BRIGHTEST_WEIGHT, 0, 1)
+    colours = ensure_colormap("inferno").map(part.reshape(-1)).reshape(*part.shape, 4)
+    pixels = np.round(255 * colours[..., :3]).astype(np.uint8)
+    return pixels.repeat(magnified, axis=0).repeat(magnified, axis=1)
 
 
 PICTURES: dict[str, Callable[[], list[Panel]]] = {
@@ -187,6 +246,9 @@ PICTURES: dict[str, Callable[[], list[Panel]]] = {
         flips,
         scores,
         weight_map,
+        weight_map_gaps,
+        weight_map_w0,
+        weight_map_sigma,
     )
 }
 

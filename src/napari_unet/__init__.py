@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
     from napari_unet.engine.training import TrainingPair, TrainingSettings, train
     from napari_unet.engine.weight_map import boundary_weight_map
+    from napari_unet.engine.weight_map_settings import WeightMapSettings
+    from napari_unet.engine.weight_map_tracker import WeightMapTracker
 
 _HOMES = {
     "InstanceSettings": "settings",
@@ -26,6 +28,8 @@ _HOMES = {
     "TrainingPair": "training",
     "TrainingSettings": "training",
     "UNetError": "errors",
+    "WeightMapSettings": "weight_map_settings",
+    "WeightMapTracker": "weight_map_tracker",
     "boundary_weight_map": "weight_map",
     "bundled_models": "checkpoint",
     "evaluate": "evaluation",
@@ -41,6 +45,8 @@ __all__ = [
     "TrainingPair",
     "TrainingSettings",
     "UNetError",
+    "WeightMapSettings",
+    "WeightMapTracker",
     "__version__",
     "boundary_weight_map",
     "bundled_models",

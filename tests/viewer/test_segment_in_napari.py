@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import QEvent, QPointF, Qt, QTimer
-from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import Qt, QTimer
 
 from napari_unet import worker
 from napari_unet.engine.evaluation import evaluate
@@ -49,50 +47,6 @@ def results(viewer: Any) -> list[Labels]:
     return [layer for layer in viewer.layers if "napari_unet" in layer.metadata]
 
 
-def camera_of(viewer: Any) -> Any:
-    # It moved to the scene in napari 0.9.
-    return getattr(viewer, "scene", viewer).camera
-
-
-def zoom_to(viewer: Any, qtbot: QtBot, center: tuple[float, ...], *, zoom: float = 4.0) -> None:
-    """Zoom in, and wait until napari has drawn it so."""
-    before = viewer.layers[0].corner_pixels.copy()
-    camera = camera_of(viewer)
-    camera.center, camera.zoom = center, zoom
-    qtbot.waitUntil(
-        lambda: not np.array_equal(viewer.layers[0].corner_pixels, before), timeout=10_000
-    )
-
-
-def drag(viewer: Any, qtbot: QtBot, start: tuple[float, float], stop: tuple[float, float]) -> None:
-    """Press the mouse on one point of the world, move, and let go on another."""
-    camera, canvas = camera_of(viewer), viewer.window._qt_viewer.canvas.native
-    middle = np.array([canvas.height(), canvas.width()]) / 2
-
-    def send(kind: Any, share: float, button: Any, buttons: Any) -> None:
-        point = np.asarray(start) + share * (np.asarray(stop) - np.asarray(start))
-        y, x = middle + (point - np.asarray(camera.center[-2:])) * camera.zoom
-        at = QPointF(x, y)
-        event = QMouseEvent(
-            kind, at, canvas.mapToGlobal(at), button, buttons, Qt.KeyboardModifier.NoModifier
-        )
-        QApplication.sendEvent(canvas, event)
-
-    left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
-    send(QEvent.Type.MouseMove, 0, none, none)
-    send(QEvent.Type.MouseButtonPress, 0, left, left)
-    for share in (0.2, 0.4, 0.6, 0.8, 1.0):
-        expected = np.asarray(start) + share * (np.asarray(stop) - np.asarray(start))
-
-        def has_moved(share: float = share, expected: Any = expected) -> bool:
-            # napari drops moves that follow each other too fast.
-            send(QEvent.Type.MouseMove, share, none, left)
-            return bool(np.allclose(viewer.cursor.position[-2:], expected, atol=2))
-
-        qtbot.waitUntil(has_moved, timeout=5000)
-    send(QEvent.Type.MouseButtonRelease, 1, left, none)
-
-
 def add_large_image(viewer: Any) -> None:
     image = load_sample(DEMO_SAMPLE).image
     viewer.add_image(np.tile(image, (_LARGE, _LARGE)), name="large")
@@ -116,12 +70,12 @@ def test_a_sample_is_segmented_as_a_person_sees_it(
 
 
 def test_the_first_cells_are_those_in_view_and_the_rest_follows_in_the_same_layer(
-    make_napari_viewer: Callable[[], Any], qtbot: QtBot
+    make_napari_viewer: Callable[[], Any], qtbot: QtBot, zoom_to: Callable[..., None]
 ) -> None:
     viewer = make_napari_viewer(show=True)
     add_large_image(viewer)
     widget = dock(viewer, qtbot)
-    zoom_to(viewer, qtbot, (2000, 3000))
+    zoom_to(viewer, (2000, 3000))
     click(qtbot, widget)
     qtbot.waitUntil(lambda: bool(results(viewer)) and results(viewer)[0].data.any(), timeout=60_000)
 
@@ -227,7 +181,7 @@ def test_the_layers_menu_opens_the_widget(make_napari_viewer: Callable[[], Any])
 
 
 def test_in_the_field_of_view_are_the_cells_of_the_whole_image(
-    make_napari_viewer: Callable[[], Any], qtbot: QtBot
+    make_napari_viewer: Callable[[], Any], qtbot: QtBot, zoom_to: Callable[..., None]
 ) -> None:
     viewer = make_napari_viewer(show=True)
     image, _ = viewer.open_sample(_PLUGIN, "fluorescence")
@@ -237,7 +191,7 @@ def test_in_the_field_of_view_are_the_cells_of_the_whole_image(
     (whole,) = results(viewer)
     everywhere = whole.data.copy()
     viewer.layers.remove(whole)
-    zoom_to(viewer, qtbot, (260, 300))
+    zoom_to(viewer, (260, 300))
     (top, left), (bottom, right) = image.corner_pixels
 
     widget.form.extent_choice.choose("view")
@@ -253,13 +207,13 @@ def test_in_the_field_of_view_are_the_cells_of_the_whole_image(
 
 
 def test_a_key_segments_what_the_canvas_shows(
-    make_napari_viewer: Callable[[], Any], qtbot: QtBot
+    make_napari_viewer: Callable[[], Any], qtbot: QtBot, zoom_to: Callable[..., None]
 ) -> None:
     viewer = make_napari_viewer(show=True)
     image, _ = viewer.open_sample(_PLUGIN, "fluorescence")
     viewer.layers.selection.active = image
     widget = dock(viewer, qtbot)
-    zoom_to(viewer, qtbot, (260, 300))
+    zoom_to(viewer, (260, 300))
     native = viewer.window._qt_viewer.canvas.native
 
     qtbot.keyClick(native, Qt.Key.Key_U, Qt.KeyboardModifier.ShiftModifier)
@@ -273,7 +227,7 @@ def test_a_key_segments_what_the_canvas_shows(
 
 @pytest.mark.parametrize("mode", ["add_ellipse", "add_line"])
 def test_a_cell_drawn_with_the_mouse_is_the_cell_size(
-    make_napari_viewer: Callable[[], Any], qtbot: QtBot, mode: str
+    make_napari_viewer: Callable[[], Any], qtbot: QtBot, drag: Callable[..., None], mode: str
 ) -> None:
     viewer = make_napari_viewer(show=True)
     viewer.add_image(np.zeros((200, 200)), name="image", scale=(2, 2))
@@ -283,7 +237,7 @@ def test_a_cell_drawn_with_the_mouse_is_the_cell_size(
     drawing = viewer.layers[-1]
     drawing.mode = mode
 
-    drag(viewer, qtbot, (100, 100), (160, 160) if mode == "add_ellipse" else (100, 160))
+    drag(viewer, (100, 100), (160, 160) if mode == "add_ellipse" else (100, 160))
 
     qtbot.waitUntil(lambda: drawing not in viewer.layers, timeout=5000)
     # 60 units of the world are 30 pixels of the image; a pixel of the screen is less than one.

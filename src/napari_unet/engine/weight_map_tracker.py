@@ -74,7 +74,7 @@ class WeightMapTracker:
     Examples
     --------
     >>> import numpy as np
-    >>> from napari_unet.engine.weight_map_tracker import WeightMapTracker
+    >>> from napari_unet import WeightMapTracker
     >>> labels = np.zeros((200, 200), int)
     >>> labels[50:60, 50:60] = 1
     >>> tracker = WeightMapTracker(labels)
