@@ -336,6 +336,25 @@ def test_labels_without_a_gap_are_told_apart():
     assert why_no_border(number_pieces(mask)) is None
 
 
+def test_an_image_given_for_labels_is_told_apart_and_small_cells_are_not_taken_for_one():
+    picture = np.random.default_rng(0).integers(0, 4000, (60, 60), np.uint16)
+    assert why_no_border(picture).startswith("Hardly any two neighbouring pixels")
+    tiny = np.zeros((80, 80), int)
+    for y, x in np.ndindex(2, 2):
+        tiny[y::4, x::4] = np.arange(1, 401).reshape(20, 20)
+    assert why_no_border(tiny) is None
+
+
+def test_pieces_of_each_slice_get_numbers_of_their_own():
+    mask = np.zeros((2, 3, 5), int)
+    mask[:, 0, :2] = mask[0, 2, 4] = mask[1, 0, 4] = 7
+
+    assert number_pieces(mask, axes=2)[0].max() == 2
+    assert sorted(np.unique(number_pieces(mask, axes=2)[1])) == [0, 3, 4]
+    # Through the slices the first one is a single piece.
+    assert number_pieces(mask).max() == 3
+
+
 def test_pieces_of_a_mask_become_cells_and_those_that_touch_become_one():
     mask = np.array(
         [

@@ -16,6 +16,10 @@ from napari_unet.engine.image import LabelImage, WeightMap
 from napari_unet.engine.two_nearest import MOST_CELLS, WeightFormula, weigh
 from napari_unet.engine.weight_map_settings import WeightMapSettings
 
+_ENOUGH_PIXELS = 1000
+_ALIKE_IN_CELLS = 0.3
+"""Of pixels of cells, so many have a left neighbour of the same cell, even in the smallest."""
+
 Pixel = TypeVar("Pixel", bound=np.generic)
 
 IGNORED = -1
@@ -206,7 +210,12 @@ def separate_touching_cells(labels: LabelImage) -> LabelImage:
 
 
 def why_no_border(labels: LabelImage) -> str | None:
-    """Say why there is no gap to weigh, in one sentence; None if there is one."""
+    """Say why there is no gap between cells to weigh, in one sentence; None if there is one."""
+    if _looks_like_picture(labels):
+        return (
+            "Hardly any two neighbouring pixels of the labels have the same number, as in an image "
+            "and not as in cells; choose the labels that belong to the image."
+        )
     lowest, highest = _extreme_numbers(labels)
     if highest == 0:
         return "The labels hold no cell, so the border term is zero everywhere."
@@ -261,6 +270,17 @@ def _extreme_numbers(labels: LabelImage) -> tuple[int, int]:
     highest = int(labels.max(initial=0))
     lowest = int(np.min(labels, where=labels > 0, initial=highest)) if highest else 0
     return lowest, highest
+
+
+def _looks_like_picture(labels: LabelImage) -> bool:
+    """Whether nearly every pixel would be a cell of its own."""
+    labels = np.asarray(labels)
+    is_cell = labels[..., 1:] > 0
+    count = int(np.count_nonzero(is_cell))
+    if count < _ENOUGH_PIXELS:
+        return False
+    alike = np.count_nonzero((labels[..., 1:] == labels[..., :-1]) & is_cell)
+    return bool(alike < _ALIKE_IN_CELLS * count)
 
 
 def _looks_like_colours(shape: tuple[int, ...]) -> bool:

@@ -40,7 +40,7 @@ _FORMULAS = {
         "background.</p>"
     ),
     "fiji": (
-        f"<p align='center'><i>w</i> = <i>v</i> + {_BORDER} + (1 &minus; <i>v</i>) · "
+        f"<p align='center'><i>w</i> = <i>v</i> + {_BORDER}<br>+ (1 &minus; <i>v</i>) · "
         "e<sup> &minus;<i>d</i><sub>1</sub>² / 2<i>&sigma;</i><sub>1</sub>²</sup></p>"
         f"<p>{_DISTANCES} The narrower the gap, the brighter. w<sub>0</sub> and &sigma;: how much "
         "gaps count, and how wide they may be; v: weight of background far away from cells, which "
