@@ -245,7 +245,9 @@ class TrainingRun(Iterator[TrainingReport]):
         return tuned or network
 
     def _network_of(self, weights: dict[str, Tensor]) -> Network:
-        unet = UNet(self._start.description.unet)
+        with torch.device("meta"):  # no weights are drawn that are thrown away
+            unet = UNet(self._start.description.unet)
+        unet.to_empty(device="cpu")
         unet.load_state_dict({key: value.detach().cpu() for key, value in weights.items()})
         return Network(unet.eval(), self._describe())
 
