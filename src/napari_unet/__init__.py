@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from napari_unet.engine.checkpoint import bundled_models, load_checkpoint, save_checkpoint
     from napari_unet.engine.errors import UNetError
     from napari_unet.engine.evaluation import evaluate
+    from napari_unet.engine.hold_out import hold_out
     from napari_unet.engine.segmentation import segment
     from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
-    from napari_unet.engine.training import TrainingPair, TrainingSettings, train
+    from napari_unet.engine.training import train
+    from napari_unet.engine.training_pairs import TrainingPair, annotated_pair
+    from napari_unet.engine.training_settings import TrainingSettings
     from napari_unet.engine.weight_map import boundary_weight_map
     from napari_unet.engine.weight_map_settings import WeightMapSettings
     from napari_unet.engine.weight_map_tracker import WeightMapTracker
@@ -25,14 +28,16 @@ if TYPE_CHECKING:
 _HOMES = {
     "InstanceSettings": "settings",
     "SegmentationSettings": "settings",
-    "TrainingPair": "training",
-    "TrainingSettings": "training",
+    "TrainingPair": "training_pairs",
+    "TrainingSettings": "training_settings",
     "UNetError": "errors",
     "WeightMapSettings": "weight_map_settings",
     "WeightMapTracker": "weight_map_tracker",
+    "annotated_pair": "training_pairs",
     "boundary_weight_map": "weight_map",
     "bundled_models": "checkpoint",
     "evaluate": "evaluation",
+    "hold_out": "hold_out",
     "load_checkpoint": "checkpoint",
     "save_checkpoint": "checkpoint",
     "segment": "segmentation",
@@ -48,9 +53,11 @@ __all__ = [
     "WeightMapSettings",
     "WeightMapTracker",
     "__version__",
+    "annotated_pair",
     "boundary_weight_map",
     "bundled_models",
     "evaluate",
+    "hold_out",
     "load_checkpoint",
     "save_checkpoint",
     "segment",

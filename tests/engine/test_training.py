@@ -9,7 +9,9 @@ import torch
 from napari_unet.engine.augmentation import NO_AUGMENTATION
 from napari_unet.engine.errors import CheckpointError, LabelsError, SettingsError, TrainingError
 from napari_unet.engine.network import NetworkDescription
-from napari_unet.engine.training import TrainingPair, TrainingSettings, train
+from napari_unet.engine.training import train
+from napari_unet.engine.training_pairs import TrainingPair
+from napari_unet.engine.training_settings import TrainingSettings
 from napari_unet.engine.unet import UNetConfig
 
 TINY = NetworkDescription(
@@ -112,7 +114,8 @@ def test_batch_is_the_image_and_its_weight_map_without_augmentation():
     pair = cells(shape=(32, 32))
     settings = dataclasses.replace(QUICK, augmentation=NO_AUGMENTATION)
     run = train([pair], settings=settings, description=TINY)
-    images, target, weights = run.next_batch()
+    batch = run.next_batch()
+    images, target, weights = batch.images, batch.target, batch.weights
     assert images.shape == (2, 1, 32, 32)
     assert target.shape == weights.shape == (2, 32, 32)
     assert set(target.unique().tolist()) == {0, 1, 2}
@@ -128,7 +131,8 @@ def test_3d_stacks_train_a_3d_network():
     )
     settings = dataclasses.replace(QUICK, patch_size_px=16, steps=2)
     run = train([cells(shape=(6, 48, 56))], settings=settings, description=description)
-    images, target, _ = run.next_batch()
+    batch = run.next_batch()
+    images, target = batch.images, batch.target
     assert images.shape == (2, 1, 6, 16, 16)
     assert target.shape == (2, 6, 16, 16)
     assert all(np.isfinite(report.loss) for report in run)
@@ -139,7 +143,8 @@ def test_unpadded_network_learns_where_it_has_output():
         "valid", UNetConfig(base_width=2, depth=1, padding="valid"), ("background", "cell")
     )
     run = train([cells()], settings=QUICK, description=description)
-    images, target, _ = run.next_batch()
+    batch = run.next_batch()
+    images, target = batch.images, batch.target
     assert description.unet.output_size(images.shape[-1]) == target.shape[-1] >= 32
     assert np.isfinite(next(run).loss)
 
@@ -157,7 +162,7 @@ def test_any_number_of_channels_can_be_learned():
     grey = cells()
     pair = TrainingPair(np.stack([grey.image, grey.image]), grey.labels, channel_axis=0)
     run = train([pair], settings=QUICK, description=description)
-    assert run.next_batch()[0].shape == (2, 2, 32, 32)
+    assert run.next_batch().images.shape == (2, 2, 32, 32)
 
 
 def test_retrained_network_expects_the_cells_it_learned_last():
@@ -178,7 +183,8 @@ def test_sgd_with_the_papers_momentum_learns_too():
 
 def test_class_balance_weighs_the_rare_class_more():
     settings = dataclasses.replace(QUICK, class_balance=True, augmentation=NO_AUGMENTATION)
-    _, target, weights = train([cells()], settings=settings, description=TINY).next_batch()
+    batch = train([cells()], settings=settings, description=TINY).next_batch()
+    target, weights = batch.target, batch.weights
     assert weights[target == 1].mean() > weights[(target == 0) & (weights > 0)].min()
 
 

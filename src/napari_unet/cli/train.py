@@ -30,13 +30,9 @@ from napari_unet.engine.image import LabelImage
 from napari_unet.engine.instances import tune_instances
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.segmentation import segment
-from napari_unet.engine.training import (
-    TrainingPair,
-    TrainingReport,
-    TrainingRun,
-    TrainingSettings,
-    train,
-)
+from napari_unet.engine.training import TrainingReport, TrainingRun, train
+from napari_unet.engine.training_pairs import TrainingPair
+from napari_unet.engine.training_settings import TrainingSettings
 from napari_unet.engine.unet import UNetConfig
 from napari_unet.image_files import ImageFile, read_image, read_labels
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.engine.errors import SettingsError
+from napari_unet.engine.errors import LabelsError, SettingsError
 from napari_unet.engine.image import LabelImage
-from napari_unet.engine.weight_map import separate_touching_cells
+from napari_unet.engine.weight_map import IGNORED, separate_touching_cells
 
 BACKGROUND, CELL, BORDER = "background", "cell", "border"
 INSTANCE_ROLES: tuple[tuple[str, ...], ...] = (
@@ -18,6 +18,11 @@ INSTANCE_ROLES: tuple[tuple[str, ...], ...] = (
     (BACKGROUND, CELL, BORDER),
 )
 """Class roles from which instances can be made."""
+
+
+def teaches_classes(class_roles: Sequence[str]) -> bool:
+    """Whether labels for these roles are numbers of classes rather than of cells."""
+    return CELL not in class_roles
 
 
 def training_target(
@@ -33,7 +38,9 @@ def training_target(
     Parameters
     ----------
     labels : (H, W) or (Z, H, W) integer array
-        0 is background; each positive value is one cell.
+        0 is background; each positive value is one cell. Negative pixels are
+        ignored: a cell has no border towards them, as nobody knows where it
+        ends.
     class_roles : sequence of str
         One of `INSTANCE_ROLES`.
     border_width_px : float
@@ -42,6 +49,7 @@ def training_target(
     Returns
     -------
     int64 array of the shape of `labels`
+        0 at ignored pixels.
 
     Raises
     ------
@@ -59,7 +67,7 @@ def training_target(
     if BORDER not in class_roles:
         return target
     border = list(class_roles).index(BORDER)
-    depth = ndimage.distance_transform_edt(inside)[inside]
+    depth = _depth(separated)[inside]
     cells = separated[inside]
     if cells.size and cells.max() > labels.size:
         cells = np.unique(cells, return_inverse=True)[1]
@@ -69,3 +77,54 @@ def training_target(
     target[inside] = np.where(depth <= rim, border, target[inside])
     target[(labels > 0) & ~inside] = border
     return target
+
+
+def _depth(separated: LabelImage) -> NDArray[np.float64]:
+    """Distance of each pixel to the nearest background, infinite where there is none."""
+    foreground = separated != 0
+    if foreground.all():  # scipy would measure to a pixel outside of the image
+        return np.full(separated.shape, np.inf)
+    depth: NDArray[np.float64] = ndimage.distance_transform_edt(foreground)
+    return depth
+
+
+def class_target(
+    labels: NDArray[np.int32], class_roles: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Class index of each pixel, from numbers of classes.
+
+    Parameters
+    ----------
+    labels : (H, W) or (Z, H, W) int32 array
+        1, 2, ... are the classes in their order. 0 is the class named
+        "background", or ignored if there is none; negative pixels are ignored.
+    class_roles : sequence of str
+
+    Returns
+    -------
+    target : int64 array of the shape of `labels`
+    known : bool array of the shape of `labels`
+        Where a pixel counts.
+    """
+    roles = list(class_roles)
+    target = np.maximum(labels, 1).astype(np.int64) - 1
+    if BACKGROUND in roles:
+        target[labels == 0] = roles.index(BACKGROUND)
+        return target, labels != IGNORED
+    return target, labels > 0
+
+
+def check_classes(labels: NDArray[np.int32], class_roles: Sequence[str], *, name: str) -> None:
+    """Raise unless each number in `labels` is that of a class.
+
+    Raises
+    ------
+    LabelsError
+    """
+    highest = int(labels.max(initial=0))
+    if highest > len(class_roles):
+        classes = ", ".join(f"{number} {role}" for number, role in enumerate(class_roles, 1))
+        raise LabelsError(
+            f"'{name}' has the label {highest}, for which the network has no class; it learns "
+            f"{classes}. Use these numbers, or a network with more classes."
+        )

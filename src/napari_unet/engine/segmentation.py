@@ -373,6 +373,39 @@ def iterate_planes(
         yield SegmentationReport(tile, tiles, number, slices, plane, None, numbers, notes)
 
 
+def iterate_scores(
+    image: AnyImage,
+    network: Network,
+    *,
+    settings: SegmentationSettings,
+    device: str = "auto",
+    intensity_reference: AnyImage | None = None,
+) -> Iterator[PlaneScores]:
+    """Score an image for whatever classes the network has; a pause after each tile.
+
+    Parameters and errors are those of `segment`, without slices and zoom.
+
+    Yields
+    ------
+    PlaneScores
+        Always the same one, as it is filled; complete at the end.
+    """
+    unet = network.description.unet
+    source = open_image(
+        image,
+        ndim=unet.ndim,
+        in_channels=unet.in_channels,
+        normalization=network.description.normalization,
+        channel_axis=settings.channel_axis,
+        intensity_reference=intensity_reference,
+    )
+    predictor = _Predictor(network, settings, device)
+    plane = predictor.empty_plane(source.shape, source.shape)
+    for _ in predictor.predict_into(plane, source):
+        yield plane
+    yield plane
+
+
 def _zoom(description: NetworkDescription, settings: SegmentationSettings) -> float:
     """Factor that brings the image to the scale the model was trained at."""
     zoom, reason = 1.0, ""
@@ -427,7 +460,8 @@ def _whole_plane(labels: LabelImage, plane: PlaneScores) -> LabelImage:
 
 def _background(classes: int, shape: tuple[int, ...], class_roles: Sequence[str]) -> Scores:
     scores = np.zeros((classes, *shape), np.float32)
-    scores[list(class_roles).index("background")] = 1
+    if "background" in class_roles:
+        scores[list(class_roles).index("background")] = 1
     return scores
 
 

@@ -4,147 +4,36 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy import ndimage
-from torch import Tensor
+from torch import Tensor, nn
 
-from napari_unet.engine.annotation import training_target
-from napari_unet.engine.augmentation import (
-    AugmentationSettings,
-    draw_deformation,
-    sample_image,
-    sample_labels,
-    source_positions,
-    vary_intensities,
-)
+from napari_unet.engine.annotation import teaches_classes
 from napari_unet.engine.checkpoint import write_atomically
 from napari_unet.engine.device import resolve_device, resolve_precision
-from napari_unet.engine.errors import CheckpointError, SettingsError, TrainingError
-from napari_unet.engine.evaluation import Evaluation, evaluate
-from napari_unet.engine.image import (
-    AnyImage,
-    LabelImage,
-    channels_first,
-    open_image,
-)
-from napari_unet.engine.loss import weighted_cross_entropy
-from napari_unet.engine.network import Network, NetworkDescription, TrainingIntensity
-from napari_unet.engine.segmentation import segment
-from napari_unet.engine.settings import Precision
+from napari_unet.engine.errors import CheckpointError, TrainingError
+from napari_unet.engine.evaluation import Evaluation
+from napari_unet.engine.image import AnyImage
+from napari_unet.engine.knowledge import replayed_images
+from napari_unet.engine.loss import forgotten, weighted_cross_entropy
+from napari_unet.engine.network import Network, NetworkDescription
+from napari_unet.engine.training_pairs import TrainingPair, check_pairs
+from napari_unet.engine.training_patches import Batch, Patches, training_facts
+from napari_unet.engine.training_settings import TrainingSettings
+from napari_unet.engine.training_validation import Validation, ValidationResult
 from napari_unet.engine.unet import UNet, UNetConfig
-from napari_unet.engine.weight_map import boundary_weight_map, check_labels
 
-
-@dataclass(frozen=True, slots=True)
-class TrainingPair:
-    """An image and its true cells.
-
-    Parameters
-    ----------
-    image : array
-        (H, W) or (Z, H, W), or with one channel axis; any real dtype.
-    labels : integer array of the image's spatial shape
-        0 is background; each positive value is one cell.
-    name : str
-        For messages.
-    channel_axis : int, optional
-        Axis of the channels; without it a last axis of 3 or 4 is colours.
-    """
-
-    image: AnyImage
-    labels: LabelImage
-    name: str = "image"
-    channel_axis: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSettings:
-    """How a network is trained.
-
-    Parameters
-    ----------
-    steps : int
-        Batches to learn from.
-    batch_size : int
-        Patches in a batch.
-    patch_size_px : int
-        Length of each axis of a patch; rounded up to what the network reads.
-    learning_rate : float
-        Held after the warm-up, then lowered to zero over the last `decay` of
-        the steps.
-    warmup_steps : int
-        Steps over which the learning rate rises from zero.
-    decay : float
-        Share of the steps, 0 to 1.
-    optimizer : {"adam", "sgd"}
-        AdamW, or the paper's gradient descent with momentum 0.99.
-    weight_decay : float
-        Pull of the weights towards zero, as a share of the learning rate.
-    average : float
-        Decay of the running average of the weights, which is the network that
-        is kept; 0 keeps the last weights.
-    w0, border_sigma_px : float
-        Of the boundary weight map, see `boundary_weight_map`.
-    border_width_px : float
-        Width of the border class in pixels, where the network has one.
-    class_balance : bool
-        Weigh each class by the inverse of its share of the training pixels.
-    background_share : float
-        Share of patches placed anywhere; the others are centred near a cell.
-    validation_interval : int
-        Steps between validations; 0 validates only at the end.
-    seed : int
-        Two runs with the same seed on the same machine are the same.
-    precision : {"auto", "float32", "bfloat16"}
-        Number format of the network's arithmetic; "auto" takes bfloat16 where
-        it is faster.
-    augmentation : AugmentationSettings
-    """
-
-    steps: int = 1000
-    batch_size: int = 8
-    patch_size_px: int = 256
-    learning_rate: float = 1e-3
-    warmup_steps: int = 50
-    decay: float = 0.4
-    optimizer: Literal["adam", "sgd"] = "adam"
-    weight_decay: float = 1e-4
-    average: float = 0.995
-    w0: float = 10.0
-    border_sigma_px: float = 5.0
-    border_width_px: float = 2.0
-    class_balance: bool = False
-    background_share: float = 0.1
-    validation_interval: int = 100
-    seed: int = 0
-    precision: Precision = "auto"
-    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "patch_size_px"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}; use 1 or more.")
-        for name in ("warmup_steps", "validation_interval", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}; use 0 or more.")
-        for name in ("learning_rate", "w0", "border_sigma_px", "border_width_px"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"{name} is {getattr(self, name):g}; use a positive number.")
-        for name in ("decay", "average", "background_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SettingsError(f"{name} is {getattr(self, name):g}; use 0 to 1.")
-        if self.optimizer not in ("adam", "sgd"):
-            raise SettingsError(f"optimizer is {self.optimizer!r}; use 'adam' or 'sgd'.")
+_STATE_FORMAT = "napari-unet training state 2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +47,20 @@ class TrainingReport:
     loss : float
         Of this batch.
     validation : Evaluation or None
-        Where this step ended with a validation.
+        Where this step ended with a validation that has cells to find. It has
+        `mean_ap`, and `mean_matched_iou` for the outlines.
     is_best : bool
         Whether that validation was the best so far.
     step_s, preparation_s : float
-        Seconds this step took, and of these to make the batch.
+        Seconds this step took, and of these to wait for the batch.
+    validation_loss : float or None
+        Of the held-out images, where this step ended with a validation.
+    share : float
+        How much of the training is done, 0 to 1: of the steps or of the
+        seconds, whichever is more.
+    notes : tuple of str
+        Sentences about anything that went another way than asked for, since
+        the training began.
     """
 
     step: int
@@ -172,19 +70,13 @@ class TrainingReport:
     is_best: bool
     step_s: float
     preparation_s: float
+    validation_loss: float | None = None
+    share: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A training pair, normalised: image (C, *S) float32, labels (*S) int32."""
-
-    image: Tensor
-    labels: Tensor
-    cell_centres: NDArray[np.float64]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.labels.shape)
+def _never() -> bool:
+    return False
 
 
 def train(
@@ -195,7 +87,9 @@ def train(
     validation: Sequence[TrainingPair] = (),
     device: str = "auto",
     description: NetworkDescription | None = None,
+    replay: Sequence[AnyImage] | None = None,
     resume_from: str | Path | None = None,
+    should_stop: Callable[[], bool] = _never,
 ) -> TrainingRun:
     """Train a network on images and their true cells.
 
@@ -207,14 +101,20 @@ def train(
     settings : TrainingSettings, optional
     validation : sequence of TrainingPair
         Held-out images; the state that segments them best is kept. Without
-        them the last state is.
+        them the last state is. `hold_out` chooses them.
     device : str
         "auto", "cpu", "cuda:0" or "mps".
     description : NetworkDescription, optional
         Of a new network: its shape, class roles and normalisation.
+    replay : sequence of array, optional
+        Images like those `network` was trained on, without labels, by which
+        `keep_knowledge` holds it; the bundled nuclei if left out.
     resume_from : path, optional
         State written by `TrainingRun.save_state`; the run goes on exactly as
         if it had not been interrupted.
+    should_stop : callable
+        Asked after each tile of a validation; once it is true the validation
+        is broken off, and made up for when the run goes on.
 
     Returns
     -------
@@ -248,7 +148,9 @@ def train(
         settings=settings,
         validation=validation,
         device=device,
+        replay=replay if network else (),
         started_from=network.description.name if network else None,
+        should_stop=should_stop,
     )
     if resume_from is not None:
         run.load_state(resume_from)
@@ -277,31 +179,40 @@ class TrainingRun(Iterator[TrainingReport]):
         validation: Sequence[TrainingPair],
         device: str,
         started_from: str | None,
+        replay: Sequence[AnyImage] | None = (),
+        should_stop: Callable[[], bool] = _never,
     ) -> None:
+        started = time.perf_counter()
         self.settings = settings
-        self._started_from = started_from
+        self.should_stop = should_stop
         self.step = 0
         self.best_quality = -math.inf
+        self.notes: tuple[str, ...] = ()
+        self._started_from = started_from
+        self._start = network
         self._device = resolve_device(device)
         self._precision = resolve_precision(settings.precision, self._device)
         if self._precision == torch.float16:
             self._precision = torch.bfloat16  # float16 gradients would need loss scaling
-        self._start = network
-        self._validation = tuple(validation)
-        self._check_pairs(pairs)
-        self._prepared = [_prepare(pair, network) for pair in pairs]
-        self._facts = _training_facts(pairs, self._prepared)
-        cells = np.array([len(pair.cell_centres) for pair in self._prepared], float)
-        # Crowded images teach more, yet not in proportion: neighbours look alike.
-        self._odds = np.sqrt(cells + 1) / np.sqrt(cells + 1).sum()
-        self._class_weights = self._balance() if settings.class_balance else None
-        torch_layout = network.unet.memory_format
-        self._unet = copy.deepcopy(network.unet).to(self._device)
-        self._unet = self._unet.to(memory_format=torch_layout)  # type: ignore[call-overload]
+        description = network.description
+        roles = description.class_roles
+        check_pairs(pairs, validation, ndim=description.unet.ndim, class_roles=roles)
+        known = replayed_images(network, replay, device=device) if settings.keep_knowledge else []
+        self._patches = Patches(pairs, network, settings, known)
+        self._facts = training_facts(pairs, self._patches.prepared)
+        self._validation = Validation(validation, self._patches)
+        self._note(self._validation.note(network))
+        self._validation_is_due = False
+        self._loss = math.nan
+        self._unet = copy.deepcopy(network.unet).requires_grad_(True).to(self._device)
+        self._unet = self._unet.to(memory_format=network.unet.memory_format)  # type: ignore[call-overload]
         self._average = copy.deepcopy(self._unet).eval().requires_grad_(False)
         self._best: dict[str, Tensor] | None = None
         self._optimizer = self._make_optimizer()
-        self._rng = np.random.default_rng(settings.seed)
+        self._part_size = settings.batch_size
+        # On the CPU a second thread would only take the network's cores.
+        self._ahead = _Ahead(self._patches) if self._device.type != "cpu" else None
+        self._elapsed_s = time.perf_counter() - started
 
     # -- results -----------------------------------------------------------------
 
@@ -315,8 +226,28 @@ class TrainingRun(Iterator[TrainingReport]):
         """The network after the last step, whether it is the best or not."""
         return self._network_of(self._average.state_dict())
 
+    @property
+    def share(self) -> float:
+        """How much of the training is done, 0 to 1."""
+        by_steps = self.step / self.settings.steps
+        by_time = self._elapsed_s / self.settings.seconds if self.settings.seconds else 0.0
+        return min(1.0, max(by_steps, by_time))
+
+    def tuned(self) -> Network:
+        """Best network, with thresholds that suit the held-out images if they show enough cells.
+
+        Stopped by `should_stop`, it is the same as `network`.
+        """
+        network = self.network
+        tuned = self._validation.tuned(
+            network, device=str(self._device), should_stop=self.should_stop
+        )
+        return tuned or network
+
     def _network_of(self, weights: dict[str, Tensor]) -> Network:
-        unet = UNet(self._start.description.unet)
+        with torch.device("meta"):  # no weights are drawn that are thrown away
+            unet = UNet(self._start.description.unet)
+        unet.to_empty(device="cpu")
         unet.load_state_dict({key: value.detach().cpu() for key, value in weights.items()})
         return Network(unet.eval(), self._describe())
 
@@ -326,15 +257,15 @@ class TrainingRun(Iterator[TrainingReport]):
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "started_from": self._started_from,
             "steps": self.step,
-            "images": len(self._prepared),
-            "cells": int(sum(len(pair.cell_centres) for pair in self._prepared)),
+            "images": len(self._patches.prepared),
+            "cells": self._patches.cell_count,
             "settings": dataclasses.asdict(self.settings),
         }
         diameter, intensity = self._facts
         return dataclasses.replace(
             before,
             # What it learned last is what it expects now.
-            object_diameter_px=diameter,
+            object_diameter_px=None if teaches_classes(before.class_roles) else diameter,
             pixel_size_um=None,
             intensity=intensity,
             history=(*before.history, entry),
@@ -346,71 +277,147 @@ class TrainingRun(Iterator[TrainingReport]):
         return self
 
     def __next__(self) -> TrainingReport:
-        if self.step >= self.settings.steps:
-            raise StopIteration
         started = time.perf_counter()
-        images, target, weights = self.next_batch()
+        if self._validation_is_due:  # it was broken off
+            result, is_best = self._validate_and_keep()
+            if self.share >= 1 and result is not None:
+                return self._report(result, is_best, started, started)
+        if self.share >= 1:
+            raise StopIteration
+        batch = self.next_batch()
         prepared = time.perf_counter()
-        loss = self._learn(images, target, weights)
+        self._loss = self._learn(batch)
         self.step += 1
-        evaluation, is_best = None, False
+        self._elapsed_s += time.perf_counter() - started
         interval = self.settings.validation_interval
-        is_last = self.step == self.settings.steps
-        if self._validation and (is_last or (interval and self.step % interval == 0)):
-            evaluation = self.validate()
-            is_best = self._keep_if_best(evaluation)
+        result, is_best = None, False
+        if self._validation.pairs and (self.share >= 1 or (interval and self.step % interval == 0)):
+            learned = time.perf_counter()
+            result, is_best = self._validate_and_keep()
+            self._elapsed_s += time.perf_counter() - learned
+        return self._report(result, is_best, started, prepared)
+
+    def _report(
+        self,
+        result: ValidationResult | None,
+        is_best: bool,  # noqa: FBT001
+        started: float,
+        prepared: float,
+    ) -> TrainingReport:
         return TrainingReport(
             self.step,
             self.settings.steps,
-            loss,
-            evaluation,
+            self._loss,
+            result.evaluation if result else None,
             is_best,
             time.perf_counter() - started,
             prepared - started,
+            result.loss if result else None,
+            self.share,
+            self.notes,
         )
 
-    def next_batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw and deform the next patches.
+    def next_batch(self) -> Batch:
+        """Patches of the next step, on the device; the same until it is done."""
+        ahead = self._ahead
+        batch = self._patches.batch(self.step) if ahead is None else ahead.batch(self.step)
+        return batch.to(self._device, self._unet.memory_format)
 
-        Returns
-        -------
-        images : (N, C, *P) float32, target : (N, *P) int64, weights : (N, *P) float32
-        """
-        patches = [self._patch() for _ in range(self.settings.batch_size)]
-        images, targets, weights = zip(*patches, strict=True)
-        batch = torch.stack(images).to(self._device, memory_format=self._unet.memory_format)
-        return batch, torch.stack(targets).to(self._device), torch.stack(weights).to(self._device)
+    def _note(self, sentence: str | None) -> None:
+        if sentence and sentence not in self.notes:
+            self.notes = (*self.notes, sentence)
 
-    def _learn(self, images: Tensor, target: Tensor, weights: Tensor) -> float:
+    def _learn(self, batch: Batch) -> float:
         self._unet.train()
+        if not self.settings.adapt_norms:
+            _hold_norms(self._unet)
+        rate = self._learning_rate()
         for group in self._optimizer.param_groups:
-            group["lr"] = self._learning_rate()
-        half = self._precision != torch.float32
-        with torch.autocast(self._device.type, self._precision, enabled=half):
-            logits = self._unet(images)
-        loss = weighted_cross_entropy(logits, target, weights)
-        value = float(loss.detach())
-        if not math.isfinite(value):
+            group["lr"] = rate
+        value = self._gradients(batch)
+        norm = nn.utils.clip_grad_norm_(self._unet.parameters(), 5.0)
+        if not (math.isfinite(value) and math.isfinite(float(norm))):
+            self._restore()
+            what = "loss" if not math.isfinite(value) else "gradient"
+            number = value if what == "loss" else float(norm)
             raise TrainingError(
-                f"The loss became {value} at step {self.step + 1}; the best state so far is kept. "
-                "Train again with a lower learning rate."
+                f"The {what} became {number} at step {self.step + 1}; the best state so far is "
+                "kept. Train again with a lower learning rate."
             )
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._unet.parameters(), 5.0)
         self._optimizer.step()
         self._update_average()
         return value
+
+    def _gradients(self, batch: Batch) -> float:
+        """Loss of a batch; in parts, each half as large as before, where memory runs out."""
+        while True:
+            try:
+                with torch.random.fork_rng(self._random_devices()):
+                    # Drop-out, too, is the same whenever and wherever the step is done.
+                    torch.manual_seed(_seed_of(self.settings.seed, self.step))
+                    return self._accumulate(batch)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(error)
+
+    def _halve(self, error: BaseException) -> None:
+        self._optimizer.zero_grad(set_to_none=True)
+        if self._part_size == 1:
+            size = self.settings.patch_size_px
+            raise TrainingError(
+                f"Not even one patch of {size} x {size} pixels fits into the memory; close other "
+                f"programs, or train with smaller patches, for example of {max(16, size // 2)}."
+            ) from error
+        self._part_size = max(1, self._part_size // 2)
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._note(
+            f"Memory ran out, so a batch is computed in parts of {self._part_size}; it counts "
+            "as one batch all the same, and takes a little longer."
+        )
+
+    def _random_devices(self) -> list[int]:
+        return [self._device.index or 0] if self._device.type == "cuda" else []
+
+    def _accumulate(self, batch: Batch) -> float:
+        self._optimizer.zero_grad(set_to_none=True)
+        total = batch.weights.sum()
+        new, count = len(batch.target), len(batch.images)
+        value = torch.zeros((), device=self._device)
+        for start in range(0, count, self._part_size):
+            stop = min(start + self._part_size, count)
+            half = self._precision != torch.float32
+            with torch.autocast(self._device.type, self._precision, enabled=half):
+                logits = self._unet(batch.images[start:stop])
+            loss = torch.zeros((), device=self._device)
+            labelled = slice(start, min(stop, new))
+            inside = max(0, labelled.stop - start)
+            if inside:
+                target, weights = batch.target[labelled], batch.weights[labelled]
+                loss = weighted_cross_entropy(logits[:inside], target, weights, total=total)
+            if stop > new:
+                scores = batch.knowledge[max(0, start - new) : stop - new]
+                share = len(scores) / len(batch.knowledge)
+                kept = forgotten(logits[inside:], scores)
+                loss = loss + self.settings.keep_knowledge * share * kept
+            loss.backward()  # type: ignore[no-untyped-call]
+            value += loss.detach()
+        return float(value)
+
+    def _restore(self) -> None:
+        good = self._best or self._average.state_dict()
+        self._unet.load_state_dict(good)
+        self._optimizer.zero_grad(set_to_none=True)
 
     def _learning_rate(self) -> float:
         settings = self.settings
         rate = settings.learning_rate
         if self.step < settings.warmup_steps:
             rate *= (self.step + 1) / settings.warmup_steps
-        decay_steps = settings.decay * settings.steps
-        remaining = settings.steps - self.step
-        if remaining < decay_steps:
-            rate *= 0.5 * (1 - math.cos(math.pi * remaining / decay_steps))
+        remaining = 1 - self.share
+        if remaining < settings.decay:
+            rate *= 0.5 * (1 - math.cos(math.pi * remaining / settings.decay))
         return rate
 
     @torch.no_grad()
@@ -419,12 +426,15 @@ class TrainingRun(Iterator[TrainingReport]):
         decay = min(self.settings.average, (self.step + 1) / (self.step + 10))
         if self.settings.average == 0:
             decay = 0.0
+        means, values = [], []
         current = self._unet.state_dict()
         for key, mean in self._average.state_dict().items():
             if mean.is_floating_point():
-                mean.lerp_(current[key], 1 - decay)
+                means.append(mean)
+                values.append(current[key])
             else:
                 mean.copy_(current[key])
+        torch._foreach_lerp_(means, values, 1 - decay)
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         settings = self.settings
@@ -439,119 +449,53 @@ class TrainingRun(Iterator[TrainingReport]):
             self._unet.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
 
-    # -- patches -----------------------------------------------------------------
-
-    def _patch(self) -> tuple[Tensor, Tensor, Tensor]:
-        settings = self.settings
-        rng = self._rng
-        config = self._start.description.unet
-        pair = self._prepared[int(rng.choice(len(self._prepared), p=self._odds))]
-        output_shape = tuple(
-            config.output_size(config.valid_input_size(n)) for n in self._patch_bounds(pair)
-        )
-        input_shape = tuple(config.valid_input_size(n) for n in output_shape)
-        centre = _draw_centre(rng, pair, output_shape, settings.background_share)
-        deformation = draw_deformation(rng, settings.augmentation, config.ndim)
-        positions = source_positions(deformation, centre, input_shape)
-        image = vary_intensities(sample_image(pair.image, positions), rng, settings.augmentation)
-        if image.shape[0] < config.in_channels:
-            image = image.expand(config.in_channels, *image.shape[1:])
-        labels, inside = sample_labels(pair.labels, _centre_part(positions, output_shape))
-        target, weights = self._supervise(labels.numpy())
-        return image, target, weights * inside
-
-    def _patch_bounds(self, pair: _Prepared) -> tuple[int, ...]:
-        """Patches of one batch share a shape: only thin stacks get flatter patches."""
-        size = self.settings.patch_size_px
-        if len(pair.shape) == 2:
-            return (size, size)
-        thinnest = min(other.shape[0] for other in self._prepared)
-        return (min(size, thinnest), size, size)
-
-    def _supervise(self, labels: NDArray[Any]) -> tuple[Tensor, Tensor]:
-        settings = self.settings
-        roles = self._start.description.class_roles
-        target = training_target(labels, roles, border_width_px=settings.border_width_px)
-        weights = boundary_weight_map(
-            labels,
-            w0=settings.w0,
-            border_sigma_px=settings.border_sigma_px,
-            class_balance=False,
-        )
-        if self._class_weights is not None:
-            weights += self._class_weights[target] - 1
-        return torch.from_numpy(target), torch.from_numpy(weights)
-
-    def _balance(self) -> NDArray[np.float32]:
-        """Weight of each class, so that all weigh the same over the training images."""
-        roles = self._start.description.class_roles
-        counts = np.zeros(len(roles))
-        for pair in self._prepared:
-            target = training_target(
-                pair.labels.numpy(), roles, border_width_px=self.settings.border_width_px
-            )
-            counts += np.bincount(target.reshape(-1), minlength=len(roles))
-        weights: NDArray[np.float32] = counts.sum() / (len(roles) * np.maximum(counts, 1))
-        return weights.astype(np.float32)
-
-    def _check_pairs(self, pairs: Sequence[TrainingPair]) -> None:
-        if not pairs:
-            raise TrainingError("There are no training images; give at least one with its labels.")
-        ndim = self._start.description.unet.ndim
-        for pair in (*pairs, *self._validation):
-            labels = check_labels(pair.labels)
-            shape = channels_first(
-                np.asarray(pair.image), ndim=ndim, channel_axis=pair.channel_axis
-            ).shape[1:]
-            if shape != labels.shape:
-                raise TrainingError(
-                    f"'{pair.name}' has {' x '.join(map(str, shape))} pixels but its labels have "
-                    f"{' x '.join(map(str, labels.shape))}; choose the labels of this image."
-                )
-        if not any(np.any(pair.labels) for pair in pairs):
-            raise TrainingError(
-                "No training image has a labelled cell; paint at least a few cells first."
-            )
-
     # -- validation --------------------------------------------------------------
 
-    def validate(self) -> Evaluation:
-        """Segment the held-out images with the averaged weights and compare."""
-        network = self.latest
-        predictions = [
-            segment(pair.image, network, device=str(self._device)).labels
-            for pair in self._validation
-        ]
-        return evaluate([np.asarray(pair.labels) for pair in self._validation], predictions)
+    def validate(self) -> ValidationResult | None:
+        """Score the held-out images with the averaged weights; None if it was stopped."""
+        return self._validation.run(
+            self.latest, device=str(self._device), should_stop=self.should_stop
+        )
 
-    def _keep_if_best(self, evaluation: Evaluation) -> bool:
-        quality = float(np.mean([evaluation.mean_ap(t) for t in evaluation.thresholds]))
-        if quality <= self.best_quality:
-            return False
-        self.best_quality = quality
+    def _validate_and_keep(self) -> tuple[ValidationResult | None, bool]:
+        self._validation_is_due = True
+        result = self.validate()
+        if result is None:
+            return None, False
+        self._validation_is_due = False
+        if result.quality <= self.best_quality:
+            return result, False
+        self.best_quality = result.quality
         self._best = {k: v.detach().clone() for k, v in self._average.state_dict().items()}
-        return True
+        return result, True
 
     # -- resume ------------------------------------------------------------------
 
     def save_state(self, path: str | Path) -> None:
         """Write all that an exact resume needs; complete or not at all.
 
+        Random numbers are made from the seed and the step, so that none need
+        be kept.
+
         Raises
         ------
         CheckpointError
-            If the file cannot be written.
+            If the file cannot be written; one that was there before is whole.
         """
         state = {
-            "format": "napari-unet training state 1",
+            "format": _STATE_FORMAT,
             "step": self.step,
+            "elapsed_s": self._elapsed_s,
+            "settings": json.dumps(dataclasses.asdict(self.settings)),
             "best_quality": self.best_quality,
+            "loss": self._loss,
+            "validation_is_due": self._validation_is_due,
+            "part_size": self._part_size,
+            "notes": list(self.notes),
             "unet": self._unet.state_dict(),
             "average": self._average.state_dict(),
             "best": self._best,
             "optimizer": self._optimizer.state_dict(),
-            "numpy_random": self._rng.bit_generator.state,
-            "torch_random": torch.get_rng_state(),
         }
         write_atomically(Path(path), lambda temporary: torch.save(state, temporary))
 
@@ -565,15 +509,17 @@ class TrainingRun(Iterator[TrainingReport]):
         """
         try:
             state = torch.load(path, weights_only=True, map_location=self._device)
-            if state["format"] != "napari-unet training state 1":
+            if state["format"] != _STATE_FORMAT:
                 raise KeyError("format")
             self._unet.load_state_dict(state["unet"])
             self._average.load_state_dict(state["average"])
             self._optimizer.load_state_dict(state["optimizer"])
-            self._rng.bit_generator.state = state["numpy_random"]
-            torch.set_rng_state(state["torch_random"].cpu())
             self.step, self.best_quality = state["step"], state["best_quality"]
-            self._best = state["best"]
+            self._elapsed_s, self._best = state["elapsed_s"], state["best"]
+            self._validation_is_due = state["validation_is_due"]
+            self._part_size, self._loss = state["part_size"], state["loss"]
+            self.notes = tuple(state["notes"])
+            self._note_changes(json.loads(state["settings"]))
         except FileNotFoundError as error:
             raise CheckpointError(
                 f"There is no training state '{path}'; start the training anew."
@@ -584,74 +530,49 @@ class TrainingRun(Iterator[TrainingReport]):
                 "start the training anew, or give the file written when it was stopped."
             ) from error
 
+    def _note_changes(self, before: dict[str, Any]) -> None:
+        now = json.loads(json.dumps(dataclasses.asdict(self.settings)))
+        changed = [name for name, value in now.items() if before.get(name) != value]
+        if changed:
+            self._note(
+                f"The training goes on with another {', '.join(changed)} than it was begun with, "
+                "so it ends otherwise than it would have."
+            )
 
-def _prepare(pair: TrainingPair, network: Network) -> _Prepared:
-    config = network.description.unet
-    source = open_image(
-        np.asarray(pair.image),
-        ndim=config.ndim,
-        in_channels=config.in_channels,
-        normalization=network.description.normalization,
-        channel_axis=pair.channel_axis,
+
+class _Ahead:
+    """Makes the next batch in a thread while the network learns from this one."""
+
+    def __init__(self, patches: Patches) -> None:
+        self._patches = patches
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="patches")
+        self._next: tuple[int, Future[Batch]] | None = None
+
+    def batch(self, step: int) -> Batch:
+        """Batch of a step, and begin the one after it."""
+        if self._next is None or self._next[0] != step:
+            self._next = (step, self._pool.submit(self._patches.batch, step))
+        batch = self._next[1].result()
+        self._next = (step + 1, self._pool.submit(self._patches.batch, step + 1))
+        return batch
+
+
+def _seed_of(seed: int, step: int) -> int:
+    return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
+
+
+def _hold_norms(unet: UNet) -> None:
+    """Let batch norm use what it measured before, as it does in segmentation."""
+    for module in unet.modules():
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
+            module.eval()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or in the computer."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return any(
+        words in text for words in ("can't allocate memory", "not enough memory", "out of memory")
     )
-    # Grey images are stored once and repeated in the patch.
-    channels = 1 if source.array.shape[0] == 1 else config.in_channels
-    image = dataclasses.replace(source, in_channels=channels).read(
-        (slice(None),) * len(source.shape)
-    )
-    labels = check_labels(pair.labels)
-    boxes = [box for box in ndimage.find_objects(labels) if box]
-    centres = [[(part.start + part.stop - 1) / 2 for part in box] for box in boxes]
-    return _Prepared(
-        torch.from_numpy(np.ascontiguousarray(image)),
-        torch.from_numpy(labels),
-        np.array(centres, float).reshape(-1, config.ndim),
-    )
-
-
-def _training_facts(
-    pairs: Sequence[TrainingPair], prepared: Sequence[_Prepared]
-) -> tuple[float | None, TrainingIntensity]:
-    """Median cell diameter in pixels, and the raw intensities of the images."""
-    diameters: list[NDArray[np.float64]] = []
-    for pair in prepared:
-        areas = np.bincount(pair.labels.numpy().reshape(-1))[1:]
-        areas = areas[areas > 0].astype(float)
-        if len(pair.shape) == 2:
-            diameters.append(2 * np.sqrt(areas / math.pi))
-        else:
-            diameters.append(2 * np.cbrt(3 * areas / (4 * math.pi)))
-    every = np.concatenate(diameters)
-    percentiles = np.array([np.percentile(pair.image, (1, 50, 99.8)) for pair in pairs])
-    low, median, high = np.median(percentiles, axis=0)
-    dtypes = [str(np.asarray(pair.image).dtype) for pair in pairs]
-    return (
-        float(np.median(every)) if every.size else None,
-        TrainingIntensity(
-            max(set(dtypes), key=dtypes.count), float(low), float(median), float(high)
-        ),
-    )
-
-
-def _draw_centre(
-    rng: np.random.Generator, pair: _Prepared, shape: tuple[int, ...], background_share: float
-) -> NDArray[np.float64]:
-    """Image position of a patch's centre, near a cell, with little beyond the border."""
-    size = np.array(pair.shape, float)
-    half = np.array(shape) / 2
-    if len(pair.cell_centres) and rng.random() >= background_share:
-        centre = pair.cell_centres[rng.integers(len(pair.cell_centres))]
-        centre = centre + rng.uniform(-0.5, 0.5, len(shape)) * half
-    else:
-        centre = rng.uniform(0, size - 1)
-    margin = np.minimum(0.8 * half, size / 2)
-    inside: NDArray[np.float64] = np.clip(centre, margin - 0.5, size - margin - 0.5)
-    return inside
-
-
-def _centre_part(positions: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Cut out the part of (D, *P) `positions` behind the output of an unpadded network."""
-    for axis, wanted in enumerate(shape, start=1):
-        start = (positions.shape[axis] - wanted) // 2
-        positions = positions.narrow(axis, start, wanted)
-    return positions

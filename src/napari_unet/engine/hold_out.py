@@ -1,0 +1,221 @@
+"""Annotated images set aside, so that a model is judged by cells it has not seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from napari_unet.engine.errors import SettingsError
+from napari_unet.engine.image import AnyImage, Region
+from napari_unet.engine.training_pairs import TrainingPair
+
+_ENOUGH_IMAGES = 4
+"""Images with cells from which whole ones are held out."""
+
+_LEAST_CELLS_OUT = 3
+_LEAST_CELLS_LEFT = 6
+_LEAST_SHARE_LEFT = 0.6
+"""What a block may cost: fewer cells would teach much less, or say next to nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """Annotated images in two parts.
+
+    Parameters
+    ----------
+    training, validation : tuple of TrainingPair
+        No pixel is in both. `validation` may be empty.
+    sentence : str
+        What was held out, or why nothing was.
+    """
+
+    training: tuple[TrainingPair, ...]
+    validation: tuple[TrainingPair, ...]
+    sentence: str
+
+
+def hold_out(
+    pairs: Sequence[TrainingPair], *, share: float = 0.2, seed: int = 0, gap_px: int = 96
+) -> HeldOut:
+    """Set annotated images aside, or part of one where there are few.
+
+    Of four or more images with labelled cells, whole ones are held out. Of
+    fewer, a block at the edge of one of them is, with a gap beside it from
+    which nothing is learned either. Where that would leave too few cells,
+    nothing is.
+
+    Parameters
+    ----------
+    pairs : sequence of TrainingPair
+    share : float
+        Of the images, or of the length of one, 0 to 1.
+    seed : int
+        Which images.
+    gap_px : int
+        At least as far as a network sees (`UNetConfig.margin_px`), so that
+        what it learned does not reach into the block.
+
+    Returns
+    -------
+    HeldOut
+
+    Raises
+    ------
+    SettingsError
+        If `share` or `gap_px` make no sense.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_unet import TrainingPair, hold_out
+    >>> labels = np.zeros((64, 64), int)
+    >>> labels[8:24, 8:24] = 1
+    >>> hold_out([TrainingPair(100.0 * labels, labels)]).sentence
+    'Nothing is held out, as 1 cell in 1 image is too little: how good the model is must be \
+judged on other images.'
+    """
+    if not 0 <= share < 1:
+        raise SettingsError(f"share is {share:g}; use 0 up to, not including, 1.")
+    if gap_px < 0:
+        raise SettingsError(f"gap_px is {gap_px}; use 0 or more pixels.")
+    counts = [_cells(pair) for pair in pairs]
+    if share == 0:
+        return HeldOut(tuple(pairs), (), "Nothing is held out, as it was asked for.")
+    if sum(count > 0 for count in counts) >= _ENOUGH_IMAGES:
+        return _images_held_out(pairs, counts, share, seed)
+    blocks = (_block_held_out(pairs, index, share, gap_px) for index in np.argsort(counts)[::-1])
+    found = next((block for block in blocks if block is not None), None)
+    if found is not None:
+        return found
+    cells, images = _count(sum(counts), "cell"), _count(len(pairs), "image")
+    return HeldOut(
+        tuple(pairs),
+        (),
+        f"Nothing is held out, as {cells} in {images} {'is' if sum(counts) == 1 else 'are'} too "
+        f"{'little' if sum(counts) == 1 else 'few'}: how good the model is must be judged on other "
+        "images.",
+    )
+
+
+def _images_held_out(
+    pairs: Sequence[TrainingPair], counts: Sequence[int], share: float, seed: int
+) -> HeldOut:
+    usable = [index for index, count in enumerate(counts) if count]
+    number = min(max(1, round(share * len(usable))), len(usable) - 1)
+    order = np.random.default_rng(seed).permutation(usable)
+    out = set(order[:number].tolist())
+    validation = tuple(pair for index, pair in enumerate(pairs) if index in out)
+    training = tuple(pair for index, pair in enumerate(pairs) if index not in out)
+    cells = _count(sum(counts[index] for index in out), "cell")
+    names = ", ".join(pair.name for pair in validation)
+    return HeldOut(
+        training,
+        validation,
+        f"{_count(number, 'image')} with {cells} held out of {len(pairs)}: {names}.",
+    )
+
+
+def _block_held_out(
+    pairs: Sequence[TrainingPair], index: int, share: float, gap_px: int
+) -> HeldOut | None:
+    """Cut the best block off one image; None if every block would cost too much."""
+    pair = pairs[index]
+    whole = _cells(pair)
+    best: tuple[int, HeldOut] | None = None
+    for block, context, rest, side in _blocks(np.shape(pair.labels), share, gap_px):
+        seen = np.zeros(np.shape(pair.labels), bool)
+        seen[block] = True
+        if pair.reviewed is not None:
+            seen &= pair.reviewed
+        held = _without_cut_cells(replace(_cropped(pair, context), reviewed=seen[context]))
+        left = _without_cut_cells(_cropped(pair, rest))
+        out, stay = _cells(held), _cells(left)
+        enough = out >= _LEAST_CELLS_OUT and stay >= _LEAST_CELLS_LEFT
+        if not enough or stay < _LEAST_SHARE_LEFT * whole or (best and best[0] >= stay):
+            continue
+        training = (*pairs[:index], left, *pairs[index + 1 :])
+        sentence = (
+            f"The {side} of '{pair.name}' with {_count(out, 'cell')} held out, and a gap of "
+            f"{gap_px} pixels beside it; as it is part of the same image, new images may be harder."
+        )
+        best = (stay, HeldOut(training, (held,), sentence))
+    return best[1] if best else None
+
+
+def _blocks(
+    shape: tuple[int, ...], share: float, gap_px: int
+) -> Iterator[tuple[Region, Region, Region, str]]:
+    """Blocks at the edges of the image plane: block, block with gap, rest, and its name."""
+    names = {-2: ("top", "bottom"), -1: ("left", "right")}
+    for axis in (-2, -1):
+        length = shape[axis]
+        size = math.ceil(share * length)
+        if size + gap_px >= length:
+            continue
+        ends = (
+            (slice(0, size), slice(0, size + gap_px), slice(size + gap_px, length)),
+            (
+                slice(length - size, length),
+                slice(length - size - gap_px, length),
+                slice(0, length - size - gap_px),
+            ),
+        )
+        for parts, name in zip(ends, names[axis], strict=True):
+            block, context, rest = (_region(len(shape), axis, part) for part in parts)
+            yield block, context, rest, name
+
+
+def _region(ndim: int, axis: int, part: slice) -> Region:
+    region = [slice(None)] * ndim
+    region[axis] = part
+    return tuple(region)
+
+
+def _cropped(pair: TrainingPair, region: Region) -> TrainingPair:
+    """Part of a pair, read with the intensities of the whole."""
+    image = np.asarray(pair.image)
+    reference = pair.intensity_reference
+    if reference is None:
+        # Alpha carries no intensity.
+        is_rgba = pair.channel_axis is None and image.ndim > len(region) and image.shape[-1] == 4
+        reference = image[..., :3] if is_rgba else image
+    return replace(
+        pair,
+        image=_image_part(pair, image, region),
+        labels=np.asarray(pair.labels)[region],
+        reviewed=None if pair.reviewed is None else pair.reviewed[region],
+        corrected=None if pair.corrected is None else pair.corrected[region],
+        intensity_reference=reference,
+    )
+
+
+def _image_part(pair: TrainingPair, image: AnyImage, region: Region) -> AnyImage:
+    if image.ndim == len(region):
+        return image[region]
+    channels = (-1 if pair.channel_axis is None else pair.channel_axis) % image.ndim
+    return image[(*region[:channels], slice(None), *region[channels:])]
+
+
+def _without_cut_cells(pair: TrainingPair) -> TrainingPair:
+    """Ignore cells that a cut has left part of, as no outline of theirs is right."""
+    labels = np.asarray(pair.labels)
+    reviewed = np.ones(labels.shape, bool) if pair.reviewed is None else pair.reviewed
+    cut = np.unique(labels[~reviewed & (labels > 0)])
+    if not cut.size:
+        return pair
+    return replace(pair, reviewed=reviewed & ~np.isin(labels, cut))
+
+
+def _cells(pair: TrainingPair) -> int:
+    """Reviewed numbers of cells in a pair."""
+    labels = np.asarray(pair.labels)
+    seen = labels if pair.reviewed is None else labels[pair.reviewed]
+    return int(np.unique(seen[seen > 0]).size)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

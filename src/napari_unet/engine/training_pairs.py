@@ -1,0 +1,233 @@
+"""Images with their annotation, and what the pixels mean that nobody has labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_unet.engine.annotation import check_classes, teaches_classes
+from napari_unet.engine.errors import SettingsError, TrainingError
+from napari_unet.engine.image import AnyImage, LabelImage, channels_first
+from napari_unet.engine.weight_map import IGNORED, check_labels
+
+Unlabelled: TypeAlias = Literal["reviewed", "ignore"]
+"""What a pixel with the label 0 means: somebody saw that it is background, or nobody looked."""
+
+RING_PX = 2
+"""Pixels around a painted cell that are certainly not its inside."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingPair:
+    """An image and its true cells.
+
+    Parameters
+    ----------
+    image : array
+        (H, W) or (Z, H, W), or with one channel axis; any real dtype.
+    labels : integer array of the image's spatial shape
+        0 is background; each positive value is one cell. For a network whose
+        classes have names of their own each positive value is the number of a
+        class, counted from 1.
+    name : str
+        For messages.
+    channel_axis : int, optional
+        Axis of the channels; without it a last axis of 3 or 4 is colours.
+    reviewed : bool array of the labels' shape, optional
+        Where the labels are the truth; elsewhere pixels are ignored. Without
+        it they are the truth everywhere.
+    corrected : bool array of the labels' shape, optional
+        Pixels that a person has changed since they were predicted; patches
+        are drawn near them more often.
+    intensity_reference : array, optional
+        Measure intensities on this image, so that a crop of it is read as the
+        whole.
+    """
+
+    image: AnyImage
+    labels: LabelImage
+    name: str = "image"
+    channel_axis: int | None = None
+    reviewed: NDArray[np.bool_] | None = None
+    corrected: NDArray[np.bool_] | None = None
+    intensity_reference: AnyImage | None = None
+
+    def checked_labels(self) -> NDArray[np.int32]:
+        """Labels as int32, `IGNORED` where they were not reviewed.
+
+        Raises
+        ------
+        ImageShapeError, LabelsError
+            If they are no labels.
+        """
+        labels = check_labels(self.labels)
+        return labels if self.reviewed is None else np.where(self.reviewed, labels, IGNORED)
+
+
+def annotated_pair(
+    image: AnyImage,
+    labels: LabelImage,
+    *,
+    unlabelled: Unlabelled = "reviewed",
+    regions: NDArray[np.bool_] | None = None,
+    background_label: int | None = None,
+    teaches: Literal["cells", "classes"] = "cells",
+    ring_px: float = RING_PX,
+    corrected: NDArray[np.bool_] | None = None,
+    name: str = "image",
+    channel_axis: int | None = None,
+) -> TrainingPair:
+    """Make a training pair from an annotation and what its unlabelled pixels mean.
+
+    Parameters
+    ----------
+    image : array
+        (H, W) or (Z, H, W), or with one channel axis; any real dtype.
+    labels : integer array of the image's spatial shape
+    unlabelled : {"reviewed", "ignore"}
+        Whether a pixel with the label 0 is background, or was not looked at
+        and is ignored.
+    regions : bool array of the labels' shape, optional
+        Everything in them was reviewed, whatever `unlabelled` says; with
+        "reviewed" nothing outside of them was.
+    background_label : int, optional
+        A number that was painted where background is.
+    teaches : {"cells", "classes"}
+        What the numbers of `labels` are.
+    ring_px : float
+        With "ignore", pixels up to this distance outside of a painted cell
+        are background: they are certainly not its inside. 0 leaves them out.
+    corrected : bool array of the labels' shape, optional
+        Pixels that a person has changed since they were predicted.
+    name : str
+    channel_axis : int, optional
+
+    Returns
+    -------
+    TrainingPair
+
+    Raises
+    ------
+    SettingsError
+        If `unlabelled` is neither.
+    TrainingError
+        If `regions` do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_unet import annotated_pair
+    >>> labels = np.array([[0, 0, 0, 0, 0, 7, 0, 9]])
+    >>> pair = annotated_pair(
+    ...     np.ones((1, 8)), labels, unlabelled="ignore", background_label=9, ring_px=1
+    ... )
+    >>> pair.labels
+    array([[0, 0, 0, 0, 0, 7, 0, 0]])
+    >>> pair.reviewed
+    array([[False, False, False, False,  True,  True,  True,  True]])
+    """
+    if unlabelled not in get_args(Unlabelled):
+        raise SettingsError(f"unlabelled is {unlabelled!r}; use 'reviewed' or 'ignore'.")
+    labels = np.asarray(labels)
+    if regions is not None:
+        regions = _mask(regions, labels.shape, name, "regions")
+    painted = labels != 0
+    if background_label is not None:
+        labels = np.where(labels == background_label, labels.dtype.type(0), labels)
+    reviewed = regions
+    if unlabelled == "ignore":
+        ring = ring_px if teaches == "cells" else 0.0
+        reviewed = painted | _ring(labels != 0, ring)
+        reviewed = reviewed if regions is None else reviewed | regions
+    return TrainingPair(image, labels, name, channel_axis, reviewed, corrected)
+
+
+def _ring(cells: NDArray[np.bool_], ring_px: float) -> NDArray[np.bool_]:
+    """Where the nearest cell is not further away than `ring_px`."""
+    if ring_px <= 0 or not cells.any():
+        return cells
+    near: NDArray[np.bool_] = ndimage.distance_transform_edt(~cells) <= ring_px
+    return near
+
+
+def check_pairs(
+    pairs: Sequence[TrainingPair],
+    validation: Sequence[TrainingPair],
+    *,
+    ndim: int,
+    class_roles: Sequence[str],
+) -> None:
+    """Raise unless a network can learn from `pairs` and be validated on the others.
+
+    Raises
+    ------
+    TrainingError, LabelsError, ImageError
+        In one sentence that names the image.
+    """
+    if not pairs:
+        raise TrainingError("There are no training images; give at least one with its labels.")
+    for pair in (*pairs, *validation):
+        labels = check_labels(pair.labels)
+        shape = channels_first(
+            np.asarray(pair.image), ndim=ndim, channel_axis=pair.channel_axis
+        ).shape[1:]
+        if shape != labels.shape:
+            raise TrainingError(
+                f"'{pair.name}' has {_in_words(shape)} pixels but its labels have "
+                f"{_in_words(labels.shape)}; choose the labels of this image."
+            )
+        for name in ("reviewed", "corrected"):
+            mask = getattr(pair, name)
+            if mask is not None:
+                _mask(mask, labels.shape, pair.name, name)
+        if teaches_classes(class_roles):
+            check_classes(labels, class_roles, name=pair.name)
+    _check_content(pairs, class_roles)
+
+
+def _check_content(pairs: Sequence[TrainingPair], class_roles: Sequence[str]) -> None:
+    numbers = {int(number) for pair in pairs for number in np.unique(pair.checked_labels())}
+    if numbers == {IGNORED}:
+        raise TrainingError(
+            "No pixel of the training images was reviewed; paint at least a few cells, or say "
+            "where everything is labelled."
+        )
+    if not teaches_classes(class_roles):
+        if max(numbers) <= 0:
+            raise TrainingError(
+                "No training image has a labelled cell; paint at least a few cells first."
+            )
+        return
+    background = "background" in class_roles
+    classes = {
+        class_roles[number - 1] if number else "background"
+        for number in numbers
+        if number > 0 or (number == 0 and background)
+    }
+    if len(classes) < 2:
+        found = f"only '{classes.pop()}'" if classes else "no class"
+        raise TrainingError(
+            f"The training images show {found}; label pixels of at least two of "
+            f"{', '.join(class_roles)}."
+        )
+
+
+def _mask(
+    mask: NDArray[np.bool_], shape: tuple[int, ...], image: str, name: str
+) -> NDArray[np.bool_]:
+    mask = np.asarray(mask)
+    if mask.shape != shape or mask.dtype != bool:
+        raise TrainingError(
+            f"'{image}': {name} is a {mask.dtype} array of shape {mask.shape}; give one bool "
+            f"for each pixel of the labels, which have shape {shape}."
+        )
+    return mask
+
+
+def _in_words(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

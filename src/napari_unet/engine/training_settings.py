@@ -1,0 +1,168 @@
+"""Every setting of a training; forms and options are made from this class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from napari_unet.engine.augmentation import AugmentationSettings
+from napari_unet.engine.errors import SettingsError
+from napari_unet.engine.settings import Precision
+
+_MANY_STEPS = 1_000_000
+"""More than any time that is given in seconds has room for."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """How a network is trained.
+
+    `TrainingSettings.fine_tuning()` has the numbers for going on from a
+    trained network with few images in about a minute.
+
+    Parameters
+    ----------
+    steps : int
+        Batches to learn from.
+    seconds : float, optional
+        End after so many seconds of training, if the steps are not done by
+        then. The learning rate follows the time, so that two such runs are
+        never quite the same.
+    batch_size : int
+        Patches in a batch.
+    patch_size_px : int
+        Length of each axis of a patch; rounded up to what the network reads.
+    learning_rate : float
+        Held after the warm-up, then lowered to zero over the last `decay` of
+        the steps.
+    warmup_steps : int
+        Steps over which the learning rate rises from zero.
+    decay : float
+        Share of the steps, or of the seconds, 0 to 1.
+    optimizer : {"adam", "sgd"}
+        AdamW, or the paper's gradient descent with momentum 0.99.
+    weight_decay : float
+        Pull of the weights towards zero, as a share of the learning rate.
+    average : float
+        Decay of the running average of the weights, which is the network that
+        is kept; 0 keeps the last weights.
+    w0, border_sigma_px : float
+        Of the boundary weight map, see `boundary_weight_map`.
+    border_width_px : float
+        Width of the border class in pixels, where the network has one.
+    class_balance : bool
+        Weigh each class by the inverse of its share of the training pixels.
+    background_share : float
+        Share of patches placed anywhere; the others are centred near a cell.
+    corrected_share : float
+        Share of those near a cell that are centred on corrected pixels, in
+        images that have any.
+    keep_knowledge : float
+        How strongly the network is held to what it could do before, on
+        images that are replayed without labels; 0 lets it forget.
+    adapt_norms : bool
+        Let batch norm measure the new images. Without this it keeps the
+        statistics of the network that the training starts from.
+    validation_interval : int
+        Steps between validations; 0 validates only at the end.
+    seed : int
+        Two runs with the same seed on the same machine are the same.
+    precision : {"auto", "float32", "bfloat16"}
+        Number format of the network's arithmetic; "auto" takes bfloat16 where
+        it is faster.
+    augmentation : AugmentationSettings
+    """
+
+    steps: int = 1000
+    seconds: float | None = None
+    batch_size: int = 8
+    patch_size_px: int = 256
+    learning_rate: float = 1e-3
+    warmup_steps: int = 50
+    decay: float = 0.4
+    optimizer: Literal["adam", "sgd"] = "adam"
+    weight_decay: float = 1e-4
+    average: float = 0.995
+    w0: float = 10.0
+    border_sigma_px: float = 5.0
+    border_width_px: float = 2.0
+    class_balance: bool = False
+    background_share: float = 0.1
+    corrected_share: float = 0.5
+    keep_knowledge: float = 0.0
+    adapt_norms: bool = True
+    validation_interval: int = 100
+    seed: int = 0
+    precision: Precision = "auto"
+    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "patch_size_px"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}; use 1 or more.")
+        for name in (
+            "warmup_steps",
+            "validation_interval",
+            "weight_decay",
+            "keep_knowledge",
+            "seed",
+        ):
+            if not getattr(self, name) >= 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; use 0 or more.")
+        for name in ("learning_rate", "w0", "border_sigma_px", "border_width_px", "seconds"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise SettingsError(f"{name} is {value:g}; use a positive number.")
+        for name in ("decay", "average", "background_share", "corrected_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"{name} is {getattr(self, name):g}; use 0 to 1.")
+        if self.optimizer not in ("adam", "sgd"):
+            raise SettingsError(f"optimizer is {self.optimizer!r}; use 'adam' or 'sgd'.")
+
+    @classmethod
+    def fine_tuning(
+        cls,
+        *,
+        seconds: float | None = 60.0,
+        steps: int | None = None,
+        strength: float = 1.0,
+        **changes: Any,
+    ) -> TrainingSettings:
+        """Return the settings for going on from a trained network with few images.
+
+        Parameters
+        ----------
+        seconds : float, optional
+            How long; None for `steps` alone.
+        steps : int, optional
+            Give these instead of seconds for a run that can be repeated
+            exactly. With both, what comes first ends the training.
+        strength : float
+            Factor on the learning rate: below 1 changes the network more
+            gently, above 1 more boldly.
+        **changes
+            Fields of `TrainingSettings`.
+
+        Examples
+        --------
+        >>> from napari_unet import TrainingSettings
+        >>> TrainingSettings.fine_tuning(seconds=30).seconds
+        30
+        """
+        if not strength > 0:
+            raise SettingsError(f"strength is {strength:g}; use a positive number, for example 1.")
+        if steps is not None and seconds == 60.0:
+            seconds = None
+        start: dict[str, Any] = {
+            "steps": _MANY_STEPS if steps is None else steps,
+            "seconds": seconds,
+            "batch_size": 4,
+            "learning_rate": 1e-3 * strength,
+            "warmup_steps": 5,
+            "decay": 0.5,
+            "average": 0.95,
+            "keep_knowledge": 1.0,
+            "adapt_norms": False,
+            "validation_interval": 20,
+        }
+        return cls(**{**start, **changes})

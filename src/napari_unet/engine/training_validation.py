@@ -1,0 +1,182 @@
+"""How a network does on held-out images while it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from napari_unet.engine.annotation import teaches_classes
+from napari_unet.engine.evaluation import Evaluation, evaluate
+from napari_unet.engine.image import LabelImage, Scores
+from napari_unet.engine.instances import tune_instances
+from napari_unet.engine.network import Network
+from napari_unet.engine.segmentation import PlaneScores, iterate_scores
+from napari_unet.engine.settings import SegmentationSettings
+from napari_unet.engine.training_pairs import TrainingPair
+from napari_unet.engine.training_patches import Patches
+from napari_unet.engine.weight_map import IGNORED
+
+_ENOUGH_CELLS = 30
+"""Held-out cells from which thresholds can be tuned; on fewer they only fit the noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationResult:
+    """Scores of one validation.
+
+    Parameters
+    ----------
+    loss : float
+        Weighted cross-entropy of the pixels that were reviewed.
+    evaluation : Evaluation, optional
+        None where there is no cell to be found, or labels are classes.
+    """
+
+    loss: float
+    evaluation: Evaluation | None
+
+    @property
+    def quality(self) -> float:
+        """Mean of the average precisions, or what the loss says; higher is better."""
+        if self.evaluation is None:
+            return -self.loss
+        return mean_quality(self.evaluation)
+
+
+def mean_quality(evaluation: Evaluation) -> float:
+    """Mean of the average precisions at all thresholds."""
+    return float(np.mean([evaluation.mean_ap(t) for t in evaluation.thresholds]))
+
+
+def reviewed_part(
+    truth: LabelImage, prediction: LabelImage, reviewed: LabelImage | None
+) -> tuple[LabelImage, LabelImage]:
+    """Leave out what nobody has looked at, so that it counts neither for nor against.
+
+    Parameters
+    ----------
+    truth, prediction : integer arrays of the same shape
+    reviewed : bool array of that shape, optional
+
+    Returns
+    -------
+    truth, prediction : integer arrays
+        0 outside of `reviewed`. A predicted cell with more than half of its
+        pixels there is left out as a whole.
+    """
+    if reviewed is None:
+        return truth, prediction
+    all_px = np.bincount(prediction.reshape(-1))
+    seen_px = np.bincount(prediction[reviewed], minlength=all_px.size)
+    kept = 2 * seen_px >= all_px
+    return np.where(reviewed, truth, 0), np.where(reviewed & kept[prediction], prediction, 0)
+
+
+class Validation:
+    """Held-out images with their truth.
+
+    Parameters
+    ----------
+    pairs : sequence of TrainingPair
+    patches : Patches
+        It says which class and weight a pixel has.
+    """
+
+    def __init__(self, pairs: Sequence[TrainingPair], patches: Patches) -> None:
+        self.pairs = tuple(pairs)
+        self._patches = patches
+        self._truths = [pair.checked_labels() for pair in pairs]
+
+    @property
+    def cell_count(self) -> int:
+        """Held-out cells that were reviewed."""
+        return sum(np.unique(truth[truth > 0]).size for truth in self._truths)
+
+    def note(self, network: Network) -> str | None:
+        """Say why held-out cells cannot be counted; None if they can."""
+        if not self.pairs or teaches_classes(network.description.class_roles) or self.cell_count:
+            return None
+        return (
+            "The held-out images show no cell, so the best state is chosen by the loss on them; "
+            "label some cells there to see how many are found."
+        )
+
+    def run(
+        self, network: Network, *, device: str, should_stop: Callable[[], bool]
+    ) -> ValidationResult | None:
+        """Score the held-out images; None if it was stopped, which takes a tile at most."""
+        planes = []
+        for pair in self.pairs:
+            plane = _scores(pair, network, device=device, should_stop=should_stop)
+            if plane is None:
+                return None
+            planes.append(plane)
+        return ValidationResult(self._loss(planes), self._evaluation(planes, network))
+
+    def tuned(
+        self, network: Network, *, device: str, should_stop: Callable[[], bool]
+    ) -> Network | None:
+        """Network with the thresholds that suit the held-out images; None if stopped.
+
+        On few cells they stay as they are.
+        """
+        description = network.description
+        if teaches_classes(description.class_roles) or self.cell_count < _ENOUGH_CELLS:
+            return network
+        scored: list[tuple[Scores, LabelImage]] = []
+        for pair, truth in zip(self.pairs, self._truths, strict=True):
+            plane = _scores(pair, network, device=device, should_stop=should_stop)
+            if plane is None:
+                return None
+            scored.append((plane.scores, truth))
+
+        def quality(truth: LabelImage, prediction: LabelImage) -> float:
+            if should_stop():
+                return 0.0  # comes to its end at once; the result is thrown away
+            return mean_quality(evaluate(*reviewed_part(truth, prediction, truth != IGNORED)))
+
+        tuned = tune_instances(scored, description.class_roles, quality, description.instances)
+        if should_stop():
+            return None
+        return Network(network.unet, replace(description, instances=tuned))
+
+    def _loss(self, planes: Sequence[PlaneScores]) -> float:
+        total, weight = 0.0, 0.0
+        for plane, truth in zip(planes, self._truths, strict=True):
+            target, weights = self._patches.supervise(truth)
+            scores = np.take_along_axis(plane.scores, target.numpy()[np.newaxis], axis=0)[0]
+            total -= float((np.log(np.maximum(scores, 1e-7)) * weights).sum(dtype=np.float64))
+            weight += float(weights.sum(dtype=np.float64))
+        return total / max(weight, 1e-6)
+
+    def _evaluation(self, planes: Sequence[PlaneScores], network: Network) -> Evaluation | None:
+        description = network.description
+        if teaches_classes(description.class_roles) or not self.cell_count:
+            return None
+        compared = [
+            reviewed_part(truth, plane.labels(description.instances), truth != IGNORED)
+            for plane, truth in zip(planes, self._truths, strict=True)
+        ]
+        truths, predictions = zip(*compared, strict=True)
+        return evaluate(truths, predictions)
+
+
+def _scores(
+    pair: TrainingPair, network: Network, *, device: str, should_stop: Callable[[], bool]
+) -> PlaneScores | None:
+    planes = iterate_scores(
+        np.asarray(pair.image),
+        network,
+        settings=SegmentationSettings(channel_axis=pair.channel_axis),
+        device=device,
+        intensity_reference=pair.intensity_reference,
+    )
+    plane = next(planes)
+    while not should_stop():
+        following = next(planes, None)
+        if following is None:
+            return plane
+        plane = following
+    return None

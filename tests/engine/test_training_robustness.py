@@ -1,0 +1,378 @@
+"""Training that is stopped, runs out of memory or diverges, and what it still knows after it."""
+
+import dataclasses
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.engine.checkpoint import load_checkpoint
+from napari_unet.engine.errors import CheckpointError, SettingsError, TrainingError
+from napari_unet.engine.network import Network, NetworkDescription
+from napari_unet.engine.settings import InstanceSettings
+from napari_unet.engine.training import TrainingRun, _Ahead, is_out_of_memory, train
+from napari_unet.engine.training_pairs import TrainingPair
+from napari_unet.engine.training_settings import TrainingSettings
+from napari_unet.engine.unet import UNet, UNetConfig
+
+ROLES = ("background", "cell", "border")
+CONFIG = UNetConfig(base_width=4, depth=2, classes=3)
+TINY = NetworkDescription("tiny", CONFIG, ROLES)
+QUICK = TrainingSettings(
+    steps=4, batch_size=4, patch_size_px=32, warmup_steps=2, precision="float32",
+    validation_interval=2, learning_rate=1e-2,
+)  # fmt: skip
+
+
+def cells(seed: int = 0, count: int = 4) -> TrainingPair:
+    rng = np.random.default_rng(seed)
+    y, x = np.ogrid[:48, :56]
+    labels = np.zeros((48, 56), np.uint16)
+    for number, (row, column) in enumerate([(12, 12), (12, 25), (34, 18), (32, 44)][:count], 1):
+        labels[(y - row) ** 2 + (x - column) ** 2 <= 36] = number
+    return TrainingPair(100 * (labels > 0) + rng.normal(20, 5, labels.shape), labels)
+
+
+def run_of(settings=QUICK, description=TINY, **options) -> TrainingRun:
+    options = {"validation": [cells(3)], "device": "cpu", **options}
+    return train([cells()], settings=settings, description=description, **options)
+
+
+def weights_of(network: Network) -> torch.Tensor:
+    return torch.cat([value.flatten().float() for value in network.unet.state_dict().values()])
+
+
+def start(dropout: float = 0.0) -> Network:
+    config = dataclasses.replace(CONFIG, dropout=dropout)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Network(UNet(config), dataclasses.replace(TINY, unet=config))
+
+
+# -- resume ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("adapt_norms", [True, False])
+@pytest.mark.parametrize("stopped_after", [1, 2, 3])
+def test_resumed_training_is_the_uninterrupted_one_to_the_bit(
+    tmp_path: Path, stopped_after: int, adapt_norms: bool, optimizer: str
+) -> None:
+    settings = dataclasses.replace(
+        QUICK, optimizer=optimizer, adapt_norms=adapt_norms, keep_knowledge=1.0
+    )
+
+    def begun(**options) -> TrainingRun:
+        replay = [cells(5).image]
+        return run_of(settings, network=start(dropout=0.3), replay=replay, **options)
+
+    whole = begun()
+    losses = [report.loss for report in whole]
+    first = begun()
+    early = [next(first).loss for _ in range(stopped_after)]
+    first.save_state(tmp_path / "state")
+    torch.rand(100)  # what others draw in between changes nothing
+    second = begun(resume_from=tmp_path / "state")
+
+    assert early + [report.loss for report in second] == losses
+    assert torch.equal(weights_of(second.network), weights_of(whole.network))
+    assert torch.equal(weights_of(second.latest), weights_of(whole.latest))
+    assert torch.equal(
+        weights_of(Network(second._unet, TINY)), weights_of(Network(whole._unet, TINY))
+    )
+    assert second.best_quality == whole.best_quality
+    for mine, other in zip(
+        second._optimizer.state_dict()["state"].values(),
+        whole._optimizer.state_dict()["state"].values(),
+        strict=True,
+    ):
+        for name, value in mine.items():
+            assert (
+                torch.equal(value, other[name]) if torch.is_tensor(value) else value == other[name]
+            )
+
+
+def test_training_draws_nothing_from_the_random_numbers_of_others():
+    before = torch.get_rng_state()
+    list(run_of(network=start(dropout=0.3)))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_validation_that_was_broken_off_is_made_up_for(tmp_path: Path) -> None:
+    whole = run_of()
+    list(whole)
+    first = run_of(should_stop=lambda: True)
+    next(first)
+    report = next(first)
+    assert report.validation is None
+    assert report.validation_loss is None
+    first.save_state(tmp_path / "state")
+    second = run_of(resume_from=tmp_path / "state")
+    list(second)
+    assert second.best_quality == whole.best_quality
+    assert torch.equal(weights_of(second.network), weights_of(whole.network))
+
+
+def test_validation_of_the_last_step_is_made_up_for_in_a_report_of_its_own():
+    run = run_of(dataclasses.replace(QUICK, steps=1), should_stop=lambda: True)
+    loss = next(run).loss
+    run.should_stop = lambda: False
+    (report,) = list(run)
+    assert (report.step, report.loss, report.is_best) == (1, loss, True)
+    assert report.validation is not None
+
+
+def test_other_settings_than_before_are_noted(tmp_path: Path) -> None:
+    first = run_of()
+    next(first)
+    first.save_state(tmp_path / "state")
+    settings = dataclasses.replace(QUICK, steps=6)
+    report = next(run_of(settings, resume_from=tmp_path / "state"))
+    assert report.notes[0].startswith("The training goes on with another steps than it was begun")
+
+
+def test_state_survives_a_full_disk_and_the_error_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of()
+    path = tmp_path / "state"
+    run.save_state(path)
+    before = path.read_bytes()
+
+    def fill(_state: object, file: Path) -> None:
+        file.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", fill)
+    with pytest.raises(CheckpointError, match="No space left on device") as caught:
+        run.save_state(path)
+    assert str(tmp_path) in str(caught.value)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# -- memory ------------------------------------------------------------------------------------
+
+
+def short_of_memory(run: TrainingRun, most: int, error: Exception) -> list[int]:
+    """Let the network of a run refuse more than `most` patches at once; note the sizes."""
+    forward, sizes = run._unet.forward, []
+
+    def limited(images: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(images))
+        if len(images) > most:
+            raise error
+        return forward(images)
+
+    run._unet.forward = limited
+    return sizes
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+        MemoryError(),
+    ],
+)
+def test_batch_that_does_not_fit_is_computed_in_parts_and_said(error: Exception) -> None:
+    settings = dataclasses.replace(QUICK, adapt_norms=False, validation_interval=0)
+    whole, short = run_of(settings, validation=()), run_of(settings, validation=())
+    sizes = short_of_memory(short, 1, error)
+    losses = [report.loss for report in whole]
+    reports = list(short)
+
+    assert sizes[:4] == [4, 2, 1, 1]
+    assert [report.loss for report in reports] == pytest.approx(losses, rel=1e-3)
+    assert torch.allclose(weights_of(short.latest), weights_of(whole.latest), atol=2e-3)
+    assert "a batch is computed in parts of 1" in reports[-1].notes[-1]
+
+
+def test_parts_of_a_batch_count_replayed_patches_as_before():
+    settings = dataclasses.replace(
+        QUICK, batch_size=8, keep_knowledge=2.0, adapt_norms=False, validation_interval=0
+    )
+    options = {"network": start(), "replay": [cells(5).image], "validation": ()}
+    whole, short = run_of(settings, **options), run_of(settings, **options)
+    short_of_memory(short, 5, MemoryError())
+    assert next(short).loss == pytest.approx(next(whole).loss, rel=1e-5)
+
+
+def test_patch_that_does_not_fit_alone_is_answered_with_one_sentence():
+    run = run_of()
+    short_of_memory(run, 0, MemoryError())
+    with pytest.raises(TrainingError, match="Not even one patch of 32 x 32 pixels fits"):
+        next(run)
+    assert torch.isfinite(weights_of(run.network)).all()
+
+
+def test_other_errors_are_not_taken_for_missing_memory():
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    run = run_of()
+    short_of_memory(run, 0, RuntimeError("something else"))
+    with pytest.raises(RuntimeError, match="something else"):
+        next(run)
+
+
+# -- divergence --------------------------------------------------------------------------------
+
+
+def test_diverged_training_goes_back_to_the_last_good_state():
+    run = run_of(validation=())
+    next(run)
+    good = weights_of(run.network)
+    with torch.no_grad():
+        run._unet.head.weight.fill_(float("inf"))
+    with pytest.raises(TrainingError, match="loss became nan at step 2; the best state so far"):
+        next(run)
+    assert torch.equal(weights_of(run.network), good)
+    assert torch.equal(weights_of(Network(run._unet, TINY)), good)
+
+
+def test_gradient_that_is_no_number_changes_nothing():
+    run = run_of(validation=())
+    next(run)
+    good = weights_of(run.network)
+    run._unet.head.weight.register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(TrainingError, match="The gradient became nan at step 2"):
+        next(run)
+    assert torch.equal(weights_of(run.network), good)
+
+
+# -- time and validation -----------------------------------------------------------------------
+
+
+def test_seconds_end_a_training_and_the_learning_rate_falls_with_them():
+    settings = dataclasses.replace(QUICK, steps=100_000, seconds=1.0, validation_interval=0)
+    run = run_of(settings, validation=())
+    shares, rates = [], []
+    for report in run:
+        shares.append(report.share)
+        rates.append(run._optimizer.param_groups[0]["lr"])
+    assert 1 < len(shares) < 100_000
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert rates[-1] < 0.2 * max(rates)
+
+
+def test_held_out_images_without_a_cell_are_judged_by_their_loss():
+    run = run_of(validation=[cells(3, count=0)])
+    reports = list(run)
+    assert "The held-out images show no cell" in reports[0].notes[0]
+    validated = [report for report in reports if report.validation_loss is not None]
+    assert [report.step for report in validated] == [2, 4]
+    assert all(report.validation is None for report in validated)
+    assert validated[0].is_best
+
+
+def test_report_tells_the_iou_of_held_out_cells():
+    settings = dataclasses.replace(QUICK, steps=60, average=0.9, validation_interval=60)
+    report = list(run_of(settings))[-1]
+    assert 0.5 < report.validation.mean_matched_iou <= 1
+    assert report.validation_loss > 0
+
+
+def test_held_out_pixels_that_were_not_reviewed_do_not_count():
+    held_out = cells(3)
+    reviewed = np.zeros(held_out.labels.shape, bool)
+    reviewed[:24] = True
+    garbage = np.where(reviewed, held_out.labels, 9)
+    runs = [
+        run_of(validation=[TrainingPair(held_out.image, labels, reviewed=reviewed)])
+        for labels in (held_out.labels, garbage)
+    ]
+    reports = [list(run)[-1] for run in runs]
+    assert reports[0].validation == reports[1].validation
+    assert reports[0].validation_loss == reports[1].validation_loss
+    assert reports[0].validation.images[0].true_cells == 2
+
+
+def test_thresholds_stay_where_few_cells_are_held_out():
+    run = run_of()
+    list(run)
+    assert run.tuned().description.instances == run.network.description.instances
+
+
+def test_thresholds_are_tuned_where_enough_cells_are_held_out(monkeypatch):
+    monkeypatch.setattr("napari_unet.engine.training_validation._ENOUGH_CELLS", 4)
+    blind = dataclasses.replace(TINY, instances=InstanceSettings(min_size_px=1000))
+    run = run_of(dataclasses.replace(QUICK, steps=30, average=0.9), blind)
+    list(run)
+    assert run.tuned().description.instances != run.network.description.instances
+    run.should_stop = lambda: True
+    assert run.tuned().description.instances == run.network.description.instances
+
+
+# -- knowledge and fine-tuning -----------------------------------------------------------------
+
+
+def test_replayed_images_hold_the_network_to_what_it_knew():
+    old = cells(9).image.max() - cells(9).image  # dark cells on bright ground
+
+    def change(keep: float) -> float:
+        settings = dataclasses.replace(
+            QUICK, steps=30, keep_knowledge=keep, validation_interval=0, adapt_norms=False
+        )
+        network = start().unet.eval()
+        run = run_of(settings, network=start(), replay=[old], validation=())
+        list(run)
+        image = torch.from_numpy(run_image(old))
+        with torch.no_grad():
+            before, after = (u(image).softmax(1) for u in (network, run.latest.unet))
+        return float((before - after).abs().mean())
+
+    assert change(5.0) < 0.5 * change(0.0)
+
+
+def run_image(image: np.ndarray) -> np.ndarray:
+    low, high = np.percentile(image, (1, 99.8))
+    return ((image - low) / (high - low)).astype(np.float32)[None, None]
+
+
+def test_a_quarter_of_the_batch_is_replayed():
+    settings = dataclasses.replace(QUICK, keep_knowledge=1.0)
+    batch = run_of(settings, network=start(), replay=[cells(5).image]).next_batch()
+    assert len(batch.images) == 4
+    assert len(batch.target) == 3
+    assert batch.knowledge.shape == (1, 3, 32, 32)
+    assert torch.allclose(batch.knowledge.sum(1), torch.ones(1, 32, 32), atol=1e-2)
+
+
+def test_new_network_has_nothing_to_replay():
+    batch = run_of(dataclasses.replace(QUICK, keep_knowledge=1.0)).next_batch()
+    assert len(batch.target) == len(batch.images) == 4
+
+
+def test_bundled_images_are_replayed_where_none_are_given():
+    settings = dataclasses.replace(QUICK, keep_knowledge=1.0)
+    run = train([cells()], load_checkpoint("nuclei"), settings=settings, device="cpu")
+    assert len(run._patches._replayed) == 7
+
+
+def test_held_norms_keep_the_statistics_of_the_start():
+    run = run_of(dataclasses.replace(QUICK, adapt_norms=False), network=start())
+    list(run)
+    before, after = start().unet.state_dict(), run.latest.unet.state_dict()
+    for name in before:
+        if "running" in name:
+            assert torch.equal(before[name], after[name])
+
+
+def test_fine_tuning_has_few_settings():
+    settings = TrainingSettings.fine_tuning(seconds=30, strength=0.5, seed=7)
+    assert (settings.seconds, settings.seed) == (30, 7)
+    assert settings.learning_rate == TrainingSettings.fine_tuning().learning_rate / 2
+    assert TrainingSettings.fine_tuning(steps=10).seconds is None
+    with pytest.raises(SettingsError, match="strength is 0; use a positive number"):
+        TrainingSettings.fine_tuning(strength=0)
+
+
+def test_batches_made_ahead_in_a_thread_are_the_same():
+    patches = run_of()._patches
+    ahead = _Ahead(patches)
+    for step in (0, 1, 2, 1):
+        assert torch.equal(ahead.batch(step).images, patches.batch(step).images)
