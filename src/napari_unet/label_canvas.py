@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.image import LabelImage, PlaneIndex, Region
 from napari_unet.engine.instances import keep_numbers
+from napari_unet.engine.label_runs import LabelRuns
 from napari_unet.engine.settings import InstanceSettings
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class LabelCanvas:
     ----------
     planes_finished : int
         How many have all their cells.
+    predictions : dict of str to LabelRuns
+        Each plane that was finished here, by `plane_key`, as it was then.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class LabelCanvas:
     ) -> None:
         self.array = array
         self.planes_finished = 0
+        self.predictions: dict[str, LabelRuns] = {}
         self._checksums: Checksums = {k: list(v) for k, v in (checksums or {}).items()}
         self._lock = threading.Lock()
         self._is_open = True
@@ -158,6 +162,7 @@ class LabelCanvas:
             whole[area] = np.where(whole[area] == 0, numbers, whole[area])
             is_written = self._put(index, tuple(slice(0, n) for n in here.shape), whole)
         if is_written:
+            self.predictions[plane_key(index)] = LabelRuns.of(here)
             self._end_plane(labels)
         return is_written
 
@@ -181,6 +186,7 @@ class LabelCanvas:
         self.close()
         canvas = LabelCanvas(self.array)
         canvas._checksums = self._checksums
+        canvas.predictions = self.predictions
         canvas._reached_in = self._reached_in
         return canvas
 

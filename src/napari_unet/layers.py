@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
     from napari.components import Dims, ViewerModel
     from napari.layers import Image, Labels, Layer
 
+    from napari_unet.engine.label_runs import LabelRuns
     from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
     from napari_unet.engine.weight_map_settings import WeightMapSettings
 
 METADATA_KEY = "napari_unet"
 """Where a layer's metadata say how its labels came about."""
+
+PREDICTIONS_KEY = "napari_unet_predictions"
+"""Where a layer's metadata keep its labels as they were predicted, plane by plane."""
 
 SCORES_KEY = "napari_unet_scores"
 """Where a layer's metadata say whose scores it shows."""
@@ -335,10 +340,32 @@ def find_result(viewer: ViewerModel, image: LayerImage, model: str) -> Labels | 
     return None
 
 
-def note_origin(layer: Layer, made: dict[str, Any]) -> None:
-    """Keep in a layer how its labels came about, for `find_result`."""
+def note_origin(
+    layer: Layer, made: dict[str, Any], predictions: Mapping[str, LabelRuns] | None = None
+) -> None:
+    """Keep in a layer how its labels came about, for `find_result`.
+
+    Parameters
+    ----------
+    layer : napari layer
+    made : dict
+    predictions : mapping of str to LabelRuns, optional
+        Planes that were just predicted, by their keys; beside those of before.
+    """
     own = {**made, "layer_id": str(layer.unique_id)}
-    layer.metadata = {**layer.metadata, METADATA_KEY: own}
+    kept = {**layer.metadata.get(PREDICTIONS_KEY, {}), **(predictions or {})}
+    layer.metadata = {**layer.metadata, METADATA_KEY: own, PREDICTIONS_KEY: kept}
+
+
+def predictions_of(layer: Layer) -> dict[str, LabelRuns]:
+    """What was predicted in each plane of a layer that Segment filled; empty for others.
+
+    A copy that a person made of the layer is one of the others: it may be
+    another image's by now.
+    """
+    made = layer.metadata.get(METADATA_KEY, {})
+    is_own = made.get("layer_id") == str(layer.unique_id)
+    return dict(layer.metadata.get(PREDICTIONS_KEY, {})) if is_own else {}
 
 
 def writable(layer: Layer) -> bool:

@@ -114,7 +114,9 @@ class LiveLabels(QObject):
         if self._layer is None or self._kept is None:
             return
         made = self._layer.metadata.get(METADATA_KEY, {})
-        note_origin(self._layer, {**made, "checksums": self._kept.canvas.checksums, **changes})
+        canvas = self._kept.canvas
+        made = {**made, "checksums": canvas.checksums, **changes}
+        note_origin(self._layer, made, canvas.predictions)
 
     def _refuse(self) -> None:
         self.forget()

@@ -131,7 +131,8 @@ class ResultLayers:
         """Note how the labels came about, and let them be edited."""
         labels = self._labels
         if labels is not None:
-            note_origin(labels, found.provenance)
+            predicted = {} if self._canvas is None else self._canvas.predictions
+            note_origin(labels, found.provenance, predicted)
             labels.editable = True
         self._canvas = self._labels = self._earlier = None
         return labels
@@ -161,7 +162,8 @@ class ResultLayers:
         if not canvas.is_begun:
             return ""
         made = labels.metadata.get(METADATA_KEY, {})
-        note_origin(labels, {**made, "checksums": canvas.checksums, "stopped": True})
+        made = {**made, "checksums": canvas.checksums, "stopped": True}
+        note_origin(labels, made, canvas.predictions)
         _refresh(labels, whole=True)
         if canvas.planes_finished and self._fills_several:
             if canvas.planes_finished == 1:
