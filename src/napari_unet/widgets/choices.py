@@ -42,9 +42,17 @@ class LayerChoice(QComboBox):
     viewer : napari viewer
     kind : type
         Image, or Labels.
+    follows_active : bool
+        Choose the layer that is selected in the list.
     """
 
-    def __init__(self, viewer: ViewerModel, kind: type[Layer] = Image) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        kind: type[Layer] = Image,
+        *,
+        follows_active: bool = True,
+    ) -> None:
         super().__init__()
         keep_narrow(self)
         self.setPlaceholderText("open an image" if kind is Image else "no labels yet")
@@ -53,9 +61,10 @@ class LayerChoice(QComboBox):
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
             event.connect(self.reset_choices)
-        viewer.layers.selection.events.active.connect(self._on_active_changed)
         self.reset_choices()
-        self._on_active_changed()
+        if follows_active:
+            viewer.layers.selection.events.active.connect(self._on_active_changed)
+            self._on_active_changed()
 
     @property
     def layer(self) -> Any:
@@ -65,6 +74,11 @@ class LayerChoice(QComboBox):
     def choose(self, name: str) -> None:
         """Choose a layer by its name."""
         index = self.findText(name)
+        self.setCurrentIndex(index if index >= 0 else self.currentIndex())
+
+    def choose_layer(self, layer: Layer) -> None:
+        """Choose a layer, if it is offered."""
+        index = self.findData(str(layer.unique_id))
         self.setCurrentIndex(index if index >= 0 else self.currentIndex())
 
     def _layers(self) -> dict[str, Layer]:
@@ -104,8 +118,7 @@ class LayerChoice(QComboBox):
             return
         active = self._viewer.layers.selection.active
         if active is not None:
-            index = self.findData(str(active.unique_id))
-            self.setCurrentIndex(index if index >= 0 else self.currentIndex())
+            self.choose_layer(active)
 
 
 class ExtentChoice(QComboBox):

@@ -1,0 +1,397 @@
+"""What the Train form has done in a worker's thread: steps of learning, previews, a comparison."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.engine.errors import TrainingError
+from napari_unet.engine.image import LabelImage
+from napari_unet.layers import LayerImage
+from napari_unet.widgets.training_plan import Plan, annotation
+
+if TYPE_CHECKING:
+    from napari_unet.engine.evaluation import Evaluation
+    from napari_unet.engine.network import Network
+    from napari_unet.engine.training import TrainingReport, TrainingRun
+    from napari_unet.engine.training_pairs import TrainingPair
+
+_REPORT_S = 0.2
+_FIRST_PREVIEW_S = 2.0
+_PREVIEW_S = 4.0
+_PREVIEW_SHARE = 0.1
+"""Of the time that previews may take."""
+
+_AUTOSAVE_S = 45.0
+_MOST_PREVIEW_PX = 512
+
+
+@dataclass(slots=True)
+class Wish:
+    """What the window tells the thread meanwhile.
+
+    Parameters
+    ----------
+    stops : threading.Event
+        End after the step that runs.
+    view : LayerImage, optional
+        The field of view that is to be segmented again and again.
+    """
+
+    stops: threading.Event = field(default_factory=threading.Event)
+    view: LayerImage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Training has begun: what is learned from, and what is held out."""
+
+    images: int
+    sentence: str
+    is_validated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """Some steps are done.
+
+    Parameters
+    ----------
+    steps : tuple of int
+    losses : tuple of float
+    share : float
+        Of the whole training, 0 to 1.
+    steps_per_s : float
+    notes : tuple of str
+    """
+
+    steps: tuple[int, ...]
+    losses: tuple[float, ...]
+    share: float
+    steps_per_s: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """The held-out part was segmented; None where it has no cells."""
+
+    step: int
+    loss: float | None
+    evaluation: Evaluation | None
+    is_best: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Previewed:
+    """The field of view, as the network sees it now.
+
+    Parameters
+    ----------
+    image : LayerImage
+        Of which `labels` are a part.
+    labels : integer array
+    corner : tuple of int
+        First pixel of `labels` in the axes of the image's labels.
+    step : int
+        0 before the first one.
+    """
+
+    image: LayerImage
+    labels: LabelImage
+    corner: tuple[int, ...]
+    step: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """The end, or a stop.
+
+    Parameters
+    ----------
+    network : Network
+        The best one.
+    steps : int
+    seconds : float
+    is_finished : bool
+        False if it was stopped and can go on.
+    before, after : Evaluation, optional
+        Of the held-out part, for the network at the start and now.
+    validation : tuple of (name, truth, before, after)
+        Held-out labels with those that both networks find.
+    view : tuple of (LayerImage, corner, before, after), optional
+        The field of view.
+    notes : tuple of str
+    """
+
+    network: Network
+    steps: int
+    seconds: float
+    is_finished: bool
+    before: Evaluation | None
+    after: Evaluation | None
+    validation: tuple[tuple[str, LabelImage, LabelImage, LabelImage], ...]
+    view: tuple[LayerImage, tuple[int, ...], LabelImage, LabelImage] | None
+    notes: tuple[str, ...]
+
+
+Report: TypeAlias = Begun | Learned | Validated | Previewed | Trained
+
+
+def teach(plan: Plan, wish: Wish) -> Iterator[Report]:
+    """Train, for a worker's thread.
+
+    Parameters
+    ----------
+    plan : Plan
+    wish : Wish
+        Looked at between steps.
+
+    Yields
+    ------
+    Report
+        `Trained` comes last, also after a stop by `wish`.
+
+    Raises
+    ------
+    UNetError
+        If there is nothing to learn from, or something does not fit.
+    """
+    from napari_unet.engine.training import train
+
+    began = time.perf_counter()
+    training, validation, sentence = _parts(plan)
+    run = train(
+        training,
+        plan.network,
+        settings=plan.settings,
+        validation=validation,
+        device=plan.device,
+        resume_from=plan.state_file if plan.resumes else None,
+        should_stop=wish.stops.is_set,
+    )
+    yield Begun(len(training), sentence, bool(validation))
+    start = plan.network or run.latest
+    lesson = _Lesson(plan, wish, run, start, began)
+    yield from lesson.go()
+    yield lesson.end(validation)
+
+
+def _parts(plan: Plan) -> tuple[Sequence[TrainingPair], Sequence[TrainingPair], str]:
+    from napari_unet.engine.hold_out import hold_out
+
+    pairs = annotation(plan)
+    if not plan.holds_out or not pairs:
+        return pairs, (), "Nothing is held out."
+    gap_px = 96 if plan.network is None else plan.network.description.unet.margin_px
+    parts = hold_out(pairs, seed=plan.settings.seed, gap_px=gap_px)
+    return parts.training, parts.validation, parts.sentence
+
+
+class _Lesson:
+    """The steps of one training, with everything that is done between them."""
+
+    def __init__(
+        self, plan: Plan, wish: Wish, run: TrainingRun, start: Network, began: float
+    ) -> None:
+        self._plan = plan
+        self._wish = wish
+        self._run = run
+        self._start = start
+        self._began = began
+        self._reported = self._saved = began
+        self._preview_due = began + _FIRST_PREVIEW_S
+        self._steps: list[int] = []
+        self._losses: list[float] = []
+        self._failure: tuple[str, ...] = ()
+        self._is_finished = False
+
+    def go(self) -> Iterator[Report]:
+        """Learn until the end, a stop, or an error that leaves the network as it was best."""
+        while not self._wish.stops.is_set():
+            try:
+                step = next(self._run, None)
+            except TrainingError as error:
+                self._failure = (str(error),)
+                break
+            if step is None or step.share >= 1:
+                self._is_finished = True
+            if step is not None:
+                yield from self._after(step)
+            if self._is_finished:
+                break
+        if self._steps:
+            yield self._learned(time.perf_counter())
+
+    def _after(self, step: TrainingReport) -> Iterator[Report]:
+        self._steps.append(step.step)
+        self._losses.append(step.loss)
+        now = time.perf_counter()
+        if step.validation_loss is not None:
+            yield Validated(step.step, step.validation_loss, step.validation, step.is_best)
+        if now - self._reported >= _REPORT_S:
+            yield self._learned(now)
+        if now >= self._preview_due and self._wish.view is not None and not self._is_finished:
+            preview = self._preview(step.step)
+            if preview is not None:
+                yield preview
+        if self._plan.state_file is not None and now - self._saved >= _AUTOSAVE_S:
+            self._run.save_state(self._plan.state_file)
+            self._saved = time.perf_counter()
+
+    def _learned(self, now: float) -> Learned:
+        rate = len(self._steps) / max(now - self._reported, 1e-6)
+        report = Learned(
+            tuple(self._steps), tuple(self._losses), self._run.share, rate, self._run.notes
+        )
+        self._steps, self._losses = [], []
+        self._reported = now
+        return report
+
+    def _preview(self, step: int) -> Previewed | None:
+        view = self._wish.view
+        if view is None:
+            return None
+        began = time.perf_counter()
+        found = see(view, self._run.latest, device=self._plan.device, stops=self._wish.stops)
+        now = time.perf_counter()
+        self._preview_due = now + max(_PREVIEW_S, (now - began) / _PREVIEW_SHARE)
+        return None if found is None else Previewed(view, found[0], found[1], step)
+
+    def end(self, validation: Sequence[TrainingPair]) -> Trained:
+        """Save what a resume needs, or tune what is finished, and compare with the start."""
+        if self._plan.state_file is not None and not self._is_finished and self._run.step:
+            self._run.save_state(self._plan.state_file)
+        network = self._run.tuned() if self._is_finished else self._run.network
+        compared = [] if self._wish.stops.is_set() else self._compared(validation, network)
+        before, after = _evaluations(compared)
+        return Trained(
+            network,
+            self._run.step,
+            time.perf_counter() - self._began,
+            self._is_finished,
+            before,
+            after,
+            tuple((name, truth, old, new) for name, truth, old, new, _ in compared),
+            self._compared_view(network),
+            (*self._run.notes, *self._failure),
+        )
+
+    def _compared(
+        self, validation: Sequence[TrainingPair], network: Network
+    ) -> list[tuple[str, LabelImage, LabelImage, LabelImage, NDArray[np.bool_] | None]]:
+        from napari_unet.engine.segmentation import segment
+
+        compared = []
+        for pair in validation:
+            old, new = (
+                segment(
+                    np.asarray(pair.image),
+                    each,
+                    channel_axis=pair.channel_axis,
+                    device=self._plan.device,
+                    keep_scores=False,
+                ).labels
+                for each in (self._start, network)
+            )
+            compared.append((pair.name, np.asarray(pair.labels), old, new, pair.reviewed))
+        return compared
+
+    def _compared_view(
+        self, network: Network
+    ) -> tuple[LayerImage, tuple[int, ...], LabelImage, LabelImage] | None:
+        view = self._wish.view
+        if view is None:
+            return None
+        stops = threading.Event()
+        old = see(view, self._start, device=self._plan.device, stops=stops)
+        new = see(view, network, device=self._plan.device, stops=stops)
+        if old is None or new is None:
+            return None
+        return view, new[1], old[0], new[0]
+
+
+def _evaluations(compared: Sequence[Any]) -> tuple[Evaluation | None, Evaluation | None]:
+    from napari_unet.engine.evaluation import evaluate
+    from napari_unet.engine.training_validation import reviewed_part
+
+    has_cells = any(np.any(truth > 0) for _, truth, *_ in compared)
+    if not compared or not has_cells:
+        return None, None
+    evaluations = []
+    for position in (2, 3):
+        parts = [reviewed_part(item[1], item[position], item[4]) for item in compared]
+        truths, found = zip(*parts, strict=True)
+        evaluations.append(evaluate(truths, found))
+    return evaluations[0], evaluations[1]
+
+
+def see(
+    view: LayerImage, network: Network, *, device: str, stops: threading.Event
+) -> tuple[LabelImage, tuple[int, ...]] | None:
+    """Segment what is in view, or the middle of it; None if it was stopped.
+
+    Returns
+    -------
+    labels : integer array
+        With as many axes as the image's labels.
+    corner : tuple of int
+        Its first pixel.
+    """
+    from napari_unet.engine.segmentation import iterate_planes
+    from napari_unet.engine.settings import SegmentationSettings
+
+    pixels, channel_axis = view.pixels()
+    region = _middle(view)
+    settings = SegmentationSettings(channel_axis=channel_axis, region=region)
+    last = None
+    for report in iterate_planes(
+        np.asarray(pixels),
+        network,
+        settings=settings,
+        instances=network.description.instances,
+        device=device,
+        intensity_reference=view.intensity_reference(),
+    ):
+        if stops.is_set():
+            return None
+        last = report
+    if last is None or last.labels is None or last.plane is None:
+        return None
+    inside = tuple(slice(start, stop) for start, stop in np.reshape(region, (-1, 2)).tolist())
+    area = last.plane.area
+    part = tuple(
+        slice(want.start - have.start, want.stop - have.start)
+        for want, have in zip(inside, area, strict=True)
+    )
+    labels = np.array(last.labels[part])
+    corner, shape = [], []
+    sizes = iter(zip(inside, labels.shape, strict=True))
+    for place in view.plane:
+        if isinstance(place, slice):
+            wanted, size = next(sizes)
+            corner.append(int(wanted.start))
+            shape.append(size)
+        else:
+            corner.append(int(place))
+            shape.append(1)
+    return labels.reshape(shape), tuple(corner)
+
+
+def _middle(view: LayerImage) -> tuple[int, ...]:
+    """Start and stop along each axis of the plane: what is in view, at most 512 pixels of it."""
+    sizes = [
+        n for n, at in zip(view.labels_shape, view.plane, strict=True) if isinstance(at, slice)
+    ]
+    box = view.region or tuple(np.stack([np.zeros_like(sizes), sizes], axis=1).reshape(-1).tolist())
+    region: list[int] = []
+    for start, stop in zip(box[::2], box[1::2], strict=True):
+        extra = max(0, stop - start - _MOST_PREVIEW_PX)
+        region += [start + extra // 2, stop - (extra - extra // 2)]
+    return tuple(region)

@@ -1,0 +1,144 @@
+"""What a network is to be taught with: layers and files, what their labels mean, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.drawn_regions import DrawnRegion, region_mask
+from napari_unet.engine.image import LabelImage, PlaneIndex
+from napari_unet.engine.training_settings import TrainingSettings
+from napari_unet.label_canvas import plane_key
+from napari_unet.layers import LayerImage
+
+if TYPE_CHECKING:
+    from napari_unet.engine.label_runs import LabelRuns
+    from napari_unet.engine.network import Network
+    from napari_unet.engine.training_pairs import TrainingPair
+
+Meaning: TypeAlias = Literal["reviewed", "regions", "painted"]
+"""Of pixels without a label: background; background in the drawn regions only; unknown."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairSource:
+    """An image layer with a labels layer on its grid.
+
+    Parameters
+    ----------
+    image : LayerImage
+        Its whole stack.
+    labels : integer array
+        The layer's own memory; it is copied before anything is learned.
+    name : str
+    predictions : mapping of str to LabelRuns
+        What Segment had found, by plane.
+    regions : tuple of DrawnRegion
+        Where everything was reviewed, if the meaning is "regions".
+    """
+
+    image: LayerImage
+    labels: LabelImage
+    name: str
+    predictions: Mapping[str, LabelRuns] = field(default_factory=dict)
+    regions: tuple[DrawnRegion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """Everything that decides about a training.
+
+    Parameters
+    ----------
+    sources : tuple of PairSource
+    more_pairs : tuple of TrainingPair
+        From files.
+    meaning : {"reviewed", "regions", "painted"}
+    background_label : int, optional
+    network : Network, optional
+        Where to start; without it a new one is made.
+    settings : TrainingSettings
+    holds_out : bool
+        Set part of the annotation aside, to see how good the network gets.
+    device : str
+    state_file : Path, optional
+        Where the training is kept, to go on with after a stop or a crash.
+    resumes : bool
+        Go on from that file.
+    """
+
+    sources: tuple[PairSource, ...]
+    meaning: Meaning
+    background_label: int | None
+    network: Network | None
+    settings: TrainingSettings
+    holds_out: bool
+    device: str
+    more_pairs: tuple[TrainingPair, ...] = ()
+    state_file: Path | None = None
+    resumes: bool = False
+
+
+def annotation(plan: Plan) -> list[TrainingPair]:
+    """Read the pairs of all layers and files: images with their labels and what these mean."""
+    pairs = [pair for source in plan.sources for pair in read_pairs(source, plan)]
+    return [*pairs, *plan.more_pairs]
+
+
+def read_pairs(source: PairSource, plan: Plan) -> Iterator[TrainingPair]:
+    """Pairs of the planes of a layer that somebody has labelled."""
+    labels = np.asarray(source.labels)
+    planes = source.image.planes()
+    for index in planes:
+        drawn = np.array(labels[index])
+        kept = source.predictions.get(plane_key(index))
+        corrected = kept.changed(drawn) if kept is not None and kept.shape == drawn.shape else None
+        is_empty = not drawn.any() and (corrected is None or not corrected.any())
+        if len(planes) > 1 and is_empty:
+            continue
+        yield _pair(source, index, drawn, corrected, plan)
+
+
+def _pair(
+    source: PairSource,
+    index: PlaneIndex,
+    labels: LabelImage,
+    corrected: NDArray[np.bool_] | None,
+    plan: Plan,
+) -> TrainingPair:
+    from napari_unet.engine.training_pairs import annotated_pair
+
+    image = replace(source.image, plane=index, extent="slice")
+    pixels, channel_axis = image.pixels()
+    where = f", slice {plane_key(index)}" if image.has_slices else ""
+    regions = None
+    if plan.meaning == "regions":
+        regions = region_mask(source.regions, index, np.shape(source.labels))
+    painted = labels
+    if plan.meaning == "painted" and corrected is not None:
+        painted = _touched(labels, corrected)
+    pair = annotated_pair(
+        np.asarray(pixels),
+        painted,
+        unlabelled="ignore" if plan.meaning == "painted" else "reviewed",
+        regions=regions,
+        background_label=plan.background_label,
+        corrected=corrected,
+        name=f"{source.name}{where}",
+        channel_axis=channel_axis,
+    )
+    if corrected is not None and pair.reviewed is not None:
+        # Who changed a pixel has looked at it.
+        pair = replace(pair, reviewed=pair.reviewed | corrected)
+    return replace(pair, intensity_reference=image.intensity_reference())
+
+
+def _touched(labels: LabelImage, corrected: NDArray[np.bool_]) -> LabelImage:
+    """Keep only the cells that somebody has changed: the others are the network's own."""
+    numbers = np.unique(labels[corrected])
+    return np.where(np.isin(labels, numbers) & (labels > 0), labels, labels.dtype.type(0))
