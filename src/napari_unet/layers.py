@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -27,6 +27,9 @@ METADATA_KEY = "napari_unet"
 
 PREDICTIONS_KEY = "napari_unet_predictions"
 """Where a layer's metadata keep its labels as they were predicted, plane by plane."""
+
+PREVIEW_KEY = "napari_unet_preview"
+"""Marks a layer that shows what a network in training sees."""
 
 SCORES_KEY = "napari_unet_scores"
 """Where a layer's metadata say whose scores it shows."""
@@ -269,6 +272,15 @@ def place_of(layer: Layer, axes: tuple[int, ...]) -> dict[str, Any]:
         "units": tuple(layer.units[axis] for axis in axes),
         "axis_labels": tuple(layer.axis_labels[axis] for axis in axes),
     }
+
+
+def part_of_place(place: dict[str, Any], corner: Sequence[int]) -> dict[str, Any]:
+    """Place of a part of a layer whose first pixel is at `corner`, from the place of the whole."""
+    axes = len(corner)
+    scaled = np.asarray(place["scale"]) * np.asarray(corner, float)
+    turned = np.asarray(place["rotate"]) @ np.asarray(place["shear"]) @ scaled
+    translate = np.asarray(place["translate"]) + turned
+    return {**place, "translate": translate[:axes]}
 
 
 def pixel_size_um(layer: Image) -> float | None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
+from napari_unet.engine.errors import TrainingError
+
 if TYPE_CHECKING:
     from napari_unet.engine.network import Network
 
@@ -89,6 +91,7 @@ class Session:
         self._model: LoadedModel | None = None
         self._device = "auto"
         self._requests = 0
+        self._is_training = False
 
     @property
     def model(self) -> LoadedModel | None:
@@ -174,6 +177,24 @@ class Session:
         if is_wanted:
             self._model = model
             self.network_loaded.emit(model.network)
+
+    def begin_training(self) -> None:
+        """Note that a network is taught.
+
+        Raises
+        ------
+        TrainingError
+            If another one is: two would only take the processor from each other.
+        """
+        if self._is_training:
+            raise TrainingError(
+                "A training runs already; wait for its end, or stop it in its own Train widget."
+            )
+        self._is_training = True
+
+    def end_training(self) -> None:
+        """Note that no network is taught any more."""
+        self._is_training = False
 
     def choose_device(self, name: str) -> None:
         """Run networks on another device.

@@ -21,7 +21,9 @@ from napari_unet.layers import (
     new_labels_layer,
     new_scores_layer,
     note_origin,
+    part_of_place,
     pixel_size_um,
+    place_of,
     provenance,
     read_layer,
     visible_box,
@@ -500,3 +502,14 @@ def test_scores_lie_on_the_image_from_0_to_1_and_are_found_by_their_class(
     assert find_scores(viewer, image, "n", "cell") is None
     scores.data = np.zeros((2, 5), np.float32)
     assert find_scores(viewer, image, "m", "cell") is None
+
+
+def test_a_part_of_a_turned_and_scaled_layer_lies_on_the_whole() -> None:
+    whole = Image(np.zeros((30, 40)), scale=(0.5, 0.25), translate=(3, 4), rotate=30, shear=[0.2])
+    place = place_of(whole, (0, 1))
+
+    part = Image(np.zeros((5, 6)), **part_of_place(place, (7, 11)))
+
+    for pixel in ((0, 0), (2, 3)):
+        world = whole.data_to_world(np.add(pixel, (7, 11)))
+        assert np.allclose(part.data_to_world(pixel), world)

@@ -8,7 +8,7 @@ from napari.layers import Image, Layer
 from qtpy.compat import isalive
 from qtpy.QtWidgets import QComboBox, QFormLayout
 
-from napari_unet.layers import SCORES_KEY, Extent, full_resolution, spatial_ndim
+from napari_unet.layers import PREVIEW_KEY, SCORES_KEY, Extent, full_resolution, spatial_ndim
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -17,6 +17,7 @@ _NARROWEST = 8
 """Characters of an entry that a box insists on."""
 
 _MOST_CHANNELS = 16
+_MADE_UP = {SCORES_KEY, PREVIEW_KEY}
 
 
 def narrow_form() -> QFormLayout:
@@ -82,11 +83,11 @@ class LayerChoice(QComboBox):
         self.setCurrentIndex(index if index >= 0 else self.currentIndex())
 
     def _layers(self) -> dict[str, Layer]:
-        # Layers of scores are images, too, but nobody wants cells of those.
+        # Scores are images, too, and previews labels, but nobody wants to work on those.
         layers = (
             layer
             for layer in self._viewer.layers
-            if isinstance(layer, self._kind) and SCORES_KEY not in layer.metadata
+            if isinstance(layer, self._kind) and not _MADE_UP & layer.metadata.keys()
         )
         return {str(layer.unique_id): layer for layer in layers}
 

@@ -15,7 +15,7 @@ from napari_unet.setting_texts import setting_texts
 from napari_unet.widgets.choices import narrow_form
 
 _UNITS = {"_px": "px", "_um": "µm"}
-_MOST_PIXELS = 1_000_000
+_MOST = 1_000_000
 _NARROWEST_SLIDER_PX = 130
 _DECIMALS = 2
 
@@ -23,7 +23,7 @@ _DECIMALS = 2
 class SettingsForm(QWidget):
     """One row for each setting that is named, with what it does as its tooltip.
 
-    Scores get a slider from 0 to 1, pixels a box, switches a check box.
+    Scores get a slider from 0 to 1, whole numbers a box, switches a check box.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class SettingsForm(QWidget):
     names : sequence of str
         The fields that are shown, in this order.
     ranges : mapping of str to (lowest, highest), optional
-        Of sliders that are not for scores.
+        Of sliders that are not for scores, and of numbers that are not for any count.
 
     Attributes
     ----------
@@ -78,8 +78,9 @@ class SettingsForm(QWidget):
             return box
         if kind is int:
             spin = QSpinBox()
-            spin.setRange(0, _MOST_PIXELS)
-            spin.setSuffix(" px")
+            spin.setRange(*(int(end) for end in self._ranges.get(name, (0, _MOST))))
+            if name.endswith("_px"):
+                spin.setSuffix(" px")
             # A number is taken when it is complete, not after each of its digits.
             spin.setKeyboardTracking(False)
             spin.valueChanged.connect(self._on_changed)

@@ -115,7 +115,8 @@ def _pair(
 
     image = replace(source.image, plane=index, extent="slice")
     pixels, channel_axis = image.pixels()
-    where = f", slice {plane_key(index)}" if image.has_slices else ""
+    numbers = ", ".join(str(part + 1) for part in index if not isinstance(part, slice))
+    where = f", slice {numbers}" if numbers else ""
     regions = None
     if plan.meaning == "regions":
         regions = region_mask(source.regions, index, np.shape(source.labels))

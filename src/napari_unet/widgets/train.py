@@ -1,0 +1,329 @@
+"""The Train widget: painted layers in, a better network out."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from napari.utils.notifications import show_error, show_info
+from qtpy.compat import isalive
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from napari_unet.drawn_regions import drawn_regions
+from napari_unet.engine.errors import TrainingError, UNetError
+from napari_unet.installation import check_installation
+from napari_unet.layers import LayerImage, predictions_of, read_layer
+from napari_unet.session import Session, shared_session
+from napari_unet.widgets.preview_layer import PreviewLayer
+from napari_unet.widgets.train_advice import TrainAdvice
+from napari_unet.widgets.train_form import TrainForm
+from napari_unet.widgets.train_outcome import TrainOutcome
+from napari_unet.widgets.training_job import (
+    Begun,
+    Learned,
+    Previewed,
+    Report,
+    Trained,
+    Validated,
+    Wish,
+    teach,
+)
+from napari_unet.widgets.training_plan import PairSource, Plan
+from napari_unet.worker import Worker
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+
+_log = logging.getLogger(__name__)
+
+_LOOK_MS = 300
+
+
+class TrainWidget(QWidget):
+    """Choose images and labels, press Train, watch, keep what is better.
+
+    Parameters
+    ----------
+    napari_viewer : napari viewer
+    session : Session, optional
+        Owner of the loaded network; without it the process's.
+    """
+
+    def __init__(self, napari_viewer: ViewerModel, session: Session | None = None) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._session = session or shared_session()
+        self._worker: Worker | None = None
+        self._wish = Wish()
+        self._plan: Plan | None = None
+        self._held_out = ""
+        self._build()
+        self.form.model_choice.load(self._session.source)
+        try:
+            check_installation()
+        except UNetError as error:
+            self._on_failed(error)
+
+    def _build(self) -> None:
+        self.form = TrainForm(self._viewer, self._session)
+        self.panel, self.curves = self.form.panel, self.form.curves
+        self.panel.run_clicked.connect(self.train)
+        self.panel.stop_clicked.connect(self.stop)
+        self.form.model_choice.load_failed.connect(self._on_failed)
+        self.preview = PreviewLayer(self._viewer)
+        self.advice = TrainAdvice(self.form, self._session, self._read_sources)
+        self.outcome = TrainOutcome(self._viewer, self._session)
+        self.outcome.settled.connect(self._on_settled)
+        self.outcome.failed.connect(self._on_failed)
+        self.outcome.resumed.connect(self.resume)
+        self.form.add_result(self.outcome)
+        # Where the view is, for the preview; asked on this thread, used on the other.
+        self._look = QTimer(self)
+        self._look.setInterval(_LOOK_MS)
+        self._look.timeout.connect(self._on_look)
+        scroll = QScrollArea()
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setWidgetResizable(True)
+        scroll.setWidget(self.form)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.addWidget(scroll)
+
+    # -- the form ------------------------------------------------------------------
+
+    def read_plan(self, *, resumes: bool = False) -> Plan:
+        """What the form says.
+
+        Raises
+        ------
+        UNetError
+            If it is not complete.
+        """
+        network = None if self.form.begins_anew else self._session.network
+        if network is None and not self.form.begins_anew:
+            raise UNetError("No model is loaded; choose one, or tick 'Begin with nothing'.")
+        return Plan(
+            self._read_sources(),
+            self.form.unlabelled.meaning,
+            self.form.unlabelled.background_label,
+            network,
+            self.form.settings(),
+            holds_out=self.form.hold_out_box.isChecked(),
+            device=self._session.device,
+            state_file=self.outcome.state_file,
+            resumes=resumes,
+        )
+
+    def _read_sources(self) -> tuple[PairSource, ...]:
+        pairs = self.form.pairs.pairs
+        if not pairs:
+            raise TrainingError(
+                "There is no image with labels; open an image, run Segment cells or add a Labels "
+                "layer, and paint."
+            )
+        return tuple(self._read_pair(image, labels) for image, labels in pairs)
+
+    def _read_pair(self, image: Image, labels: Labels) -> PairSource:
+        network = self._session.network
+        ndim = 2 if network is None or self.form.begins_anew else network.description.unet.ndim
+        read = self._read_image(image, labels, ndim)
+        data = labels.data
+        if labels.multiscale or not isinstance(data, np.ndarray):
+            raise TrainingError(
+                f"The labels of '{labels.name}' are not in memory; duplicate the layer as a NumPy "
+                "array first."
+            )
+        if data.shape != read.labels_shape:
+            raise TrainingError(
+                f"Image '{image.name}' has {_size(read.labels_shape)} pixels, but the labels "
+                f"'{labels.name}' have {_size(data.shape)}; choose the labels of this image."
+            )
+        place = read.place
+        if not np.allclose(labels.scale, place["scale"]) or not np.allclose(
+            labels.translate, place["translate"]
+        ):
+            raise TrainingError(
+                f"'{labels.name}' does not lie on '{image.name}': its scale or place is another; "
+                "give the labels the scale and translate of the image, or choose other labels."
+            )
+        regions = self.form.unlabelled.regions_layer
+        return PairSource(
+            read,
+            data,
+            str(image.name),
+            predictions_of(labels),
+            () if regions is None else drawn_regions(regions, labels),
+        )
+
+    def _read_image(self, image: Image, labels: Labels, ndim: int) -> LayerImage:
+        """Read all of an image; an axis that the labels lack counts channels."""
+        channel_axis = None
+        if not image.rgb and image.ndim == labels.ndim + 1:
+            shape = labels.data.shape
+            axes = [n for n in range(image.ndim) if _without(image.data.shape, n) == shape]
+            channel_axis = axes[0] if axes else None
+        return read_layer(
+            image,
+            self._viewer.dims,
+            network_ndim=ndim,
+            extent="stack",
+            channel_axis=channel_axis,
+        )
+
+    # -- running -------------------------------------------------------------------
+
+    def train(self) -> None:
+        """Train with what the form says."""
+        self._start(resumes=False)
+
+    def resume(self) -> None:
+        """Go on with the training that was stopped."""
+        self._start(resumes=True)
+
+    def _start(self, *, resumes: bool) -> None:
+        if self._worker is not None:
+            return
+        try:
+            check_installation()
+            plan = self.read_plan(resumes=resumes)
+            if resumes and self._plan is not None:
+                # Exactly as it was begun, whatever the form says now.
+                plan = replace(self._plan, resumes=True)
+            self._session.begin_training()
+        except UNetError as error:
+            self._on_failed(error)
+            return
+        self._plan, self._wish = plan, Wish()
+        if not resumes:
+            self.curves.clear()
+            self.preview.forget()
+        self.outcome.clear()
+        self.curves.show()
+        self._on_look()
+        self._worker = Worker(partial(teach, plan, self._wish))
+        self._worker.reported.connect(self._on_reported)
+        self._worker.failed.connect(self._on_failed)
+        self._worker.ended.connect(self._on_ended)
+        self.destroyed.connect(self._worker.stop)
+        self._worker.start()
+        self._look.start()
+        self.panel.show_running("reading the images")
+
+    def stop(self) -> None:
+        """End after the step that runs; the best network so far is kept, and can go on."""
+        if self._worker is not None:
+            self._wish.stops.set()
+            self.panel.show_progress(0, 0, "stopping")
+
+    def _on_look(self) -> None:
+        self._wish.view = self._view()
+
+    def _view(self) -> LayerImage | None:
+        """Field of view of the first image."""
+        if self._plan is None:
+            return None
+        wanted = self._plan.sources[0].image if self._plan.sources else None
+        for layer in self._viewer.layers:
+            if wanted is not None and str(layer.unique_id) == wanted.layer_id:
+                ndim = sum(isinstance(part, slice) for part in wanted.plane)
+                try:
+                    return read_layer(
+                        layer,
+                        self._viewer.dims,
+                        network_ndim=ndim,
+                        extent="view",
+                        channel_axis=None if layer.rgb else wanted.channel_axis,
+                    )
+                except UNetError:
+                    return None  # out of sight, so that nobody misses it
+        return None
+
+    def _on_reported(self, report: Report) -> None:
+        if isinstance(report, Begun):
+            self._held_out = report.sentence
+            self.panel.show_progress(0, 1000, "the first step")
+        elif isinstance(report, Learned):
+            self.curves.add_steps(report.steps, report.losses)
+            text = f"step {report.steps[-1]}, {report.steps_per_s:.1f} a second"
+            if not self._wish.stops.is_set():
+                self.panel.show_progress(round(1000 * report.share), 1000, text)
+        elif isinstance(report, Validated):
+            found = report.evaluation
+            self.curves.add_validation(
+                report.step,
+                report.loss,
+                None if found is None else found.pooled(0.5).average_precision,
+                None if found is None else found.mean_matched_iou,
+            )
+        elif isinstance(report, Previewed):
+            self.preview.show(report)
+        else:
+            self._on_trained(report)
+
+    def _on_trained(self, trained: Trained) -> None:
+        if trained.steps == 0:
+            self.panel.show_idle("Stopped before the first step; everything is as it was.")
+            return
+        how = "Trained" if trained.is_finished else "Stopped"
+        told = f"{how} after {trained.steps} steps ({trained.seconds:.0f} s). {self._held_out}"
+        self.panel.show_idle(" ".join((told, *trained.notes)))
+        if self._plan is not None:
+            self.outcome.show(trained, self._plan)
+
+    def _on_settled(self, sentence: str) -> None:
+        self.preview.remove()
+        self.panel.show_idle(sentence)
+        show_info(sentence)
+
+    def _on_failed(self, error: Exception) -> None:
+        if isinstance(error, UNetError):
+            message = str(error)
+        else:
+            _log.error("The training failed", exc_info=error)
+            message = (
+                f"Something went wrong that should not ({type(error).__name__}: {error}); the log "
+                "has the details. The model is as it was."
+            )
+        self.panel.show_error(message)
+        show_error(message)
+
+    def _on_ended(self) -> None:
+        self._worker = None
+        self._look.stop()
+        self._session.end_training()
+
+    def reset_choices(self, event: Any = None) -> None:
+        """List the layers afresh; napari calls this when they change."""
+        if isalive(self):
+            self.form.pairs.reset_choices(event)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Stop when the widget is closed, or leaves its dock, which sends no close event."""
+        if event is not None:
+            left_dock = event.type() == QEvent.Type.ParentChange and self.parent() is None
+            if left_dock or event.type() == QEvent.Type.Close:
+                self._stop_all()
+        return bool(super().event(event))
+
+    def _stop_all(self) -> None:
+        self._look.stop()
+        if self._worker is not None:
+            self._worker.stop()
+            self.panel.show_idle("The training was closed; what was autosaved is offered again.")
+        self.preview.remove()
+        self.advice.stop()
+        self.form.model_choice.stop()
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return shape[:axis] + shape[axis + 1 :]

@@ -1,0 +1,249 @@
+"""The thread's side of a training: what it reads, reports, previews, and keeps when it ends."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from napari.components import ViewerModel
+from napari.layers import Image
+
+from napari_unet.drawn_regions import DrawnRegion
+from napari_unet.engine.errors import TrainingError
+from napari_unet.engine.label_runs import LabelRuns
+from napari_unet.engine.network import Network
+from napari_unet.engine.training_settings import TrainingSettings
+from napari_unet.layers import LayerImage, read_layer
+from napari_unet.widgets.training_job import (
+    Begun,
+    Learned,
+    Previewed,
+    Trained,
+    Validated,
+    Wish,
+    see,
+    teach,
+)
+from napari_unet.widgets.training_plan import PairSource, Plan, annotation
+
+SETTINGS = TrainingSettings(
+    steps=4, batch_size=1, patch_size_px=32, validation_interval=2, warmup_steps=0
+)
+
+
+def squares(shape: tuple[int, ...] = (128, 128)) -> np.ndarray:
+    labels = np.zeros(shape, np.int32)
+    for number, (y, x) in enumerate(np.ndindex(shape[-2] // 16, shape[-1] // 16), start=1):
+        labels[..., y * 16 + 3 : y * 16 + 12, x * 16 + 3 : x * 16 + 12] = number
+    return labels
+
+
+def layer_image(array: np.ndarray, extent: Any = "stack") -> LayerImage:
+    viewer = ViewerModel()
+    layer = viewer.add_layer(Image(array, name="picture"))
+    return read_layer(layer, viewer.dims, network_ndim=2, extent=extent)
+
+
+def plan_for(labels: np.ndarray, network: Network | None, **changes: Any) -> Plan:
+    image = layer_image((labels > 0).astype(np.float32))
+    usual: dict[str, Any] = {
+        "meaning": "reviewed",
+        "background_label": None,
+        "network": network,
+        "settings": SETTINGS,
+        "holds_out": False,
+        "device": "cpu",
+    }
+    source = changes.pop("source", PairSource(image, labels, "picture"))
+    return Plan((source,), **{**usual, **changes})
+
+
+def weights_of(network: Network) -> torch.Tensor:
+    return torch.cat([value.reshape(-1).float() for value in network.unet.state_dict().values()])
+
+
+def test_reports_come_in_order_and_the_end_has_a_network(threshold_network: Network) -> None:
+    reports = list(teach(plan_for(squares(), threshold_network), Wish()))
+
+    assert isinstance(reports[0], Begun)
+    assert reports[0].sentence == "Nothing is held out."
+    steps = [step for report in reports if isinstance(report, Learned) for step in report.steps]
+    assert steps == [1, 2, 3, 4]
+    last = reports[-1]
+    assert isinstance(last, Trained)
+    assert last.is_finished
+    assert last.steps == 4
+    assert not torch.equal(weights_of(last.network), weights_of(threshold_network))
+
+
+def test_a_part_is_held_out_and_compared_before_and_after(threshold_network: Network) -> None:
+    labels = squares((400, 256))
+
+    reports = list(teach(plan_for(labels, threshold_network, holds_out=True), Wish()))
+
+    assert "held out" in reports[0].sentence
+    assert [report.step for report in reports if isinstance(report, Validated)] == [2, 4]
+    last = reports[-1]
+    assert last.before.pooled(0.5).average_precision == 1
+    assert last.after is not None
+    ((name, truth, before, after),) = last.validation
+    assert name == "picture"
+    assert truth.shape == before.shape == after.shape
+
+
+def test_a_stop_ends_after_the_step_and_a_resume_goes_on_to_the_same_network(
+    threshold_network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_unet.widgets.training_job._REPORT_S", 0.0)
+    plan = plan_for(squares(), threshold_network, state_file=tmp_path / "state")
+    *_, whole = teach(plan, Wish())
+    wish = Wish()
+    stopped = None
+    for report in teach(plan, wish):
+        if isinstance(report, Begun):
+            continue
+        wish.stops.set()
+        stopped = report
+    assert isinstance(stopped, Trained)
+
+    *_, resumed = teach(replace(plan, resumes=True), Wish())
+
+    assert not stopped.is_finished
+    assert stopped.steps < 4
+    assert resumed.steps == 4
+    assert torch.equal(weights_of(resumed.network), weights_of(whole.network))
+
+
+def test_an_error_of_the_training_keeps_the_network_and_says_so(
+    threshold_network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_unet.engine.training import TrainingRun
+
+    own = TrainingRun.__next__
+
+    def fails_at_the_third(run: TrainingRun) -> Any:
+        if run.step == 2:
+            raise TrainingError("The loss became nan at step 3; the best state so far is kept.")
+        return own(run)
+
+    monkeypatch.setattr(TrainingRun, "__next__", fails_at_the_third)
+
+    *_, last = teach(plan_for(squares(), threshold_network), Wish())
+
+    assert last.steps == 2
+    assert not last.is_finished
+    assert last.notes[-1].startswith("The loss became nan at step 3")
+
+
+def test_the_view_is_seen_before_and_after(threshold_network: Network) -> None:
+    labels = squares()
+    plan = plan_for(labels, threshold_network)
+    wish = Wish(view=replace(plan.sources[0].image, extent="view", region=(16, 80, 32, 96)))
+
+    *_, last = teach(plan, wish)
+
+    view, corner, before, after = last.view
+    assert view is wish.view
+    assert corner == (16, 32)
+    assert before.shape == after.shape == (64, 64)
+    assert np.array_equal(before > 0, labels[16:80, 32:96] > 0)
+
+
+def test_previews_come_while_it_learns(
+    threshold_network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_unet.widgets.training_job._FIRST_PREVIEW_S", 0.0)
+    plan = plan_for(squares(), threshold_network)
+
+    reports = list(teach(plan, Wish(view=plan.sources[0].image)))
+
+    (seen,) = [report for report in reports if isinstance(report, Previewed)]
+    assert seen.step == 1
+    assert seen.corner == (0, 0)
+    assert seen.labels.shape == (128, 128)
+
+
+def test_of_a_large_view_the_middle_is_seen(
+    threshold_network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_unet.widgets.training_job._MOST_PREVIEW_PX", 32)
+    image = layer_image((squares((96, 64)) > 0).astype(np.float32))
+
+    labels, corner = see(image, threshold_network, device="cpu", stops=Wish().stops)
+
+    assert labels.shape == (32, 32)
+    assert corner == (32, 16)
+
+
+def test_of_a_stack_the_labelled_slices_are_learned_from(threshold_network: Network) -> None:
+    labels = np.stack([squares((64, 64)), np.zeros((64, 64), np.int32), squares((64, 64))])
+
+    pairs = annotation(plan_for(labels, threshold_network))
+
+    assert [pair.name for pair in pairs] == ["picture, slice 1", "picture, slice 3"]
+    assert all(pair.image.shape[-2:] == (64, 64) for pair in pairs)
+
+
+def test_only_what_was_painted_counts_when_so_asked(threshold_network: Network) -> None:
+    labels = np.zeros((64, 64), np.int32)
+    labels[10:20, 10:20] = 1
+    labels[40:50, 40:50] = 9
+
+    (pair,) = annotation(plan_for(labels, threshold_network, meaning="painted", background_label=9))
+
+    assert pair.reviewed[15, 15]
+    assert pair.reviewed[45, 45]
+    assert pair.labels[45, 45] == 0
+    assert not pair.reviewed[30, 30]
+
+
+def test_in_drawn_regions_everything_counts(threshold_network: Network) -> None:
+    labels = squares((64, 64))
+    corners = np.array([[0, 0], [0, 31], [31, 31], [31, 0]], float)
+    source = PairSource(
+        layer_image((labels > 0).astype(np.float32)),
+        labels,
+        "picture",
+        regions=(DrawnRegion(corners),),
+    )
+
+    (pair,) = annotation(plan_for(labels, threshold_network, source=source, meaning="regions"))
+
+    assert pair.reviewed[:32, :32].all()
+    assert not pair.reviewed[33:].any()
+
+
+@pytest.mark.parametrize("meaning", ["reviewed", "painted"])
+def test_corrections_of_a_prediction_are_known_and_reviewed(
+    threshold_network: Network, meaning: str
+) -> None:
+    predicted = squares((64, 64))
+    labels = predicted.copy()
+    labels[labels == 1] = 0  # a false cell, erased
+    labels[labels == 6] = 7  # two that are one
+    source = PairSource(
+        layer_image((predicted > 0).astype(np.float32)),
+        labels,
+        "picture",
+        {":,:": LabelRuns.of(predicted)},
+    )
+
+    (pair,) = annotation(plan_for(labels, threshold_network, source=source, meaning=meaning))
+
+    assert np.array_equal(pair.corrected, labels != predicted)
+    if meaning == "painted":
+        assert pair.reviewed[predicted == 1].all()
+        assert pair.reviewed[labels == 7].all()
+        # Nobody touched these.
+        assert not pair.reviewed[labels == 16].any()
+
+
+def test_the_labels_are_copied_before_anything_is_learned(threshold_network: Network) -> None:
+    labels = squares((64, 64))
+    (pair,) = annotation(plan_for(labels, threshold_network))
+
+    labels[:] = 0
+
+    assert pair.labels.any()
