@@ -8,7 +8,7 @@ from napari.viewer import Viewer
 from qtpy.QtWidgets import QDockWidget
 
 PLUGIN = "napari-unet-cells"
-WIDGETS = ("Model", "Segment cells", "Weight map")
+WIDGETS = ("Model", "Segment cells", "Weight map", "Train")
 """All widgets in working order, as the manifest names them."""
 
 _DISPLAY_NAME = "U-Net"

@@ -484,6 +484,14 @@ class Autosave:
             "process_started": psutil.Process().create_time(),
         }
 
+    @property
+    def saved(self) -> InterruptedTraining | None:
+        """What was saved so far, to go on with in this process; None if nothing was."""
+        note = _read_json(self._state.with_suffix(_NOTE))
+        if note is None:
+            return None
+        return InterruptedTraining(self._state, int(note["step"]), str(note["date"]), self.about)
+
     def discard(self) -> None:
         """Delete what was saved: the training has come to its end, or is not wanted."""
         InterruptedTraining(self._state, 0, "", {}).discard()

@@ -97,7 +97,7 @@ def test_a_stop_ends_after_the_step_and_a_resume_goes_on_to_the_same_network(
     threshold_network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("napari_unet.widgets.training_job._REPORT_S", 0.0)
-    plan = plan_for(squares(), threshold_network, state_file=tmp_path / "state")
+    plan = plan_for(squares(), threshold_network, autosave_folder=tmp_path)
     *_, whole = teach(plan, Wish())
     wish = Wish()
     stopped = None
@@ -108,12 +108,27 @@ def test_a_stop_ends_after_the_step_and_a_resume_goes_on_to_the_same_network(
         stopped = report
     assert isinstance(stopped, Trained)
 
-    *_, resumed = teach(replace(plan, resumes=True), Wish())
+    assert stopped.interrupted.step == stopped.steps
+    *_, resumed = teach(replace(plan, resumes=stopped.interrupted), Wish())
 
+    assert list(tmp_path.iterdir()) == []
     assert not stopped.is_finished
     assert stopped.steps < 4
     assert resumed.steps == 4
     assert torch.equal(weights_of(resumed.network), weights_of(whole.network))
+
+
+def test_a_training_that_cannot_be_saved_goes_on_and_says_so(
+    threshold_network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_unet.widgets.training_job._AUTOSAVE_S", 0.0)
+    (tmp_path / "file").touch()
+    plan = plan_for(squares(), threshold_network, autosave_folder=tmp_path / "file" / "folder")
+
+    *_, last = teach(plan, Wish())
+
+    assert last.is_finished
+    assert "file/folder' cannot be written to" in last.notes[-1]
 
 
 def test_an_error_of_the_training_keeps_the_network_and_says_so(

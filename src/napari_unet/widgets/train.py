@@ -39,6 +39,8 @@ from napari_unet.worker import Worker
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from napari_unet.versions import InterruptedTraining
+
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +64,7 @@ class TrainWidget(QWidget):
         self._worker: Worker | None = None
         self._wish = Wish()
         self._plan: Plan | None = None
+        self._stopped: InterruptedTraining | None = None
         self._held_out = ""
         self._build()
         self.form.model_choice.load(self._session.source)
@@ -97,7 +100,7 @@ class TrainWidget(QWidget):
 
     # -- the form ------------------------------------------------------------------
 
-    def read_plan(self, *, resumes: bool = False) -> Plan:
+    def read_plan(self, resumes: InterruptedTraining | None = None) -> Plan:
         """What the form says.
 
         Raises
@@ -116,7 +119,13 @@ class TrainWidget(QWidget):
             self.form.settings(),
             holds_out=self.form.hold_out_box.isChecked(),
             device=self._session.device,
-            state_file=self.outcome.state_file,
+            autosave_folder=self.outcome.folder,
+            about={
+                "model": "" if network is None else network.description.name,
+                "source": "" if network is None else self._session.source,
+                "images": [str(image.name) for image, _ in self.form.pairs.pairs],
+                "labels": [str(labels.name) for _, labels in self.form.pairs.pairs],
+            },
             resumes=resumes,
         )
 
@@ -180,27 +189,28 @@ class TrainWidget(QWidget):
 
     def train(self) -> None:
         """Train with what the form says."""
-        self._start(resumes=False)
+        self._start(None)
 
-    def resume(self) -> None:
-        """Go on with the training that was stopped."""
-        self._start(resumes=True)
+    def resume(self, interrupted: InterruptedTraining) -> None:
+        """Go on with a training that was stopped, or that ended with napari."""
+        self._start(interrupted)
 
-    def _start(self, *, resumes: bool) -> None:
+    def _start(self, interrupted: InterruptedTraining | None) -> None:
         if self._worker is not None:
             return
         try:
             check_installation()
-            plan = self.read_plan(resumes=resumes)
-            if resumes and self._plan is not None:
+            if self._plan is not None and interrupted and self._stopped == interrupted:
                 # Exactly as it was begun, whatever the form says now.
-                plan = replace(self._plan, resumes=True)
+                plan = replace(self._plan, resumes=interrupted)
+            else:
+                plan = self.read_plan(interrupted)
             self._session.begin_training()
         except UNetError as error:
             self._on_failed(error)
             return
         self._plan, self._wish = plan, Wish()
-        if not resumes:
+        if interrupted is None:
             self.curves.clear()
             self.preview.forget()
         self.outcome.clear()
@@ -273,6 +283,7 @@ class TrainWidget(QWidget):
         how = "Trained" if trained.is_finished else "Stopped"
         told = f"{how} after {trained.steps} steps ({trained.seconds:.0f} s). {self._held_out}"
         self.panel.show_idle(" ".join((told, *trained.notes)))
+        self._stopped = trained.interrupted
         if self._plan is not None:
             self.outcome.show(trained, self._plan)
 

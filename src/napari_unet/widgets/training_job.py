@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.errors import TrainingError
+from napari_unet.engine.errors import CheckpointError, TrainingError
 from napari_unet.engine.image import LabelImage
 from napari_unet.layers import LayerImage
+from napari_unet.versions import Autosave, InterruptedTraining
 from napari_unet.widgets.training_plan import Plan, annotation
 
 if TYPE_CHECKING:
@@ -128,6 +129,8 @@ class Trained:
     view : tuple of (LayerImage, corner, before, after), optional
         The field of view.
     notes : tuple of str
+    interrupted : InterruptedTraining, optional
+        What a resume goes on with, if it was stopped.
     """
 
     network: Network
@@ -139,6 +142,7 @@ class Trained:
     validation: tuple[tuple[str, LabelImage, LabelImage, LabelImage], ...]
     view: tuple[LayerImage, tuple[int, ...], LabelImage, LabelImage] | None
     notes: tuple[str, ...]
+    interrupted: InterruptedTraining | None = None
 
 
 Report: TypeAlias = Begun | Learned | Validated | Previewed | Trained
@@ -173,7 +177,7 @@ def teach(plan: Plan, wish: Wish) -> Iterator[Report]:
         settings=plan.settings,
         validation=validation,
         device=plan.device,
-        resume_from=plan.state_file if plan.resumes else None,
+        resume_from=plan.resumes.state if plan.resumes else None,
         should_stop=wish.stops.is_set,
     )
     yield Begun(len(training), sentence, bool(validation))
@@ -205,11 +209,17 @@ class _Lesson:
         self._run = run
         self._start = start
         self._began = began
-        self._reported = self._saved = began
+        self._reported = began
+        self._autosave = None
+        if plan.autosave_folder is not None:
+            self._autosave = Autosave(
+                plan.autosave_folder, plan.about, every_s=_AUTOSAVE_S, replaces=plan.resumes
+            )
         self._preview_due = began + _FIRST_PREVIEW_S
         self._steps: list[int] = []
         self._losses: list[float] = []
         self._failure: tuple[str, ...] = ()
+        self._unsaved: tuple[str, ...] = ()
         self._is_finished = False
 
     def go(self) -> Iterator[Report]:
@@ -241,14 +251,26 @@ class _Lesson:
             preview = self._preview(step.step)
             if preview is not None:
                 yield preview
-        if self._plan.state_file is not None and now - self._saved >= _AUTOSAVE_S:
-            self._run.save_state(self._plan.state_file)
-            self._saved = time.perf_counter()
+        if self._autosave is not None:
+            self._save(self._autosave)
+
+    def _save(self, autosave: Autosave, *, now: bool = False) -> None:
+        try:
+            autosave.save(self._run, now=now)
+        except CheckpointError as error:
+            # No reason to lose what was learned.
+            self._unsaved = (str(error),)
+        else:
+            self._unsaved = ()
 
     def _learned(self, now: float) -> Learned:
         rate = len(self._steps) / max(now - self._reported, 1e-6)
         report = Learned(
-            tuple(self._steps), tuple(self._losses), self._run.share, rate, self._run.notes
+            tuple(self._steps),
+            tuple(self._losses),
+            self._run.share,
+            rate,
+            (*self._run.notes, *self._unsaved),
         )
         self._steps, self._losses = [], []
         self._reported = now
@@ -266,8 +288,7 @@ class _Lesson:
 
     def end(self, validation: Sequence[TrainingPair]) -> Trained:
         """Save what a resume needs, or tune what is finished, and compare with the start."""
-        if self._plan.state_file is not None and not self._is_finished and self._run.step:
-            self._run.save_state(self._plan.state_file)
+        interrupted = self._kept_for_later()
         network = self._run.tuned() if self._is_finished else self._run.network
         compared = [] if self._wish.stops.is_set() else self._compared(validation, network)
         before, after = _evaluations(compared)
@@ -280,8 +301,21 @@ class _Lesson:
             after,
             tuple((name, truth, old, new) for name, truth, old, new, _ in compared),
             self._compared_view(network),
-            (*self._run.notes, *self._failure),
+            (*self._run.notes, *self._failure, *self._unsaved),
+            interrupted,
         )
+
+    def _kept_for_later(self) -> InterruptedTraining | None:
+        """Save a training that was stopped; one that is finished or failed needs no more."""
+        if self._autosave is None:
+            return None
+        if self._is_finished or self._failure or not self._run.step:
+            self._autosave.discard()
+            if self._plan.resumes is not None and self._run.step:
+                self._plan.resumes.discard()
+            return None
+        self._save(self._autosave, now=True)
+        return None if self._unsaved else self._autosave.saved
 
     def _compared(
         self, validation: Sequence[TrainingPair], network: Network

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.drawn_regions import DrawnRegion, region_mask
-from napari_unet.engine.image import LabelImage, PlaneIndex
+from napari_unet.engine.image import AnyImage, LabelImage, PlaneIndex
 from napari_unet.engine.training_settings import TrainingSettings
 from napari_unet.label_canvas import plane_key
 from napari_unet.layers import LayerImage
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_unet.engine.label_runs import LabelRuns
     from napari_unet.engine.network import Network
     from napari_unet.engine.training_pairs import TrainingPair
+    from napari_unet.versions import InterruptedTraining
 
 Meaning: TypeAlias = Literal["reviewed", "regions", "painted"]
 """Of pixels without a label: background; background in the drawn regions only; unknown."""
@@ -48,6 +49,10 @@ class PairSource:
     predictions: Mapping[str, LabelRuns] = field(default_factory=dict)
     regions: tuple[DrawnRegion, ...] = ()
 
+    def plane_pixels(self, index: PlaneIndex) -> tuple[AnyImage, int]:
+        """Pixels of one plane, and which of their axes counts channels."""
+        return replace(self.image, plane=index, extent="slice").pixels()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
@@ -66,10 +71,12 @@ class Plan:
     holds_out : bool
         Set part of the annotation aside, to see how good the network gets.
     device : str
-    state_file : Path, optional
-        Where the training is kept, to go on with after a stop or a crash.
-    resumes : bool
-        Go on from that file.
+    autosave_folder : Path, optional
+        Where the training is saved, to go on with after a stop or a crash.
+    about : mapping of str to value
+        What it is, to be told when it is offered again.
+    resumes : InterruptedTraining, optional
+        Go on with this one.
     """
 
     sources: tuple[PairSource, ...]
@@ -80,8 +87,9 @@ class Plan:
     holds_out: bool
     device: str
     more_pairs: tuple[TrainingPair, ...] = ()
-    state_file: Path | None = None
-    resumes: bool = False
+    autosave_folder: Path | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+    resumes: InterruptedTraining | None = None
 
 
 def annotation(plan: Plan) -> list[TrainingPair]:
@@ -115,11 +123,9 @@ def _pair(
 
     image = replace(source.image, plane=index, extent="slice")
     pixels, channel_axis = image.pixels()
-    numbers = ", ".join(str(part + 1) for part in index if not isinstance(part, slice))
-    where = f", slice {numbers}" if numbers else ""
     regions = None
     if plan.meaning == "regions":
-        regions = region_mask(source.regions, index, np.shape(source.labels))
+        regions = region_of(source, index)
     painted = labels
     if plan.meaning == "painted" and corrected is not None:
         painted = _touched(labels, corrected)
@@ -130,13 +136,24 @@ def _pair(
         regions=regions,
         background_label=plan.background_label,
         corrected=corrected,
-        name=f"{source.name}{where}",
+        name=plane_name(source.name, index),
         channel_axis=channel_axis,
     )
     if corrected is not None and pair.reviewed is not None:
         # Who changed a pixel has looked at it.
         pair = replace(pair, reviewed=pair.reviewed | corrected)
     return replace(pair, intensity_reference=image.intensity_reference())
+
+
+def plane_name(name: str, index: PlaneIndex) -> str:
+    """Such as "cells, slice 3"; slices are counted from 1."""
+    numbers = ", ".join(str(part + 1) for part in index if not isinstance(part, slice))
+    return f"{name}, slice {numbers}" if numbers else name
+
+
+def region_of(source: PairSource, index: PlaneIndex) -> NDArray[np.bool_]:
+    """Where in a plane everything was reviewed."""
+    return region_mask(source.regions, index, np.shape(source.labels))
 
 
 def _touched(labels: LabelImage, corrected: NDArray[np.bool_]) -> LabelImage:

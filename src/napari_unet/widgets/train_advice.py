@@ -1,0 +1,178 @@
+"""Looks at the labels before a training, and says what may spoil it, with the click that helps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtCore import QObject, QTimer
+
+from napari_unet.engine.errors import UNetError
+from napari_unet.engine.image import LabelImage, PlaneIndex
+from napari_unet.session import Session
+from napari_unet.widgets.findings_panel import apply_repair
+from napari_unet.widgets.train_form import TrainForm
+from napari_unet.widgets.training_plan import PairSource, plane_name, region_of
+from napari_unet.worker import Worker
+
+if TYPE_CHECKING:
+    from napari_unet.engine.network import NetworkDescription
+    from napari_unet.engine.preflight import Finding
+
+_PAUSE_MS = 400
+"""Nobody needs to hear of every stroke."""
+
+_EVENTS = ("paint", "set_data", "data")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Looked:
+    """Findings, and which slice of which pair each name means."""
+
+    findings: tuple[Finding, ...]
+    places: dict[str, tuple[int, PlaneIndex]]
+
+
+class TrainAdvice(QObject):
+    """Keeps the findings of the form up to date, also while labels are painted.
+
+    Parameters
+    ----------
+    form : TrainForm
+    session : Session
+    read_sources : callable
+        Returns the pairs; raises a `UNetError` if they are not complete.
+    """
+
+    def __init__(
+        self,
+        form: TrainForm,
+        session: Session,
+        read_sources: Callable[[], tuple[PairSource, ...]],
+    ) -> None:
+        super().__init__(form)
+        self._form = form
+        self._session = session
+        self._read_sources = read_sources
+        self._worker: Worker | None = None
+        self._is_due = False
+        self._looked: _Looked | None = None
+        self._layers: list[Labels] = []
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_PAUSE_MS)
+        self._soon.timeout.connect(self._look)
+        form.input_changed.connect(self._on_input_changed)
+        form.findings.repair_chosen.connect(self._on_repair_chosen)
+        session.network_loaded.connect(self._on_input_changed)
+        self._on_input_changed()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a look is still to come."""
+        return self._worker is not None or self._soon.isActive()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._soon.stop()
+        self._follow([])
+        if self._worker is not None:
+            self._worker.stop()
+
+    def _on_input_changed(self, _value: Any = None) -> None:
+        self._follow([labels for _, labels in self._form.pairs.pairs])
+        self._soon.start()
+
+    def _follow(self, layers: list[Labels]) -> None:
+        for layer in self._layers:
+            for name in _EVENTS:
+                getattr(layer.events, name).disconnect(self._on_painted)
+        self._layers = layers
+        for layer in layers:
+            for name in _EVENTS:
+                getattr(layer.events, name).connect(self._on_painted)
+
+    def _on_painted(self, _event: Any) -> None:
+        self._soon.start()
+
+    def _look(self) -> None:
+        if self._worker is not None:
+            self._is_due = True
+            return
+        try:
+            sources = self._read_sources()
+        except UNetError as error:
+            self._show(_Looked((_refusal(str(error)),) if self._layers else (), {}))
+            return
+        network = None if self._form.begins_anew else self._session.network
+        self._is_due = False
+        look = partial(
+            _look_at,
+            sources,
+            self._form.unlabelled.meaning,
+            self._form.unlabelled.background_label,
+            None if network is None else network.description,
+        )
+        self._worker = Worker(look)
+        self._worker.finished.connect(self._show)
+        self._worker.ended.connect(self._on_ended)
+        self._worker.start()
+
+    def _show(self, looked: _Looked) -> None:
+        self._looked = looked
+        self._form.findings.show_findings(looked.findings)
+
+    def _on_ended(self) -> None:
+        self._worker = None
+        if self._is_due:
+            self._soon.start()
+
+    def _on_repair_chosen(self, finding: Finding) -> None:
+        if self._looked is None or finding.name not in self._looked.places:
+            return
+        number, plane = self._looked.places[finding.name]
+        if number < len(self._layers):
+            apply_repair(self._layers[number], finding, plane)
+
+
+def _refusal(sentence: str) -> Finding:
+    from napari_unet.engine.preflight import Finding
+
+    return Finding("refused", "error", sentence)
+
+
+def _look_at(
+    sources: Sequence[PairSource],
+    meaning: str,
+    background_label: int | None,
+    description: NetworkDescription | None,
+) -> Iterator[_Looked]:
+    from napari_unet.engine.preflight import AnnotatedImage, preflight_all
+
+    annotated: list[AnnotatedImage] = []
+    places: dict[str, tuple[int, PlaneIndex]] = {}
+    for number, source in enumerate(sources):
+        planes = source.image.planes()
+        for index in planes:
+            labels: LabelImage = np.array(source.labels[index])
+            if len(planes) > 1 and not labels.any():
+                continue
+            name = plane_name(source.name, index)
+            places[name] = (number, index)
+            image, channel_axis = source.plane_pixels(index)
+            annotated.append(
+                AnnotatedImage(
+                    labels,
+                    np.asarray(image),
+                    name,
+                    channel_axis,
+                    "ignore" if meaning == "painted" else "reviewed",
+                    region_of(source, index) if meaning == "regions" else None,
+                    background_label,
+                )
+            )
+    yield _Looked(preflight_all(annotated, network=description), places)
