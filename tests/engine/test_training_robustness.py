@@ -300,7 +300,8 @@ def test_thresholds_stay_where_few_cells_are_held_out():
 def test_thresholds_are_tuned_where_enough_cells_are_held_out(monkeypatch):
     monkeypatch.setattr("napari_unet.engine.training_validation._ENOUGH_CELLS", 4)
     blind = dataclasses.replace(TINY, instances=InstanceSettings(min_size_px=1000))
-    run = run_of(dataclasses.replace(QUICK, steps=30, average=0.9), blind)
+    settings = dataclasses.replace(QUICK, steps=60, average=0.9, validation_interval=0)
+    run = run_of(settings, blind)
     list(run)
     assert run.tuned().description.instances != run.network.description.instances
     run.should_stop = lambda: True

@@ -233,6 +233,16 @@ class TrainingRun(Iterator[TrainingReport]):
         by_time = self._elapsed_s / self.settings.seconds if self.settings.seconds else 0.0
         return min(1.0, max(by_steps, by_time))
 
+    @property
+    def is_validated(self) -> bool:
+        """Whether there are held-out images."""
+        return bool(self._validation.pairs)
+
+    @property
+    def validation_is_due(self) -> bool:
+        """Whether a validation was broken off; going on makes up for it."""
+        return self._validation_is_due
+
     def tuned(self) -> Network:
         """Best network, with thresholds that suit the held-out images if they show enough cells.
 
@@ -451,10 +461,10 @@ class TrainingRun(Iterator[TrainingReport]):
 
     # -- validation --------------------------------------------------------------
 
-    def validate(self) -> ValidationResult | None:
-        """Score the held-out images with the averaged weights; None if it was stopped."""
+    def validate(self, network: Network | None = None) -> ValidationResult | None:
+        """Score the held-out images with the latest network, or another; None if stopped."""
         return self._validation.run(
-            self.latest, device=str(self._device), should_stop=self.should_stop
+            network or self.latest, device=str(self._device), should_stop=self.should_stop
         )
 
     def _validate_and_keep(self) -> tuple[ValidationResult | None, bool]:
