@@ -191,9 +191,9 @@ class TrainingRun(Iterator[TrainingReport]):
         self._started_from = started_from
         self._start = network
         self._device = resolve_device(device)
-        self._precision = resolve_precision(settings.precision, self._device)
-        if self._precision == torch.float16:
-            self._precision = torch.bfloat16  # float16 gradients would need loss scaling
+        self.precision = resolve_precision(settings.precision, self._device)
+        if self.precision == torch.float16:
+            self.precision = torch.bfloat16  # float16 gradients would need loss scaling
         description = network.description
         roles = description.class_roles
         check_pairs(pairs, validation, ndim=description.unet.ndim, class_roles=roles)
@@ -271,13 +271,18 @@ class TrainingRun(Iterator[TrainingReport]):
             "cells": self._patches.cell_count,
             "settings": dataclasses.asdict(self.settings),
         }
-        diameter, intensity = self._facts
+        facts, instances = self._facts, before.instances
+        is_semantic = teaches_classes(before.class_roles)
+        if facts.debris_px and not is_semantic:
+            smallest = max(instances.min_size_px, facts.debris_px)
+            instances = dataclasses.replace(instances, min_size_px=smallest)
         return dataclasses.replace(
             before,
             # What it learned last is what it expects now.
-            object_diameter_px=None if teaches_classes(before.class_roles) else diameter,
+            object_diameter_px=None if is_semantic else facts.diameter_px,
             pixel_size_um=None,
-            intensity=intensity,
+            intensity=facts.intensity,
+            instances=instances,
             history=(*before.history, entry),
         )
 
@@ -397,8 +402,8 @@ class TrainingRun(Iterator[TrainingReport]):
         value = torch.zeros((), device=self._device)
         for start in range(0, count, self._part_size):
             stop = min(start + self._part_size, count)
-            half = self._precision != torch.float32
-            with torch.autocast(self._device.type, self._precision, enabled=half):
+            half = self.precision != torch.float32
+            with torch.autocast(self._device.type, self.precision, enabled=half):
                 logits = self._unet(batch.images[start:stop])
             loss = torch.zeros((), device=self._device)
             labelled = slice(start, min(stop, new))
