@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unet.engine.annotation import teaches_classes
 from napari_unet.engine.evaluation import Evaluation, evaluate
@@ -88,6 +89,7 @@ class Validation:
         self.pairs = tuple(pairs)
         self._patches = patches
         self._truths = [pair.checked_labels() for pair in pairs]
+        self._supervised: list[tuple[NDArray[np.uint8], NDArray[np.float32]]] = []
 
     @property
     def cell_count(self) -> int:
@@ -143,10 +145,13 @@ class Validation:
         return Network(network.unet, replace(description, instances=tuned))
 
     def _loss(self, planes: Sequence[PlaneScores]) -> float:
+        if not self._supervised:
+            for truth in self._truths:
+                target, weights = self._patches.supervise(truth)
+                self._supervised.append((target.numpy().astype(np.uint8), weights))
         total, weight = 0.0, 0.0
-        for plane, truth in zip(planes, self._truths, strict=True):
-            target, weights = self._patches.supervise(truth)
-            scores = np.take_along_axis(plane.scores, target.numpy()[np.newaxis], axis=0)[0]
+        for plane, (target, weights) in zip(planes, self._supervised, strict=True):
+            scores = np.take_along_axis(plane.scores, target[np.newaxis], axis=0)[0]
             total -= float((np.log(np.maximum(scores, 1e-7)) * weights).sum(dtype=np.float64))
             weight += float(weights.sum(dtype=np.float64))
         return total / max(weight, 1e-6)
