@@ -825,6 +825,27 @@ def test_memory_that_runs_out_is_noted_once(
     assert output.complaint().startswith("Memory ran out, so a batch is computed in parts of 1;")
 
 
+def test_training_that_diverges_leaves_the_last_good_model(
+    tmp_path: Path,
+    model: str,
+    training_folders: list[str],
+    output: Output,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
+    original = TrainingRun._accumulate
+    monkeypatch.setattr(
+        TrainingRun,
+        "_accumulate",
+        lambda run, batch: original(run, batch) if run.step < 2 else float("nan"),
+    )
+
+    assert main([*words, *FAST_TRAINING, "--steps", "4"]) == 1
+
+    assert "The loss became nan at step 3; the best state so far is kept." in output.complaint()
+    assert history_of(tmp_path / "m.safetensors")["steps"] == 2
+
+
 def test_images_without_labels_are_left_out_and_named(
     tmp_path: Path, model: str, training_folders: list[str], output: Output
 ) -> None:

@@ -38,7 +38,7 @@ def test_block_of_a_single_image_is_held_out_with_a_gap():
     whole = pair(cells=60)
     held = hold_out([whole], share=0.25, gap_px=20)
     (left,), (block,) = held.training, held.validation
-    assert "of 'a' with " in held.sentence
+    assert "of 'a', with " in held.sentence
     assert "a gap of 20 pixels" in held.sentence
     judged = np.asarray(block.image)[block.reviewed]
     learned = np.asarray(left.image)

@@ -10,11 +10,13 @@ import torch
 
 from napari_unet.engine.checkpoint import load_checkpoint
 from napari_unet.engine.errors import CheckpointError, SettingsError, TrainingError
+from napari_unet.engine.evaluation import evaluate
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.settings import InstanceSettings
 from napari_unet.engine.training import TrainingRun, _Ahead, is_out_of_memory, train
 from napari_unet.engine.training_pairs import TrainingPair
 from napari_unet.engine.training_settings import TrainingSettings
+from napari_unet.engine.training_validation import ValidationResult
 from napari_unet.engine.unet import UNet, UNetConfig
 
 ROLES = ("background", "cell", "border")
@@ -267,6 +269,16 @@ def test_held_out_images_without_a_cell_are_judged_by_their_loss():
     assert [report.step for report in validated] == [2, 4]
     assert all(report.validation is None for report in validated)
     assert validated[0].is_best
+
+
+def test_state_is_chosen_by_cells_where_there_are_many_and_by_the_loss_where_there_are_few():
+    def result(right: int, cells: int, loss: float) -> ValidationResult:
+        truth = np.arange(1, cells + 1)[:, None]
+        return ValidationResult(loss, evaluate(truth, np.where(truth <= right, truth, 0)))
+
+    assert result(31, 40, 0.9).quality > result(30, 40, 0.1).quality
+    assert result(30, 40, 0.1).quality > result(30, 40, 0.9).quality
+    assert result(2, 3, 0.1).quality > result(3, 3, 0.9).quality
 
 
 def test_report_tells_the_iou_of_held_out_cells():

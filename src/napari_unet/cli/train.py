@@ -369,7 +369,7 @@ class TrainingSession:
         except KeyboardInterrupt:
             finished = False  # in the middle of a step: the last saved state stays
         except UNetError:
-            if np.isfinite(self._run.best_quality):
+            if self._run.step > 0:
                 self._write_model()
             raise
         if self._run.step == 0:

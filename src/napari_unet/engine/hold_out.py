@@ -139,7 +139,7 @@ def _block_held_out(
             continue
         training = (*pairs[:index], left, *pairs[index + 1 :])
         sentence = (
-            f"The {side} of '{pair.name}' with {_count(out, 'cell')} held out, and a gap of "
+            f"The {side} of '{pair.name}', with {_count(out, 'cell')}, is held out, and a gap of "
             f"{gap_px} pixels beside it; as it is part of the same image, new images may be harder."
         )
         best = (stay, HeldOut(training, (held,), sentence))

@@ -100,8 +100,9 @@ def train(
         Where to start; it is not changed. Without it a new network is made.
     settings : TrainingSettings, optional
     validation : sequence of TrainingPair
-        Held-out images; the state that segments them best is kept. Without
-        them the last state is. `hold_out` chooses them.
+        Held-out images; the state that segments them best is kept, or the one
+        with the least loss on them where they show fewer than 30 cells.
+        Without them the last state is. `hold_out` chooses them.
     device : str
         "auto", "cpu", "cuda:0" or "mps".
     description : NetworkDescription, optional
