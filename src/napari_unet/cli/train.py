@@ -256,7 +256,13 @@ def _part_held_out(
         report("Nothing is held out: how good the model is must be judged on other images.")
         return pairs, []
     gap_px = description.unet.margin_px
-    held = hold_out(pairs, share=fraction, seed=seed, gap_px=gap_px)
+    held = hold_out(
+        pairs,
+        share=fraction,
+        seed=seed,
+        gap_px=gap_px,
+        teaches="classes" if teaches_classes(description.class_roles) else "cells",
+    )
     report(held.sentence)
     return list(held.training), list(held.validation)
 

@@ -154,8 +154,8 @@ class Validation:
                 target, weights = self._patches.supervise(truth)
                 self._supervised.append((target.numpy().astype(np.uint8), weights))
         total, weight = 0.0, 0.0
-        for plane, (target, weights) in zip(planes, self._supervised, strict=True):
-            scores = np.take_along_axis(plane.scores, target[np.newaxis], axis=0)[0]
+        for plane, (classes, weights) in zip(planes, self._supervised, strict=True):
+            scores = np.take_along_axis(plane.scores, classes[np.newaxis], axis=0)[0]
             total -= float((np.log(np.maximum(scores, 1e-7)) * weights).sum(dtype=np.float64))
             weight += float(weights.sum(dtype=np.float64))
         return total / max(weight, 1e-6)
