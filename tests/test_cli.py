@@ -19,6 +19,7 @@ from PIL import Image
 
 from napari_unet.cli import main
 from napari_unet.engine.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet.engine.learner import Learner
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.settings import InstanceSettings
 from napari_unet.engine.training import TrainingReport, TrainingRun
@@ -811,14 +812,14 @@ def test_memory_that_runs_out_is_noted_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
-    original = TrainingRun._accumulate
+    original = Learner._accumulate
 
-    def refuse_two(run: TrainingRun, batch: Any) -> float:
-        if run._part_size > 1:
+    def refuse_two(learner: Learner, batch: Any) -> float:
+        if learner.part_size > 1:
             raise MemoryError
-        return original(run, batch)
+        return original(learner, batch)
 
-    monkeypatch.setattr(TrainingRun, "_accumulate", refuse_two)
+    monkeypatch.setattr(Learner, "_accumulate", refuse_two)
 
     assert main([*words, *FAST_TRAINING, "--batch-size", "2", "--steps", "2"]) == 0
 
@@ -833,12 +834,14 @@ def test_training_that_diverges_leaves_the_last_good_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
-    original = TrainingRun._accumulate
-    monkeypatch.setattr(
-        TrainingRun,
-        "_accumulate",
-        lambda run, batch: original(run, batch) if run.step < 2 else float("nan"),
-    )
+    original = Learner._accumulate
+    losses: list[float] = []
+
+    def diverge(learner: Learner, batch: Any) -> float:
+        losses.append(original(learner, batch))
+        return losses[-1] if len(losses) < 3 else float("nan")
+
+    monkeypatch.setattr(Learner, "_accumulate", diverge)
 
     assert main([*words, *FAST_TRAINING, "--steps", "4"]) == 1
 

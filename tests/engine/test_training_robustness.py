@@ -11,9 +11,10 @@ import torch
 from napari_unet.engine.checkpoint import load_checkpoint
 from napari_unet.engine.errors import CheckpointError, SettingsError, TrainingError
 from napari_unet.engine.evaluation import evaluate
+from napari_unet.engine.learner import is_out_of_memory
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.settings import InstanceSettings
-from napari_unet.engine.training import TrainingRun, _Ahead, is_out_of_memory, train
+from napari_unet.engine.training import TrainingRun, _Ahead, train
 from napari_unet.engine.training_pairs import TrainingPair
 from napari_unet.engine.training_settings import TrainingSettings
 from napari_unet.engine.training_validation import ValidationResult
@@ -82,12 +83,13 @@ def test_resumed_training_is_the_uninterrupted_one_to_the_bit(
     assert torch.equal(weights_of(second.network), weights_of(whole.network))
     assert torch.equal(weights_of(second.latest), weights_of(whole.latest))
     assert torch.equal(
-        weights_of(Network(second._unet, TINY)), weights_of(Network(whole._unet, TINY))
+        weights_of(Network(second._learner.unet, TINY)),
+        weights_of(Network(whole._learner.unet, TINY)),
     )
     assert second.best_quality == whole.best_quality
     for mine, other in zip(
-        second._optimizer.state_dict()["state"].values(),
-        whole._optimizer.state_dict()["state"].values(),
+        second._learner.optimizer.state_dict()["state"].values(),
+        whole._learner.optimizer.state_dict()["state"].values(),
         strict=True,
     ):
         for name, value in mine.items():
@@ -160,7 +162,7 @@ def test_state_survives_a_full_disk_and_the_error_names_the_file(
 
 def short_of_memory(run: TrainingRun, most: int, error: Exception) -> list[int]:
     """Let the network of a run refuse more than `most` patches at once; note the sizes."""
-    forward, sizes = run._unet.forward, []
+    forward, sizes = run._learner.unet.forward, []
 
     def limited(images: torch.Tensor) -> torch.Tensor:
         sizes.append(len(images))
@@ -168,7 +170,7 @@ def short_of_memory(run: TrainingRun, most: int, error: Exception) -> list[int]:
             raise error
         return forward(images)
 
-    run._unet.forward = limited
+    run._learner.unet.forward = limited
     return sizes
 
 
@@ -228,18 +230,18 @@ def test_diverged_training_goes_back_to_the_last_good_state():
     next(run)
     good = weights_of(run.network)
     with torch.no_grad():
-        run._unet.head.weight.fill_(float("inf"))
+        run._learner.unet.head.weight.fill_(float("inf"))
     with pytest.raises(TrainingError, match="loss became nan at step 2; the best state so far"):
         next(run)
     assert torch.equal(weights_of(run.network), good)
-    assert torch.equal(weights_of(Network(run._unet, TINY)), good)
+    assert torch.equal(weights_of(Network(run._learner.unet, TINY)), good)
 
 
 def test_gradient_that_is_no_number_changes_nothing():
     run = run_of(validation=())
     next(run)
     good = weights_of(run.network)
-    run._unet.head.weight.register_hook(lambda gradient: gradient * float("nan"))
+    run._learner.unet.head.weight.register_hook(lambda gradient: gradient * float("nan"))
     with pytest.raises(TrainingError, match="The gradient became nan at step 2"):
         next(run)
     assert torch.equal(weights_of(run.network), good)
@@ -254,7 +256,7 @@ def test_seconds_end_a_training_and_the_learning_rate_falls_with_them():
     shares, rates = [], []
     for report in run:
         shares.append(report.share)
-        rates.append(run._optimizer.param_groups[0]["lr"])
+        rates.append(run._learner.optimizer.param_groups[0]["lr"])
     assert 1 < len(shares) < 100_000
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
