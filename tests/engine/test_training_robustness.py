@@ -114,6 +114,8 @@ def test_validation_that_was_broken_off_is_made_up_for(tmp_path: Path) -> None:
     assert report.validation_loss is None
     first.save_state(tmp_path / "state")
     second = run_of(resume_from=tmp_path / "state")
+    made_up = next(second)
+    assert (made_up.step, made_up.is_best) == (3, True)
     list(second)
     assert second.best_quality == whole.best_quality
     assert torch.equal(weights_of(second.network), weights_of(whole.network))

@@ -82,6 +82,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         TrainingSettings(),
         title="training (defaults are those of a new model; with --from, of about a minute)",
     )
+    _add_new_model_options(parser)
+
+
+def _add_new_model_options(parser: argparse.ArgumentParser) -> None:
     add_setting_options(
         parser, _NEW_SHAPE, title="shape of a new model", leave_out=_MADE_FROM_IMAGES
     )

@@ -294,6 +294,7 @@ class TrainingRun(Iterator[TrainingReport]):
 
     def __next__(self) -> TrainingReport:
         started = time.perf_counter()
+        result, is_best = None, False
         if self._validation_is_due:  # it was broken off
             result, is_best = self._validate_and_keep()
             if self.share >= 1 and result is not None:
@@ -311,7 +312,6 @@ class TrainingRun(Iterator[TrainingReport]):
         self.step += 1
         self._elapsed_s += time.perf_counter() - started
         interval = self.settings.validation_interval
-        result, is_best = None, False
         if self._validation.pairs and (self.share >= 1 or (interval and self.step % interval == 0)):
             learned = time.perf_counter()
             result, is_best = self._validate_and_keep()
