@@ -11,6 +11,7 @@ import torch
 from napari_unet.engine.checkpoint import load_checkpoint
 from napari_unet.engine.errors import CheckpointError, SettingsError, TrainingError
 from napari_unet.engine.evaluation import evaluate
+from napari_unet.engine.knowledge import replayed_images
 from napari_unet.engine.learner import is_out_of_memory
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.settings import InstanceSettings
@@ -368,6 +369,37 @@ def test_bundled_images_are_replayed_where_none_are_given():
     settings = dataclasses.replace(QUICK, keep_knowledge=1.0)
     run = train([cells()], load_checkpoint("nuclei"), settings=settings, device="cpu")
     assert len(run._patches._replayed) == 7
+
+
+def test_bundled_images_that_a_network_cannot_read_are_left_out():
+    def replayed(**shape):
+        config = dataclasses.replace(CONFIG, **shape)
+        network = Network(UNet(config).eval(), dataclasses.replace(TINY, unet=config))
+        return replayed_images(network, device="cpu")
+
+    assert [len(each.image) for each in replayed(in_channels=2)] == [1] * 5
+    assert replayed(ndim=3) == []
+
+
+def test_crop_says_the_intensities_of_its_whole():
+    whole = cells()
+    crop = dataclasses.replace(
+        whole, image=whole.image[:24], labels=whole.labels[:24], intensity_reference=whole.image
+    )
+    described = [
+        train([pair], settings=QUICK, description=TINY, device="cpu").network.description
+        for pair in (whole, crop)
+    ]
+    assert described[0].intensity == described[1].intensity
+
+
+def test_pieces_far_smaller_than_the_cells_are_no_cells():
+    y, x = np.ogrid[:96, :96]
+    labels = ((y - 48) ** 2 + (x - 48) ** 2 <= 900).astype(int)
+    run = train([TrainingPair(100.0 * labels, labels)], settings=QUICK, description=TINY)
+    assert run.network.description.instances.min_size_px == int(0.1 * labels.sum())
+    small = train([cells()], settings=QUICK, description=TINY).network
+    assert small.description.instances == TINY.instances
 
 
 def test_held_norms_keep_the_statistics_of_the_start():

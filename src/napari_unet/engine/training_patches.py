@@ -369,7 +369,11 @@ def training_facts(
     diameters = 2 * np.sqrt(areas / math.pi)
     if len(prepared[0].shape) == 3:
         diameters = 2 * np.cbrt(3 * areas / (4 * math.pi))
-    percentiles = np.array([np.percentile(pair.image, (1, 50, 99.8)) for pair in pairs])
+    images = [
+        pair.image if pair.intensity_reference is None else pair.intensity_reference
+        for pair in pairs
+    ]
+    percentiles = np.array([np.percentile(image, (1, 50, 99.8)) for image in images])
     low, median, high = np.median(percentiles, axis=0)
     dtypes = [str(np.asarray(pair.image).dtype) for pair in pairs]
     dtype = max(set(dtypes), key=dtypes.count)
