@@ -19,6 +19,7 @@ from PIL import Image
 
 from napari_unet.cli import main
 from napari_unet.engine.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet.engine.learner import Learner
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.settings import InstanceSettings
 from napari_unet.engine.training import TrainingReport, TrainingRun
@@ -712,7 +713,7 @@ def test_training_from_a_model_writes_one_that_knows_its_history(
     assert (description.name, description.licence) == ("mine", "CC0")
     assert description.history[-1]["steps"] == 2
     assert description.history[-1]["started_from"] == "bright"
-    assert "held-out images, thresholds tuned" in description.metrics
+    assert "held-out images" in description.metrics
     out, error = output.read()
     assert "2 images with 4 cells to learn from" in out
     assert "1 image held out: " in out
@@ -743,6 +744,109 @@ def test_stacks_teach_a_2d_model_slice_by_slice(tmp_path: Path, model: str, outp
     assert main([*words, *FAST_TRAINING, "--steps", "1"]) == 0
 
     assert "3 images with 3 cells" in output.read()[0]
+
+
+def history_of(path: Path) -> dict[str, Any]:
+    return load_checkpoint(path).description.history[-1]
+
+
+def test_going_on_from_a_model_takes_a_minute_unless_steps_are_given(
+    tmp_path: Path, model: str, training_folders: list[str]
+) -> None:
+    words = ["train", *training_folders, *FAST_TRAINING, "--overwrite"]
+    words += ["-o", str(tmp_path / "m"), "--from", model]
+
+    assert main([*words, "--seconds", "0.5"]) == 0
+    settings = history_of(tmp_path / "m.safetensors")["settings"]
+    assert settings["seconds"] == 0.5
+    assert settings["keep_knowledge"] > 0
+    assert not settings["adapt_norms"]
+
+    assert main([*words, "--steps", "1"]) == 0
+    settings = history_of(tmp_path / "m.safetensors")["settings"]
+    assert (settings["steps"], settings["seconds"]) == (1, None)
+
+
+def test_unlabelled_pixels_are_ignored_where_it_is_asked_for(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = (cells_image() > 0) * np.array([[1]] * 10 + [[2]] * 14)
+    labels[0, 0] = 9
+    image = save_image(tmp_path / "a.png", cells_image())
+    write_labels(tmp_path / "l.tif", labels)
+    words = ["train", image, str(tmp_path / "l.tif"), "-o", str(tmp_path / "m"), "--from", model]
+    words += [*FAST_TRAINING, "--steps", "1", "--unlabelled", "ignore", "--background-label", "9"]
+    learned: list[Any] = []
+    original = TrainingRun.__init__
+
+    def note(run: TrainingRun, pairs: Any, *arguments: Any, **options: Any) -> None:
+        learned.extend(pairs)
+        original(run, pairs, *arguments, **options)
+
+    monkeypatch.setattr(TrainingRun, "__init__", note)
+
+    assert main(words) == 0
+
+    (pair,) = learned
+    assert pair.labels.max() == 2
+    assert pair.reviewed[0, 0]
+    assert pair.reviewed[cells_image() > 0].all()
+    assert not pair.reviewed[-1, -1]
+
+
+def test_few_images_say_that_nothing_is_held_out(
+    tmp_path: Path, model: str, training_folders: list[str], output: Output
+) -> None:
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
+
+    assert main([*words, *FAST_TRAINING, "--steps", "1"]) == 0
+
+    assert "Nothing is held out, as 6 cells in 3 images are too few" in output.read()[0]
+
+
+def test_memory_that_runs_out_is_noted_once(
+    tmp_path: Path,
+    model: str,
+    training_folders: list[str],
+    output: Output,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
+    original = Learner._accumulate
+
+    def refuse_two(learner: Learner, batch: Any) -> float:
+        if learner.part_size > 1:
+            raise MemoryError
+        return original(learner, batch)
+
+    monkeypatch.setattr(Learner, "_accumulate", refuse_two)
+
+    assert main([*words, *FAST_TRAINING, "--batch-size", "2", "--steps", "2"]) == 0
+
+    assert output.complaint().startswith("Memory ran out, so a batch is computed in parts of 1;")
+
+
+def test_training_that_diverges_leaves_the_last_good_model(
+    tmp_path: Path,
+    model: str,
+    training_folders: list[str],
+    output: Output,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
+    original = Learner._accumulate
+    losses: list[float] = []
+
+    def diverge(learner: Learner, batch: Any) -> float:
+        losses.append(original(learner, batch))
+        return losses[-1] if len(losses) < 3 else float("nan")
+
+    monkeypatch.setattr(Learner, "_accumulate", diverge)
+
+    assert main([*words, *FAST_TRAINING, "--steps", "4"]) == 1
+
+    assert "The loss became nan at step 3; the best state so far is kept." in output.complaint()
+    assert history_of(tmp_path / "m.safetensors")["steps"] == 2
 
 
 def test_images_without_labels_are_left_out_and_named(
@@ -833,7 +937,7 @@ def test_model_is_written_before_its_thresholds_are_tuned(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("napari_unet.cli.train.tune_instances", interrupt)
+    monkeypatch.setattr(TrainingRun, "tuned", interrupt)
     words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, *FAST_TRAINING]
 
     assert main([*words, "--steps", "1", "--validation-fraction", "0.34"]) == 130

@@ -38,7 +38,7 @@ def test_block_of_a_single_image_is_held_out_with_a_gap():
     whole = pair(cells=60)
     held = hold_out([whole], share=0.25, gap_px=20)
     (left,), (block,) = held.training, held.validation
-    assert "of 'a' with " in held.sentence
+    assert "of 'a', with " in held.sentence
     assert "a gap of 20 pixels" in held.sentence
     judged = np.asarray(block.image)[block.reviewed]
     learned = np.asarray(left.image)
@@ -86,6 +86,19 @@ def test_too_little_is_said_and_nothing_is_held_out(cells, words):
     assert held.training == (one,)
     assert held.validation == ()
     assert held.sentence.startswith("Nothing is held out, as " + words)
+
+
+def test_block_of_classes_keeps_what_its_cut_goes_through():
+    labels = np.ones((60, 200), np.uint8)
+    labels[30:] = 2
+    held = hold_out([TrainingPair(np.ones((60, 200)), labels, "a")], gap_px=20, teaches="classes")
+    (block,) = held.validation
+    assert "with 2 labels, is held out" in held.sentence
+    assert np.count_nonzero(block.reviewed) == 60 * 40
+    labels[:, :100] = 1
+    labels[:, 100:] = 2
+    one = TrainingPair(np.ones((60, 200)), labels, "a")
+    assert np.unique(hold_out([one], gap_px=10, teaches="classes").validation[0].labels).size == 2
 
 
 def test_share_of_nothing_holds_nothing_out():

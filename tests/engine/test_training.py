@@ -194,7 +194,7 @@ def test_divergence_is_said_and_the_best_state_survives():
     next(run)
     best = weights_of(run.network)
     with torch.no_grad():
-        run._unet.head.bias.fill_(float("nan"))
+        run._learner.unet.head.bias.fill_(float("nan"))
     with pytest.raises(TrainingError, match="loss became nan at step 2; the best state so far"):
         next(run)
     assert torch.equal(weights_of(run.network), best)

@@ -10,11 +10,15 @@ import torch
 
 from napari_unet.engine.checkpoint import load_checkpoint
 from napari_unet.engine.errors import CheckpointError, SettingsError, TrainingError
+from napari_unet.engine.evaluation import evaluate
+from napari_unet.engine.knowledge import replayed_images
+from napari_unet.engine.learner import is_out_of_memory
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.settings import InstanceSettings
-from napari_unet.engine.training import TrainingRun, _Ahead, is_out_of_memory, train
+from napari_unet.engine.training import TrainingRun, _Ahead, train
 from napari_unet.engine.training_pairs import TrainingPair
 from napari_unet.engine.training_settings import TrainingSettings
+from napari_unet.engine.training_validation import ValidationResult
 from napari_unet.engine.unet import UNet, UNetConfig
 
 ROLES = ("background", "cell", "border")
@@ -80,12 +84,13 @@ def test_resumed_training_is_the_uninterrupted_one_to_the_bit(
     assert torch.equal(weights_of(second.network), weights_of(whole.network))
     assert torch.equal(weights_of(second.latest), weights_of(whole.latest))
     assert torch.equal(
-        weights_of(Network(second._unet, TINY)), weights_of(Network(whole._unet, TINY))
+        weights_of(Network(second._learner.unet, TINY)),
+        weights_of(Network(whole._learner.unet, TINY)),
     )
     assert second.best_quality == whole.best_quality
     for mine, other in zip(
-        second._optimizer.state_dict()["state"].values(),
-        whole._optimizer.state_dict()["state"].values(),
+        second._learner.optimizer.state_dict()["state"].values(),
+        whole._learner.optimizer.state_dict()["state"].values(),
         strict=True,
     ):
         for name, value in mine.items():
@@ -110,6 +115,8 @@ def test_validation_that_was_broken_off_is_made_up_for(tmp_path: Path) -> None:
     assert report.validation_loss is None
     first.save_state(tmp_path / "state")
     second = run_of(resume_from=tmp_path / "state")
+    made_up = next(second)
+    assert (made_up.step, made_up.is_best) == (3, True)
     list(second)
     assert second.best_quality == whole.best_quality
     assert torch.equal(weights_of(second.network), weights_of(whole.network))
@@ -158,7 +165,7 @@ def test_state_survives_a_full_disk_and_the_error_names_the_file(
 
 def short_of_memory(run: TrainingRun, most: int, error: Exception) -> list[int]:
     """Let the network of a run refuse more than `most` patches at once; note the sizes."""
-    forward, sizes = run._unet.forward, []
+    forward, sizes = run._learner.unet.forward, []
 
     def limited(images: torch.Tensor) -> torch.Tensor:
         sizes.append(len(images))
@@ -166,7 +173,7 @@ def short_of_memory(run: TrainingRun, most: int, error: Exception) -> list[int]:
             raise error
         return forward(images)
 
-    run._unet.forward = limited
+    run._learner.unet.forward = limited
     return sizes
 
 
@@ -226,18 +233,18 @@ def test_diverged_training_goes_back_to_the_last_good_state():
     next(run)
     good = weights_of(run.network)
     with torch.no_grad():
-        run._unet.head.weight.fill_(float("inf"))
+        run._learner.unet.head.weight.fill_(float("inf"))
     with pytest.raises(TrainingError, match="loss became nan at step 2; the best state so far"):
         next(run)
     assert torch.equal(weights_of(run.network), good)
-    assert torch.equal(weights_of(Network(run._unet, TINY)), good)
+    assert torch.equal(weights_of(Network(run._learner.unet, TINY)), good)
 
 
 def test_gradient_that_is_no_number_changes_nothing():
     run = run_of(validation=())
     next(run)
     good = weights_of(run.network)
-    run._unet.head.weight.register_hook(lambda gradient: gradient * float("nan"))
+    run._learner.unet.head.weight.register_hook(lambda gradient: gradient * float("nan"))
     with pytest.raises(TrainingError, match="The gradient became nan at step 2"):
         next(run)
     assert torch.equal(weights_of(run.network), good)
@@ -252,7 +259,7 @@ def test_seconds_end_a_training_and_the_learning_rate_falls_with_them():
     shares, rates = [], []
     for report in run:
         shares.append(report.share)
-        rates.append(run._optimizer.param_groups[0]["lr"])
+        rates.append(run._learner.optimizer.param_groups[0]["lr"])
     assert 1 < len(shares) < 100_000
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
@@ -267,6 +274,16 @@ def test_held_out_images_without_a_cell_are_judged_by_their_loss():
     assert [report.step for report in validated] == [2, 4]
     assert all(report.validation is None for report in validated)
     assert validated[0].is_best
+
+
+def test_state_is_chosen_by_cells_where_there_are_many_and_by_the_loss_where_there_are_few():
+    def result(right: int, cells: int, loss: float) -> ValidationResult:
+        truth = np.arange(1, cells + 1)[:, None]
+        return ValidationResult(loss, evaluate(truth, np.where(truth <= right, truth, 0)))
+
+    assert result(31, 40, 0.9).quality > result(30, 40, 0.1).quality
+    assert result(30, 40, 0.1).quality > result(30, 40, 0.9).quality
+    assert result(2, 3, 0.1).quality > result(3, 3, 0.9).quality
 
 
 def test_report_tells_the_iou_of_held_out_cells():
@@ -300,7 +317,8 @@ def test_thresholds_stay_where_few_cells_are_held_out():
 def test_thresholds_are_tuned_where_enough_cells_are_held_out(monkeypatch):
     monkeypatch.setattr("napari_unet.engine.training_validation._ENOUGH_CELLS", 4)
     blind = dataclasses.replace(TINY, instances=InstanceSettings(min_size_px=1000))
-    run = run_of(dataclasses.replace(QUICK, steps=30, average=0.9), blind)
+    settings = dataclasses.replace(QUICK, steps=60, average=0.9, validation_interval=0)
+    run = run_of(settings, blind)
     list(run)
     assert run.tuned().description.instances != run.network.description.instances
     run.should_stop = lambda: True
@@ -351,6 +369,37 @@ def test_bundled_images_are_replayed_where_none_are_given():
     settings = dataclasses.replace(QUICK, keep_knowledge=1.0)
     run = train([cells()], load_checkpoint("nuclei"), settings=settings, device="cpu")
     assert len(run._patches._replayed) == 7
+
+
+def test_bundled_images_that_a_network_cannot_read_are_left_out():
+    def replayed(**shape):
+        config = dataclasses.replace(CONFIG, **shape)
+        network = Network(UNet(config).eval(), dataclasses.replace(TINY, unet=config))
+        return replayed_images(network, device="cpu")
+
+    assert [len(each.image) for each in replayed(in_channels=2)] == [1] * 5
+    assert replayed(ndim=3) == []
+
+
+def test_crop_says_the_intensities_of_its_whole():
+    whole = cells()
+    crop = dataclasses.replace(
+        whole, image=whole.image[:24], labels=whole.labels[:24], intensity_reference=whole.image
+    )
+    described = [
+        train([pair], settings=QUICK, description=TINY, device="cpu").network.description
+        for pair in (whole, crop)
+    ]
+    assert described[0].intensity == described[1].intensity
+
+
+def test_pieces_far_smaller_than_the_cells_are_no_cells():
+    y, x = np.ogrid[:96, :96]
+    labels = ((y - 48) ** 2 + (x - 48) ** 2 <= 900).astype(int)
+    run = train([TrainingPair(100.0 * labels, labels)], settings=QUICK, description=TINY)
+    assert run.network.description.instances.min_size_px == int(0.1 * labels.sum())
+    small = train([cells()], settings=QUICK, description=TINY).network
+    assert small.description.instances == TINY.instances
 
 
 def test_held_norms_keep_the_statistics_of_the_start():

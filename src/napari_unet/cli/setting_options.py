@@ -82,6 +82,11 @@ def read_settings(
     return dataclasses.replace(start, **changes)  # type: ignore[type-var]
 
 
+def is_given(arguments: argparse.Namespace, settings_class: type[Any], field_name: str) -> bool:
+    """Whether the option of a field stands on the command line."""
+    return getattr(arguments, _destination(settings_class, field_name), None) is not None
+
+
 def _destination(settings_class: type[Any], field_name: str) -> str:
     return f"{settings_class.__name__}.{field_name}"
 

@@ -1,8 +1,8 @@
 """Teach a model your own cells, from images and label images of the same names.
 
-Start from a trained model (--from nuclei) to need few images and minutes; without --from a new
-model is made, which needs many images and hours. Ctrl-C stops: the best model so far is written,
-and the same command with --resume goes on where it stopped.
+Start from a trained model (--from nuclei) to need few images and about a minute; without --from a
+new model is made, which needs many images and hours. Ctrl-C stops: the best model so far is
+written, and the same command with --resume goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import argparse
 import os
 import shlex
 import subprocess
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -21,17 +21,22 @@ from napari_unet.cli.console import StopRequest, count, listing, progress_bar, r
 from napari_unet.cli.evaluate import report_unpaired
 from napari_unet.cli.file_plan import check_writable, pair_files
 from napari_unet.cli.program import INTERRUPTED
-from napari_unet.cli.setting_options import add_setting_options, read_settings, real_number
-from napari_unet.engine.annotation import BACKGROUND, BORDER, CELL
+from napari_unet.cli.setting_options import (
+    add_setting_options,
+    is_given,
+    read_settings,
+    real_number,
+    whole_number,
+)
+from napari_unet.engine.annotation import BACKGROUND, BORDER, CELL, teaches_classes
 from napari_unet.engine.checkpoint import SUFFIX, bundled_models, load_checkpoint, save_checkpoint
 from napari_unet.engine.errors import FileError, SettingsError, TrainingError, UNetError
-from napari_unet.engine.evaluation import Evaluation, evaluate
+from napari_unet.engine.evaluation import Evaluation
+from napari_unet.engine.hold_out import hold_out
 from napari_unet.engine.image import LabelImage
-from napari_unet.engine.instances import tune_instances
 from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.segmentation import segment
 from napari_unet.engine.training import TrainingReport, TrainingRun, train
-from napari_unet.engine.training_pairs import TrainingPair
+from napari_unet.engine.training_pairs import TrainingPair, Unlabelled, annotated_pair
 from napari_unet.engine.training_settings import TrainingSettings
 from napari_unet.engine.unet import UNetConfig
 from napari_unet.image_files import ImageFile, read_image, read_labels
@@ -67,11 +72,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--progress", action="store_true", help="show the progress bar even if not on a terminal"
     )
+    _add_meaning_options(parser)
     _add_validation_options(parser)
     about = parser.add_argument_group("what the model file says about the model")
     for name in ("summary", "training-data", "licence"):
         about.add_argument(f"--{name}", metavar="TEXT", help="one sentence")
-    add_setting_options(parser, TrainingSettings(), title="training")
+    add_setting_options(
+        parser,
+        TrainingSettings(),
+        title="training (defaults are those of a new model; with --from, of about a minute)",
+    )
+    _add_new_model_options(parser)
+
+
+def _add_new_model_options(parser: argparse.ArgumentParser) -> None:
     add_setting_options(
         parser, _NEW_SHAPE, title="shape of a new model", leave_out=_MADE_FROM_IMAGES
     )
@@ -80,6 +94,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="a new model tells background and cell apart, as in the paper; without this, "
         "the rims of cells are a third class",
+    )
+
+
+def _add_meaning_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what the labels mean")
+    group.add_argument(
+        "--unlabelled",
+        choices=get_args(Unlabelled),
+        default="reviewed",
+        metavar="|".join(get_args(Unlabelled)),
+        help="pixels with the label 0: somebody saw that they are background, or nobody has "
+        "looked at them and nothing is learned there (default: reviewed)",
+    )
+    group.add_argument(
+        "--background-label",
+        type=whole_number,
+        metavar="N",
+        help="a number that was painted where background is, for --unlabelled ignore",
     )
 
 
@@ -92,38 +124,50 @@ def _add_validation_options(parser: argparse.ArgumentParser) -> None:
         type=real_number,
         default=0.1,
         metavar="X",
-        help="share of IMAGES to hold out where no others are given (default: 0.1; "
-        "below five images none)",
+        help="share of IMAGES to hold out where no others are given (default: 0.1); of few "
+        "images it is part of one, if that leaves enough cells to learn from",
     )
     group.add_argument(
         "--no-tune",
         dest="tune",
         action="store_false",
-        help="keep the thresholds for telling cells apart as they are",
+        help="keep the thresholds for telling cells apart as they are; they are tuned where "
+        "enough cells are held out",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, and write the model; return 130 if it was stopped before the end."""
-    settings = read_settings(arguments, TrainingSettings())
+    settings = _settings(arguments)
     model_path = model_file(arguments.out)
     state_path = model_path.with_suffix(".resume")
     _check_outputs(arguments, model_path, state_path)
     start = load_checkpoint(arguments.start) if arguments.start else None
     _check_shape_options(arguments, start)
-    ndim = _ndim(arguments, start)
-    pairs, validation = _read_pairs(arguments, ndim, settings.seed)
+    pairs, validation = _read_pairs(arguments, start, settings.seed)
+    description = start.description if start else _new_description(arguments, pairs)
+    if not validation:
+        pairs, validation = _part_held_out(arguments, pairs, description, settings.seed)
     training_run = train(
         pairs,
         start,
         settings=settings,
         validation=validation,
         device=arguments.device,
-        description=None if start else _new_description(arguments, pairs),
+        description=None if start else description,
         resume_from=state_path if arguments.resume else None,
     )
-    session = TrainingSession(training_run, arguments, validation, model_path, state_path)
+    session = TrainingSession(training_run, arguments, model_path, state_path)
     return session.run()
+
+
+def _settings(arguments: argparse.Namespace) -> TrainingSettings:
+    if arguments.start is None:
+        return read_settings(arguments, TrainingSettings())
+    start = TrainingSettings.fine_tuning()
+    if is_given(arguments, TrainingSettings, "steps"):
+        start = replace(start, seconds=None)
+    return read_settings(arguments, start)
 
 
 def model_file(path: Path) -> Path:
@@ -161,17 +205,11 @@ def _check_shape_options(arguments: argparse.Namespace, start: Network | None) -
         )
 
 
-def _ndim(arguments: argparse.Namespace, start: Network | None) -> int:
-    if start is not None:
-        return start.description.unet.ndim
-    return read_settings(arguments, _NEW_SHAPE, leave_out=_MADE_FROM_IMAGES).ndim
-
-
 # -- images ----------------------------------------------------------------------------------------
 
 
 def _read_pairs(
-    arguments: argparse.Namespace, ndim: int, seed: int
+    arguments: argparse.Namespace, start: Network | None, seed: int
 ) -> tuple[list[TrainingPair], list[TrainingPair]]:
     """Images to learn from, and images to validate on."""
     given = (arguments.validation_images, arguments.validation_labels)
@@ -190,8 +228,16 @@ def _read_pairs(
         order = np.random.default_rng(seed).permutation(len(files))
         held_out = [files[index] for index in sorted(order[:number])]
         files = [files[index] for index in sorted(order[number:])]
-    pairs = [pair for paths in files for pair in read_pairs(*paths, ndim=ndim)]
-    validation = [pair for paths in held_out for pair in read_pairs(*paths, ndim=ndim)]
+    shape = start.description.unet if start else _new_shape(arguments)
+    meaning = _Meaning(
+        arguments.unlabelled,
+        arguments.background_label,
+        start is not None and teaches_classes(start.description.class_roles),
+    )
+    pairs, validation = (
+        [pair for paths in each for pair in read_pairs(*paths, ndim=shape.ndim, meaning=meaning)]
+        for each in (files, held_out)
+    )
     cells = sum(int(np.unique(pair.labels[pair.labels > 0]).size) for pair in pairs)
     report(f"{count(len(pairs), 'image')} with {count(cells, 'cell')} to learn from")
     if validation:
@@ -200,13 +246,60 @@ def _read_pairs(
     return pairs, validation
 
 
+def _part_held_out(
+    arguments: argparse.Namespace,
+    pairs: list[TrainingPair],
+    description: NetworkDescription,
+    seed: int,
+) -> tuple[list[TrainingPair], list[TrainingPair]]:
+    """Hold out part of the images where there are too few to spare whole ones."""
+    fraction = arguments.validation_fraction
+    # Slices of a stack are too much alike to judge a model by one of them.
+    are_slices = len({pair.name.partition(", slice ")[0] for pair in pairs}) < len(pairs)
+    if fraction == 0 or are_slices:
+        report("Nothing is held out: how good the model is must be judged on other images.")
+        return pairs, []
+    gap_px = description.unet.margin_px
+    held = hold_out(
+        pairs,
+        share=fraction,
+        seed=seed,
+        gap_px=gap_px,
+        teaches="classes" if teaches_classes(description.class_roles) else "cells",
+    )
+    report(held.sentence)
+    return list(held.training), list(held.validation)
+
+
 def _paired(images: Path, labels: Path) -> list[tuple[Path, Path]]:
     paired = pair_files(images, labels)
     report_unpaired(paired, "image", "label image")
     return paired.pairs
 
 
-def read_pairs(image_path: Path, labels_path: Path, *, ndim: int) -> list[TrainingPair]:
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    """What the numbers in label images mean."""
+
+    unlabelled: Unlabelled = "reviewed"
+    background_label: int | None = None
+    are_classes: bool = False
+
+    def pair(self, image: Any, labels: LabelImage, name: str) -> TrainingPair:
+        return annotated_pair(
+            image,
+            labels,
+            unlabelled=self.unlabelled,
+            background_label=self.background_label,
+            teaches="classes" if self.are_classes else "cells",
+            name=name,
+            channel_axis=-1 if image.ndim > labels.ndim else None,
+        )
+
+
+def read_pairs(
+    image_path: Path, labels_path: Path, *, ndim: int, meaning: _Meaning
+) -> list[TrainingPair]:
     """Read an image and its labels; for a 2-D model each slice of a stack is a pair.
 
     Raises
@@ -217,21 +310,14 @@ def read_pairs(image_path: Path, labels_path: Path, *, ndim: int) -> list[Traini
     image, labels = read_image(image_path), read_labels(labels_path).array
     array = _channels_last(image, labels.ndim)
     if labels.ndim == ndim:
-        return [
-            TrainingPair(array, labels, image_path.name, channel_axis=_channel_axis(array, labels))
-        ]
+        return [meaning.pair(array, labels, image_path.name)]
     if labels.ndim != ndim + 1 or array.shape[0] != labels.shape[0]:
         raise TrainingError(
             f"'{labels_path}' has shape {labels.shape} and '{image_path}' {image.array.shape}; "
             f"a {ndim}-D model learns from {ndim}-D images or stacks of them."
         )
     return [
-        TrainingPair(
-            plane,
-            plane_labels,
-            f"{image_path.name}, slice {index + 1}",
-            channel_axis=_channel_axis(plane, plane_labels),
-        )
+        meaning.pair(plane, plane_labels, f"{image_path.name}, slice {index + 1}")
         for index, (plane, plane_labels) in enumerate(zip(array, labels, strict=True))
     ]
 
@@ -243,8 +329,8 @@ def _channels_last(image: ImageFile, label_axes: int) -> Any:
     return np.moveaxis(image.array, image.channel_axis, -1)
 
 
-def _channel_axis(array: Any, labels: LabelImage) -> int | None:
-    return -1 if array.ndim > labels.ndim else None
+def _new_shape(arguments: argparse.Namespace) -> UNetConfig:
+    return read_settings(arguments, _NEW_SHAPE, leave_out=_MADE_FROM_IMAGES)
 
 
 def _new_description(
@@ -269,7 +355,6 @@ class TrainingSession:
     ----------
     run : TrainingRun
     arguments : Namespace
-    validation : list of TrainingPair
     model_path, state_path : Path
         Where the model, and what a resume needs, are written.
     """
@@ -278,13 +363,12 @@ class TrainingSession:
         self,
         run: TrainingRun,
         arguments: argparse.Namespace,
-        validation: list[TrainingPair],
         model_path: Path,
         state_path: Path,
     ) -> None:
         self._run = run
         self._arguments = arguments
-        self._validation = validation
+        self._noted: tuple[str, ...] = ()
         self._model_path = model_path
         self._state_path = state_path
 
@@ -295,7 +379,7 @@ class TrainingSession:
         except KeyboardInterrupt:
             finished = False  # in the middle of a step: the last saved state stays
         except UNetError:
-            if np.isfinite(self._run.best_quality):
+            if self._run.step > 0:
                 self._write_model()
             raise
         if self._run.step == 0:
@@ -306,38 +390,48 @@ class TrainingSession:
         if not finished:
             self._explain_resume()
             return INTERRUPTED
-        if self._validation and self._arguments.tune:
+        if self._arguments.tune:
             self._write_tuned_model()
         self._state_path.unlink(missing_ok=True)
         return 0
 
     def _iterate(self) -> bool:
         """Return whether training came to its end."""
-        steps = self._run.settings.steps
+        training_run = self._run
         with (
             StopRequest() as stop,
-            progress_bar(steps, "training", forced=self._arguments.progress) as bar,
+            progress_bar(100, "training", forced=self._arguments.progress) as bar,
         ):
-            bar.update(self._run.step)
-            for step in self._run:
-                bar.set_postfix_str(f"loss {step.loss:.3f}", refresh=False)
-                bar.update()
-                self._report(step)
+            training_run.should_stop = lambda: stop.requested
+            bar.update(int(100 * training_run.share))
+            before = training_run.share
+            for step in training_run:
+                bar.set_postfix_str(f"step {step.step}, loss {step.loss:.3f}", refresh=False)
+                bar.update(int(100 * step.share) - bar.n)
+                self._report(step, before)
+                before = step.share
                 # A validation is a moment from which a crash costs little.
-                if step.validation is not None or stop.requested:
-                    self._run.save_state(self._state_path)
+                if step.validation_loss is not None or stop.requested:
+                    training_run.save_state(self._state_path)
                 if stop.requested:
-                    return step.step == steps
+                    return step.share >= 1 and not training_run.validation_is_due
         return True
 
-    def _report(self, step: TrainingReport) -> None:
-        line = f"step {step.step} of {step.steps}: loss {step.loss:.3f}"
+    def _report(self, step: TrainingReport, share_before: float) -> None:
+        for note in step.notes:
+            if note not in self._noted:
+                say(note)
+        self._noted = step.notes
+        seconds = self._run.settings.seconds
+        of = f"of {step.steps}" if seconds is None else f"after {step.share * seconds:.0f} s"
+        line = f"step {step.step} {of}: loss {step.loss:.3f}"
+        best = ", best so far" if step.is_best else ""
         if step.validation is not None:
-            best = ", best so far" if step.is_best else ""
             report(f"{line}, {describe_evaluation(step.validation)}{best}")
-        elif (
-            not self._validation
-            and step.step % max(1, step.steps // _LINES_WITHOUT_VALIDATION) == 0
+        elif step.validation_loss is not None:
+            report(f"{line}, on held-out images {step.validation_loss:.3f}{best}")
+        elif not self._run.is_validated and int(step.share * _LINES_WITHOUT_VALIDATION) > int(
+            share_before * _LINES_WITHOUT_VALIDATION
         ):
             report(line)
 
@@ -347,10 +441,21 @@ class TrainingSession:
         report(f"model after {count(self._run.step, 'step')} -> {path}")
 
     def _write_tuned_model(self) -> None:
-        report("choosing thresholds on the held-out images ...")
-        save_checkpoint(
-            self._tuned(self._named(self._run.network)), self._model_path, overwrite=True
-        )
+        untuned = self._named(self._run.network)
+        tuned = self._run.tuned()
+        result = self._run.validate(tuned)
+        if result is None or result.evaluation is None:
+            return
+        evaluation, name = result.evaluation, "held-out images"
+        if tuned.description.instances != untuned.description.instances:
+            name += ", thresholds tuned"
+        report(f"{name}: {describe_evaluation(evaluation)}")
+        metrics = {
+            f"AP {t:g} (pooled)": evaluation.pooled(t).average_precision
+            for t in evaluation.thresholds
+        }
+        described = replace(self._named(tuned).description, metrics={name: metrics})
+        save_checkpoint(Network(tuned.unet, described), self._model_path, overwrite=True)
 
     def _named(self, network: Network) -> Network:
         """Describe what the network has become; what was measured before is no longer true."""
@@ -366,32 +471,6 @@ class TrainingSession:
         )
         return Network(network.unet, description)
 
-    def _tuned(self, network: Network) -> Network:
-        """Choose the thresholds that segment the held-out images best."""
-        device = self._arguments.device
-        results = [segment(pair.image, network, device=device) for pair in self._validation]
-        scored = [
-            (result.scores, np.asarray(pair.labels))
-            for result, pair in zip(results, self._validation, strict=True)
-            if result.scores is not None
-        ]
-        description = network.description
-        tuned = tune_instances(scored, description.class_roles, _quality, description.instances)
-        network = Network(network.unet, replace(description, instances=tuned))
-        truths = [truth for _, truth in scored]
-        final = evaluate(
-            truths,
-            [segment(pair.image, network, device=device).labels for pair in self._validation],
-        )
-        report(f"with tuned thresholds: {describe_evaluation(final)}")
-        metrics = {
-            f"AP {t:g} (pooled)": final.pooled(t).average_precision for t in final.thresholds
-        }
-        return Network(
-            network.unet,
-            replace(network.description, metrics={"held-out images, thresholds tuned": metrics}),
-        )
-
     def _explain_resume(self) -> None:
         if not self._state_path.exists():
             say("stopped; the model was written, but this training cannot be resumed.")
@@ -400,11 +479,6 @@ class TrainingSession:
         words = ["napari-unet", *given, "--resume"]
         command = shlex.join(words) if os.name == "posix" else subprocess.list2cmdline(words)
         say(f"stopped after step {self._run.step}; to go on: {command}")
-
-
-def _quality(truth: LabelImage, prediction: LabelImage) -> float:
-    evaluation = evaluate(truth, prediction)
-    return float(np.mean([evaluation.mean_ap(t) for t in evaluation.thresholds]))
 
 
 def describe_evaluation(evaluation: Evaluation) -> str:

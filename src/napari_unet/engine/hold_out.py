@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -39,7 +40,12 @@ class HeldOut:
 
 
 def hold_out(
-    pairs: Sequence[TrainingPair], *, share: float = 0.2, seed: int = 0, gap_px: int = 96
+    pairs: Sequence[TrainingPair],
+    *,
+    share: float = 0.2,
+    seed: int = 0,
+    gap_px: int = 96,
+    teaches: Literal["cells", "classes"] = "cells",
 ) -> HeldOut:
     """Set annotated images aside, or part of one where there are few.
 
@@ -58,6 +64,9 @@ def hold_out(
     gap_px : int
         At least as far as a network sees (`UNetConfig.margin_px`), so that
         what it learned does not reach into the block.
+    teaches : {"cells", "classes"}
+        What the numbers of the labels are. A block of classes is held out
+        where both parts show every class.
 
     Returns
     -------
@@ -82,16 +91,19 @@ judged on other images.'
         raise SettingsError(f"share is {share:g}; use 0 up to, not including, 1.")
     if gap_px < 0:
         raise SettingsError(f"gap_px is {gap_px}; use 0 or more pixels.")
-    counts = [_cells(pair) for pair in pairs]
+    counts = [_numbers(pair) for pair in pairs]
+    noun = "cell" if teaches == "cells" else "label"
     if share == 0:
         return HeldOut(tuple(pairs), (), "Nothing is held out, as it was asked for.")
     if sum(count > 0 for count in counts) >= _ENOUGH_IMAGES:
-        return _images_held_out(pairs, counts, share, seed)
-    blocks = (_block_held_out(pairs, index, share, gap_px) for index in np.argsort(counts)[::-1])
+        return _images_held_out(pairs, counts, share, seed, noun)
+    blocks = (
+        _block_held_out(pairs, index, share, gap_px, noun) for index in np.argsort(counts)[::-1]
+    )
     found = next((block for block in blocks if block is not None), None)
     if found is not None:
         return found
-    cells, images = _count(sum(counts), "cell"), _count(len(pairs), "image")
+    cells, images = _count(sum(counts), noun), _count(len(pairs), "image")
     return HeldOut(
         tuple(pairs),
         (),
@@ -102,7 +114,7 @@ judged on other images.'
 
 
 def _images_held_out(
-    pairs: Sequence[TrainingPair], counts: Sequence[int], share: float, seed: int
+    pairs: Sequence[TrainingPair], counts: Sequence[int], share: float, seed: int, noun: str
 ) -> HeldOut:
     usable = [index for index, count in enumerate(counts) if count]
     number = min(max(1, round(share * len(usable))), len(usable) - 1)
@@ -110,7 +122,7 @@ def _images_held_out(
     out = set(order[:number].tolist())
     validation = tuple(pair for index, pair in enumerate(pairs) if index in out)
     training = tuple(pair for index, pair in enumerate(pairs) if index not in out)
-    cells = _count(sum(counts[index] for index in out), "cell")
+    cells = _count(sum(counts[index] for index in out), noun)
     names = ", ".join(pair.name for pair in validation)
     return HeldOut(
         training,
@@ -120,26 +132,30 @@ def _images_held_out(
 
 
 def _block_held_out(
-    pairs: Sequence[TrainingPair], index: int, share: float, gap_px: int
+    pairs: Sequence[TrainingPair], index: int, share: float, gap_px: int, noun: str
 ) -> HeldOut | None:
     """Cut the best block off one image; None if every block would cost too much."""
     pair = pairs[index]
-    whole = _cells(pair)
+    whole = _numbers(pair)
+    least_out, least_left = _LEAST_CELLS_OUT, max(_LEAST_CELLS_LEFT, _LEAST_SHARE_LEFT * whole)
+    if noun != "cell":
+        least_out = least_left = max(1, whole)
     best: tuple[int, HeldOut] | None = None
     for block, context, rest, side in _blocks(np.shape(pair.labels), share, gap_px):
         seen = np.zeros(np.shape(pair.labels), bool)
         seen[block] = True
         if pair.reviewed is not None:
             seen &= pair.reviewed
-        held = _without_cut_cells(replace(_cropped(pair, context), reviewed=seen[context]))
-        left = _without_cut_cells(_cropped(pair, rest))
-        out, stay = _cells(held), _cells(left)
-        enough = out >= _LEAST_CELLS_OUT and stay >= _LEAST_CELLS_LEFT
-        if not enough or stay < _LEAST_SHARE_LEFT * whole or (best and best[0] >= stay):
+        held = replace(_cropped(pair, context), reviewed=seen[context])
+        left = _cropped(pair, rest)
+        if noun == "cell":
+            held, left = _without_cut_cells(held), _without_cut_cells(left)
+        out, stay = _numbers(held), _numbers(left)
+        if out < least_out or stay < least_left or (best and best[0] >= stay):
             continue
         training = (*pairs[:index], left, *pairs[index + 1 :])
         sentence = (
-            f"The {side} of '{pair.name}' with {_count(out, 'cell')} held out, and a gap of "
+            f"The {side} of '{pair.name}', with {_count(out, noun)}, is held out, and a gap of "
             f"{gap_px} pixels beside it; as it is part of the same image, new images may be harder."
         )
         best = (stay, HeldOut(training, (held,), sentence))
@@ -210,8 +226,8 @@ def _without_cut_cells(pair: TrainingPair) -> TrainingPair:
     return replace(pair, reviewed=reviewed & ~np.isin(labels, cut))
 
 
-def _cells(pair: TrainingPair) -> int:
-    """Reviewed numbers of cells in a pair."""
+def _numbers(pair: TrainingPair) -> int:
+    """How many numbers of cells or classes were reviewed in a pair."""
     labels = np.asarray(pair.labels)
     seen = labels if pair.reviewed is None else labels[pair.reviewed]
     return int(np.unique(seen[seen > 0]).size)

@@ -57,6 +57,8 @@ def replayed_images(
 
 
 def _fits(image: AnyImage, network: Network) -> bool:
+    if network.description.unet.ndim != 2:  # it would take colours for a short axis
+        return False
     try:
         _pixels(image, network)
     except ImageError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import math
@@ -14,18 +13,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_unet.engine.annotation import teaches_classes
 from napari_unet.engine.checkpoint import write_atomically
-from napari_unet.engine.device import resolve_device, resolve_precision
+from napari_unet.engine.device import resolve_device
 from napari_unet.engine.errors import CheckpointError, TrainingError
 from napari_unet.engine.evaluation import Evaluation
 from napari_unet.engine.image import AnyImage
 from napari_unet.engine.knowledge import replayed_images
-from napari_unet.engine.loss import forgotten, weighted_cross_entropy
+from napari_unet.engine.learner import Learner
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.training_pairs import TrainingPair, check_pairs
 from napari_unet.engine.training_patches import Batch, Patches, training_facts
@@ -100,8 +98,9 @@ def train(
         Where to start; it is not changed. Without it a new network is made.
     settings : TrainingSettings, optional
     validation : sequence of TrainingPair
-        Held-out images; the state that segments them best is kept. Without
-        them the last state is. `hold_out` chooses them.
+        Held-out images; the state that segments them best is kept, or the one
+        with the least loss on them where they show fewer than 30 cells.
+        Without them the last state is. `hold_out` chooses them.
     device : str
         "auto", "cpu", "cuda:0" or "mps".
     description : NetworkDescription, optional
@@ -129,8 +128,7 @@ def train(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from napari_unet import TrainingPair, TrainingSettings, load_checkpoint, train
+    >>>     >>> from napari_unet import TrainingPair, TrainingSettings, load_checkpoint, train
     >>> labels = np.zeros((64, 64), int)
     >>> labels[8:24, 8:24] = 1
     >>> pair = TrainingPair(image=100.0 * (labels > 0), labels=labels)
@@ -187,13 +185,10 @@ class TrainingRun(Iterator[TrainingReport]):
         self.should_stop = should_stop
         self.step = 0
         self.best_quality = -math.inf
-        self.notes: tuple[str, ...] = ()
+        self._notes: tuple[str, ...] = ()
         self._started_from = started_from
         self._start = network
         self._device = resolve_device(device)
-        self._precision = resolve_precision(settings.precision, self._device)
-        if self._precision == torch.float16:
-            self._precision = torch.bfloat16  # float16 gradients would need loss scaling
         description = network.description
         roles = description.class_roles
         check_pairs(pairs, validation, ndim=description.unet.ndim, class_roles=roles)
@@ -204,12 +199,8 @@ class TrainingRun(Iterator[TrainingReport]):
         self._note(self._validation.note(network))
         self._validation_is_due = False
         self._loss = math.nan
-        self._unet = copy.deepcopy(network.unet).requires_grad_(True).to(self._device)
-        self._unet = self._unet.to(memory_format=network.unet.memory_format)  # type: ignore[call-overload]
-        self._average = copy.deepcopy(self._unet).eval().requires_grad_(False)
+        self._learner = Learner(network, settings, self._device)
         self._best: dict[str, Tensor] | None = None
-        self._optimizer = self._make_optimizer()
-        self._part_size = settings.batch_size
         # On the CPU a second thread would only take the network's cores.
         self._ahead = _Ahead(self._patches) if self._device.type != "cpu" else None
         self._elapsed_s = time.perf_counter() - started
@@ -219,12 +210,22 @@ class TrainingRun(Iterator[TrainingReport]):
     @property
     def network(self) -> Network:
         """The best network so far, on the CPU, with its description brought up to date."""
-        return self._network_of(self._best or self._average.state_dict())
+        return self._network_of(self._best or self._learner.average.state_dict())
 
     @property
     def latest(self) -> Network:
         """The network after the last step, whether it is the best or not."""
-        return self._network_of(self._average.state_dict())
+        return self._network_of(self._learner.average.state_dict())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One sentence for each thing that went another way than asked for."""
+        return (*self._notes, *self._learner.notes)
+
+    @property
+    def precision(self) -> torch.dtype:
+        """Number format of the network's arithmetic."""
+        return self._learner.precision
 
     @property
     def share(self) -> float:
@@ -232,6 +233,16 @@ class TrainingRun(Iterator[TrainingReport]):
         by_steps = self.step / self.settings.steps
         by_time = self._elapsed_s / self.settings.seconds if self.settings.seconds else 0.0
         return min(1.0, max(by_steps, by_time))
+
+    @property
+    def is_validated(self) -> bool:
+        """Whether there are held-out images."""
+        return bool(self._validation.pairs)
+
+    @property
+    def validation_is_due(self) -> bool:
+        """Whether a validation was broken off; going on makes up for it."""
+        return self._validation_is_due
 
     def tuned(self) -> Network:
         """Best network, with thresholds that suit the held-out images if they show enough cells.
@@ -261,13 +272,18 @@ class TrainingRun(Iterator[TrainingReport]):
             "cells": self._patches.cell_count,
             "settings": dataclasses.asdict(self.settings),
         }
-        diameter, intensity = self._facts
+        facts, instances = self._facts, before.instances
+        is_semantic = teaches_classes(before.class_roles)
+        if facts.debris_px and not is_semantic:
+            smallest = max(instances.min_size_px, facts.debris_px)
+            instances = dataclasses.replace(instances, min_size_px=smallest)
         return dataclasses.replace(
             before,
             # What it learned last is what it expects now.
-            object_diameter_px=None if teaches_classes(before.class_roles) else diameter,
+            object_diameter_px=None if is_semantic else facts.diameter_px,
             pixel_size_um=None,
-            intensity=intensity,
+            intensity=facts.intensity,
+            instances=instances,
             history=(*before.history, entry),
         )
 
@@ -278,6 +294,7 @@ class TrainingRun(Iterator[TrainingReport]):
 
     def __next__(self) -> TrainingReport:
         started = time.perf_counter()
+        result, is_best = None, False
         if self._validation_is_due:  # it was broken off
             result, is_best = self._validate_and_keep()
             if self.share >= 1 and result is not None:
@@ -286,11 +303,15 @@ class TrainingRun(Iterator[TrainingReport]):
             raise StopIteration
         batch = self.next_batch()
         prepared = time.perf_counter()
-        self._loss = self._learn(batch)
+        try:
+            rate = self._learning_rate()
+            self._loss = self._learner.learn(batch, step=self.step, learning_rate=rate)
+        except TrainingError:
+            self._learner.restore(self._best or self._learner.average.state_dict())
+            raise
         self.step += 1
         self._elapsed_s += time.perf_counter() - started
         interval = self.settings.validation_interval
-        result, is_best = None, False
         if self._validation.pairs and (self.share >= 1 or (interval and self.step % interval == 0)):
             learned = time.perf_counter()
             result, is_best = self._validate_and_keep()
@@ -321,94 +342,11 @@ class TrainingRun(Iterator[TrainingReport]):
         """Patches of the next step, on the device; the same until it is done."""
         ahead = self._ahead
         batch = self._patches.batch(self.step) if ahead is None else ahead.batch(self.step)
-        return batch.to(self._device, self._unet.memory_format)
+        return batch.to(self._device, self._learner.memory_format)
 
     def _note(self, sentence: str | None) -> None:
-        if sentence and sentence not in self.notes:
-            self.notes = (*self.notes, sentence)
-
-    def _learn(self, batch: Batch) -> float:
-        self._unet.train()
-        if not self.settings.adapt_norms:
-            _hold_norms(self._unet)
-        rate = self._learning_rate()
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        value = self._gradients(batch)
-        norm = nn.utils.clip_grad_norm_(self._unet.parameters(), 5.0)
-        if not (math.isfinite(value) and math.isfinite(float(norm))):
-            self._restore()
-            what = "loss" if not math.isfinite(value) else "gradient"
-            number = value if what == "loss" else float(norm)
-            raise TrainingError(
-                f"The {what} became {number} at step {self.step + 1}; the best state so far is "
-                "kept. Train again with a lower learning rate."
-            )
-        self._optimizer.step()
-        self._update_average()
-        return value
-
-    def _gradients(self, batch: Batch) -> float:
-        """Loss of a batch; in parts, each half as large as before, where memory runs out."""
-        while True:
-            try:
-                with torch.random.fork_rng(self._random_devices()):
-                    # Drop-out, too, is the same whenever and wherever the step is done.
-                    torch.manual_seed(_seed_of(self.settings.seed, self.step))
-                    return self._accumulate(batch)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                self._halve(error)
-
-    def _halve(self, error: BaseException) -> None:
-        self._optimizer.zero_grad(set_to_none=True)
-        if self._part_size == 1:
-            size = self.settings.patch_size_px
-            raise TrainingError(
-                f"Not even one patch of {size} x {size} pixels fits into the memory; close other "
-                f"programs, or train with smaller patches, for example of {max(16, size // 2)}."
-            ) from error
-        self._part_size = max(1, self._part_size // 2)
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-        self._note(
-            f"Memory ran out, so a batch is computed in parts of {self._part_size}; it counts "
-            "as one batch all the same, and takes a little longer."
-        )
-
-    def _random_devices(self) -> list[int]:
-        return [self._device.index or 0] if self._device.type == "cuda" else []
-
-    def _accumulate(self, batch: Batch) -> float:
-        self._optimizer.zero_grad(set_to_none=True)
-        total = batch.weights.sum()
-        new, count = len(batch.target), len(batch.images)
-        value = torch.zeros((), device=self._device)
-        for start in range(0, count, self._part_size):
-            stop = min(start + self._part_size, count)
-            half = self._precision != torch.float32
-            with torch.autocast(self._device.type, self._precision, enabled=half):
-                logits = self._unet(batch.images[start:stop])
-            loss = torch.zeros((), device=self._device)
-            labelled = slice(start, min(stop, new))
-            inside = max(0, labelled.stop - start)
-            if inside:
-                target, weights = batch.target[labelled], batch.weights[labelled]
-                loss = weighted_cross_entropy(logits[:inside], target, weights, total=total)
-            if stop > new:
-                scores = batch.knowledge[max(0, start - new) : stop - new]
-                share = len(scores) / len(batch.knowledge)
-                kept = forgotten(logits[inside:], scores)
-                loss = loss + self.settings.keep_knowledge * share * kept
-            loss.backward()  # type: ignore[no-untyped-call]
-            value += loss.detach()
-        return float(value)
-
-    def _restore(self) -> None:
-        good = self._best or self._average.state_dict()
-        self._unet.load_state_dict(good)
-        self._optimizer.zero_grad(set_to_none=True)
+        if sentence and sentence not in self._notes:
+            self._notes = (*self._notes, sentence)
 
     def _learning_rate(self) -> float:
         settings = self.settings
@@ -420,41 +358,12 @@ class TrainingRun(Iterator[TrainingReport]):
             rate *= 0.5 * (1 - math.cos(math.pi * remaining / settings.decay))
         return rate
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        # A short memory at the start, so that the first weights are soon forgotten.
-        decay = min(self.settings.average, (self.step + 1) / (self.step + 10))
-        if self.settings.average == 0:
-            decay = 0.0
-        means, values = [], []
-        current = self._unet.state_dict()
-        for key, mean in self._average.state_dict().items():
-            if mean.is_floating_point():
-                means.append(mean)
-                values.append(current[key])
-            else:
-                mean.copy_(current[key])
-        torch._foreach_lerp_(means, values, 1 - decay)
-
-    def _make_optimizer(self) -> torch.optim.Optimizer:
-        settings = self.settings
-        if settings.optimizer == "sgd":
-            return torch.optim.SGD(
-                self._unet.parameters(),
-                lr=settings.learning_rate,
-                momentum=0.99,
-                weight_decay=settings.weight_decay,
-            )
-        return torch.optim.AdamW(
-            self._unet.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
-
     # -- validation --------------------------------------------------------------
 
-    def validate(self) -> ValidationResult | None:
-        """Score the held-out images with the averaged weights; None if it was stopped."""
+    def validate(self, network: Network | None = None) -> ValidationResult | None:
+        """Score the held-out images with the latest network, or another; None if stopped."""
         return self._validation.run(
-            self.latest, device=str(self._device), should_stop=self.should_stop
+            network or self.latest, device=str(self._device), should_stop=self.should_stop
         )
 
     def _validate_and_keep(self) -> tuple[ValidationResult | None, bool]:
@@ -466,7 +375,7 @@ class TrainingRun(Iterator[TrainingReport]):
         if result.quality <= self.best_quality:
             return result, False
         self.best_quality = result.quality
-        self._best = {k: v.detach().clone() for k, v in self._average.state_dict().items()}
+        self._best = {k: v.detach().clone() for k, v in self._learner.average.state_dict().items()}
         return result, True
 
     # -- resume ------------------------------------------------------------------
@@ -490,12 +399,9 @@ class TrainingRun(Iterator[TrainingReport]):
             "best_quality": self.best_quality,
             "loss": self._loss,
             "validation_is_due": self._validation_is_due,
-            "part_size": self._part_size,
-            "notes": list(self.notes),
-            "unet": self._unet.state_dict(),
-            "average": self._average.state_dict(),
+            "notes": list(self._notes),
             "best": self._best,
-            "optimizer": self._optimizer.state_dict(),
+            **self._learner.state(),
         }
         write_atomically(Path(path), lambda temporary: torch.save(state, temporary))
 
@@ -511,14 +417,11 @@ class TrainingRun(Iterator[TrainingReport]):
             state = torch.load(path, weights_only=True, map_location=self._device)
             if state["format"] != _STATE_FORMAT:
                 raise KeyError("format")
-            self._unet.load_state_dict(state["unet"])
-            self._average.load_state_dict(state["average"])
-            self._optimizer.load_state_dict(state["optimizer"])
+            self._learner.load_state(state)
             self.step, self.best_quality = state["step"], state["best_quality"]
             self._elapsed_s, self._best = state["elapsed_s"], state["best"]
             self._validation_is_due = state["validation_is_due"]
-            self._part_size, self._loss = state["part_size"], state["loss"]
-            self.notes = tuple(state["notes"])
+            self._loss, self._notes = state["loss"], tuple(state["notes"])
             self._note_changes(json.loads(state["settings"]))
         except FileNotFoundError as error:
             raise CheckpointError(
@@ -555,24 +458,3 @@ class _Ahead:
         batch = self._next[1].result()
         self._next = (step + 1, self._pool.submit(self._patches.batch, step + 1))
         return batch
-
-
-def _seed_of(seed: int, step: int) -> int:
-    return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
-
-
-def _hold_norms(unet: UNet) -> None:
-    """Let batch norm use what it measured before, as it does in segmentation."""
-    for module in unet.modules():
-        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
-            module.eval()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on a GPU or in the computer."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(error).lower()
-    return any(
-        words in text for words in ("can't allocate memory", "not enough memory", "out of memory")
-    )

@@ -36,6 +36,9 @@ _TRIES = 20
 _MORE_CORRECTED = 2.0
 """How much more often an image with corrections is drawn."""
 
+_DEBRIS = 0.1
+"""Share of a small cell's area below which a piece is no cell."""
+
 Places = NDArray[np.float64]
 """(N, D) positions in an image, in pixels."""
 
@@ -338,24 +341,44 @@ def _places(mask: NDArray[np.bool_]) -> Places:
     return np.stack(np.unravel_index(flat, mask.shape), axis=1).astype(float)
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingFacts:
+    """What a network can say about the images that it learned from.
+
+    Parameters
+    ----------
+    diameter_px : float, optional
+        Median over the cells.
+    debris_px : int, optional
+        Pieces smaller than this are far too small to be one of the cells.
+    intensity : TrainingIntensity
+    """
+
+    diameter_px: float | None
+    debris_px: int | None
+    intensity: TrainingIntensity
+
+
 def training_facts(
     pairs: Sequence[TrainingPair], prepared: Sequence[PreparedPair]
-) -> tuple[float | None, TrainingIntensity]:
-    """Median diameter of numbered objects in pixels, and the raw intensities of the images."""
-    diameters: list[NDArray[np.float64]] = []
-    for pair in prepared:
-        areas = np.bincount(np.maximum(pair.labels.numpy(), 0).reshape(-1))[1:]
-        areas = areas[areas > 0].astype(float)
-        if len(pair.shape) == 2:
-            diameters.append(2 * np.sqrt(areas / math.pi))
-        else:
-            diameters.append(2 * np.cbrt(3 * areas / (4 * math.pi)))
-    every = np.concatenate(diameters)
-    percentiles = np.array([np.percentile(pair.image, (1, 50, 99.8)) for pair in pairs])
+) -> TrainingFacts:
+    """Measure the numbered cells and the raw intensities of training images."""
+    counts = [np.bincount(np.maximum(pair.labels.numpy(), 0).reshape(-1))[1:] for pair in prepared]
+    areas = np.concatenate(counts).astype(float)
+    areas = areas[areas > 0]
+    diameters = 2 * np.sqrt(areas / math.pi)
+    if len(prepared[0].shape) == 3:
+        diameters = 2 * np.cbrt(3 * areas / (4 * math.pi))
+    images = [
+        pair.image if pair.intensity_reference is None else pair.intensity_reference
+        for pair in pairs
+    ]
+    percentiles = np.array([np.percentile(image, (1, 50, 99.8)) for image in images])
     low, median, high = np.median(percentiles, axis=0)
     dtypes = [str(np.asarray(pair.image).dtype) for pair in pairs]
     dtype = max(set(dtypes), key=dtypes.count)
-    return (
-        float(np.median(every)) if every.size else None,
+    return TrainingFacts(
+        float(np.median(diameters)) if areas.size else None,
+        int(_DEBRIS * np.percentile(areas, 5)) if areas.size else None,
         TrainingIntensity(dtype, float(low), float(median), float(high)),
     )

@@ -123,7 +123,7 @@ class TrainingSettings:
     def fine_tuning(
         cls,
         *,
-        seconds: float | None = 60.0,
+        seconds: float | None = None,
         steps: int | None = None,
         strength: float = 1.0,
         **changes: Any,
@@ -133,10 +133,10 @@ class TrainingSettings:
         Parameters
         ----------
         seconds : float, optional
-            How long; None for `steps` alone.
+            How long; a minute if neither this nor `steps` is given.
         steps : int, optional
-            Give these instead of seconds for a run that can be repeated
-            exactly. With both, what comes first ends the training.
+            Give these instead for a run that can be repeated exactly. With
+            both, what comes first ends the training.
         strength : float
             Factor on the learning rate: below 1 changes the network more
             gently, above 1 more boldly.
@@ -151,13 +151,13 @@ class TrainingSettings:
         """
         if not strength > 0:
             raise SettingsError(f"strength is {strength:g}; use a positive number, for example 1.")
-        if steps is not None and seconds == 60.0:
-            seconds = None
+        if steps is None and seconds is None:
+            seconds = 60.0
         start: dict[str, Any] = {
             "steps": _MANY_STEPS if steps is None else steps,
             "seconds": seconds,
             "batch_size": 4,
-            "learning_rate": 1e-3 * strength,
+            "learning_rate": 5e-4 * strength,
             "warmup_steps": 5,
             "decay": 0.5,
             "average": 0.95,

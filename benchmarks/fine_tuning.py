@@ -1,0 +1,250 @@
+"""Measure fine-tuning against its goals: a minute from one image, nothing forgotten, no idle time.
+
+    python benchmarks/fine_tuning.py BBBC030 DSB2018            # four minutes on two cores
+    python benchmarks/fine_tuning.py BBBC030 DSB2018 --quick    # less of everything
+
+`nuclei` learns DIC cells from one annotated image, at half size, as `napari-unet train --from`
+does it. Seconds are those on the clock from loading the model to having the new one; only what
+the viewer compiles when it starts is compiled before. What it forgot is measured on nuclei of the
+split `test`; images that come with the package are left out, as they are replayed in training.
+The plain loop is forward, cross-entropy, backward and optimizer on the same network and a batch
+that is there already; the two take turns, step by step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+import napari_unet
+from napari_unet import (
+    TrainingPair,
+    TrainingSettings,
+    UNetError,
+    evaluate,
+    load_checkpoint,
+    segment,
+    train,
+)
+from napari_unet.engine.device import resolve_device
+from napari_unet.engine.instances import prepare_instances
+from napari_unet.engine.network import Network
+from napari_unet.engine.weight_map import prepare_weight_map
+from napari_unet.image_files import read_image, read_labels
+
+Annotated: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
+"""An image and its labels."""
+
+LEARNED_IMAGE = "cho05"
+GOALS = {30.0: 0.75, 60.0: 0.85}
+"""Least AP 0.5 after so many seconds."""
+
+MARGIN_S = 1.0
+"""Left for loading the model, and for a step that has begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: what was measured, and whether it reached its goal."""
+
+    name: str
+    found: str
+    goal: str = ""
+    reached: bool | None = None
+
+
+def at_most(name: str, value: float, limit: float, form: str = ".3f") -> Row:
+    """A row whose value must not be above `limit`."""
+    return Row(name, f"{value:{form}}", f"<= {limit:g}", value <= limit)
+
+
+def at_least(name: str, value: float, limit: float, form: str = ".3f") -> Row:
+    """A row whose value must not be below `limit`."""
+    return Row(name, f"{value:{form}}", f">= {limit:g}", value >= limit)
+
+
+# Images
+
+
+def dic_cells(folder: Path, split: str, name: str) -> Annotated:
+    """One image of BBBC030 at half size: each pixel is the mean of four."""
+    image = read_image(folder / split / "images" / f"{name}.png").array
+    labels = read_labels(folder / split / "labels" / f"{name}.png").array
+    grey = image[..., :3].mean(-1) if image.ndim == 3 else image
+    height, width = (n // 2 for n in grey.shape)
+    blocks = grey[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
+    halved = labels[: 2 * height : 2, : 2 * width : 2]
+    return blocks.mean((1, 3), dtype=np.float32), halved
+
+
+def dic_test(folder: Path) -> list[Annotated]:
+    """All images of the split `test`."""
+    names = sorted(path.stem for path in (folder / "test" / "images").glob("*.png"))
+    return [dic_cells(folder, "test", name) for name in names]
+
+
+def nuclei_test(folder: Path, count: int) -> list[Annotated]:
+    """Images of the split `test` that do not come with the package, of all kinds."""
+    package = Path(napari_unet.__file__).parent
+    bundled = (package / "bundled" / "samples" / "SAMPLES.md").read_text("utf-8")
+    with (folder / "index.csv").open(newline="") as file:
+        names = [row["id"] for row in csv.DictReader(file) if row["split"] == "test"]
+    names = [name for name in names if name not in bundled]
+    chosen = names[:: max(1, len(names) // count)][:count]
+    return [
+        (
+            read_image(folder / "test" / "images" / f"{name}.png").array,
+            read_labels(folder / "test" / "labels" / f"{name}.png").array,
+        )
+        for name in chosen
+    ]
+
+
+# Learning
+
+
+def average_precision(network: Network, images: Sequence[Annotated]) -> float:
+    """AP 0.5 of all cells together."""
+    found = [segment(image, network, keep_scores=False).labels for image, _ in images]
+    return evaluate([labels for _, labels in images], found).pooled(0.5).average_precision
+
+
+def learned_in(seconds: float, pair: TrainingPair) -> tuple[Network, Row]:
+    """Fine-tune for so long, everything included, and say what was done in that time."""
+    started, worked = time.perf_counter(), time.process_time()
+    settings = TrainingSettings.fine_tuning(seconds=seconds - MARGIN_S)
+    run = train([pair], load_checkpoint("nuclei"), settings=settings)
+    reports = list(run)
+    network = run.network
+    spent, worked = time.perf_counter() - started, time.process_time() - worked
+    longest = max(report.step_s for report in reports)
+    found = f"{run.step} steps, longest {longest:.2f} s, {worked:.0f} s of CPU"
+    row = Row(f"{seconds:g} s: done in {spent:.1f} s", found, f"<= {seconds:g} s", spent <= seconds)
+    return network, row
+
+
+def minute_rows(
+    limits: Sequence[float], pair: TrainingPair, dic: list[Annotated], nuclei: list[Annotated]
+) -> Iterator[Row]:
+    """What one annotated image teaches, and what it costs the model."""
+    start = load_checkpoint("nuclei")
+    knew = average_precision(start, nuclei)
+    yield Row("DIC cells, before", f"{average_precision(start, dic):.3f}")
+    yield Row(f"nuclei, {len(nuclei)} images, before", f"{knew:.3f}")
+    for seconds in limits:
+        network, row = learned_in(seconds, pair)
+        yield row
+        learned = average_precision(network, dic)
+        yield at_least(f"{seconds:g} s: DIC cells, AP 0.5", learned, GOALS[seconds])
+        knows = average_precision(network, nuclei)
+        yield Row(f"{seconds:g} s: nuclei, AP 0.5", f"{knows:.3f}")
+        yield at_most(f"{seconds:g} s: nuclei, AP 0.5 lost", knew - knows, 0.05)
+
+
+# Speed
+
+
+class PlainLoop:
+    """The shortest loop that trains the same network on one batch."""
+
+    def __init__(self, network: Network, images: torch.Tensor, target: torch.Tensor) -> None:
+        self.device = images.device
+        self.images, self.target = images, target
+        self.unet = network.unet.train().to(self.device)
+        self.unet = self.unet.to(memory_format=network.unet.memory_format)  # type: ignore[call-overload]
+        for module in self.unet.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()  # as fine-tuning has it
+        self.optimizer = torch.optim.AdamW(self.unet.parameters(), lr=1e-6)
+
+    def step(self, dtype: torch.dtype) -> None:
+        """Learn once."""
+        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+            logits = self.unet(self.images)
+        loss = functional.cross_entropy(logits.float(), self.target)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+
+
+def speed_rows(pair: TrainingPair, rounds: int) -> Iterator[Row]:
+    """How much of a step is not learning."""
+    settings = TrainingSettings.fine_tuning(steps=rounds + 2, seconds=None)
+    run = train([pair], load_checkpoint("nuclei"), settings=settings)
+    batch = run.next_batch()
+    target = torch.argmax(batch.knowledge, 1)
+    target = torch.cat([batch.target, target])
+    plain = PlainLoop(load_checkpoint("nuclei"), batch.images, target)
+    ours_s, plain_s, preparation_s = [], [], []
+    for number, report in enumerate(run):
+        started = time.perf_counter()
+        plain.step(run.precision)
+        if number >= 2:  # the first ones are slower
+            plain_s.append(time.perf_counter() - started)
+            ours_s.append(report.step_s)
+            preparation_s.append(report.preparation_s)
+    step, device = statistics.median(ours_s), resolve_device()
+    yield Row(f"a step on {device}, {str(run.precision).removeprefix('torch.')}", f"{step:.3f} s")
+    yield Row("a step of the plain loop", f"{statistics.median(plain_s):.3f} s")
+    ratios = [b / a for a, b in zip(ours_s, plain_s, strict=True)]
+    yield at_least("steps per second, ours / plain", statistics.median(ratios), 0.9, ".2f")
+    share = statistics.median(preparation_s) / step
+    yield at_most("share of a step that prepares its batch", share, 0.1)
+
+
+def print_table(rows: Iterator[Row]) -> bool:
+    """Print each row as soon as it is measured; return whether all goals were reached."""
+    missed = False
+    for row in rows:
+        verdict = {None: "", True: "reached", False: "MISSED"}[row.reached]
+        print(f"{row.name:<48} {row.found:>42}  {row.goal:>8}  {verdict}", flush=True)
+        missed |= row.reached is False
+    return not missed
+
+
+def all_rows(dic: Path, dsb2018: Path, *, quick: bool) -> Iterator[Row]:
+    """Everything."""
+    prepare_weight_map()
+    prepare_instances()
+    yield Row("threads", f"{torch.get_num_threads()}")
+    image, labels = dic_cells(dic, "train", LEARNED_IMAGE)
+    pair = TrainingPair(image, labels, LEARNED_IMAGE)
+    yield from speed_rows(pair, 10 if quick else 40)
+    test = dic_test(dic)
+    nuclei = nuclei_test(dsb2018, 8 if quick else 22)
+    yield from minute_rows((30.0,) if quick else tuple(GOALS), pair, test, nuclei)
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description="Measure fine-tuning beside its goals.")
+    parser.add_argument("dic", type=Path, metavar="BBBC030", help="folder with train and test")
+    parser.add_argument("dsb2018", type=Path, metavar="DSB2018", help="folder with index.csv")
+    parser.add_argument("--quick", action="store_true", help="30 seconds only, fewer images")
+    arguments = parser.parse_args()
+    try:
+        return (
+            0
+            if print_table(all_rows(arguments.dic, arguments.dsb2018, quick=arguments.quick))
+            else 1
+        )
+    except UNetError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,205 @@
+"""A network that learns from one batch after another, in parts where memory is short."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from napari_unet.engine.device import resolve_precision
+from napari_unet.engine.errors import TrainingError
+from napari_unet.engine.loss import forgotten, weighted_cross_entropy
+from napari_unet.engine.network import Network
+from napari_unet.engine.training_patches import Batch
+from napari_unet.engine.training_settings import TrainingSettings
+from napari_unet.engine.unet import UNet
+
+
+class Learner:
+    """A network, the running average of its weights, and what changes them.
+
+    Parameters
+    ----------
+    network : Network
+        Where to start; it is not changed.
+    settings : TrainingSettings
+    device : torch.device
+    """
+
+    def __init__(self, network: Network, settings: TrainingSettings, device: torch.device) -> None:
+        self._settings = settings
+        self._device = device
+        self.precision = resolve_precision(settings.precision, device)
+        if self.precision == torch.float16:
+            self.precision = torch.bfloat16  # float16 gradients would need loss scaling
+        self.memory_format = network.unet.memory_format
+        unet = copy.deepcopy(network.unet).requires_grad_(True).to(device)
+        self.unet: UNet = unet.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.unet).eval().requires_grad_(False)
+        self.optimizer = self._make_optimizer()
+        self.part_size = settings.batch_size
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One sentence for each thing that went another way than asked for."""
+        if self.part_size == self._settings.batch_size:
+            return ()
+        note = (
+            f"Memory ran out, so a batch is computed in parts of {self.part_size}; it counts as "
+            "one batch all the same, and takes a little longer."
+        )
+        return (note,)
+
+    def state(self) -> dict[str, Any]:
+        """All that `load_state` needs to go on exactly."""
+        return {
+            "unet": self.unet.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "part_size": self.part_size,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self.unet.load_state_dict(state["unet"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.part_size = state["part_size"]
+
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Go back to weights that were good."""
+        self.unet.load_state_dict(weights)
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def learn(self, batch: Batch, *, step: int, learning_rate: float) -> float:
+        """Change the weights by one batch; return its loss.
+
+        Raises
+        ------
+        TrainingError
+            If the loss or its gradient is no number; the average is as before.
+        """
+        self.unet.train()
+        if not self._settings.adapt_norms:
+            _hold_norms(self.unet)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        loss = self._gradients(batch, step)
+        norm = float(nn.utils.clip_grad_norm_(self.unet.parameters(), 5.0))
+        for name, value in (("loss", loss), ("gradient", norm)):
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"The {name} became {value} at step {step + 1}; the best state so far is "
+                    "kept. Train again with a lower learning rate."
+                )
+        self.optimizer.step()
+        self._update_average(step)
+        return loss
+
+    def _gradients(self, batch: Batch, step: int) -> float:
+        """Loss of a batch; in parts, each half as large as before, where memory runs out."""
+        while True:
+            try:
+                with torch.random.fork_rng(self._random_devices()):
+                    # Drop-out, too, is the same whenever and wherever the step is done.
+                    torch.manual_seed(_seed_of(self._settings.seed, step))
+                    return self._accumulate(batch)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(error)
+
+    def _halve(self, error: BaseException) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.part_size == 1:
+            size = self._settings.patch_size_px
+            raise TrainingError(
+                f"Not even one patch of {size} x {size} pixels fits into the memory; close other "
+                f"programs, or train with smaller patches, for example of {max(16, size // 2)}."
+            ) from error
+        self.part_size = max(1, self.part_size // 2)
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _random_devices(self) -> list[int]:
+        return [self._device.index or 0] if self._device.type == "cuda" else []
+
+    def _accumulate(self, batch: Batch) -> float:
+        self.optimizer.zero_grad(set_to_none=True)
+        total = batch.weights.sum()
+        new, count = len(batch.target), len(batch.images)
+        value = torch.zeros((), device=self._device)
+        for start in range(0, count, self.part_size):
+            stop = min(start + self.part_size, count)
+            half = self.precision != torch.float32
+            with torch.autocast(self._device.type, self.precision, enabled=half):
+                logits = self.unet(batch.images[start:stop])
+            loss = torch.zeros((), device=self._device)
+            labelled = slice(start, min(stop, new))
+            inside = max(0, labelled.stop - start)
+            if inside:
+                target, weights = batch.target[labelled], batch.weights[labelled]
+                loss = weighted_cross_entropy(logits[:inside], target, weights, total=total)
+            if stop > new:
+                scores = batch.knowledge[max(0, start - new) : stop - new]
+                share = len(scores) / len(batch.knowledge)
+                kept = forgotten(logits[inside:], scores)
+                loss = loss + self._settings.keep_knowledge * share * kept
+            loss.backward()  # type: ignore[no-untyped-call]
+            value += loss.detach()
+        return float(value)
+
+    @torch.no_grad()
+    def _update_average(self, step: int) -> None:
+        # A short memory at the start, so that the first weights are soon forgotten.
+        decay = min(self._settings.average, (step + 1) / (step + 10))
+        if self._settings.average == 0:
+            decay = 0.0
+        means, values = [], []
+        current = self.unet.state_dict()
+        for key, mean in self.average.state_dict().items():
+            if mean.is_floating_point():
+                means.append(mean)
+                values.append(current[key])
+            else:
+                mean.copy_(current[key])
+        torch._foreach_lerp_(means, values, 1 - decay)
+
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        settings = self._settings
+        if settings.optimizer == "sgd":
+            return torch.optim.SGD(
+                self.unet.parameters(),
+                lr=settings.learning_rate,
+                momentum=0.99,
+                weight_decay=settings.weight_decay,
+            )
+        return torch.optim.AdamW(
+            self.unet.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+
+
+def _seed_of(seed: int, step: int) -> int:
+    return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
+
+
+def _hold_norms(unet: UNet) -> None:
+    """Let batch norm use what it measured before, as it does in segmentation."""
+    for module in unet.modules():
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
+            module.eval()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or in the computer."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return any(
+        words in text for words in ("can't allocate memory", "not enough memory", "out of memory")
+    )
