@@ -9,7 +9,7 @@ import torch
 from napari_unet.engine.augmentation import NO_AUGMENTATION
 from napari_unet.engine.errors import CheckpointError, LabelsError, SettingsError, TrainingError
 from napari_unet.engine.network import NetworkDescription
-from napari_unet.engine.training import train
+from napari_unet.engine.training import load_interrupted, train
 from napari_unet.engine.training_pairs import TrainingPair
 from napari_unet.engine.training_settings import TrainingSettings
 from napari_unet.engine.unet import UNetConfig
@@ -243,3 +243,25 @@ def test_data_that_cannot_teach_are_answered_with_one_sentence(pairs, error, mes
 def test_impossible_settings_are_refused(values, message):
     with pytest.raises(SettingsError, match=message):
         TrainingSettings(**values)
+
+
+def test_what_was_learned_can_be_had_from_the_state_alone(tmp_path):
+    run = train([cells()], settings=QUICK, validation=[cells(3)], description=TINY)
+    for _ in range(3):
+        next(run)
+    run.save_state(tmp_path / "state")
+
+    network = load_interrupted(tmp_path / "state")
+
+    assert torch.equal(weights_of(network), weights_of(run.network))
+    assert network.description.history[-1]["steps"] == 3
+    assert network.description.class_roles == TINY.class_roles
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", None])
+def test_a_torn_state_holds_no_network(tmp_path, content):
+    path = tmp_path / "state"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="no training state"):
+        load_interrupted(path)

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -165,6 +165,56 @@ def _new_network(description: NetworkDescription | None, seed: int) -> Network:
         return Network(UNet(description.unet), description)
 
 
+def load_interrupted(path: str | Path) -> Network:
+    """Load what a network had learned by the time `TrainingRun.save_state` was called.
+
+    Parameters
+    ----------
+    path : str or path
+        The state; to go on with the training, give it to `train` as `resume_from` instead.
+
+    Returns
+    -------
+    Network
+        The best one by then, on the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is gone, or no such state.
+    """
+    try:
+        state = _read_state(path, torch.device("cpu"))
+        description = NetworkDescription.from_json(state["description"])
+        return _network_with(state["best"] or state["average"], description)
+    except CheckpointError:
+        raise
+    except Exception as error:  # a foreign file can hold anything
+        raise CheckpointError(
+            f"'{path}' is no training state ({type(error).__name__}); start the training anew."
+        ) from error
+
+
+def _read_state(path: str | Path, device: torch.device) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"There is no training state '{path}'; start the training anew."
+        ) from error
+    if state["format"] != _STATE_FORMAT:
+        raise KeyError("format")
+    return state
+
+
+def _network_with(weights: Mapping[str, Tensor], description: NetworkDescription) -> Network:
+    with torch.device("meta"):  # no weights are drawn that are thrown away
+        unet = UNet(description.unet)
+    unet.to_empty(device="cpu")
+    unet.load_state_dict({key: value.detach().cpu() for key, value in weights.items()})
+    return Network(unet.eval(), description)
+
+
 class TrainingRun(Iterator[TrainingReport]):
     """A training that goes one step at a time; see `train`."""
 
@@ -255,12 +305,8 @@ class TrainingRun(Iterator[TrainingReport]):
         )
         return tuned or network
 
-    def _network_of(self, weights: dict[str, Tensor]) -> Network:
-        with torch.device("meta"):  # no weights are drawn that are thrown away
-            unet = UNet(self._start.description.unet)
-        unet.to_empty(device="cpu")
-        unet.load_state_dict({key: value.detach().cpu() for key, value in weights.items()})
-        return Network(unet.eval(), self._describe())
+    def _network_of(self, weights: Mapping[str, Tensor]) -> Network:
+        return _network_with(weights, self._describe())
 
     def _describe(self) -> NetworkDescription:
         before = self._start.description
@@ -396,6 +442,7 @@ class TrainingRun(Iterator[TrainingReport]):
             "step": self.step,
             "elapsed_s": self._elapsed_s,
             "settings": json.dumps(dataclasses.asdict(self.settings)),
+            "description": self._describe().to_json(),
             "best_quality": self.best_quality,
             "loss": self._loss,
             "validation_is_due": self._validation_is_due,
@@ -414,19 +461,15 @@ class TrainingRun(Iterator[TrainingReport]):
             If the file is no such state or belongs to another network.
         """
         try:
-            state = torch.load(path, weights_only=True, map_location=self._device)
-            if state["format"] != _STATE_FORMAT:
-                raise KeyError("format")
+            state = _read_state(path, self._device)
             self._learner.load_state(state)
             self.step, self.best_quality = state["step"], state["best_quality"]
             self._elapsed_s, self._best = state["elapsed_s"], state["best"]
             self._validation_is_due = state["validation_is_due"]
             self._loss, self._notes = state["loss"], tuple(state["notes"])
             self._note_changes(json.loads(state["settings"]))
-        except FileNotFoundError as error:
-            raise CheckpointError(
-                f"There is no training state '{path}'; start the training anew."
-            ) from error
+        except CheckpointError:
+            raise
         except Exception as error:  # torch.load raises many kinds on a torn or foreign file
             raise CheckpointError(
                 f"'{path}' is no training state of this network ({type(error).__name__}); "
