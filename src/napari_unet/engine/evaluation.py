@@ -209,13 +209,15 @@ def _overlaps(
     truth: LabelImage, prediction: LabelImage
 ) -> tuple[coo_array, NDArray[np.int64], NDArray[np.int64]]:
     """Pixels shared by each true and predicted cell, and the areas of both."""
-    true_ids, true_index = np.unique(truth, return_inverse=True)
-    predicted_ids, predicted_index = np.unique(prediction, return_inverse=True)
+    true, predicted = truth.reshape(-1), prediction.reshape(-1)
+    # Runs of equal pairs: there are far fewer of them than pixels.
+    starts = np.flatnonzero(
+        np.append(True, (true[1:] != true[:-1]) | (predicted[1:] != predicted[:-1]))[: true.size]
+    )
+    true_ids, true_index = np.unique(true[starts], return_inverse=True)
+    predicted_ids, predicted_index = np.unique(predicted[starts], return_inverse=True)
     table = coo_array(
-        (
-            np.ones(truth.size, np.int64),
-            (true_index.reshape(-1), predicted_index.reshape(-1)),
-        ),
+        (np.diff(starts, append=true.size), (true_index, predicted_index)),
         shape=(true_ids.size, predicted_ids.size),
     ).tocsr()  # tocsr adds up equal pairs
     keep_true = np.flatnonzero(true_ids != 0)

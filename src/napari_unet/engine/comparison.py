@@ -1,0 +1,417 @@
+"""Which cells one result has gained, lost, split, merged or reshaped beside another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from napari_unet.engine.errors import ImageShapeError, LabelsError
+from napari_unet.engine.evaluation import Evaluation, evaluate
+from napari_unet.engine.image import LabelImage, Region
+
+ChangeKind: TypeAlias = Literal["gained", "lost", "split", "merged", "regrouped", "reshaped"]
+
+CHANGE_KINDS: tuple[ChangeKind, ...] = get_args(ChangeKind)
+"""In a change image the first is 1, the second 2 and so on."""
+
+SAME_IOU = 0.8
+"""From this overlap on a cell is taken as unchanged."""
+
+_SHARED = 0.5
+"""Two cells belong together if they share more than this of the smaller one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Cells of two results that lie on each other and are not the same.
+
+    Parameters
+    ----------
+    kind : str
+        "gained" and "lost" are cells without a counterpart, "split" and
+        "merged" one cell that became several and several that became one,
+        "regrouped" several that became others, "reshaped" one cell with
+        another outline or place.
+    before_ids, after_ids : tuple of int
+        Numbers of the cells.
+    box : tuple of slices
+        Around all of them.
+    centre : tuple of float
+        Mean place of their pixels.
+    before_px, after_px : int
+        Their pixels before and after.
+    improvement : float, optional
+        How much nearer to the truth they are, from -1 to 1; None without a
+        truth. It compares the sum of the IoU of matched cells, divided by the
+        number of all cells concerned.
+    """
+
+    kind: ChangeKind
+    before_ids: tuple[int, ...]
+    after_ids: tuple[int, ...]
+    box: Region
+    centre: tuple[float, ...]
+    before_px: int
+    after_px: int
+    improvement: float | None = None
+
+    @property
+    def is_better(self) -> bool | None:
+        """Whether it is nearer to the truth; None if that is unknown or equal."""
+        return None if not self.improvement else self.improvement > 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """What `compare_cells` found.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the label images.
+    changes : tuple of Change
+        Largest first.
+    before_cells, after_cells, unchanged : int
+        Cells before and after, and how many of them are the same.
+    before_score, after_score : Evaluation, optional
+        Against the truth, if there is one.
+    run_changes, run_lengths : (runs,) int array
+        The image, row by row, as runs of pixels: in which change each lies, -1
+        for none.
+    """
+
+    shape: tuple[int, ...]
+    changes: tuple[Change, ...]
+    before_cells: int
+    after_cells: int
+    unchanged: int
+    before_score: Evaluation | None
+    after_score: Evaluation | None
+    run_changes: NDArray[np.int64]
+    run_lengths: NDArray[np.int64]
+
+    @property
+    def counts(self) -> Mapping[ChangeKind, int]:
+        """Changes of each kind."""
+        counted = Counter(change.kind for change in self.changes)
+        return {kind: counted[kind] for kind in CHANGE_KINDS}
+
+
+def compare_cells(
+    before: LabelImage,
+    after: LabelImage,
+    truth: LabelImage | None = None,
+    *,
+    same_iou: float = SAME_IOU,
+) -> Comparison:
+    """List the cells in which two results for the same image differ.
+
+    Parameters
+    ----------
+    before, after : (H, W) or (Z, H, W) integer array
+        0 is background; each positive value is one cell. The numbers need not
+        correspond.
+    truth : integer array of the same shape, optional
+        With it each change says whether it is an improvement.
+    same_iou : float
+        Overlap, divided by the union, from which two cells are the same.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ImageShapeError
+        If the shapes differ.
+    LabelsError
+        If the arrays are not integers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_unet import compare_cells
+    >>> before = np.array([[1, 1, 1, 1, 0, 0, 0]])
+    >>> after = np.array([[1, 1, 2, 2, 0, 0, 3]])
+    >>> [(change.kind, change.after_ids) for change in compare_cells(before, after).changes]
+    [('split', (1, 2)), ('gained', (3,))]
+    """
+    images = [np.asarray(before), np.asarray(after)]
+    images += [] if truth is None else [np.asarray(truth)]
+    _check(images)
+    runs = _Runs.of(images)
+    old, new = runs.cells(0), runs.cells(1)
+    shared = runs.shared(old, new)
+    groups, count = _groups(old, new, shared)
+    is_same = _is_same(old, new, shared, groups, count, same_iou)
+    numbers = np.cumsum(~is_same) - 1
+    of_old, of_new = (np.where(is_same[part], -1, numbers[part]) for part in groups)
+    changes = _changes(runs, old, new, of_old, of_new)
+    before_score = after_score = None
+    if truth is not None:
+        changes = _judged(changes, runs, old, new)
+        before_score, after_score = (evaluate(images[2], image) for image in images[:2])
+    order = sorted(range(len(changes)), key=lambda i: _rank(changes[i]))
+    places = np.full(len(changes) + 1, -1)
+    places[order] = np.arange(len(changes))
+    # Of a pixel that two changes claim the cell that is there now decides.
+    now, then = of_new[new.index], of_old[old.index]
+    return Comparison(
+        images[0].shape,
+        tuple(changes[i] for i in order),
+        old.ids.size - 1,
+        new.ids.size - 1,
+        int(is_same.sum()) - 1,
+        before_score,
+        after_score,
+        places[np.where(now >= 0, now, then)],
+        runs.lengths,
+    )
+
+
+def change_image(comparison: Comparison) -> NDArray[np.uint8]:
+    """Colour every pixel of a changed cell by the kind of its change.
+
+    Returns
+    -------
+    uint8 array of the shape of the compared labels
+        0 where nothing has changed, otherwise 1 + the place of the kind in
+        `CHANGE_KINDS`.
+    """
+    kinds = [1 + CHANGE_KINDS.index(change.kind) for change in comparison.changes]
+    values = np.array([*kinds, 0], np.uint8)  # -1 is the last one
+    coloured = np.repeat(values[comparison.run_changes], comparison.run_lengths)
+    return coloured.reshape(comparison.shape)
+
+
+def _check(images: list[LabelImage]) -> None:
+    for image in images:
+        if image.dtype.kind not in "bui":
+            raise LabelsError(
+                f"Labels have dtype {image.dtype}; give integers: 0 for background, "
+                "1, 2, ... for cells."
+            )
+        if image.shape != images[0].shape:
+            raise ImageShapeError(
+                f"The labels before have shape {images[0].shape}, the others {image.shape}; "
+                "they must be labels of the same image."
+            )
+
+
+# -- counting ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cells:
+    """Cells of one image: background is the first, so that indices suit every pixel."""
+
+    ids: NDArray[np.int64]
+    index: NDArray[np.int64]
+    areas: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Runs:
+    """Rows of several label images cut where one of them changes."""
+
+    lengths: NDArray[np.int64]
+    places: NDArray[np.int64]
+    numbers: list[NDArray[np.int64]]
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, images: list[LabelImage]) -> _Runs:
+        flats = [np.ascontiguousarray(image).reshape(-1) for image in images]
+        begins = np.zeros(flats[0].size, np.bool_)
+        begins[:: max(1, images[0].shape[-1])] = True
+        for flat in flats:
+            begins[1:] |= flat[1:] != flat[:-1]
+        places = np.flatnonzero(begins)
+        numbers = [np.maximum(flat[places].astype(np.int64), 0) for flat in flats]
+        return cls(np.diff(places, append=begins.size), places, numbers, images[0].shape)
+
+    def cells(self, image: int) -> _Cells:
+        # With a 0 in front there is a background in any image.
+        ids, index = np.unique(np.append(self.numbers[image], 0), return_inverse=True)
+        index = index.reshape(-1)[:-1]
+        areas = np.bincount(index, self.lengths, ids.size).astype(np.int64)
+        return _Cells(ids, index, areas)
+
+    def shared(self, one: _Cells, other: _Cells) -> coo_array:
+        """Pixels that two cells share, background left out."""
+        in_cells = (one.index > 0) & (other.index > 0)
+        pairs = (one.index[in_cells], other.index[in_cells])
+        table = coo_array((self.lengths[in_cells], pairs), (one.ids.size, other.ids.size))
+        table.sum_duplicates()
+        return table
+
+
+def _related(one: _Cells, other: _Cells, shared: coo_array) -> NDArray[np.bool_]:
+    """Whether each pair in `shared` belongs together."""
+    rows, columns = shared.coords
+    smaller = np.minimum(one.areas[rows], other.areas[columns])
+    related: NDArray[np.bool_] = shared.data > _SHARED * smaller
+    return related
+
+
+def _groups(
+    old: _Cells, new: _Cells, shared: coo_array
+) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], int]:
+    """For each cell before and after the group that it belongs to; 0 is the background's."""
+    rows, columns = (part[_related(old, new, shared)] for part in shared.coords)
+    total = old.ids.size + new.ids.size
+    # The two backgrounds are one group, the first.
+    rows, columns = np.append(0, rows), np.append(0, columns) + old.ids.size
+    graph = coo_array((np.ones(rows.size, np.int8), (rows, columns)), (total, total))
+    count, groups = connected_components(graph, directed=False)
+    return (groups[: old.ids.size].astype(int), groups[old.ids.size :].astype(int)), int(count)
+
+
+def _is_same(
+    old: _Cells,
+    new: _Cells,
+    shared: coo_array,
+    groups: tuple[NDArray[np.int64], NDArray[np.int64]],
+    count: int,
+    same_iou: float,
+) -> NDArray[np.bool_]:
+    """Whether each group is one cell that is the same before and after, or the background."""
+    olds, news = (np.bincount(part, minlength=count) for part in groups)
+    rows, columns = shared.coords
+    ious = shared.data / (old.areas[rows] + new.areas[columns] - shared.data)
+    within = groups[0][rows] == groups[1][columns]
+    best = np.zeros(count)
+    np.maximum.at(best, groups[0][rows[within]], ious[within])
+    same: NDArray[np.bool_] = (olds == 1) & (news == 1) & (best >= same_iou)
+    same[0] = True
+    return same
+
+
+# -- changes -------------------------------------------------------------------------------------
+
+
+def _changes(
+    runs: _Runs,
+    old: _Cells,
+    new: _Cells,
+    of_old: NDArray[np.int64],
+    of_new: NDArray[np.int64],
+) -> list[Change]:
+    count = 1 + max(int(of_old.max()), int(of_new.max()))
+    boxes, centres = _places(runs, of_old[old.index], of_new[new.index], count)
+    members = [_members(of, count) for of in (of_old, of_new)]
+    changes = []
+    for i in range(count):
+        olds, news = (part[i] for part in members)
+        changes.append(
+            Change(
+                _kind(len(olds), len(news)),
+                tuple(old.ids[olds].tolist()),
+                tuple(new.ids[news].tolist()),
+                tuple(slice(int(low), int(high)) for low, high in boxes[i]),
+                tuple(centres[i].tolist()),
+                int(old.areas[olds].sum()),
+                int(new.areas[news].sum()),
+            )
+        )
+    return changes
+
+
+def _members(changes: NDArray[np.int64], count: int) -> list[NDArray[np.intp]]:
+    """Indices of the cells in each change."""
+    order = np.argsort(changes, kind="stable")
+    return np.split(order, np.searchsorted(changes[order], np.arange(count + 1)))[1:-1]
+
+
+def _kind(before: int, after: int) -> ChangeKind:
+    if not before:
+        return "gained"
+    if not after:
+        return "lost"
+    if before == after == 1:
+        return "reshaped"
+    if before == 1:
+        return "split"
+    return "merged" if after == 1 else "regrouped"
+
+
+def _places(
+    runs: _Runs, then: NDArray[np.int64], now: NDArray[np.int64], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Box (changes, D, 2) and mean place (changes, D) of the pixels of each change."""
+    which = np.concatenate([then, np.where(now == then, -1, now)])
+    run = np.concatenate([np.arange(then.size)] * 2)[which >= 0]
+    which = which[which >= 0]
+    lengths = runs.lengths[run]
+    firsts = np.stack(np.unravel_index(runs.places[run], runs.shape), axis=1)
+    lasts = firsts.copy()
+    lasts[:, -1] += lengths - 1
+    ndim = len(runs.shape)
+    boxes = np.zeros((count, ndim, 2), np.int64)
+    boxes[..., 0] = np.array(runs.shape)
+    np.minimum.at(boxes[..., 0], which, firsts)
+    np.maximum.at(boxes[..., 1], which, lasts + 1)
+    pixels = np.bincount(which, lengths, count)
+    middles = (firsts + lasts) / 2
+    sums = [np.bincount(which, lengths * middles[:, axis], count) for axis in range(ndim)]
+    return boxes, np.stack(sums, axis=1) / np.maximum(pixels, 1)[:, np.newaxis]
+
+
+def _rank(change: Change) -> tuple[int, list[int]]:
+    return -max(change.before_px, change.after_px), [part.start for part in change.box]
+
+
+# -- the truth -----------------------------------------------------------------------------------
+
+
+def _judged(changes: list[Change], runs: _Runs, old: _Cells, new: _Cells) -> list[Change]:
+    """Say of each change how much nearer to the truth it is."""
+    true = runs.cells(2)
+    old_ious, new_ious = (_ious(true, found, runs) for found in (old, new))
+    judged = []
+    for change in changes:
+        olds = [old_ious.get(number, {}) for number in change.before_ids]
+        news = [new_ious.get(number, {}) for number in change.after_ids]
+        concerned = {number for each in (*olds, *news) for number in each}
+        gain = _quality(news, concerned) - _quality(olds, concerned)
+        judged.append(replace(change, improvement=gain))
+    return judged
+
+
+def _ious(true: _Cells, found: _Cells, runs: _Runs) -> dict[int, dict[int, float]]:
+    """For each found cell the true ones that it belongs to, with the IoU of both."""
+    shared = runs.shared(true, found)
+    related = _related(true, found, shared)
+    rows, columns = (part[related] for part in shared.coords)
+    pixels = shared.data[related]
+    ious = pixels / (true.areas[rows] + found.areas[columns] - pixels)
+    table: dict[int, dict[int, float]] = {}
+    for number, cell, iou in zip(
+        true.ids[rows].tolist(), found.ids[columns].tolist(), ious.tolist(), strict=True
+    ):
+        table.setdefault(cell, {})[number] = iou
+    return table
+
+
+def _quality(found: list[dict[int, float]], true: set[int]) -> float:
+    """IoU of matched cells, summed, over all cells; 1 where there is none to find or found."""
+    pairs = sorted(
+        ((iou, i, number) for i, each in enumerate(found) for number, iou in each.items()),
+        reverse=True,
+    )
+    cells, numbers, total = set(range(len(found))), set(true), 0.0
+    for iou, i, number in pairs:
+        if i in cells and number in numbers:
+            cells.remove(i)
+            numbers.remove(number)
+            total += iou
+    matched = len(true) - len(numbers)
+    count = len(true) + len(found) - matched
+    return total / count if count else 1.0

@@ -1,0 +1,379 @@
+"""What is said of labels before a training: little of good ones, a sentence of bad ones."""
+
+import re
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from napari_unet.engine.image import Normalization
+from napari_unet.engine.network import NetworkDescription, TrainingIntensity
+from napari_unet.engine.preflight import (
+    AnnotatedImage,
+    Finding,
+    Grid,
+    changed_box,
+    preflight,
+    preflight_all,
+    repair,
+)
+from napari_unet.engine.unet import UNetConfig
+from napari_unet.sample_data import load_sample, sample_names
+
+
+def model(in_channels: int = 1, ndim: int = 2, classes: int = 2, **known: Any):
+    config = UNetConfig(ndim, in_channels, classes, base_width=1, depth=1, batch_norm=False)
+    return NetworkDescription("m", config, **({"object_diameter_px": 20.0} | known))
+
+
+def cells(size: int = 20, count: int = 9) -> np.ndarray:
+    """Square cells in rows of three, that do not touch."""
+    labels = np.zeros((3 * size + 40, 3 * size + 40), np.uint16)
+    for number in range(count):
+        y, x = (10 + (size + 10) * n for n in divmod(number, 3))
+        labels[y : y + size, x : x + size] = number + 1
+    return labels
+
+
+def textured(labels: np.ndarray) -> np.ndarray:
+    """An image with bright cells on a dark, uneven ground."""
+    ramp = np.arange(labels.size).reshape(labels.shape) % 7
+    return (np.where(labels > 0, 100, 10) + ramp).astype(np.uint8)
+
+
+def codes(findings: tuple[Finding, ...], *, notes: bool = False) -> list[str]:
+    return [each.code for each in findings if notes or each.severity != "note"]
+
+
+def only(code: str, findings: tuple[Finding, ...]) -> Finding:
+    found = [each for each in findings if each.code == code]
+    assert len(found) == 1, findings
+    assert found[0].text.endswith(".")
+    assert not re.search(r"\. [A-Z]", found[0].text), "one sentence"
+    return found[0]
+
+
+# -- good labels -----------------------------------------------------------------------------------
+
+
+def test_good_labels_are_counted_and_nothing_else():
+    labels = cells()
+    found = preflight(labels, image=textured(labels), network=model(), name="mine")
+    assert codes(found, notes=True) == ["content"]
+    assert found[0].text == (
+        "'mine' holds 9 cells, the median one 23 pixels across, on 3,600 of its 10,000 pixels "
+        "(36 %)."
+    )
+
+
+@pytest.mark.parametrize("name", sample_names())
+def test_truth_of_the_bundled_samples_gives_no_warning(name: str):
+    sample = load_sample(name)
+    assert sample.labels is not None
+    assert codes(preflight(sample.labels, image=sample.image)) == []
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64, np.uint32])
+def test_large_labels_take_far_less_than_half_a_second(dtype: type):
+    y, x = np.indices((2048, 2048))
+    numbers = (y // 45) * 46 + x // 45 + 1
+    labels = (numbers * (np.hypot(y % 45 - 22, x % 45 - 22) < 19)).astype(dtype)
+    preflight(labels[:9])  # compiles
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        preflight(labels, image=labels, network=model())
+        times.append(time.perf_counter() - started)
+    assert min(times) < 0.5
+
+
+# -- pieces ----------------------------------------------------------------------------------------
+
+
+def test_a_mask_is_a_warning_and_one_click_numbers_its_pieces():
+    mask = np.where(cells() > 0, 255, 0).astype(np.uint8)
+    found = only("mask", preflight(mask))
+    assert found.severity == "warning"
+    assert "9 separate pieces have the one number 255" in found.text
+    assert found.repair == "Number the 9 pieces"
+    repaired = repair(mask, found)
+    assert len(np.unique(repaired)) == 10
+    assert np.array_equal(repaired > 0, mask > 0)
+    assert codes(preflight(repaired)) == []
+
+
+def test_one_cell_is_no_mask():
+    assert "mask" not in codes(preflight(cells(count=1)))
+
+
+def test_a_number_in_two_places_is_torn_apart_and_the_larger_part_keeps_it():
+    labels = cells()
+    labels[labels == 9] = 1
+    labels[:5, :5] = 1
+    found = only("disconnected", preflight(labels))
+    assert "The number 1 lies in several places of 'labels', in 3 pieces" in found.text
+    assert found.ids == (1,)
+    repaired = repair(labels, found)
+    assert repaired[15, 15] == 1
+    assert sorted({int(repaired[75, 75]), int(repaired[0, 0])}) == [9, 10]
+    assert np.array_equal(repaired[labels != 1], labels[labels != 1])
+
+
+def test_specks_are_removed_and_many_of_them_are_a_warning():
+    labels = cells()
+    labels[0, 0] = 30
+    assert only("specks", preflight(labels)).severity == "note"
+    labels[0, ::2] = np.arange(50) + 40
+    found = only("specks", preflight(labels))
+    assert found.severity == "warning"
+    assert "51 specks of at most 1 pixel" not in found.text
+    assert "50 specks of at most 1 pixel" in found.text
+    assert np.array_equal(repair(labels, found), cells())
+
+
+def test_holes_are_filled_and_large_ones_are_a_warning():
+    labels = cells()
+    labels[15, 15] = 0
+    assert only("holes", preflight(labels)).severity == "note"
+    labels[15:27, 15:27] = 0
+    found = only("holes", preflight(labels))
+    assert found.severity == "warning"
+    assert "1 cell of 'labels' has 1 hole, 144 pixels together" in found.text
+    assert found.box == (slice(15, 27), slice(15, 27))
+    assert np.array_equal(repair(labels, found), cells())
+
+
+def test_touching_cells_are_counted_in_a_note():
+    labels = cells()
+    labels[12:14, 30:40] = 1
+    found = only("touching", preflight(labels))
+    assert found.severity == "note"
+    assert found.ids == (1, 2)
+
+
+def test_a_finding_without_a_repair_changes_nothing():
+    labels = cells()
+    for found in preflight(labels):
+        after = repair(labels, found)
+        assert np.array_equal(after, labels)
+        assert after is not labels
+
+
+@given(
+    arrays(
+        np.uint8,
+        array_shapes(min_dims=2, max_dims=3, max_side=8),
+        elements=st.sampled_from([0, 0, 1, 2, 250]),
+    )
+)
+def test_a_repair_stays_in_its_box_and_among_its_cells_and_is_not_offered_again(labels):
+    for found in preflight(labels, unlabelled="ignore"):
+        if not found.repair:
+            continue
+        repaired = repair(labels, found)
+        changed = repaired != labels
+        assert changed.any()
+        outside = changed.copy()
+        outside[found.box] = False
+        assert not outside.any()
+        before = set(labels[changed].tolist())
+        assert before <= {0, *found.ids}
+        assert found.code not in codes(preflight(repaired, unlabelled="ignore"), notes=True)
+
+
+def test_box_of_a_change_is_the_smallest_one():
+    before = np.zeros((4, 5), int)
+    after = before.copy()
+    after[1, 2], after[3, 3] = 1, 2
+    assert changed_box(before, after) == (slice(1, 4), slice(2, 4))
+    assert changed_box(before, before) is None
+
+
+# -- what is known of the pixels -------------------------------------------------------------------
+
+
+def test_labels_without_a_cell_stop_a_training():
+    found = preflight(np.zeros((9, 9), int))
+    assert [(each.code, each.severity) for each in found] == [("no-labels", "error")]
+
+
+def test_an_empty_image_beside_others_is_a_note():
+    found = preflight_all(
+        [AnnotatedImage(cells(), name="a"), AnnotatedImage(np.zeros((9, 9), int), name="b")]
+    )
+    empty = only("empty", found)
+    assert (empty.severity, empty.name) == ("note", "b")
+    assert "no-labels" not in codes(found)
+
+
+def test_nothing_painted_where_unpainted_is_ignored_stops_a_training():
+    found = preflight(np.zeros((9, 9), int), unlabelled="ignore")
+    assert [(each.code, each.severity) for each in found] == [("all-ignored", "error")]
+    nowhere = preflight(cells(), reviewed=np.zeros((100, 100), bool))
+    assert codes(nowhere) == ["all-ignored"]
+
+
+def test_cells_without_background_are_a_warning_where_unpainted_is_ignored():
+    labels = cells()
+    found = only("no-background", preflight(labels, unlabelled="ignore"))
+    assert "9 cells but no background" in found.text
+    labels[0, :10] = 99
+    assert codes(preflight(labels, unlabelled="ignore", background_label=99)) == []
+    regions = np.zeros(labels.shape, bool)
+    regions[:20] = True
+    assert codes(preflight(cells(), unlabelled="ignore", reviewed=regions)) == []
+
+
+def test_background_without_cells_stops_a_training():
+    labels = np.full((9, 9), 99)
+    found = preflight(labels, unlabelled="ignore", background_label=99)
+    assert codes(found) == ["no-labels"]
+
+
+def test_cells_at_every_pixel_are_a_warning():
+    found = only("no-background", preflight(np.repeat([[1, 2]], 50, axis=0).repeat(30, axis=1)))
+    assert "cells at all 3,000 of its pixels" in found.text
+
+
+def test_ignored_pixels_are_told_in_the_note():
+    labels = cells()
+    labels[90:] = 99
+    found = only("content", preflight(labels, unlabelled="ignore", background_label=99))
+    assert found.text.endswith(
+        "(36 %); 1,000 pixels of background count too, the other 5,400 are ignored."
+    )
+
+
+def test_strokes_of_background_are_no_cells_in_several_places():
+    labels = cells()
+    labels[:3, :3] = labels[50:53, :3] = labels[98:, 98:] = 99
+    found = preflight(labels, unlabelled="ignore", background_label=99)
+    assert codes(found) == []
+    assert "99" not in only("content", found).text
+
+
+def test_cells_outside_of_the_reviewed_regions_are_left_alone():
+    labels = cells()
+    labels[labels == 9] = 8
+    labels[labels == 2] = 1
+    reviewed = np.zeros(labels.shape, bool)
+    reviewed[:35] = True
+    found = only("disconnected", preflight(labels, reviewed=reviewed))
+    assert found.ids == (1,)
+    assert np.array_equal(repair(labels, found)[60:], labels[60:])
+
+
+def test_a_single_tiny_cell_is_a_warning_and_a_few_cells_are_a_note():
+    labels = np.zeros((50, 50), int)
+    labels[3:6, 3:6] = 1
+    assert "has 9 pixels" in only("tiny", preflight(labels)).text
+    few = only("few", preflight(cells(count=2)))
+    assert few.severity == "note"
+    assert few.text.startswith("Only 2 cells are painted")
+
+
+def test_cells_are_counted_over_all_images():
+    two = [AnnotatedImage(cells(count=3), name=name) for name in "ab"]
+    assert codes(preflight_all(two), notes=True) == ["content", "content"]
+    assert codes(preflight_all([])) == ["no-images"]
+
+
+# -- the model and the image -----------------------------------------------------------------------
+
+
+def test_cells_of_another_size_than_the_models_are_a_warning():
+    found = only("size", preflight(cells(60), network=model()))
+    assert found.severity == "warning"
+    assert "68 pixels across and those the model learnt on 20; resize" in found.text
+    assert "by 0.3," in found.text
+    assert "size" not in codes(preflight(cells(60), network=model(object_diameter_px=None)))
+
+
+def test_labels_of_another_shape_stop_a_training():
+    found = only("shape", preflight(cells(), image=np.zeros((100, 90))))
+    assert found.severity == "error"
+    assert "100 x 100 pixels but its image has 100 x 90" in found.text
+    regions = only("shape", preflight(cells(), reviewed=np.ones((3, 3), bool)))
+    assert "reviewed regions have 3 x 3" in regions.text
+
+
+def test_labels_that_are_no_integers_stop_a_training_and_whole_ones_can_be_stored():
+    whole = only("not-integer", preflight(cells().astype(float)))
+    assert whole.severity == "error"
+    assert whole.repair == "Store them as whole numbers"
+    stored = repair(cells().astype(float), whole)
+    assert stored.dtype == np.int32
+    assert np.array_equal(stored, cells())
+    assert only("not-integer", preflight(cells() / 2)).repair is None
+    assert codes(preflight(np.full((3, 3), np.nan))) == ["not-integer"]
+
+
+def test_labels_with_other_axes_stop_a_training():
+    assert codes(preflight(np.zeros(9, int))) == ["axes"]
+    assert codes(preflight(np.zeros((9, 9, 3), np.uint8))) == ["axes"]
+    assert codes(preflight(np.zeros((0, 9), int))) == ["axes"]
+    deep = only("dimensions", preflight(np.zeros((9, 9, 9), int), network=model()))
+    assert "3 axes and the model reads 2-D images; train on its slices" in deep.text
+    lost = preflight(cells(), image=np.zeros((2, 100, 100)))
+    assert "say which axis of the image counts channels" in only("axes", lost).text
+
+
+def test_channels_that_the_model_cannot_read_stop_a_training():
+    image = np.zeros((5, 100, 100))
+    found = only("channels", preflight(cells(), image=image, network=model(3), channel_axis=0))
+    assert "5 channels and the model reads 3" in found.text
+
+
+def test_colours_for_a_model_of_grey_images_are_a_note():
+    image = np.stack([textured(cells())] * 3, axis=-1)
+    assert only("colours", preflight(cells(), image=image, network=model())).severity == "note"
+    assert codes(preflight(cells(), image=image, network=model(3)), notes=True) == ["content"]
+
+
+def test_labels_on_another_grid_are_a_warning():
+    here = Grid((0.5, 0.5), (0.0, 0.0))
+    found = only("grid", preflight(cells(), grid=here, image_grid=Grid((0.5, 0.5), (0.0, 40.0))))
+    assert "(0.5, 0.5) at (0, 40)" in found.text
+    with_axes = Grid((1.0, 0.5, 0.5), (0.0, 0.0, 0.1))
+    assert codes(preflight(cells(), grid=here, image_grid=with_axes)) == []
+
+
+def test_an_image_that_is_flat_or_holds_no_numbers_is_told():
+    assert codes(preflight(cells(), image=np.full((100, 100), 7))) == ["flat"]
+    broken = only("not-finite", preflight(cells(), image=np.full((100, 100), np.nan)))
+    assert broken.severity == "error"
+
+
+def test_an_image_unlike_those_trained_on_is_a_warning():
+    labels = cells()
+    intensity = TrainingIntensity("uint8", 5.0, 10.0, 100.0)
+    bright = 255 - textured(labels)
+    found = only("inverted", preflight(labels, image=bright, network=model(intensity=intensity)))
+    assert "is bright between its cells" in found.text
+    raw = model(intensity=intensity, normalization=Normalization("none"))
+    dim = only("intensity", preflight(labels, image=textured(labels) // 8, network=raw))
+    assert "times darker than those the model learnt on" in dim.text
+    assert codes(preflight(labels, image=textured(labels), network=raw)) == []
+
+
+def test_labels_of_classes_are_not_looked_at_as_cells():
+    roles = ("membrane", "mitochondrion")
+    description = model(class_roles=roles)
+    labels = np.tile(np.array([[1, 0, 1, 2]]), (4, 5))
+    found = preflight(labels, network=description, unlabelled="ignore")
+    assert codes(found, notes=True) == ["content"]
+    assert "40 of membrane, 20 of mitochondrion" in found[0].text
+    one = only("one-class", preflight(np.where(labels == 1, 1, 0), network=description))
+    assert "only membrane and none of the other classes" in one.text
+    assert "the number 3" in only("classes", preflight(labels + 1, network=description)).text
+
+
+def test_errors_come_before_warnings_and_warnings_before_notes():
+    mask = AnnotatedImage((cells() > 0).astype(int), name="mask")
+    wrong = AnnotatedImage(cells() / 2, name="wrong")
+    severities = [each.severity for each in preflight_all([mask, wrong])]
+    assert severities == ["error", "warning", "note"]
