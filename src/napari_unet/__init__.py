@@ -13,8 +13,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from napari_unet.engine.checkpoint import bundled_models, load_checkpoint, save_checkpoint
+    from napari_unet.engine.comparison import change_image, compare_cells
+    from napari_unet.engine.doubt import rank_doubt
     from napari_unet.engine.errors import UNetError
     from napari_unet.engine.evaluation import evaluate
+    from napari_unet.engine.preflight import preflight, preflight_all, repair
     from napari_unet.engine.segmentation import segment
     from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
     from napari_unet.engine.training import TrainingPair, TrainingSettings, train
@@ -32,8 +35,14 @@ _HOMES = {
     "WeightMapTracker": "weight_map_tracker",
     "boundary_weight_map": "weight_map",
     "bundled_models": "checkpoint",
+    "change_image": "comparison",
+    "compare_cells": "comparison",
     "evaluate": "evaluation",
     "load_checkpoint": "checkpoint",
+    "preflight": "preflight",
+    "preflight_all": "preflight",
+    "rank_doubt": "doubt",
+    "repair": "preflight",
     "save_checkpoint": "checkpoint",
     "segment": "segmentation",
     "train": "training",
@@ -50,8 +59,14 @@ __all__ = [
     "__version__",
     "boundary_weight_map",
     "bundled_models",
+    "change_image",
+    "compare_cells",
     "evaluate",
     "load_checkpoint",
+    "preflight",
+    "preflight_all",
+    "rank_doubt",
+    "repair",
     "save_checkpoint",
     "segment",
     "train",

@@ -41,6 +41,7 @@ class CurvePlots:
         self.loss, self.quality = _plot(), _plot()
         self.quality.setXLink(self.loss)
         self.quality.setYRange(0, 1, padding=0.08)
+        self.quality.getAxis("left").setStyle(hideOverlappingLabels=False)
         self.quality.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
         self.is_log = False
         self.loss_legend = self.quality_legend = ""
