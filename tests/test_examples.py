@@ -9,8 +9,11 @@ import napari_unet
 
 FUNCTIONS = [
     "boundary_weight_map",
+    "compare_cells",
     "evaluate",
     "load_checkpoint",
+    "preflight",
+    "rank_doubt",
     "save_checkpoint",
     "segment",
     "train",

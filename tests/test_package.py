@@ -37,8 +37,11 @@ def test_importing_the_engine_loads_no_screen() -> None:
 def test_every_call_of_the_python_interface_is_public() -> None:
     assert {
         "boundary_weight_map",
+        "compare_cells",
         "evaluate",
         "load_checkpoint",
+        "preflight",
+        "rank_doubt",
         "save_checkpoint",
         "segment",
         "train",

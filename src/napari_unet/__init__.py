@@ -13,9 +13,12 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from napari_unet.engine.checkpoint import bundled_models, load_checkpoint, save_checkpoint
+    from napari_unet.engine.comparison import change_image, compare_cells
+    from napari_unet.engine.doubt import rank_doubt
     from napari_unet.engine.errors import UNetError
     from napari_unet.engine.evaluation import evaluate
     from napari_unet.engine.hold_out import hold_out
+    from napari_unet.engine.preflight import preflight, preflight_all, repair
     from napari_unet.engine.segmentation import segment
     from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
     from napari_unet.engine.training import train
@@ -36,9 +39,15 @@ _HOMES = {
     "annotated_pair": "training_pairs",
     "boundary_weight_map": "weight_map",
     "bundled_models": "checkpoint",
+    "change_image": "comparison",
+    "compare_cells": "comparison",
     "evaluate": "evaluation",
     "hold_out": "hold_out",
     "load_checkpoint": "checkpoint",
+    "preflight": "preflight",
+    "preflight_all": "preflight",
+    "rank_doubt": "doubt",
+    "repair": "preflight",
     "save_checkpoint": "checkpoint",
     "segment": "segmentation",
     "train": "training",
@@ -56,9 +65,15 @@ __all__ = [
     "annotated_pair",
     "boundary_weight_map",
     "bundled_models",
+    "change_image",
+    "compare_cells",
     "evaluate",
     "hold_out",
     "load_checkpoint",
+    "preflight",
+    "preflight_all",
+    "rank_doubt",
+    "repair",
     "save_checkpoint",
     "segment",
     "train",

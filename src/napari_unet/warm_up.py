@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib.util
+import os
 import sys
 import threading
 import time
@@ -50,6 +51,18 @@ def warm_up() -> None:
             # Each line of a layer's overlays makes one, from what the first one computed.
             DashAtlas()
         prepare_instances()
+
+
+def import_pyqtgraph() -> None:
+    """Import what draws curves, for a worker's thread; once it is there, this does nothing."""
+    if "pyqtgraph" not in sys.modules:
+        from qtpy import API_NAME
+
+        # Where both bindings are installed it has to take the one that the window has.
+        os.environ.setdefault("PYQTGRAPH_QT_LIB", API_NAME)
+        with _importing, _collections_put_off():
+            import pyqtgraph
+    import pyqtgraph  # noqa: F401
 
 
 @contextmanager

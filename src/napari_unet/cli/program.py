@@ -45,6 +45,7 @@ COMMANDS = {
     "segment": Command("segment", "find the cells in images"),
     "train": Command("train", "teach a model your own cells"),
     "evaluate": Command("evaluate", "compare found cells with true ones"),
+    "compare": Command("compare", "say which cells differ between two results"),
     "weight-map": Command("weight_map", "draw the boundary weight map of labels"),
     "inspect": Command("inspect", "say what a model is"),
     "demo": Command("demo", "segment a bundled image and show it"),

@@ -1,0 +1,216 @@
+"""The curves of a training while it runs: the loss, and how good the validation is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from qtpy.compat import isalive
+from qtpy.QtCore import QEvent, QPoint, QSize, Qt, QTimer
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_unet.warm_up import import_pyqtgraph
+from napari_unet.widgets.curve_points import CurvePoints, CurveRow, write_rows
+from napari_unet.widgets.sentence import Sentence
+from napari_unet.worker import Worker
+
+_REDRAWN_MS = 100
+_HEIGHT_PX = 230
+_TOOLTIP = (
+    "<qt>How the training goes. <b>Loss</b>: how wrong the network still is on what it learns "
+    "from; the thin line is each step, the thick one its running mean, the dots are on images that "
+    "it does not learn from. While both fall it learns; when the dots rise again, more training "
+    "makes it worse.<br><b>AP 0.5</b>: share of cells that are found, and found only once, with "
+    "at least half of their area right. <b>IoU</b>: how well their outlines fit. Both are best at "
+    "1.<br>Right-click for more.</qt>"
+)
+
+
+class TrainingCurves(QWidget):
+    """Loss above, AP and IoU of the validation below; they grow while a training runs.
+
+    Points may come at any rate and before there is anything to draw them with:
+    what draws is imported beside the Qt thread when the widget is first shown.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._points = CurvePoints()
+        self._marks: dict[str, int] = {}
+        self._plots: Any = None
+        self._importer: Worker | None = None
+        self._writer: Worker | None = None
+        self._redraw = QTimer(self)
+        self._redraw.setSingleShot(True)
+        self._redraw.setInterval(_REDRAWN_MS)
+        self._redraw.timeout.connect(self._on_redraw)
+        self.setToolTip(_TOOLTIP)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.customContextMenuRequested.connect(self._on_menu_requested)
+        self._build()
+
+    def _build(self) -> None:
+        self.menu = QMenu(self)
+        self.menu.setToolTipsVisible(True)
+        self.log_action = QAction("Logarithmic loss", self)
+        self.log_action.setToolTip("Draw the loss so that small changes late in training show.")
+        self.log_action.setCheckable(True)
+        self.log_action.toggled.connect(self._on_redraw)
+        self.save_action = QAction("Save as CSV…", self)
+        self.save_action.setToolTip("Write the numbers into a table that Excel and others open.")
+        self.save_action.triggered.connect(self._on_save_clicked)
+        self.menu.addActions([self.log_action, self.save_action])
+        self.loss_legend, self.quality_legend = QLabel(), QLabel()
+        self.sentence = Sentence()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.loss_legend)
+        layout.addWidget(self.quality_legend)
+        layout.addWidget(self.sentence)
+        self.quality_legend.hide()
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether every point so far is in the picture."""
+        return self._plots is not None and not self._redraw.isActive()
+
+    def clear(self) -> None:
+        """Forget every point and every mark: another training starts."""
+        self._points = CurvePoints()
+        self._marks.clear()
+        self.sentence.show_text("")
+        self._schedule()
+
+    def add_steps(self, steps: Sequence[int], losses: Sequence[float]) -> None:
+        """Add losses of the training, the newest last; many at once are as quick as one."""
+        self._points.add_steps(steps, losses)
+        self._schedule()
+
+    def add_validation(
+        self, step: int, loss: float | None, ap: float | None, iou: float | None
+    ) -> None:
+        """Add what a validation after a step found; None for what it did not measure."""
+        self._points.add_validation(step, loss, ap, iou)
+        self._schedule()
+
+    def mark(self, step: int, text: str) -> None:
+        """Draw a line with a word at a step; the same word moves there."""
+        self._marks[text] = step
+        self._schedule()
+
+    def rows(self) -> list[CurveRow]:
+        """Every number that is drawn, one row for each step."""
+        return self._points.rows()
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """About as high as wide, in a narrow dock."""
+        return QSize(_HEIGHT_PX, _HEIGHT_PX)
+
+    # -- drawing ---------------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        if self._plots is not None and self.isVisible() and not self._redraw.isActive():
+            self._redraw.start()
+
+    def _on_redraw(self, _value: Any = None) -> None:
+        if self._plots is None:
+            return
+        plots, has_quality = self._plots, self._points.has_validation
+        plots.is_log = self.log_action.isChecked()
+        plots.draw(self._points, self._marks)
+        self.quality_legend.setVisible(has_quality)
+        plots.quality.setVisible(has_quality)
+        plots.show_steps(below_loss=not has_quality)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Load what draws when first shown, and take the theme's colours over."""
+        if event is not None and event.type() == QEvent.Type.Show:
+            self._prepare()
+        if event is not None and event.type() in (
+            QEvent.Type.StyleChange,
+            QEvent.Type.PaletteChange,
+            QEvent.Type.FontChange,
+        ):
+            self._show_theme()
+        return bool(super().event(event))
+
+    def _prepare(self) -> None:
+        if self._plots is not None:
+            self._redraw.start()
+        elif "pyqtgraph" in sys.modules:
+            self._on_imported()
+        elif self._importer is None:
+            self._importer = Worker(_import)
+            self._importer.finished.connect(self._on_imported)
+            self._importer.failed.connect(self._on_import_failed)
+            self.destroyed.connect(self._importer.stop)
+            self._importer.start()
+
+    def _on_imported(self, _result: Any = None) -> None:
+        self._importer = None
+        if not isalive(self) or self._plots is not None:
+            return
+        from napari_unet.widgets.curve_plots import CurvePlots
+
+        self._plots = CurvePlots()
+        layout = self.layout()
+        assert isinstance(layout, QVBoxLayout)  # noqa: S101 - made above
+        layout.insertWidget(1, self._plots.loss, 1)
+        layout.insertWidget(3, self._plots.quality, 1)
+        self._show_theme()
+        self._on_redraw()
+
+    def _on_import_failed(self, error: Exception) -> None:
+        self._importer = None
+        if isalive(self):
+            self.sentence.show_error(
+                f"Curves cannot be drawn: pyqtgraph does not load ({error}). Install it again; "
+                "training works without it."
+            )
+
+    def _show_theme(self) -> None:
+        if self._plots is not None:
+            palette = self.palette()
+            self._plots.recolour(palette.color(self.foregroundRole()), self.font())
+            self.loss_legend.setText(self._plots.loss_legend)
+            self.quality_legend.setText(self._plots.quality_legend)
+
+    # -- the menu --------------------------------------------------------------------------------
+
+    def _on_menu_requested(self, place: QPoint) -> None:
+        self.save_action.setEnabled(not self._points.is_empty)
+        self.menu.popup(self.mapToGlobal(place))
+
+    def _on_save_clicked(self, _checked: bool = False) -> None:  # noqa: FBT001, FBT002 - as Qt calls it
+        file, _ = QFileDialog.getSaveFileName(
+            self, "Save the curves", "training.csv", "Comma-separated values (*.csv)"
+        )
+        if not file:
+            return
+        self._writer = Worker(partial(_write, self._points.copy(), file))
+        self._writer.finished.connect(partial(self._on_saved, file))
+        self._writer.failed.connect(self._on_save_failed)
+        self._writer.start()
+
+    def _on_saved(self, file: str, _result: Any = None) -> None:
+        if isalive(self):
+            self.sentence.show_text(f"The numbers are in {file}.")
+
+    def _on_save_failed(self, error: Exception) -> None:
+        if isalive(self):
+            self.sentence.show_error(f"The numbers were not written ({error}); try another place.")
+
+
+def _import() -> Iterator[None]:
+    import_pyqtgraph()
+    yield
+
+
+def _write(points: CurvePoints, file: str) -> Iterator[None]:
+    write_rows(points.rows(), file)
+    yield
