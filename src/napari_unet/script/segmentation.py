@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
 from napari_unet.engine.errors import CheckpointError
 from napari_unet.engine.image import PlaneIndex
 from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
-from napari_unet.setting_texts import option_name
+from napari_unet.script.words import (
+    arguments,
+    as_path,
+    call,
+    differences,
+    option_words,
+    plain,
+    quoted,
+)
 
 _DEFAULT_MODEL = "nuclei"
-_WIDEST = 88
 _RGB_ALPHA = 4
-_PLAIN_WORD = r"[\w./:=+-]+"
-_PLAIN_WINDOWS_WORD = r"[\w./:=+\\-]+"
-"""Mean the same to every shell without quotes; a comma already makes a list in PowerShell."""
-
 _TIFF_SUFFIXES = (".tif", ".tiff")
 _READ_ELSEWHERE = frozenset({"pixel_size_um", "channel_axis"})
 
@@ -138,17 +139,17 @@ def python_lines(recipe: SegmentRecipe) -> str:
         If the model is in no file that a script could load.
     """
     _check_model(recipe)
-    changed = _arguments(_differences(recipe.instances, recipe.model_instances))
+    changed = arguments(differences(recipe.instances, recipe.model_instances))
     body = [*_reading_lines(recipe)]
     body.append(f"network = load_checkpoint({recipe.model!r})")
     if changed:
-        body.append(_call("instances = replace", ["network.description.instances", *changed]))
+        body.append(call("instances = replace", ["network.description.instances", *changed]))
     options = [
         *(["instances=instances"] if changed else []),
         *_segment_options(recipe),
         *([f"device={recipe.device!r}"] if recipe.device != "auto" else []),
     ]
-    body.append(_call("result = segment", ["image", "network", *options]))
+    body.append(call("result = segment", ["image", "network", *options]))
     body += _writing_lines(recipe)
     return "\n".join([*_import_lines(recipe, uses_replace=bool(changed)), "", *body, ""])
 
@@ -174,7 +175,7 @@ def command_line(recipe: SegmentRecipe, *, for_windows: bool = os.name == "nt") 
     """
     _check_model(recipe)
     image = recipe.image_file or recipe.layer_file
-    words = ["napari-unet", "segment", _as_path(image), "-o", _as_path(recipe.labels_file)]
+    words = ["napari-unet", "segment", as_path(image), "-o", as_path(recipe.labels_file)]
     if recipe.model != _DEFAULT_MODEL:
         words += ["--model", recipe.model]
     if recipe.device != "auto":
@@ -182,7 +183,7 @@ def command_line(recipe: SegmentRecipe, *, for_windows: bool = os.name == "nt") 
     words += [*_part_words(recipe), *_setting_words(recipe)]
     if recipe.show_scores:
         words.append("--scores")
-    line = " ".join(_quoted(word, for_windows=for_windows) for word in words)
+    line = " ".join(quoted(word, for_windows=for_windows) for word in words)
     if recipe.image_file is not None:
         return line
     name = " ".join(recipe.image_name.split())
@@ -221,22 +222,10 @@ def _check_model(recipe: SegmentRecipe) -> None:
         )
 
 
-def _differences(settings: Any, usual: Any) -> dict[str, Any]:
-    pairs = {each.name: getattr(settings, each.name) for each in fields(settings)}
-    return {name: _plain(value) for name, value in pairs.items() if value != getattr(usual, name)}
-
-
 def _reading_differences(recipe: SegmentRecipe) -> dict[str, Any]:
     """Settings that both scripts state in the same way."""
-    changes = _differences(recipe.settings, SegmentationSettings())
+    changes = differences(recipe.settings, SegmentationSettings())
     return {name: value for name, value in changes.items() if name not in _READ_ELSEWHERE}
-
-
-def _plain(value: Any) -> Any:
-    """Turn NumPy's numbers into Python's, whose text is the number alone."""
-    if isinstance(value, tuple):
-        return tuple(map(_plain, value))
-    return value.item() if hasattr(value, "item") else value
 
 
 # -- Python ----------------------------------------------------------------------------------------
@@ -320,9 +309,9 @@ def _index(positions: dict[int, int], ndim: int) -> str:
 
 
 def _segment_options(recipe: SegmentRecipe) -> list[str]:
-    options = _arguments(_reading_differences(recipe))
+    options = arguments(_reading_differences(recipe))
     if recipe.settings.pixel_size_um is not None and recipe.effective_pixel_size_um is not None:
-        options.append(f"pixel_size_um={_plain(recipe.settings.pixel_size_um)!r}")
+        options.append(f"pixel_size_um={plain(recipe.settings.pixel_size_um)!r}")
     axis = recipe.settings.channel_axis
     if axis is not None and recipe.channel is None and not recipe.is_rgb:
         options.append(f"channel_axis={axis - sum(at < axis for at in _positions(recipe))}")
@@ -343,24 +332,13 @@ def _writing_lines(recipe: SegmentRecipe) -> list[str]:
     if recipe.image_file is not None:
         scale = ["axes=file.label_axes", "pixel_size_um=file.pixel_size_um"]
     elif recipe.settings.pixel_size_um is not None:
-        size = _plain(recipe.settings.pixel_size_um)
+        size = plain(recipe.settings.pixel_size_um)
         scale = [f"pixel_size_um=({size!r}, {size!r})"]
-    lines = [_call("write_labels", [f"Path({recipe.labels_file!r})", "result.labels", *scale])]
+    lines = [call("write_labels", [f"Path({recipe.labels_file!r})", "result.labels", *scale])]
     if recipe.show_scores:
         scores = [f"Path({recipe.scores_file!r})", "result.scores", "result.class_roles"]
-        lines.append(_call("write_scores", [*scores, *scale]))
+        lines.append(call("write_scores", [*scores, *scale]))
     return lines
-
-
-def _arguments(values: dict[str, Any]) -> list[str]:
-    return [f"{name}={value!r}" for name, value in values.items()]
-
-
-def _call(name: str, arguments: Sequence[str]) -> str:
-    line = f"{name}({', '.join(arguments)})"
-    if len(line) <= _WIDEST:
-        return line
-    return "\n".join([f"{name}(", *(f"    {argument}," for argument in arguments), ")"])
 
 
 # -- the command line ------------------------------------------------------------------------------
@@ -396,35 +374,6 @@ def _channel_axis_words(recipe: SegmentRecipe) -> list[str]:
 def _setting_words(recipe: SegmentRecipe) -> list[str]:
     changes = _reading_differences(recipe)
     if recipe.effective_pixel_size_um is not None:
-        changes["pixel_size_um"] = _plain(recipe.effective_pixel_size_um)
-    changes |= _differences(recipe.instances, recipe.model_instances)
-    words: list[str] = []
-    for name, value in changes.items():
-        option = option_name(name)
-        if isinstance(value, bool):
-            words.append(option if value else option.replace("--", "--no-", 1))
-        elif isinstance(value, tuple):
-            words += [option, *map(_text, value)]
-        else:
-            words += [option, _text(value)]
-    return words
-
-
-def _text(value: Any) -> str:
-    """Write a value as short as it can be read again."""
-    short = f"{value:g}" if isinstance(value, float) else str(value)
-    return short if not isinstance(value, float) or float(short) == value else repr(value)
-
-
-def _as_path(path: str) -> str:
-    """Keep a name that begins with a dash from being taken for an option."""
-    return f"./{path}" if path.startswith("-") else path
-
-
-def _quoted(word: str, *, for_windows: bool) -> str:
-    if re.fullmatch(_PLAIN_WINDOWS_WORD if for_windows else _PLAIN_WORD, word, re.ASCII):
-        return word
-    # Double quotes mean the same to every shell but for what these leave alone in them.
-    if for_windows or not re.search(r'[$`"!\\]', word):
-        return f'"{word}"'
-    return shlex.quote(word)
+        changes["pixel_size_um"] = plain(recipe.effective_pixel_size_um)
+    changes |= differences(recipe.instances, recipe.model_instances)
+    return option_words(changes)

@@ -1,0 +1,164 @@
+"""What the Train form does, as lines of Python and as a command line, to copy and run again."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from napari_unet.engine.augmentation import AugmentationSettings
+from napari_unet.engine.errors import CheckpointError, TrainingError
+from napari_unet.engine.training_settings import TrainingSettings
+from napari_unet.script.words import arguments, as_path, call, differences, option_words, quoted
+
+_OUTPUT = "mine.safetensors"
+_IMAGES, _LABELS = "images", "labels"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRecipe:
+    """Everything that decides about a training of the form.
+
+    Parameters
+    ----------
+    pairs : tuple of (str, str)
+        Names of the image layers and of their labels layers.
+    model : str
+        Bundled name or file; empty for a model that is in memory alone.
+    begins_anew : bool
+        A new network is made.
+    meaning : {"reviewed", "regions", "painted"}
+    background_label : int, optional
+    settings : TrainingSettings
+    holds_out : bool
+    device : str
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    model: str = "nuclei"
+    begins_anew: bool = False
+    meaning: Literal["reviewed", "regions", "painted"] = "reviewed"
+    background_label: int | None = None
+    settings: TrainingSettings = field(default_factory=TrainingSettings.fine_tuning)
+    holds_out: bool = True
+    device: str = "auto"
+
+
+def training_python(recipe: TrainRecipe) -> str:
+    """Return a script that trains as the form does, for napari's console.
+
+    Raises
+    ------
+    CheckpointError
+        If the model is in no file that a script could load.
+    TrainingError
+        If the meaning of the labels cannot be said in a script.
+    """
+    _check(recipe)
+    start = "None" if recipe.begins_anew else f"load_checkpoint({recipe.model!r})"
+    names = ["TrainingSettings", "annotated_pair", "hold_out", "save_checkpoint", "train"]
+    names += [] if recipe.begins_anew else ["load_checkpoint"]
+    changes = _changes(recipe.settings)
+    varied = differences(recipe.settings.augmentation, AugmentationSettings())
+    imports = [f"from napari_unet import {', '.join(sorted(names))}"]
+    if varied:
+        imports.append("from napari_unet.engine.augmentation import AugmentationSettings")
+        changes["augmentation"] = _Code(call("AugmentationSettings", arguments(varied)))
+    share = [] if recipe.holds_out else ["share=0"]
+    options = ["parts.training", "network", "settings=settings", "validation=parts.validation"]
+    options += [f"device={recipe.device!r}"] if recipe.device != "auto" else []
+    return "\n".join(
+        [
+            *imports,
+            "",
+            "# In napari's console, where `viewer` is the window.",
+            *_pair_lines(recipe),
+            call("parts = hold_out", ["pairs", *share]),
+            "print(parts.sentence)",
+            f"network = {start}",
+            call("settings = TrainingSettings.fine_tuning", arguments(changes)),
+            call("run = train", options),
+            "for report in run:",
+            "    print(report.step, report.loss)",
+            f"save_checkpoint(run.tuned(), {_OUTPUT!r})",
+            "",
+        ]
+    )
+
+
+def training_command(recipe: TrainRecipe, *, for_windows: bool = os.name == "nt") -> str:
+    """Return a command line that trains as the form does, once the layers are files.
+
+    Raises
+    ------
+    CheckpointError
+        If the model is in no file that could be loaded.
+    TrainingError
+        If the meaning of the labels cannot be said on a command line.
+    """
+    _check(recipe)
+    words = ["napari-unet", "train", _IMAGES, _LABELS, "-o", _OUTPUT]
+    if not recipe.begins_anew:
+        words += ["--from", as_path(recipe.model)]
+    if recipe.meaning == "painted":
+        words += ["--unlabelled", "ignore"]
+    if recipe.background_label is not None:
+        words += ["--background-label", str(recipe.background_label)]
+    if recipe.device != "auto":
+        words += ["--device", recipe.device]
+    if not recipe.holds_out:
+        words += ["--validation-fraction", "0"]
+    changes = _changes(recipe.settings)
+    words += option_words({name: value for name, value in changes.items() if value is not None})
+    words += option_words(differences(recipe.settings.augmentation, AugmentationSettings()))
+    remarks = []
+    for image, labels in recipe.pairs:
+        stem = re.sub(r"[^\w-]+", "_", image).strip("_") or "image"
+        image, labels = " ".join(image.split()), " ".join(labels.split())
+        remarks.append(
+            f"# First save layer '{image}' as {_IMAGES}/{stem}.tif and layer '{labels}' as "
+            f"{_LABELS}/{stem}.tif (File > Save Selected Layers)."
+        )
+    return "\n".join([*remarks, " ".join(quoted(word, for_windows=for_windows) for word in words)])
+
+
+class _Code(str):
+    """Text that is written as it is."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _check(recipe: TrainRecipe) -> None:
+    if not recipe.model and not recipe.begins_anew:
+        raise CheckpointError(
+            "The model is in memory alone, where no script can load it; save it to a file, choose "
+            "that file as the model, and copy again."
+        )
+    if recipe.meaning == "regions":
+        raise TrainingError(
+            "Regions drawn in napari are in no file that a script could read; choose 'Everything "
+            "was reviewed' or 'Only what I painted', and copy again."
+        )
+
+
+def _changes(settings: TrainingSettings) -> dict[str, Any]:
+    changes = differences(settings, TrainingSettings.fine_tuning())
+    changes.pop("augmentation", None)
+    return changes
+
+
+def _pair_lines(recipe: TrainRecipe) -> list[str]:
+    options = [] if recipe.meaning == "reviewed" else ["unlabelled='ignore'"]
+    if recipe.background_label is not None:
+        options.append(f"background_label={recipe.background_label}")
+    lines = ["pairs = ["]
+    for image, labels in recipe.pairs:
+        data = [f"viewer.layers[{name!r}].data" for name in (image, labels)]
+        made = call("annotated_pair", [*data, *options, f"name={image!r}"])
+        lines += [f"    {line}" for line in made.splitlines()]
+        lines[-1] += ","
+    return [*lines, "]"]

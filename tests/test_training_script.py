@@ -1,0 +1,85 @@
+"""The Train form as a script: it runs as it stands, and says the same as the form."""
+
+import dataclasses
+import shlex
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from napari_unet.cli.program import main
+from napari_unet.engine.augmentation import AugmentationSettings
+from napari_unet.engine.errors import CheckpointError, TrainingError
+from napari_unet.engine.training_settings import TrainingSettings
+from napari_unet.image_files import write_labels
+from napari_unet.script import TrainRecipe, training_command, training_python
+
+QUICK = TrainingSettings.fine_tuning(
+    seconds=None,
+    steps=2,
+    batch_size=1,
+    patch_size_px=32,
+    keep_knowledge=0.0,
+    augmentation=AugmentationSettings(flip=False, scale=1.2),
+)
+RECIPE = TrainRecipe((("my cells", "my cells: nuclei"),), settings=QUICK, holds_out=False)
+
+
+def cells() -> np.ndarray:
+    labels = np.zeros((64, 64), np.int32)
+    labels[5:20, 5:20], labels[30:50, 30:50] = 1, 2
+    return labels
+
+
+def test_the_python_lines_run_in_the_console(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    labels = cells()
+    layers = {
+        "my cells": SimpleNamespace(data=(labels > 0).astype(np.float32)),
+        "my cells: nuclei": SimpleNamespace(data=labels),
+    }
+    lines = training_python(RECIPE)
+
+    exec(lines, {"viewer": SimpleNamespace(layers=layers)})  # noqa: S102 - our own lines
+
+    assert (tmp_path / "mine.safetensors").exists()
+    assert capsys.readouterr().out.splitlines()[0] == "Nothing is held out, as it was asked for."
+    assert "AugmentationSettings(flip=False, scale=1.2)" in lines
+
+
+def test_the_command_trains_once_the_layers_are_saved(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = dataclasses.replace(RECIPE, meaning="painted", background_label=2)
+    remark, command = training_command(recipe, for_windows=False).splitlines()
+    assert remark == (
+        "# First save layer 'my cells' as images/my_cells.tif and layer 'my cells: nuclei' as "
+        "labels/my_cells.tif (File > Save Selected Layers)."
+    )
+    for folder, array in (("images", 100 * (cells() > 0)), ("labels", cells())):
+        (tmp_path / folder).mkdir()
+        write_labels(tmp_path / folder / "my_cells.tif", array.astype(np.int32))
+
+    program, *words = shlex.split(command)
+
+    assert program == "napari-unet"
+    assert main(words) == 0
+    assert (tmp_path / "mine.safetensors").exists()
+    assert "--unlabelled ignore --background-label 2" in command
+
+
+def test_what_no_script_can_do_is_said() -> None:
+    with pytest.raises(CheckpointError, match="in memory alone"):
+        training_python(dataclasses.replace(RECIPE, model=""))
+    with pytest.raises(TrainingError, match="Regions drawn in napari are in no file"):
+        training_command(dataclasses.replace(RECIPE, meaning="regions"))
+
+
+def test_a_new_network_needs_no_model() -> None:
+    recipe = dataclasses.replace(RECIPE, model="", begins_anew=True)
+
+    assert "network = None" in training_python(recipe)
+    assert "--from" not in training_command(recipe)
