@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from napari.layers import Image
 from qtpy.QtCore import Signal
@@ -24,7 +25,9 @@ class ScriptButton(QPushButton):
     Parameters
     ----------
     read_form : callable
-        Returns a `SegmentRecipe`; raises a `UNetError` if the form is not complete.
+        Returns what the form says; raises a `UNetError` if it is not complete.
+    write_python, write_command : callable
+        Make text of that.
 
     Attributes
     ----------
@@ -37,9 +40,16 @@ class ScriptButton(QPushButton):
     copied = Signal(str)
     failed = Signal(object)
 
-    def __init__(self, read_form: Callable[[], SegmentRecipe]) -> None:
+    def __init__(
+        self,
+        read_form: Callable[[], Any],
+        write_python: Callable[[Any], str] = python_lines,
+        write_command: Callable[[Any], str] = command_line,
+    ) -> None:
         super().__init__()
         self._read_form = read_form
+        self._write_python = write_python
+        self._write_command = write_command
         self.setText("Copy as script")
         self.setToolTip(
             "<qt>Put lines into the clipboard that do the same as this form: Python for a notebook "
@@ -54,12 +64,12 @@ class ScriptButton(QPushButton):
         self.setMenu(menu)
 
     def _on_python(self) -> None:
-        self._copy("The Python lines are in the clipboard.", python_lines)
+        self._copy("The Python lines are in the clipboard.", self._write_python)
 
     def _on_command(self) -> None:
-        self._copy("The command is in the clipboard.", command_line)
+        self._copy("The command is in the clipboard.", self._write_command)
 
-    def _copy(self, sentence: str, write: Callable[[SegmentRecipe], str]) -> None:
+    def _copy(self, sentence: str, write: Callable[[Any], str]) -> None:
         try:
             text = write(self._read_form())
         except UNetError as error:

@@ -18,8 +18,10 @@ from napari_unet.drawn_regions import drawn_regions
 from napari_unet.engine.errors import TrainingError, UNetError
 from napari_unet.installation import check_installation
 from napari_unet.layers import LayerImage, predictions_of, read_layer
+from napari_unet.script import TrainRecipe, training_command, training_python
 from napari_unet.session import Session, shared_session
 from napari_unet.widgets.preview_layer import PreviewLayer
+from napari_unet.widgets.script_button import ScriptButton
 from napari_unet.widgets.train_advice import TrainAdvice
 from napari_unet.widgets.train_form import TrainForm
 from napari_unet.widgets.train_outcome import TrainOutcome
@@ -86,6 +88,10 @@ class TrainWidget(QWidget):
         self.outcome.failed.connect(self._on_failed)
         self.outcome.resumed.connect(self.resume)
         self.form.add_result(self.outcome)
+        self.script_button = ScriptButton(self.read_recipe, training_python, training_command)
+        self.script_button.copied.connect(self._on_copied)
+        self.script_button.failed.connect(self._on_failed)
+        self.form.add_at_foot(self.script_button)
         # Where the view is, for the preview; asked on this thread, used on the other.
         self._look = QTimer(self)
         self._look.setInterval(_LOOK_MS)
@@ -127,6 +133,27 @@ class TrainWidget(QWidget):
                 "labels": [str(labels.name) for _, labels in self.form.pairs.pairs],
             },
             resumes=resumes,
+        )
+
+    def read_recipe(self) -> TrainRecipe:
+        """What the form says, for a script.
+
+        Raises
+        ------
+        UNetError
+            If it is not complete.
+        """
+        self._read_sources()
+        pairs = [(str(image.name), str(labels.name)) for image, labels in self.form.pairs.pairs]
+        return TrainRecipe(
+            tuple(pairs),
+            self._session.source,
+            self.form.begins_anew,
+            self.form.unlabelled.meaning,
+            self.form.unlabelled.background_label,
+            self.form.settings(),
+            self.form.hold_out_box.isChecked(),
+            self._session.device,
         )
 
     def _read_sources(self) -> tuple[PairSource, ...]:
@@ -291,6 +318,11 @@ class TrainWidget(QWidget):
         self.preview.remove()
         self.panel.show_idle(sentence)
         show_info(sentence)
+
+    def _on_copied(self, sentence: str) -> None:
+        show_info(sentence)
+        if not self.panel.is_running:
+            self.panel.show_idle(sentence)
 
     def _on_failed(self, error: Exception) -> None:
         if isinstance(error, UNetError):
