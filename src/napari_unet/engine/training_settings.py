@@ -157,7 +157,7 @@ class TrainingSettings:
             "steps": _MANY_STEPS if steps is None else steps,
             "seconds": seconds,
             "batch_size": 4,
-            "learning_rate": 5e-4 * strength,
+            "learning_rate": 3e-4 * strength,
             "warmup_steps": 5,
             "decay": 0.5,
             "average": 0.95,
