@@ -4,6 +4,7 @@ import errno
 import json
 import pickle
 import pkgutil
+import re
 import signal
 import subprocess
 import sys
@@ -765,6 +766,19 @@ def test_going_on_from_a_model_takes_a_minute_unless_steps_are_given(
     assert main([*words, "--steps", "1"]) == 0
     settings = history_of(tmp_path / "m.safetensors")["settings"]
     assert (settings["steps"], settings["seconds"]) == (1, None)
+
+
+def test_seconds_alone_end_the_training_of_a_new_model(
+    tmp_path: Path, training_folders: list[str], output: Output
+) -> None:
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), *FAST_TRAINING]
+
+    assert main([*words, "--base-width", "2", "--depth", "1", "--seconds", "0.2"]) == 0
+
+    settings = history_of(tmp_path / "m.safetensors")["settings"]
+    assert settings["seconds"] == 0.2
+    assert settings["steps"] > 1000
+    assert re.search(r"step \d+ after \d s: loss", output.read()[0])
 
 
 def test_unlabelled_pixels_are_ignored_where_it_is_asked_for(

@@ -37,7 +37,7 @@ from napari_unet.engine.image import LabelImage
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.training import TrainingReport, TrainingRun, train
 from napari_unet.engine.training_pairs import TrainingPair, Unlabelled, annotated_pair
-from napari_unet.engine.training_settings import TrainingSettings
+from napari_unet.engine.training_settings import MANY_STEPS, TrainingSettings
 from napari_unet.engine.unet import UNetConfig
 from napari_unet.image_files import ImageFile, read_image, read_labels
 
@@ -162,11 +162,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _settings(arguments: argparse.Namespace) -> TrainingSettings:
-    if arguments.start is None:
-        return read_settings(arguments, TrainingSettings())
-    start = TrainingSettings.fine_tuning()
+    start = TrainingSettings() if arguments.start is None else TrainingSettings.fine_tuning()
     if is_given(arguments, TrainingSettings, "steps"):
         start = replace(start, seconds=None)
+    elif is_given(arguments, TrainingSettings, "seconds"):
+        start = replace(start, steps=MANY_STEPS)  # the time is what ends it
     return read_settings(arguments, start)
 
 

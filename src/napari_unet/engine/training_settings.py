@@ -9,7 +9,7 @@ from napari_unet.engine.augmentation import AugmentationSettings
 from napari_unet.engine.errors import SettingsError
 from napari_unet.engine.settings import Precision
 
-_MANY_STEPS = 1_000_000
+MANY_STEPS = 1_000_000
 """More than any time that is given in seconds has room for."""
 
 
@@ -154,10 +154,10 @@ class TrainingSettings:
         if steps is None and seconds is None:
             seconds = 60.0
         start: dict[str, Any] = {
-            "steps": _MANY_STEPS if steps is None else steps,
+            "steps": MANY_STEPS if steps is None else steps,
             "seconds": seconds,
             "batch_size": 4,
-            "learning_rate": 5e-4 * strength,
+            "learning_rate": 3e-4 * strength,
             "warmup_steps": 5,
             "decay": 0.5,
             "average": 0.95,
