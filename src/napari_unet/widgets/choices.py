@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.compat import isalive
 from qtpy.QtWidgets import QComboBox, QFormLayout
 
@@ -17,6 +17,12 @@ _NARROWEST = 8
 """Characters of an entry that a box insists on."""
 
 _MOST_CHANNELS = 16
+
+_PLACEHOLDERS: dict[type[Layer], str] = {
+    Image: "open an image",
+    Labels: "no labels yet",
+    Shapes: "draw a Shapes layer",
+}
 
 
 def narrow_form() -> QFormLayout:
@@ -41,13 +47,13 @@ class LayerChoice(QComboBox):
     ----------
     viewer : napari viewer
     kind : type
-        Image, or Labels.
+        Image, Labels or Shapes.
     """
 
     def __init__(self, viewer: ViewerModel, kind: type[Layer] = Image) -> None:
         super().__init__()
         keep_narrow(self)
-        self.setPlaceholderText("open an image" if kind is Image else "no labels yet")
+        self.setPlaceholderText(_PLACEHOLDERS[kind])
         self._kind = kind
         self._viewer = viewer
         events = viewer.layers.events
