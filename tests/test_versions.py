@@ -448,6 +448,24 @@ def test_full_disk_does_not_lose_what_was_saved_before(
     assert run.step == 2
 
 
+def test_full_disk_that_torch_meets_is_told_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch, "save", fail)
+
+    with pytest.raises(CheckpointError) as failure:
+        Autosave(tmp_path, every_s=0).save(training())
+
+    assert str(failure.value) == (
+        f"The folder '{tmp_path}' cannot be written to, most likely because it is full, so the "
+        "training goes on without being saved; make room in it."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_state_of_which_nobody_could_tell_what_it_is_is_not_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

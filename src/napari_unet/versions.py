@@ -261,16 +261,20 @@ def _explained(folder: Path, outcome: str) -> Iterator[None]:
         cause = error if isinstance(error, OSError) else error.__cause__
         if cause is None:
             raise
-        number = getattr(cause, "errno", None)
-        # safetensors tells the number only in its text.
-        is_full = number in (errno.ENOSPC, errno.EDQUOT) or f"os error {errno.ENOSPC}" in str(cause)
-        reason = "is full" if is_full else f"cannot be written to ({_reason(cause)})"
-        remedy = "make room in it" if is_full else "check its permissions"
+        reason, remedy = _reason(cause)
         raise CheckpointError(f"The folder '{folder}' {reason}, so {outcome}; {remedy}.") from error
 
 
-def _reason(error: BaseException) -> str:
-    return (getattr(error, "strerror", None) or str(error)).lower()
+def _reason(cause: BaseException) -> tuple[str, str]:
+    """Say why nothing could be written, and what to do."""
+    number = getattr(cause, "errno", None)
+    # safetensors tells the number only in its text.
+    if number in (errno.ENOSPC, errno.EDQUOT) or f"os error {errno.ENOSPC}" in str(cause):
+        return "is full", "make room in it"
+    if isinstance(cause, RuntimeError):  # torch, which does not tell more
+        return "cannot be written to, most likely because it is full", "make room in it"
+    reason = (getattr(cause, "strerror", None) or str(cause)).lower()
+    return f"cannot be written to ({reason})", "check its permissions"
 
 
 def _new_id() -> str:

@@ -94,12 +94,18 @@ def test_with_a_truth_each_change_says_whether_it_is_better():
     before = row(5, 5, 5, 5, 0, 0, 0, 0)
     after = row(1, 1, 2, 2, 0, 0, 9, 9)
     split, gained = compare_cells(before, after, truth).changes
-    # Before, one of two true cells at IoU 1/2, the other missed; after, both whole.
-    assert split.improvement == pytest.approx(1 - 0.5 / 2)
+    # Before, one cell missed and a pair at IoU 1/2; after, both are whole.
+    assert split.improvement == pytest.approx(1 + 2 * 0.5)
     assert split.is_better is True
     assert gained.improvement == -1
     assert gained.is_better is False
     assert only(before, row(1, 1, 2, 2, 0, 0, 0, 0)).is_better is None
+
+
+def test_a_cell_that_covers_less_than_half_of_a_true_one_is_no_improvement():
+    truth, nothing = row(1, 1, 1, 1, 1), row(0, 0, 0, 0, 0)
+    assert only(nothing, row(1, 1, 1, 0, 0), truth=truth).improvement == pytest.approx(0.2)
+    assert only(nothing, row(1, 1, 0, 0, 0), truth=truth).improvement == pytest.approx(-0.2)
 
 
 def test_a_false_cell_that_is_gone_is_an_improvement():
@@ -176,7 +182,7 @@ def test_each_cell_belongs_to_one_change_or_is_unchanged_and_its_pixels_are_colo
             for low, high in zip(places.min(axis=0), places.max(axis=0), strict=True)
         )
         assert change.centre == pytest.approx(tuple(places.mean(axis=0)))
-        assert -1 <= change.improvement <= 1
+        assert abs(change.improvement) <= len(change.before_ids) + len(change.after_ids)
     coloured = np.bincount(comparison.run_changes + 1, comparison.run_lengths)
     assert coloured[1:].sum() == changed.sum()
 

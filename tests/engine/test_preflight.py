@@ -101,6 +101,8 @@ def test_a_mask_is_a_warning_and_one_click_numbers_its_pieces():
     assert "9 separate pieces have the one number 255" in found.text
     assert found.repair == "Number the 9 pieces"
     repaired = repair(mask, found)
+    assert codes(preflight(mask, network=model()), notes=True) == ["mask", "content"]
+    assert "9 cells, the median one 23 pixels across" in preflight(mask)[1].text
     assert len(np.unique(repaired)) == 10
     assert np.array_equal(repaired > 0, mask > 0)
     assert codes(preflight(repaired)) == []
@@ -310,6 +312,8 @@ def test_labels_that_are_no_integers_stop_a_training_and_whole_ones_can_be_store
     assert np.array_equal(stored, cells())
     assert only("not-integer", preflight(cells() / 2)).repair is None
     assert codes(preflight(np.full((3, 3), np.nan))) == ["not-integer"]
+    huge = only("numbers", preflight(np.full((3, 3), 2**63, np.uint64)))
+    assert "9223372036854775808, which is too large" in huge.text
 
 
 def test_labels_with_other_axes_stop_a_training():

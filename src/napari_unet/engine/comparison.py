@@ -24,6 +24,7 @@ CHANGE_KINDS: tuple[ChangeKind, ...] = get_args(ChangeKind)
 SAME_IOU = 0.8
 """From this overlap on a cell is taken as unchanged."""
 
+_NO_GAIN = 1e-6
 _SHARED = 0.5
 """Two cells belong together if they share more than this of the smaller one."""
 
@@ -48,9 +49,9 @@ class Change:
     before_px, after_px : int
         Their pixels before and after.
     improvement : float, optional
-        How much nearer to the truth they are, from -1 to 1; None without a
-        truth. It compares the sum of the IoU of matched cells, divided by the
-        number of all cells concerned.
+        How many errors fewer there are: cells that are missed or too many. Of
+        a pair of a true and a found cell each counts as an error by 1 - IoU.
+        Negative where there are more; None without a truth.
     """
 
     kind: ChangeKind
@@ -65,7 +66,9 @@ class Change:
     @property
     def is_better(self) -> bool | None:
         """Whether it is nearer to the truth; None if that is unknown or equal."""
-        return None if not self.improvement else self.improvement > 0
+        if self.improvement is None or abs(self.improvement) < _NO_GAIN:
+            return None
+        return self.improvement > 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -380,7 +383,7 @@ def _judged(changes: list[Change], runs: _Runs, old: _Cells, new: _Cells) -> lis
         olds = [old_ious.get(number, {}) for number in change.before_ids]
         news = [new_ious.get(number, {}) for number in change.after_ids]
         concerned = {number for each in (*olds, *news) for number in each}
-        gain = _quality(news, concerned) - _quality(olds, concerned)
+        gain = _errors(olds, concerned) - _errors(news, concerned)
         judged.append(replace(change, improvement=gain))
     return judged
 
@@ -400,18 +403,16 @@ def _ious(true: _Cells, found: _Cells, runs: _Runs) -> dict[int, dict[int, float
     return table
 
 
-def _quality(found: list[dict[int, float]], true: set[int]) -> float:
-    """IoU of matched cells, summed, over all cells; 1 where there is none to find or found."""
+def _errors(found: list[dict[int, float]], true: set[int]) -> float:
+    """Missed and extra cells; of a pair, each counts as far as the other does not cover it."""
     pairs = sorted(
         ((iou, i, number) for i, each in enumerate(found) for number, iou in each.items()),
         reverse=True,
     )
-    cells, numbers, total = set(range(len(found))), set(true), 0.0
+    cells, numbers, matched = set(range(len(found))), set(true), 0.0
     for iou, i, number in pairs:
         if i in cells and number in numbers:
             cells.remove(i)
             numbers.remove(number)
-            total += iou
-    matched = len(true) - len(numbers)
-    count = len(true) + len(found) - matched
-    return total / count if count else 1.0
+            matched += iou
+    return len(true) + len(found) - 2 * matched

@@ -136,9 +136,23 @@ class _Survey:
     pixels: int
 
     @property
+    def is_mask(self) -> bool:
+        """Whether several pieces share the only number."""
+        return self.ids.size == 1 and bool(self.faults.strays.any())
+
+    @property
+    def cell_sizes_px(self) -> NDArray[np.int64]:
+        """Pixels of each cell; of a mask those of each piece."""
+        if not self.is_mask:
+            return self.areas
+        counted = (self.pieces.numbers == self.ids[0]) & ~self.faults.specks
+        sizes: NDArray[np.int64] = self.pieces.sizes[counted]
+        return sizes
+
+    @property
     def diameters_px(self) -> NDArray[np.float64]:
         """Of a circle or ball as large as each cell."""
-        return _diameters(self.areas, len(self.pieces.shape))
+        return _diameters(self.cell_sizes_px, len(self.pieces.shape))
 
 
 def preflight(
@@ -184,6 +198,11 @@ def preflight(
     return preflight_all([AnnotatedImage(np.asarray(labels), image, **known)], network=network)
 
 
+def prepare_preflight() -> None:
+    """Compile what looks at labels, a few seconds once, so that the first look need not wait."""
+    label_pieces(np.array([[1, 0, 2]]))
+
+
 def preflight_all(
     annotated: Sequence[AnnotatedImage], *, network: Network | NetworkDescription | None = None
 ) -> tuple[Finding, ...]:
@@ -218,6 +237,8 @@ def preflight_all(
 
 def repair(labels: LabelImage, finding: Finding) -> LabelImage:
     """Return labels in which what was found is put right.
+
+    Look again after it: other findings may name cells that have new numbers.
 
     Parameters
     ----------
@@ -269,6 +290,12 @@ def _about_kind(given: AnnotatedImage, description: NetworkDescription | None) -
     labels = given.labels
     if labels.dtype.kind not in "bui":
         yield _about_dtype(given)
+    elif int(labels.max(initial=0)) > np.iinfo(np.int64).max:
+        yield _error(
+            given,
+            "numbers",
+            f"holds the number {int(labels.max())}, which is too large; number the cells afresh.",
+        )
     elif labels.ndim not in (2, 3) or not labels.size or _looks_like_colours(labels):
         yield _error(
             given,
@@ -450,7 +477,7 @@ def _about_strays(survey: _Survey) -> Iterator[Finding]:
     if not ids.size:
         return
     name, box, caption = survey.given.name, survey.pieces.box(strays), f"Number the {count} pieces"
-    if survey.ids.size == 1:
+    if survey.is_mask:
         text = (
             f"'{name}' is a mask: {count} separate pieces have the one number {ids[0]}, so the "
             "network would take them for one cell."
@@ -502,11 +529,11 @@ def _about_holes(survey: _Survey) -> Iterator[Finding]:
 
 def _about_content(survey: _Survey) -> Finding:
     name, painted = survey.given.name, survey.cell_px
+    cells = _count(survey.cell_sizes_px.size, "cell")
     across = float(np.median(survey.diameters_px))
     text = (
-        f"'{name}' holds {_count(survey.ids.size, 'cell')}, the median one {_px(across)} pixels "
-        f"across, on {painted:,} of its {survey.pixels:,} pixels "
-        f"({_percent(painted, survey.pixels)})."
+        f"'{name}' holds {cells}, the median one {_px(across)} pixels across, on {painted:,} of "
+        f"its {survey.pixels:,} pixels ({_percent(painted, survey.pixels)})."
     )
     known = painted + survey.background_px
     if known < survey.pixels:
@@ -563,7 +590,7 @@ def _about_classes(survey: _Survey, description: NetworkDescription) -> Iterator
 def _about_all(
     surveys: Sequence[_Survey], description: NetworkDescription | None, *, complete: bool
 ) -> Iterator[Finding]:
-    cells = sum(survey.ids.size for survey in surveys)
+    cells = sum(survey.cell_sizes_px.size for survey in surveys)
     if not surveys:
         yield Finding("no-images", "error", "There are no labels; choose at least one layer.")
     elif cells:
@@ -584,7 +611,7 @@ def _about_all(
 
 
 def _about_few(surveys: Sequence[_Survey], cells: int, *, complete: bool) -> Iterator[Finding]:
-    area = max(int(survey.areas.max(initial=0)) for survey in surveys)
+    area = max(int(survey.cell_sizes_px.max(initial=0)) for survey in surveys)
     if not complete or cells >= _FEW_CELLS:
         return
     if cells == 1 and area <= _TINY_CELL_PX:
