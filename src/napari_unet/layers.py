@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 import numpy as np
 
 from napari_unet import __version__
-from napari_unet.engine.errors import ImageShapeError
+from napari_unet.engine.errors import ImageShapeError, UNetError
 from napari_unet.engine.image import AnyImage, LabelImage, PlaneIndex
 
 if TYPE_CHECKING:
@@ -384,6 +384,45 @@ def writable(layer: Layer) -> bool:
     """Whether labels can be written into a layer's own memory."""
     data = layer.data
     return isinstance(data, np.ndarray) and data.dtype == np.int32 and bool(data.flags.writeable)
+
+
+def write_labels(layer: Labels, labels: LabelImage) -> None:
+    """Write labels into a layer as one step that undo takes back, and only where they differ.
+
+    It is told like a stroke of the brush, so that whatever follows the labels
+    follows this. A layer whose numbers are too short for the new ones gets
+    longer ones first; what was painted before cannot be undone then.
+
+    Parameters
+    ----------
+    layer : napari Labels layer
+    labels : integer array of the same shape
+
+    Raises
+    ------
+    UNetError
+        If the layer's labels are not in memory or cannot be written to, or the
+        shape is another one.
+    """
+    data = layer.data
+    if not isinstance(data, np.ndarray) or not data.flags.writeable:
+        raise UNetError(
+            f"The labels of '{layer.name}' cannot be written to, as they are read from a file or "
+            "computed; duplicate the layer as a NumPy array first."
+        )
+    if data.shape != labels.shape:
+        raise ImageShapeError(
+            f"Layer '{layer.name}' has shape {data.shape}, the new labels {labels.shape}; the "
+            "layer was changed meanwhile, so try again."
+        )
+    places = np.nonzero(data != labels)
+    if not places[0].size:
+        return
+    values = labels[places]
+    limits = np.iinfo(data.dtype)
+    if values.min() < limits.min or values.max() > limits.max:
+        layer.data = data.astype(labels.dtype)
+    layer.data_setitem(places, values)
 
 
 def find_scores(viewer: ViewerModel, image: LayerImage, model: str, role: str) -> Image | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.compat import isalive
 from qtpy.QtWidgets import QComboBox, QFormLayout
 
@@ -18,6 +18,12 @@ _NARROWEST = 8
 
 _MOST_CHANNELS = 16
 _MADE_UP = {SCORES_KEY, PREVIEW_KEY}
+
+_PLACEHOLDERS: dict[type[Layer], str] = {
+    Image: "open an image",
+    Labels: "no labels yet",
+    Shapes: "draw a Shapes layer",
+}
 
 
 def narrow_form() -> QFormLayout:
@@ -42,7 +48,7 @@ class LayerChoice(QComboBox):
     ----------
     viewer : napari viewer
     kind : type
-        Image, or Labels.
+        Image, Labels or Shapes.
     follows_active : bool
         Choose the layer that is selected in the list.
     """
@@ -56,7 +62,7 @@ class LayerChoice(QComboBox):
     ) -> None:
         super().__init__()
         keep_narrow(self)
-        self.setPlaceholderText("open an image" if kind is Image else "no labels yet")
+        self.setPlaceholderText(_PLACEHOLDERS[kind])
         self._kind = kind
         self._viewer = viewer
         events = viewer.layers.events

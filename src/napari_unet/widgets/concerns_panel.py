@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_unet.widgets.notices import Notice, Notices
 
 if TYPE_CHECKING:
     from napari_unet.guard import Concern
 
-_COLOURS = {"warning": "#e0a030", "note": "#5b8fc9"}
+_REMEDY = "Change the form as this says; nothing runs yet."
 
 
-class ConcernsPanel(QWidget):
+class ConcernsPanel(Notices):
     """Shows concerns, most important first; nothing where there are none.
 
     Attributes
@@ -28,48 +28,15 @@ class ConcernsPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._shown: tuple[Concern, ...] = ()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        self.setVisible(False)
-
-    @property
-    def texts(self) -> list[str]:
-        """The sentences that are shown."""
-        return [concern.text for concern in self._shown]
+        self._concerns: tuple[Concern, ...] = ()
+        self.button_clicked.connect(self._on_button_clicked)
 
     def show_concerns(self, concerns: Sequence[Concern]) -> None:
         """Replace what is shown."""
-        if tuple(concerns) == self._shown:
-            return
-        self._shown = tuple(concerns)
-        layout = self.layout()
-        assert layout is not None  # noqa: S101 - set above
-        while (item := layout.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
-                widget.hide()
-                widget.deleteLater()
-        for concern in self._shown:
-            layout.addWidget(self._entry(concern))
-        self.setVisible(bool(self._shown))
+        self._concerns = tuple(concerns)
+        self.show_notices(
+            [Notice(each.severity, each.text, each.remedy, _REMEDY) for each in concerns]
+        )
 
-    def _entry(self, concern: Concern) -> QFrame:
-        entry = QFrame()
-        entry.setObjectName("concern")
-        colour = _COLOURS[concern.severity]
-        entry.setStyleSheet(f"QFrame#concern {{ border-left: 3px solid {colour}; }}")
-        layout = QVBoxLayout(entry)
-        layout.setContentsMargins(6, 0, 0, 0)
-        text = QLabel(concern.text)
-        text.setWordWrap(True)
-        layout.addWidget(text)
-        if concern.remedy:
-            button = QPushButton(concern.remedy)
-            button.setToolTip("Change the form as this says; nothing runs yet.")
-            changes: dict[str, Any] = dict(concern.changes)
-            button.clicked.connect(partial(self._on_clicked, changes))
-            layout.addWidget(button)
-        return entry
-
-    def _on_clicked(self, changes: dict[str, Any], _checked: bool = False) -> None:  # noqa: FBT001, FBT002 - as Qt calls it
-        self.remedy_chosen.emit(changes)
+    def _on_button_clicked(self, place: int) -> None:
+        self.remedy_chosen.emit(dict(self._concerns[place].changes))

@@ -40,8 +40,8 @@ class CurvePlots:
     def __init__(self) -> None:
         self.loss, self.quality = _plot(), _plot()
         self.quality.setXLink(self.loss)
-        self.quality.setYRange(0, 1, padding=0.08)
-        self.quality.getAxis("left").setStyle(hideOverlappingLabels=False)
+        # Numbers at the ends would be left out if half of one did not fit.
+        self.quality.setYRange(0, 1, padding=0.2)
         self.quality.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
         self.is_log = False
         self.loss_legend = self.quality_legend = ""

@@ -83,6 +83,7 @@ class TrainWidget(QWidget):
         self.form.model_choice.load_failed.connect(self._on_failed)
         self.preview = PreviewLayer(self._viewer)
         self.advice = TrainAdvice(self.form, self._session, self._read_sources)
+        self.advice.failed.connect(self._on_failed)
         self.outcome = TrainOutcome(self._viewer, self._session)
         self.outcome.settled.connect(self._on_settled)
         self.outcome.failed.connect(self._on_failed)

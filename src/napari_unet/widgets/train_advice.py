@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.engine.errors import UNetError
 from napari_unet.engine.image import LabelImage, PlaneIndex
+from napari_unet.layers import write_labels
 from napari_unet.session import Session
-from napari_unet.widgets.findings_panel import apply_repair
 from napari_unet.widgets.train_form import TrainForm
 from napari_unet.widgets.training_plan import PairSource, plane_name, region_of
 from napari_unet.worker import Worker
@@ -46,7 +46,14 @@ class TrainAdvice(QObject):
     session : Session
     read_sources : callable
         Returns the pairs; raises a `UNetError` if they are not complete.
+
+    Attributes
+    ----------
+    failed : Signal
+        Carries the exception of a repair.
     """
+
+    failed = Signal(object)
 
     def __init__(
         self,
@@ -136,7 +143,26 @@ class TrainAdvice(QObject):
             return
         number, plane = self._looked.places[finding.name]
         if number < len(self._layers):
-            apply_repair(self._layers[number], finding, plane)
+            layer = self._layers[number]
+            mend = Worker(partial(_mended, layer.data, plane, finding))
+            mend.finished.connect(partial(self._on_mended, layer))
+            mend.failed.connect(self.failed)
+            mend.start()
+
+    def _on_mended(self, layer: Labels, labels: LabelImage) -> None:
+        try:
+            write_labels(layer, labels)
+        except UNetError as error:
+            self.failed.emit(error)
+
+
+def _mended(labels: LabelImage, plane: PlaneIndex, finding: Finding) -> Iterator[LabelImage]:
+    from napari_unet.engine.preflight import repair
+
+    changed = repair(labels[plane], finding)
+    whole = labels.astype(np.promote_types(labels.dtype, changed.dtype))
+    whole[plane] = changed
+    yield whole
 
 
 def _refusal(sentence: str) -> Finding:
