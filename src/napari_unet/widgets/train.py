@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
+from napari_unet.commands import open_widget
 from napari_unet.drawn_regions import drawn_regions
 from napari_unet.engine.errors import TrainingError, UNetError
 from napari_unet.installation import check_installation
@@ -57,12 +59,20 @@ class TrainWidget(QWidget):
     napari_viewer : napari viewer
     session : Session, optional
         Owner of the loaded network; without it the process's.
+    folder : Path, optional
+        Where versions and running trainings are kept; the user's data folder without it.
     """
 
-    def __init__(self, napari_viewer: ViewerModel, session: Session | None = None) -> None:
+    def __init__(
+        self,
+        napari_viewer: ViewerModel,
+        session: Session | None = None,
+        folder: Path | None = None,
+    ) -> None:
         super().__init__()
         self._viewer = napari_viewer
         self._session = session or shared_session()
+        self._folder = folder
         self._worker: Worker | None = None
         self._wish = Wish()
         self._plan: Plan | None = None
@@ -84,10 +94,11 @@ class TrainWidget(QWidget):
         self.preview = PreviewLayer(self._viewer)
         self.advice = TrainAdvice(self.form, self._session, self._read_sources)
         self.advice.failed.connect(self._on_failed)
-        self.outcome = TrainOutcome(self._viewer, self._session)
+        self.outcome = TrainOutcome(self._session, self._folder)
         self.outcome.settled.connect(self._on_settled)
         self.outcome.failed.connect(self._on_failed)
         self.outcome.resumed.connect(self.resume)
+        self.outcome.segmented.connect(self._on_segment_wanted)
         self.form.add_result(self.outcome)
         self.script_button = ScriptButton(self.read_recipe, training_python, training_command)
         self.script_button.copied.connect(self._on_copied)
@@ -126,7 +137,7 @@ class TrainWidget(QWidget):
             self.form.settings(),
             holds_out=self.form.hold_out_box.isChecked(),
             device=self._session.device,
-            autosave_folder=self.outcome.folder,
+            autosave_folder=self.outcome.autosave_folder,
             about={
                 "model": "" if network is None else network.description.name,
                 "source": "" if network is None else self._session.source,
@@ -313,12 +324,15 @@ class TrainWidget(QWidget):
         self.panel.show_idle(" ".join((told, *trained.notes)))
         self._stopped = trained.interrupted
         if self._plan is not None:
-            self.outcome.show(trained, self._plan)
+            self.outcome.show_trained(trained, self._plan)
 
     def _on_settled(self, sentence: str) -> None:
         self.preview.remove()
         self.panel.show_idle(sentence)
         show_info(sentence)
+
+    def _on_segment_wanted(self) -> None:
+        open_widget(self._viewer, "Segment cells").run()
 
     def _on_copied(self, sentence: str) -> None:
         show_info(sentence)

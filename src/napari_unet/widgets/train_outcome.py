@@ -1,0 +1,246 @@
+"""What becomes of a training: compared, kept as a version or discarded, or gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_unet.session import LoadedModel, Session, read_model
+from napari_unet.versions import (
+    InterruptedTraining,
+    ModelHistory,
+    Version,
+    data_folder,
+    find_interrupted,
+)
+from napari_unet.widgets.sentence import Sentence
+from napari_unet.widgets.training_job import Trained
+from napari_unet.widgets.training_plan import Plan
+from napari_unet.worker import Worker
+
+if TYPE_CHECKING:
+    from napari_unet.engine.network import Network
+
+_VERSIONS, _AUTOSAVES = "versions", "trainings"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """A version that was written, as a loaded model."""
+
+    version: Version
+    model: LoadedModel
+
+
+class TrainOutcome(QWidget):
+    """Buttons below the curves: Keep, Discard, Go on; and what an earlier napari left.
+
+    Parameters
+    ----------
+    session : Session
+    folder : Path, optional
+        Where versions and running trainings are kept; the user's data folder without it.
+
+    Attributes
+    ----------
+    settled : Signal
+        Carries a sentence: kept, or discarded.
+    resumed : Signal
+        Carries the `InterruptedTraining` that is to go on.
+    segmented : Signal
+        The image is to be segmented with the model that was kept.
+    failed : Signal
+        Carries the exception.
+    """
+
+    settled = Signal(str)
+    resumed = Signal(object)
+    segmented = Signal()
+    failed = Signal(object)
+
+    def __init__(self, session: Session, folder: Path | None = None) -> None:
+        super().__init__()
+        self._session = session
+        root = folder or data_folder()
+        self.autosave_folder = root / _AUTOSAVES
+        self.history = ModelHistory(root / _VERSIONS)
+        self._trained: Trained | None = None
+        self._plan: Plan | None = None
+        self._interrupted: InterruptedTraining | None = None
+        self._worker: Worker | None = None
+        self._build()
+        self.look_for_interrupted()
+
+    def _build(self) -> None:
+        self.sentence = Sentence()
+        self.keep_button = QPushButton("Keep")
+        self.keep_button.setToolTip(
+            "<qt>Write the new network as a version of its own and use it from now on; the model "
+            "that you started from stays as it is.</qt>"
+        )
+        self.discard_button = QPushButton("Discard")
+        self.discard_button.setToolTip("<qt>Drop what was learned and stay with the model.</qt>")
+        self.resume_button = QPushButton("Go on")
+        self.resume_button.setToolTip(
+            "<qt>Go on with the training where it stopped, as if it had not been stopped.</qt>"
+        )
+        self.segment_button = QPushButton("Segment again")
+        self.segment_button.setToolTip("<qt>Run Segment cells with the model that was kept.</qt>")
+        self.keep_button.clicked.connect(self.keep)
+        self.discard_button.clicked.connect(self.discard)
+        self.resume_button.clicked.connect(self._on_resume_clicked)
+        self.segment_button.clicked.connect(self._on_segment_clicked)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(4)
+        for button in self._buttons:
+            buttons.addWidget(button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.sentence)
+        layout.addLayout(buttons)
+        self.clear()
+
+    @property
+    def _buttons(self) -> tuple[QPushButton, ...]:
+        return (self.keep_button, self.discard_button, self.resume_button, self.segment_button)
+
+    def _offer(self, *buttons: QPushButton) -> None:
+        for button in self._buttons:
+            button.setVisible(button in buttons)
+            button.setEnabled(True)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is being written or read."""
+        return self._worker is not None
+
+    def clear(self) -> None:
+        """Show nothing, as when a training begins."""
+        self._trained = self._plan = self._interrupted = None
+        self.sentence.show_text("")
+        self._offer()
+
+    def show_trained(self, trained: Trained, plan: Plan) -> None:
+        """Offer what can be done with a training that has ended."""
+        self.clear()
+        self._trained, self._plan = trained, plan
+        self._interrupted = trained.interrupted
+        self.sentence.show_text(_told(trained))
+        resume = (self.resume_button,) if trained.interrupted else ()
+        self._offer(self.keep_button, self.discard_button, *resume)
+
+    def look_for_interrupted(self) -> None:
+        """Offer a training that ended with an earlier napari."""
+        found = find_interrupted(self.autosave_folder)
+        if not found or self._trained is not None:
+            return
+        self._interrupted = found[0]
+        about = found[0].about
+        images = ", ".join(f"'{name}'" for name in about.get("images", ())) or "images"
+        self.sentence.show_text(
+            f"A training of '{about.get('model') or 'a new network'}' on {images} was interrupted "
+            f"after step {found[0].step}. Keep what it had learned, or open the images and labels "
+            "again and go on."
+        )
+        self._offer(self.keep_button, self.discard_button, self.resume_button)
+
+    def keep(self) -> None:
+        """Write the network as a new version, and make it the session's."""
+        for button in self._buttons:
+            button.setEnabled(False)
+        if self._trained is not None:
+            job = partial(_keep, self.history, self._trained, self._parent())
+        elif self._interrupted is not None:
+            job = partial(_keep_interrupted, self.history, self._interrupted)
+        else:
+            return
+        self._worker = Worker(job)
+        self._worker.finished.connect(self._on_kept)
+        self._worker.failed.connect(self._on_failed)
+        self._worker.ended.connect(self._on_ended)
+        self._worker.start()
+
+    def discard(self) -> None:
+        """Drop what was learned."""
+        if self._interrupted is not None:
+            self._interrupted.discard()
+        self.clear()
+        self.settled.emit("Discarded; the model is as it was.")
+        self.look_for_interrupted()
+
+    def _parent(self) -> str | None:
+        """Id of the version that the training started from."""
+        if self._plan is None or self._plan.network is None:
+            return None
+        source = Path(str(self._plan.about.get("source", "")))
+        return source.stem if source.parent == self.history.folder else None
+
+    def _on_kept(self, kept: Kept) -> None:
+        if self._interrupted is not None:
+            self._interrupted.discard()
+        self.clear()
+        self._session.adopt_model(kept.model, request=self._session.request())
+        self._offer(self.segment_button)
+        self.settled.emit(f"Kept as '{kept.version.name}', which is the model now.")
+
+    def _on_failed(self, error: Exception) -> None:
+        self._offer(*(button for button in self._buttons if not button.isHidden()))
+        self.failed.emit(error)
+
+    def _on_ended(self) -> None:
+        self._worker = None
+
+    def _on_resume_clicked(self) -> None:
+        if self._interrupted is not None:
+            self.resumed.emit(self._interrupted)
+
+    def _on_segment_clicked(self) -> None:
+        self.segmented.emit()
+
+
+def _told(trained: Trained) -> str:
+    """How good it is, before and after."""
+    if trained.before is None or trained.after is None:
+        return ""
+    before, after = (each.pooled(0.5).average_precision for each in (trained.before, trained.after))
+    return f"AP 0.5 on the held-out cells: {before:.2f} before, {after:.2f} now."
+
+
+def _metrics(trained: Trained) -> dict[str, Any]:
+    metrics: dict[str, Any] = {"steps": trained.steps}
+    for name, evaluation in (("before", trained.before), ("after", trained.after)):
+        if evaluation is not None:
+            for threshold in evaluation.thresholds:
+                score = evaluation.pooled(threshold).average_precision
+                metrics[f"AP {threshold:g} {name}"] = round(score, 4)
+    return metrics
+
+
+def _keep(history: ModelHistory, trained: Trained, parent: str | None) -> Iterator[Kept]:
+    metrics = _metrics(trained)
+    yield _kept(history, trained.network, metrics, parent, _told(trained))
+
+
+def _keep_interrupted(history: ModelHistory, interrupted: InterruptedTraining) -> Iterator[Kept]:
+    from napari_unet.engine.training import load_interrupted
+
+    sentence = f"Interrupted after step {interrupted.step}."
+    network = load_interrupted(interrupted.state)
+    yield _kept(history, network, {"steps": interrupted.step}, None, sentence)
+
+
+def _kept(
+    history: ModelHistory,
+    network: Network,
+    metrics: dict[str, Any],
+    parent: str | None,
+    sentence: str,
+) -> Kept:
+    version = history.keep(network, metrics=metrics, parent=parent, sentence=sentence)
+    return Kept(version, read_model(str(version.path)))
