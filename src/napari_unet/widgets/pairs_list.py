@@ -11,10 +11,14 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_unet.layers import METADATA_KEY, SCORES_KEY, full_resolution
-from napari_unet.widgets.choices import LayerChoice
+from napari_unet.widgets.choices import LayerChoice, keep_narrow
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+
+
+_NARROWEST = 5
+"""Characters of a name that are always in sight: two boxes share a narrow dock."""
 
 
 class PairRow(QWidget):
@@ -49,6 +53,8 @@ class PairRow(QWidget):
         layout.addWidget(self.image_choice, 1)
         layout.addWidget(self.labels_choice, 1)
         layout.addWidget(self.remove_button)
+        for choice in (self.image_choice, self.labels_choice):
+            keep_narrow(choice, characters=_NARROWEST)
         self.image_choice.currentIndexChanged.connect(self._on_image_chosen)
         self.labels_choice.currentIndexChanged.connect(self._on_labels_chosen)
         self.remove_button.clicked.connect(self.removed)

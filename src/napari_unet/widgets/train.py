@@ -12,7 +12,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_error, show_info
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_unet.commands import open_widget
@@ -22,6 +22,7 @@ from napari_unet.installation import check_installation
 from napari_unet.layers import LayerImage, predictions_of, read_layer
 from napari_unet.script import TrainRecipe, training_command, training_python
 from napari_unet.session import Session, shared_session
+from napari_unet.widgets.augmented_patches import Mosaic, draw_patches, show_patches
 from napari_unet.widgets.preview_layer import PreviewLayer
 from napari_unet.widgets.script_button import ScriptButton
 from napari_unet.widgets.train_advice import TrainAdvice
@@ -74,6 +75,7 @@ class TrainWidget(QWidget):
         self._session = session or shared_session()
         self._folder = folder
         self._worker: Worker | None = None
+        self._drawing: Worker | None = None
         self._wish = Wish()
         self._plan: Plan | None = None
         self._stopped: InterruptedTraining | None = None
@@ -100,6 +102,7 @@ class TrainWidget(QWidget):
         self.outcome.resumed.connect(self.resume)
         self.outcome.segmented.connect(self._on_segment_wanted)
         self.form.add_result(self.outcome)
+        self.form.augmented_button.clicked.connect(self.show_patches)
         self.script_button = ScriptButton(self.read_recipe, training_python, training_command)
         self.script_button.copied.connect(self._on_copied)
         self.script_button.failed.connect(self._on_failed)
@@ -111,6 +114,7 @@ class TrainWidget(QWidget):
         scroll = QScrollArea()
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(self.form)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
@@ -264,6 +268,29 @@ class TrainWidget(QWidget):
         self._look.start()
         self.panel.show_running("reading the images")
 
+    def show_patches(self) -> None:
+        """Show some patches as the network would learn from them."""
+        if self._drawing is not None:
+            return
+        try:
+            plan = self.read_plan()
+        except UNetError as error:
+            self._on_failed(error)
+            return
+        self.form.augmented_button.setEnabled(False)
+        self._drawing = Worker(partial(draw_patches, plan))
+        self._drawing.finished.connect(partial(self._on_drawn, plan))
+        self._drawing.failed.connect(self._on_failed)
+        self._drawing.ended.connect(self._on_drawing_ended)
+        self._drawing.start()
+
+    def _on_drawn(self, plan: Plan, mosaic: Mosaic) -> None:
+        show_patches(self._viewer, mosaic, plan.sources[0].image)
+
+    def _on_drawing_ended(self) -> None:
+        self._drawing = None
+        self.form.augmented_button.setEnabled(True)
+
     def stop(self) -> None:
         """End after the step that runs; the best network so far is kept, and can go on."""
         if self._worker is not None:
@@ -374,6 +401,8 @@ class TrainWidget(QWidget):
         if self._worker is not None:
             self._worker.stop()
             self.panel.show_idle("The training was closed; what was autosaved is offered again.")
+        if self._drawing is not None:
+            self._drawing.stop()
         self.preview.remove()
         self.advice.stop()
         self.form.model_choice.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -242,5 +243,9 @@ def _kept(
     parent: str | None,
     sentence: str,
 ) -> Kept:
-    version = history.keep(network, metrics=metrics, parent=parent, sentence=sentence)
+    # Never the name of what it started from; "nuclei 2", then "nuclei 3".
+    stem = re.sub(r" \d+$", "", network.description.name)
+    version = history.keep(
+        network, metrics=metrics, parent=parent, sentence=sentence, name=f"{stem} 2"
+    )
     return Kept(version, read_model(str(version.path)))

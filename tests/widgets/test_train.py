@@ -1,0 +1,379 @@
+"""The Train widget: pairs in, curves and a preview, then a new version, or all as it was."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QGuiApplication
+
+from napari_unet import worker
+from napari_unet.engine.checkpoint import load_checkpoint
+from napari_unet.engine.network import Network
+from napari_unet.engine.training_settings import TrainingSettings
+from napari_unet.session import Session
+from napari_unet.widgets.train import TrainWidget
+from napari_unet.widgets.train_form import TrainForm
+
+QUICK = TrainingSettings(
+    steps=6, batch_size=1, patch_size_px=32, validation_interval=3, warmup_steps=0
+)
+LONG = TrainingSettings(
+    steps=100_000, batch_size=1, patch_size_px=32, validation_interval=0, warmup_steps=0
+)
+
+
+def squares(shape: tuple[int, int] = (128, 128)) -> np.ndarray:
+    labels = np.zeros(shape, np.int32)
+    for number, (y, x) in enumerate(np.ndindex(shape[0] // 16, shape[1] // 16), start=1):
+        labels[y * 16 + 3 : y * 16 + 12, x * 16 + 3 : x * 16 + 12] = number
+    return labels
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def session(threshold_network: Network) -> Session:
+    session = Session()
+    session.adopt(threshold_network, "")
+    session.choose_device("cpu")
+    return session
+
+
+@pytest.fixture
+def widget(
+    viewer: ViewerModel,
+    session: Session,
+    qtbot: QtBot,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[TrainWidget]:
+    monkeypatch.setattr(TrainForm, "settings", lambda _: QUICK)
+    widget = TrainWidget(viewer, session, tmp_path)
+    qtbot.addWidget(widget)
+    widget.show()
+    yield widget
+    widget.close()
+    assert worker.stop_all()
+
+
+@pytest.fixture
+def pair(viewer: ViewerModel) -> tuple[Image, Labels]:
+    labels = squares()
+    image = viewer.add_image((labels > 0).astype(np.float32), name="picture")
+    return image, viewer.add_labels(labels, name="cells")
+
+
+def click(qtbot: QtBot, widget: TrainWidget) -> None:
+    qtbot.mouseClick(widget.panel.button, Qt.MouseButton.LeftButton)
+
+
+def wait(qtbot: QtBot, widget: TrainWidget) -> None:
+    qtbot.waitUntil(lambda: not widget.panel.is_running, timeout=60_000)
+    qtbot.waitUntil(lambda: widget._worker is None, timeout=10_000)
+
+
+def weights_of(network: Network) -> torch.Tensor:
+    return torch.cat([value.reshape(-1).float() for value in network.unet.state_dict().values()])
+
+
+def keep(qtbot: QtBot, widget: TrainWidget) -> None:
+    qtbot.mouseClick(widget.outcome.keep_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not widget.outcome.is_busy, timeout=20_000)
+
+
+def test_a_training_ends_with_a_choice_and_keep_makes_a_version_the_model(
+    widget: TrainWidget, pair: Any, session: Session, qtbot: QtBot, tmp_path: Path
+) -> None:
+    before = session.network
+    click(qtbot, widget)
+    assert widget.panel.is_running
+    wait(qtbot, widget)
+
+    assert widget.panel.message.startswith("Trained after 6 steps")
+    assert session.network is before
+    assert widget.curves.rows()
+    keep(qtbot, widget)
+
+    (version,) = widget.outcome.history.versions()
+    assert version.name == "threshold 2"
+    assert session.source == str(version.path)
+    assert session.network.description.name == "threshold 2"
+    assert not torch.equal(weights_of(session.network), weights_of(before))
+    assert widget.panel.message == "Kept as 'threshold 2', which is the model now."
+    assert widget.outcome.segment_button.isVisible()
+    assert torch.equal(weights_of(load_checkpoint(version.path)), weights_of(session.network))
+
+
+def test_discard_leaves_everything_as_it_was(
+    widget: TrainWidget,
+    viewer: ViewerModel,
+    pair: Any,
+    session: Session,
+    qtbot: QtBot,
+    tmp_path: Path,
+) -> None:
+    before, weights = session.network, weights_of(session.network)
+    click(qtbot, widget)
+    wait(qtbot, widget)
+
+    qtbot.mouseClick(widget.outcome.discard_button, Qt.MouseButton.LeftButton)
+
+    assert session.network is before
+    assert torch.equal(weights_of(before), weights)
+    assert [layer.name for layer in viewer.layers] == ["picture", "cells"]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert widget.panel.message == "Discarded; the model is as it was."
+
+
+def test_a_stop_keeps_the_network_and_go_on_ends_as_if_there_had_been_none(
+    widget: TrainWidget,
+    pair: Any,
+    session: Session,
+    qtbot: QtBot,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(TrainForm, "settings", lambda _: LONG)
+    click(qtbot, widget)
+    qtbot.waitUntil(lambda: len(widget.curves.rows()) > 1, timeout=60_000)
+
+    click(qtbot, widget)
+    wait(qtbot, widget)
+
+    assert widget.panel.message.startswith("Stopped after")
+    assert widget.outcome.resume_button.isVisible()
+    stopped = widget._stopped
+    qtbot.mouseClick(widget.outcome.resume_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.curves.rows()[-1].step > stopped.step, timeout=60_000)
+    click(qtbot, widget)
+    wait(qtbot, widget)
+    assert widget._stopped.step > stopped.step
+
+
+def test_what_a_closed_napari_left_is_offered_and_can_be_kept(
+    widget: TrainWidget,
+    viewer: ViewerModel,
+    pair: Any,
+    session: Session,
+    qtbot: QtBot,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(TrainForm, "settings", lambda _: LONG)
+    click(qtbot, widget)
+    qtbot.waitUntil(lambda: len(widget.curves.rows()) > 1, timeout=60_000)
+    click(qtbot, widget)
+    wait(qtbot, widget)
+    # The process that saved it is no longer there.
+    monkeypatch.setattr("napari_unet.versions._is_running", lambda *_: False)
+
+    other = TrainWidget(viewer, session, tmp_path)
+    qtbot.addWidget(other)
+    other.show()
+
+    assert "A training of 'threshold' on 'picture' was interrupted" in (
+        other.outcome.sentence.message
+    )
+    keep(qtbot, other)
+    assert session.network.description.name == "threshold 2"
+    assert list((tmp_path / "trainings").iterdir()) == []
+
+
+def test_labels_painted_meanwhile_and_removed_layers_do_not_disturb_it(
+    widget: TrainWidget,
+    viewer: ViewerModel,
+    pair: Any,
+    qtbot: QtBot,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(TrainForm, "settings", lambda _: LONG)
+    click(qtbot, widget)
+    qtbot.waitUntil(lambda: len(widget.curves.rows()) > 1, timeout=60_000)
+
+    viewer.layers.clear()
+    steps = widget.curves.rows()[-1].step
+    qtbot.waitUntil(lambda: widget.curves.rows()[-1].step > steps + 3, timeout=60_000)
+
+    click(qtbot, widget)
+    wait(qtbot, widget)
+    assert widget.panel.message.startswith("Stopped after")
+
+
+def test_two_trainings_at_once_are_refused(
+    widget: TrainWidget,
+    viewer: ViewerModel,
+    session: Session,
+    pair: Any,
+    qtbot: QtBot,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(TrainForm, "settings", lambda _: LONG)
+    other = TrainWidget(viewer, session, tmp_path)
+    qtbot.addWidget(other)
+    other.show()
+    click(qtbot, widget)
+
+    click(qtbot, other)
+
+    assert other.panel.message.startswith("A training runs already")
+    click(qtbot, widget)
+    wait(qtbot, widget)
+    other.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda v: v.layers.clear(), "There is no image with labels"),
+        (
+            lambda v: setattr(v.layers["cells"], "data", squares((64, 64))),
+            "Image 'picture' has 128 x 128 pixels, but the labels 'cells' have 64 x 64",
+        ),
+        (
+            lambda v: setattr(v.layers["cells"], "scale", (2, 2)),
+            "'cells' does not lie on 'picture': its scale or place is another",
+        ),
+        (
+            lambda v: setattr(v.layers["cells"], "data", np.zeros((128, 128), np.int32)),
+            "No training image has a labelled cell",
+        ),
+    ],
+)
+def test_what_cannot_be_learned_from_is_one_sentence_and_nothing_changes(
+    widget: TrainWidget,
+    viewer: ViewerModel,
+    pair: Any,
+    session: Session,
+    qtbot: QtBot,
+    change: Any,
+    sentence: str,
+) -> None:
+    before = session.network
+    change(viewer)
+
+    click(qtbot, widget)
+    wait(qtbot, widget)
+
+    assert sentence in widget.panel.message
+    assert session.network is before
+    # The form is ready for another try.
+    session.begin_training()
+    session.end_training()
+
+
+def test_a_full_disk_at_keep_leaves_the_network_to_be_kept_elsewhere(
+    widget: TrainWidget,
+    pair: Any,
+    session: Session,
+    qtbot: QtBot,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    click(qtbot, widget)
+    wait(qtbot, widget)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_unet.engine.checkpoint.save_file", full)
+        keep(qtbot, widget)
+
+    assert "is full, so the new version was not kept" in widget.panel.message
+    assert widget.outcome.keep_button.isEnabled()
+    keep(qtbot, widget)
+    assert session.network.description.name == "threshold 2"
+
+
+def test_a_mask_is_repaired_by_one_click_that_undo_takes_back(
+    widget: TrainWidget, viewer: ViewerModel, pair: Any, qtbot: QtBot
+) -> None:
+    labels = pair[1]
+    labels.data = (labels.data > 0).astype(np.int32)
+    qtbot.waitUntil(
+        lambda: any(each.code == "mask" for each in widget.form.findings.findings), timeout=20_000
+    )
+
+    (finding,) = [each for each in widget.form.findings.findings if each.code == "mask"]
+    widget.form.findings.repair_chosen.emit(finding)
+    qtbot.waitUntil(lambda: labels.data.max() == 64, timeout=20_000)
+
+    labels.undo()
+    assert labels.data.max() == 1
+
+
+def test_the_patches_that_the_network_sees_become_layers(
+    widget: TrainWidget, viewer: ViewerModel, pair: Any, qtbot: QtBot
+) -> None:
+    widget.form.augmented_button.click()
+    qtbot.waitUntil(lambda: "patches: weights" in viewer.layers, timeout=30_000)
+
+    image, classes, weights = (
+        viewer.layers[f"patches: {name}"] for name in ("image", "classes", "weights")
+    )
+    assert image.data.shape == classes.data.shape == weights.data.shape == (108, 108)
+    assert set(np.unique(classes.data)) <= {0, 1}
+    assert classes.data.any()
+    # They are not offered to be learned from.
+    assert widget.form.pairs.rows[0].image_choice.count() == 1
+    assert widget.form.pairs.rows[0].labels_choice.count() == 1
+
+
+def test_the_form_is_copied_as_a_script(widget: TrainWidget, pair: Any, qtbot: QtBot) -> None:
+    widget._session.adopt(widget._session.network, "model.safetensors")
+
+    widget.script_button.python_action.trigger()
+
+    text = QGuiApplication.clipboard().text()
+    assert "viewer.layers['picture'].data" in text
+    assert "load_checkpoint('model.safetensors')" in text
+
+
+def test_closing_the_widget_ends_the_training(
+    viewer: ViewerModel,
+    session: Session,
+    pair: Any,
+    qtbot: QtBot,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(TrainForm, "settings", lambda _: LONG)
+    widget = TrainWidget(viewer, session, tmp_path)
+    qtbot.addWidget(widget)
+    widget.show()
+    click(qtbot, widget)
+    qtbot.waitUntil(lambda: len(widget.curves.rows()) > 1, timeout=60_000)
+
+    widget.close()
+
+    assert worker.stop_all()
+    qtbot.wait(20)
+    session.begin_training()
+    session.end_training()
+
+
+def test_everything_that_can_be_set_says_what_it_does(widget: TrainWidget) -> None:
+    form = widget.form
+    for child in (
+        form.anew_box,
+        form.seconds_box,
+        form.strength_slider,
+        form.hold_out_box,
+        form.augmented_button,
+        form.pairs.add_button,
+        *form.rare.fields.values(),
+        *form.varied.fields.values(),
+        widget.outcome.keep_button,
+        widget.outcome.discard_button,
+        widget.outcome.resume_button,
+    ):
+        assert len(child.toolTip()) > 20, child
