@@ -807,6 +807,10 @@ def test_unlabelled_pixels_are_ignored_where_it_is_asked_for(
     assert pair.reviewed[cells_image() > 0].all()
     assert not pair.reviewed[-1, -1]
 
+    assert main([*words, "--overwrite", "--ring", "0"]) == 0
+
+    assert np.array_equal(learned[1].reviewed, labels > 0)
+
 
 def test_few_images_say_that_nothing_is_held_out(
     tmp_path: Path, model: str, training_folders: list[str], output: Output

@@ -199,6 +199,16 @@ def test_batch_that_does_not_fit_is_computed_in_parts_and_said(error: Exception)
     assert "a batch is computed in parts of 1" in reports[-1].notes[-1]
 
 
+def test_memory_that_ran_out_is_remembered_by_a_resumed_training(tmp_path: Path) -> None:
+    first = run_of(validation=())
+    short_of_memory(first, 2, MemoryError())
+    next(first)
+    first.save_state(tmp_path / "state")
+    second = run_of(validation=(), resume_from=tmp_path / "state")
+    assert second._learner.part_size == 2
+    assert "in parts of 2" in next(second).notes[0]
+
+
 def test_parts_of_a_batch_count_replayed_patches_as_before():
     settings = dataclasses.replace(
         QUICK, batch_size=8, keep_knowledge=2.0, adapt_norms=False, validation_interval=0

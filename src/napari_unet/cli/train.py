@@ -36,7 +36,7 @@ from napari_unet.engine.hold_out import hold_out
 from napari_unet.engine.image import LabelImage
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.training import TrainingReport, TrainingRun, train
-from napari_unet.engine.training_pairs import TrainingPair, Unlabelled, annotated_pair
+from napari_unet.engine.training_pairs import RING_PX, TrainingPair, Unlabelled, annotated_pair
 from napari_unet.engine.training_settings import MANY_STEPS, TrainingSettings
 from napari_unet.engine.unet import UNetConfig
 from napari_unet.image_files import ImageFile, read_image, read_labels
@@ -112,6 +112,14 @@ def _add_meaning_options(parser: argparse.ArgumentParser) -> None:
         type=whole_number,
         metavar="N",
         help="a number that was painted where background is, for --unlabelled ignore",
+    )
+    group.add_argument(
+        "--ring",
+        type=real_number,
+        default=RING_PX,
+        metavar="X",
+        help="with --unlabelled ignore, pixels around a painted cell that are background, too "
+        f"(default: {RING_PX}); more where cells lie far apart",
     )
 
 
@@ -232,6 +240,7 @@ def _read_pairs(
     meaning = _Meaning(
         arguments.unlabelled,
         arguments.background_label,
+        arguments.ring,
         start is not None and teaches_classes(start.description.class_roles),
     )
     pairs, validation = (
@@ -283,6 +292,7 @@ class _Meaning:
 
     unlabelled: Unlabelled = "reviewed"
     background_label: int | None = None
+    ring_px: float = RING_PX
     are_classes: bool = False
 
     def pair(self, image: Any, labels: LabelImage, name: str) -> TrainingPair:
@@ -292,6 +302,7 @@ class _Meaning:
             unlabelled=self.unlabelled,
             background_label=self.background_label,
             teaches="classes" if self.are_classes else "cells",
+            ring_px=self.ring_px,
             name=name,
             channel_axis=-1 if image.ndim > labels.ndim else None,
         )

@@ -42,12 +42,17 @@ class Learner:
         self.unet: UNet = unet.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.unet).eval().requires_grad_(False)
         self.optimizer = self._make_optimizer()
-        self.part_size = settings.batch_size
+        self._halvings = 0
+
+    @property
+    def part_size(self) -> int:
+        """Patches that are computed at once."""
+        return max(1, self._settings.batch_size >> self._halvings)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """One sentence for each thing that went another way than asked for."""
-        if self.part_size == self._settings.batch_size:
+        if self._halvings == 0:
             return ()
         note = (
             f"Memory ran out, so a batch is computed in parts of {self.part_size}; it counts as "
@@ -61,7 +66,7 @@ class Learner:
             "unet": self.unet.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "part_size": self.part_size,
+            "halvings": self._halvings,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -69,7 +74,7 @@ class Learner:
         self.unet.load_state_dict(state["unet"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.part_size = state["part_size"]
+        self._halvings = state["halvings"]
 
     def restore(self, weights: Mapping[str, Tensor]) -> None:
         """Go back to weights that were good."""
@@ -122,7 +127,7 @@ class Learner:
                 f"Not even one patch of {size} x {size} pixels fits into the memory; close other "
                 f"programs, or train with smaller patches, for example of {max(16, size // 2)}."
             ) from error
-        self.part_size = max(1, self.part_size // 2)
+        self._halvings += 1
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 

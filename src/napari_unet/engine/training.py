@@ -128,7 +128,8 @@ def train(
 
     Examples
     --------
-    >>>     >>> from napari_unet import TrainingPair, TrainingSettings, load_checkpoint, train
+    >>> import numpy as np
+    >>> from napari_unet import TrainingPair, TrainingSettings, load_checkpoint, train
     >>> labels = np.zeros((64, 64), int)
     >>> labels[8:24, 8:24] = 1
     >>> pair = TrainingPair(image=100.0 * (labels > 0), labels=labels)
