@@ -386,7 +386,7 @@ def writable(layer: Layer) -> bool:
     return isinstance(data, np.ndarray) and data.dtype == np.int32 and bool(data.flags.writeable)
 
 
-def write_labels(layer: Labels, labels: LabelImage) -> None:
+def edit_labels(layer: Labels, labels: LabelImage) -> None:
     """Write labels into a layer as one step that undo takes back, and only where they differ.
 
     It is told like a stroke of the brush, so that whatever follows the labels

@@ -14,7 +14,7 @@ from napari_unet import boundary_weight_map, preflight, worker
 from napari_unet.engine.errors import ImageShapeError, UNetError
 from napari_unet.engine.preflight import Finding
 from napari_unet.engine.weight_map_settings import WeightMapSettings
-from napari_unet.layers import write_labels
+from napari_unet.layers import edit_labels
 from napari_unet.widgets.findings_panel import FindingsPanel, apply_repair
 from napari_unet.widgets.live_weight_map import LiveWeightMap
 
@@ -154,7 +154,7 @@ def test_numbers_that_do_not_fit_get_room() -> None:
     wanted = layer.data.astype(np.uint16)
     wanted[35:55, 5:25] = 300
 
-    write_labels(layer, wanted)
+    edit_labels(layer, wanted)
 
     assert np.array_equal(layer.data, wanted)
     layer.undo()
@@ -180,9 +180,9 @@ def test_labels_that_are_not_in_memory_are_told() -> None:
     labels.flags.writeable = False
 
     with pytest.raises(UNetError, match="'cells' cannot be written to"):
-        write_labels(Labels(labels, name="cells"), np.ones((8, 8), np.int32))
+        edit_labels(Labels(labels, name="cells"), np.ones((8, 8), np.int32))
 
 
 def test_labels_of_another_shape_are_told() -> None:
     with pytest.raises(ImageShapeError, match=r"shape \(60, 70\), the new labels \(8, 8\)"):
-        write_labels(two_pieces(), np.ones((8, 8), np.int32))
+        edit_labels(two_pieces(), np.ones((8, 8), np.int32))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 
-from napari_unet.layers import write_labels
+from napari_unet.layers import edit_labels
 from napari_unet.widgets.notices import Notice, Notices
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def apply_repair(labels: Labels, finding: Finding) -> None:
     """Put right what was found in a layer, as one step that undo takes back.
 
     For large layers compute `repair(labels.data, finding)` in a `Worker` and
-    give the outcome to `layers.write_labels`, which is all that this does.
+    give the outcome to `layers.edit_labels`, which is all that this does.
 
     Raises
     ------
@@ -85,4 +85,4 @@ def apply_repair(labels: Labels, finding: Finding) -> None:
     """
     from napari_unet.engine.preflight import repair
 
-    write_labels(labels, repair(labels.data, finding))
+    edit_labels(labels, repair(labels.data, finding))

@@ -1,0 +1,114 @@
+"""The layer that shows where cells have changed, in one colour for each kind of change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import NDArray
+
+from napari_unet.engine.image import PlaneIndex
+from napari_unet.layers import SCORES_KEY, full_resolution, move_to, place_of
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_unet.engine.comparison import ChangeKind
+
+CHANGE_COLOURS: dict[ChangeKind, str] = {
+    "gained": "#2fc79a",
+    "lost": "#e8503a",
+    "split": "#56b4e9",
+    "merged": "#e69f00",
+    "regrouped": "#b07cd8",
+    "reshaped": "#d8d040",
+}
+"""In the order of `CHANGE_KINDS`, which are numbers in a change image."""
+
+
+def show_changes(
+    viewer: ViewerModel,
+    layer: Layer,
+    changes: NDArray[np.uint8],
+    *,
+    name: str | None = None,
+    plane: PlaneIndex | None = None,
+) -> Labels:
+    """Show a change image over a layer, in the change layer that it has or in a new one.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+    layer : napari layer
+        Whose grid the changes are on: an image without an axis of channels, or
+        its labels.
+    changes : uint8 array
+        What `change_image` returns, of the layer's shape, or of that of a plane.
+    name : str, optional
+        Of the image; that of `layer` without it.
+    plane : tuple of int or slice, optional
+        Where the changes lie in the layer; elsewhere what was shown stays.
+
+    Returns
+    -------
+    napari Labels layer
+    """
+    place = place_of(layer, tuple(range(layer.ndim)))
+    shape = tuple(int(size) for size in full_resolution(layer).shape[: layer.ndim])
+    shown = _find(viewer, layer, shape)
+    if shown is None:
+        array = np.zeros(shape, np.uint8)
+        array[plane or ...] = changes
+        shown = _new_layer(array, layer, name or layer.name, place)
+        active = viewer.layers.selection.active
+        viewer.add_layer(shown)
+        # Who looks at an image goes on looking at it.
+        viewer.layers.selection.active = active
+        return shown
+    shown.data[plane or ...] = changes
+    move_to(shown, place)
+    shown.visible = True
+    shown.refresh()
+    return shown
+
+
+def remove_changes(viewer: ViewerModel, layer: Layer) -> None:
+    """Take the change layer of a layer away, if it has one."""
+    shown = _find(viewer, layer)
+    if shown is not None:
+        viewer.layers.remove(shown)
+
+
+def _find(viewer: ViewerModel, layer: Layer, shape: tuple[int, ...] | None = None) -> Any:
+    key = _key(layer)
+    for each in viewer.layers:
+        if each.metadata.get(SCORES_KEY) == key and shape in (None, each.data.shape):
+            return each
+    return None
+
+
+def _key(layer: Layer) -> list[str]:
+    # With it nobody is offered the layer where cells are asked for.
+    return [str(layer.unique_id), "", "changes"]
+
+
+def _new_layer(array: NDArray[np.uint8], layer: Layer, name: str, place: dict[str, Any]) -> Labels:
+    colours: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+    colours |= dict(enumerate(CHANGE_COLOURS.values(), start=1))
+    changes = Labels(
+        array,
+        name=f"{name}: changes",
+        metadata={SCORES_KEY: _key(layer)},
+        colormap=DirectLabelColormap(color_dict=colours),
+        # napari's status bar says it of the pixel under the mouse.
+        features={
+            "index": list(range(len(CHANGE_COLOURS) + 1)),
+            "change": ["none", *CHANGE_COLOURS],
+        },
+        **place,
+    )
+    changes.editable = False
+    return changes

@@ -1,0 +1,194 @@
+"""What a retrained model does differently, cell by cell, and whether to keep it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor, QKeyEvent, QPixmap
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unet.widgets.change_layer import CHANGE_COLOURS
+from napari_unet.widgets.sentence import Sentence
+
+if TYPE_CHECKING:
+    from napari_unet.engine.comparison import Change, Comparison
+
+_MOST_LISTED = 200
+_IN_A_ROW = 2
+_SWATCH_PX = 12
+_CELL_STYLE = "padding-right: 10px"
+_LOWEST_LIST_PX = 110
+_COUNTS_TOOLTIP = (
+    "<qt>Cells that only the new model finds are <b>gained</b>, those that only the old one found "
+    "are <b>lost</b>. <b>Split</b>: one became several. <b>Merged</b>: several became one. "
+    "<b>Regrouped</b>: several became others. <b>Reshaped</b>: another outline.</qt>"
+)
+_SCORES_TOOLTIP = (
+    "<qt>Beside your labels, before and after. AP: share of all cells, found or true, that match "
+    "at this overlap; 1 is best. At 0.5 half of the area has to agree, at 0.9 almost all.</qt>"
+)
+
+
+class ComparisonPanel(QWidget):
+    """Counts, scores and a list of changes, with the buttons that decide.
+
+    Attributes
+    ----------
+    change_chosen : Signal
+        Carries the `Change` whose row was clicked.
+    kept, discarded : Signal
+        A button was pressed.
+    """
+
+    change_chosen = Signal(object)
+    kept = Signal()
+    discarded = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changes: tuple[Change, ...] = ()
+        self.heading, self.counts, self.scores = QLabel(), QLabel(), QLabel()
+        self.heading.setWordWrap(True)
+        self.counts.setToolTip(_COUNTS_TOOLTIP)
+        self.scores.setToolTip(_SCORES_TOOLTIP)
+        self.list = _ChangeList()
+        self.list.setMinimumHeight(_LOWEST_LIST_PX)
+        self.list.setToolTip("Click a change to see it; the arrow keys go through all of them.")
+        self.list.itemClicked.connect(self._on_item_clicked)
+        self.more = Sentence()
+        self.keep_button = QPushButton("Keep")
+        self.keep_button.setToolTip(
+            "<qt>Go on with the new model: it becomes a version of its own in the history. The old "
+            "one stays there.</qt>"
+        )
+        self.keep_button.clicked.connect(self._on_keep_clicked)
+        self.discard_button = QPushButton("Discard")
+        self.discard_button.setToolTip(
+            "<qt>Go back to the model as it was before this training. Your labels stay as they "
+            "are.</qt>"
+        )
+        self.discard_button.clicked.connect(self._on_discard_clicked)
+        self._lay_out()
+        self.clear()
+
+    def _lay_out(self) -> None:
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.keep_button)
+        buttons.addWidget(self.discard_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.heading, self.counts, self.scores, self.list, self.more):
+            layout.addWidget(widget)
+        layout.addLayout(buttons)
+
+    def show_comparison(self, comparison: Comparison) -> None:
+        """Replace what is shown."""
+        self._changes = comparison.changes
+        self.heading.setText(_heading(comparison))
+        self.counts.setText(_counts(comparison))
+        scores = _scores(comparison)
+        self.scores.setText(scores)
+        self.scores.setVisible(bool(scores))
+        self._fill_list()
+        self.setVisible(True)
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self._changes = ()
+        self.list.clear()
+        self.setVisible(False)
+
+    def _fill_list(self) -> None:
+        self.list.clear()
+        swatches = {kind: _swatch(colour) for kind, colour in CHANGE_COLOURS.items()}
+        for change in self._changes[:_MOST_LISTED]:
+            item = QListWidgetItem(_described(change))
+            item.setData(Qt.ItemDataRole.DecorationRole, swatches[change.kind])
+            self.list.addItem(item)
+        self.list.setVisible(bool(self._changes))
+        more = len(self._changes) - _MOST_LISTED
+        self.more.show_text(f"and {more:,} smaller ones" if more > 0 else "")
+
+    def _on_item_clicked(self, item: QListWidgetItem) -> None:
+        self.change_chosen.emit(self._changes[self.list.row(item)])
+
+    def _on_keep_clicked(self) -> None:
+        self.kept.emit()
+
+    def _on_discard_clicked(self) -> None:
+        self.discarded.emit()
+
+
+class _ChangeList(QListWidget):
+    """A list in which the arrow keys count as clicks."""
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
+        before = self.currentRow()
+        super().keyPressEvent(event)
+        item = self.currentItem()
+        if item is not None and self.currentRow() != before:
+            self.itemClicked.emit(item)
+
+
+def _swatch(colour: str) -> QPixmap:
+    pixmap = QPixmap(_SWATCH_PX, _SWATCH_PX)
+    pixmap.fill(QColor(colour))
+    return pixmap
+
+
+def _heading(comparison: Comparison) -> str:
+    cells = f"{comparison.before_cells:,} cells before, {comparison.after_cells:,} after"
+    return f"{cells}, {comparison.unchanged:,} unchanged."
+
+
+def _counts(comparison: Comparison) -> str:
+    """Make a table of the kinds, each with its colour."""
+    cells = [
+        f"<span style='color: {CHANGE_COLOURS[kind]}'>■</span> {comparison.counts[kind]:,} {kind}"
+        for kind in CHANGE_COLOURS
+    ]
+    return _table([cells[start : start + _IN_A_ROW] for start in range(0, len(cells), _IN_A_ROW)])
+
+
+def _scores(comparison: Comparison) -> str:
+    """Make a table of what the labels say; nothing without them."""
+    before, after = comparison.before_score, comparison.after_score
+    if before is None or after is None:
+        return ""
+    rows = [["", *(f"AP {threshold:g}" for threshold in after.thresholds), "IoU"]]
+    for word, score in (("before", before), ("after", after)):
+        values = [*map(score.mean_ap, score.thresholds), score.mean_matched_iou]
+        rows.append([word, *(f"{value:.2f}" for value in values)])
+    return _table(rows)
+
+
+def _table(rows: list[list[str]]) -> str:
+    html = "<table>"
+    for row in rows:
+        html += "<tr>" + "".join(f"<td style='{_CELL_STYLE}'>{cell}</td>" for cell in row) + "</tr>"
+    return html + "</table>"
+
+
+def _described(change: Change) -> str:
+    """One line of the list: what became of which cells, and whether it is better."""
+    before, after = len(change.before_ids), len(change.after_ids)
+    size = f"{change.before_px:,} → {change.after_px:,} px"
+    words = {
+        "gained": f"gained, {change.after_px:,} px",
+        "lost": f"lost, {change.before_px:,} px",
+        "split": f"split into {after}, {size}",
+        "merged": f"{before} merged, {size}",
+        "regrouped": f"{before} became {after}, {size}",
+        "reshaped": f"reshaped, {size}",
+    }[change.kind]
+    verdict = {None: "", True: ": better", False: ": worse"}[change.is_better]
+    return words + verdict
