@@ -157,19 +157,3 @@ def test_two_equal_results_have_no_list(panel: ComparisonPanel) -> None:
     assert panel.heading.text() == "3 cells before, 3 after, 3 unchanged."
     assert not panel.list.isVisible()
     assert not panel.more.isVisible()
-
-
-def test_the_buttons_say_what_happens_and_tell_when_pressed(
-    panel: ComparisonPanel, comparison: Comparison, qtbot: QtBot
-) -> None:
-    panel.show_comparison(comparison)
-
-    with qtbot.waitSignal(panel.kept):
-        qtbot.mouseClick(panel.keep_button, Qt.MouseButton.LeftButton)
-    with qtbot.waitSignal(panel.discarded):
-        qtbot.mouseClick(panel.discard_button, Qt.MouseButton.LeftButton)
-
-    assert "becomes a version" in panel.keep_button.toolTip()
-    assert "labels stay" in panel.discard_button.toolTip()
-    for widget in (panel.counts, panel.scores, panel.list):
-        assert widget.toolTip()

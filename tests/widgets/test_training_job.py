@@ -88,9 +88,9 @@ def test_a_part_is_held_out_and_compared_before_and_after(threshold_network: Net
     last = reports[-1]
     assert last.before.pooled(0.5).average_precision == 1
     assert last.after is not None
-    ((name, truth, before, after),) = last.validation
-    assert name == "picture"
-    assert truth.shape == before.shape == after.shape
+    (held_out,) = last.held_out
+    assert held_out.before_score.pooled(0.5).average_precision == 1
+    assert held_out.before_cells == last.before.pooled(0.5).true_positives
 
 
 def test_a_stop_ends_after_the_step_and_a_resume_goes_on_to_the_same_network(
@@ -159,11 +159,10 @@ def test_the_view_is_seen_before_and_after(threshold_network: Network) -> None:
 
     *_, last = teach(plan, wish)
 
-    view, corner, before, after = last.view
-    assert view is wish.view
-    assert corner == (16, 32)
-    assert before.shape == after.shape == (64, 64)
-    assert np.array_equal(before > 0, labels[16:80, 32:96] > 0)
+    assert last.view.image is wish.view
+    assert last.view.corner == (16, 32)
+    assert last.view.comparison.shape == (64, 64)
+    assert last.view.comparison.before_cells == np.unique(labels[16:80, 32:96]).size - 1
 
 
 def test_previews_come_while_it_learns(
@@ -242,7 +241,7 @@ def test_corrections_of_a_prediction_are_known_and_reviewed(
         layer_image((predicted > 0).astype(np.float32)),
         labels,
         "picture",
-        {":,:": LabelRuns.of(predicted)},
+        predictions={":,:": LabelRuns.of(predicted)},
     )
 
     (pair,) = annotation(plan_for(labels, threshold_network, source=source, meaning=meaning))

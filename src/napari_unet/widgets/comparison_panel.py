@@ -1,4 +1,4 @@
-"""What a retrained model does differently, cell by cell, and whether to keep it."""
+"""What a retrained model does differently, cell by cell."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QKeyEvent, QPixmap
 from qtpy.QtWidgets import (
-    QHBoxLayout,
     QLabel,
     QListWidget,
     QListWidgetItem,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -39,19 +37,15 @@ _SCORES_TOOLTIP = (
 
 
 class ComparisonPanel(QWidget):
-    """Counts, scores and a list of changes, with the buttons that decide.
+    """Counts, scores and a list of changes.
 
     Attributes
     ----------
     change_chosen : Signal
         Carries the `Change` whose row was clicked.
-    kept, discarded : Signal
-        A button was pressed.
     """
 
     change_chosen = Signal(object)
-    kept = Signal()
-    discarded = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,30 +59,14 @@ class ComparisonPanel(QWidget):
         self.list.setToolTip("Click a change to see it; the arrow keys go through all of them.")
         self.list.itemClicked.connect(self._on_item_clicked)
         self.more = Sentence()
-        self.keep_button = QPushButton("Keep")
-        self.keep_button.setToolTip(
-            "<qt>Go on with the new model: it becomes a version of its own in the history. The old "
-            "one stays there.</qt>"
-        )
-        self.keep_button.clicked.connect(self._on_keep_clicked)
-        self.discard_button = QPushButton("Discard")
-        self.discard_button.setToolTip(
-            "<qt>Go back to the model as it was before this training. Your labels stay as they "
-            "are.</qt>"
-        )
-        self.discard_button.clicked.connect(self._on_discard_clicked)
         self._lay_out()
         self.clear()
 
     def _lay_out(self) -> None:
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.keep_button)
-        buttons.addWidget(self.discard_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (self.heading, self.counts, self.scores, self.list, self.more):
             layout.addWidget(widget)
-        layout.addLayout(buttons)
 
     def show_comparison(self, comparison: Comparison) -> None:
         """Replace what is shown."""
@@ -120,12 +98,6 @@ class ComparisonPanel(QWidget):
 
     def _on_item_clicked(self, item: QListWidgetItem) -> None:
         self.change_chosen.emit(self._changes[self.list.row(item)])
-
-    def _on_keep_clicked(self) -> None:
-        self.kept.emit()
-
-    def _on_discard_clicked(self) -> None:
-        self.discarded.emit()
 
 
 class _ChangeList(QListWidget):

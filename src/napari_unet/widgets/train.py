@@ -96,7 +96,7 @@ class TrainWidget(QWidget):
         self.preview = PreviewLayer(self._viewer)
         self.advice = TrainAdvice(self.form, self._session, self._read_sources)
         self.advice.failed.connect(self._on_failed)
-        self.outcome = TrainOutcome(self._session, self._folder)
+        self.outcome = TrainOutcome(self._viewer, self._session, self._folder)
         self.outcome.settled.connect(self._on_settled)
         self.outcome.failed.connect(self._on_failed)
         self.outcome.resumed.connect(self.resume)
@@ -209,6 +209,7 @@ class TrainWidget(QWidget):
             read,
             data,
             str(image.name),
+            str(labels.unique_id),
             predictions_of(labels),
             () if regions is None else drawn_regions(regions, labels),
         )

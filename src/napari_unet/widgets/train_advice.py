@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.engine.errors import UNetError
 from napari_unet.engine.image import LabelImage, PlaneIndex
-from napari_unet.layers import write_labels
+from napari_unet.layers import edit_labels
 from napari_unet.session import Session
 from napari_unet.widgets.train_form import TrainForm
 from napari_unet.widgets.training_plan import PairSource, plane_name, region_of
@@ -151,7 +151,7 @@ class TrainAdvice(QObject):
 
     def _on_mended(self, layer: Labels, labels: LabelImage) -> None:
         try:
-            write_labels(layer, labels)
+            edit_labels(layer, labels)
         except UNetError as error:
             self.failed.emit(error)
 

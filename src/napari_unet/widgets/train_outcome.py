@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_unet.engine.image import Region
 from napari_unet.session import LoadedModel, Session, read_model
 from napari_unet.versions import (
     InterruptedTraining,
@@ -20,12 +23,19 @@ from napari_unet.versions import (
     data_folder,
     find_interrupted,
 )
+from napari_unet.widgets.change_layer import remove_changes, show_changes
+from napari_unet.widgets.comparison_panel import ComparisonPanel
 from napari_unet.widgets.sentence import Sentence
-from napari_unet.widgets.training_job import Trained
+from napari_unet.widgets.training_job import Trained, ViewChanges
 from napari_unet.widgets.training_plan import Plan
+from napari_unet.widgets.viewpoint import look_at
 from napari_unet.worker import Worker
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Labels
+
+    from napari_unet.engine.comparison import Change
     from napari_unet.engine.network import Network
 
 _VERSIONS, _AUTOSAVES = "versions", "trainings"
@@ -44,6 +54,7 @@ class TrainOutcome(QWidget):
 
     Parameters
     ----------
+    viewer : napari viewer
     session : Session
     folder : Path, optional
         Where versions and running trainings are kept; the user's data folder without it.
@@ -65,8 +76,9 @@ class TrainOutcome(QWidget):
     segmented = Signal()
     failed = Signal(object)
 
-    def __init__(self, session: Session, folder: Path | None = None) -> None:
+    def __init__(self, viewer: ViewerModel, session: Session, folder: Path | None = None) -> None:
         super().__init__()
+        self._viewer = viewer
         self._session = session
         root = folder or data_folder()
         self.autosave_folder = root / _AUTOSAVES
@@ -80,6 +92,8 @@ class TrainOutcome(QWidget):
 
     def _build(self) -> None:
         self.sentence = Sentence()
+        self.comparison = ComparisonPanel()
+        self.comparison.change_chosen.connect(self._on_change_chosen)
         self.keep_button = QPushButton("Keep")
         self.keep_button.setToolTip(
             "<qt>Write the new network as a version of its own and use it from now on; the model "
@@ -104,6 +118,7 @@ class TrainOutcome(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.sentence)
+        layout.addWidget(self.comparison)
         layout.addLayout(buttons)
         self.clear()
 
@@ -123,7 +138,11 @@ class TrainOutcome(QWidget):
 
     def clear(self) -> None:
         """Show nothing, as when a training begins."""
+        layer = self._compared_layer()
+        if layer is not None:
+            remove_changes(self._viewer, layer)
         self._trained = self._plan = self._interrupted = None
+        self.comparison.clear()
         self.sentence.show_text("")
         self._offer()
 
@@ -135,6 +154,36 @@ class TrainOutcome(QWidget):
         self.sentence.show_text(_told(trained))
         resume = (self.resume_button,) if trained.interrupted else ()
         self._offer(self.keep_button, self.discard_button, *resume)
+        if trained.view is not None:
+            self.comparison.show_comparison(trained.view.comparison)
+            self._show_changes(trained.view)
+
+    def _compared_layer(self) -> Labels | None:
+        """The labels on whose grid the field of view was compared, while they are there."""
+        if self._plan is None or not self._plan.sources:
+            return None
+        wanted = self._plan.sources[0].labels_id
+        found = [each for each in self._viewer.layers if str(each.unique_id) == wanted]
+        return cast("Labels", found[0]) if found else None
+
+    def _show_changes(self, view: ViewChanges) -> None:
+        layer = self._compared_layer()
+        if layer is None or layer.data.shape != view.image.labels_shape:
+            return
+        plane = view.image.plane
+        sizes = [n for n, at in zip(layer.data.shape, plane, strict=True) if isinstance(at, slice)]
+        changes = np.zeros(sizes, np.uint8)
+        whole = _placed(view, tuple(slice(0, n) for n in view.comparison.shape))
+        part = tuple(at for at, of in zip(whole, plane, strict=True) if isinstance(of, slice))
+        from napari_unet.engine.comparison import change_image
+
+        changes[part] = change_image(view.comparison)
+        show_changes(self._viewer, layer, changes, name=view.image.name, plane=plane)
+
+    def _on_change_chosen(self, change: Change) -> None:
+        layer = self._compared_layer()
+        if self._trained is not None and self._trained.view is not None and layer is not None:
+            look_at(self._viewer, layer, _placed(self._trained.view, change.box))
 
     def look_for_interrupted(self) -> None:
         """Offer a training that ended with an earlier napari."""
@@ -205,12 +254,25 @@ class TrainOutcome(QWidget):
         self.segmented.emit()
 
 
+def _placed(view: ViewChanges, box: Region) -> Region:
+    """Bring a box in the part that was compared to the axes of the labels."""
+    parts = iter(box)
+    placed = []
+    for at, start in zip(view.image.plane, view.corner, strict=True):
+        part = next(parts) if isinstance(at, slice) else slice(0, 1)
+        placed.append(slice(part.start + start, part.stop + start))
+    return tuple(placed)
+
+
 def _told(trained: Trained) -> str:
-    """How good it is, before and after."""
+    """How good it is on the held-out part, before and after."""
     if trained.before is None or trained.after is None:
         return ""
     before, after = (each.pooled(0.5).average_precision for each in (trained.before, trained.after))
-    return f"AP 0.5 on the held-out cells: {before:.2f} before, {after:.2f} now."
+    counts = Counter(change.kind for part in trained.held_out for change in part.changes)
+    changes = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    told = f"On the held-out cells AP 0.5 was {before:.2f} before and is {after:.2f} now"
+    return f"{told} ({changes})." if changes else f"{told}."
 
 
 def _metrics(trained: Trained) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from napari_unet.versions import Autosave, InterruptedTraining
 from napari_unet.widgets.training_plan import Plan, annotation
 
 if TYPE_CHECKING:
+    from napari_unet.engine.comparison import Comparison
     from napari_unet.engine.evaluation import Evaluation
     from napari_unet.engine.network import Network
     from napari_unet.engine.training import TrainingReport, TrainingRun
@@ -111,6 +112,24 @@ class Previewed:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ViewChanges:
+    """What a trained network finds otherwise in the field of view.
+
+    Parameters
+    ----------
+    image : LayerImage
+    corner : tuple of int
+        Where the part that was compared begins, in the axes of the image's labels.
+    comparison : Comparison
+        Along the axes of the plane.
+    """
+
+    image: LayerImage
+    corner: tuple[int, ...]
+    comparison: Comparison
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Trained:
     """The end, or a stop.
 
@@ -124,10 +143,10 @@ class Trained:
         False if it was stopped and can go on.
     before, after : Evaluation, optional
         Of the held-out part, for the network at the start and now.
-    validation : tuple of (name, truth, before, after)
-        Held-out labels with those that both networks find.
-    view : tuple of (LayerImage, corner, before, after), optional
-        The field of view.
+    held_out : tuple of Comparison
+        What the two find otherwise there, image by image.
+    view : ViewChanges, optional
+        What the two find otherwise in the field of view.
     notes : tuple of str
     interrupted : InterruptedTraining, optional
         What a resume goes on with, if it was stopped.
@@ -139,8 +158,8 @@ class Trained:
     is_finished: bool
     before: Evaluation | None
     after: Evaluation | None
-    validation: tuple[tuple[str, LabelImage, LabelImage, LabelImage], ...]
-    view: tuple[LayerImage, tuple[int, ...], LabelImage, LabelImage] | None
+    held_out: tuple[Comparison, ...]
+    view: ViewChanges | None
     notes: tuple[str, ...]
     interrupted: InterruptedTraining | None = None
 
@@ -290,8 +309,8 @@ class _Lesson:
         """Save what a resume needs, or tune what is finished, and compare with the start."""
         interrupted = self._kept_for_later()
         network = self._run.tuned() if self._is_finished else self._run.network
-        compared = [] if self._wish.stops.is_set() else self._compared(validation, network)
-        before, after = _evaluations(compared)
+        parts = [] if self._wish.stops.is_set() else self._found_in(validation, network)
+        before, after = _evaluations(parts)
         return Trained(
             network,
             self._run.step,
@@ -299,8 +318,8 @@ class _Lesson:
             self._is_finished,
             before,
             after,
-            tuple((name, truth, old, new) for name, truth, old, new, _ in compared),
-            self._compared_view(network),
+            tuple(_comparison(part) for part in parts),
+            self._view_changes(network),
             (*self._run.notes, *self._failure, *self._unsaved),
             interrupted,
         )
@@ -317,53 +336,77 @@ class _Lesson:
         self._save(self._autosave, now=True)
         return None if self._unsaved else self._autosave.saved
 
-    def _compared(
-        self, validation: Sequence[TrainingPair], network: Network
-    ) -> list[tuple[str, LabelImage, LabelImage, LabelImage, NDArray[np.bool_] | None]]:
+    def _found_in(self, pairs: Sequence[TrainingPair], network: Network) -> list[_Part]:
+        """Let both networks segment the held-out images."""
         from napari_unet.engine.segmentation import segment
 
-        compared = []
-        for pair in validation:
-            old, new = (
+        parts = []
+        for pair in pairs:
+            before, after = (
                 segment(
                     np.asarray(pair.image),
                     each,
                     channel_axis=pair.channel_axis,
                     device=self._plan.device,
+                    intensity_reference=pair.intensity_reference,
                     keep_scores=False,
                 ).labels
                 for each in (self._start, network)
             )
-            compared.append((pair.name, np.asarray(pair.labels), old, new, pair.reviewed))
-        return compared
+            parts.append(_Part(np.asarray(pair.labels), before, after, pair.reviewed))
+        return parts
 
-    def _compared_view(
-        self, network: Network
-    ) -> tuple[LayerImage, tuple[int, ...], LabelImage, LabelImage] | None:
+    def _view_changes(self, network: Network) -> ViewChanges | None:
+        from napari_unet.engine.comparison import compare_cells
+
         view = self._wish.view
         if view is None:
             return None
         stops = threading.Event()
-        old = see(view, self._start, device=self._plan.device, stops=stops)
-        new = see(view, network, device=self._plan.device, stops=stops)
-        if old is None or new is None:
+        before = see(view, self._start, device=self._plan.device, stops=stops)
+        after = see(view, network, device=self._plan.device, stops=stops)
+        if before is None or after is None:
             return None
-        return view, new[1], old[0], new[0]
+        shape = tuple(
+            n for n, at in zip(before[0].shape, view.plane, strict=True) if isinstance(at, slice)
+        )
+        comparison = compare_cells(before[0].reshape(shape), after[0].reshape(shape))
+        return ViewChanges(view, after[1], comparison)
 
 
-def _evaluations(compared: Sequence[Any]) -> tuple[Evaluation | None, Evaluation | None]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """Held-out labels, what both networks find there, and where the labels are the truth."""
+
+    truth: LabelImage
+    before: LabelImage
+    after: LabelImage
+    reviewed: NDArray[np.bool_] | None
+
+    @property
+    def compared(self) -> tuple[LabelImage, LabelImage, LabelImage]:
+        """Truth, before and after, without what nobody has looked at."""
+        from napari_unet.engine.training_validation import reviewed_part
+
+        truth, before = reviewed_part(self.truth, self.before, self.reviewed)
+        _, after = reviewed_part(self.truth, self.after, self.reviewed)
+        return truth, before, after
+
+
+def _comparison(part: _Part) -> Comparison:
+    from napari_unet.engine.comparison import compare_cells
+
+    truth, before, after = part.compared
+    return compare_cells(before, after, truth)
+
+
+def _evaluations(parts: Sequence[_Part]) -> tuple[Evaluation | None, Evaluation | None]:
     from napari_unet.engine.evaluation import evaluate
-    from napari_unet.engine.training_validation import reviewed_part
 
-    has_cells = any(np.any(truth > 0) for _, truth, *_ in compared)
-    if not compared or not has_cells:
+    if not any(np.any(part.truth > 0) for part in parts):
         return None, None
-    evaluations = []
-    for position in (2, 3):
-        parts = [reviewed_part(item[1], item[position], item[4]) for item in compared]
-        truths, found = zip(*parts, strict=True)
-        evaluations.append(evaluate(truths, found))
-    return evaluations[0], evaluations[1]
+    truths, before, after = zip(*(part.compared for part in parts), strict=True)
+    return evaluate(truths, before), evaluate(truths, after)
 
 
 def see(

@@ -37,6 +37,8 @@ class PairSource:
     labels : integer array
         The layer's own memory; it is copied before anything is learned.
     name : str
+    labels_id : str
+        Of the labels layer, so that it can be found again.
     predictions : mapping of str to LabelRuns
         What Segment had found, by plane.
     regions : tuple of DrawnRegion
@@ -46,6 +48,7 @@ class PairSource:
     image: LayerImage
     labels: LabelImage
     name: str
+    labels_id: str = ""
     predictions: Mapping[str, LabelRuns] = field(default_factory=dict)
     regions: tuple[DrawnRegion, ...] = ()
 
