@@ -253,6 +253,13 @@ class ModelHistory:
             yield
 
 
+def version_name(path: Path) -> str | None:
+    """Name of the version that a model file is, without opening the model; None if it is none."""
+    facts = _read_json(path.with_suffix(_NOTE)) or {}
+    name = facts.get("name")
+    return name if facts.get("id") == path.stem and isinstance(name, str) else None
+
+
 @contextmanager
 def _explained(folder: Path, outcome: str) -> Iterator[None]:
     try:

@@ -12,6 +12,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_unet.session import LoadedModel, Session
+from napari_unet.versions import version_name
 from napari_unet.widgets.model_jobs import LoadRequest, Machine, load_network
 from napari_unet.widgets.recent_models import RecentMenu, RecentModels
 from napari_unet.widgets.still_box import StillBox
@@ -220,7 +221,10 @@ class ModelChoice(QWidget):
 
 
 def _caption(source: str, sources: list[str]) -> str:
-    """Name of the file, with its folder where another has the same name."""
+    """Name of the version or of the file, with its folder where another has the same name."""
     path = Path(source)
+    version = version_name(path)
+    if version is not None:
+        return version
     is_unique = sum(Path(other).stem == path.stem for other in sources) == 1
     return path.stem if is_unique else f"{path.stem} ({path.parent.name or 'bundled'})"

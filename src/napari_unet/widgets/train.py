@@ -111,7 +111,7 @@ class TrainWidget(QWidget):
         self._look = QTimer(self)
         self._look.setInterval(_LOOK_MS)
         self._look.timeout.connect(self._on_look)
-        scroll = QScrollArea()
+        self._scroll_area = scroll = QScrollArea()
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -259,6 +259,7 @@ class TrainWidget(QWidget):
             self.preview.forget()
         self.outcome.clear()
         self.curves.show()
+        self._bring_up(self.curves)
         self._on_look()
         self._worker = Worker(partial(teach, plan, self._wish))
         self._worker.reported.connect(self._on_reported)
@@ -353,6 +354,15 @@ class TrainWidget(QWidget):
         self._stopped = trained.interrupted
         if self._plan is not None:
             self.outcome.show_trained(trained, self._plan)
+            self._bring_up(self.outcome)
+
+    def _bring_up(self, part: QWidget) -> None:
+        """Scroll to a part of the form once it has got its place."""
+        QTimer.singleShot(0, partial(self._on_placed, part))
+
+    def _on_placed(self, part: QWidget) -> None:
+        if isalive(self):
+            self._scroll_area.ensureWidgetVisible(part)
 
     def _on_settled(self, sentence: str) -> None:
         self.preview.remove()
