@@ -255,6 +255,8 @@ class ModelHistory:
 
 def version_name(path: Path) -> str | None:
     """Name of the version that a model file is, without opening the model; None if it is none."""
+    if not path.is_absolute():
+        return None  # a bundled model
     facts = _read_json(path.with_suffix(_NOTE)) or {}
     name = facts.get("name")
     return name if facts.get("id") == path.stem and isinstance(name, str) else None
@@ -369,7 +371,8 @@ def _plain(value: Any) -> Any:
 
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
-        values = json.loads(path.read_text("utf-8"))
+        with path.open("rb") as file:
+            values = json.load(file)
     except (OSError, ValueError):
         return None
     return values if isinstance(values, dict) else None

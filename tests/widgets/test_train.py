@@ -114,6 +114,26 @@ def test_a_training_ends_with_a_choice_and_keep_makes_a_version_the_model(
     assert torch.equal(weights_of(load_checkpoint(version.path)), weights_of(session.network))
 
 
+def test_a_version_is_gone_back_to_and_its_child_says_where_it_came_from(
+    widget: TrainWidget, pair: Any, session: Session, qtbot: QtBot
+) -> None:
+    for _ in range(2):
+        click(qtbot, widget)
+        wait(qtbot, widget)
+        keep(qtbot, widget)
+    second, first = widget.outcome.history.versions()
+    assert (first.name, second.name) == ("threshold 2", "threshold 3")
+    assert second.parent == first.id
+    with qtbot.waitSignal(widget.history.refreshed, timeout=20_000):
+        widget.versions.expand()
+
+    widget.history.version_chosen.emit(first)
+    qtbot.waitUntil(lambda: session.source == str(first.path), timeout=20_000)
+
+    assert session.network.description.name == "threshold 2"
+    assert widget.form.model_choice.box.currentText() == "threshold 2"
+
+
 def test_discard_leaves_everything_as_it_was(
     widget: TrainWidget,
     viewer: ViewerModel,

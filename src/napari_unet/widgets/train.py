@@ -14,6 +14,7 @@ from napari.utils.notifications import show_error, show_info
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from superqt import QCollapsible
 
 from napari_unet.commands import open_widget
 from napari_unet.drawn_regions import drawn_regions
@@ -23,6 +24,7 @@ from napari_unet.layers import LayerImage, predictions_of, read_layer
 from napari_unet.script import TrainRecipe, training_command, training_python
 from napari_unet.session import Session, shared_session
 from napari_unet.widgets.augmented_patches import Mosaic, draw_patches, show_patches
+from napari_unet.widgets.history_panel import HistoryPanel
 from napari_unet.widgets.preview_layer import PreviewLayer
 from napari_unet.widgets.script_button import ScriptButton
 from napari_unet.widgets.train_advice import TrainAdvice
@@ -44,7 +46,7 @@ from napari_unet.worker import Worker
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_unet.versions import InterruptedTraining
+    from napari_unet.versions import InterruptedTraining, Version
 
 
 _log = logging.getLogger(__name__)
@@ -102,6 +104,7 @@ class TrainWidget(QWidget):
         self.outcome.resumed.connect(self.resume)
         self.outcome.segmented.connect(self._on_segment_wanted)
         self.form.add_result(self.outcome)
+        self._build_history()
         self.form.augmented_button.clicked.connect(self.show_patches)
         self.script_button = ScriptButton(self.read_recipe, training_python, training_command)
         self.script_button.copied.connect(self._on_copied)
@@ -119,6 +122,19 @@ class TrainWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(scroll)
+
+    def _build_history(self) -> None:
+        self.history = HistoryPanel(self.outcome.history)
+        self.history.version_chosen.connect(self._on_version_chosen)
+        self._session.network_loaded.connect(self._on_network_loaded)
+        folded = QCollapsible("Versions")
+        folded.setDuration(0)
+        folded.addWidget(self.history)
+        folded.toggled.connect(self.history.refresh)
+        folded.setToolTip("<qt>Every network that was kept, and the way back to it.</qt>")
+        self.versions = folded
+        self.form.add_result(folded)
+        self._on_network_loaded()
 
     # -- the form ------------------------------------------------------------------
 
@@ -366,11 +382,19 @@ class TrainWidget(QWidget):
 
     def _on_settled(self, sentence: str) -> None:
         self.preview.remove()
+        self.history.refresh()
         self.panel.show_idle(sentence)
         show_info(sentence)
 
     def _on_segment_wanted(self) -> None:
         open_widget(self._viewer, "Segment cells").run()
+
+    def _on_version_chosen(self, version: Version) -> None:
+        self.form.model_choice.load(str(version.path))
+
+    def _on_network_loaded(self, _network: Any = None) -> None:
+        if isalive(self):
+            self.history.show_current(self.outcome.version_of(self._session.source))
 
     def _on_copied(self, sentence: str) -> None:
         show_info(sentence)
@@ -416,6 +440,7 @@ class TrainWidget(QWidget):
             self._drawing.stop()
         self.preview.remove()
         self.advice.stop()
+        self.history.stop()
         self.form.model_choice.stop()
 
 

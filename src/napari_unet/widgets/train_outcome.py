@@ -28,6 +28,7 @@ from napari_unet.widgets.comparison_panel import ComparisonPanel
 from napari_unet.widgets.sentence import Sentence
 from napari_unet.widgets.training_job import Trained, ViewChanges
 from napari_unet.widgets.training_plan import Plan
+from napari_unet.widgets.version_text import AP_AFTER, AP_BEFORE
 from napari_unet.widgets.viewpoint import look_at
 from napari_unet.worker import Worker
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from napari_unet.engine.comparison import Change
     from napari_unet.engine.network import Network
 
+_AP_AT = 0.5
 _VERSIONS, _AUTOSAVES = "versions", "trainings"
 
 
@@ -228,8 +230,12 @@ class TrainOutcome(QWidget):
         """Id of the version that the training started from."""
         if self._plan is None or self._plan.network is None:
             return None
-        source = Path(str(self._plan.about.get("source", "")))
-        return source.stem if source.parent == self.history.folder else None
+        return self.version_of(str(self._plan.about.get("source", "")))
+
+    def version_of(self, source: str) -> str | None:
+        """Id of the version that a model's file is; None for other models."""
+        path = Path(source)
+        return path.stem if path.parent == self.history.folder else None
 
     def _on_kept(self, kept: Kept) -> None:
         if self._interrupted is not None:
@@ -268,7 +274,9 @@ def _told(trained: Trained) -> str:
     """How good it is on the held-out part, before and after."""
     if trained.before is None or trained.after is None:
         return ""
-    before, after = (each.pooled(0.5).average_precision for each in (trained.before, trained.after))
+    before, after = (
+        each.pooled(_AP_AT).average_precision for each in (trained.before, trained.after)
+    )
     counts = Counter(change.kind for part in trained.held_out for change in part.changes)
     changes = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     told = f"On the held-out cells AP 0.5 was {before:.2f} before and is {after:.2f} now"
@@ -277,11 +285,14 @@ def _told(trained: Trained) -> str:
 
 def _metrics(trained: Trained) -> dict[str, Any]:
     metrics: dict[str, Any] = {"steps": trained.steps}
-    for name, evaluation in (("before", trained.before), ("after", trained.after)):
+    for name, evaluation in ((AP_BEFORE, trained.before), (AP_AFTER, trained.after)):
         if evaluation is not None:
-            for threshold in evaluation.thresholds:
-                score = evaluation.pooled(threshold).average_precision
-                metrics[f"AP {threshold:g} {name}"] = round(score, 4)
+            score = evaluation.pooled(_AP_AT).average_precision
+            metrics[name] = round(score, 4)
+            metrics[f"{name} at all"] = {
+                f"{threshold:g}": round(evaluation.pooled(threshold).average_precision, 4)
+                for threshold in evaluation.thresholds
+            }
     return metrics
 
 
