@@ -134,7 +134,7 @@ class ModelHistory:
         version = Version(
             number,
             _free_name(name or network.description.name, {each.name for each in self.versions()}),
-            datetime.now(UTC).isoformat(timespec="seconds"),
+            datetime.now(UTC).isoformat(timespec="milliseconds"),
             self.folder / f"{number}{_MODEL}",
             parent.id if isinstance(parent, Version) else parent,
             sentence,

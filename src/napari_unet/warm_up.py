@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 _FIRST_DRAWN_S = 0.1
+_LONGEST_UNITS_S = 2.0
+_LOOK_S = 0.005
 _importing = threading.Lock()
 
 
@@ -44,6 +47,7 @@ def warm_up() -> None:
         import napari_unet.engine.segmentation  # noqa: F401
         from napari_unet.engine.instances import prepare_instances
 
+        _load_units()
         Labels(np.zeros((8, 8), np.int32))
         with suppress(ImportError):
             from vispy.visuals.line.dash_atlas import DashAtlas  # type: ignore[import-untyped]
@@ -63,6 +67,26 @@ def import_pyqtgraph() -> None:
         with _importing, _collections_put_off():
             import pyqtgraph
     import pyqtgraph  # noqa: F401
+
+
+def _load_units() -> None:
+    """Load the units of napari's layers, which two threads must not do at once.
+
+    pint fills its registry when the first layer asks for a unit; another thread
+    that asks meanwhile finds half of them. So it gets one that is full, or this
+    waits for the one that the Qt thread fills.
+    """
+    import pint
+    from pint.registry import LazyRegistry
+
+    application: Any = pint.application_registry
+    if isinstance(application.get(), LazyRegistry):
+        full: Any = pint.UnitRegistry()
+        if isinstance(application.get(), LazyRegistry):
+            application.set(full)
+    end_s = time.monotonic() + _LONGEST_UNITS_S
+    while not getattr(application.get(), "_initialized", False) and time.monotonic() < end_s:
+        time.sleep(_LOOK_S)
 
 
 @contextmanager

@@ -124,3 +124,38 @@ print(sorted(set(sys.modules) - before))
     )
 
     assert output.strip() == "[]"
+
+
+_TWO_THREADS = """
+import sys, threading
+import numpy as np
+from napari.layers import Labels
+from napari_unet import warm_up
+
+sys.setswitchinterval(1e-5)
+failures = []
+
+def load():
+    try:
+        warm_up._load_units()
+        Labels(np.zeros((2, 2), int))
+    except Exception as error:
+        failures.append(error)
+
+thread = threading.Thread(target=load)
+thread.start()
+for _ in range(int(sys.argv[1])):
+    pass
+layer = Labels(np.zeros((2, 2), int), units=("um", "um"))
+thread.join()
+assert not failures, failures
+assert layer.units == Labels(np.zeros((2, 2), int), units=("um", "um")).units
+"""
+
+
+@pytest.mark.parametrize("later", [0, 2_000_000, 10_000_000])
+def test_units_are_there_for_both_threads_whoever_comes_first(later: int) -> None:
+    # In a process of its own, in which nothing has asked for a unit yet.
+    subprocess.run(
+        [sys.executable, "-c", _TWO_THREADS, str(later)], check=True, capture_output=True
+    )
