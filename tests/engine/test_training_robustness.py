@@ -260,6 +260,13 @@ def test_gradient_that_is_no_number_changes_nothing():
     assert torch.equal(weights_of(run.network), good)
 
 
+def test_validation_that_is_no_number_is_never_the_best(monkeypatch):
+    run = run_of()
+    monkeypatch.setattr(TrainingRun, "validate", lambda _: ValidationResult(float("nan"), None))
+    assert not any(report.is_best for report in run)
+    assert torch.equal(weights_of(run.network), weights_of(run.latest))
+
+
 # -- time and validation -----------------------------------------------------------------------
 
 

@@ -419,7 +419,7 @@ class TrainingRun(Iterator[TrainingReport]):
         if result is None:
             return None, False
         self._validation_is_due = False
-        if result.quality <= self.best_quality:
+        if not result.quality > self.best_quality:  # so NaN is never the best
             return result, False
         self.best_quality = result.quality
         self._best = {k: v.detach().clone() for k, v in self._learner.average.state_dict().items()}
