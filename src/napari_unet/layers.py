@@ -278,7 +278,7 @@ def pixel_size_um(layer: Image) -> float | None:
 
 
 def shown_plane(
-    layer: Image, dims: Dims, network_ndim: int, *, without: int | None = None
+    layer: Layer, dims: Dims, network_ndim: int, *, without: int | None = None
 ) -> PlaneIndex:
     """Index of the slice that the viewer shows, in the layer's axes but the one left out."""
     # A layer with fewer axes than the viewer has the viewer's last ones.
