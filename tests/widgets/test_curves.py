@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import QPoint
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QContextMenuEvent, QWheelEvent
+from qtpy.QtWidgets import QApplication, QFileDialog, QVBoxLayout, QWidget
 
 from napari_unet import worker
 from napari_unet.widgets import curves as curves_module
@@ -175,16 +176,51 @@ def test_the_colours_are_deep_on_light_and_bright_on_dark(
     assert "#0072b2" in curves.loss_legend.text()
 
 
+def test_a_right_click_on_a_plot_opens_our_menu(curves: TrainingCurves, qtbot: QtBot) -> None:
+    plot = curves._plots.loss.viewport()
+    middle = plot.rect().center()
+    event = QContextMenuEvent(QContextMenuEvent.Reason.Mouse, middle, plot.mapToGlobal(middle))
+
+    QApplication.sendEvent(plot, event)
+
+    assert curves.menu.isVisible()
+    assert not curves.save_action.isEnabled()
+    curves.menu.close()
+    curves.add_steps([1], [0.5])
+    QApplication.sendEvent(plot, event)
+    assert curves.save_action.isEnabled()
+    curves.menu.close()
+
+
+def test_the_wheel_over_a_plot_is_left_to_the_form(curves: TrainingCurves, qtbot: QtBot) -> None:
+    curves.add_steps(range(100), [0.5] * 100)
+    settle(qtbot, curves)
+    plot = curves._plots.loss
+    before = plot.viewRange()
+    middle = QPointF(plot.viewport().rect().center())
+    event = QWheelEvent(
+        middle,
+        middle,
+        QPoint(0, 0),
+        QPoint(0, 120),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+
+    QApplication.sendEvent(plot.viewport(), event)
+
+    assert not event.isAccepted()
+    assert plot.viewRange() == before
+
+
 def test_the_numbers_are_saved_as_a_table(
     curves: TrainingCurves, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "curves.csv"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *given: (str(file), ""))
     curves.add_steps([1], [0.5])
-    curves.customContextMenuRequested.emit(QPoint(5, 5))
-    assert curves.menu.isVisible()
-    curves.menu.close()
-
     curves.save_action.trigger()
     qtbot.waitUntil(lambda: bool(curves.sentence.message), timeout=20_000)
 
@@ -227,3 +263,4 @@ def test_without_pyqtgraph_a_sentence_says_so(
 def test_the_tooltip_explains_every_curve(curves: TrainingCurves) -> None:
     for word in ("Loss", "AP 0.5", "IoU", "dots", "thin line"):
         assert word in curves.toolTip()
+    assert curves._plots.loss.getPlotItem().toolTip() == curves.toolTip()

@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.utils._proxies import PublicOnlyProxy
 
-from napari_unet.widgets.viewpoint import look_at
+from napari_unet.widgets.viewpoint import box_in_layer, look_at
 
 
 @pytest.fixture
@@ -109,3 +109,12 @@ def test_a_mirrored_layer_is_found(viewer: ViewerModel) -> None:
 
     assert camera(viewer).center[-2:] == pytest.approx((-14.5, 34.5))
     assert camera(viewer).zoom > 0
+
+
+def test_a_box_of_a_plane_is_one_of_its_stack() -> None:
+    whole = slice(None)
+    flat = box((10, 20), (30, 40))
+
+    assert box_in_layer(flat, None) == flat
+    assert box_in_layer(flat, (4, whole, whole)) == box((4, 5), (10, 20), (30, 40))
+    assert box_in_layer(flat, (whole, 4, whole)) == box((10, 20), (4, 5), (30, 40))

@@ -28,6 +28,11 @@ _MARK_HEIGHTS = (0.9, 0.72, 0.54)
 class CurvePlots:
     """Loss, and quality of the validation, over the same steps.
 
+    Parameters
+    ----------
+    tooltip : str
+        Of both; a plot does not show that of the widget that it is in.
+
     Attributes
     ----------
     loss, quality : PlotWidget
@@ -37,8 +42,8 @@ class CurvePlots:
         Rich text that says which colour is what.
     """
 
-    def __init__(self) -> None:
-        self.loss, self.quality = _plot(), _plot()
+    def __init__(self, tooltip: str) -> None:
+        self.loss, self.quality = _plot(tooltip), _plot(tooltip)
         self.quality.setXLink(self.loss)
         # Numbers at the ends would be left out if half of one did not fit.
         self.quality.setYRange(0, 1, padding=0.2)
@@ -137,8 +142,9 @@ class CurvePlots:
         lines[0].label.setColor(self._foreground)
 
 
-def _plot() -> Any:
+def _plot(tooltip: str) -> Any:
     plot = pg.PlotWidget(background=None)
+    plot.getPlotItem().setToolTip(tooltip)
     plot.setMinimumHeight(_LOWEST_PX)
     # The wheel scrolls the form, and the menu is that of the curves.
     plot.setMouseEnabled(x=False, y=False)

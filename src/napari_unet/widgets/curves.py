@@ -157,7 +157,7 @@ class TrainingCurves(QWidget):
             return
         from napari_unet.widgets.curve_plots import CurvePlots
 
-        self._plots = CurvePlots()
+        self._plots = CurvePlots(_TOOLTIP)
         layout = self.layout()
         assert isinstance(layout, QVBoxLayout)  # noqa: S101 - made above
         layout.insertWidget(1, self._plots.loss, 1)

@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 
-from napari_unet.layers import edit_labels
 from napari_unet.widgets.notices import Notice, Notices
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
-
     from napari_unet.engine.preflight import Finding
 
 _MOST_SHOWN = 6
@@ -70,19 +67,3 @@ class FindingsPanel(Notices):
 def _notice(finding: Finding) -> Notice:
     tooltip = _TOOLTIPS.get(finding.code, f"<qt>Put the labels right. {_UNDO}</qt>")
     return Notice(finding.severity, finding.text, finding.repair or "", tooltip)
-
-
-def apply_repair(labels: Labels, finding: Finding) -> None:
-    """Put right what was found in a layer, as one step that undo takes back.
-
-    For large layers compute `repair(labels.data, finding)` in a `Worker` and
-    give the outcome to `layers.edit_labels`, which is all that this does.
-
-    Raises
-    ------
-    UNetError
-        If the layer's labels cannot be written to.
-    """
-    from napari_unet.engine.preflight import repair
-
-    edit_labels(labels, repair(labels.data, finding))

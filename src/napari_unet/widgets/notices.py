@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
 
 _COLOURS = {"error": "#d9534f", "warning": "#e0a030", "note": "#5b8fc9"}
@@ -90,6 +90,7 @@ class Notices(QWidget):
         layout.setContentsMargins(6, 0, 0, 0)
         text = QLabel(notice.text)
         text.setWordWrap(True)
+        text.setTextFormat(Qt.TextFormat.PlainText)  # names of layers may hold anything
         layout.addWidget(text)
         if notice.caption:
             button = QPushButton(notice.caption)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.engine.image import Region
+from napari_unet.engine.image import PlaneIndex, Region
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -53,6 +53,16 @@ def look_at(viewer: ViewerModel, layer: Layer, box: Region) -> None:
     side_px = _canvas_side_px(viewer)
     if not _LEAST_SHARE <= extent * camera.zoom / side_px <= _LARGEST_SHARE:
         camera.zoom = _USUAL_SHARE * side_px / extent
+
+
+def box_in_layer(box: Region, plane: PlaneIndex | None) -> Region:
+    """Return a box of a plane as one of the layer that the plane is cut from."""
+    if plane is None:
+        return box
+    parts = iter(box)
+    return tuple(
+        next(parts) if isinstance(index, slice) else slice(index, index + 1) for index in plane
+    )
 
 
 def _in_world(layer: Layer, corner: list[float]) -> np.ndarray[Any, Any]:

@@ -1,0 +1,149 @@
+"""Puts right in a layer what was found in its labels, as one step that undo takes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_unet.engine.errors import UNetError
+from napari_unet.engine.image import LabelImage
+from napari_unet.layers import LabelEdit, edit_labels, label_edit, labels_in_memory
+from napari_unet.worker import Worker
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_unet.engine.preflight import Finding
+
+_MOST_PIXELS = 100_000
+"""Written in one round of the event loop, which takes some hundredths of a second."""
+
+
+class RepairJob(QObject):
+    """Computes a repair in a worker and writes it in parts, so that the window stays alive.
+
+    The brush is put away meanwhile. Whatever follows the labels is told
+    once, as of a stroke of the brush.
+
+    Attributes
+    ----------
+    repaired : Signal
+        Carries the `Finding`.
+    failed : Signal
+        Carries the exception; what was written by then is one step to undo.
+    """
+
+    repaired = Signal(object)
+    failed = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._layer: Labels | None = None
+        self._finding: Finding | None = None
+        self._labels: LabelImage | None = None
+        self._mode = ""
+        self._worker: Worker | None = None
+        self._parts: Iterator[LabelEdit] = iter(())
+        self._step = ExitStack()
+        self._next = QTimer(self)
+        self._next.setSingleShot(True)
+        self._next.timeout.connect(self._on_next_part)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a repair is under way; another one waits for its end."""
+        return self._layer is not None
+
+    def start(self, layer: Labels, finding: Finding) -> None:
+        """Put right what was found in a layer.
+
+        Raises
+        ------
+        UNetError
+            If the layer's labels cannot be written to, or another repair is
+            under way.
+        """
+        if self.is_busy:
+            raise UNetError("Another repair is under way; wait for its end.")
+        labels = labels_in_memory(layer)
+        self._layer, self._finding, self._labels = layer, finding, labels
+        self._mode = str(layer.mode)
+        # A layer that cannot be edited would forget what can be undone.
+        layer.mode = "pan_zoom"
+        self._worker = Worker(partial(_repaired, labels, finding))
+        self._worker.finished.connect(self._on_computed)
+        self._worker.failed.connect(self._on_failed)
+        self._worker.start()
+
+    def stop(self) -> None:
+        """Let go of what is not finished; what was written by then is one step to undo."""
+        if self._worker is not None:
+            self._worker.stop()
+        self._end()
+
+    def _on_computed(self, edit: LabelEdit) -> None:
+        layer = self._layer
+        if layer is None or self._is_replaced(layer):
+            return
+        if edit.values.size and edit.dtype != layer.data.dtype:
+            layer.data = self._labels = layer.data.astype(edit.dtype)
+        self._parts = edit.parts(_MOST_PIXELS)
+        self._step.enter_context(layer.block_history())
+        self._next.start()
+
+    def _on_next_part(self) -> None:
+        layer, part = self._layer, next(self._parts, None)
+        if layer is None or self._is_replaced(layer):
+            return
+        if part is not None:
+            edit_labels(layer, part, refreshes=False)
+            self._next.start()
+            return
+        finding = self._finding
+        self._end()
+        layer.refresh()
+        self.repaired.emit(finding)
+
+    def _is_replaced(self, layer: Labels) -> bool:
+        """Whether someone gave the layer other data, which ends the repair."""
+        if layer.data is self._labels:
+            return False
+        self._on_failed(
+            UNetError(f"'{layer.name}' was given other labels during the repair; look again.")
+        )
+        return True
+
+    def _on_failed(self, error: Exception) -> None:
+        self._end()
+        self.failed.emit(error)
+
+    def _end(self) -> None:
+        self._next.stop()
+        layer, self._layer, self._worker = self._layer, None, None
+        self._step.close()
+        if layer is not None:
+            layer.mode = self._mode
+        self._finding = self._labels = None
+        self._parts = iter(())
+
+
+def _repaired(labels: LabelImage, finding: Finding) -> Iterator[LabelEdit]:
+    from napari_unet.engine.preflight import repair
+
+    yield label_edit(labels, repair(labels, finding))
+
+
+def apply_repair(layer: Labels, finding: Finding) -> None:
+    """Do the same at once, for a script or a small layer.
+
+    Raises
+    ------
+    UNetError
+        If the layer's labels cannot be written to.
+    """
+    for edit in _repaired(labels_in_memory(layer), finding):
+        edit_labels(layer, edit)
