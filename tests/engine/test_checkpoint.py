@@ -231,3 +231,19 @@ def test_description_survives_json():
     description = tiny_network().description
     assert NetworkDescription.from_json(description.to_json()) == description
     assert np.isclose(dataclasses.asdict(description)["pixel_size_um"], 0.65)
+
+
+@pytest.mark.parametrize("length", [0x80, 0x180, 0x4B50])
+def test_a_header_whose_length_begins_like_a_pickle_is_read(tmp_path, length):
+    description = NetworkDescription("padded", UNetConfig(base_width=2, depth=1, classes=2))
+    network = Network(UNet(description.unet), description)
+    path = save_checkpoint(network, tmp_path / "model")
+    content = path.read_bytes()
+    (now,) = struct.unpack("<Q", content[:8])
+    longer = now + (length - now) % 0x100 if length < 0x4B50 else length
+    # The format allows spaces behind the header.
+    header = content[8 : 8 + now].ljust(longer)
+    path.write_bytes(struct.pack("<Q", len(header)) + header + content[8 + now :])
+    assert path.read_bytes()[:1] == (b"\x80" if length < 0x4B50 else b"P")
+
+    assert load_checkpoint(path).description.name == "padded"

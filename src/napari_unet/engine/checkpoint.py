@@ -151,7 +151,8 @@ def _read_metadata(path: Path) -> dict[str, str]:
         raise CheckpointError(
             f"'{path}' cannot be read ({error.strerror}); check its permissions."
         ) from error
-    if start[:2] == b"PK" or start[:1] == b"\x80":
+    # The length of a header, which comes first, can begin with the same bytes as a pickle.
+    if not header.startswith(b"{") and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise CheckpointError(
             f"'{path}' is a Python pickle (.pt, .pth), which can carry code; it was not opened. "
             "Expected a .safetensors file written by napari-unet-cells."

@@ -7,10 +7,11 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.engine.errors import UNetError
-from napari_unet.engine.image import LabelImage
+from napari_unet.engine.image import LabelImage, PlaneIndex
 from napari_unet.layers import LabelEdit, edit_labels, label_edit, labels_in_memory
 from napari_unet.worker import Worker
 
@@ -58,8 +59,15 @@ class RepairJob(QObject):
         """Whether a repair is under way; another one waits for its end."""
         return self._layer is not None
 
-    def start(self, layer: Labels, finding: Finding) -> None:
+    def start(self, layer: Labels, finding: Finding, plane: PlaneIndex | None = None) -> None:
         """Put right what was found in a layer.
+
+        Parameters
+        ----------
+        layer : napari Labels layer
+        finding : Finding
+        plane : tuple of int or slice, optional
+            The slice in which it was found; the whole layer without it.
 
         Raises
         ------
@@ -74,7 +82,7 @@ class RepairJob(QObject):
         self._mode = str(layer.mode)
         # A layer that cannot be edited would forget what can be undone.
         layer.mode = "pan_zoom"
-        self._worker = Worker(partial(_repaired, labels, finding))
+        self._worker = Worker(partial(_repaired, labels, finding, plane))
         self._worker.finished.connect(self._on_computed)
         self._worker.failed.connect(self._on_failed)
         self._worker.start()
@@ -131,10 +139,18 @@ class RepairJob(QObject):
         self._parts = iter(())
 
 
-def _repaired(labels: LabelImage, finding: Finding) -> Iterator[LabelEdit]:
+def _repaired(
+    labels: LabelImage, finding: Finding, plane: PlaneIndex | None = None
+) -> Iterator[LabelEdit]:
     from napari_unet.engine.preflight import repair
 
-    yield label_edit(labels, repair(labels, finding))
+    if plane is None:
+        yield label_edit(labels, repair(labels, finding))
+        return
+    part = repair(labels[plane], finding)
+    whole = labels.astype(np.promote_types(labels.dtype, part.dtype))
+    whole[plane] = part
+    yield label_edit(labels, whole)
 
 
 def apply_repair(layer: Labels, finding: Finding) -> None:

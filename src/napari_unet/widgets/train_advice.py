@@ -13,8 +13,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.engine.errors import UNetError
 from napari_unet.engine.image import LabelImage, PlaneIndex
-from napari_unet.layers import edit_labels
 from napari_unet.session import Session
+from napari_unet.widgets.repair_job import RepairJob
 from napari_unet.widgets.train_form import TrainForm
 from napari_unet.widgets.training_plan import PairSource, plane_name, region_of
 from napari_unet.worker import Worker
@@ -66,6 +66,8 @@ class TrainAdvice(QObject):
         self._session = session
         self._read_sources = read_sources
         self._worker: Worker | None = None
+        self._repair = RepairJob()
+        self._repair.failed.connect(self.failed)
         self._is_due = False
         self._looked: _Looked | None = None
         self._layers: list[Labels] = []
@@ -87,6 +89,7 @@ class TrainAdvice(QObject):
         """Look no more."""
         self._soon.stop()
         self._follow([])
+        self._repair.stop()
         if self._worker is not None:
             self._worker.stop()
 
@@ -143,26 +146,10 @@ class TrainAdvice(QObject):
             return
         number, plane = self._looked.places[finding.name]
         if number < len(self._layers):
-            layer = self._layers[number]
-            mend = Worker(partial(_mended, layer.data, plane, finding))
-            mend.finished.connect(partial(self._on_mended, layer))
-            mend.failed.connect(self.failed)
-            mend.start()
-
-    def _on_mended(self, layer: Labels, labels: LabelImage) -> None:
-        try:
-            edit_labels(layer, labels)
-        except UNetError as error:
-            self.failed.emit(error)
-
-
-def _mended(labels: LabelImage, plane: PlaneIndex, finding: Finding) -> Iterator[LabelImage]:
-    from napari_unet.engine.preflight import repair
-
-    changed = repair(labels[plane], finding)
-    whole = labels.astype(np.promote_types(labels.dtype, changed.dtype))
-    whole[plane] = changed
-    yield whole
+            try:
+                self._repair.start(self._layers[number], finding, plane)
+            except UNetError as error:
+                self.failed.emit(error)
 
 
 def _refusal(sentence: str) -> Finding:
