@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_unet.cli.program import main
-from napari_unet.engine.augmentation import AugmentationSettings
+from napari_unet.engine.augmentation_settings import AugmentationSettings
 from napari_unet.engine.errors import CheckpointError, TrainingError
 from napari_unet.engine.training_settings import TrainingSettings
 from napari_unet.image_files import write_labels

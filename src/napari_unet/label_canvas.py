@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.image import LabelImage, PlaneIndex, Region
+from napari_unet.engine.image import LabelImage, PlaneIndex, Region, plane_key
 from napari_unet.engine.instances import keep_numbers
 from napari_unet.engine.label_runs import LabelRuns
 from napari_unet.engine.settings import InstanceSettings
@@ -257,11 +257,6 @@ class LabelCanvas:
         return len(known) != len(strips) or any(
             _checksum(strips[row]) != known[row] for row in rows
         )
-
-
-def plane_key(index: PlaneIndex) -> str:
-    """Name of a plane: "3" is the fourth of a stack, ":,3" the fourth across its second axis."""
-    return ",".join(":" if isinstance(part, slice) else str(part) for part in index)
 
 
 def _strips(plane: LabelImage) -> list[LabelImage]:

@@ -5,8 +5,6 @@ import pytest
 import torch
 
 from napari_unet.engine.augmentation import (
-    NO_AUGMENTATION,
-    AugmentationSettings,
     Deformation,
     draw_deformation,
     sample_image,
@@ -14,6 +12,7 @@ from napari_unet.engine.augmentation import (
     source_positions,
     vary_intensities,
 )
+from napari_unet.engine.augmentation_settings import NO_AUGMENTATION, AugmentationSettings
 from napari_unet.engine.errors import SettingsError
 
 SHAPE = (9, 11)

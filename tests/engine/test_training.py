@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.engine.augmentation import NO_AUGMENTATION
+from napari_unet.engine.augmentation_settings import NO_AUGMENTATION
 from napari_unet.engine.errors import CheckpointError, LabelsError, SettingsError, TrainingError
 from napari_unet.engine.network import NetworkDescription
 from napari_unet.engine.training import load_interrupted, train

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_unet.engine.annotation import class_target, training_target
-from napari_unet.engine.augmentation import NO_AUGMENTATION
+from napari_unet.engine.augmentation_settings import NO_AUGMENTATION
 from napari_unet.engine.errors import LabelsError, SettingsError, TrainingError
 from napari_unet.engine.network import NetworkDescription
 from napari_unet.engine.training import train

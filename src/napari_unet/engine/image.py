@@ -32,6 +32,11 @@ LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in a grey value (ITU-R BT.601)."""
 
 
+def plane_key(index: PlaneIndex) -> str:
+    """Name of a plane: "3" is the fourth of a stack, ":,3" the fourth across its second axis."""
+    return ",".join(":" if isinstance(part, slice) else str(part) for part in index)
+
+
 @dataclass(frozen=True, slots=True)
 class Normalization:
     """How intensities are brought to the range the network was trained at.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from napari_unet.engine.augmentation import AugmentationSettings
+from napari_unet.engine.augmentation_settings import AugmentationSettings
 from napari_unet.engine.errors import SettingsError
 from napari_unet.engine.settings import Precision
 

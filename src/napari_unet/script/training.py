@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from napari_unet.engine.augmentation import AugmentationSettings
+from napari_unet.engine.augmentation_settings import AugmentationSettings
 from napari_unet.engine.errors import CheckpointError, TrainingError
 from napari_unet.engine.training_settings import TrainingSettings
 from napari_unet.script.words import arguments, as_path, call, differences, option_words, quoted
@@ -63,7 +63,7 @@ def training_python(recipe: TrainRecipe) -> str:
     varied = differences(recipe.settings.augmentation, AugmentationSettings())
     imports = [f"from napari_unet import {', '.join(sorted(names))}"]
     if varied:
-        imports.append("from napari_unet.engine.augmentation import AugmentationSettings")
+        imports.append("from napari_unet.engine.augmentation_settings import AugmentationSettings")
         changes["augmentation"] = _Code(call("AugmentationSettings", arguments(varied)))
     share = [] if recipe.holds_out else ["share=0"]
     options = ["parts.training", "network", "settings=settings", "validation=parts.validation"]

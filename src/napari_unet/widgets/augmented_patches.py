@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QPushButton
 
+from napari_unet.engine.errors import UNetError
 from napari_unet.engine.image import LabelImage, WeightMap
 from napari_unet.layers import PREVIEW_KEY, SCORES_KEY, LayerImage
 from napari_unet.widgets.training_plan import Plan, annotation
+from napari_unet.worker import Worker
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -124,3 +129,59 @@ def show_patches(viewer: ViewerModel, mosaic: Mosaic, beside: LayerImage) -> Non
     for layer in layers:
         viewer.add_layer(layer)
     viewer.layers.selection.active = active
+
+
+class PatchesJob(QObject):
+    """Makes and shows the patches when a button is clicked.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+    button : QPushButton
+    read_plan : callable
+        Returns what the form says; raises a `UNetError` if it is not complete.
+
+    Attributes
+    ----------
+    failed : Signal
+        Carries the exception.
+    """
+
+    failed = Signal(object)
+
+    def __init__(
+        self, viewer: ViewerModel, button: QPushButton, read_plan: Callable[[], Plan]
+    ) -> None:
+        super().__init__(button)
+        self._viewer = viewer
+        self._button = button
+        self._read_plan = read_plan
+        self._worker: Worker | None = None
+        button.clicked.connect(self._on_clicked)
+
+    def stop(self) -> None:
+        """Let go of what is not finished."""
+        if self._worker is not None:
+            self._worker.stop()
+
+    def _on_clicked(self) -> None:
+        if self._worker is not None:
+            return
+        try:
+            plan = self._read_plan()
+        except UNetError as error:
+            self.failed.emit(error)
+            return
+        self._button.setEnabled(False)
+        self._worker = Worker(partial(draw_patches, plan))
+        self._worker.finished.connect(partial(self._on_finished, plan))
+        self._worker.failed.connect(self.failed)
+        self._worker.ended.connect(self._on_ended)
+        self._worker.start()
+
+    def _on_finished(self, plan: Plan, mosaic: Mosaic) -> None:
+        show_patches(self._viewer, mosaic, plan.sources[0].image)
+
+    def _on_ended(self) -> None:
+        self._worker = None
+        self._button.setEnabled(True)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-Meaning: TypeAlias = Literal["reviewed", "regions", "painted"]
-"""Everything was looked at, or what lies in regions, or only what was painted."""
+from napari_unet.widgets.training_plan import Meaning
 
 _SIDE_PX = 42
 _UNITS = 52

@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from napari.layers import Image, Labels
 from napari.utils.notifications import show_error, show_info
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, Qt, QTimer
@@ -17,13 +15,13 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_unet.commands import open_widget
-from napari_unet.drawn_regions import drawn_regions
 from napari_unet.engine.errors import TrainingError, UNetError
 from napari_unet.installation import check_installation
-from napari_unet.layers import LayerImage, predictions_of, read_layer
+from napari_unet.layers import LayerImage, read_layer
 from napari_unet.script import TrainRecipe, training_command, training_python
 from napari_unet.session import Session, shared_session
-from napari_unet.widgets.augmented_patches import Mosaic, draw_patches, show_patches
+from napari_unet.widgets.augmented_patches import PatchesJob
+from napari_unet.widgets.doubt_search import DoubtSearch
 from napari_unet.widgets.history_panel import HistoryPanel
 from napari_unet.widgets.preview_layer import PreviewLayer
 from napari_unet.widgets.script_button import ScriptButton
@@ -40,7 +38,7 @@ from napari_unet.widgets.training_job import (
     Wish,
     teach,
 )
-from napari_unet.widgets.training_plan import PairSource, Plan
+from napari_unet.widgets.training_plan import PairSource, Plan, read_pair
 from napari_unet.worker import Worker
 
 if TYPE_CHECKING:
@@ -77,7 +75,6 @@ class TrainWidget(QWidget):
         self._session = session or shared_session()
         self._folder = folder
         self._worker: Worker | None = None
-        self._drawing: Worker | None = None
         self._wish = Wish()
         self._plan: Plan | None = None
         self._stopped: InterruptedTraining | None = None
@@ -104,8 +101,13 @@ class TrainWidget(QWidget):
         self.outcome.resumed.connect(self.resume)
         self.outcome.segmented.connect(self._on_segment_wanted)
         self.form.add_result(self.outcome)
+        self.doubt = DoubtSearch(self._viewer, self._session, self._read_sources)
+        self.doubt.failed.connect(self._on_failed)
+        self.doubt.found.connect(partial(self._bring_up, self.doubt))
+        self.form.add_result(self.doubt)
+        self.patches = PatchesJob(self._viewer, self.form.augmented_button, self.read_plan)
+        self.patches.failed.connect(self._on_failed)
         self._build_history()
-        self.form.augmented_button.clicked.connect(self.show_patches)
         self.script_button = ScriptButton(self.read_recipe, training_python, training_command)
         self.script_button.copied.connect(self._on_copied)
         self.script_button.failed.connect(self._on_failed)
@@ -195,54 +197,12 @@ class TrainWidget(QWidget):
                 "There is no image with labels; open an image, run Segment cells or add a Labels "
                 "layer, and paint."
             )
-        return tuple(self._read_pair(image, labels) for image, labels in pairs)
-
-    def _read_pair(self, image: Image, labels: Labels) -> PairSource:
         network = self._session.network
         ndim = 2 if network is None or self.form.begins_anew else network.description.unet.ndim
-        read = self._read_image(image, labels, ndim)
-        data = labels.data
-        if labels.multiscale or not isinstance(data, np.ndarray):
-            raise TrainingError(
-                f"The labels of '{labels.name}' are not in memory; duplicate the layer as a NumPy "
-                "array first."
-            )
-        if data.shape != read.labels_shape:
-            raise TrainingError(
-                f"Image '{image.name}' has {_size(read.labels_shape)} pixels, but the labels "
-                f"'{labels.name}' have {_size(data.shape)}; choose the labels of this image."
-            )
-        place = read.place
-        if not np.allclose(labels.scale, place["scale"]) or not np.allclose(
-            labels.translate, place["translate"]
-        ):
-            raise TrainingError(
-                f"'{labels.name}' does not lie on '{image.name}': its scale or place is another; "
-                "give the labels the scale and translate of the image, or choose other labels."
-            )
         regions = self.form.unlabelled.regions_layer
-        return PairSource(
-            read,
-            data,
-            str(image.name),
-            str(labels.unique_id),
-            predictions_of(labels),
-            () if regions is None else drawn_regions(regions, labels),
-        )
-
-    def _read_image(self, image: Image, labels: Labels, ndim: int) -> LayerImage:
-        """Read all of an image; an axis that the labels lack counts channels."""
-        channel_axis = None
-        if not image.rgb and image.ndim == labels.ndim + 1:
-            shape = labels.data.shape
-            axes = [n for n in range(image.ndim) if _without(image.data.shape, n) == shape]
-            channel_axis = axes[0] if axes else None
-        return read_layer(
-            image,
-            self._viewer.dims,
-            network_ndim=ndim,
-            extent="stack",
-            channel_axis=channel_axis,
+        return tuple(
+            read_pair(image, labels, self._viewer.dims, network_ndim=ndim, regions=regions)
+            for image, labels in pairs
         )
 
     # -- running -------------------------------------------------------------------
@@ -285,29 +245,6 @@ class TrainWidget(QWidget):
         self._worker.start()
         self._look.start()
         self.panel.show_running("reading the images")
-
-    def show_patches(self) -> None:
-        """Show some patches as the network would learn from them."""
-        if self._drawing is not None:
-            return
-        try:
-            plan = self.read_plan()
-        except UNetError as error:
-            self._on_failed(error)
-            return
-        self.form.augmented_button.setEnabled(False)
-        self._drawing = Worker(partial(draw_patches, plan))
-        self._drawing.finished.connect(partial(self._on_drawn, plan))
-        self._drawing.failed.connect(self._on_failed)
-        self._drawing.ended.connect(self._on_drawing_ended)
-        self._drawing.start()
-
-    def _on_drawn(self, plan: Plan, mosaic: Mosaic) -> None:
-        show_patches(self._viewer, mosaic, plan.sources[0].image)
-
-    def _on_drawing_ended(self) -> None:
-        self._drawing = None
-        self.form.augmented_button.setEnabled(True)
 
     def stop(self) -> None:
         """End after the step that runs; the best network so far is kept, and can go on."""
@@ -436,17 +373,9 @@ class TrainWidget(QWidget):
         if self._worker is not None:
             self._worker.stop()
             self.panel.show_idle("The training was closed; what was autosaved is offered again.")
-        if self._drawing is not None:
-            self._drawing.stop()
+        self.patches.stop()
+        self.doubt.stop()
         self.preview.remove()
         self.advice.stop()
         self.history.stop()
         self.form.model_choice.stop()
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
-
-
-def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    return shape[:axis] + shape[axis + 1 :]

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
 from superqt import QCollapsible, QLabeledDoubleSlider
 
-from napari_unet.engine.augmentation import AugmentationSettings
+from napari_unet.engine.augmentation_settings import AugmentationSettings
 from napari_unet.engine.training_settings import TrainingSettings
 from napari_unet.session import Session
 from napari_unet.widgets.choices import narrow_form

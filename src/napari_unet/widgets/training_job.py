@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.errors import CheckpointError, TrainingError
-from napari_unet.engine.image import LabelImage
+from napari_unet.engine.image import LabelImage, PlaneIndex, plane_key
 from napari_unet.layers import LayerImage
 from napari_unet.versions import Autosave, InterruptedTraining
-from napari_unet.widgets.training_plan import Plan, annotation
+from napari_unet.widgets.training_plan import PairSource, Plan, annotation
 
 if TYPE_CHECKING:
     from napari_unet.engine.comparison import Comparison
+    from napari_unet.engine.doubt import DoubtfulRegion
     from napari_unet.engine.evaluation import Evaluation
     from napari_unet.engine.network import Network
     from napari_unet.engine.training import TrainingReport, TrainingRun
@@ -459,6 +460,41 @@ def see(
             corner.append(int(place))
             shape.append(1)
     return labels.reshape(shape), tuple(corner)
+
+
+def doubtful_places(
+    source: PairSource, plane: PlaneIndex, network: Network, device: str
+) -> Iterator[tuple[DoubtfulRegion, ...]]:
+    """Rank the places of a slice by the network's doubt, for a worker's thread.
+
+    What a person has changed since the prediction has been looked at.
+    """
+    from napari_unet.engine.doubt import rank_doubt
+    from napari_unet.engine.segmentation import segment
+
+    pixels, channel_axis = source.plane_pixels(plane)
+    plain, flipped = (
+        segment(
+            np.asarray(pixels),
+            network,
+            channel_axis=channel_axis,
+            flips=flips,
+            device=device,
+            intensity_reference=source.image.intensity_reference(),
+        )
+        for flips in (False, True)
+    )
+    assert plain.scores is not None  # noqa: S101 - they were not told not to be kept
+    labels = np.array(source.labels[plane])
+    kept = source.predictions.get(plane_key(plane))
+    reviewed = kept.changed(labels) if kept is not None and kept.shape == labels.shape else None
+    yield rank_doubt(
+        plain.scores,
+        network.description.class_roles,
+        plain.labels,
+        reviewed=reviewed,
+        flipped_scores=flipped.scores,
+    )
 
 
 def _middle(view: LayerImage) -> tuple[int, ...]:

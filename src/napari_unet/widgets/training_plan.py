@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.drawn_regions import DrawnRegion, region_mask
-from napari_unet.engine.image import AnyImage, LabelImage, PlaneIndex
+from napari_unet.drawn_regions import DrawnRegion, drawn_regions, region_mask
+from napari_unet.engine.errors import TrainingError
+from napari_unet.engine.image import AnyImage, LabelImage, PlaneIndex, plane_key
 from napari_unet.engine.training_settings import TrainingSettings
-from napari_unet.label_canvas import plane_key
-from napari_unet.layers import LayerImage
+from napari_unet.layers import LayerImage, full_resolution, predictions_of, read_layer
 
 if TYPE_CHECKING:
+    from napari.components import Dims
+    from napari.layers import Image, Labels, Shapes
+
     from napari_unet.engine.label_runs import LabelRuns
     from napari_unet.engine.network import Network
     from napari_unet.engine.training_pairs import TrainingPair
@@ -93,6 +96,77 @@ class Plan:
     autosave_folder: Path | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     resumes: InterruptedTraining | None = None
+
+
+def read_pair(
+    image: Image,
+    labels: Labels,
+    dims: Dims,
+    *,
+    network_ndim: int,
+    regions: Shapes | None = None,
+) -> PairSource:
+    """Take an image layer and its labels layer, on the Qt thread; nothing is copied.
+
+    Parameters
+    ----------
+    image : napari Image layer
+        An axis that the labels lack counts channels.
+    labels : napari Labels layer
+    dims : napari Dims
+    network_ndim : int
+        Axes that the network reads at once.
+    regions : napari Shapes layer, optional
+        Where everything was reviewed.
+
+    Raises
+    ------
+    TrainingError, ImageShapeError
+        If the two do not lie on each other, pixel by pixel.
+    """
+    channel_axis = None
+    if not image.rgb and image.ndim == labels.ndim + 1:
+        shape = full_resolution(image).shape
+        axes = [n for n in range(image.ndim) if shape[:n] + shape[n + 1 :] == labels.data.shape]
+        channel_axis = axes[0] if axes else None
+    read = read_layer(
+        image, dims, network_ndim=network_ndim, extent="stack", channel_axis=channel_axis
+    )
+    _check_labels(read, labels)
+    return PairSource(
+        read,
+        labels.data,
+        str(image.name),
+        str(labels.unique_id),
+        predictions_of(labels),
+        () if regions is None else drawn_regions(regions, labels),
+    )
+
+
+def _check_labels(image: LayerImage, labels: Labels) -> None:
+    data = labels.data
+    if labels.multiscale or not isinstance(data, np.ndarray):
+        raise TrainingError(
+            f"The labels of '{labels.name}' are not in memory; duplicate the layer as a NumPy "
+            "array first."
+        )
+    if data.shape != image.labels_shape:
+        raise TrainingError(
+            f"Image '{image.name}' has {_size(image.labels_shape)} pixels, but the labels "
+            f"'{labels.name}' have {_size(data.shape)}; choose the labels of this image."
+        )
+    place = image.place
+    if not np.allclose(labels.scale, place["scale"]) or not np.allclose(
+        labels.translate, place["translate"]
+    ):
+        raise TrainingError(
+            f"'{labels.name}' does not lie on '{image.name}': its scale or place is another; "
+            "give the labels the scale and translate of the image, or choose other labels."
+        )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def annotation(plan: Plan) -> list[TrainingPair]:

@@ -9,7 +9,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QRadioButton, QSpinBox, QVBoxLayout, QWidget
 
 from napari_unet.widgets.choices import LayerChoice, narrow_form
-from napari_unet.widgets.meaning_picture import Meaning, MeaningPicture
+from napari_unet.widgets.meaning_picture import MeaningPicture
+from napari_unet.widgets.training_plan import Meaning
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
