@@ -1,6 +1,7 @@
 """A repair of labels is one step that undo takes back, and never holds the window up."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,13 +146,20 @@ def test_other_data_end_a_repair(job: RepairJob, qtbot: QtBot) -> None:
     assert not job.is_busy
 
 
-def test_a_stopped_repair_is_one_step_as_far_as_it_came(job: RepairJob, qtbot: QtBot) -> None:
+def test_a_stopped_repair_is_one_step_as_far_as_it_came(
+    job: RepairJob, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layer = two_pieces()
     painted = layer.data.copy()
-    job.start(layer, found(layer))
-    qtbot.waitUntil(lambda: not np.array_equal(layer.data, painted), timeout=60_000)
 
-    job.stop()
+    def write_a_part_and_stop(*arguments: Any, **options: Any) -> None:
+        edit_labels(*arguments, **options)
+        job.stop()
+
+    monkeypatch.setattr(repair_job, "edit_labels", write_a_part_and_stop)
+    job.start(layer, found(layer))
+    qtbot.waitUntil(lambda: not job.is_busy, timeout=60_000)
+
     half = layer.data.copy()
     assert not np.array_equal(half, repair(painted, found(two_pieces())))
 
@@ -215,3 +223,17 @@ def test_an_edit_is_what_differs() -> None:
     layer = Labels(before.copy())
     edit_labels(layer, edit)
     assert np.array_equal(layer.data, after)
+
+
+def test_of_a_stack_only_the_slice_is_put_right(job: RepairJob, qtbot: QtBot) -> None:
+    plane = two_pieces().data
+    layer = Labels(np.stack([plane, plane]))
+    (finding,) = (each for each in preflight(plane) if each.code == "disconnected")
+
+    with qtbot.waitSignal(job.repaired, timeout=60_000):
+        job.start(layer, finding, (1, slice(None), slice(None)))
+
+    assert np.array_equal(layer.data[0], plane)
+    assert np.array_equal(layer.data[1], repair(plane, finding))
+    layer.undo()
+    assert np.array_equal(layer.data[1], plane)
