@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.engine.errors import UNetError
@@ -94,6 +95,9 @@ class TrainAdvice(QObject):
             self._worker.stop()
 
     def _on_input_changed(self, _value: Any = None) -> None:
+        # The session outlives the form.
+        if not isalive(self._form):
+            return
         self._follow([labels for _, labels in self._form.pairs.pairs])
         self._soon.start()
 
@@ -107,7 +111,8 @@ class TrainAdvice(QObject):
                 getattr(layer.events, name).connect(self._on_painted)
 
     def _on_painted(self, _event: Any) -> None:
-        self._soon.start()
+        if isalive(self):
+            self._soon.start()
 
     def _look(self) -> None:
         if self._worker is not None:

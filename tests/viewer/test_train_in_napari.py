@@ -1,0 +1,186 @@
+"""The whole loop in a real napari window: segment, paint, train, stop, go on, compare, keep."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+
+from napari_unet import worker
+from napari_unet.engine.training_settings import TrainingSettings
+from napari_unet.session import shared_session
+from napari_unet.widgets.train_form import TrainForm
+
+pytestmark = pytest.mark.viewer
+
+_PLUGIN = "napari-unet-cells"
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr("napari_unet.widgets.train_outcome.data_folder", lambda: tmp_path)
+    # The session is the process's, as in napari: other tests begin with its own model again.
+    source = shared_session().source
+    yield tmp_path
+    shared_session().load(source or "nuclei")
+
+
+def dock(viewer: Any, qtbot: QtBot, name: str) -> Any:
+    _, widget = viewer.window.add_plugin_dock_widget(_PLUGIN, name)
+    model_choice = widget.form.model_choice
+    qtbot.waitUntil(lambda: not model_choice.is_loading, timeout=30_000)
+    return widget
+
+
+def click(qtbot: QtBot, button: Any) -> None:
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def wait(qtbot: QtBot, widget: Any) -> None:
+    qtbot.waitUntil(lambda: widget._worker is None, timeout=120_000)
+    qtbot.waitUntil(lambda: not widget.panel.is_running, timeout=10_000)
+
+
+def segmented(viewer: Any) -> list[Labels]:
+    return [layer for layer in viewer.layers if "napari_unet" in layer.metadata]
+
+
+def test_segment_correct_train_stop_go_on_compare_keep_and_segment_again(
+    make_napari_viewer: Callable[..., Any],
+    qtbot: QtBot,
+    data_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few = TrainingSettings.fine_tuning(steps=4, batch_size=2, patch_size_px=64, keep_knowledge=0)
+    monkeypatch.setattr(TrainForm, "settings", lambda _: few)
+    viewer = make_napari_viewer(show=True)
+    image, _ = viewer.open_sample(_PLUGIN, "crowded")
+    viewer.layers.selection.active = image
+    segment = dock(viewer, qtbot, "Segment cells")
+    click(qtbot, segment.panel.button)
+    wait(qtbot, segment)
+    (labels,) = segmented(viewer)
+
+    # Correct it: two cells become one, one goes, one is drawn.
+    first, second, third = np.unique(labels.data)[1:4]
+    labels.fill(tuple(np.argwhere(labels.data == first)[0]), second)
+    labels.fill(tuple(np.argwhere(labels.data == third)[0]), 0)
+    labels.brush_size = 12
+    empty = np.argwhere(labels.data == 0)
+    labels.paint(tuple(empty[len(empty) // 2]), int(labels.data.max()) + 1)
+    edited = labels.data.copy()
+    viewer.layers.selection.active = labels
+    train = dock(viewer, qtbot, "Train")
+    assert train.form.pairs.pairs == [(image, labels)]
+    (source,) = train._read_sources()
+    assert source.predictions[":,:"].changed(labels.data).any()
+
+    # What may spoil it is said before, and a click puts it right; undo takes that back.
+    findings = train.form.findings
+    qtbot.waitUntil(
+        lambda: any(each.code == "disconnected" for each in findings.findings), timeout=20_000
+    )
+    (torn,) = [each for each in findings.findings if each.code == "disconnected"]
+    assert torn.ids == (second,)
+    findings.repair_chosen.emit(torn)
+    qtbot.waitUntil(lambda: not np.array_equal(labels.data, edited), timeout=20_000)
+    qtbot.waitUntil(lambda: not train.advice.is_busy, timeout=20_000)
+    labels.undo()
+    assert np.array_equal(labels.data, edited)
+
+    before = shared_session().network
+    click(qtbot, train.panel.button)
+    qtbot.waitUntil(lambda: len(train.curves.rows()) > 0, timeout=60_000)
+    click(qtbot, train.panel.button)
+    wait(qtbot, train)
+    if train.outcome.resume_button.isVisible():
+        click(qtbot, train.outcome.resume_button)
+        wait(qtbot, train)
+    assert train.panel.message.startswith("Trained after 4 steps")
+    assert np.array_equal(labels.data, edited)
+    assert shared_session().network is before
+
+    # Compare: a change leads the camera there.
+    assert train.outcome.comparison.isVisible()
+    camera = getattr(viewer, "scene", viewer).camera
+    changes = train.outcome.comparison.list
+    if changes.count():
+        camera.center = (0.0, 0.0)
+        click_at = changes.visualItemRect(changes.item(0)).center()
+        qtbot.mouseClick(changes.viewport(), Qt.MouseButton.LeftButton, pos=click_at)
+        assert tuple(camera.center[-2:]) != (0.0, 0.0)
+
+    click(qtbot, train.outcome.keep_button)
+    qtbot.waitUntil(lambda: not train.outcome.is_busy, timeout=20_000)
+    assert shared_session().network.description.name == "nuclei 2"
+    assert len(list((data_folder / "versions").glob("*.safetensors"))) == 1
+
+    # Segment again: the edited labels stay, the new model's cells come into a layer of their own.
+    click(qtbot, train.outcome.segment_button)
+    qtbot.waitUntil(lambda: segment.panel.is_running, timeout=10_000)
+    wait(qtbot, segment)
+    assert np.array_equal(labels.data, edited)
+    assert [layer.name for layer in segmented(viewer)] == ["crowded: nuclei", "crowded: nuclei 2"]
+
+    # And back.
+    (version,) = train.outcome.history.versions()
+    train.form.model_choice.load("nuclei")
+    qtbot.waitUntil(lambda: shared_session().source == "nuclei", timeout=20_000)
+    train.history.version_chosen.emit(version)
+    qtbot.waitUntil(lambda: shared_session().source == str(version.path), timeout=20_000)
+    assert worker.stop_all()
+
+
+def test_the_way_leads_to_where_the_network_is_least_sure(
+    make_napari_viewer: Callable[..., Any], qtbot: QtBot, data_folder: Path
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    _, truth = viewer.open_sample(_PLUGIN, "noisy")
+    truth.visible = True
+    viewer.layers.selection.active = truth
+    train = dock(viewer, qtbot, "Train")
+    camera = getattr(viewer, "scene", viewer).camera
+    centre = tuple(camera.center)
+
+    with qtbot.waitSignal(train.doubt.found, timeout=60_000):
+        click(qtbot, train.doubt.button)
+
+    assert train.doubt.panel.region is not None
+    assert tuple(camera.center) != centre
+    names = [layer.name for layer in viewer.layers]
+    click(qtbot, train.doubt.panel.done_button)
+    assert len(viewer.layers) == len(names) - 1
+    assert worker.stop_all()
+
+
+def test_closing_napari_while_it_trains_ends_the_thread_and_the_training_is_offered_again(
+    make_napari_viewer: Callable[..., Any],
+    qtbot: QtBot,
+    data_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("napari_unet.widgets.training_job._AUTOSAVE_S", 0.0)
+    monkeypatch.setattr("napari_unet.versions._is_running", lambda *_: False)
+    long = TrainingSettings.fine_tuning(
+        steps=100_000, batch_size=2, patch_size_px=64, keep_knowledge=0
+    )
+    monkeypatch.setattr(TrainForm, "settings", lambda _: long)
+    viewer = make_napari_viewer(show=True)
+    _, truth = viewer.open_sample(_PLUGIN, "crowded")
+    viewer.layers.selection.active = truth
+    train = dock(viewer, qtbot, "Train")
+    click(qtbot, train.panel.button)
+    qtbot.waitUntil(lambda: list(data_folder.rglob("*.json")) != [], timeout=60_000)
+
+    viewer.close()
+
+    assert worker.stop_all()
+    other = make_napari_viewer(show=True)
+    again = dock(other, qtbot, "Train")
+    assert "was interrupted after step" in again.outcome.sentence.message
+    click(qtbot, again.outcome.discard_button)
+    assert list((data_folder / "trainings").iterdir()) == []
