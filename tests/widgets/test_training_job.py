@@ -18,6 +18,7 @@ from napari_unet.engine.training_settings import TrainingSettings
 from napari_unet.layers import LayerImage, read_layer
 from napari_unet.widgets.training_job import (
     Begun,
+    Compared,
     Learned,
     Previewed,
     Trained,
@@ -27,6 +28,9 @@ from napari_unet.widgets.training_job import (
     teach,
 )
 from napari_unet.widgets.training_plan import PairSource, Plan, annotation
+
+_MIDDLE = 17
+"""A convolution within one of the steps, neither its first one nor its last."""
 
 SETTINGS = TrainingSettings(
     steps=4, batch_size=1, patch_size_px=32, validation_interval=2, warmup_steps=0
@@ -71,8 +75,10 @@ def test_reports_come_in_order_and_the_end_has_a_network(threshold_network: Netw
     assert reports[0].sentence == "Nothing is held out."
     steps = [step for report in reports if isinstance(report, Learned) for step in report.steps]
     assert steps == [1, 2, 3, 4]
-    last = reports[-1]
+    last, compared = reports[-2:]
     assert isinstance(last, Trained)
+    assert isinstance(compared, Compared)
+    assert (compared.before, compared.held_out, compared.view) == (None, (), None)
     assert last.is_finished
     assert last.steps == 4
     assert not torch.equal(weights_of(last.network), weights_of(threshold_network))
@@ -98,23 +104,47 @@ def test_a_stop_ends_after_the_step_and_a_resume_goes_on_to_the_same_network(
 ) -> None:
     monkeypatch.setattr("napari_unet.widgets.training_job._REPORT_S", 0.0)
     plan = plan_for(squares(), threshold_network, autosave_folder=tmp_path)
-    *_, whole = teach(plan, Wish())
+    *_, whole, _ = teach(plan, Wish())
     wish = Wish()
     stopped = None
     for report in teach(plan, wish):
         if isinstance(report, Begun):
             continue
         wish.stops.set()
-        stopped = report
-    assert isinstance(stopped, Trained)
+        stopped = report if isinstance(report, Trained) else stopped
 
     assert stopped.interrupted.step == stopped.steps
-    *_, resumed = teach(replace(plan, resumes=stopped.interrupted), Wish())
+    *_, resumed, _ = teach(replace(plan, resumes=stopped.interrupted), Wish())
 
     assert list(tmp_path.iterdir()) == []
     assert not stopped.is_finished
     assert stopped.steps < 4
     assert resumed.steps == 4
+    assert torch.equal(weights_of(resumed.network), weights_of(whole.network))
+
+
+def test_a_stop_in_the_middle_of_a_step_undoes_that_step(
+    threshold_network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(SETTINGS, adapt_norms=False)
+    plan = plan_for(squares(), threshold_network, settings=settings, autosave_folder=tmp_path)
+    *_, whole, _ = teach(plan, Wish())
+    wish, forwards = Wish(), 0
+    convolve = torch.nn.functional.conv2d
+
+    def stops_in_the_third_step(*arguments: Any, **options: Any) -> Any:
+        nonlocal forwards
+        forwards += 1
+        if forwards == _MIDDLE:
+            wish.stops.set()
+        return convolve(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.nn.functional, "conv2d", stops_in_the_third_step)
+        *_, stopped, _ = teach(plan, wish)
+    *_, resumed, _ = teach(replace(plan, resumes=stopped.interrupted), Wish())
+
+    assert 0 < stopped.steps < 4
     assert torch.equal(weights_of(resumed.network), weights_of(whole.network))
 
 
@@ -125,7 +155,7 @@ def test_a_training_that_cannot_be_saved_goes_on_and_says_so(
     (tmp_path / "file").touch()
     plan = plan_for(squares(), threshold_network, autosave_folder=tmp_path / "file" / "folder")
 
-    *_, last = teach(plan, Wish())
+    *_, last, _ = teach(plan, Wish())
 
     assert last.is_finished
     assert "file/folder' cannot be written to" in last.notes[-1]
@@ -145,7 +175,7 @@ def test_an_error_of_the_training_keeps_the_network_and_says_so(
 
     monkeypatch.setattr(TrainingRun, "__next__", fails_at_the_third)
 
-    *_, last = teach(plan_for(squares(), threshold_network), Wish())
+    *_, last, _ = teach(plan_for(squares(), threshold_network), Wish())
 
     assert last.steps == 2
     assert not last.is_finished

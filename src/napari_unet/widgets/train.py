@@ -216,8 +216,10 @@ class TrainWidget(QWidget):
         self._start(interrupted)
 
     def _start(self, interrupted: InterruptedTraining | None) -> None:
-        if self._worker is not None:
+        if self.panel.is_running:
             return
+        if self._worker is not None:
+            self._worker.stop()  # it only compares
         try:
             check_installation()
             if self._plan is not None and interrupted and self._stopped == interrupted:
@@ -248,7 +250,7 @@ class TrainWidget(QWidget):
 
     def stop(self) -> None:
         """End after the step that runs; the best network so far is kept, and can go on."""
-        if self._worker is not None:
+        if self.panel.is_running:
             self._wish.stops.set()
             self.panel.show_progress(0, 0, "stopping")
 
@@ -294,8 +296,11 @@ class TrainWidget(QWidget):
             )
         elif isinstance(report, Previewed):
             self.preview.show(report)
-        else:
+        elif isinstance(report, Trained):
             self._on_trained(report)
+        else:
+            self.outcome.show_compared(report)
+            self._bring_up(self.outcome)
 
     def _on_trained(self, trained: Trained) -> None:
         if trained.steps == 0:

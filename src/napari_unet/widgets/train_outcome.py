@@ -26,7 +26,7 @@ from napari_unet.versions import (
 from napari_unet.widgets.change_layer import remove_changes, show_changes
 from napari_unet.widgets.comparison_panel import ComparisonPanel
 from napari_unet.widgets.sentence import Sentence
-from napari_unet.widgets.training_job import Trained, ViewChanges
+from napari_unet.widgets.training_job import Compared, Trained, ViewChanges
 from napari_unet.widgets.training_plan import Plan
 from napari_unet.widgets.version_text import AP_AFTER, AP_BEFORE
 from napari_unet.widgets.viewpoint import look_at
@@ -86,6 +86,7 @@ class TrainOutcome(QWidget):
         self.autosave_folder = root / _AUTOSAVES
         self.history = ModelHistory(root / _VERSIONS)
         self._trained: Trained | None = None
+        self._compared: Compared | None = None
         self._plan: Plan | None = None
         self._interrupted: InterruptedTraining | None = None
         self._worker: Worker | None = None
@@ -143,7 +144,7 @@ class TrainOutcome(QWidget):
         layer = self._compared_layer()
         if layer is not None:
             remove_changes(self._viewer, layer)
-        self._trained = self._plan = self._interrupted = None
+        self._trained = self._plan = self._interrupted = self._compared = None
         self.comparison.clear()
         self.sentence.show_text("")
         self._offer()
@@ -153,12 +154,19 @@ class TrainOutcome(QWidget):
         self.clear()
         self._trained, self._plan = trained, plan
         self._interrupted = trained.interrupted
-        self.sentence.show_text(_told(trained))
+        self.sentence.show_text("Comparing with the model before …")
         resume = (self.resume_button,) if trained.interrupted else ()
         self._offer(self.keep_button, self.discard_button, *resume)
-        if trained.view is not None:
-            self.comparison.show_comparison(trained.view.comparison)
-            self._show_changes(trained.view)
+
+    def show_compared(self, compared: Compared) -> None:
+        """Say what has changed."""
+        if self._trained is None:
+            return  # already decided
+        self._compared = compared
+        self.sentence.show_text(_told(compared))
+        if compared.view is not None:
+            self.comparison.show_comparison(compared.view.comparison)
+            self._show_changes(compared.view)
 
     def _compared_layer(self) -> Labels | None:
         """The labels on whose grid the field of view was compared, while they are there."""
@@ -184,8 +192,9 @@ class TrainOutcome(QWidget):
 
     def _on_change_chosen(self, change: Change) -> None:
         layer = self._compared_layer()
-        if self._trained is not None and self._trained.view is not None and layer is not None:
-            look_at(self._viewer, layer, _placed(self._trained.view, change.box))
+        view = None if self._compared is None else self._compared.view
+        if view is not None and layer is not None:
+            look_at(self._viewer, layer, _placed(view, change.box))
 
     def look_for_interrupted(self) -> None:
         """Offer a training that ended with an earlier napari."""
@@ -207,7 +216,7 @@ class TrainOutcome(QWidget):
         for button in self._buttons:
             button.setEnabled(False)
         if self._trained is not None:
-            job = partial(_keep, self.history, self._trained, self._parent())
+            job = partial(_keep, self.history, self._trained, self._compared, self._parent())
         elif self._interrupted is not None:
             job = partial(_keep_interrupted, self.history, self._interrupted)
         else:
@@ -270,22 +279,24 @@ def _placed(view: ViewChanges, box: Region) -> Region:
     return tuple(placed)
 
 
-def _told(trained: Trained) -> str:
+def _told(compared: Compared | None) -> str:
     """How good it is on the held-out part, before and after."""
-    if trained.before is None or trained.after is None:
+    if compared is None or compared.before is None or compared.after is None:
         return ""
     before, after = (
-        each.pooled(_AP_AT).average_precision for each in (trained.before, trained.after)
+        each.pooled(_AP_AT).average_precision for each in (compared.before, compared.after)
     )
-    counts = Counter(change.kind for part in trained.held_out for change in part.changes)
+    counts = Counter(change.kind for part in compared.held_out for change in part.changes)
     changes = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-    told = f"On the held-out cells AP 0.5 was {before:.2f} before and is {after:.2f} now"
+    told = f"On the held-out cells AP {_AP_AT:g} was {before:.2f} before and is {after:.2f} now"
     return f"{told} ({changes})." if changes else f"{told}."
 
 
-def _metrics(trained: Trained) -> dict[str, Any]:
+def _metrics(trained: Trained, compared: Compared | None) -> dict[str, Any]:
     metrics: dict[str, Any] = {"steps": trained.steps}
-    for name, evaluation in ((AP_BEFORE, trained.before), (AP_AFTER, trained.after)):
+    if compared is None:
+        return metrics
+    for name, evaluation in ((AP_BEFORE, compared.before), (AP_AFTER, compared.after)):
         if evaluation is not None:
             score = evaluation.pooled(_AP_AT).average_precision
             metrics[name] = round(score, 4)
@@ -296,9 +307,11 @@ def _metrics(trained: Trained) -> dict[str, Any]:
     return metrics
 
 
-def _keep(history: ModelHistory, trained: Trained, parent: str | None) -> Iterator[Kept]:
-    metrics = _metrics(trained)
-    yield _kept(history, trained.network, metrics, parent, _told(trained))
+def _keep(
+    history: ModelHistory, trained: Trained, compared: Compared | None, parent: str | None
+) -> Iterator[Kept]:
+    metrics = _metrics(trained, compared)
+    yield _kept(history, trained.network, metrics, parent, _told(compared))
 
 
 def _keep_interrupted(history: ModelHistory, interrupted: InterruptedTraining) -> Iterator[Kept]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,7 +133,7 @@ class ViewChanges:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """The end, or a stop.
+    """The end of the learning, or a stop.
 
     Parameters
     ----------
@@ -142,12 +143,6 @@ class Trained:
     seconds : float
     is_finished : bool
         False if it was stopped and can go on.
-    before, after : Evaluation, optional
-        Of the held-out part, for the network at the start and now.
-    held_out : tuple of Comparison
-        What the two find otherwise there, image by image.
-    view : ViewChanges, optional
-        What the two find otherwise in the field of view.
     notes : tuple of str
     interrupted : InterruptedTraining, optional
         What a resume goes on with, if it was stopped.
@@ -157,15 +152,31 @@ class Trained:
     steps: int
     seconds: float
     is_finished: bool
-    before: Evaluation | None
-    after: Evaluation | None
-    held_out: tuple[Comparison, ...]
-    view: ViewChanges | None
     notes: tuple[str, ...]
     interrupted: InterruptedTraining | None = None
 
 
-Report: TypeAlias = Begun | Learned | Validated | Previewed | Trained
+@dataclass(frozen=True, slots=True, eq=False)
+class Compared:
+    """What the network finds otherwise than the one that the training started from.
+
+    Parameters
+    ----------
+    before, after : Evaluation, optional
+        Of the held-out part; None without one that has cells.
+    held_out : tuple of Comparison
+        There, image by image.
+    view : ViewChanges, optional
+        In the field of view.
+    """
+
+    before: Evaluation | None
+    after: Evaluation | None
+    held_out: tuple[Comparison, ...]
+    view: ViewChanges | None
+
+
+Report: TypeAlias = Begun | Learned | Validated | Previewed | Trained | Compared
 
 
 def teach(plan: Plan, wish: Wish) -> Iterator[Report]:
@@ -180,7 +191,7 @@ def teach(plan: Plan, wish: Wish) -> Iterator[Report]:
     Yields
     ------
     Report
-        `Trained` comes last, also after a stop by `wish`.
+        At the end `Trained`, also after a stop by `wish`, and then `Compared`.
 
     Raises
     ------
@@ -204,7 +215,10 @@ def teach(plan: Plan, wish: Wish) -> Iterator[Report]:
     start = plan.network or run.latest
     lesson = _Lesson(plan, wish, run, start, began)
     yield from lesson.go()
-    yield lesson.end(validation)
+    trained = lesson.end()
+    yield trained
+    if trained.steps:
+        yield lesson.compare(validation, trained.network)
 
 
 def _parts(plan: Plan) -> tuple[Sequence[TrainingPair], Sequence[TrainingPair], str]:
@@ -216,6 +230,10 @@ def _parts(plan: Plan) -> tuple[Sequence[TrainingPair], Sequence[TrainingPair], 
     gap_px = 96 if plan.network is None else plan.network.description.unet.margin_px
     parts = hold_out(pairs, seed=plan.settings.seed, gap_px=gap_px)
     return parts.training, parts.validation, parts.sentence
+
+
+class _StepStoppedError(BaseException):
+    """Unwinds a step; no `except Exception` on the way may hold it up."""
 
 
 class _Lesson:
@@ -246,9 +264,12 @@ class _Lesson:
         """Learn until the end, a stop, or an error that leaves the network as it was best."""
         while not self._wish.stops.is_set():
             try:
-                step = next(self._run, None)
+                with self._stops_in_the_step():
+                    step = next(self._run, None)
             except TrainingError as error:
                 self._failure = (str(error),)
+                break
+            except _StepStoppedError:
                 break
             if step is None or step.share >= 1:
                 self._is_finished = True
@@ -258,6 +279,29 @@ class _Lesson:
                 break
         if self._steps:
             yield self._learned(time.perf_counter())
+
+    def _stops_in_the_step(self) -> AbstractContextManager[Any]:
+        """Let a stop end a step before its next convolution: it is done again when it goes on.
+
+        Only there nothing has been changed yet; with `adapt_norms` batch norm has.
+        """
+        from torch.overrides import TorchFunctionMode
+
+        stops, is_safe = self._wish.stops, not self._plan.settings.adapt_norms
+
+        class StopsHere(TorchFunctionMode):
+            def __torch_function__(
+                self,
+                func: Callable[..., Any],
+                types: Any,
+                args: tuple[Any, ...] = (),
+                kwargs: dict[str, Any] | None = None,
+            ) -> Any:
+                if is_safe and stops.is_set() and "conv" in getattr(func, "__name__", ""):
+                    raise _StepStoppedError
+                return func(*args, **(kwargs or {}))
+
+        return StopsHere()
 
     def _after(self, step: TrainingReport) -> Iterator[Report]:
         self._steps.append(step.step)
@@ -306,24 +350,23 @@ class _Lesson:
         self._preview_due = now + max(_PREVIEW_S, (now - began) / _PREVIEW_SHARE)
         return None if found is None else Previewed(view, found[0], found[1], step)
 
-    def end(self, validation: Sequence[TrainingPair]) -> Trained:
-        """Save what a resume needs, or tune what is finished, and compare with the start."""
+    def end(self) -> Trained:
+        """Save what a resume needs, or tune what is finished."""
         interrupted = self._kept_for_later()
-        network = self._run.tuned() if self._is_finished else self._run.network
-        parts = [] if self._wish.stops.is_set() else self._found_in(validation, network)
-        before, after = _evaluations(parts)
         return Trained(
-            network,
+            self._run.tuned() if self._is_finished else self._run.network,
             self._run.step,
             time.perf_counter() - self._began,
             self._is_finished,
-            before,
-            after,
-            tuple(_comparison(part) for part in parts),
-            self._view_changes(network),
             (*self._run.notes, *self._failure, *self._unsaved),
             interrupted,
         )
+
+    def compare(self, validation: Sequence[TrainingPair], network: Network) -> Compared:
+        """Look at the field of view and at the held-out part with both networks."""
+        view = self._view_changes(network)
+        parts = self._found_in(validation, network)
+        return Compared(*_evaluations(parts), tuple(_comparison(part) for part in parts), view)
 
     def _kept_for_later(self) -> InterruptedTraining | None:
         """Save a training that was stopped; one that is finished or failed needs no more."""
