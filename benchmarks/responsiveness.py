@@ -4,6 +4,7 @@
     python benchmarks/responsiveness.py --quick          # smaller images
     python benchmarks/responsiveness.py --closing 50     # close what runs, 50 times each way
     python benchmarks/responsiveness.py --painting       # the brush, without and with the map
+    python benchmarks/responsiveness.py --training       # while a network learns
 
 Every part runs in a real napari window in a fresh process; where there is no
 display, in a virtual one (Xvfb) whose OpenGL the processor computes, so that
@@ -21,6 +22,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -387,6 +389,59 @@ def _paint_stroke(viewer: Any, y: int) -> int:
     return len(columns)
 
 
+def measure_training(seconds: int) -> dict[str, Any]:
+    """Train on a sample with its truth, paint meanwhile, and stop."""
+    import napari
+
+    from napari_unet.widgets import training_job
+
+    os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp()
+    viewer = napari.Viewer()
+    viewer.window.resize(1400, 1000)
+    _, truth = viewer.open_sample(PLUGIN, SAMPLE)
+    truth.visible = True
+    viewer.layers.selection.active = truth
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Train")
+    assert wait_until(lambda: not widget.form.model_choice.is_loading)
+    widget.form.seconds_box.setValue(10 * seconds)
+    spend(2.0)
+    previews: list[float] = []
+    show = widget.preview.show
+
+    def note_preview(seen: training_job.Previewed) -> None:
+        previews.append(time.perf_counter())
+        show(seen)
+
+    widget.preview.show = note_preview
+    began = time.perf_counter()
+    with Watch() as learning:
+        widget.panel.button.click()
+        spend(seconds)
+    truth.mode, truth.brush_size, truth.selected_label = "paint", 10, 5000
+    moves, painted_from = 0, time.perf_counter()
+    with Watch() as painting:
+        for stroke in range(PAINTED_STROKES):
+            moves += _paint_stroke(viewer, 150 + 100 * stroke)
+    painted = time.perf_counter() - painted_from
+    step_s = widget.panel.bar.format()
+    stopped_at = time.perf_counter()
+    widget.panel.button.click()
+    assert wait_until(lambda: not widget.panel.is_running, look_ms=1)
+    stopped = time.perf_counter() - stopped_at
+    wait_until(lambda: not engine_threads())
+    return {
+        "learning": learning.longest_s,
+        "learning causes": told(learning.gaps),
+        "long gaps": len(learning.gaps),
+        "first preview": previews[0] - began if previews else float("nan"),
+        "painting": painting.longest_s,
+        "painting causes": told(painting.gaps),
+        "move": painted / moves,
+        "stop": stopped,
+        "message": f"{step_s}: {widget.panel.message}",
+    }
+
+
 def quit_while_running(way: str, after_s: float) -> None:
     """Leave the process in the middle of a run, in one of several ways."""
     import napari
@@ -532,6 +587,22 @@ def painting_rows(shape: tuple[int, ...]) -> Iterator[Row]:
     yield Row("    a move with the live map / with a layer that stands still", f"{slower:.2f} x")
 
 
+def training_rows(seconds: int) -> Iterator[Row]:
+    """While a network learns."""
+    yield from busy_rows()
+    found = in_fresh_process("--part", "training", "--times", str(seconds))
+    name = f"learning for {seconds} s, longest gap ({found['long gaps']} above 50 ms)"
+    yield milliseconds(name, found["learning"], GOAL_S, found["learning causes"])
+    yield Row("click to first preview", f"{found['first preview']:.1f} s")
+    name = "painting meanwhile, longest gap"
+    yield milliseconds(name, found["painting"], causes=found["painting causes"])
+    yield milliseconds("painting meanwhile, a move of the mouse", found["move"])
+    yield milliseconds(
+        "Stop, until the network is saved and the form idle", found["stop"], STOP_GOAL_S
+    )
+    yield Row(f"    {found['message']}", "")
+
+
 def all_rows(arguments: argparse.Namespace) -> Iterator[Row]:
     """Everything, or only the closing."""
     import qtpy
@@ -539,6 +610,9 @@ def all_rows(arguments: argparse.Namespace) -> Iterator[Row]:
     yield Row(f"{qtpy.API_NAME}, {os.cpu_count()} processors", "")
     if arguments.closing:
         yield from closing_rows(arguments.closing)
+        return
+    if arguments.training:
+        yield from training_rows(10 if arguments.quick else 40)
         return
     if arguments.painting:
         for size in arguments.sizes or (512, 2048, 4096):
@@ -561,6 +635,8 @@ def measure_part(arguments: argparse.Namespace) -> dict[str, Any]:
         return measure_run(shape)
     if arguments.part == "stops":
         return measure_stops(shape, arguments.times)
+    if arguments.part == "training":
+        return measure_training(arguments.times)
     if arguments.part == "painting":
         return measure_painting(shape, arguments.way)
     return measure_closing(arguments.times)
@@ -573,7 +649,8 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, nargs="+", help="image sizes in pixels")
     parser.add_argument("--closing", type=int, help="only close what runs, so often each way")
     parser.add_argument("--painting", action="store_true", help="only the weight map's brush")
-    parts = ("napari", "run", "stops", "closing", "painting")
+    parser.add_argument("--training", action="store_true", help="only while a network learns")
+    parts = ("napari", "run", "stops", "closing", "painting", "training")
     parser.add_argument("--part", choices=parts, help=HIDDEN)
     parser.add_argument("--way", choices=PAINTED_WAYS, default="off", help=HIDDEN)
     parser.add_argument("shape", type=int, nargs="*", help=HIDDEN)

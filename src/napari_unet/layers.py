@@ -475,6 +475,23 @@ def new_labels_layer(array: LabelImage, image: LayerImage, model: str) -> Labels
     return Labels(array, name=f"{image.name}: {image.result_name(model)}", **image.place)
 
 
+def new_preview_layer(array: LabelImage, image: LayerImage, corner: Sequence[int]) -> Labels:
+    """Make a layer of outlines around the part of an image that begins at `corner`; any thread may.
+
+    Its name is that of the image, and nobody is offered it where labels are asked for.
+    """
+    from napari.layers import Labels
+
+    layer = Labels(
+        array,
+        name=f"{image.name}: preview of training",
+        metadata={PREVIEW_KEY: True},
+        **part_of_place(image.place, corner),
+    )
+    layer.contour, layer.editable = 2, False
+    return layer
+
+
 _SCORE_COLOURS = {"cell": "green", "border": "magenta"}
 
 

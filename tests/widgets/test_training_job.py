@@ -207,6 +207,9 @@ def test_previews_come_while_it_learns(
     assert seen.step == 1
     assert seen.corner == (0, 0)
     assert seen.labels.shape == (128, 128)
+    assert seen.layer.data is seen.labels
+    assert tuple(seen.layer.translate) == (0, 0)
+    assert not seen.layer.editable
 
 
 def test_of_a_large_view_the_middle_is_seen(

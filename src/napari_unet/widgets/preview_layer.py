@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Labels
 
-from napari_unet.layers import PREVIEW_KEY, part_of_place
+from napari_unet.layers import part_of_place
 from napari_unet.widgets.training_job import Previewed
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Labels
 
 
 class PreviewLayer:
@@ -34,30 +34,26 @@ class PreviewLayer:
 
     def show(self, seen: Previewed) -> None:
         """Show what was seen; what a person does to the layer's look stays."""
-        layer = self.layer
-        place = part_of_place(seen.image.place, seen.corner)
-        name = f"{seen.image.name}: preview of training"
-        if layer is None:
-            if self._layer is not None:
-                return  # Someone removed it: they do not want it.
+        if seen.layer is not None:
+            self.remove()
             active = self._viewer.layers.selection.active
-            layer = Labels(
-                np.asarray(seen.labels), name=name, metadata={PREVIEW_KEY: True}, **place
-            )
-            layer.contour, layer.editable = 2, False
-            self._layer = layer
-            self._viewer.add_layer(layer)
+            self._layer = seen.layer
+            self._viewer.add_layer(seen.layer)
             # Who paints goes on painting.
             self._viewer.layers.selection.active = active
             return
-        layer.data = seen.labels
-        layer.translate = place["translate"]
-        layer.editable = False
-
-    def forget(self) -> None:
-        """Begin the next training with a new one."""
-        self.remove()
-        self._layer = None
+        layer = self.layer
+        if layer is None:
+            return  # Someone removed it: they do not want it.
+        if layer.data.shape == seen.labels.shape:
+            layer.data[...] = seen.labels
+            layer.refresh(extent=False, highlight=False, thumbnail=False)
+        else:
+            layer.data = seen.labels
+            layer.editable = False
+        corner = part_of_place(seen.image.place, seen.corner)["translate"]
+        if not np.allclose(layer.translate, corner):
+            layer.translate = corner
 
     def remove(self) -> None:
         """Take it away."""

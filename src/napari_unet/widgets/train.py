@@ -234,7 +234,7 @@ class TrainWidget(QWidget):
         self._plan, self._wish = plan, Wish()
         if interrupted is None:
             self.curves.clear()
-            self.preview.forget()
+            self.preview.remove()
         self.outcome.clear()
         self.curves.show()
         self._bring_up(self.curves)

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.errors import CheckpointError, TrainingError
 from napari_unet.engine.image import LabelImage, PlaneIndex, plane_key
-from napari_unet.layers import LayerImage
+from napari_unet.layers import LayerImage, new_preview_layer
 from napari_unet.versions import Autosave, InterruptedTraining
 from napari_unet.widgets.training_plan import PairSource, Plan, annotation
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
+
     from napari_unet.engine.comparison import Comparison
     from napari_unet.engine.doubt import DoubtfulRegion
     from napari_unet.engine.evaluation import Evaluation
@@ -104,13 +106,15 @@ class Previewed:
     corner : tuple of int
         First pixel of `labels` in the axes of the image's labels.
     step : int
-        0 before the first one.
+    layer : napari Labels layer, optional
+        Around `labels`, the first time; made here because it takes a while.
     """
 
     image: LayerImage
     labels: LabelImage
     corner: tuple[int, ...]
     step: int
+    layer: Labels | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -259,6 +263,7 @@ class _Lesson:
         self._failure: tuple[str, ...] = ()
         self._unsaved: tuple[str, ...] = ()
         self._is_finished = False
+        self._has_previewed = False
 
     def go(self) -> Iterator[Report]:
         """Learn until the end, a stop, or an error that leaves the network as it was best."""
@@ -348,7 +353,11 @@ class _Lesson:
         found = see(view, self._run.latest, device=self._plan.device, stops=self._wish.stops)
         now = time.perf_counter()
         self._preview_due = now + max(_PREVIEW_S, (now - began) / _PREVIEW_SHARE)
-        return None if found is None else Previewed(view, found[0], found[1], step)
+        if found is None:
+            return None
+        layer = None if self._has_previewed else new_preview_layer(found[0], view, found[1])
+        self._has_previewed = True
+        return Previewed(view, found[0], found[1], step, layer)
 
     def end(self) -> Trained:
         """Save what a resume needs, or tune what is finished."""
