@@ -20,12 +20,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 _ELSEWHERE = tempfile.TemporaryDirectory(prefix="napari-unet-screenshots-")
 os.environ["NAPARI_CONFIG"] = str(Path(_ELSEWHERE.name, "napari.yaml"))
-os.environ["XDG_CONFIG_HOME"] = _ELSEWHERE.name
+os.environ["XDG_CONFIG_HOME"] = os.environ["XDG_DATA_HOME"] = _ELSEWHERE.name
 
 import napari
 import numpy as np
@@ -38,7 +39,8 @@ from napari_unet.sample_data import DEMO_SAMPLE, load_sample
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 PLUGIN = "napari-unet-cells"
-SEGMENT, MODEL, WEIGHT_MAP = "Segment cells", "Model", "Weight map"
+SEGMENT, MODEL, WEIGHT_MAP, TRAIN = "Segment cells", "Model", "Weight map", "Train"
+OWN_CELLS = "histology-large"
 
 _WINDOW = (1240, 780)
 _DOCK_WIDTH_PX = 300
@@ -257,6 +259,107 @@ def weight_map_painting() -> Image.Image:
         return _row(taken)
 
 
+@picture
+def train() -> Image.Image:
+    """Photograph the Train form alone."""
+    with window() as viewer:
+        _open_own_cells(viewer)
+        return alone(open_widget(viewer, TRAIN))
+
+
+@picture
+def train_settings() -> Image.Image:
+    """Photograph the Train form unfolded."""
+    with window() as viewer:
+        _open_own_cells(viewer)
+        widget = open_widget(viewer, TRAIN)
+        widget.form.more.expand(animate=False)
+        return alone(widget)
+
+
+@picture
+def own_model_before() -> Image.Image:
+    """Photograph what the bundled model finds in an image that is not like its own."""
+    return _way_to_an_own_model()["before"]
+
+
+@picture
+def own_model_training() -> Image.Image:
+    """Photograph the window while the network learns."""
+    return _way_to_an_own_model()["training"]
+
+
+@picture
+def own_model_compared() -> Image.Image:
+    """Photograph what has changed."""
+    return _way_to_an_own_model()["compared"]
+
+
+@picture
+def own_model_after() -> Image.Image:
+    """Photograph what the new version finds."""
+    return _way_to_an_own_model()["after"]
+
+
+@picture
+def doubt() -> Image.Image:
+    """Photograph a place in which the network is not sure."""
+    with window() as viewer:
+        open_sample(viewer, "noisy")
+        viewer.layers["noisy truth"].visible = True
+        viewer.layers["noisy truth"].contour = 1
+        viewer.layers.selection.active = viewer.layers["noisy truth"]
+        widget = open_widget(viewer, TRAIN)
+        found: list[bool] = []
+        widget.doubt.found.connect(lambda: found.append(True))
+        widget.doubt.button.click()
+        wait_for(lambda: bool(found), "the places")
+        return photograph(viewer)
+
+
+def _open_own_cells(viewer: napari.Viewer) -> Any:
+    open_sample(viewer, OWN_CELLS)
+    truth = viewer.layers[f"{OWN_CELLS} truth"]
+    truth.visible, truth.contour = True, 2
+    viewer.layers.selection.active = truth
+    return truth
+
+
+@cache
+def _way_to_an_own_model() -> dict[str, Image.Image]:
+    """Walk the tutorial once, and photograph on the way."""
+    taken = {}
+    with window() as viewer:
+        open_sample(viewer, OWN_CELLS)
+        segment = open_widget(viewer, SEGMENT)
+        viewer.layers.selection.active = viewer.layers[OWN_CELLS]
+        run(segment)
+        taken["before"] = photograph(viewer)
+        viewer.layers[f"{OWN_CELLS}: nuclei"].visible = False
+        truth = viewer.layers[f"{OWN_CELLS} truth"]
+        truth.visible, truth.contour = True, 2
+        viewer.layers.selection.active = truth
+        widget = open_widget(viewer, TRAIN)
+        widget.train()
+        settle(0.6 * widget.form.seconds_box.value())
+        taken["training"] = photograph(viewer)
+        wait_for(lambda: widget.outcome.comparison.isVisible(), "the comparison")
+        settle()
+        taken["compared"] = photograph(viewer)
+        widget.outcome.keep()
+        wait_for(lambda: not widget.outcome.is_busy, "the version")
+        settle()
+        truth.visible = False
+        settle()
+        widget.outcome.segment_button.click()
+        settle()
+        wait_for(lambda: not segment.panel.is_running, "the cells")
+        taken["after"] = photograph(viewer)
+        widget.form.model_choice.load("nuclei")
+        wait_for(lambda: not widget.form.model_choice.is_loading, "the model")
+    return taken
+
+
 @contextmanager
 def _painting() -> Iterator[tuple[napari.Viewer, Any, Any]]:
     """Open crowded nuclei with their true outlines and their weight map, the brush in hand."""
@@ -337,8 +440,9 @@ def open_widget(viewer: napari.Viewer, name: str) -> Any:
     viewer.window._qt_window.resizeDocks(
         right, [_DOCK_WIDTH_PX] * len(right), Qt.Orientation.Horizontal
     )
-    if hasattr(widget, "model_choice"):
-        wait_for(lambda: not widget.model_choice.is_loading, "the model")
+    model_choice = getattr(getattr(widget, "form", widget), "model_choice", None)
+    if model_choice is not None:
+        wait_for(lambda: not model_choice.is_loading, "the model")
     settle()
     return widget
 

@@ -83,3 +83,20 @@ def test_a_new_network_needs_no_model() -> None:
 
     assert "network = None" in training_python(recipe)
     assert "--from" not in training_command(recipe)
+
+
+def test_folders_are_read_by_both_scripts(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, array in (("my images", 100 * (cells() > 0)), ("my labels", cells())):
+        (tmp_path / folder).mkdir()
+        write_labels(tmp_path / folder / "one.tif", array.astype(np.int32))
+    recipe = dataclasses.replace(RECIPE, pairs=(), folders=(("my images", "my labels"),))
+
+    command = training_command(recipe, for_windows=False)
+    assert main(shlex.split(command)[1:]) == 0
+    (tmp_path / "mine.safetensors").unlink()
+    exec(training_python(recipe), {})  # noqa: S102 - our own lines
+
+    assert (tmp_path / "mine.safetensors").exists()
+    with pytest.raises(TrainingError, match="the form has 2"):
+        training_command(dataclasses.replace(recipe, folders=recipe.folders * 2))

@@ -12,11 +12,13 @@ from napari.layers import Image, Labels
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QFileDialog
 
 from napari_unet import worker
 from napari_unet.engine.checkpoint import load_checkpoint
 from napari_unet.engine.network import Network
 from napari_unet.engine.training_settings import TrainingSettings
+from napari_unet.image_files import write_labels
 from napari_unet.session import Session
 from napari_unet.widgets.train import TrainWidget
 from napari_unet.widgets.train_form import TrainForm
@@ -289,6 +291,25 @@ def test_what_cannot_be_learned_from_is_one_sentence_and_nothing_changes(
     # The form is ready for another try.
     session.begin_training()
     session.end_training()
+
+
+def test_folders_are_learned_from_without_any_layer(
+    widget: TrainWidget, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = tmp_path / "images", tmp_path / "labels"
+    for folder, array in zip(folders, (squares() > 0, squares()), strict=True):
+        folder.mkdir()
+        write_labels(folder / "one.tif", array.astype(np.int32))
+    answers = iter(map(str, folders))
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: next(answers))
+
+    qtbot.mouseClick(widget.form.pairs.folders_button, Qt.MouseButton.LeftButton)
+    assert widget.form.pairs.folders == [folders]
+    click(qtbot, widget)
+    wait(qtbot, widget)
+
+    assert widget.panel.message.startswith("Trained after 6 steps")
+    assert widget.outcome.keep_button.isVisible()
 
 
 def test_a_full_disk_at_keep_leaves_the_network_to_be_kept_elsewhere(

@@ -16,7 +16,7 @@ from typing import Any
 from napari_unet.cli.batch import for_each
 from napari_unet.cli.console import count, report, say
 from napari_unet.cli.evaluate import report_unpaired
-from napari_unet.cli.file_plan import pair_files, plan_outputs
+from napari_unet.cli.file_plan import plan_outputs
 from napari_unet.cli.setting_options import real_number
 from napari_unet.engine.comparison import (
     CHANGE_KINDS,
@@ -30,6 +30,7 @@ from napari_unet.engine.comparison import (
 from napari_unet.engine.errors import SettingsError
 from napari_unet.engine.evaluation import Evaluation
 from napari_unet.image_files import ImageFile, read_labels, write_labels
+from napari_unet.paired_files import pair_files
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

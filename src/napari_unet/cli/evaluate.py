@@ -13,7 +13,6 @@ from typing import Any
 
 from napari_unet.cli.batch import for_each
 from napari_unet.cli.console import count, listing, report, say
-from napari_unet.cli.file_plan import PairedFiles, pair_files
 from napari_unet.cli.setting_options import real_number
 from napari_unet.engine.errors import SettingsError
 from napari_unet.engine.evaluation import (
@@ -24,6 +23,7 @@ from napari_unet.engine.evaluation import (
     evaluate,
 )
 from napari_unet.image_files import read_labels
+from napari_unet.paired_files import PairedFiles, pair_files
 
 _WIDEST_NAME = 40
 

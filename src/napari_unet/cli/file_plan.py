@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +9,7 @@ from pathlib import Path
 
 from napari_unet.cli.console import count, listing
 from napari_unet.engine.errors import FileError
-from napari_unet.image_files import PICTURE_SUFFIXES, TIFF_SUFFIXES, find_images, image_stem
-
-_LABEL_ENDINGS = re.compile(r"[-_ ](cp_masks|masks?|labels?|truth|gt)$", re.IGNORECASE)
+from napari_unet.image_files import PICTURE_SUFFIXES, TIFF_SUFFIXES, image_stem
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,66 +128,3 @@ def check_writable(folder: Path) -> None:
         raise FileError(
             f"Cannot write to the folder '{folder}' ({reason}); choose another one."
         ) from error
-
-
-@dataclass(frozen=True, slots=True)
-class PairedFiles:
-    """Files of two kinds that belong together.
-
-    Parameters
-    ----------
-    pairs : list of (first, second)
-    only_first, only_second : list of str
-        Names without a partner.
-    """
-
-    pairs: list[tuple[Path, Path]]
-    only_first: list[str]
-    only_second: list[str]
-
-
-def pair_files(first: Path, second: Path) -> PairedFiles:
-    """Pair the files of two folders by their names without endings.
-
-    The second file may also end in "_labels", "_mask" or the like: `cells.png`
-    goes with `cells_masks.tif`. Two single files are a pair under any names.
-
-    Raises
-    ------
-    FileError
-        If there is no pair, or a name stands for two files.
-    """
-    firsts, seconds = find_images([first]), find_images([second])
-    if first.is_file() and second.is_file():
-        return PairedFiles([(first, second)], [], [])
-    _refuse_ambiguous(firsts)
-    _refuse_ambiguous(seconds)
-    by_stem = {image_stem(path): path for path in seconds}
-    shortened = {_LABEL_ENDINGS.sub("", stem): path for stem, path in by_stem.items()}
-    partners = {
-        path: by_stem.get(image_stem(path)) or shortened.get(image_stem(path)) for path in firsts
-    }
-    pairs = [(path, partner) for path, partner in partners.items() if partner is not None]
-    if not pairs:
-        raise FileError(
-            f"No file in '{first}' has the name of one in '{second}' (for example "
-            f"'{firsts[0].name}' and '{seconds[0].name}'); files belong together by their "
-            "names without endings."
-        )
-    paired = {partner for _, partner in pairs}
-    return PairedFiles(
-        pairs,
-        [path.name for path, partner in partners.items() if partner is None],
-        [path.name for path in seconds if path not in paired],
-    )
-
-
-def _refuse_ambiguous(paths: Sequence[Path]) -> None:
-    seen: dict[str, Path] = {}
-    for path in paths:
-        other = seen.setdefault(image_stem(path), path)
-        if other is not path:
-            raise FileError(
-                f"'{other}' and '{path}' have the same name up to their endings; "
-                "it is not clear which one to pair. Remove or rename one."
-            )

@@ -19,7 +19,7 @@ import numpy as np
 
 from napari_unet.cli.console import StopRequest, count, listing, progress_bar, report, say
 from napari_unet.cli.evaluate import report_unpaired
-from napari_unet.cli.file_plan import check_writable, pair_files
+from napari_unet.cli.file_plan import check_writable
 from napari_unet.cli.program import INTERRUPTED
 from napari_unet.cli.setting_options import (
     add_setting_options,
@@ -30,7 +30,7 @@ from napari_unet.cli.setting_options import (
 )
 from napari_unet.engine.annotation import BACKGROUND, BORDER, CELL, teaches_classes
 from napari_unet.engine.checkpoint import SUFFIX, bundled_models, load_checkpoint, save_checkpoint
-from napari_unet.engine.errors import FileError, SettingsError, TrainingError, UNetError
+from napari_unet.engine.errors import FileError, SettingsError, UNetError
 from napari_unet.engine.evaluation import Evaluation
 from napari_unet.engine.hold_out import hold_out
 from napari_unet.engine.image import LabelImage
@@ -39,7 +39,7 @@ from napari_unet.engine.training import TrainingReport, TrainingRun, train
 from napari_unet.engine.training_pairs import RING_PX, TrainingPair, Unlabelled, annotated_pair
 from napari_unet.engine.training_settings import MANY_STEPS, TrainingSettings
 from napari_unet.engine.unet import UNetConfig
-from napari_unet.image_files import ImageFile, read_image, read_labels
+from napari_unet.paired_files import pair_files, read_pairs
 
 _MADE_FROM_IMAGES = ("in_channels", "classes")
 _NEW_SHAPE = UNetConfig(base_width=32)
@@ -244,7 +244,11 @@ def _read_pairs(
         start is not None and teaches_classes(start.description.class_roles),
     )
     pairs, validation = (
-        [pair for paths in each for pair in read_pairs(*paths, ndim=shape.ndim, meaning=meaning)]
+        [
+            pair
+            for paths in each
+            for pair in read_pairs(*paths, ndim=shape.ndim, make_pair=meaning.pair)
+        ]
         for each in (files, held_out)
     )
     cells = sum(int(np.unique(pair.labels[pair.labels > 0]).size) for pair in pairs)
@@ -306,38 +310,6 @@ class _Meaning:
             name=name,
             channel_axis=-1 if image.ndim > labels.ndim else None,
         )
-
-
-def read_pairs(
-    image_path: Path, labels_path: Path, *, ndim: int, meaning: _Meaning
-) -> list[TrainingPair]:
-    """Read an image and its labels; for a 2-D model each slice of a stack is a pair.
-
-    Raises
-    ------
-    UNetError
-        If a file cannot be read or the two do not belong together.
-    """
-    image, labels = read_image(image_path), read_labels(labels_path).array
-    array = _channels_last(image, labels.ndim)
-    if labels.ndim == ndim:
-        return [meaning.pair(array, labels, image_path.name)]
-    if labels.ndim != ndim + 1 or array.shape[0] != labels.shape[0]:
-        raise TrainingError(
-            f"'{labels_path}' has shape {labels.shape} and '{image_path}' {image.array.shape}; "
-            f"a {ndim}-D model learns from {ndim}-D images or stacks of them."
-        )
-    return [
-        meaning.pair(plane, plane_labels, f"{image_path.name}, slice {index + 1}")
-        for index, (plane, plane_labels) in enumerate(zip(array, labels, strict=True))
-    ]
-
-
-def _channels_last(image: ImageFile, label_axes: int) -> Any:
-    # Planes named channels are slices where the labels have as many axes.
-    if image.channel_axis is None or image.array.ndim == label_axes:
-        return image.array
-    return np.moveaxis(image.array, image.channel_axis, -1)
 
 
 def _new_shape(arguments: argparse.Namespace) -> UNetConfig:

@@ -33,6 +33,8 @@ class TrainRecipe:
     settings : TrainingSettings
     holds_out : bool
     device : str
+    folders : tuple of (str, str)
+        Of images, and of label images with the same names.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -43,6 +45,7 @@ class TrainRecipe:
     settings: TrainingSettings = field(default_factory=TrainingSettings.fine_tuning)
     holds_out: bool = True
     device: str = "auto"
+    folders: tuple[tuple[str, str], ...] = ()
 
 
 def training_python(recipe: TrainRecipe) -> str:
@@ -65,6 +68,12 @@ def training_python(recipe: TrainRecipe) -> str:
     if varied:
         imports.append("from napari_unet.engine.augmentation_settings import AugmentationSettings")
         changes["augmentation"] = _Code(call("AugmentationSettings", arguments(varied)))
+    if recipe.folders:
+        imports += [
+            "from napari_unet.image_files import read_image, read_labels",
+            "from napari_unet.paired_files import pair_files",
+        ]
+        imports.insert(0, "from pathlib import Path\n")
     share = [] if recipe.holds_out else ["share=0"]
     options = ["parts.training", "network", "settings=settings", "validation=parts.validation"]
     options += [f"device={recipe.device!r}"] if recipe.device != "auto" else []
@@ -98,7 +107,8 @@ def training_command(recipe: TrainRecipe, *, for_windows: bool = os.name == "nt"
         If the meaning of the labels cannot be said on a command line.
     """
     _check(recipe)
-    words = ["napari-unet", "train", _IMAGES, _LABELS, "-o", _OUTPUT]
+    folders = _folders(recipe)
+    words = ["napari-unet", "train", *map(as_path, folders), "-o", _OUTPUT]
     if not recipe.begins_anew:
         words += ["--from", as_path(recipe.model)]
     if recipe.meaning == "painted":
@@ -117,10 +127,20 @@ def training_command(recipe: TrainRecipe, *, for_windows: bool = os.name == "nt"
         stem = re.sub(r"[^\w-]+", "_", image).strip("_") or "image"
         image, labels = " ".join(image.split()), " ".join(labels.split())
         remarks.append(
-            f"# First save layer '{image}' as {_IMAGES}/{stem}.tif and layer '{labels}' as "
-            f"{_LABELS}/{stem}.tif (File > Save Selected Layers)."
+            f"# First save layer '{image}' as {folders[0]}/{stem}.tif and layer '{labels}' as "
+            f"{folders[1]}/{stem}.tif (File > Save Selected Layers)."
         )
     return "\n".join([*remarks, " ".join(quoted(word, for_windows=for_windows) for word in words)])
+
+
+def _folders(recipe: TrainRecipe) -> tuple[str, str]:
+    """Folders that the command reads."""
+    if len(recipe.folders) > 1:
+        raise TrainingError(
+            f"A command learns from one folder of images, and the form has {len(recipe.folders)}; "
+            "put the files into one, or copy the Python lines."
+        )
+    return recipe.folders[0] if recipe.folders else (_IMAGES, _LABELS)
 
 
 class _Code(str):
@@ -161,4 +181,11 @@ def _pair_lines(recipe: TrainRecipe) -> list[str]:
         made = call("annotated_pair", [*data, *options, f"name={image!r}"])
         lines += [f"    {line}" for line in made.splitlines()]
         lines[-1] += ","
-    return [*lines, "]"]
+    lines.append("]")
+    for images, labels in recipe.folders:
+        lines += [
+            f"for paths in pair_files(Path({images!r}), Path({labels!r})).pairs:",
+            "    image, labels = read_image(paths[0]).array, read_labels(paths[1]).array",
+            f"    {call('pairs.append', [call('annotated_pair', ['image', 'labels', *options])])}",
+        ]
+    return lines

@@ -94,15 +94,17 @@ def _mosaic(patches: list[NDArray[Any]]) -> NDArray[Any]:
     return whole
 
 
-def show_patches(viewer: ViewerModel, mosaic: Mosaic, beside: LayerImage) -> None:
+def show_patches(viewer: ViewerModel, mosaic: Mosaic, beside: LayerImage | None) -> None:
     """Add the layers to the right of an image, instead of any that are there."""
     found = [layer for layer in viewer.layers if layer.name in _NAMES]
     for layer in found:
         viewer.layers.remove(layer)
-    scale = tuple(float(n) for n in beside.place["scale"][-2:])
-    corner = np.array(beside.place["translate"], float)[-2:]
-    corner[-1] += (beside.labels_shape[-1] + 5 * _GAP_PX) * scale[-1]
-    place = {"scale": scale, "translate": corner, "units": beside.place["units"][-2:]}
+    place: dict[str, Any] = {}
+    if beside is not None:
+        scale = tuple(float(n) for n in beside.place["scale"][-2:])
+        corner = np.array(beside.place["translate"], float)[-2:]
+        corner[-1] += (beside.labels_shape[-1] + 5 * _GAP_PX) * scale[-1]
+        place = {"scale": scale, "translate": corner, "units": beside.place["units"][-2:]}
     limits = tuple(float(n) for n in np.percentile(mosaic.image, (0.5, 99.5)))
     layers: tuple[Layer, ...] = (
         Image(
@@ -180,7 +182,7 @@ class PatchesJob(QObject):
         self._worker.start()
 
     def _on_finished(self, plan: Plan, mosaic: Mosaic) -> None:
-        show_patches(self._viewer, mosaic, plan.sources[0].image)
+        show_patches(self._viewer, mosaic, plan.sources[0].image if plan.sources else None)
 
     def _on_ended(self) -> None:
         self._worker = None

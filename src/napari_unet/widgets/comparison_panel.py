@@ -24,7 +24,8 @@ _MOST_LISTED = 200
 _IN_A_ROW = 2
 _SWATCH_PX = 12
 _CELL_STYLE = "padding-right: 10px"
-_LOWEST_LIST_PX = 110
+_MOST_ROWS_SEEN = 7
+_FRAME_PX = 6
 _COUNTS_TOOLTIP = (
     "<qt>Cells that only the new model finds are <b>gained</b>, those that only the old one found "
     "are <b>lost</b>. <b>Split</b>: one became several. <b>Merged</b>: several became one. "
@@ -55,7 +56,6 @@ class ComparisonPanel(QWidget):
         self.counts.setToolTip(_COUNTS_TOOLTIP)
         self.scores.setToolTip(_SCORES_TOOLTIP)
         self.list = _ChangeList()
-        self.list.setMinimumHeight(_LOWEST_LIST_PX)
         self.list.setToolTip("Click a change to see it; the arrow keys go through all of them.")
         self.list.itemClicked.connect(self._on_item_clicked)
         self.more = Sentence()
@@ -93,6 +93,8 @@ class ComparisonPanel(QWidget):
             item.setData(Qt.ItemDataRole.DecorationRole, swatches[change.kind])
             self.list.addItem(item)
         self.list.setVisible(bool(self._changes))
+        rows = min(self.list.count(), _MOST_ROWS_SEEN)
+        self.list.setFixedHeight(max(rows, 1) * max(self.list.sizeHintForRow(0), 1) + _FRAME_PX)
         more = len(self._changes) - _MOST_LISTED
         self.more.show_text(f"and {more:,} smaller ones" if more > 0 else "")
 

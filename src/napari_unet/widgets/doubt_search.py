@@ -74,13 +74,16 @@ class DoubtSearch(QWidget):
         if self._worker is not None:
             return
         try:
-            source, *_ = self._read_sources()
+            sources = self._read_sources()
+            if not sources:
+                raise UNetError("There is no image layer to look at; open one of the images.")
             network = self._session.network
             if network is None:
                 raise UNetError("No model is loaded; choose one first.")
         except UNetError as error:
             self.failed.emit(error)
             return
+        source = sources[0]
         plane = self._plane(source)
         job = partial(doubtful_places, source, plane, network, self._session.device)
         self.button.setEnabled(False)

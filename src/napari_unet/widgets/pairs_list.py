@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
 from qtpy.compat import isalive
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_unet.layers import METADATA_KEY, SCORES_KEY, full_resolution
 from napari_unet.widgets.choices import LayerChoice, keep_narrow
@@ -91,8 +102,37 @@ def _belong_together(image: Image, labels: Labels | None) -> bool:
     return bool(np.shape(labels.data)[-2:] == shape[: image.ndim][-2:])
 
 
+class FolderRow(QWidget):
+    """A folder of images and one of label images with the same names.
+
+    Attributes
+    ----------
+    removed : Signal
+        The row is not wanted any more.
+    """
+
+    removed = Signal()
+
+    def __init__(self, images: Path, labels: Path) -> None:
+        super().__init__()
+        self.images, self.labels = images, labels
+        text = QLabel(f"{images.name} / {labels.name}")
+        text.setToolTip(
+            f"<qt>Images in {escape(str(images))}, labels in {escape(str(labels))}</qt>"
+        )
+        text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        remove_button = QToolButton()
+        remove_button.setText("✕")
+        remove_button.setToolTip("Do not learn from these folders.")
+        remove_button.clicked.connect(self.removed)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(text, 1)
+        layout.addWidget(remove_button)
+
+
 class PairsList(QWidget):
-    """Any number of pairs of layers; the first follows the layers that are selected.
+    """Any number of pairs of layers, and of folders; the first follows the selected layers.
 
     Parameters
     ----------
@@ -113,10 +153,21 @@ class PairsList(QWidget):
         self.add_button = QPushButton("Add a pair")
         self.add_button.setToolTip("<qt>Learn from another image layer and its labels, too.</qt>")
         self.add_button.clicked.connect(self._on_add_clicked)
+        self.folder_rows: list[FolderRow] = []
+        self.folders_button = QPushButton("Add folders…")
+        self.folders_button.setToolTip(
+            "<qt>Learn from files, too: first choose a folder of images, then one of label images "
+            "with the same names (cells.tif or cells_masks.tif for cells.png).</qt>"
+        )
+        self.folders_button.clicked.connect(self._on_folders_clicked)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(4)
+        buttons.addWidget(self.add_button)
+        buttons.addWidget(self.folders_button)
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(3)
-        self._layout.addWidget(self.add_button)
+        self._layout.addLayout(buttons)
         self.add_row()
 
     @property
@@ -128,6 +179,19 @@ class PairsList(QWidget):
             if image is not None and labels is not None and (image, labels) not in complete:
                 complete.append((image, labels))
         return complete
+
+    @property
+    def folders(self) -> list[tuple[Path, Path]]:
+        """Folders of images, and of their labels."""
+        return [(row.images, row.labels) for row in self.folder_rows]
+
+    def add_folders(self, images: Path, labels: Path) -> None:
+        """Put a row for two folders above the buttons."""
+        row = FolderRow(images, labels)
+        row.removed.connect(self._on_folder_removed)
+        self._layout.insertWidget(len(self.rows) + len(self.folder_rows), row)
+        self.folder_rows.append(row)
+        self.changed.emit()
 
     def add_row(self) -> PairRow:
         """Put a row below the others."""
@@ -154,6 +218,23 @@ class PairsList(QWidget):
             if isinstance(layer, Image) and SCORES_KEY not in layer.metadata and layer not in used:
                 row.image_choice.choose_layer(layer)
                 break
+
+    def _on_folders_clicked(self) -> None:
+        images = QFileDialog.getExistingDirectory(self, "Choose the folder of the images")
+        if not images:
+            return
+        beside = str(Path(images).parent)
+        labels = QFileDialog.getExistingDirectory(self, "Choose the folder of their labels", beside)
+        if labels:
+            self.add_folders(Path(images), Path(labels))
+
+    def _on_folder_removed(self) -> None:
+        row = self.sender()
+        if isinstance(row, FolderRow):
+            self.folder_rows.remove(row)
+            row.hide()
+            row.deleteLater()
+            self.changed.emit()
 
     def _on_removed(self) -> None:
         row = self.sender()

@@ -160,6 +160,7 @@ class TrainWidget(QWidget):
             holds_out=self.form.hold_out_box.isChecked(),
             device=self._session.device,
             autosave_folder=self.outcome.autosave_folder,
+            folders=tuple(self.form.pairs.folders),
             about={
                 "model": "" if network is None else network.description.name,
                 "source": "" if network is None else self._session.source,
@@ -188,11 +189,12 @@ class TrainWidget(QWidget):
             self.form.settings(),
             self.form.hold_out_box.isChecked(),
             self._session.device,
+            tuple((str(images), str(labels)) for images, labels in self.form.pairs.folders),
         )
 
     def _read_sources(self) -> tuple[PairSource, ...]:
         pairs = self.form.pairs.pairs
-        if not pairs:
+        if not pairs and not self.form.pairs.folders:
             raise TrainingError(
                 "There is no image with labels; open an image, run Segment cells or add a Labels "
                 "layer, and paint."

@@ -67,8 +67,8 @@ class Plan:
     Parameters
     ----------
     sources : tuple of PairSource
-    more_pairs : tuple of TrainingPair
-        From files.
+    folders : tuple of (Path, Path)
+        Of images, and of label images with the same names.
     meaning : {"reviewed", "regions", "painted"}
     background_label : int, optional
     network : Network, optional
@@ -92,7 +92,7 @@ class Plan:
     settings: TrainingSettings
     holds_out: bool
     device: str
-    more_pairs: tuple[TrainingPair, ...] = ()
+    folders: tuple[tuple[Path, Path], ...] = ()
     autosave_folder: Path | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     resumes: InterruptedTraining | None = None
@@ -171,11 +171,37 @@ def _size(shape: tuple[int, ...]) -> str:
 
 def annotation(plan: Plan) -> list[TrainingPair]:
     """Read the pairs of all layers and files: images with their labels and what these mean."""
-    pairs = [pair for source in plan.sources for pair in read_pairs(source, plan)]
-    return [*pairs, *plan.more_pairs]
+    pairs = [pair for source in plan.sources for pair in labelled_planes(source, plan)]
+    return [*pairs, *_from_folders(plan)]
 
 
-def read_pairs(source: PairSource, plan: Plan) -> Iterator[TrainingPair]:
+def _from_folders(plan: Plan) -> Iterator[TrainingPair]:
+    from napari_unet.engine.training_pairs import annotated_pair
+    from napari_unet.paired_files import pair_files, read_pairs
+
+    if plan.folders and plan.meaning == "regions":
+        raise TrainingError(
+            "Regions are drawn on layers, so nothing in the folders would be learned from; choose "
+            "another meaning of unlabelled pixels, or take the folders away."
+        )
+
+    def make_pair(image: AnyImage, labels: LabelImage, name: str) -> TrainingPair:
+        return annotated_pair(
+            image,
+            labels,
+            unlabelled="ignore" if plan.meaning == "painted" else "reviewed",
+            background_label=plan.background_label,
+            name=name,
+            channel_axis=-1 if image.ndim > labels.ndim else None,
+        )
+
+    ndim = 2 if plan.network is None else plan.network.description.unet.ndim
+    for images, labels in plan.folders:
+        for paths in pair_files(images, labels).pairs:
+            yield from read_pairs(*paths, ndim=ndim, make_pair=make_pair)
+
+
+def labelled_planes(source: PairSource, plan: Plan) -> Iterator[TrainingPair]:
     """Pairs of the planes of a layer that somebody has labelled."""
     labels = np.asarray(source.labels)
     planes = source.image.planes()
