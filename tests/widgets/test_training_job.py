@@ -13,8 +13,9 @@ from napari.layers import Image
 from napari_unet.drawn_regions import DrawnRegion
 from napari_unet.engine.errors import TrainingError
 from napari_unet.engine.label_runs import LabelRuns
-from napari_unet.engine.network import Network
+from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.training_settings import TrainingSettings
+from napari_unet.engine.unet import UNet, UNetConfig
 from napari_unet.layers import LayerImage, read_layer
 from napari_unet.widgets.training_job import (
     Begun,
@@ -294,3 +295,19 @@ def test_the_labels_are_copied_before_anything_is_learned(threshold_network: Net
     labels[:] = 0
 
     assert pair.labels.any()
+
+
+def test_numbers_are_classes_to_a_network_whose_classes_have_names() -> None:
+    description = NetworkDescription(
+        "tissue", UNetConfig(base_width=2, depth=1, classes=2), class_roles=("fat", "muscle")
+    )
+    network = Network(UNet(description.unet), description)
+    labels = np.zeros((64, 64), np.int32)
+    labels[5:20, 5:20], labels[30:50, 30:50] = 1, 2
+
+    (pair,) = annotation(plan_for(labels, network, meaning="painted"))
+    *_, trained, _ = teach(plan_for(labels, network, meaning="painted"), Wish())
+
+    # No ring: what lies around a stroke of a class may be of the same class.
+    assert np.array_equal(pair.reviewed, labels > 0)
+    assert trained.steps == 4

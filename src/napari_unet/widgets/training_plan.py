@@ -191,6 +191,7 @@ def _from_folders(plan: Plan) -> Iterator[TrainingPair]:
             labels,
             unlabelled="ignore" if plan.meaning == "painted" else "reviewed",
             background_label=plan.background_label,
+            teaches=_teaches(plan),
             name=name,
             channel_axis=-1 if image.ndim > labels.ndim else None,
         )
@@ -238,6 +239,7 @@ def _pair(
         unlabelled="ignore" if plan.meaning == "painted" else "reviewed",
         regions=regions,
         background_label=plan.background_label,
+        teaches=_teaches(plan),
         corrected=corrected,
         name=plane_name(source.name, index),
         channel_axis=channel_axis,
@@ -246,6 +248,14 @@ def _pair(
         # Who changed a pixel has looked at it.
         pair = replace(pair, reviewed=pair.reviewed | corrected)
     return replace(pair, intensity_reference=image.intensity_reference())
+
+
+def _teaches(plan: Plan) -> Literal["cells", "classes"]:
+    """What the numbers of labels are to the network: cells, or its classes."""
+    from napari_unet.engine.annotation import teaches_classes
+
+    roles = () if plan.network is None else plan.network.description.class_roles
+    return "classes" if roles and teaches_classes(roles) else "cells"
 
 
 def plane_name(name: str, index: PlaneIndex) -> str:
