@@ -230,6 +230,28 @@ def test_labels_painted_meanwhile_and_removed_layers_do_not_disturb_it(
     assert widget.panel.message.startswith("Stopped after")
 
 
+def test_what_fails_beside_a_training_does_not_end_it(
+    widget: TrainWidget,
+    pair: Any,
+    qtbot: QtBot,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(TrainForm, "settings", lambda _: LONG)
+    click(qtbot, widget)
+    qtbot.waitUntil(lambda: len(widget.curves.rows()) > 1, timeout=60_000)
+
+    with qtbot.waitSignal(widget.form.model_choice.load_failed, timeout=20_000):
+        widget.form.model_choice.load(str(tmp_path / "gone.safetensors"))
+
+    assert widget.panel.is_running
+    steps = widget.curves.rows()[-1].step
+    qtbot.waitUntil(lambda: widget.curves.rows()[-1].step > steps, timeout=60_000)
+    click(qtbot, widget)
+    wait(qtbot, widget)
+    assert widget.panel.message.startswith("Stopped after")
+
+
 def test_two_trainings_at_once_are_refused(
     widget: TrainWidget,
     viewer: ViewerModel,

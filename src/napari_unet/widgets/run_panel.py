@@ -19,6 +19,8 @@ class RunPanel(QWidget):
     ----------
     action : str
         Caption of the button while nothing runs.
+    tooltip : str
+        What it does then.
 
     Attributes
     ----------
@@ -28,9 +30,10 @@ class RunPanel(QWidget):
     run_clicked = Signal()
     stop_clicked = Signal()
 
-    def __init__(self, action: str) -> None:
+    def __init__(self, action: str, tooltip: str) -> None:
         super().__init__()
         self._action = action
+        self._tooltip = tooltip
         self._activity: progress | None = None
         self._is_running = False
         self._started_s: float | None = None
@@ -114,7 +117,7 @@ class RunPanel(QWidget):
     def _end(self) -> None:
         self._is_running = False
         self.button.setText(self._action)
-        self.button.setToolTip("Segment the chosen image layer into a Labels layer.")
+        self.button.setToolTip(self._tooltip)
         self.bar.setVisible(False)
         self._close_activity()
 

@@ -55,7 +55,7 @@ class SegmentForm(QWidget):
         self._session = session
         self._build_input(viewer, session)
         self._build_settings(session)
-        self.panel = RunPanel("Run")
+        self.panel = RunPanel("Run", "Segment the chosen image layer into a Labels layer.")
         self.concerns = ConcernsPanel()
         self.concerns.remedy_chosen.connect(self.apply_changes)
         layout = QVBoxLayout(self)

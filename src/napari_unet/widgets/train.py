@@ -91,10 +91,10 @@ class TrainWidget(QWidget):
         self.panel, self.curves = self.form.panel, self.form.curves
         self.panel.run_clicked.connect(self.train)
         self.panel.stop_clicked.connect(self.stop)
-        self.form.model_choice.load_failed.connect(self._on_failed)
+        self.form.model_choice.load_failed.connect(self._on_failed_beside)
         self.preview = PreviewLayer(self._viewer)
         self.advice = TrainAdvice(self.form, self._session, self._read_sources)
-        self.advice.failed.connect(self._on_failed)
+        self.advice.failed.connect(self._on_failed_beside)
         self.outcome = TrainOutcome(self._viewer, self._session, self._folder)
         self.outcome.settled.connect(self._on_settled)
         self.outcome.failed.connect(self._on_failed)
@@ -102,15 +102,15 @@ class TrainWidget(QWidget):
         self.outcome.segmented.connect(self._on_segment_wanted)
         self.form.add_result(self.outcome)
         self.doubt = DoubtSearch(self._viewer, self._session, self._read_sources)
-        self.doubt.failed.connect(self._on_failed)
+        self.doubt.failed.connect(self._on_failed_beside)
         self.doubt.found.connect(partial(self._bring_up, self.doubt))
         self.form.add_result(self.doubt)
         self.patches = PatchesJob(self._viewer, self.form.augmented_button, self.read_plan)
-        self.patches.failed.connect(self._on_failed)
+        self.patches.failed.connect(self._on_failed_beside)
         self._build_history()
         self.script_button = ScriptButton(self.read_recipe, training_python, training_command)
         self.script_button.copied.connect(self._on_copied)
-        self.script_button.failed.connect(self._on_failed)
+        self.script_button.failed.connect(self._on_failed_beside)
         self.form.add_at_foot(self.script_button)
         # Where the view is, for the preview; asked on this thread, used on the other.
         self._look = QTimer(self)
@@ -346,16 +346,15 @@ class TrainWidget(QWidget):
             self.panel.show_idle(sentence)
 
     def _on_failed(self, error: Exception) -> None:
-        if isinstance(error, UNetError):
-            message = str(error)
-        else:
-            _log.error("The training failed", exc_info=error)
-            message = (
-                f"Something went wrong that should not ({type(error).__name__}: {error}); the log "
-                "has the details. The model is as it was."
-            )
+        message = _told(error)
         self.panel.show_error(message)
         show_error(message)
+
+    def _on_failed_beside(self, error: Exception) -> None:
+        if self.panel.is_running:
+            show_error(_told(error))  # what runs goes on
+        else:
+            self._on_failed(error)
 
     def _on_ended(self) -> None:
         self._worker = None
@@ -386,3 +385,13 @@ class TrainWidget(QWidget):
         self.advice.stop()
         self.history.stop()
         self.form.model_choice.stop()
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, UNetError):
+        return str(error)
+    _log.error("The training failed", exc_info=error)
+    return (
+        f"Something went wrong that should not ({type(error).__name__}: {error}); the log has the "
+        "details. The model is as it was."
+    )

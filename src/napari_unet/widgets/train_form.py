@@ -97,7 +97,11 @@ class TrainForm(QWidget):
         self.unlabelled.changed.connect(self.input_changed)
         self._build_start(session)
         self._build_more(session)
-        self.panel = RunPanel("Train")
+        self.panel = RunPanel(
+            "Train",
+            "<qt>Teach the model what is labelled above. What comes out is a version of its own, "
+            "which you keep or discard at the end.</qt>",
+        )
         self.findings = FindingsPanel()
         self.curves = TrainingCurves()
         self.curves.hide()
