@@ -1,5 +1,7 @@
 """Cells follow the thresholds at once, without the network and never over an edit."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from napari.components import ViewerModel
 from numpy.typing import NDArray
 
+from napari_unet.engine.segmentation import PlaneScores
 from napari_unet.engine.settings import InstanceSettings
 from napari_unet.widgets import runs
 
@@ -192,12 +195,28 @@ def test_a_slider_moved_while_it_runs_counts_at_the_end(
     assert len(person.cells_in(person.result.data)) == 2
 
 
+@pytest.fixture
+def slow_changes(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let the cells of each slice take a while from now on, on however fast a machine."""
+    made = PlaneScores.labels
+
+    def labels(plane: PlaneScores, instances: InstanceSettings) -> NDArray[np.int32]:
+        time.sleep(0.1)
+        return made(plane, instances)
+
+    return lambda: monkeypatch.setattr(PlaneScores, "labels", labels)
+
+
 def test_a_run_while_a_change_is_under_way_goes_into_the_same_layer(
-    viewer: ViewerModel, person: Any, faint: NDArray[np.float32]
+    viewer: ViewerModel,
+    person: Any,
+    faint: NDArray[np.float32],
+    slow_changes: Callable[[], None],
 ) -> None:
     viewer.add_image(np.stack([faint] * 8))
     person.choose("stack")
     person.run()
+    slow_changes()
     labels = person.result
     done: list[Any] = []
     labels.events.set_data.connect(lambda _: done.append(None))
@@ -211,11 +230,15 @@ def test_a_run_while_a_change_is_under_way_goes_into_the_same_layer(
 
 
 def test_a_change_cut_short_is_noted_in_the_layer(
-    viewer: ViewerModel, person: Any, faint: NDArray[np.float32]
+    viewer: ViewerModel,
+    person: Any,
+    faint: NDArray[np.float32],
+    slow_changes: Callable[[], None],
 ) -> None:
     viewer.add_image(np.stack([faint] * 8))
     person.choose("stack")
     person.run()
+    slow_changes()
     labels = person.result
     done: list[Any] = []
     labels.events.set_data.connect(lambda _: done.append(None))
