@@ -87,7 +87,7 @@ def learn(
         run = train(pairs, settings=settings, description=network.description)
     for _ in run:
         pass
-    return run.network, run.step
+    return run.tuned(), run.step
 
 
 def measure(network: Network, cells: list[Cells]) -> float:

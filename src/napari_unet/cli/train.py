@@ -426,11 +426,15 @@ class TrainingSession:
     def _write_tuned_model(self) -> None:
         untuned = self._named(self._run.network)
         tuned = self._run.tuned()
-        result = self._run.validate(tuned)
+        is_tuned = tuned.description.instances != untuned.description.instances
+        result = self._run.validate(tuned) if self._run.is_validated else None
         if result is None or result.evaluation is None:
+            if is_tuned:
+                save_checkpoint(self._named(tuned), self._model_path, overwrite=True)
+                report("thresholds tuned on the training images")
             return
         evaluation, name = result.evaluation, "held-out images"
-        if tuned.description.instances != untuned.description.instances:
+        if is_tuned:
             name += ", thresholds tuned"
         report(f"{name}: {describe_evaluation(evaluation)}")
         metrics = {

@@ -330,11 +330,27 @@ def prepare_instances() -> None:
     keep_numbers(labels, labels)
 
 
+_SEEDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_TUNED: tuple[tuple[str, tuple[float, ...]], ...] = (
+    ("min_score", (0.0, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8)),
+    ("min_seed_px", (1, 4, 8, 16, 30)),
+    ("min_size_px", (8, 16, 30, 50)),
+    ("seed_threshold", _SEEDS),
+    ("foreground_threshold", (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)),
+)
+_TUNED_A_LITTLE: tuple[tuple[str, tuple[float, ...]], ...] = (
+    ("foreground_threshold", (0.3, 0.35, 0.4, 0.5, 0.6)),
+    ("min_size_px", (50, 80)),
+)
+
+
 def tune_instances(
     scored: Sequence[tuple[Scores, LabelImage]],
     class_roles: Sequence[str],
     quality: Callable[[LabelImage, LabelImage], float],
     start: InstanceSettings | None = None,
+    *,
+    a_little: bool = False,
 ) -> InstanceSettings:
     """Choose the settings that segment a validation set best.
 
@@ -346,6 +362,9 @@ def tune_instances(
     quality : callable
         (truth, prediction) -> number to be as high as possible in the mean.
     start : InstanceSettings, optional
+    a_little : bool
+        Only how far cells reach and how small they may be: for images that the
+        network has learned from, on which it is surer than on others.
 
     Returns
     -------
@@ -362,21 +381,14 @@ def tune_instances(
         with ThreadPoolExecutor() as pool:
             return float(np.mean(list(pool.map(image_quality, scored))))
 
-    seeds, foregrounds = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), (0.3, 0.4, 0.5, 0.6)
-    grid = [
-        replace(best, seed_threshold=seed, foreground_threshold=foreground)
-        for seed, foreground in itertools.product(seeds, foregrounds)
-    ]
-    best = max([best, *grid], key=mean_quality)
+    if not a_little:
+        grid = [
+            replace(best, seed_threshold=seed, foreground_threshold=foreground)
+            for seed, foreground in itertools.product(_SEEDS, (0.3, 0.4, 0.5, 0.6))
+        ]
+        best = max([best, *grid], key=mean_quality)
     # One at a time from here; the thresholds again, because they suit the others.
-    each: tuple[tuple[str, tuple[Any, ...]], ...] = (
-        ("min_score", (0.0, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8)),
-        ("min_seed_px", (1, 4, 8, 16, 30)),
-        ("min_size_px", (8, 16, 30, 50)),
-        ("seed_threshold", seeds),
-        ("foreground_threshold", (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)),
-    )
-    for name, values in each:
-        changed = [replace(best, **{name: value}) for value in values]
+    for name, values in _TUNED_A_LITTLE if a_little else _TUNED:
+        changed: list[InstanceSettings] = [replace(best, **{name: value}) for value in values]  # type: ignore[arg-type]
         best = max([best, *changed], key=mean_quality)
     return best

@@ -246,6 +246,7 @@ class TrainingRun(Iterator[TrainingReport]):
         known = replayed_images(network, replay, device=device) if settings.keep_knowledge else []
         self._patches = Patches(pairs, network, settings, known)
         self._facts = training_facts(pairs, self._patches.prepared)
+        self._pairs = tuple(pairs)
         self._validation = Validation(validation, self._patches)
         self._note(self._validation.note(network))
         self._validation_is_due = False
@@ -298,11 +299,12 @@ class TrainingRun(Iterator[TrainingReport]):
     def tuned(self) -> Network:
         """Best network, with thresholds that suit the held-out images if they show enough cells.
 
-        Stopped by `should_stop`, it is the same as `network`.
+        If they do not, the images that it learned from count, too. Stopped by
+        `should_stop`, it is the same as `network`.
         """
         network = self.network
         tuned = self._validation.tuned(
-            network, device=str(self._device), should_stop=self.should_stop
+            network, self._pairs, device=str(self._device), should_stop=self.should_stop
         )
         return tuned or network
 

@@ -98,7 +98,7 @@ class Validation:
     @property
     def cell_count(self) -> int:
         """Held-out cells that were reviewed."""
-        return sum(np.unique(truth[truth > 0]).size for truth in self._truths)
+        return _count_cells(self._truths)
 
     def note(self, network: Network) -> str | None:
         """Say why held-out cells cannot be counted; None if they can."""
@@ -122,17 +122,31 @@ class Validation:
         return ValidationResult(self._loss(planes), self._evaluation(planes, network))
 
     def tuned(
-        self, network: Network, *, device: str, should_stop: Callable[[], bool]
+        self,
+        network: Network,
+        learned: Sequence[TrainingPair] = (),
+        *,
+        device: str,
+        should_stop: Callable[[], bool],
     ) -> Network | None:
         """Network with the thresholds that suit the held-out images; None if stopped.
 
-        On few cells they stay as they are.
+        Where these show few cells, those that it has learned from count, too,
+        as far as they were reviewed everywhere, and little is changed. On few
+        cells in all, the thresholds stay as they are.
         """
         description = network.description
-        if teaches_classes(description.class_roles) or self.cell_count < _ENOUGH_CELLS:
+        if teaches_classes(description.class_roles):
             return network
+        pairs, truths = list(self.pairs), list(self._truths)
+        a_little = self.cell_count < _ENOUGH_CELLS
+        if a_little:
+            pairs += [pair for pair in learned if pair.reviewed is None]
+            truths = [pair.checked_labels() for pair in pairs]
+            if _count_cells(truths) < _ENOUGH_CELLS:
+                return network
         scored: list[tuple[Scores, LabelImage]] = []
-        for pair, truth in zip(self.pairs, self._truths, strict=True):
+        for pair, truth in zip(pairs, truths, strict=True):
             plane = _scores(pair, network, device=device, should_stop=should_stop)
             if plane is None:
                 return None
@@ -143,7 +157,9 @@ class Validation:
                 return 0.0  # comes to its end at once; the result is thrown away
             return mean_quality(evaluate(*reviewed_part(truth, prediction, truth != IGNORED)))
 
-        tuned = tune_instances(scored, description.class_roles, quality, description.instances)
+        tuned = tune_instances(
+            scored, description.class_roles, quality, description.instances, a_little=a_little
+        )
         if should_stop():
             return None
         return Network(network.unet, replace(description, instances=tuned))
@@ -170,6 +186,10 @@ class Validation:
         ]
         truths, predictions = zip(*compared, strict=True)
         return evaluate(truths, predictions)
+
+
+def _count_cells(truths: Sequence[LabelImage]) -> int:
+    return sum(np.unique(truth[truth > 0]).size for truth in truths)
 
 
 def _scores(
