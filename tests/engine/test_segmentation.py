@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from napari_unet.engine import segmentation
+from napari_unet.engine.banded_unet import BandedUNet
 from napari_unet.engine.errors import (
     DeviceError,
     ImageShapeError,
@@ -273,14 +274,14 @@ def test_overflow_of_half_precision_is_mended_and_noted():
 def test_running_out_of_memory_is_noted_and_changes_nothing(monkeypatch):
     image = np.random.default_rng(0).random((96, 96))
     expected = segment(image, TINY, precision="float32").scores
-    compute = segmentation.BandedUNet.__call__
+    compute = BandedUNet.__call__
 
     def small_memory(self, x, *, crops=None):
         if x.shape[-1] > 80:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return compute(self, x, crops=crops)
 
-    monkeypatch.setattr(segmentation.BandedUNet, "__call__", small_memory)
+    monkeypatch.setattr(BandedUNet, "__call__", small_memory)
     result = segment(image, TINY, precision="float32")
     np.testing.assert_allclose(result.scores, expected, rtol=0, atol=1e-5)
     assert result.notes == (

@@ -43,10 +43,7 @@ def _facts(network: Network) -> dict[str, str]:
         "summary": description.summary,
         "images": f"{config.ndim}-D, {count(config.in_channels, 'channel')}",
         "classes": ", ".join(description.class_roles),
-        "network": (
-            f"U-Net, base width {config.base_width}, depth {config.depth}, "
-            f"{config.padding} convolutions, {network.parameter_count / 1e6:.2f} M parameters"
-        ),
+        "network": (f"{config.sentence}, {network.parameter_count / 1e6:.2f} M parameters"),
         "normalisation": (
             f"percentiles {normalization.low_percentile:g} to {normalization.high_percentile:g}"
             if normalization.kind == "percentile"

@@ -13,9 +13,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from napari_unet.engine.architecture import NetworkModule
 from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.unet import UNet
+from napari_unet.engine.network import Network, NetworkDescription, build_module
 from napari_unet.engine.whole_file import whole_file
 
 FORMAT = "napari-unet"
@@ -94,10 +94,10 @@ def load_checkpoint(name_or_path: str | os.PathLike[str]) -> Network:
     return network
 
 
-def _skeleton(description: NetworkDescription, path: Path) -> UNet:
+def _skeleton(description: NetworkDescription, path: Path) -> NetworkModule:
     """Make an uninitialised network, unless its weights cannot possibly be in the file."""
     with torch.device("meta"):
-        unet = UNet(description.unet)
+        unet = build_module(description.unet)
     smallest = sum(parameter.numel() for parameter in unet.parameters())
     if smallest > path.stat().st_size:
         raise CheckpointError(

@@ -39,3 +39,7 @@ class FileError(UNetError):
 
 class TrainingError(UNetError):
     """Training cannot start or go on."""
+
+
+class CodeInFileError(CheckpointError):
+    """A model file carries code, which runs only after the user's explicit yes."""

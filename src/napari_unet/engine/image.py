@@ -43,23 +43,23 @@ class Normalization:
 
     Parameters
     ----------
-    kind : {"percentile", "zero-mean", "none"}
+    kind : {"percentile", "zero-mean", "none", "raw"}
         "percentile" maps `low_percentile` to 0 and `high_percentile` to 1,
         "zero-mean" maps the mean to 0 and the standard deviation to 1,
         "none" leaves floats as they are and maps the range of an integer
-        dtype to 0..1.
+        dtype to 0..1, "raw" leaves integers as they are, too.
     low_percentile, high_percentile : float
         In percent of all pixels of the whole image, all channels together.
     """
 
-    kind: Literal["percentile", "zero-mean", "none"] = "percentile"
+    kind: Literal["percentile", "zero-mean", "none", "raw"] = "percentile"
     low_percentile: float = 1.0
     high_percentile: float = 99.8
 
     def __post_init__(self) -> None:
-        if self.kind not in ("percentile", "zero-mean", "none"):
+        if self.kind not in ("percentile", "zero-mean", "none", "raw"):
             raise SettingsError(
-                f"Normalisation is {self.kind!r}; use 'percentile', 'zero-mean' or 'none'."
+                f"Normalisation is {self.kind!r}; use 'percentile', 'zero-mean', 'none' or 'raw'."
             )
         if not 0 <= self.low_percentile < self.high_percentile <= 100:
             raise SettingsError(
@@ -146,10 +146,10 @@ def measure_intensity(image: AnyImage, normalization: Normalization) -> Intensit
     ImageShapeError, ImageValueError
         See `check_pixels`.
     """
-    if normalization.kind == "none":
+    if normalization.kind in ("none", "raw"):
         check_pixels(image)
         dtype = np.dtype(image.dtype)
-        if dtype.kind in "ui":
+        if dtype.kind in "ui" and normalization.kind == "none":
             return IntensityScaling(0.0, 1.0 / float(np.iinfo(dtype).max))
         return IntensityScaling(0.0, 1.0)
     check_kind(image)

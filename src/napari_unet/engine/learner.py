@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from napari_unet.engine.architecture import NetworkModule
 from napari_unet.engine.device import resolve_precision
 from napari_unet.engine.errors import TrainingError
 from napari_unet.engine.loss import forgotten, weighted_cross_entropy
 from napari_unet.engine.network import Network
 from napari_unet.engine.training_patches import Batch
 from napari_unet.engine.training_settings import TrainingSettings
-from napari_unet.engine.unet import UNet
 
 
 class Learner:
@@ -39,7 +39,7 @@ class Learner:
             self.precision = torch.bfloat16  # float16 gradients would need loss scaling
         self.memory_format = network.unet.memory_format
         unet = copy.deepcopy(network.unet).requires_grad_(True).to(device)
-        self.unet: UNet = unet.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.unet: NetworkModule = unet.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.unet).eval().requires_grad_(False)
         self.optimizer = self._make_optimizer()
         self._halvings = 0
@@ -193,7 +193,7 @@ def _seed_of(seed: int, step: int) -> int:
     return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
 
 
-def _hold_norms(unet: UNet) -> None:
+def _hold_norms(unet: NetworkModule) -> None:
     """Let batch norm use what it measured before, as it does in segmentation."""
     for module in unet.modules():
         if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):

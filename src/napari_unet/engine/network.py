@@ -10,8 +10,12 @@ from typing import Any
 import torch
 
 from napari_unet.engine.annotation import BACKGROUND, CELL
+from napari_unet.engine.architecture import Architecture, NetworkModule
 from napari_unet.engine.errors import CheckpointError, SettingsError
+from napari_unet.engine.graph_network import GraphNetwork
+from napari_unet.engine.guess import Guess
 from napari_unet.engine.image import Normalization
+from napari_unet.engine.layer_graph import GraphConfig
 from napari_unet.engine.settings import InstanceSettings
 from napari_unet.engine.unet import UNet, UNetConfig
 
@@ -41,7 +45,8 @@ class NetworkDescription:
     Parameters
     ----------
     name : str
-    unet : UNetConfig
+    unet : Architecture
+        `UNetConfig`, or what another program's network is.
     class_roles : tuple of str
         Meaning of each class: "background", "cell", "border", or a free name.
     normalization : Normalization
@@ -58,10 +63,12 @@ class NetworkDescription:
         Name of a test set to its scores.
     history : tuple of dict
         One entry for each training: date, settings, steps, starting point.
+    guesses : tuple of Guess
+        What its file did not tell and somebody may know better.
     """
 
     name: str
-    unet: UNetConfig
+    unet: Architecture
     class_roles: tuple[str, ...] = (BACKGROUND, CELL)
     normalization: Normalization = field(default_factory=Normalization)
     object_diameter_px: float | None = None
@@ -73,6 +80,7 @@ class NetworkDescription:
     licence: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
     history: tuple[dict[str, Any], ...] = ()
+    guesses: tuple[Guess, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.class_roles) != self.unet.classes:
@@ -83,7 +91,13 @@ class NetworkDescription:
 
     def to_json(self) -> str:
         """Text that `from_json` reads."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values["unet"] = self.unet.to_json()
+        for name in ("normalization", "intensity", "instances"):
+            if values[name] is not None:
+                values[name] = dataclasses.asdict(values[name])
+        values["guesses"] = [dataclasses.asdict(guess) for guess in self.guesses]
+        return json.dumps(values, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> NetworkDescription:
@@ -96,19 +110,46 @@ class NetworkDescription:
         """
         try:
             values = json.loads(text)
-            values["unet"] = UNetConfig(**values["unet"])
+            values["unet"] = _architecture(values["unet"])
             values["normalization"] = Normalization(**values["normalization"])
             values["instances"] = InstanceSettings(**values["instances"])
             if values.get("intensity") is not None:
                 values["intensity"] = TrainingIntensity(**values["intensity"])
             values["class_roles"] = tuple(values["class_roles"])
             values["history"] = tuple(values.get("history", ()))
+            values["guesses"] = tuple(map(Guess.from_json, values.get("guesses", ())))
             return cls(**values)
-        except (ValueError, KeyError, TypeError, AttributeError, SettingsError) as error:
+        except (
+            ArithmeticError,
+            IndexError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            SettingsError,
+        ) as error:
             raise CheckpointError(
                 f"The model's description cannot be read ({error}); it may come from a newer "
                 "version of napari-unet-cells: update it, or export the model again."
             ) from error
+
+
+def _architecture(values: dict[str, Any]) -> Architecture:
+    kind = values.get("kind", "unet")
+    if kind == "unet":
+        return UNetConfig(**values)
+    if kind == "graph":
+        return GraphConfig.from_json(values)
+    raise SettingsError(f"the kind of network '{kind}' is unknown")
+
+
+def build_module(config: Architecture) -> NetworkModule:
+    """Make a network of this shape, with weights that mean nothing yet."""
+    if isinstance(config, UNetConfig):
+        return UNet(config)
+    if isinstance(config, GraphConfig):
+        return GraphNetwork(config)
+    raise SettingsError(f"A network of the shape {config!r} cannot be made.")
 
 
 class Network:
@@ -116,14 +157,15 @@ class Network:
 
     Parameters
     ----------
-    unet : UNet
+    unet : NetworkModule
+        `UNet`, or another program's network.
     description : NetworkDescription
     """
 
-    def __init__(self, unet: UNet, description: NetworkDescription) -> None:
+    def __init__(self, unet: NetworkModule, description: NetworkDescription) -> None:
         self.unet = unet
         self.description = description
-        self._fused: tuple[torch.device, torch.dtype, UNet] | None = None
+        self._fused: tuple[torch.device, torch.dtype, NetworkModule] | None = None
 
     def __repr__(self) -> str:
         config = self.description.unet
@@ -138,7 +180,7 @@ class Network:
         """Number of trained values."""
         return sum(parameter.numel() for parameter in self.unet.parameters())
 
-    def for_inference(self, device: torch.device, dtype: torch.dtype) -> UNet:
+    def for_inference(self, device: torch.device, dtype: torch.dtype) -> NetworkModule:
         """Return the network fused for `device` and `dtype`; the last one is kept."""
         if self._fused is None or self._fused[:2] != (device, dtype):
             self._fused = (device, dtype, self.unet.fused(device, dtype))

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_unet.engine.banded_unet import BandedUNet
 from napari_unet.engine.device import resolve_device, resolve_precision
 from napari_unet.engine.errors import DeviceError, SettingsError
 from napari_unet.engine.image import (
@@ -32,11 +31,13 @@ from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.tiling import (
     PixelSource,
+    TileableNetwork,
     TileScores,
     aligned_box,
     gpu_errors_explained,
     predict_tiles,
 )
+from napari_unet.engine.whole_tile import tileable
 
 _Source: TypeAlias = ImageSource | ZoomedSource
 
@@ -484,9 +485,10 @@ class _Predictor:
         self._device = resolve_device(device)
         self._dtype = resolve_precision(settings.precision, self._device)
         with gpu_errors_explained(self._device):
-            self._banded = BandedUNet(network.for_inference(self._device, self._dtype))
+            self._tileable = tileable(network.for_inference(self._device, self._dtype))
         self._overflowed_tiles = 0
         self._smallest_tile_px: int | None = None
+        self._is_tiled = False
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -502,6 +504,12 @@ class _Predictor:
             notes.append(
                 f"Memory ran out, so the tiles were made smaller ({self._smallest_tile_px} "
                 "pixels); the result is the same."
+            )
+        reason = self._network.description.unet.inexact_because
+        if reason and self._is_tiled:
+            notes.append(
+                f"The image was computed in tiles, and cells at their borders may differ a little "
+                f"from the image as a whole: {reason}. A larger tile_px lessens it."
             )
         return tuple(notes)
 
@@ -537,7 +545,7 @@ class _Predictor:
             )
             for part, n, m in zip(wanted, shape, scaled_shape, strict=True)
         )
-        multiple = self._banded.config.size_multiple
+        multiple = self._tileable.config.size_multiple
         return tuple(slice(*ends) for ends in aligned_box(scaled_shape, scaled, multiple))
 
     def predict_into(
@@ -575,20 +583,21 @@ class _Predictor:
         tile_px = self._smallest_tile_px or self._settings.tile_px
         for tile in predict_tiles(
             source,
-            self._banded,
+            self._tileable,
             tile_px=tile_px,
             region=region,
             near=near,
-            in_float32=self._banded_float32,
+            in_float32=self._in_float32,
         ):
             if tile.halvings:
                 self._smallest_tile_px = tile.tile_px
             self._overflowed_tiles += tile.overflowed
+            self._is_tiled |= tile.total > 1
             yield tile
 
-    def _banded_float32(self) -> BandedUNet:
+    def _in_float32(self) -> TileableNetwork:
         with gpu_errors_explained(self._device):
-            return BandedUNet(self._network.unet.fused(self._device, torch.float32))
+            return tileable(self._network.unet.fused(self._device, torch.float32))
 
 
 def _checked_region(region: Sequence[int], shape: tuple[int, ...]) -> Region:

@@ -51,6 +51,10 @@ class TileableConfig(Protocol):
     def tile_overlap_px(self) -> int:
         """Output that a tile must compute beyond its own."""
 
+    @property
+    def inexact_because(self) -> str:
+        """Why tiles differ from the image as a whole; empty if they do not."""
+
     def output_size(self, input_size: int) -> int:
         """Output pixels along an axis."""
 
@@ -204,7 +208,7 @@ def automatic_tile_px(
 
     def fits(tile_px: int) -> bool:
         sizes = [min(tile_px, math.ceil(n / multiple) * multiple) for n in shape]
-        if math.prod(sizes) > most_pixels:
+        if math.prod(sizes) > most_pixels and not config.inexact_because:
             return False
         return network.memory_bytes([n + context for n in sizes]) <= _MEMORY_SHARE * free
 

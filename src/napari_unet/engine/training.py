@@ -24,12 +24,12 @@ from napari_unet.engine.evaluation import Evaluation
 from napari_unet.engine.image import AnyImage
 from napari_unet.engine.knowledge import replayed_images
 from napari_unet.engine.learner import Learner
-from napari_unet.engine.network import Network, NetworkDescription
+from napari_unet.engine.network import Network, NetworkDescription, build_module
 from napari_unet.engine.training_pairs import TrainingPair, check_pairs
 from napari_unet.engine.training_patches import Batch, Patches, training_facts
 from napari_unet.engine.training_settings import TrainingSettings
 from napari_unet.engine.training_validation import Validation, ValidationResult
-from napari_unet.engine.unet import UNet, UNetConfig
+from napari_unet.engine.unet import UNetConfig
 
 _STATE_FORMAT = "napari-unet training state 2"
 
@@ -163,7 +163,7 @@ def _new_network(description: NetworkDescription | None, seed: int) -> Network:
         description = NetworkDescription("new", config, class_roles=roles)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Network(UNet(description.unet), description)
+        return Network(build_module(description.unet), description)
 
 
 def load_interrupted(path: str | Path) -> Network:
@@ -210,7 +210,7 @@ def _read_state(path: str | Path, device: torch.device) -> dict[str, Any]:
 
 def _network_with(weights: Mapping[str, Tensor], description: NetworkDescription) -> Network:
     with torch.device("meta"):  # no weights are drawn that are thrown away
-        unet = UNet(description.unet)
+        unet = build_module(description.unet)
     unet.to_empty(device="cpu")
     unet.load_state_dict({key: value.detach().cpu() for key, value in weights.items()})
     return Network(unet.eval(), description)
@@ -241,6 +241,11 @@ class TrainingRun(Iterator[TrainingReport]):
         self._start = network
         self._device = resolve_device(device)
         description = network.description
+        if not description.unet.is_trainable:
+            raise TrainingError(
+                f"The model '{description.name}' is ready-made ({description.unet.sentence}) and "
+                "cannot be fine-tuned; start from a model whose weights are known, or from nothing."
+            )
         roles = description.class_roles
         check_pairs(pairs, validation, ndim=description.unet.ndim, class_roles=roles)
         known = replayed_images(network, replay, device=device) if settings.keep_knowledge else []

@@ -5,14 +5,15 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from napari_unet.engine.architecture import NetworkModule
 from napari_unet.engine.errors import ImageShapeError, SettingsError
 
 
@@ -77,6 +78,27 @@ class UNetConfig:
         """Features at each level, full resolution first."""
         limit = self.max_width or self.base_width * 2**self.depth
         return tuple(min(self.base_width * 2**level, limit) for level in range(self.depth + 1))
+
+    @property
+    def sentence(self) -> str:
+        """What it is, in a few words for people."""
+        return (
+            f"U-Net, base width {self.base_width}, depth {self.depth}, {self.padding} convolutions"
+        )
+
+    @property
+    def inexact_because(self) -> str:
+        """Why tiles differ from the image as a whole: they do not."""
+        return ""
+
+    @property
+    def is_trainable(self) -> bool:
+        """Whether it can learn."""
+        return True
+
+    def to_json(self) -> dict[str, Any]:
+        """Values that JSON can hold."""
+        return asdict(self)
 
     @property
     def size_multiple(self) -> int:
@@ -254,7 +276,7 @@ def centre_crop(x: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:
     return x
 
 
-class UNet(nn.Module):
+class UNet(NetworkModule):
     """Contracting and expanding path with crop-and-concatenate skips.
 
     Parameters
@@ -269,7 +291,7 @@ class UNet(nn.Module):
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config: UNetConfig = config
         widths = config.widths
         pairs = list(itertools.pairwise(widths))
         self.contracting = nn.ModuleList(
@@ -335,8 +357,3 @@ class UNet(nn.Module):
         network = network.to(device=device, dtype=dtype)
         # torch's stubs know this call for 2-D only.
         return network.to(memory_format=self.memory_format)  # type: ignore[call-overload,no-any-return]
-
-    @property
-    def memory_format(self) -> torch.memory_format:
-        """Layout in which convolutions of this network run fastest."""
-        return torch.channels_last if self.config.ndim == 2 else torch.channels_last_3d

@@ -1,0 +1,93 @@
+"""What the rest of the engine must know of a network, whoever designed it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class Architecture(Protocol):
+    """The shape of a network, without its weights; `UNetConfig` and `GraphConfig` are such."""
+
+    @property
+    def ndim(self) -> int:
+        """Spatial axes, 2 or 3."""
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of an image that it reads."""
+
+    @property
+    def classes(self) -> int:
+        """Classes that it scores."""
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Features at each level, full resolution first."""
+
+    @property
+    def sentence(self) -> str:
+        """What it is, in a few words for people."""
+
+    @property
+    def inexact_because(self) -> str:
+        """Why tiles differ from the image as a whole; empty if they do not."""
+
+    @property
+    def is_trainable(self) -> bool:
+        """Whether it can learn."""
+
+    @property
+    def size_multiple(self) -> int:
+        """Shift of the input, in pixels, that shifts the output alike."""
+
+    @property
+    def size_loss_px(self) -> int:
+        """Input size minus output size."""
+
+    @property
+    def margin_px(self) -> int:
+        """Pixels beyond an output pixel, on each side, that can change its value."""
+
+    @property
+    def tile_overlap_px(self) -> int:
+        """Output that a tile must compute beyond its own."""
+
+    def output_size(self, input_size: int) -> int:
+        """Output pixels along an axis of `input_size` pixels."""
+
+    def valid_input_size(self, output_at_least: int) -> int:
+        """Smallest input along an axis whose output is large enough."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Values that JSON can hold, from which the same shape can be made again."""
+
+
+class NetworkModule(nn.Module):
+    """A torch module that turns images into class logits.
+
+    Attributes
+    ----------
+    config : Architecture
+    """
+
+    config: Architecture
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, classes, *S') of images (N, in_channels, *S); softmax makes them scores."""
+        raise NotImplementedError
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Layout in which convolutions of this network run fastest."""
+        return torch.channels_last if self.config.ndim == 2 else torch.channels_last_3d
+
+    def author_weights(self) -> dict[str, Tensor]:
+        """Weights under the names that the network's author gave them."""
+        return self.state_dict()
+
+    def fused(self, device: torch.device, dtype: torch.dtype = torch.float32) -> NetworkModule:
+        """Return a copy for inference, as fast as it can be made."""
+        raise NotImplementedError

@@ -1,0 +1,37 @@
+"""What a model file did not tell, so that it was guessed, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """One thing that was guessed.
+
+    Parameters
+    ----------
+    about : str
+        What it is, for programs: "activation", "skip_order", ...
+    title : str
+        What it is, for people: "Activation".
+    value : str
+        What is taken.
+    options : tuple of str
+        What it could be; `value` is one of them.
+    reason : str
+        Why this is taken, in one sentence.
+    """
+
+    about: str
+    title: str
+    value: str
+    options: tuple[str, ...]
+    reason: str
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Guess:
+        """Read what `dataclasses.asdict` gave."""
+        return cls(**{**values, "options": tuple(values["options"])})

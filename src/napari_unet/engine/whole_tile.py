@@ -1,0 +1,71 @@
+"""Networks that are computed a whole tile at a time, and the choice of how tiles are computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from napari_unet.engine.architecture import Architecture, NetworkModule
+from napari_unet.engine.banded_unet import BandedUNet
+from napari_unet.engine.graph_network import memory_numbers
+from napari_unet.engine.layer_graph import GraphConfig
+from napari_unet.engine.tiling import Interval, TileableNetwork
+from napari_unet.engine.unet import UNet
+
+_NUMBERS_PER_FEATURE = 8
+"""Kept at once for each pixel and feature at full resolution, where layers are not known."""
+
+
+def tileable(module: NetworkModule) -> TileableNetwork:
+    """Choose how the tiles of a network are computed.
+
+    Parameters
+    ----------
+    module : NetworkModule
+        As its `fused` returns it.
+
+    Returns
+    -------
+    TileableNetwork
+    """
+    return BandedUNet(module) if isinstance(module, UNet) else WholeTile(module)
+
+
+class WholeTile:
+    """Computes all of a tile and crops what was not asked for.
+
+    Parameters
+    ----------
+    module : NetworkModule
+    """
+
+    def __init__(self, module: NetworkModule) -> None:
+        self._module = module
+        self.config: Architecture = module.config
+        weight = next(module.parameters(), None)
+        self.device = torch.device("cpu") if weight is None else weight.device
+        self.dtype = torch.float32 if weight is None else weight.dtype
+
+    def __call__(self, x: Tensor, *, crops: tuple[Interval, ...]) -> Tensor:
+        """Logits (N, classes, *S'), without `crops` pixels at both ends of each axis."""
+        with torch.inference_mode():
+            y: Tensor = self._module(x.contiguous(memory_format=self._module.memory_format))
+        for axis, (low, high) in enumerate(crops, start=2):
+            y = y.narrow(axis, low, y.shape[axis] - low - high)
+        return y
+
+    def memory_bytes(self, sizes: Sequence[int]) -> int:
+        """Memory, about, that one call takes."""
+        if isinstance(self.config, GraphConfig):
+            numbers = memory_numbers(self.config, sizes)
+        else:
+            numbers = _NUMBERS_PER_FEATURE * self.config.widths[0] * math.prod(sizes)
+        return numbers * self.dtype.itemsize
+
+    def release_memory(self) -> None:
+        """Give back what is kept between calls."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
