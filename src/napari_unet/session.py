@@ -39,13 +39,15 @@ class LoadedModel:
     file_bytes: int = 0
 
 
-def read_model(name_or_path: str) -> LoadedModel:
+def read_model(name_or_path: str, *, allow_code: bool = False) -> LoadedModel:
     """Load a network and measure its file; takes a moment, so call it in a worker.
 
     Parameters
     ----------
     name_or_path : str
         A bundled model's name or a file.
+    allow_code : bool
+        Open a file that carries a program and let it run; ask the user first.
 
     Returns
     -------
@@ -55,10 +57,12 @@ def read_model(name_or_path: str) -> LoadedModel:
     ------
     CheckpointError
         If it cannot be loaded.
+    CodeInFileError
+        If it carries code that was not allowed.
     """
     from napari_unet.engine.checkpoint import bundled_models, load_checkpoint
 
-    network = load_checkpoint(name_or_path)
+    network = load_checkpoint(name_or_path, allow_code=allow_code)
     path = bundled_models().get(name_or_path, Path(name_or_path).expanduser())
     try:
         with path.open("rb") as file:

@@ -32,15 +32,28 @@ def bundled_models() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))}
 
 
-def load_checkpoint(name_or_path: str | os.PathLike[str]) -> Network:
-    """Load a network from a bundled model's name or a `.safetensors` file of this project.
+def load_checkpoint(
+    name_or_path: str | os.PathLike[str],
+    *,
+    allow_code: bool = False,
+    guesses: Mapping[str, str] | None = None,
+) -> Network:
+    """Load a network from a bundled model's name or from a file, whoever wrote it.
 
-    Nothing in the file is executed: it holds numbers and one JSON text.
+    A file of this project describes its network. Of another program's weights
+    the network is worked out from their shapes, and what they do not tell is
+    guessed: see `NetworkDescription.guesses`. Nothing in a file is executed
+    unless you allow it.
 
     Parameters
     ----------
     name_or_path : str or path
-        For example "nuclei".
+        For example "nuclei". `docs/model-files.md` lists the formats.
+    allow_code : bool
+        Open a file that carries a program (TorchScript) and let it run; only
+        for files whose makers you trust.
+    guesses : mapping of str to str, optional
+        Corrections: what each is about, and its value.
 
     Returns
     -------
@@ -50,7 +63,12 @@ def load_checkpoint(name_or_path: str | os.PathLike[str]) -> Network:
     Raises
     ------
     CheckpointError
-        If there is no such model, or the file is torn or of another kind.
+        If there is no such model, or the file is torn, of another kind, or
+        holds no U-Net.
+    CodeInFileError
+        If the file carries code that was not allowed.
+    SettingsError
+        If a correction makes no sense.
 
     Examples
     --------
@@ -61,6 +79,40 @@ def load_checkpoint(name_or_path: str | os.PathLike[str]) -> Network:
     """
     bundled = bundled_models()
     path = bundled.get(str(name_or_path), Path(name_or_path).expanduser())
+    if not path.exists() and len(path.parts) == 1:
+        raise CheckpointError(
+            f"There is no model '{path}'; give a file, or one of the bundled models: "
+            f"{', '.join(bundled)}."
+        ) from FileNotFoundError(str(path))
+    network = _load(path, allow_code=allow_code)
+    for about, value in (guesses or {}).items():
+        network = with_guess(network, about, value)
+    network.unet.eval()
+    return network
+
+
+def _load(path: Path, *, allow_code: bool) -> Network:
+    kind = identify(path)
+    if kind is ModelFileKind.OWN:
+        return _load_own(path)
+    if kind in (ModelFileKind.SAFETENSORS, ModelFileKind.TORCH_WEIGHTS, ModelFileKind.TORCH_LEGACY):
+        weights = read_weights(path)
+        try:
+            return _recognised(weights.tensors, name=path.stem, facts=weights.facts)
+        except CheckpointError as error:
+            raise CheckpointError(f"'{path}': {error}") from error
+    if kind is ModelFileKind.BIOIMAGE:
+        return load_bioimage(path, allow_code=allow_code, recognise=_recognised)
+    return load_ready_made(path, kind=kind.value, allow_code=allow_code)
+
+
+def _recognised(tensors: Mapping[str, Tensor], *, name: str, facts: Mapping[str, Any]) -> Network:
+    """Work out whose network the weights are: a library's, or else by their shapes alone."""
+    network = recognise_library(tensors, facts, name=name)
+    return recognise(tensors, name=name, facts=facts) if network is None else network
+
+
+def _load_own(path: Path) -> Network:
     description = read_description(path)
     try:
         weights = load_file(path)
@@ -90,7 +142,6 @@ def load_checkpoint(name_or_path: str | os.PathLike[str]) -> Network:
     network.unet.load_state_dict(
         {key: value.to(expected[key].dtype) for key, value in weights.items()}
     )
-    network.unet.eval()
     return network
 
 
