@@ -24,8 +24,8 @@ from napari_unet.engine.stored_tensor import Storage, StoredTensor
 LARGEST_PICKLE = 16_000_000
 """Bytes; that of a network with a thousand layers and its optimizer has about one million."""
 
-_MOST_STEPS = 500_000
-"""Each takes at most some hundred bytes, and all of them about half a second."""
+_MOST_STEPS = 250_000
+"""Each takes at most some hundred bytes, and all of them less than half a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,14 +290,11 @@ def _storage(identifier: tuple[Any, ...]) -> Storage:
     return Storage(str(key), _STORAGES[storage_type.text], numel, first)
 
 
-Shape = tuple[int, ...]
-
-
 def _tensor(
-    storage: object,
+    storage: Any,
     offset: int,
-    shape: object,
-    stride: object,
+    shape: Any,
+    stride: Any,
     _requires_grad: object = None,
     _hooks: object = None,
     metadata: object = None,
@@ -313,8 +310,8 @@ def _tensor(
 def _tensor_of_dtype(
     storage: Storage,
     offset: int,
-    shape: Shape,
-    stride: Shape,
+    shape: Any,
+    stride: Any,
     grad: object,
     hooks: object,
     dtype: Name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,7 +99,11 @@ def _state_dicts(root: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], dict[A
 
 
 def _is_of_training(key: str, value: dict[Any, Any]) -> bool:
-    return bool(_NO_NETWORK.search(key.lower())) or {"state", "param_groups"} <= value.keys()
+    return bool(_NO_NETWORK.search(key.lower())) or _is_of_optimizer(value)
+
+
+def _is_of_optimizer(content: dict[Any, Any]) -> bool:
+    return {"state", "param_groups"} <= content.keys()
 
 
 def _rank(found: tuple[tuple[str, ...], dict[Any, Any]]) -> tuple[bool, bool, int, int, int]:
@@ -119,7 +123,7 @@ def _is_kernel(value: object) -> bool:
 
 def _nothing_found(root: dict[Any, Any]) -> str:
     keys = [key for key in root if isinstance(key, str)]
-    if {"state", "param_groups"} <= root.keys() or any(_NO_NETWORK.search(k.lower()) for k in keys):
+    if _is_of_optimizer(root) or any(_NO_NETWORK.search(key.lower()) for key in keys):
         return (
             "holds only the numbers of an optimizer, no network; give the file with the weights "
             "that was saved beside it."
@@ -211,8 +215,7 @@ class _PlainValues:
         if isinstance(value, dict):
             return self._items(value, depth + 1)
         if isinstance(value, list | tuple):
-            items = [self.plain(item, depth + 1) for item in value]
-            return _LEFT_OUT if any(item is _LEFT_OUT for item in items) else items
+            return self._list(value, depth + 1)
         if isinstance(value, StoredTensor):
             return self.plain(self._small(value), depth + 1) if _is_small(value) else _LEFT_OUT
         if isinstance(value, NumpyArray):
@@ -222,10 +225,18 @@ class _PlainValues:
             return self.plain(array.tolist(), depth + 1)
         return _plain_scalar(value)
 
+    def _list(self, content: Sequence[Any], depth: int) -> Any:
+        items = []
+        for item in content:
+            items.append(self.plain(item, depth))
+            if items[-1] is _LEFT_OUT:
+                return _LEFT_OUT  # rather than a list of which nobody sees that it is a part
+        return items
+
     def _items(self, content: dict[Any, Any], depth: int) -> Any:
         tensors = [value for value in content.values() if isinstance(value, StoredTensor)]
-        if not all(map(_is_small, tensors)):
-            return _LEFT_OUT  # another network
+        if _is_of_optimizer(content) or any(map(_is_kernel, tensors)):
+            return _LEFT_OUT
         items = {_encodable(str(key)): self.plain(v, depth) for key, v in content.items()}
         return {key: value for key, value in items.items() if value is not _LEFT_OUT}
 
