@@ -328,10 +328,20 @@ def test_plain_values_beside_the_weights_are_facts(tmp_path, options):
     }
     facts = read_weights(saved(tmp_path, content, **options)).facts
     assert json.loads(json.dumps(facts)) == {
-        **{"mean": [0.5, 1.5], "std": [2.0], "score": 0.75, "count": 3, "where": "a/b"},
-        **{"device": "cuda:1", "dtype": "torch.float16", "size": [3, 4]},
-        **{"counted": {"a": 2, "b": 1}, "grouped": {"1": ["x"]}, "names": ["a"], "best": "inf"},
-        **{"nothing": None, "history": [1, [2.5, "x"]]},
+        "mean": [0.5, 1.5],
+        "std": [2.0],
+        "score": 0.75,
+        "count": 3,
+        "where": "a/b",
+        "device": "cuda:1",
+        "dtype": "torch.float16",
+        "size": [3, 4],
+        "counted": {"a": 2, "b": 1},
+        "grouped": {"1": ["x"]},
+        "names": ["a"],
+        "best": "inf",
+        "nothing": None,
+        "history": [1, [2.5, "x"]],
     }
 
 
@@ -710,6 +720,18 @@ def test_pickle_made_to_fill_memory_or_time_ends_soon(tmp_path, program, legacy)
     sentence(path)
 
 
+def test_scores_of_every_epoch_beside_a_large_network_are_no_bomb(tmp_path):
+    # As nnU-Net keeps them; more steps than a small file may take.
+    scores = [[np.float64(0.5)] * 20 for _ in range(4000)]
+    content = {
+        "network_weights": weights() | {"large.weight": torch.zeros(1, 1, 10_000_000)},
+        "logging": {"dice": scores},
+        "init_args": {"plans": {"patch_size": (64, 64)}, "configuration": "2d"},
+    }
+    found = read_weights(saved(tmp_path, content))
+    assert found.facts == {"init_args": {"plans": {"patch_size": [64, 64]}, "configuration": "2d"}}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are a matter of Linux")
 def test_bombs_are_refused_within_a_small_memory(tmp_path):
     bombs = [
@@ -733,7 +755,7 @@ def test_bombs_are_refused_within_a_small_memory(tmp_path):
             raise SystemExit(f"{path} was read")
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     """
-    grown = subprocess.run(  # noqa: S603
+    grown = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), *map(str, bombs)],
         check=True,
         capture_output=True,

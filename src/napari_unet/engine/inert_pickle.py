@@ -24,8 +24,11 @@ from napari_unet.engine.stored_tensor import Storage, StoredTensor
 LARGEST_PICKLE = 16_000_000
 """Bytes; that of a network with a thousand layers and its optimizer has about one million."""
 
-_MOST_STEPS = 250_000
-"""Each takes at most some hundred bytes, and all of them less than half a second."""
+_STEPS = 250_000
+_BYTES_PER_FURTHER_STEP = 64
+"""Steps take time and up to some hundred bytes each. A network with an optimizer takes some ten
+thousand, but nnU-Net also keeps each class's score of each epoch: a million, in a large file.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +98,18 @@ class InertPickle:
     storages: dict[str, Storage]
 
 
-def read_inert(stream: BinaryIO) -> InertPickle:
+def read_inert(stream: BinaryIO, file_size: int) -> InertPickle:
     """Read one pickle from a stream that is already in memory, and leave the stream behind it.
+
+    Parameters
+    ----------
+    stream : binary stream
+    file_size : int
+        Bytes of the file that the pickle is from: a large one may take longer.
+
+    Returns
+    -------
+    InertPickle
 
     Raises
     ------
@@ -104,11 +117,11 @@ def read_inert(stream: BinaryIO) -> InertPickle:
         If it is damaged or takes too many steps. The message is a predicate: the caller puts the
         file's name in front.
     """
-    machine = _Machine()
+    machine = _Machine(_STEPS + file_size // _BYTES_PER_FURTHER_STEP)
     try:
         for opcode, argument, _ in pickletools.genops(stream):
             machine.spend(1)
-            _STEPS[opcode.name](machine, argument)
+            _INSTRUCTIONS[opcode.name](machine, argument)
         root = machine.stack.pop()
     # All that crooked input can make the parser and the steps raise; the warning (of a bad
     # escape in a text) is an error only where warnings are.
@@ -121,20 +134,20 @@ def read_inert(stream: BinaryIO) -> InertPickle:
 
 
 class _Machine:
-    def __init__(self) -> None:
+    def __init__(self, steps: int) -> None:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
         self.foreign: dict[str, None] = {}  # in the order in which they are named
         self.modules: list[str] = []
         self.storages: dict[str, Storage] = {}
-        self._steps_left = _MOST_STEPS
+        self._steps_left = steps
 
     def spend(self, steps: int) -> None:
         self._steps_left -= steps
         if self._steps_left < 0:
             raise CheckpointError(
-                f"holds a pickle of more than {_MOST_STEPS} steps, far more than a network needs; "
+                "holds a pickle that takes far longer than a network needs; "
                 "save the weights alone with 'torch.save(model.state_dict(), ...)'."
             )
 
@@ -423,7 +436,7 @@ _CONSTANTS = (
 )
 
 # No entry means damaged: what is missing asks for objects from outside of the file.
-_STEPS: dict[str, Callable[[_Machine, Any], object]] = {
+_INSTRUCTIONS: dict[str, Callable[[_Machine, Any], object]] = {
     **dict.fromkeys(_CONSTANTS, _Machine.push),
     **dict.fromkeys(("PROTO", "FRAME", "STOP"), _nothing),
     "NEWTRUE": lambda machine, _: machine.push(True),

@@ -26,6 +26,7 @@ from napari_unet.engine.safetensors_file import (
 )
 from napari_unet.engine.state_dict import find_state_dict, plain_facts
 from napari_unet.engine.stored_tensor import (
+    Declared,
     StoredTensor,
     check_extent,
     check_kind,
@@ -38,7 +39,6 @@ from napari_unet.engine.torch_file import (
     MAGIC_NUMBER,
     PICKLE_NAME,
     SAVE_ALONE,
-    Declared,
     read_legacy,
     read_zipped,
 )
@@ -279,7 +279,7 @@ def _kind_of_zip(file: BinaryIO, size: int) -> ModelFileKind:
 def _kind_of_pickle(file: BinaryIO, head: bytes) -> ModelFileKind:
     file.seek(0)
     whole = head if MAGIC_BYTES in head[:32] else file.read(LARGEST_PICKLE)
-    pickle = read_inert(io.BytesIO(whole))
+    pickle = read_inert(io.BytesIO(whole), len(whole))
     if isinstance(pickle.root, int) and pickle.root == MAGIC_NUMBER:
         return ModelFileKind.TORCH_LEGACY
     names = ", ".join(shown(name) for name in pickle.foreign[:3])

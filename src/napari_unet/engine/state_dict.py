@@ -23,7 +23,7 @@ _OTHER_NETWORK = re.compile(
 )
 """Averages of the network's weights, and what only helps in its training."""
 
-_NO_NETWORK = re.compile(r"optim|sched|scaler|rng|random_state|amp$|callbacks|loops")
+_NO_NETWORK = re.compile(r"optim|sched|scaler|rng|random_state|amp$|callbacks|loops|logging")
 
 _WRAPPERS = (
     *("module", "_orig_mod", "_forward_module"),  # of torch and Lightning

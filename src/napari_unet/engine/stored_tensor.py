@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import BinaryIO
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -60,6 +60,15 @@ class Span:
 
 FindSpan = Callable[[str], Span | None]
 """Where the storage of a key lies; None if it is not in the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a file of weights declares: dicts with `StoredTensor` in them, and their places."""
+
+    root: Any
+    find_span: FindSpan
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 def shown(name: object) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import re
 import struct
-from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from napari_unet.engine.errors import CheckpointError
 from napari_unet.engine.inert_pickle import LARGEST_PICKLE, InertPickle, read_inert
-from napari_unet.engine.stored_tensor import FindSpan, Span, shown
+from napari_unet.engine.stored_tensor import Declared, Span, shown
 from napari_unet.engine.zip_directory import ZipDirectory, read_zip_directory, stored_span
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
@@ -27,15 +26,6 @@ SAVE_ALONE = (
     "ask its author for the weights alone, or save them where its code is: "
     "'torch.save(model.state_dict(), ...)'"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """What a file of weights declares: dicts with `StoredTensor` in them, and their places."""
-
-    root: Any
-    find_span: FindSpan
-    metadata: dict[str, str] = field(default_factory=dict)
 
 
 def read_zipped(file: BinaryIO, file_size: int) -> Declared:
@@ -55,7 +45,7 @@ def read_zipped(file: BinaryIO, file_size: int) -> Declared:
             f"network needs; {SAVE_ALONE}."
         )
     file.seek(span.start)
-    root = _without_code(read_inert(io.BytesIO(file.read(span.nbytes)))).root
+    root = _without_code(read_inert(io.BytesIO(file.read(span.nbytes)), file_size)).root
     byte_order = directory.entries.get(f"{folder}byteorder")
     if byte_order is not None:
         file.seek(stored_span(file, byte_order, file_size).start)
@@ -90,9 +80,9 @@ def read_legacy(file: BinaryIO, file_size: int) -> Declared:
     """
     file.seek(0)
     stream = io.BytesIO(file.read(LARGEST_PICKLE))
-    _magic, _version, system = (read_inert(stream).root for _ in range(3))
-    content = _without_code(read_inert(stream))
-    keys = read_inert(stream).root
+    _magic, _version, system = (read_inert(stream, file_size).root for _ in range(3))
+    content = _without_code(read_inert(stream, file_size))
+    keys = read_inert(stream, file_size).root
     _check_byte_order(little=not isinstance(system, dict) or bool(system.get("little_endian", 1)))
     if not isinstance(keys, list) or not all(isinstance(key, str | int) for key in keys):
         raise CheckpointError(f"is {TORN}.")
