@@ -569,10 +569,13 @@ def test_tensors_that_no_network_has_are_named(tmp_path, expected, make):
             {"state": {0: {"exp_avg": torch.ones(3)}}, "param_groups": []},
             "holds only the numbers of an optimizer, no network",
         ),
-        ({"optimizer": {"x": torch.ones(3)}}, "holds only the numbers of an optimizer"),
+        (
+            {"optimizer": {"x": torch.ones(3, 3)}, "loss": torch.tensor(1.0)},
+            "holds only the numbers of an optimizer",
+        ),
         ({"epoch": 3, "loss": 0.1}, "holds no weights (it has 'epoch', 'loss')"),
         ({}, "holds no weights; expected those of a network by name"),
-        ([torch.ones(3)], "holds a list; expected the weights of a network by name"),
+        ([torch.ones(3)], "holds a value of type list; expected the weights of a network by name"),
         (torch.ones(3), "holds one tensor; expected the weights of a network by name"),
         ({"a.weight": torch.ones(3, 3, 3).to(torch.int8)}, "holds whole numbers only"),
     ],
@@ -647,15 +650,21 @@ def test_written_program_is_read_as_it_is_meant(tmp_path):
 @pytest.mark.parametrize(
     ("program", "expected"),
     [
-        (declared(numbers(10**12), numbers(1)), "has shape (1000000000000,) but holds only 2"),
-        (declared(numbers(10**12), numbers(0)), "has shape (1000000000000,) but holds only 2"),
-        (declared(numbers(10**12), numbers(1), str(10**12)), "but holds only 2 numbers"),
+        (
+            declared(numbers(1, 10**12), numbers(1, 1)),
+            "has shape (1, 1000000000000) but holds only 2",
+        ),
+        (declared(numbers(1, 10**12), numbers(0, 0)), "shape (1, 1000000000000) but holds only 2"),
+        (declared(numbers(1, 10**12), numbers(1, 1), str(10**12)), "but holds only 2 numbers"),
         (declared(numbers(2**40, 2**40), numbers(1, 1)), "but holds only 2 numbers"),
-        (declared(numbers(10**99), numbers(1)), "has a shape or place that makes no sense"),
-        (declared(numbers(2), numbers(-1)), "has a shape or place that makes no sense"),
-        (declared(numbers(2), numbers(1), offset="-1"), "a shape or place that makes no sense"),
-        (declared(numbers(2), numbers(1), offset="1"), "but holds only 2 numbers"),
-        (declared(numbers(2), numbers(1, 1)), "has a shape or place that makes no sense"),
+        (declared(numbers(1, 10**99), numbers(1, 1)), "has a shape or place that makes no sense"),
+        (declared(numbers(1, 2), numbers(1, -1)), "has a shape or place that makes no sense"),
+        (
+            declared(numbers(1, 2), numbers(2, 1), offset="-1"),
+            "a shape or place that makes no sense",
+        ),
+        (declared(numbers(1, 2), numbers(2, 1), offset="1"), "but holds only 2 numbers"),
+        (declared(numbers(1, 2), numbers(1)), "has a shape or place that makes no sense"),
         (declared(numbers(2), "N"), "is torn or damaged"),
         (declared(numbers(*[1] * 5000), numbers(*[1] * 5000)), "with 5000 axes"),
     ],
@@ -736,7 +745,7 @@ def test_scores_of_every_epoch_beside_a_large_network_are_no_bomb(tmp_path):
 def test_bombs_are_refused_within_a_small_memory(tmp_path):
     bombs = [
         lying_zip(tmp_path, 2**32 - 2, zipfile.ZIP_DEFLATED).rename(tmp_path / "0"),
-        torch_zip(tmp_path, declared(numbers(10**10), numbers(1))).rename(tmp_path / "1"),
+        torch_zip(tmp_path, declared(numbers(1, 10**10), numbers(1, 1))).rename(tmp_path / "1"),
         *(
             torch_zip(tmp_path, program).rename(tmp_path / f"2{index}")
             for index, program in enumerate(PROGRAMS.values())

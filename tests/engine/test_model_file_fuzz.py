@@ -252,4 +252,4 @@ def test_renamed_and_reshaped_weights_come_as_they_are(path, tensors):
             expected = tensors[found.prefix + name]
             assert torch.equal(tensor.to(expected.dtype), expected)
     else:
-        assert "whole numbers only" in found
+        assert "holds whole numbers only" in found or "holds no weights" in found

@@ -71,17 +71,19 @@ def find_state_dict(root: object) -> StateDict:
         If there are none. The message is a predicate.
     """
     if not isinstance(root, dict):
-        kind = "one tensor" if isinstance(root, StoredTensor) else f"a {type(root).__name__}"
+        single = isinstance(root, StoredTensor)
+        kind = "one tensor" if single else f"a value of type {type(root).__name__}"
         raise CheckpointError(
             f"holds {kind}; expected the weights of a network by name. Save them with "
             "'torch.save(model.state_dict(), ...)'."
         )
     found = list(_state_dicts(root))
-    if not found:
+    path, content = min(found, key=_rank) if found else ((), {})
+    named = {str(key): value for key, value in content.items() if isinstance(value, StoredTensor)}
+    # A loss or the weights of the classes may be tensors too.
+    if not any(len(tensor.shape) > 1 or tensor.layout for tensor in named.values()):
         raise CheckpointError(_nothing_found(root))
-    path, content = min(found, key=_rank)
-    named = {name: tensor for name, tensor in content.items() if isinstance(tensor, StoredTensor)}
-    tensors, prefix = _without_prefix({str(name): tensor for name, tensor in named.items()})
+    tensors, prefix = _without_prefix(named)
     return StateDict(tensors, ".".join(path), prefix, content)
 
 
@@ -135,9 +137,7 @@ def _nothing_found(root: dict[Any, Any]) -> str:
     )
 
 
-def _without_prefix(
-    tensors: dict[str, StoredTensor],
-) -> tuple[dict[str, StoredTensor], str]:
+def _without_prefix(tensors: dict[str, StoredTensor]) -> tuple[dict[str, StoredTensor], str]:
     """Take off what wrappers put in front of names, and leave out what is beside the network."""
     prefix = ""
     for _ in range(_DEEPEST):
