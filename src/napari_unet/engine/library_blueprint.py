@@ -1,0 +1,141 @@
+"""What a library must be asked to build, worked out from the weights alone."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from napari_unet.engine.channel_roles import guessed_meaning
+from napari_unet.engine.guess import Guess
+from napari_unet.engine.image import Normalization
+from napari_unet.engine.layer_graph import Standardize
+from napari_unet.engine.output_meaning import OutputMeaning
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """A network of another library, not yet built.
+
+    Parameters
+    ----------
+    title : str
+        What it is: "MONAI BasicUNet".
+    extra : str
+        Extra of this package that brings the library.
+    library : str
+        What Python imports.
+    build : callable
+        Makes the network with the library, which `library` has imported.
+    weights : mapping of str to tensor
+        Under the names that the library gives them.
+    image_shape : (C, *spatial)
+        A small image that it reads.
+    meaning : OutputMeaning
+    normalization : Normalization
+    standardize : Standardize, optional
+        What is done to the image before the first layer.
+    guesses : tuple of Guess
+    """
+
+    title: str
+    extra: str
+    library: str
+    build: Callable[[], nn.Module]
+    weights: Mapping[str, Tensor]
+    image_shape: tuple[int, ...]
+    meaning: OutputMeaning
+    normalization: Normalization = field(default_factory=Normalization)
+    standardize: Standardize | None = None
+    guesses: tuple[Guess, ...] = ()
+
+
+def weights_below(tensors: Mapping[str, Tensor], marker: str) -> Mapping[str, Tensor] | None:
+    """Drop what a wrapper put before all names; None unless a name then begins with `marker`.
+
+    Parameters
+    ----------
+    tensors : mapping
+    marker : str
+        A regular expression.
+    """
+    pattern = re.compile(rf"(|.*?\.){marker}")
+    for key in tensors:
+        found = pattern.match(key)
+        if found:
+            prefix = found[1]
+            return {
+                name.removeprefix(prefix): tensor
+                for name, tensor in tensors.items()
+                if name.startswith(prefix)
+            }
+    return None
+
+
+def count(tensors: Iterable[str], pattern: str) -> int:
+    """Count how many numbers 0, 1, 2, ... take the place of {} in a name that is there."""
+    keys, number = set(tensors), 0
+    while pattern.format(number) in keys:
+        number += 1
+    return number
+
+
+def smallest_image(channels: int, strides: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """Shape of an image that strides shrink to one pixel, but for two along the last axis.
+
+    Instance normalisation needs more than one pixel.
+    """
+    *lengths, last = (math.prod(steps) for steps in zip(*strides, strict=True))
+    return (channels, *lengths, 2 * last)
+
+
+def output_guesses(channels: int, *, known: OutputMeaning | None = None) -> tuple[Guess, ...]:
+    """Say how the output is read when nothing tells it.
+
+    Parameters
+    ----------
+    channels : int
+    known : OutputMeaning, optional
+        What the file tells; then nothing is guessed.
+    """
+    if known is not None:
+        return ()
+    meaning = guessed_meaning(channels)
+    many = "one channel is most often a mask" if channels == 1 else "several are most often classes"
+    return (
+        Guess(
+            "final",
+            "Output",
+            meaning.final,
+            ("softmax", "sigmoid", "probability", "none"),
+            f"The file does not tell how its {channels} output channels are read; {many}.",
+        ),
+        Guess(
+            "channels",
+            "Channels",
+            ", ".join(meaning.channels),
+            (", ".join(meaning.channels),),
+            "The file does not name its output channels; this is the usual order.",
+        ),
+    )
+
+
+def activation_guess(value: str, reason: str) -> Guess:
+    """Say which activation is taken where it leaves no trace in the weights."""
+    options = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish")
+    return Guess("activation", "Activation", value, options, reason)
+
+
+def normalization_guess(normalization: Normalization, reason: str) -> Guess:
+    """Say how intensities are brought to the range that the network knows."""
+    options = ("percentile", "zero-mean", "none", "raw")
+    return Guess("normalization", "Intensities", normalization.kind, options, reason)
+
+
+def fixed_guess(about: str, title: str, value: Any, reason: str) -> Guess:
+    """Say what is taken where there is no choice to offer."""
+    return Guess(about, title, str(value), (str(value),), reason)
