@@ -10,7 +10,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from napari_unet.engine.channel_roles import guessed_meaning
 from napari_unet.engine.guess import Guess
 from napari_unet.engine.image import Normalization
 from napari_unet.engine.layer_graph import Standardize
@@ -93,33 +92,33 @@ def smallest_image(channels: int, strides: Sequence[tuple[int, ...]]) -> tuple[i
     return (channels, *lengths, 2 * last)
 
 
-def output_guesses(channels: int, *, known: OutputMeaning | None = None) -> tuple[Guess, ...]:
-    """Say how the output is read when nothing tells it.
+def output_guesses(meaning: OutputMeaning, *, reason: str = "") -> tuple[Guess, ...]:
+    """Say how the output is read where no file tells it.
 
     Parameters
     ----------
-    channels : int
-    known : OutputMeaning, optional
-        What the file tells; then nothing is guessed.
+    meaning : OutputMeaning
+        What is taken.
+    reason : str
+        Why its numbers are read so; by their count if left out.
     """
-    if known is not None:
-        return ()
-    meaning = guessed_meaning(channels)
-    many = "one channel is most often a mask" if channels == 1 else "several are most often classes"
+    channels = len(meaning.channels)
+    many = "one is most often a mask" if channels == 1 else "several are most often classes"
+    roles = ", ".join(meaning.channels)
     return (
         Guess(
             "final",
             "Output",
             meaning.final,
             ("softmax", "sigmoid", "probability", "none"),
-            f"The file does not tell how its {channels} output channels are read; {many}.",
+            reason or f"The file does not tell how output channels ({channels}) are read; {many}.",
         ),
         Guess(
             "channels",
             "Channels",
-            ", ".join(meaning.channels),
-            (", ".join(meaning.channels),),
-            "The file does not name its output channels; this is the usual order.",
+            roles,
+            (roles,),
+            "The file does not name its output channels; this is the most usual order.",
         ),
     )
 

@@ -177,6 +177,7 @@ def _blueprint(
     guesses: tuple[Guess, ...],
 ) -> Blueprint:
     normalization = Normalization()
+    meaning = guessed_meaning(outs)
     reason = "The file does not tell; MONAI's examples bring intensities to 0..1."
     return Blueprint(
         title=title,
@@ -185,7 +186,7 @@ def _blueprint(
         build=build,
         weights=weights,
         image_shape=smallest_image(first.shape[1], strides),
-        meaning=guessed_meaning(outs),
+        meaning=meaning,
         normalization=normalization,
-        guesses=(*guesses, normalization_guess(normalization, reason), *output_guesses(outs)),
+        guesses=(*guesses, normalization_guess(normalization, reason), *output_guesses(meaning)),
     )
