@@ -24,6 +24,7 @@ TITLES: dict[ProgramKind, str] = {
     "torch-export": "torch.export",
     "onnx": "ONNX",
 }
+_USUAL_CHANNELS = (1, 3, 2, 4)
 _ONNX_DTYPES = {
     "tensor(float16)": np.float16,
     "tensor(float)": np.float32,
@@ -39,8 +40,8 @@ class ProgramInput:
     ----------
     ndim : int
         Spatial axes.
-    channels : int, optional
-        None if it does not tell.
+    channels : tuple of int
+        What may be their number, likely ones first; one if it tells.
     sizes : tuple of int or None
         Pixels along each spatial axis, where they cannot be chosen.
     batch : int
@@ -48,7 +49,7 @@ class ProgramInput:
     """
 
     ndim: int
-    channels: int | None
+    channels: tuple[int, ...]
     sizes: tuple[int | None, ...]
     batch: int = 1
 
@@ -153,25 +154,35 @@ class _ScriptProgram(Program):
             except (RuntimeError, ValueError) as error:
                 raise _unreadable(path, error) from error
         self.module = module.eval()
-        # Its first kernel tells axes and channels; frozen programs have them among constants.
-        graph = self.module.inlined_graph
-        constants = (
-            node.t("value")
-            for node in graph.findAllNodes("prim::Constant")
-            if node.hasAttribute("value") and node.kindOf("value") == "t"
-        )
-        kernels = (w for w in (*self.module.parameters(), *constants) if w.ndim in (4, 5))
-        first = next(kernels, None)
-        if first is None:
+        weights, constants = _kernels(self.module.parameters()), _kernels(_constants(self.module))
+        if not weights and not constants:
             raise _not_an_image_network(path)
-        ndim = first.ndim - 2
-        self.input = ProgramInput(ndim, int(first.shape[1]), (None,) * ndim)
+        ndim = (weights or constants)[0].ndim - 2
+        # The first kernel most often reads the image; constants come in any order.
+        first = [int(kernel.shape[1]) for kernel in weights[:1]]
+        others = sorted({int(kernel.shape[1]) for kernel in constants})
+        channels = tuple(dict.fromkeys((*first, *_USUAL_CHANNELS, *others)))
+        self.input = ProgramInput(ndim, channels, (None,) * ndim)
 
     def forward(self, x: Tensor) -> Tensor:
         return _first_tensor(self.module(x)).float()
 
     def on(self, device: torch.device) -> Program:
         return self if device.type == "cpu" else copy.deepcopy(self).to(device)
+
+
+def _kernels(tensors: Iterable[Tensor]) -> list[Tensor]:
+    return [tensor for tensor in tensors if tensor.ndim in (4, 5)]
+
+
+def _constants(module: Any) -> list[Tensor]:
+    """Tensors in the text of a TorchScript program, where freezing puts all weights."""
+    graph = module.inlined_graph
+    return [
+        node.t("value")
+        for node in graph.findAllNodes("prim::Constant")
+        if node.hasAttribute("value") and node.kindOf("value") == "t"
+    ]
 
 
 class _ExportedProgram(Program):
@@ -345,7 +356,8 @@ def _program_input(path: Path, shapes: Sequence[Sequence[int | None]]) -> Progra
     batch, channels, *sizes = (*shapes[0], None, None)[: max(2, len(shapes[0]))]
     if len(sizes) not in (2, 3):
         raise _not_an_image_network(path)
-    return ProgramInput(len(sizes), channels, tuple(sizes), batch or 1)
+    candidates = (channels,) if channels else _USUAL_CHANNELS
+    return ProgramInput(len(sizes), candidates, tuple(sizes), batch or 1)
 
 
 def _not_an_image_network(path: Path) -> CheckpointError:

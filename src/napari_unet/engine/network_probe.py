@@ -30,7 +30,6 @@ _FELT = 0.05
 _SHORT = {2: (32, 64, 128, 256), 3: (16, 32, 64)}
 _LONG = {2: 512, 3: 128}
 _SIDES = {2: (64, 128, 224, 256, 320, 384, 512, 572, 1024), 3: (32, 48, 64, 96, 128)}
-_CHANNELS = (1, 3, 2, 4)
 _MOST_MULTIPLE = 64
 
 
@@ -75,7 +74,7 @@ def probed(
     run: Run,
     *,
     ndim: int,
-    in_channels: int | None = None,
+    in_channels: Sequence[int],
     fixed_size: Sequence[int] | None = None,
     seconds: float = 1.5,
 ) -> Probed:
@@ -86,8 +85,8 @@ def probed(
     run : callable
     ndim : int
         Spatial axes, 2 or 3.
-    in_channels : int, optional
-        Tried out if left out.
+    in_channels : sequence of int
+        Numbers of channels to try, likely ones first.
     fixed_size : sequence of int, optional
         The one size that it reads, if that is known.
     seconds : float
@@ -99,8 +98,8 @@ def probed(
     CheckpointError
         If it computes no image of any size that was tried.
     """
-    probe = _Probe(run, seconds)
-    for channels in (in_channels,) if in_channels else _CHANNELS:
+    probe, refusal = _Probe(run, seconds), ""
+    for channels in in_channels:
         for sizes in _free_sizes(ndim) if fixed_size is None else ():
             found = probe.look(channels, sizes)
             if found is not None:
@@ -111,10 +110,11 @@ def probed(
             found = probe.look(channels, sizes)
             if found is not None:
                 return replace(found, fixed_size=sizes)
-    reads = f"{in_channels}" if in_channels else "1, 2, 3 or 4"
+        refusal = refusal or probe.refusal
+    reads = " or ".join(map(str, in_channels))
     raise CheckpointError(
         f"The network computes no image of {reads} channels in any size that was tried "
-        f"({probe.refusal}); it is no U-Net that can be used here, or it reads one unusual size. "
+        f"({refusal}); it is no U-Net that can be used here, or it reads one unusual size. "
         "Export it with free image sizes."
     )
 
