@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -60,6 +61,9 @@ class Architecture(Protocol):
 
     def valid_input_size(self, output_at_least: int) -> int:
         """Smallest input along an axis whose output is large enough."""
+
+    def numbers_at_once(self, sizes: Sequence[int]) -> int:
+        """Most numbers that are kept at once, about, while a tile of these sizes is computed."""
 
     def to_json(self) -> dict[str, Any]:
         """Values that JSON can hold, from which the same shape can be made again."""

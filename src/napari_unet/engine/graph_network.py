@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -23,6 +22,7 @@ from napari_unet.engine.layer_graph import (
     Standardize,
     TransposedConvolution,
     Upsample,
+    last_uses,
 )
 from napari_unet.engine.unet import centre_crop
 
@@ -44,7 +44,7 @@ class GraphNetwork(NetworkModule):
             if name is not None and not _has(self.weights, name):
                 _put(self.weights, name, _module(layer, config.ndim))
         self._folded: frozenset[int] = frozenset()
-        self._last_use = _last_uses(config)
+        self._last_use = last_uses(config)
 
     def forward(self, x: Tensor) -> Tensor:
         """Class logits (N, classes, *S') of images (N, in_channels, *S)."""
@@ -128,17 +128,6 @@ def weights_name(layer: Layer) -> str | None:
     if isinstance(layer, Activation) and layer.kind == "prelu":
         return layer.name
     return None
-
-
-def _last_uses(config: GraphConfig) -> list[int]:
-    """Number of the layer that reads each one last; beyond the last layer for outputs."""
-    last = list(range(len(config.layers)))
-    for number, layer in enumerate(config.layers):
-        for index in layer.inputs:
-            last[index] = number
-    for index in config.outputs:
-        last[index] = len(config.layers)
-    return last
 
 
 # An author may call a layer anything, "forward" or "" too, so names go past `add_module`.
@@ -275,15 +264,3 @@ def _enlarged(x: Tensor, layer: Upsample) -> Tensor:
     return functional.interpolate(
         x, scale_factor=factor, mode=mode, align_corners=layer.align_corners
     )
-
-
-def memory_numbers(config: GraphConfig, sizes: Sequence[int]) -> int:
-    """Most numbers that are kept at once when an input of these sizes is computed."""
-    pixels, channels, scales = math.prod(sizes), config.channels, config.scales
-    numbers = [n * pixels // math.prod(s) for n, s in zip(channels, scales, strict=True)]
-    last, alive, most = _last_uses(config), 0, 0
-    for number, layer in enumerate(config.layers):
-        alive += numbers[number]
-        most = max(most, alive)
-        alive -= sum(numbers[index] for index in set(layer.inputs) if last[index] == number)
-    return most

@@ -505,6 +505,18 @@ class GraphConfig:
         """Smallest input size in pixels whose output covers `output_at_least` pixels."""
         return _valid_input_size(self, output_at_least)
 
+    def numbers_at_once(self, sizes: Sequence[int]) -> int:
+        """Most numbers that are kept at once while a tile of these sizes is computed."""
+        pixels = math.prod(sizes)
+        layers = zip(self.channels, self.scales, strict=True)
+        numbers = [channels * pixels // math.prod(scale) for channels, scale in layers]
+        last, alive, most = last_uses(self), 0, 0
+        for number, layer in enumerate(self.layers):
+            alive += numbers[number]
+            most = max(most, alive)
+            alive -= sum(numbers[index] for index in set(layer.inputs) if last[index] == number)
+        return most
+
     # -- in files -------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
@@ -575,6 +587,17 @@ def _channels(layer: Layer, given: Sequence[int], config: GraphConfig) -> int:
             raise SettingsError(f"Layers of {found} channels cannot be joined ({layer.kind}).")
         return max(given)
     return given[0]
+
+
+def last_uses(config: GraphConfig) -> list[int]:
+    """Number of the layer that reads each one last; beyond the last layer for outputs."""
+    last = list(range(len(config.layers)))
+    for number, layer in enumerate(config.layers):
+        for index in layer.inputs:
+            last[index] = number
+    for index in config.outputs:
+        last[index] = len(config.layers)
+    return last
 
 
 # Cached apart, because a frozen dataclass with slots cannot keep what it worked out.

@@ -15,9 +15,6 @@ PLANE_BYTES_PER_PIXEL = 22.0
 RESTORING_BYTES_PER_PIXEL = 12.0
 """What bringing labels back to the image's own size takes, for each pixel of that."""
 
-TILE_NUMBERS_PER_FEATURE = 3.6
-"""What a tile takes on the CPU for each of its pixels and features at full resolution."""
-
 _FIXED_BYTES = 60 << 20
 _MOST_TILE_PIXELS = 1 << 20
 _SCORE_BYTES = _LABEL_BYTES = 4
@@ -61,6 +58,8 @@ def segmentation_memory(
     labels = float(_LABEL_BYTES * own_pixels * planes)
     if is_resized:
         labels += _LABEL_BYTES * pixels + RESTORING_BYTES_PER_PIXEL * own_pixels
-    tile_pixels = min(pixels, _MOST_TILE_PIXELS)
-    tile = TILE_NUMBERS_PER_FEATURE * number_bytes * description.unet.widths[0] * tile_pixels
+    # Where tiles are not exact, the image is computed in as few as fit.
+    most = pixels if description.unet.inexact_because else _MOST_TILE_PIXELS
+    tile_px = min(pixels, most) ** (1 / ndim)
+    tile = number_bytes * description.unet.numbers_at_once((math.ceil(tile_px),) * ndim)
     return int(scores + labels + PLANE_BYTES_PER_PIXEL * pixels + tile + _FIXED_BYTES)

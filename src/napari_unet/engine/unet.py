@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -15,6 +16,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_unet.engine.architecture import NetworkModule
 from napari_unet.engine.errors import ImageShapeError, SettingsError
+
+_NUMBERS_PER_FEATURE = 3.6
+"""Kept at once on the CPU for each pixel and feature at full resolution; measured by
+benchmarks/memory.py and rounded up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,10 @@ class UNetConfig:
     def is_trainable(self) -> bool:
         """Whether it can learn."""
         return True
+
+    def numbers_at_once(self, sizes: Sequence[int]) -> int:
+        """Most numbers that are kept at once, about, while a tile of these sizes is computed."""
+        return int(_NUMBERS_PER_FEATURE * self.widths[0] * math.prod(sizes))
 
     def to_json(self) -> dict[str, Any]:
         """Values that JSON can hold."""

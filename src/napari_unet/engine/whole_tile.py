@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -10,13 +9,8 @@ from torch import Tensor
 
 from napari_unet.engine.architecture import Architecture, NetworkModule
 from napari_unet.engine.banded_unet import BandedUNet
-from napari_unet.engine.graph_network import memory_numbers
-from napari_unet.engine.layer_graph import GraphConfig
 from napari_unet.engine.tiling import Interval, TileableNetwork
 from napari_unet.engine.unet import UNet
-
-_NUMBERS_PER_FEATURE = 8
-"""Kept at once for each pixel and feature at full resolution, where layers are not known."""
 
 
 def tileable(module: NetworkModule) -> TileableNetwork:
@@ -59,11 +53,7 @@ class WholeTile:
 
     def memory_bytes(self, sizes: Sequence[int]) -> int:
         """Memory, about, that one call takes."""
-        if isinstance(self.config, GraphConfig):
-            numbers = memory_numbers(self.config, sizes)
-        else:
-            numbers = _NUMBERS_PER_FEATURE * self.config.widths[0] * math.prod(sizes)
-        return numbers * self.dtype.itemsize
+        return self.config.numbers_at_once(sizes) * self.dtype.itemsize
 
     def release_memory(self) -> None:
         """Give back what is kept between calls."""
