@@ -2,7 +2,6 @@
 
 import sys
 import warnings
-import zipfile
 
 import numpy as np
 import pytest
@@ -319,9 +318,9 @@ def test_weights_of_onnx_lie_beside_it_and_nowhere_else(tmp_path):
     (tmp_path / "secret").write_bytes(bytes(10000))
     for location, refusal in (
         ("weights.bin", None),
-        ("../secret", "outside of its own folder"),
-        (str(tmp_path / "secret"), "outside of its own folder"),
-        ("absent", "not beside it"),
+        ("../secret", "outside of its folder"),
+        (str(tmp_path / "secret"), "outside of its folder"),
+        ("absent", "missing or torn"),
     ):
         (folder / "weights.bin").unlink(missing_ok=True)
         path = external(small(), folder, location)
@@ -332,25 +331,48 @@ def test_weights_of_onnx_lie_beside_it_and_nowhere_else(tmp_path):
                 opened(path, "onnx")
 
 
+def test_constants_and_branches_of_onnx_are_looked_at_too(tmp_path):
+    import onnx
+    from onnx import TensorProto, helper
+
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [1], [1.0])
+    weight.ClearField("float_data")
+    weight.data_location = TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="../secret")
+    constant = helper.make_node("Constant", [], ["w"], value=weight)
+    branch = helper.make_graph([constant], "branch", [], [])
+    choice = helper.make_node("If", ["x"], ["y"], then_branch=branch, else_branch=branch)
+    for node in (constant, choice):
+        model = helper.make_model(helper.make_graph([node], "net", [], []))
+        (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+        assert onnx.load(str(tmp_path / "net.onnx"), load_external_data=False) is not None
+        with pytest.raises(CheckpointError, match="outside of its folder"):
+            opened(tmp_path / "net.onnx", "onnx")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x03\x04 torn"])
 def test_torn_file_is_one_sentence(kind, content, tmp_path):
     path = tmp_path / "net.pt"
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"'net\.pt' (cannot be opened|reads 0 inputs)"):
+    with pytest.raises(CheckpointError, match=r"net\.pt' "):
         opened(path, kind)
-    with pytest.raises(CheckpointError, match="cannot be opened"):
+    with pytest.raises(CheckpointError, match="There is no file"):
         opened(tmp_path / "absent", kind)
 
 
-def test_archive_that_unpacks_to_more_than_memory_is_refused(tmp_path, monkeypatch):
+def test_file_larger_than_the_memory_is_refused(tmp_path, monkeypatch):
     from napari_unet.engine import foreign_program
 
-    path = tmp_path / "net.pt"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("net/data", bytes(10_000_000))
-    monkeypatch.setattr(foreign_program, "free_host_bytes", lambda: 10_000_000)
-    with pytest.raises(CheckpointError, match=r"needs 0\.0 GiB of memory unpacked"):
+    path = as_file("onnx", tmp_path, small())
+    monkeypatch.setattr(foreign_program, "free_host_bytes", lambda: 1000)
+    with pytest.raises(CheckpointError, match="more than half of the memory"):
+        opened(path, "onnx")
+
+
+def test_file_of_another_kind_is_told_as_such(tmp_path):
+    path = as_file("onnx", tmp_path, small())
+    with pytest.raises(CheckpointError, match="is no TorchScript file, it is ONNX"):
         opened(path, "torchscript")
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from napari_unet.engine.errors import CheckpointError, CodeInFileError
 from napari_unet.engine.host_memory import free_host_bytes
+from napari_unet.engine.model_file import identify
 
 ProgramKind: TypeAlias = Literal["torchscript", "torch-export", "onnx"]
 
@@ -97,6 +97,18 @@ def open_program(path: Path, *, kind: ProgramKind, allow_code: bool) -> Program:
     CheckpointError
         If it cannot be opened.
     """
+    # Tells torn files and zip bombs, and ONNX weights outside of the model's own folder.
+    found = identify(path)
+    if found != TITLES[kind]:
+        raise CheckpointError(
+            f"'{path.name}' is no {TITLES[kind]} file, it is {found}; open it so."
+        )
+    size = path.stat().st_size
+    if size > free_host_bytes() // 2:
+        raise CheckpointError(
+            f"'{path.name}' has {size / 2**30:.1f} GiB, more than half of the memory that is free; "
+            "close other programs or use a smaller model."
+        )
     if kind == "onnx":
         return _OnnxProgram(path)
     # torch.export.load reads pickles without restriction where a weight is not plain, and
@@ -108,27 +120,7 @@ def open_program(path: Path, *, kind: ProgramKind, allow_code: bool) -> Program:
             "(allow_code=True) only if you trust whoever made it; a file with weights alone, or "
             "ONNX, needs no yes."
         )
-    _check_archive(path)
     return _ScriptProgram(path) if kind == "torchscript" else _ExportedProgram(path)
-
-
-def _check_archive(path: Path) -> None:
-    """Refuse what is no archive of torch, or would not fit in memory unpacked."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-    except (OSError, zipfile.BadZipFile) as error:
-        raise _unreadable(path, error) from error
-    _check_size(path, size)
-
-
-def _check_size(path: Path, size: int) -> None:
-    free = free_host_bytes()
-    if size > free // 2:
-        raise CheckpointError(
-            f"'{path.name}' needs {size / 2**30:.1f} GiB of memory unpacked, and this computer has "
-            f"{free / 2**30:.1f} GiB free; close other programs or use a smaller model."
-        )
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
@@ -227,19 +219,12 @@ class _OnnxProgram(Program):
         super().__init__()
         self._path = path
         try:
-            import onnx
             import onnxruntime  # noqa: F401
         except ImportError as error:
             raise CheckpointError(
                 f"'{path.name}' is an ONNX network; install what computes it with: "
                 "pip install napari-unet-cells[onnx]"
             ) from error
-        _check_size(path, _size(path))
-        try:
-            model = onnx.load(str(path), load_external_data=False)
-        except Exception as error:  # protobuf's own errors derive from nothing narrower
-            raise _unreadable(path, error) from error
-        _check_size(path, _size(path) + _external_bytes(path, model))
         self._session = self._open("CPUExecutionProvider")
         inputs = self._session.get_inputs()
         self._name = inputs[0].name if inputs else ""
@@ -290,56 +275,6 @@ class _OnnxProgram(Program):
             return onnxruntime.InferenceSession(str(self._path), options, providers=providers)
         except Exception as error:  # onnxruntime's own errors derive from nothing narrower
             raise _unreadable(self._path, error) from error
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _external_bytes(path: Path, model: Any) -> int:
-    """Size of the files beside the model that hold its weights.
-
-    Raises
-    ------
-    CheckpointError
-        If one is missing, or not within the model's own folder.
-    """
-    folder = path.parent.resolve()
-    names = {
-        entry.value
-        for tensor in _onnx_tensors(model.graph)
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-    total = 0
-    for name in sorted(names):
-        beside = (folder / name).resolve()
-        if not beside.is_relative_to(folder):
-            raise CheckpointError(
-                f"'{path.name}' asks for weights in '{name}', outside of its own folder; it was "
-                "not opened. Export it again as one file."
-            )
-        if not beside.is_file():
-            raise CheckpointError(
-                f"'{path.name}' has its weights in '{name}', which is not beside it; copy that "
-                "file to the same folder."
-            )
-        total += _size(beside)
-    return total
-
-
-def _onnx_tensors(graph: Any) -> Iterator[Any]:
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            yield attribute.t
-            yield from attribute.tensors
-            for inner in (attribute.g, *attribute.graphs):
-                if inner.node or inner.initializer:
-                    yield from _onnx_tensors(inner)
 
 
 def _fixed(length: Any) -> int | None:

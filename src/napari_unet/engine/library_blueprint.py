@@ -15,6 +15,12 @@ from napari_unet.engine.image import Normalization
 from napari_unet.engine.layer_graph import Standardize
 from napari_unet.engine.output_meaning import OutputMeaning
 
+_ACTIVATIONS = (
+    *("ReLU", "leaky ReLU (0.01)", "leaky ReLU (0.1)", "leaky ReLU (0.2)"),
+    *("ELU", "SELU", "GELU", "SiLU", "Mish"),
+)
+_NORMALIZATIONS = ("percentile 1 to 99.8", "percentile 0 to 99.8", "zero-mean", "none", "raw")
+
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
@@ -104,18 +110,19 @@ def output_guesses(meaning: OutputMeaning, *, reason: str = "") -> tuple[Guess, 
     """
     channels = len(meaning.channels)
     many = "one is most often a mask" if channels == 1 else "several are most often classes"
+    finals = ("softmax", "sigmoid", "probability", "none")
     roles = ", ".join(meaning.channels)
     return (
         Guess(
             "final",
-            "Output",
+            "Scores are made by",
             meaning.final,
-            ("softmax", "sigmoid", "probability", "none"),
+            finals[1:] if channels == 1 else finals,
             reason or f"The file does not tell how output channels ({channels}) are read; {many}.",
         ),
         Guess(
-            "channels",
-            "Channels",
+            "roles",
+            "Output channels",
             roles,
             (roles,),
             "The file does not name its output channels; this is the most usual order.",
@@ -125,14 +132,17 @@ def output_guesses(meaning: OutputMeaning, *, reason: str = "") -> tuple[Guess, 
 
 def activation_guess(value: str, reason: str) -> Guess:
     """Say which activation is taken where it leaves no trace in the weights."""
-    options = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish")
-    return Guess("activation", "Activation", value, options, reason)
+    return Guess("activation", "Activation", value, _ACTIVATIONS, reason)
 
 
 def normalization_guess(normalization: Normalization, reason: str) -> Guess:
     """Say how intensities are brought to the range that the network knows."""
-    options = ("percentile", "zero-mean", "none", "raw")
-    return Guess("normalization", "Intensities", normalization.kind, options, reason)
+    value: str = normalization.kind
+    if value == "percentile":
+        low, high = normalization.low_percentile, normalization.high_percentile
+        value = f"percentile {low:g} to {high:g}"
+    options = _NORMALIZATIONS if value in _NORMALIZATIONS else (value, *_NORMALIZATIONS)
+    return Guess("normalization", "Normalisation of the image", value, options, reason)
 
 
 def fixed_guess(about: str, title: str, value: Any, reason: str) -> Guess:

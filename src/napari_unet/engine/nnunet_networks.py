@@ -54,7 +54,7 @@ def plain_conv_unet(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> 
         meaning=meaning,
         normalization=Normalization("zero-mean"),
         guesses=(
-            activation_guess("leaky_relu", reason),
+            activation_guess("leaky ReLU (0.01)", reason),
             _intensity_guess(facts),
             *(() if known else output_guesses(meaning)),
         ),

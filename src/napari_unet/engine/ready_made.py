@@ -26,8 +26,8 @@ from napari_unet.engine.network_probe import Probed, probed
 from napari_unet.engine.output_meaning import OutputMeaning
 from napari_unet.engine.resampling import mirrored
 
-_WIDTH = 64
-"""Features at full resolution, for guessing how much memory it takes."""
+_WIDTH, _NUMBERS_PER_FEATURE = 64, 8
+"""Features at full resolution, and arrays of that many kept at once, where neither is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,10 @@ class ReadyMadeConfig:
             return max(least, *self.fixed_size)
         steps = math.ceil((least - self.size_rest) / self.size_multiple)
         return max(1, steps) * self.size_multiple + self.size_rest
+
+    def numbers_at_once(self, sizes: Sequence[int]) -> int:
+        """Most numbers, about, that are kept at once for an input of these sizes."""
+        return _NUMBERS_PER_FEATURE * _WIDTH * math.prod(self.fixed_size or sizes)
 
     def to_json(self) -> dict[str, Any]:
         """Refuse: a program cannot be made again from numbers.
