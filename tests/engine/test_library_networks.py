@@ -203,7 +203,7 @@ def test_colour_encoder_begins_with_the_mean_and_deviation_of_imagenet():
 def test_what_weights_do_not_tell_is_guessed_with_a_reason():
     network = recognise_library(monai_unet(act="relu").state_dict(), {}, name="mine")
     guesses = {guess.about: guess for guess in network.description.guesses}
-    assert guesses["activation"].value == "relu"
+    assert guesses["activation"].value == "ReLU"
     assert "leaves no trace" in guesses["activation"].reason
     assert guesses["strides"].value == "2x2, 2x2"
     assert all(guess.value in guess.options for guess in guesses.values())

@@ -20,7 +20,7 @@ def guessed_meaning(channels: int) -> OutputMeaning:
         return OutputMeaning("sigmoid", (CELL,))
     if channels <= 3:
         return OutputMeaning("softmax", (BACKGROUND, CELL, BORDER)[:channels])
-    others = tuple(f"class {number}" for number in range(1, channels))
+    others = tuple(f"class {number}" for number in range(2, channels + 1))
     return OutputMeaning("softmax", (BACKGROUND, *others))
 
 

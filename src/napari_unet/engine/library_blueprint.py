@@ -10,11 +10,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from napari_unet.engine.channel_roles import guessed_meaning
 from napari_unet.engine.guess import Guess
 from napari_unet.engine.image import Normalization
 from napari_unet.engine.layer_graph import Standardize
 from napari_unet.engine.output_meaning import OutputMeaning
+
+_ACTIVATIONS = (
+    *("ReLU", "leaky ReLU (0.01)", "leaky ReLU (0.1)", "leaky ReLU (0.2)"),
+    *("ELU", "SELU", "GELU", "SiLU", "Mish"),
+)
+_NORMALIZATIONS = ("percentile 1 to 99.8", "percentile 0 to 99.8", "zero-mean", "none", "raw")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,47 +98,51 @@ def smallest_image(channels: int, strides: Sequence[tuple[int, ...]]) -> tuple[i
     return (channels, *lengths, 2 * last)
 
 
-def output_guesses(channels: int, *, known: OutputMeaning | None = None) -> tuple[Guess, ...]:
-    """Say how the output is read when nothing tells it.
+def output_guesses(meaning: OutputMeaning, *, reason: str = "") -> tuple[Guess, ...]:
+    """Say how the output is read where no file tells it.
 
     Parameters
     ----------
-    channels : int
-    known : OutputMeaning, optional
-        What the file tells; then nothing is guessed.
+    meaning : OutputMeaning
+        What is taken.
+    reason : str
+        Why its numbers are read so; by their count if left out.
     """
-    if known is not None:
-        return ()
-    meaning = guessed_meaning(channels)
-    many = "one channel is most often a mask" if channels == 1 else "several are most often classes"
+    channels = len(meaning.channels)
+    many = "one is most often a mask" if channels == 1 else "several are most often classes"
+    finals = ("softmax", "sigmoid", "probability", "none")
+    roles = ", ".join(meaning.channels)
     return (
         Guess(
             "final",
-            "Output",
+            "Scores are made by",
             meaning.final,
-            ("softmax", "sigmoid", "probability", "none"),
-            f"The file does not tell how its {channels} output channels are read; {many}.",
+            finals[1:] if channels == 1 else finals,
+            reason or f"The file does not tell how output channels ({channels}) are read; {many}.",
         ),
         Guess(
-            "channels",
-            "Channels",
-            ", ".join(meaning.channels),
-            (", ".join(meaning.channels),),
-            "The file does not name its output channels; this is the usual order.",
+            "roles",
+            "Output channels",
+            roles,
+            (roles,),
+            "The file does not name its output channels; this is the most usual order.",
         ),
     )
 
 
 def activation_guess(value: str, reason: str) -> Guess:
     """Say which activation is taken where it leaves no trace in the weights."""
-    options = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish")
-    return Guess("activation", "Activation", value, options, reason)
+    return Guess("activation", "Activation", value, _ACTIVATIONS, reason)
 
 
 def normalization_guess(normalization: Normalization, reason: str) -> Guess:
     """Say how intensities are brought to the range that the network knows."""
-    options = ("percentile", "zero-mean", "none", "raw")
-    return Guess("normalization", "Intensities", normalization.kind, options, reason)
+    value: str = normalization.kind
+    if value == "percentile":
+        low, high = normalization.low_percentile, normalization.high_percentile
+        value = f"percentile {low:g} to {high:g}"
+    options = _NORMALIZATIONS if value in _NORMALIZATIONS else (value, *_NORMALIZATIONS)
+    return Guess("normalization", "Normalisation of the image", value, options, reason)
 
 
 def fixed_guess(about: str, title: str, value: Any, reason: str) -> Guess:

@@ -42,7 +42,7 @@ def monai_unet(tensors: Mapping[str, Tensor]) -> Blueprint | None:
     channels, strides = _levels(weights, units=units)
     if len(channels) != len(strides) + 1:
         return None
-    act, norm, guesses = _act_and_norm(weights, activation="relu", norm="instance")
+    act, norm, guesses = _act_and_norm(weights, activation="ReLU", norm="instance")
     ndim = first.ndim - 2
 
     def build() -> nn.Module:
@@ -110,7 +110,7 @@ def basic_unet(tensors: Mapping[str, Tensor]) -> Blueprint | None:
         return None
     features = [weights[f"{block}.conv_0.conv.weight"].shape[0] for block in blocks]
     first, outs = weights["conv_0.conv_0.conv.weight"], weights["final_conv.weight"].shape[0]
-    act, norm, guesses = _act_and_norm(weights, activation="leaky_relu", norm="none")
+    act, norm, guesses = _act_and_norm(weights, activation="leaky ReLU (0.1)", norm="none")
     ways = {"upcat_4.upsample.deconv.weight": "deconv", "upcat_4.upsample.preconv.weight": ""}
     upsample = next((way for key, way in ways.items() if key in weights), "pixelshuffle")
 
@@ -148,18 +148,19 @@ def _act_and_norm(
     act: Any = "PRELU"
     if not _any(weights, ".adn.A.weight"):
         slope = {"negative_slope": 0.1, "inplace": True}
-        act = ("LeakyReLU", slope) if activation == "leaky_relu" else "RELU"
-        default = "it is MONAI's default" if act != "RELU" else "it is the most usual one"
+        is_leaky = activation.startswith("leaky")
+        act = ("LeakyReLU", slope) if is_leaky else "RELU"
+        default = "this is MONAI's default here" if is_leaky else "this is the most usual one"
         reason = f"The activation leaves no trace in the weights; {default}."
         guesses += (activation_guess(activation, reason),)
     if _any(weights, ".adn.N.running_mean"):
         return act, "BATCH", guesses
     if _any(weights, ".adn.N.weight"):
         reason = "Instance and group normalisation have the same weights; instance is the default."
-        guesses += (fixed_guess("norm", "Layer normalisation", "instance", reason),)
+        guesses += (fixed_guess("norm", "Normalisation of features", "instance", reason),)
         return act, ("instance", {"affine": True}), guesses
-    reason = f"No layer normalisation is in the weights; in MONAI that most often is '{norm}'."
-    guesses += (fixed_guess("norm", "Layer normalisation", norm, reason),)
+    reason = f"No normalisation of features is in the weights; here MONAI's way is '{norm}'."
+    guesses += (fixed_guess("norm", "Normalisation of features", norm, reason),)
     return act, None if norm == "none" else "INSTANCE", guesses
 
 
@@ -177,6 +178,7 @@ def _blueprint(
     guesses: tuple[Guess, ...],
 ) -> Blueprint:
     normalization = Normalization()
+    meaning = guessed_meaning(outs)
     reason = "The file does not tell; MONAI's examples bring intensities to 0..1."
     return Blueprint(
         title=title,
@@ -185,7 +187,7 @@ def _blueprint(
         build=build,
         weights=weights,
         image_shape=smallest_image(first.shape[1], strides),
-        meaning=guessed_meaning(outs),
+        meaning=meaning,
         normalization=normalization,
-        guesses=(*guesses, normalization_guess(normalization, reason), *output_guesses(outs)),
+        guesses=(*guesses, normalization_guess(normalization, reason), *output_guesses(meaning)),
     )

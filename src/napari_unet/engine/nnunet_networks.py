@@ -42,6 +42,7 @@ def plain_conv_unet(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> 
         return None
     labels = _labels(facts)
     known = labels if labels and len(labels.channels) == shape.classes else None
+    meaning = known or guessed_meaning(shape.classes)
     reason = "The file does not tell the activation; nnU-Net uses a leaky ReLU, slope 0.01."
     return Blueprint(
         title="nnU-Net PlainConvUNet",
@@ -50,12 +51,12 @@ def plain_conv_unet(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> 
         build=shape.build,
         weights=weights,
         image_shape=smallest_image(shape.in_channels, shape.strides),
-        meaning=known or guessed_meaning(shape.classes),
+        meaning=meaning,
         normalization=Normalization("zero-mean"),
         guesses=(
-            activation_guess("leaky_relu", reason),
+            activation_guess("leaky ReLU (0.01)", reason),
             _intensity_guess(facts),
-            *output_guesses(shape.classes, known=known),
+            *(() if known else output_guesses(meaning)),
         ),
     )
 

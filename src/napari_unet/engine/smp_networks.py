@@ -78,7 +78,7 @@ def smp_unet(tensors: Mapping[str, Tensor]) -> Blueprint | None:
         weights=weights,
         image_shape=smallest_image(first.shape[1], [(2, 2)] * depth),
         meaning=guessed_meaning(outs),
-        guesses=output_guesses(outs),
+        guesses=output_guesses(guessed_meaning(outs)),
     )
     return _with_imagenet(blueprint) if first.shape[1] == 3 else _with_percentiles(blueprint)
 
