@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,21 +32,27 @@ class LoadedModel:
         First digits of the file's SHA-256; empty if unknown.
     file_bytes : int
         Size of the file; 0 if unknown.
+    guesses : mapping of str to str
+        What a person said about things that the file does not tell: what each
+        is about, and its value.
     """
 
     network: Network
     source: str
     file_hash: str = ""
     file_bytes: int = 0
+    guesses: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_model(name_or_path: str) -> LoadedModel:
+def read_model(name_or_path: str, *, allow_code: bool = False) -> LoadedModel:
     """Load a network and measure its file; takes a moment, so call it in a worker.
 
     Parameters
     ----------
     name_or_path : str
         A bundled model's name or a file.
+    allow_code : bool
+        Open a file that carries a program and let it run; ask the user first.
 
     Returns
     -------
@@ -55,10 +62,12 @@ def read_model(name_or_path: str) -> LoadedModel:
     ------
     CheckpointError
         If it cannot be loaded.
+    CodeInFileError
+        If it carries code that was not allowed.
     """
     from napari_unet.engine.checkpoint import bundled_models, load_checkpoint
 
-    network = load_checkpoint(name_or_path)
+    network = load_checkpoint(name_or_path, allow_code=allow_code)
     path = bundled_models().get(name_or_path, Path(name_or_path).expanduser())
     try:
         with path.open("rb") as file:

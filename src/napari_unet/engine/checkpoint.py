@@ -32,7 +32,11 @@ def bundled_models() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))}
 
 
-def load_checkpoint(name_or_path: str | os.PathLike[str]) -> Network:
+def load_checkpoint(
+    name_or_path: str | os.PathLike[str],
+    *,
+    allow_code: bool = False,  # noqa: ARG001
+) -> Network:
     """Load a network from a bundled model's name or a `.safetensors` file of this project.
 
     Nothing in the file is executed: it holds numbers and one JSON text.
