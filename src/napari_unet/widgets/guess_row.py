@@ -6,9 +6,9 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_unet.widgets.choices import keep_narrow
+from napari_unet.widgets.choices import keep_narrow, narrow_form
 from napari_unet.widgets.faint_label import FaintLabel
 from napari_unet.widgets.still_box import StillBox
 
@@ -40,7 +40,6 @@ class GuessRow(QWidget):
         super().__init__()
         self.guess = guess
         self.title = QLabel(guess.title)
-        self.title.setWordWrap(True)
         self.box = StillBox()
         keep_narrow(self.box)
         self.box.activated.connect(self._on_activated)
@@ -52,16 +51,16 @@ class GuessRow(QWidget):
         )
         self.try_button.clicked.connect(self._on_try_clicked)
         self.reason = FaintLabel()
-        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        line = QHBoxLayout()
-        line.setSpacing(4)
-        line.addWidget(self.title, 4)
-        line.addWidget(self.box, 5)
-        line.addWidget(self.try_button)
+        field = QHBoxLayout()
+        field.setSpacing(4)
+        field.addWidget(self.box, 1)
+        field.addWidget(self.try_button)
+        form = narrow_form()
+        form.addRow(self.title, field)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(1)
-        layout.addLayout(line)
+        layout.addLayout(form)
         layout.addWidget(self.reason)
         self.show_guess(guess)
 

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from napari_unet.engine.dry_run import DryRun
     from napari_unet.engine.guess import Guess
 
-_PICTURE_PX = 80
+_PICTURE_PX = 76
 _IN_A_ROW = 3
+_NARROW_BUTTON = "QPushButton { padding: 3px 8px; }"
 _PICTURE_STYLE = """
 QToolButton { border: 2px solid transparent; border-radius: 3px; padding: 1px; }
 QToolButton:hover { border-color: #5b8fc9; }
@@ -59,6 +60,7 @@ class GuessTrial(QWidget):
         self._grid.setSpacing(2)
         self._grid.setColumnStretch(_IN_A_ROW, 1)
         foot = QHBoxLayout()
+        self.button.setStyleSheet(_NARROW_BUTTON)
         foot.addWidget(self.sentence, 1)
         foot.addWidget(self.button)
         layout = QVBoxLayout(self)
@@ -134,6 +136,7 @@ class GuessTrial(QWidget):
         picture.setIconSize(QSize(_PICTURE_PX, _PICTURE_PX))
         picture.setIcon(QIcon(_blank()))
         self._write(picture, value, "…")
+        picture.setFixedWidth(_PICTURE_PX + 8)
         picture.setEnabled(False)
         picture.clicked.connect(partial(self._on_picture_clicked, value))
         self._grid.addWidget(picture, number // _IN_A_ROW, number % _IN_A_ROW)

@@ -30,6 +30,9 @@ _TOLD = (
 )
 
 
+_MOST_TITLE_PX = 110
+
+
 class GuessesPanel(QWidget):
     """A row for each guess about the session's network; hidden where there are none.
 
@@ -60,6 +63,7 @@ class GuessesPanel(QWidget):
         self._tried_with: dict[str, str] = {}
         self.rows: dict[str, GuessRow] = {}
         self.heading = QLabel()
+        self.heading.setWordWrap(True)
         self.trial = GuessTrial()
         self.trial.value_chosen.connect(self._on_value_chosen)
         self._layout = QVBoxLayout(self)
@@ -106,7 +110,10 @@ class GuessesPanel(QWidget):
             row.hide()
             row.deleteLater()
         self.rows = {guess.about: GuessRow(guess) for guess in guesses}
+        widest = max((row.title.sizeHint().width() for row in self.rows.values()), default=0)
         for row in self.rows.values():
+            # One below the other, where they stand beside their boxes.
+            row.title.setMinimumWidth(min(widest, _MOST_TITLE_PX))
             row.value_chosen.connect(self._on_value_chosen)
             row.trial_wanted.connect(self._on_trial_wanted)
             self._layout.addWidget(row)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetricsF, QHelpEvent, QPainter, QPaintEvent, QPen
-from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QToolTip
 
 from napari_unet.widgets.network_facts import NetworkFacts
 
@@ -58,8 +58,11 @@ class Bar:
     tooltip: str
 
 
-class NetworkDrawing(QWidget):
-    """Draws what a worker has found out; a plain box where the layers are not known."""
+class NetworkDrawing(QLabel):
+    """Draws what a worker has found out; a plain box where the layers are not known.
+
+    It is a label because themes give those the size of their type.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,9 +84,9 @@ class NetworkDrawing(QWidget):
         """As high as its rows."""
         rows = self._rows()
         line = self._metrics().height()
-        height = rows[-1][1] if rows else _TOP_LINES * line
         # One line above for what goes in, one below for the size at the bottom.
-        return QSize(240, int(height + 2 * line + 2 * _PAD_PX))
+        height = rows[-1][1] + line if rows else _TOP_LINES * line
+        return QSize(240, int(height + line + 2 * _PAD_PX))
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Narrow docks get a narrow drawing."""

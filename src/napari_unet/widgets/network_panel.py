@@ -96,10 +96,11 @@ class NetworkPanel(QWidget):
 
 
 def _caption(parameters: int, facts: NetworkFacts) -> str:
-    million = f"{parameters / 1e6:.2f} million parameters" if parameters else ""
-    side = facts.receptive_field_px
-    sees = f"sees {side} x {side} pixels around each pixel" if side > 1 else ""
-    if len(facts.levels) == 1:
-        million = " ".join(filter(None, (million, "on one level")))
-    text = "; ".join(filter(None, (million, sees)))
+    parts = []
+    if parameters:
+        parts.append(f"{parameters / 1e6:.2f} million parameters")
+    if facts.receptive_field_px > 1:
+        side = facts.receptive_field_px
+        parts.append(f"{'sees' if parts else 'Sees'} {side} x {side} pixels around each pixel")
+    text = "; ".join(parts)
     return f"{text}." if text else ""
