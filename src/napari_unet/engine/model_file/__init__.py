@@ -1,0 +1,11 @@
+"""Any file that a user may call a model: what it is, and the weights in it, nothing run."""
+
+from napari_unet.engine.model_file.contents import (
+    OWN_FORMAT,
+    ModelFileKind,
+    WeightsFile,
+    identify,
+    read_weights,
+)
+
+__all__ = ["OWN_FORMAT", "ModelFileKind", "WeightsFile", "identify", "read_weights"]

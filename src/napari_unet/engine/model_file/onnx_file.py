@@ -1,0 +1,142 @@
+"""ONNX files as far as they must be known before a library is given them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import BinaryIO
+
+from napari_unet.engine.errors import CheckpointError
+from napari_unet.engine.model_file.stored_tensor import shown
+
+_MODEL_FIELDS = {1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}
+_GRAPH, _INITIALIZER, _DATA_LOCATION, _EXTERNAL_DATA = 7, 5, 14, 13
+_EXTERNAL = 1
+_MOST_FIELDS = 300_000
+_TEXT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """One field of a protobuf message: a number, or where its bytes lie."""
+
+    number: int
+    value: int
+    start: int
+    end: int
+
+
+class _NotProtobufError(ValueError):
+    """The bytes are no protobuf message, or a torn one."""
+
+
+class _Message:
+    """Walks over the fields of protobuf messages in a file without reading what they hold."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._left = _MOST_FIELDS
+
+    def fields(self, start: int, end: int) -> Iterator[_Field]:
+        place = start
+        while place < end:
+            self._left -= 1
+            if self._left < 0:
+                raise _NotProtobufError("too many fields")
+            tag, place = self._varint(place)
+            number, wire = tag >> 3, tag & 7
+            value, length = 0, {1: 8, 5: 4}.get(wire, 0)
+            if wire in (0, 2):
+                value, place = self._varint(place)
+                length = value if wire == 2 else 0
+            elif wire not in (1, 5):
+                raise _NotProtobufError("unknown wire type")
+            if place + length > end or not number:
+                raise _NotProtobufError("a field reaches beyond its message")
+            yield _Field(number, value, place, place + length)
+            place += length
+
+    def text(self, field: _Field) -> str:
+        self._file.seek(field.start)
+        return self._file.read(min(field.end - field.start, _TEXT)).decode("utf-8", "replace")
+
+    def _varint(self, place: int) -> tuple[int, int]:
+        """Give the number that stands at a place, and the place behind it."""
+        self._file.seek(place)
+        value = 0
+        for index, byte in enumerate(self._file.read(10)):
+            value |= (byte & 127) << (7 * index)
+            if byte < 128:
+                return value, place + index + 1
+        raise _NotProtobufError("torn number")
+
+
+def is_onnx(file: BinaryIO, file_size: int) -> bool:
+    """Tell whether a file is an ONNX model, by the fields of its outermost message.
+
+    Raises
+    ------
+    CheckpointError
+        If it begins like one and is torn. The message is a predicate.
+    """
+    seen: list[int] = []
+    try:
+        for field in _Message(file).fields(0, file_size):
+            if field.number not in _MODEL_FIELDS or (not seen and not 0 < field.value < 100):
+                return False
+            seen.append(field.number)
+    except _NotProtobufError as error:
+        # The version of the format, then texts about the program that wrote it.
+        if seen[:2] == [1, 2]:
+            raise CheckpointError(
+                "begins like an ONNX model but is torn; copy or download it again."
+            ) from error
+        return False
+    return _GRAPH in seen and seen[0] == 1
+
+
+def check_external_data(file: BinaryIO, file_size: int, path: Path) -> None:
+    """Check that weights which an ONNX model keeps in other files are there, and only there.
+
+    Raises
+    ------
+    CheckpointError
+        If one is missing, torn or not beside the model. The message is a predicate.
+    """
+    message = _Message(file)
+    try:
+        for graph in message.fields(0, file_size):
+            if graph.number != _GRAPH:
+                continue
+            for tensor in message.fields(graph.start, graph.end):
+                if tensor.number == _INITIALIZER:
+                    _check_initializer(message, tensor, path)
+    except _NotProtobufError as error:
+        raise CheckpointError("is a damaged ONNX model; copy or download it again.") from error
+
+
+def _check_initializer(message: _Message, tensor: _Field, path: Path) -> None:
+    fields = list(message.fields(tensor.start, tensor.end))
+    if not any(f.number == _DATA_LOCATION and f.value == _EXTERNAL for f in fields):
+        return
+    where: dict[str, str] = {}
+    for entry in fields:
+        if entry.number == _EXTERNAL_DATA:
+            texts = {f.number: message.text(f) for f in message.fields(entry.start, entry.end)}
+            where[texts.get(1, "")] = texts.get(2, "")
+    name = where.get("location", "")
+    numbers = [where.get(key, "0") for key in ("offset", "length")]
+    needed = sum(int(number) for number in numbers if re.fullmatch(r"[0-9]{1,18}", number))
+    weights = path.parent / name
+    if not name or PurePath(name).name != name or "\\" in name or weights.is_symlink():
+        raise CheckpointError(
+            f"is an ONNX model that reaches for a file outside of its folder ({shown(name)}); "
+            "it was not opened. Save it as one file."
+        )
+    if not weights.is_file() or weights.stat().st_size < needed:
+        raise CheckpointError(
+            f"is an ONNX model whose weights are in {shown(name)}, which is missing or torn; "
+            "put that file beside it, or save the model as one file."
+        )

@@ -1,0 +1,213 @@
+"""Tensors as a file declares them: checked against the file first, then read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+
+from napari_unet.engine.errors import CheckpointError
+
+_MOST_AXES = 8
+_COPIES_OF_THE_FILE = 8
+"""Half precision doubles in memory, and tied weights stand under several names."""
+
+_SLACK = 1_000_000
+
+_READABLE = {
+    *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
+    *(torch.float8_e4m3fn, torch.float8_e5m2),
+    *(torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.bool),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Numbers in a row, under the key by which their file knows them.
+
+    A legacy file may call a part of such a row a storage too: it then begins `first` numbers in.
+    """
+
+    key: str
+    dtype: torch.dtype
+    numel: int
+    first: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """A tensor as declared: a window into a storage. Nothing about it has been checked yet."""
+
+    storage: Storage
+    dtype: torch.dtype
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    layout: str = ""  # "sparse", "quantised", ...: what cannot be read; "" is an ordinary one
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where in the file a storage lies, in bytes."""
+
+    start: int
+    nbytes: int
+
+
+FindSpan = Callable[[str], Span | None]
+"""Where the storage of a key lies; None if it is not in the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a file of weights declares: dicts with `StoredTensor` in them, and their places."""
+
+    root: Any
+    find_span: FindSpan
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def shown(name: object) -> str:
+    """Make a name from an untrusted file fit to stand in a sentence."""
+    text = str(name)
+    text = text if len(text) <= 60 else f"{text[:57]}..."
+    return ascii(text) if not text.isprintable() else f"'{text}'"
+
+
+def read_tensors(
+    file: BinaryIO, stored: Mapping[str, StoredTensor], find_span: FindSpan, file_size: int
+) -> dict[str, torch.Tensor]:
+    """Read tensors after all of them have been checked.
+
+    Parameters
+    ----------
+    file : binary file
+    stored : dict of StoredTensor
+    find_span : callable
+        Where the storage of a key lies.
+    file_size : int
+        Bytes.
+
+    Returns
+    -------
+    dict of tensors
+        Contiguous; every kind of float has become float32, whole numbers stay as they are.
+
+    Raises
+    ------
+    CheckpointError
+        If a tensor is of a kind that cannot be used, does not fit the file, or is not finite.
+        The message is a predicate: the caller puts the file's name in front.
+    """
+    for name, tensor in stored.items():
+        check_kind(name, tensor)
+        check_extent(name, tensor, find_span)
+    claimed = sum(4 * math.prod(tensor.shape) for tensor in stored.values())
+    if claimed > _COPIES_OF_THE_FILE * file_size + _SLACK:
+        raise CheckpointError(
+            f"claims {claimed / 1e6:.0f} MB of weights but has only {file_size / 1e6:.1f} MB; "
+            "it was made to fill the memory, or save it again with "
+            "'torch.save(model.state_dict(), ...)'."
+        )
+    rows: dict[str, torch.Tensor] = {}
+    tensors = {name: read_tensor(file, tensor, find_span, rows) for name, tensor in stored.items()}
+    return _finite(
+        {
+            name: values.float() if values.is_floating_point() else values
+            for name, values in tensors.items()
+        }
+    )
+
+
+def check_kind(name: str, tensor: StoredTensor) -> None:
+    """Refuse tensors that a network here cannot be made of."""
+    layout = tensor.layout
+    if not layout and tensor.dtype not in _READABLE:
+        layout = "complex" if tensor.dtype.is_complex else str(tensor.dtype)
+    if layout:
+        raise CheckpointError(
+            f"holds {shown(name)} as a {layout} tensor; expected ordinary (dense, real) weights. "
+            "Save the network as it was before it was converted."
+        )
+
+
+def check_extent(name: str, tensor: StoredTensor, find_span: FindSpan) -> None:
+    """Refuse a tensor that reaches beyond its storage, or is far larger than it."""
+    storage, shape, stride = tensor.storage, tensor.shape, tensor.stride
+    if len(shape) > _MOST_AXES:
+        raise CheckpointError(
+            f"holds {shown(name)} with {len(shape)} axes; weights of networks have at most 5. "
+            "It is damaged or no network: copy or download it again."
+        )
+    whole = (*shape, *stride[:_MOST_AXES], tensor.offset, storage.numel, storage.first)
+    possible = all(type(number) is int and 0 <= number < 2**63 for number in whole)
+    if not possible or len(shape) != len(stride):
+        raise CheckpointError(
+            f"is damaged: {shown(name)} has a shape or place that makes no sense; "
+            "copy or download it again."
+        )
+    numel = math.prod(shape)
+    last = sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
+    reach = tensor.offset + last + 1 if numel else 0
+    span = find_span(storage.key)
+    there = 0 if span is None else span.nbytes // tensor.dtype.itemsize - storage.first
+    # Without a stride of 0, a window never holds more than its storage does.
+    if reach > min(there, storage.numel) or numel > storage.numel:
+        raise CheckpointError(
+            f"claims that {shown(name)} has shape {shape} but holds only "
+            f"{max(0, min(there, storage.numel))} numbers for it; it is torn or damaged: "
+            "copy or download it again."
+        )
+
+
+def read_tensor(
+    file: BinaryIO,
+    tensor: StoredTensor,
+    find_span: FindSpan,
+    rows: dict[str, torch.Tensor],
+) -> torch.Tensor:
+    """Read one checked tensor; `rows` keeps the storages that were read for the others."""
+    if not math.prod(tensor.shape):
+        return torch.empty(tensor.shape, dtype=tensor.dtype)
+    key = tensor.storage.key
+    span = find_span(key)
+    if span is None:
+        raise CheckpointError(f"lacks the numbers of storage {shown(key)}; download it again.")
+    if key not in rows:
+        rows[key] = _read_row(file, span)
+    row = rows[key]
+    numbers = row[: row.numel() // tensor.dtype.itemsize * tensor.dtype.itemsize].view(tensor.dtype)
+    first = tensor.storage.first + tensor.offset
+    return numbers.as_strided(tensor.shape, tensor.stride, first).contiguous()
+
+
+def _read_row(file: BinaryIO, span: Span) -> torch.Tensor:
+    # Read, not mapped: a file that somebody cuts short meanwhile would end the whole program, and
+    # on Windows a mapped file cannot be replaced by its next version.
+    row = np.empty(span.nbytes, np.uint8)
+    view = row.data
+    file.seek(span.start)
+    while view:
+        count = file.readinto(view)  # type: ignore[attr-defined]
+        if not count:
+            raise CheckpointError("was cut short while it was read; copy or download it again.")
+        view = view[count:]
+    return torch.from_numpy(row)
+
+
+def _finite(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    floats = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
+    # Sums are ten times as fast, but those of finite numbers may be infinite: then look closer.
+    if not floats or torch.stack([tensor.sum() for tensor in floats.values()]).isfinite().all():
+        return tensors
+    for name, tensor in floats.items():
+        if not tensor.isfinite().all():
+            raise CheckpointError(
+                f"holds NaN or infinite weights in {shown(name)}; its training went wrong: "
+                "use an earlier version of this model."
+            )
+    return tensors
