@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from napari_unet.engine.doubt import rank_doubt
     from napari_unet.engine.errors import UNetError
     from napari_unet.engine.evaluation import evaluate
+    from napari_unet.engine.export import export_formats, export_model
+    from napari_unet.engine.export_settings import ExportSettings
     from napari_unet.engine.hold_out import hold_out
     from napari_unet.engine.preflight import preflight, preflight_all, repair
     from napari_unet.engine.segmentation import segment
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from napari_unet.engine.weight_map_tracker import WeightMapTracker
 
 _HOMES = {
+    "ExportSettings": "export_settings",
     "InstanceSettings": "settings",
     "SegmentationSettings": "settings",
     "TrainingPair": "training_pairs",
@@ -42,6 +45,8 @@ _HOMES = {
     "change_image": "comparison",
     "compare_cells": "comparison",
     "evaluate": "evaluation",
+    "export_formats": "export",
+    "export_model": "export",
     "hold_out": "hold_out",
     "load_checkpoint": "checkpoint",
     "preflight": "preflight",
@@ -54,6 +59,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "ExportSettings",
     "InstanceSettings",
     "SegmentationSettings",
     "TrainingPair",
@@ -68,6 +74,8 @@ __all__ = [
     "change_image",
     "compare_cells",
     "evaluate",
+    "export_formats",
+    "export_model",
     "hold_out",
     "load_checkpoint",
     "preflight",

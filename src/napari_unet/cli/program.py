@@ -48,6 +48,7 @@ COMMANDS = {
     "compare": Command("compare", "say which cells differ between two results"),
     "weight-map": Command("weight_map", "draw the boundary weight map of labels"),
     "inspect": Command("inspect", "say what a model is"),
+    "export": Command("export", "write a model for other programs"),
     "demo": Command("demo", "segment a bundled image and show it"),
 }
 

@@ -1,0 +1,438 @@
+"""A network as a bioimage.io package, which Fiji, ilastik, QuPath and others open."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from napari_unet.engine.architecture import Architecture
+from napari_unet.engine.checkpoint import SUFFIX, save_checkpoint
+from napari_unet.engine.errors import CheckpointError
+from napari_unet.engine.export_settings import ExportSettings
+from napari_unet.engine.image import (
+    AnyImage,
+    ImageSource,
+    IntensityScaling,
+    Normalization,
+    channels_first,
+    measure_intensity,
+)
+from napari_unet.engine.model_facts import model_facts, output_gives_scores
+from napari_unet.engine.network import Network, NetworkDescription
+from napari_unet.engine.onnx_export import OPSET, reference_scores
+from napari_unet.engine.resampling import mirrored
+
+if TYPE_CHECKING:
+    from bioimageio.spec import ValidationSummary
+    from onnx import ModelProto
+
+_WEIGHTS, _README, _COVER = "weights.onnx", "README.md", "cover.png"
+_IMAGE, _SCORES = "test_input.npy", "test_output.npy"
+_ATTACHED = (
+    "The attached `.safetensors` file is the same model for napari (napari-unet-cells), with all "
+    "that is known of it, to segment with and to train further."
+)
+_SAMPLE = "fluorescence.png"
+_EXAMPLE_PX = {2: 256, 3: 32}
+"""Length of the axes of the test image, in pixels, if the network reads so little."""
+
+_LEAST_EPSILON = 1e-12
+"""Ours divides by the range as it is; the format adds a number above 0 to it."""
+
+_MOST_SUMMARY, _MOST_REASON = 512, 300
+
+_UNET_PAPERS = {
+    2: ("Ronneberger et al. (2015): U-Net", "10.1007/978-3-319-24574-4_28"),
+    3: ("Cicek et al. (2016): 3D U-Net", "10.1007/978-3-319-46723-8_49"),
+}
+
+
+def licence_id(description: NetworkDescription, settings: ExportSettings) -> str:
+    """Return the SPDX identifier of the licence that was chosen, or of the model's own.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none.
+    """
+    from bioimageio.spec.generic.v0_3 import LicenseId
+    from pydantic import TypeAdapter
+
+    text = settings.licence or description.licence
+    # "BSD-3-Clause; trained on CC0 images": what follows is no part of the name.
+    name = "-".join(re.split(r"[;,(]", text)[0].strip(" .").split())
+    with suppress(ValueError):
+        return str(TypeAdapter(LicenseId).validate_python(name))
+    says = f"The licence is '{text}', which is no SPDX identifier" if text else ""
+    says = says or f"'{description.name}' does not say under which licence it may be used"
+    raise CheckpointError(
+        f"{says}; a bioimage.io package needs one: give it (licence=, --licence), for example "
+        "CC-BY-4.0 or MIT."
+    )
+
+
+def write_package(
+    network: Network,
+    model: ModelProto,
+    folder: Path,
+    settings: ExportSettings,
+    image: AnyImage | None = None,
+) -> Path:
+    """Put a package together in an empty folder.
+
+    Parameters
+    ----------
+    network : Network
+    model : onnx.ModelProto
+        The same network, from `onnx_model`.
+    folder : Path
+    settings : ExportSettings
+    image : array, optional
+        What the network is tried on, see `example_of`.
+
+    Returns
+    -------
+    Path
+        The zip file in `folder`.
+
+    Raises
+    ------
+    CheckpointError
+        If the format refuses what is known of the model.
+    """
+    from bioimageio.spec import (
+        InvalidDescr,
+        ValidationContext,
+        build_description,
+        save_bioimageio_package,
+    )
+
+    description = network.description
+    example = example_of(network, image)
+    np.save(folder / _IMAGE, example.image)
+    np.save(folder / _SCORES, example.scores)
+    _cover(example).save(folder / _COVER)
+    (folder / _WEIGHTS).write_bytes(model.SerializeToString())
+    (folder / _README).write_text(_readme(description), "utf-8")
+    attachment = save_checkpoint(network, folder / f"{_file_name(description.name)}{SUFFIX}")
+    content = {
+        **_general_entries(network, settings, attachment.name),
+        "inputs": [_input_entry(description, example)],
+        "outputs": [_output_entry(description)],
+        "weights": {"onnx": {"source": _WEIGHTS, "opset_version": OPSET}},
+    }
+    with ValidationContext(root=folder, file_name="bioimageio.yaml", log_warnings=False):
+        described = build_description(content)
+        if isinstance(described, InvalidDescr):
+            raise CheckpointError(_refusal(description, _reason(described.validation_summary)))
+        try:
+            return Path(save_bioimageio_package(described, output_path=folder / "package.zip"))
+        except ValueError as error:
+            raise CheckpointError(_refusal(description, str(error))) from error
+
+
+def check_package(package: Path, description: NetworkDescription) -> None:
+    """Let bioimageio.core test a package: the same scores from its files alone, at all sizes.
+
+    Raises
+    ------
+    CheckpointError
+        If the test fails; the message has its words.
+    """
+    from bioimageio.core import test_model
+    from bioimageio.spec import ValidationContext
+
+    with ValidationContext(log_warnings=False):
+        summary = test_model(package, weight_format="onnx", stop_early=True)
+    if summary.status != "passed":
+        raise CheckpointError(_refusal(description, _reason(summary)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """An image and what a network makes of it.
+
+    Parameters
+    ----------
+    image : (1, in_channels, *S) float32 array
+        Not normalised.
+    scores : (1, classes, *S') float32 array
+    gain : float
+        Factor of the intensities, for a network that reads whole numbers by
+        the range of their type; 1 for others.
+    """
+
+    image: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    gain: float = 1.0
+
+
+def example_of(network: Network, image: AnyImage | None = None) -> Example:
+    """Cut a small part out of an image, and compute its scores.
+
+    Parameters
+    ----------
+    network : Network
+    image : (H, W), (Z, H, W) or either with one channel axis, first or last, optional
+        A bundled image of nuclei by default, the same in all channels and slices.
+
+    Returns
+    -------
+    Example
+    """
+    description = network.description
+    config = description.unet
+    array = _sample(config.ndim) if image is None else np.asarray(image)
+    channel_axis = None if array.ndim == config.ndim or array.shape[-1] in (3, 4) else 0
+    array = channels_first(array, ndim=config.ndim, channel_axis=channel_axis)
+    array = _central_part(array, max(_least_size(config), _EXAMPLE_PX[config.ndim]), config)
+    whole = (slice(None),) * config.ndim
+    raw = ImageSource(array, config.in_channels, IntensityScaling(0.0, 1.0)).read(whole)
+    if description.normalization.kind == "none":
+        scaling = IntensityScaling(0.0, _gain(description, array.dtype))
+    else:
+        scaling = measure_intensity(raw, description.normalization)
+    images = ImageSource(raw, config.in_channels, scaling).read(whole)[np.newaxis]
+    return Example(raw[np.newaxis], reference_scores(network, images), scaling.scale)
+
+
+def _sample(ndim: int) -> AnyImage:
+    file = resources.files("napari_unet") / "bundled" / "samples" / "images" / _SAMPLE
+    with file.open("rb") as opened, Image.open(opened) as picture:
+        plane = np.asarray(picture)
+    return plane if ndim == 2 else np.repeat(plane[np.newaxis], _EXAMPLE_PX[3], axis=0)
+
+
+def _central_part(array: AnyImage, size: int, config: Architecture) -> AnyImage:
+    """Cut about `size` pixels along each axis out of (C, *S), mirrored where it is smaller."""
+    multiple = config.size_multiple
+    least = config.valid_input_size(1)
+    size = least + math.ceil(max(0, size - least) / multiple) * multiple
+    for axis in range(1, array.ndim):
+        length = array.shape[axis]
+        index = np.arange(size) + max(0, (length - size) // 2)
+        array = np.take(array, mirrored(index, length), axis=axis)
+    return array
+
+
+def _gain(description: NetworkDescription, dtype: np.dtype[Any]) -> float:
+    """Factor that brings whole numbers, of the training's type if it is known, to 0..1."""
+    if description.intensity is not None:
+        dtype = np.dtype(description.intensity.dtype)
+    return 1.0 / float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
+
+
+def _cover(example: Example) -> Image.Image:
+    """Draw the image and, beside it, what the network sees in it."""
+    image, scores = example.image[0], example.scores[0]
+    while image.ndim > 3:  # the middle slice of a volume
+        image, scores = image[:, image.shape[1] // 2], scores[:, scores.shape[1] // 2]
+    low, high = np.percentile(image, (1, 99.8))
+    left = np.clip((image - low) / max(high - low, 1e-9), 0, 1)
+    left = np.stack([left[min(channel, len(left) - 1)] for channel in range(3)])
+    # Scores without the background, which is black: the last class red, those before it green.
+    right = np.zeros((3, *scores.shape[1:]))
+    right[1] = scores[1:-1].sum(0) if len(scores) > 2 else scores[-1]
+    right[0] = scores[-1]
+    crop = (image.shape[-1] - scores.shape[-1]) // 2
+    part = slice(crop, crop + scores.shape[-1])
+    both = np.concatenate([left[:, part, part], np.clip(right, 0, 1)], axis=2)
+    return Image.fromarray((both * 255).astype(np.uint8).transpose(1, 2, 0))
+
+
+# -- entries of bioimageio.yaml --------------------------------------------------------------------
+
+
+def _general_entries(network: Network, settings: ExportSettings, attachment: str) -> dict[str, Any]:
+    from bioimageio.spec.model.v0_5 import ModelDescr
+
+    description = network.description
+    config = description.unet
+    papers = [_UNET_PAPERS[2], *([_UNET_PAPERS[3]] if config.ndim == 3 else [])]
+    papers += [(doi, doi) for doi in settings.citations]
+    dims = f"{config.ndim}d"
+    tags = [dims, f"unet{dims}", "unet", "segmentation", "pytorch", "napari-unet-cells"]
+    return {
+        "type": "model",
+        "format_version": ModelDescr.implemented_format_version,
+        "name": _package_name(description.name),
+        "description": (description.summary or config.sentence)[:_MOST_SUMMARY],
+        "authors": [{"name": name} for name in settings.authors],
+        "license": licence_id(description, settings),
+        "cite": [{"text": text, "doi": doi} for text, doi in papers],
+        "tags": tags + (["cells"] if "cell" in description.class_roles else []),
+        "documentation": {"source": _README},
+        "covers": [{"source": _COVER}],
+        "attachments": [{"source": attachment}],
+        "config": {
+            "bioimageio": {
+                "architecture_type": f"{config.ndim}D U-Net",
+                "model_parameter_count": network.parameter_count,
+            },
+            "napari_unet": {
+                "model": attachment,
+                "class_roles": list(description.class_roles),
+                "instances": asdict(description.instances),
+                "object_diameter_px": description.object_diameter_px,
+                "pixel_size_um": description.pixel_size_um,
+                "history": list(description.history),
+            },
+        },
+    }
+
+
+def _input_entry(description: NetworkDescription, example: Example) -> dict[str, Any]:
+    config = description.unet
+    size = {"min": _least_size(config), "step": config.size_multiple}
+    channels = ["image"] if config.in_channels == 1 else _numbered("channel", config.in_channels)
+    return {
+        "id": "image",
+        "description": "Image as it comes from the microscope",
+        "axes": [
+            _batch_axis(config),
+            {"type": "channel", "id": "channel", "channel_names": channels},
+            *({"type": "space", "id": name, "size": size} for name in _axis_names(config)),
+        ],
+        "data": {"type": "float32"},
+        "preprocessing": _preprocessing(description.normalization, _axis_names(config), example),
+        "test_tensor": {"source": _IMAGE},
+    }
+
+
+def _output_entry(description: NetworkDescription) -> dict[str, Any]:
+    config, roles = description.unet, description.class_roles
+    halo = _halo(config)
+    gives_scores = output_gives_scores(config)
+    axes = [
+        {
+            "type": "space",
+            "id": name,
+            "size": {"tensor_id": "image", "axis_id": name, "offset": -config.size_loss_px},
+            **({"halo": halo} if halo else {}),
+        }
+        for name in _axis_names(config)
+    ]
+    # The format takes only what could be a name in Python.
+    names = [role if role.isidentifier() else f"class_{n}" for n, role in enumerate(roles)]
+    return {
+        "id": "scores" if gives_scores else "values",
+        "description": f"{'Probabilities of' if gives_scores else ''} {', '.join(roles)}"[:128],
+        "axes": [
+            _batch_axis(config),
+            {"type": "channel", "id": "channel", "channel_names": names},
+            *axes,
+        ],
+        "data": {"type": "float32", **({"range": [0.0, 1.0]} if gives_scores else {})},
+        "test_tensor": {"source": _SCORES},
+    }
+
+
+def _preprocessing(
+    normalization: Normalization, axes: Sequence[str], example: Example
+) -> list[dict[str, Any]]:
+    """Say in the format's words how intensities are normalised: per image, channels together."""
+    kwargs: dict[str, Any] = {"axes": ["channel", *axes], "eps": _LEAST_EPSILON}
+    if normalization.kind == "percentile":
+        kwargs["min_percentile"] = normalization.low_percentile
+        kwargs["max_percentile"] = normalization.high_percentile
+        return [{"id": "scale_range", "kwargs": kwargs}]
+    if normalization.kind == "zero-mean":
+        return [{"id": "zero_mean_unit_variance", "kwargs": kwargs}]
+    if example.gain != 1:
+        return [{"id": "scale_linear", "kwargs": {"gain": example.gain, "offset": 0.0}}]
+    return []
+
+
+def _batch_axis(config: Architecture) -> dict[str, Any]:
+    # A batch of volumes would fill a workstation's memory when the package is tested.
+    return {"type": "batch"} if config.ndim == 2 else {"type": "batch", "size": 1}
+
+
+def _axis_names(config: Architecture) -> Sequence[str]:
+    return ("z", "y", "x")[-config.ndim :]
+
+
+def _halo(config: Architecture) -> int:
+    """Pixels that a program which works in tiles should cut off each tile's scores."""
+    if config.ndim == 2:
+        return config.tile_overlap_px
+    # All of it on six sides would leave a volume of a few pixels in a tile that fits memory.
+    return min(config.tile_overlap_px, 2 * config.size_multiple)
+
+
+def _least_size(config: Architecture) -> int:
+    # Instance normalisation needs more than one pixel at the lowest level.
+    return config.valid_input_size(2 * _halo(config) + 2 * config.size_multiple)
+
+
+def _numbered(word: str, number: int) -> list[str]:
+    return [f"{word}_{index}" for index in range(1, number + 1)]
+
+
+def _package_name(name: str) -> str:
+    """Return the name with only the characters, and at least the length, that the format takes."""
+    plain = re.sub(r"[^A-Za-z0-9_+\- ()]+", "-", name).strip("- ") or "model"
+    return f"{plain[:100]} (U-Net)" if len(plain) < 5 else plain[:128]
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:100] or "model"
+
+
+def _readme(description: NetworkDescription) -> str:
+    facts = model_facts(description)
+    name = facts.pop("name")
+    lines = [f"# {name}", "", facts.pop("summary", ""), ""]
+    lines += [f"- **{heading.capitalize()}**: {text}" for heading, text in facts.items()]
+    lines += [
+        "",
+        _ATTACHED,
+        "",
+        "## Validation",
+        "",
+        *(_metric_lines(description.metrics) or ["It was not measured on test images."]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _metric_lines(metrics: Mapping[str, Any]) -> list[str]:
+    return [
+        f"- {name}: "
+        + (
+            ", ".join(f"{key} {_short(each)}" for key, each in value.items())
+            if isinstance(value, Mapping)
+            else _short(value)
+        )
+        for name, value in metrics.items()
+    ]
+
+
+def _short(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _reason(summary: ValidationSummary) -> str:
+    """Return the first thing that the library does not like."""
+    errors = [entry for detail in summary.details for entry in detail.errors]
+    if not errors:
+        return str(summary.status)
+    where = ".".join(map(str, errors[0].loc))
+    return f"{where}: {errors[0].msg}" if where else str(errors[0].msg)
+
+
+def _refusal(description: NetworkDescription, reason: str) -> str:
+    return (
+        f"bioimageio.core does not take the package of '{description.name}' "
+        f"({' '.join(reason.split())[:_MOST_REASON]}), so nothing was written; export it as ONNX "
+        "or .safetensors."
+    )

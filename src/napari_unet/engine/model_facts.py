@@ -1,0 +1,167 @@
+"""What somebody elsewhere must know of a network to use it, in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+from napari_unet.engine.architecture import Architecture
+from napari_unet.engine.image import Normalization
+from napari_unet.engine.layer_graph import GraphConfig
+from napari_unet.engine.network import NetworkDescription
+
+PROGRAM = "napari-unet-cells"
+
+_AXES = {2: ("height", "width"), 3: ("depth", "height", "width")}
+
+
+def model_facts(description: NetworkDescription) -> dict[str, str]:
+    """Return what is known of a network, under short headings; what is not known is left out.
+
+    Parameters
+    ----------
+    description : NetworkDescription
+
+    Returns
+    -------
+    dict of str to str
+        "output" is about scores, which `output_gives_scores` tells from other values.
+    """
+    config = description.unet
+    facts = {
+        "name": description.name,
+        "summary": description.summary,
+        "network": config.sentence,
+        "input": input_sentence(description),
+        "sizes": sizes_sentence(config),
+        "output": output_sentence(description),
+        "cells": cells_sentence(description),
+        "cell size": _cell_size(description),
+        "training data": description.training_data,
+        "history": "; ".join(map(training_sentence, description.history)),
+        "licence": description.licence,
+        "written by": f"{PROGRAM} {program_version()}".strip(),
+    }
+    return {name: text for name, text in facts.items() if text}
+
+
+def program_version() -> str:
+    """Version of this program as it was installed; empty where it only lies there."""
+    try:
+        return metadata.version(PROGRAM)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def output_gives_scores(config: Architecture) -> bool:
+    """Whether softmax makes probabilities of the network's output, and not of colours."""
+    return not (isinstance(config, GraphConfig) and config.meaning.final == "none")
+
+
+def input_sentence(description: NetworkDescription) -> str:
+    """Say which axes, type and intensities the network reads."""
+    config = description.unet
+    axes = ", ".join(("batch", f"{config.in_channels} channels", *_AXES[config.ndim]))
+    axes = axes.replace("1 channels", "1 channel") if config.in_channels == 1 else axes
+    repeated = " A grey image is repeated in all channels." if config.in_channels == 3 else ""
+    return f"float32 ({axes}). {intensity_sentence(description.normalization)}{repeated}"
+
+
+def intensity_sentence(normalization: Normalization) -> str:
+    """Say how intensities are brought to the range of the training."""
+    if normalization.kind == "percentile":
+        return (
+            f"Intensities are (image - low) / (high - low), unclipped, where low and high are the "
+            f"percentiles {normalization.low_percentile:g} and {normalization.high_percentile:g} "
+            "of all pixels of the whole image, all channels together."
+        )
+    if normalization.kind == "zero-mean":
+        return (
+            "Intensities are (image - mean) / (standard deviation), both of all pixels of the "
+            "whole image, all channels together."
+        )
+    if normalization.kind == "none":
+        return (
+            "Intensities of real numbers are left as they are; whole numbers are divided by the "
+            "largest of their type (255 for uint8, 65535 for uint16)."
+        )
+    return "Intensities are left as they are."
+
+
+def sizes_sentence(config: Architecture) -> str:
+    """Say which image sizes fit, and how large the output is."""
+    multiple, lost = config.size_multiple, config.size_loss_px
+    rest = config.valid_input_size(1) % multiple
+    least = config.valid_input_size(1)
+    length = f"{rest} plus a multiple of {multiple}" if rest else f"a multiple of {multiple}"
+    text = f"The length of each axis of the image is {length} pixels, {least} or more; "
+    if lost:
+        return f"{text}the output lacks {lost // 2} pixels at both ends of each axis."
+    return f"{text}the output has the size of the image."
+
+
+def output_sentence(description: NetworkDescription) -> str:
+    """Say what the exported network gives out, its softmax included."""
+    config, roles = description.unet, description.class_roles
+    axes = ", ".join(("batch", f"{len(roles)} channels", *_AXES[config.ndim]))
+    if not output_gives_scores(config):
+        return f"float32 ({axes}): {', '.join(roles)}."
+    return (
+        f"float32 ({axes}): the probabilities of {', '.join(roles)}, in this order, which add "
+        "up to 1 at each pixel."
+    )
+
+
+def author_output_sentence(description: NetworkDescription) -> str:
+    """Say what the author's own network gives out, before anything is made of it."""
+    config = description.unet
+    final, channels = "softmax", description.class_roles
+    if isinstance(config, GraphConfig):
+        final, channels = config.meaning.final, config.meaning.channels
+    listed = ", ".join(channels)
+    return {
+        "softmax": f"Logits; softmax over the channels makes them the probabilities of {listed}.",
+        "sigmoid": f"Logits; a sigmoid makes each channel a probability, of {listed}.",
+        "probability": f"Each channel is a probability, of {listed}.",
+        "none": f"The channels are {listed}.",
+    }[final]
+
+
+def cells_sentence(description: NetworkDescription) -> str:
+    """Say how cells are made of the scores; empty if the classes are no cells."""
+    roles, settings = description.class_roles, description.instances
+    if "background" not in roles or "cell" not in roles:
+        return ""
+    foreground = f"1 - background is above {settings.foreground_threshold:g}"
+    if not settings.separate_touching:
+        return (
+            f"Each connected piece of pixels where {foreground} is a cell; those of fewer than "
+            f"{settings.min_size_px} pixels are dropped."
+        )
+    return (
+        f"Cells are where {foreground}; each connected piece where the cell score is above "
+        f"{settings.seed_threshold:g} begins one, and a watershed gives the other pixels to them. "
+        f"Cells of fewer than {settings.min_size_px} pixels are dropped."
+    )
+
+
+def training_sentence(entry: Mapping[str, Any]) -> str:
+    """Say when, from what and on how much a network was trained."""
+    date, steps, origin = str(entry.get("date", ""))[:10], entry.get("steps"), "started_from"
+    text = f"{steps} steps" if steps is not None else "trained"
+    if origin in entry:
+        text += f" from '{entry[origin]}'" if entry[origin] else " from nothing"
+    seen = [f"{entry[key]} {key}" for key in ("images", "cells") if key in entry]
+    text += f" on {' with '.join(seen)}" if seen else ""
+    return f"{date}: {text}" if date else text
+
+
+def _cell_size(description: NetworkDescription) -> str:
+    diameter, pixel = description.object_diameter_px, description.pixel_size_um
+    parts = []
+    if diameter is not None:
+        parts.append(f"cells of about {diameter:.3g} pixels across")
+    if pixel is not None:
+        parts.append(f"pixels of {pixel:.3g} µm")
+    return f"Trained on {' and '.join(parts)}; resize images to that." if parts else ""
