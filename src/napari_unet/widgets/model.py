@@ -26,6 +26,7 @@ from napari_unet.commands import open_widget
 from napari_unet.engine.errors import UNetError
 from napari_unet.session import Session, shared_session
 from napari_unet.widgets.device_choice import DeviceChoice
+from napari_unet.widgets.export_job import ExportJob, ready_made_sentence
 from napari_unet.widgets.guesses_panel import GuessesPanel
 from napari_unet.widgets.memory_fit import MemoryFit
 from napari_unet.widgets.model_choice import ModelChoice
@@ -93,6 +94,10 @@ class ModelWidget(QWidget):
             "it.</qt>"
         )
         self.save_button.clicked.connect(self._on_save_clicked)
+        self.export_button = QPushButton()
+        self.export = ExportJob(self._viewer, self._session, self.image, self.export_button)
+        self.export.told.connect(self.sentence.show_text)
+        self.export.failed.connect(self._on_failed)
         self.segment_button = QPushButton("Segment…")
         self.segment_button.setToolTip(
             "<qt>Open the widget that finds the cells of an image with this model.</qt>"
@@ -119,6 +124,7 @@ class ModelWidget(QWidget):
         scroll.setWidget(inside)
         buttons = QHBoxLayout()
         buttons.addWidget(self.save_button)
+        buttons.addWidget(self.export_button)
         buttons.addWidget(self.segment_button)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
@@ -136,6 +142,7 @@ class ModelWidget(QWidget):
             return
         model = self._session.model
         self.save_button.setEnabled(model is not None)
+        self.export_button.setEnabled(model is not None)
         self.text.setHtml(model_html(model) if model else "<p>No model is loaded.</p>")
 
     def _on_load_started(self, name: str) -> None:
@@ -161,6 +168,9 @@ class ModelWidget(QWidget):
     def _on_save_clicked(self) -> None:
         network = self._session.network
         if network is None:
+            return
+        if not network.description.unet.is_trainable:
+            self._fail(ready_made_sentence(self._session))
             return
         start = Path(self.model_choice.folder) / f"{network.description.name}{_SUFFIX}"
         name, _ = QFileDialog.getSaveFileName(
@@ -215,6 +225,7 @@ class ModelWidget(QWidget):
                 self.network_panel.stop()
                 self.concerns.stop()
                 self.guesses.stop()
+                self.export.stop()
         return bool(super().event(event))
 
 
