@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_unet.engine.image import AnyImage, PlaneIndex
 
 if TYPE_CHECKING:
-    from napari_unet.engine.network import NetworkDescription, TrainingIntensity
+    from napari_unet.engine.network import NetworkDescription
 
 Severity: TypeAlias = Literal["note", "warning"]
 
@@ -55,6 +55,12 @@ _UNLIKELY_ZOOM = 5.0
 _UNLIKE_INTENSITY = 3.0
 _UNEQUAL_SIDES = 1.5
 _COLOURS = ("red", "green", "blue")
+
+_USUAL_HIGHEST = 2.0
+"""Networks that take intensities as they are mostly learnt on values from 0 to 1."""
+
+IN_MODEL_WIDGET: Mapping[str, Any] = {"widget": "Model"}
+"""Change of a remedy that leads to the Model widget, where the user decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +187,10 @@ class Concern:
     remedy: str = ""
     changes: Mapping[str, Any] = field(default_factory=dict)
     severity: Severity = "warning"
+
+    def without_remedy(self, changes: Mapping[str, Any]) -> Concern:
+        """Leave the button out where it would only lead to where the user is."""
+        return replace(self, remedy="", changes={}) if self.changes == changes else self
 
 
 def image_facts(
@@ -415,6 +425,8 @@ def concerns(
     choices = choices or Choices()
     # Where there is no image, nothing else about it matters.
     found = [*_about_kind(facts)] or [
+        *_about_classes(description),
+        *_about_axes(facts, description),
         *_about_settings(facts, choices),
         *_about_channels(facts, description, choices),
         *_about_memory(facts, choices),
@@ -479,6 +491,36 @@ def _about_kind(facts: ImageFacts) -> Iterator[Concern]:
         )
 
 
+def _about_classes(description: NetworkDescription) -> Iterator[Concern]:
+    """Whether cells can be made of what the network tells."""
+    roles = description.class_roles
+    if "cell" in roles and "background" in roles:
+        return
+    text = f"The model tells {_listed(roles)}, and not where cells are, so nothing can be segmented"
+    if any(role in guess.value for guess in description.guesses for role in roles):
+        yield Concern(
+            f"{text} yet. Say in the Model widget what its channels mean.",
+            "Say what its channels mean",
+            IN_MODEL_WIDGET,
+        )
+    else:
+        yield Concern(f"{text}. Choose another model.")
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    *others, last = (f"'{word}'" for word in words)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _about_axes(facts: ImageFacts, description: NetworkDescription) -> Iterator[Concern]:
+    axes, reads = len(facts.shape), description.unet.ndim
+    if axes < reads:
+        yield Concern(
+            f"'{facts.name}' has {axes} axes and the model reads stacks of {reads}. Open a stack, "
+            "or choose a model that reads single images."
+        )
+
+
 def _about_settings(facts: ImageFacts, choices: Choices) -> Iterator[Concern]:
     if choices.size_in_um and facts.pixel_size_um is None:
         yield Concern(
@@ -501,7 +543,16 @@ def _about_channels(
 
 
 def _about_colours(facts: ImageFacts, description: NetworkDescription) -> Iterator[Concern]:
-    if facts.channel is not None or facts.is_grey or description.unet.in_channels != 1:
+    reads = description.unet.in_channels
+    if facts.channel is None and reads not in (1, 3):
+        one = facts.brightest_channel or 1
+        yield Concern(
+            f"'{facts.name}' is in colour, which is 3 channels, and the model reads {reads}. "
+            "Choose the colour that shows the cells.",
+            f"Read only {_COLOURS[one - 1]}",
+            {"channel": one},
+        )
+    if facts.channel is not None or facts.is_grey or reads != 1:
         return
     strongest = facts.brightest_channel
     remedy = f"Read only {_COLOURS[strongest - 1]}" if strongest else ""
@@ -558,6 +609,7 @@ def _about_unnamed_axes(
 ) -> Iterator[Concern]:
     axis = _possible_channel_axis(facts, description.unet.ndim)
     if axis is None:
+        yield from _about_one_channel(facts, description)
         return
     count = facts.shape[axis]
     named = _label(facts, axis) in _CHANNEL_NAMES
@@ -578,6 +630,19 @@ def _about_unnamed_axes(
         f"Read only channel {one}",
         {"channel_axis": axis, "channel": one},
         "warning" if named else "note",
+    )
+
+
+def _about_one_channel(facts: ImageFacts, description: NetworkDescription) -> Iterator[Concern]:
+    """Say that one channel is repeated, where nobody knows that the network can do with that."""
+    reads = description.unet.in_channels
+    if reads == 1 or description.history or description.intensity is not None:
+        return
+    meant = "colours (red, green, blue)" if reads == 3 else f"{reads} different channels"
+    yield Concern(
+        f"'{facts.name}' has one channel and the model reads {reads}, so it is given the same one "
+        f"{reads} times. If the model learnt on {meant}, it may find little.",
+        severity="note" if reads == 3 else "warning",
     )
 
 
@@ -632,9 +697,8 @@ def _size(count: int) -> str:
 def _about_intensity(facts: ImageFacts, description: NetworkDescription) -> Iterator[Concern]:
     if facts.range is None:
         return
-    learnt = description.intensity
     if description.normalization.kind == "none":
-        yield from _about_raw_intensity(facts, learnt)
+        yield from _about_raw_intensity(facts, description)
     else:
         yield from _about_contrast(facts)
     yield from _about_inversion(facts, description)
@@ -673,9 +737,13 @@ def _is_large(facts: ImageFacts) -> bool:
     return math.prod(facts.shape) >= _ENOUGH_PIXELS
 
 
-def _about_raw_intensity(facts: ImageFacts, learnt: TrainingIntensity | None) -> Iterator[Concern]:
+def _about_raw_intensity(facts: ImageFacts, description: NetworkDescription) -> Iterator[Concern]:
     """Compare brightness for a model that takes intensities as they are."""
-    if learnt is None or facts.range is None:
+    learnt = description.intensity
+    if facts.range is None:
+        return
+    if learnt is None:
+        yield from _about_unknown_intensity(facts, description)
         return
     here = _as_read(facts.range[2], facts.dtype)
     there = _as_read(learnt.high, learnt.dtype)
@@ -687,6 +755,23 @@ def _about_raw_intensity(facts: ImageFacts, learnt: TrainingIntensity | None) ->
         f"To the model, which takes intensities as they are, '{facts.name}' is {factor:.0f} times "
         f"{darker} than the images it learnt on. Bring it to their range first ({learnt.low:g} to "
         f"{learnt.high:g}, {learnt.dtype})."
+    )
+
+
+def _about_unknown_intensity(
+    facts: ImageFacts, description: NetworkDescription
+) -> Iterator[Concern]:
+    if facts.range is None or _as_read(facts.range[2], facts.dtype) <= _USUAL_HIGHEST:
+        return
+    guessed = any("normali" in guess.about for guess in description.guesses)
+    yield Concern(
+        f"The model takes intensities as they are, and '{facts.name}' goes up to "
+        f"{facts.range[2]:g}; most such networks learnt on 0 to 1. "
+        + ("Choose in the Model widget how" if guessed else "Bring it to that range before")
+        + " it reads them.",
+        "Choose how it reads them" if guessed else "",
+        IN_MODEL_WIDGET if guessed else {},
+        "note",
     )
 
 
@@ -723,6 +808,14 @@ def _about_size(
             "pixels; what is found there says little. Check the cell size, or take a larger image."
         )
     else:
+        block = description.unet.size_multiple
+        if min(height, width) < block:
+            yield Concern(
+                f"'{facts.name}' is {height} x {width} pixels, less than the {block} that the "
+                "network sums up in one value at its lowest level; it sees mostly mirror images. "
+                "Take a larger image.",
+                severity="note",
+            )
         yield from _about_zoom(facts, description, choices)
     if not 1 / _UNEQUAL_SIDES < facts.pixel_aspect < _UNEQUAL_SIDES:
         ratio = facts.pixel_aspect

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,12 +32,16 @@ class LoadedModel:
         First digits of the file's SHA-256; empty if unknown.
     file_bytes : int
         Size of the file; 0 if unknown.
+    guesses : mapping of str to str
+        What a person said about things that the file does not tell: what each
+        is about, and its value.
     """
 
     network: Network
     source: str
     file_hash: str = ""
     file_bytes: int = 0
+    guesses: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_model(name_or_path: str, *, allow_code: bool = False) -> LoadedModel:

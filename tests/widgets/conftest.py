@@ -18,9 +18,14 @@ from qtpy.QtCore import Qt
 
 from napari_unet import worker
 from napari_unet.engine import segmentation
+from napari_unet.engine.architecture import NetworkModule
 from napari_unet.engine.checkpoint import save_checkpoint
+from napari_unet.engine.graph_network import GraphNetwork
+from napari_unet.engine.guess import Guess
 from napari_unet.engine.image import Normalization
+from napari_unet.engine.layer_graph import Convolution, GraphConfig, Input, Join, Pool, Upsample
 from napari_unet.engine.network import Network, NetworkDescription
+from napari_unet.engine.output_meaning import OutputMeaning
 from napari_unet.engine.settings import InstanceSettings
 from napari_unet.engine.unet import UNet, UNetConfig
 from napari_unet.session import Session
@@ -66,6 +71,79 @@ def threshold_network() -> Network:
 def stack_network() -> Network:
     """Answers "cell" where a stack is above one half."""
     return network_of_brightness(3, "threshold-3d")
+
+
+@pytest.fixture
+def foreign_network() -> Network:
+    """A graph of layers that answers "cell" where an image is above one half; two guesses."""
+    one, two, pad = (1, 1), (2, 2), (1, 1)
+    layers = (
+        Input(),
+        Convolution((0,), "enc", 1, 2, (3, 3), one, pad, one),
+        Pool((1,), two),
+        Convolution((2,), "middle", 2, 4, (3, 3), one, pad, one),
+        Upsample((3,), two, "nearest"),
+        Join((1, 4)),
+        Convolution((5,), "dec", 6, 2, (3, 3), one, pad, one),
+        Convolution((6,), "fc", 2, 1, one, one, (0, 0), one),
+    )
+    config = GraphConfig(2, 1, layers, (7,), OutputMeaning("sigmoid", ("cell",)), "a course")
+    unet = GraphNetwork(config)
+    with torch.no_grad():
+        for name, weight in unet.author_weights().items():
+            weight.zero_()
+            if name in ("enc.weight", "dec.weight"):
+                weight[0, 0, 1, 1] = 1
+            if name == "fc.weight":
+                weight[0, 0] = 20
+            if name == "fc.bias":
+                weight.fill_(-10)
+    guesses = (
+        Guess("activation", "Activation", "relu", ("relu", "leaky_relu", "elu"), "Most use it."),
+        Guess(
+            "final",
+            "Output",
+            "sigmoid",
+            ("sigmoid", "probability", "softmax"),
+            "It has one channel.",
+        ),
+    )
+    description = NetworkDescription(
+        "foreign",
+        config,
+        normalization=Normalization("percentile", 0, 100),
+        instances=InstanceSettings(seed_threshold=0.5, min_size_px=0, min_seed_px=0),
+        guesses=guesses,
+    )
+    return Network(unet.eval(), description)
+
+
+class ReadyMade:
+    """Shape of a network whose layers nobody knows."""
+
+    ndim, in_channels, classes, widths = 2, 1, 2, (8,)
+    sentence, inexact_because, is_trainable = "TorchScript program", "it is measured", False
+    size_multiple, size_loss_px, margin_px, tile_overlap_px = 1, 0, 3, 3
+
+    def output_size(self, input_size: int) -> int:
+        return input_size
+
+    def valid_input_size(self, output_at_least: int) -> int:
+        return output_at_least
+
+    def numbers_at_once(self, sizes: Any) -> int:
+        return 8 * int(np.prod(sizes))
+
+    def to_json(self) -> dict[str, Any]:
+        return {}
+
+
+@pytest.fixture
+def ready_made_network() -> Network:
+    """Cannot learn, and cannot be taken apart."""
+    module = NetworkModule()
+    module.config = ReadyMade()
+    return Network(module, NetworkDescription("ready", ReadyMade()))
 
 
 @pytest.fixture

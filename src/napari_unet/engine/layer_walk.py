@@ -139,7 +139,9 @@ class LayerWalk:
                 self._around |= 1 << number
         self._sideways = self._around | self._bridges
         self._blocks = {
-            number: self._block(unit) for number, unit in enumerate(units) if self._around >> number & 1
+            number: self._block(unit)
+            for number, unit in enumerate(units)
+            if self._around >> number & 1
         }
         self._has_transposed = any(
             unit.kernel[0] % 2 == 0 and unit.shape[0] > unit.shape[1] for unit in units
@@ -203,7 +205,7 @@ class LayerWalk:
                 unit.shape[0],
                 (unit.shape[0],),
                 -1,
-                False,  # noqa: FBT003
+                False,
                 number,
                 penalty,
                 (step,),
@@ -267,9 +269,7 @@ class LayerWalk:
                 if not state.unused >> number & 1:
                     continue
                 unit = self._units[number]
-                step = Step(
-                    unit, "join", state.channels + skip, unit.shape[0], skip=skip
-                )
+                step = Step(unit, "join", state.channels + skip, unit.shape[0], skip=skip)
                 extra = penalty + 1.5 * bool(self._sideways >> number & 1)
                 yield self._after(state, number, step, extra, free=place)
                 yield from self._bridged(state, number, skips, penalty)
@@ -338,7 +338,9 @@ class LayerWalk:
         also: int = 0,
     ) -> _State:
         leap = self._tree.leap(state.last, number, state.unused & ~self._sideways)
-        closeness = 0.02 * (self._tree.shared(state.last, number) == 0) if state.last is not None else 0.0
+        closeness = (
+            0.02 * (self._tree.shared(state.last, number) == 0) if state.last is not None else 0.0
+        )
         is_down = state.free < 0 and step.role == "plain" and not state.pending
         return _State(
             state.shortcuts,

@@ -260,8 +260,10 @@ def _named_norm(graph: LayerList) -> tuple[str, str]:
     named = {word.lower() for norm in norms for word in words(norm.name)}
     if named & {"in", "instance", "instancenorm", "inst"}:
         return INSTANCE, "its layers are named so"
-    why = "its layers are named so" if named & {"gn", "group", "groupnorm"} else (
-        "there are no running means, and most networks without have it"
+    why = (
+        "its layers are named so"
+        if named & {"gn", "group", "groupnorm"}
+        else ("there are no running means, and most networks without have it")
     )
     divided = [n for n in (8, 4, 2, 1) if all(x.channels % n == 0 or x.channels < n for x in norms)]
     return f"{divided[0]} group{'s' * (divided[0] > 1)}", why

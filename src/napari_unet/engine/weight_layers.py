@@ -207,9 +207,7 @@ def _units(layers: Sequence[WeightLayer]) -> tuple[Unit, ...]:
 _Owned: TypeAlias = tuple[WeightLayer, WeightLayer, bool]
 
 
-def _owners(
-    layers: Sequence[WeightLayer], convolutions: Sequence[WeightLayer]
-) -> Iterable[_Owned]:
+def _owners(layers: Sequence[WeightLayer], convolutions: Sequence[WeightLayer]) -> Iterable[_Owned]:
     """Each norm with its convolution, and whether it comes before it."""
     norms = [layer for layer in layers if layer.kind == "norm"]
     neighbours = _neighbourhoods(convolutions)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,20 +18,16 @@ from napari_unet.guard import (
     ImageFacts,
     concerns,
     found_size_concern,
-    image_facts,
 )
 from napari_unet.layers import (
-    SCORES_KEY,
-    full_resolution,
-    pixel_size_um,
     shown_plane,
     spatial_ndim,
     visible_box,
 )
 from napari_unet.session import Session
+from napari_unet.widgets.image_look import ImageLook
 from napari_unet.widgets.runs import MEMORY_SHARE_OF_SCORES
 from napari_unet.widgets.segment_form import SegmentForm
-from napari_unet.worker import Worker
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -56,9 +50,8 @@ class Advice(QObject):
         self._viewer = viewer
         self._session = session
         self._form = form
-        self._facts: ImageFacts | None = None
-        self._looked_at: tuple[Any, ...] = ()
-        self._looking: Worker | None = None
+        self._image_look = ImageLook(self)
+        self._image_look.looked.connect(self._show)
         self._found: Concern | None = None
         # Several fields change at once when another layer is chosen.
         self._soon = QTimer(self)
@@ -89,72 +82,29 @@ class Advice(QObject):
     def stop(self) -> None:
         """Drop a look that takes long."""
         self._soon.stop()
-        if self._looking is not None:
-            self._looking.stop()
+        self._image_look.stop()
 
     def _look(self) -> None:
-        layer = self._form.layer
+        layer, choice = self._form.layer, self._form.channel_choice
         if layer is None or self._session.network is None:
-            self._facts = None
+            self._image_look.stop()
             self._form.concerns.show_concerns(())
             return
-        array, options = full_resolution(layer), self._options(layer)
-        wanted = (id(array), options)
-        if wanted == self._looked_at and self._facts is not None:
-            self._show()
-            return
-        self._looked_at, self._facts = wanted, None
-        self.stop()
-        look = partial(_look_at, array, options)
-        if isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
-            (self._facts,) = look()
-            self._show()
-            return
-        # A block of a lazy array may take any time to read.
-        self._looking = Worker(look)
-        self._looking.finished.connect(self._on_looked)
-        self._looking.ended.connect(self._on_ended)
-        self._looking.start()
-
-    def _options(self, layer: Image) -> dict[str, Any]:
-        choice = self._form.channel_choice
-        height, width = np.asarray(layer.scale, float)[-2:] if layer.ndim > 1 else (1.0, 1.0)
-        return {
-            "name": str(layer.name),
-            "is_rgb": bool(layer.rgb),
-            "channel_axis": choice.channel_axis,
-            "channel": None if choice.channel is None else choice.channel + 1,
-            "axis_labels": tuple(layer.axis_labels),
-            "pixel_size_um": pixel_size_um(layer),
-            "pixel_aspect": abs(height / width) if width else 1.0,
-            "is_multiscale": bool(layer.multiscale),
-            "other_images": tuple(
-                str(other.name)
-                for other in self._viewer.layers
-                if isinstance(other, Image) and other != layer and SCORES_KEY not in other.metadata
-            ),
-        }
-
-    def _on_looked(self, facts: ImageFacts) -> None:
-        self._facts = facts
-        self._show()
-
-    def _on_ended(self) -> None:
-        self._looking = None
+        self._image_look.start(
+            layer, self._viewer, channel_axis=choice.channel_axis, channel=choice.channel
+        )
 
     def _show(self) -> None:
         network, layer = self._session.network, self._form.layer
-        if network is None or layer is None or self._facts is None:
+        facts = self._image_look.facts
+        if network is None or layer is None or facts is None:
             return
         found = [] if self._found is None else [self._found]
-        choices = self._choices(layer, network.description)
-        self._form.concerns.show_concerns(
-            found + concerns(self._facts, network.description, choices)
-        )
+        choices = self._choices(layer, facts, network.description)
+        self._form.concerns.show_concerns(found + concerns(facts, network.description, choices))
 
-    def _choices(self, layer: Image, description: NetworkDescription) -> Choices:
-        facts, extent = self._facts, self._form.extent_choice.extent
-        assert facts is not None  # noqa: S101 - asked only with facts
+    def _choices(self, layer: Image, facts: ImageFacts, description: NetworkDescription) -> Choices:
+        extent = self._form.extent_choice.extent
         size_in_um = False
         try:
             diameter_px = self._form.settings().diameter_px
@@ -178,10 +128,6 @@ class Advice(QObject):
         keeps_scores = scores <= MEMORY_SHARE_OF_SCORES * free
         needed = segmentation_memory(shape, description, kept_scores=keeps_scores, zoom=zoom)
         return Choices(extent, plane, diameter_px, size_in_um, needed, free, keeps_scores)
-
-
-def _look_at(array: Any, options: dict[str, Any]) -> Iterator[ImageFacts]:
-    yield image_facts(array, **options)
 
 
 def _zoom(

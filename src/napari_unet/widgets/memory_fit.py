@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
 from qtpy.compat import isalive
 
 from napari_unet.engine.memory import segmentation_memory
 from napari_unet.layers import full_resolution
 from napari_unet.session import Session
 from napari_unet.widgets.device_choice import DeviceChoice
+from napari_unet.widgets.selected_image import SelectedImage
 from napari_unet.widgets.sentence import Sentence
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
-
     from napari_unet.engine.device import DeviceState
 
 _GB = 1 << 30
@@ -29,55 +27,40 @@ class MemoryFit(Sentence):
 
     Parameters
     ----------
-    viewer : napari viewer
+    image : SelectedImage
     session : Session
     devices : DeviceChoice
         Knows how much memory is free, and is asked again when the layer changes.
     """
 
-    def __init__(self, viewer: ViewerModel, session: Session, devices: DeviceChoice) -> None:
+    def __init__(self, image: SelectedImage, session: Session, devices: DeviceChoice) -> None:
         super().__init__()
         self.setToolTip(
             "<qt>An estimate, on the safe side, for the image at its own size; enlarging it for "
             "small cells takes more.</qt>"
         )
-        self._viewer, self._session, self._devices = viewer, session, devices
-        viewer.layers.selection.events.active.connect(self._on_layer_changed)
-        viewer.layers.events.removed.connect(self._on_layer_changed)
+        self._image, self._session, self._devices = image, session, devices
+        image.changed.connect(self._on_layer_changed)
         session.network_loaded.connect(self._update)
         session.device_changed.connect(self._update)
         devices.refreshed.connect(self._update)
         self._update()
 
-    @property
-    def layer(self) -> Image | None:
-        """The selected image layer; the uppermost one if another kind is selected."""
-        active = self._viewer.layers.selection.active
-        if isinstance(active, Image):
-            return active
-        images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
-        return images[-1] if images else None
-
-    def _on_layer_changed(self, _event: Any = None) -> None:
-        # napari's signals outlive the widget until Python collects it.
-        if isalive(self):
-            self._update()
-            if self.isVisible():
-                self._devices.refresh()
+    def _on_layer_changed(self) -> None:
+        self._update()
+        if self.isVisible():
+            self._devices.refresh()
 
     def _update(self, _cause: Any = None) -> None:
         if not isalive(self):
             return
-        network, layer = self._session.network, self.layer
+        network, layer = self._session.network, self._image.layer
         if network is None:
             self.show_text("")
             return
         if layer is None:
             self.show_text("Open an image to see whether it fits into memory.")
             return
-        # Once for each layer, however often.
-        for event in (layer.events.name, layer.events.data):
-            event.connect(self._update)
         ndim = network.description.unet.ndim
         shape = tuple(int(n) for n in full_resolution(layer).shape[: layer.ndim])
         if len(shape) < ndim:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
 from qtpy.compat import isalive
@@ -14,9 +14,10 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
+    QFrame,
     QHBoxLayout,
     QPushButton,
-    QTextBrowser,
+    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -25,11 +26,17 @@ from napari_unet.commands import open_widget
 from napari_unet.engine.errors import UNetError
 from napari_unet.session import Session, shared_session
 from napari_unet.widgets.device_choice import DeviceChoice
+from napari_unet.widgets.export_job import ExportJob, ready_made_sentence
+from napari_unet.widgets.guesses_panel import GuessesPanel
 from napari_unet.widgets.memory_fit import MemoryFit
 from napari_unet.widgets.model_choice import ModelChoice
+from napari_unet.widgets.model_concerns import ModelConcerns
 from napari_unet.widgets.model_jobs import save_model
 from napari_unet.widgets.model_text import STYLE, model_html
+from napari_unet.widgets.network_panel import NetworkPanel
+from napari_unet.widgets.selected_image import SelectedImage
 from napari_unet.widgets.sentence import Sentence
+from napari_unet.widgets.text_block import TextBlock
 from napari_unet.worker import Worker
 
 if TYPE_CHECKING:
@@ -71,39 +78,63 @@ class ModelWidget(QWidget):
         self.device_choice = DeviceChoice(self._session)
         self.model_choice.devices_found.connect(self.device_choice.add_devices)
         self.sentence = Sentence()
-        self.fit = MemoryFit(self._viewer, self._session, self.device_choice)
-        self.text = QTextBrowser()
-        self.text.setAcceptDrops(False)
-        self.text.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.image = SelectedImage(self._viewer, self)
+        self.network_panel = NetworkPanel(self._session, self.image)
+        self.fit = MemoryFit(self.image, self._session, self.device_choice)
+        self.concerns = ModelConcerns(self._viewer, self._session, self.image)
+        self.concerns.segment_wanted.connect(self._on_remedy_chosen)
+        self.guesses = GuessesPanel(self._viewer, self._session, self.image)
+        self.guesses.changed.connect(self.sentence.show_text)
+        self.guesses.failed.connect(self._on_failed)
+        self.text = TextBlock(STYLE)
         self.text.setToolTip("What the model says about itself; the text can be copied.")
-        document = self.text.document()
-        if document is not None:
-            document.setDefaultStyleSheet(STYLE)
         self.save_button = QPushButton("Save…")
         self.save_button.setToolTip(
             "<qt>Write the loaded model to a file of your own, with all that is known about "
             "it.</qt>"
         )
         self.save_button.clicked.connect(self._on_save_clicked)
+        self.export_button = QPushButton()
+        self.export = ExportJob(self._viewer, self._session, self.image, self.export_button)
+        self.export.told.connect(self.sentence.show_text)
+        self.export.failed.connect(self._on_failed)
         self.segment_button = QPushButton("Segment…")
         self.segment_button.setToolTip(
             "<qt>Open the widget that finds the cells of an image with this model.</qt>"
         )
         self.segment_button.clicked.connect(self._on_segment_clicked)
-        self.segment_button.setVisible(getattr(self._viewer, "window", None) is not None)
+        self.segment_button.setVisible(self._has_window)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(self.model_choice)
         form.addRow("Device", self.device_choice)
+        inside = QWidget()
+        middle = QVBoxLayout(inside)
+        middle.setContentsMargins(0, 0, 4, 0)
+        for part in (self.network_panel, self.concerns, self.fit, self.guesses, self.text):
+            middle.addWidget(part)
+        middle.addStretch()
+        scroll = QScrollArea()
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inside)
         buttons = QHBoxLayout()
         buttons.addWidget(self.save_button)
+        buttons.addWidget(self.export_button)
         buttons.addWidget(self.segment_button)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(self.sentence)
-        layout.addWidget(self.fit)
-        layout.addWidget(self.text, 1)
+        layout.addWidget(scroll, 1)
         layout.addLayout(buttons)
+
+    @property
+    def _has_window(self) -> bool:
+        return getattr(self._viewer, "window", None) is not None
 
     def _show_model(self, _network: Network | None = None) -> None:
         # The session outlives the widget.
@@ -111,6 +142,7 @@ class ModelWidget(QWidget):
             return
         model = self._session.model
         self.save_button.setEnabled(model is not None)
+        self.export_button.setEnabled(model is not None)
         self.text.setHtml(model_html(model) if model else "<p>No model is loaded.</p>")
 
     def _on_load_started(self, name: str) -> None:
@@ -137,6 +169,9 @@ class ModelWidget(QWidget):
         network = self._session.network
         if network is None:
             return
+        if not network.description.unet.is_trainable:
+            self._fail(ready_made_sentence(self._session))
+            return
         start = Path(self.model_choice.folder) / f"{network.description.name}{_SUFFIX}"
         name, _ = QFileDialog.getSaveFileName(
             self, "Save a copy of the model", str(start), f"U-Net models (*{_SUFFIX})"
@@ -157,6 +192,12 @@ class ModelWidget(QWidget):
 
     def _on_segment_clicked(self) -> None:
         open_widget(self._viewer, "Segment cells")
+
+    def _on_remedy_chosen(self, layer: Any, changes: dict[str, Any]) -> None:
+        if self._has_window:
+            form = open_widget(self._viewer, "Segment cells").form
+            form.layer_choice.choose_layer(layer)
+            form.apply_changes(changes)
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:  # noqa: N802
         """Take files that are dragged here."""
@@ -181,6 +222,10 @@ class ModelWidget(QWidget):
             if left_dock or event.type() == QEvent.Type.Close:
                 self.model_choice.stop()
                 self.device_choice.stop()
+                self.network_panel.stop()
+                self.concerns.stop()
+                self.guesses.stop()
+                self.export.stop()
         return bool(super().event(event))
 
 

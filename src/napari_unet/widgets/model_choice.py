@@ -11,8 +11,11 @@ from qtpy.compat import isalive
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
+from napari_unet.engine.errors import CheckpointError, CodeInFileError
 from napari_unet.session import LoadedModel, Session
 from napari_unet.versions import version_name
+from napari_unet.widgets.code_question import CodeQuestion
+from napari_unet.widgets.model_files import OPEN_FILTER
 from napari_unet.widgets.model_jobs import LoadRequest, Machine, load_network
 from napari_unet.widgets.recent_models import RecentMenu, RecentModels
 from napari_unet.widgets.still_box import StillBox
@@ -64,6 +67,7 @@ class ModelChoice(QWidget):
         self._loader: Worker | None = None
         self._loading_source = ""
         self._opened = ""
+        self._question: CodeQuestion | None = None
         self._turn = 0
         self._bundled: tuple[str, ...] = ()
         self._recent = RecentModels()
@@ -80,7 +84,10 @@ class ModelChoice(QWidget):
         self.recent_menu.chosen.connect(self.open)
         self.recent_menu.cleared.connect(self._on_cleared)
         self.file_button = QPushButton(file_text)
-        self.file_button.setToolTip("Choose a model file (.safetensors) of your own.")
+        self.file_button.setToolTip(
+            "<qt>Choose a model file: of this plugin, PyTorch weights, TorchScript, ONNX or a "
+            "bioimage.io package.</qt>"
+        )
         self.file_button.clicked.connect(self._on_file_button_clicked)
         self.recent_button = QPushButton("▾")
         self.recent_button.setToolTip("Choose from the model files that you opened last.")
@@ -101,7 +108,6 @@ class ModelChoice(QWidget):
     def open(self, source: str) -> None:
         """Load what a user picked by hand: read the file again, and keep it as a recent one."""
         self._load(source, reads_again=True)
-        self._opened = source
 
     def load(self, source: str = "") -> None:
         """Load a model in a worker; an earlier load that still runs is dropped.
@@ -114,17 +120,19 @@ class ModelChoice(QWidget):
         """
         self._load(source, reads_again=False)
 
-    def _load(self, source: str, *, reads_again: bool) -> None:
+    def _load(self, source: str, *, reads_again: bool, allows_code: bool = False) -> None:
+        # Whoever asks for another model has answered.
+        self._drop_question()
         if self._loader is not None:
             # Who waits for a network waits for the new one.
             self._loader.ended.disconnect(self.load_ended)
             self._loader.stop()
         session = self._session
         loaded_source = None if session.network is None else session.source
-        request = LoadRequest(source, loaded_source, session.file_hash, reads_again)
+        request = LoadRequest(source, loaded_source, session.file_hash, reads_again, allows_code)
         # A model that nobody named gives way to one that somebody did.
         self._turn = session.request() if source and (reads_again or not request.is_loaded) else 0
-        self._loading_source, self._opened = source, ""
+        self._loading_source, self._opened = source, source if reads_again else ""
         self._loader = Worker(partial(load_network, request))
         self._loader.reported.connect(self._on_reported)
         self._loader.finished.connect(self._on_finished)
@@ -149,9 +157,16 @@ class ModelChoice(QWidget):
         self._fill()
 
     def stop(self) -> None:
-        """Drop a load that still runs."""
+        """Drop a load that still runs, and a question that is open."""
+        self._drop_question()
         if self._loader is not None:
             self._loader.stop()
+
+    def _drop_question(self) -> None:
+        if self._question is not None:
+            question, self._question = self._question, None
+            question.answered.disconnect()
+            question.close()
 
     def _on_reported(self, report: Machine | LoadedModel) -> None:
         if isinstance(report, Machine):
@@ -172,8 +187,29 @@ class ModelChoice(QWidget):
         if isinstance(error.__cause__, FileNotFoundError):
             self._recent.remove(self._loading_source)
             self._were_loaded.pop(self._loading_source, None)
+        source, opened = self._loading_source, bool(self._opened)
         self._on_stopped()
-        self.load_failed.emit(error)
+        if isinstance(error, CodeInFileError):
+            self._ask(source, str(error), reads_again=opened)
+        else:
+            self.load_failed.emit(error)
+
+    def _ask(self, source: str, sentence: str, *, reads_again: bool) -> None:
+        """Load the file once more if its code may run."""
+        self._question = CodeQuestion(source, sentence, self)
+        self._question.answered.connect(partial(self._on_answered, source, reads_again))
+        self._question.open()
+
+    def _on_answered(self, source: str, reads_again: bool, may_run: bool) -> None:  # noqa: FBT001 - as the signal carries it
+        self._question = None
+        if may_run:
+            self._load(source, reads_again=reads_again, allows_code=True)
+        else:
+            refused = CheckpointError(
+                f"'{source}' was not opened, and none of its code was run; the loaded model is as "
+                "it was."
+            )
+            self.load_failed.emit(refused)
 
     def _on_stopped(self) -> None:
         self._loader = None
@@ -208,9 +244,8 @@ class ModelChoice(QWidget):
             self.open(source)
 
     def _on_file_button_clicked(self) -> None:
-        kinds = "U-Net models (*.safetensors);;All files (*)"
         file, _ = QFileDialog.getOpenFileName(
-            self, "Choose a model file", self._recent.folder, kinds
+            self, "Choose a model file", self._recent.folder, OPEN_FILTER
         )
         if file:
             self.open(file)

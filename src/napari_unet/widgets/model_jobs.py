@@ -48,12 +48,15 @@ class LoadRequest:
         Of the session's model; None without one.
     reads_again : bool
         Read the file also if the session has the model of that name.
+    allows_code : bool
+        The user has said yes to running the code in this file, this time.
     """
 
     source: str
     loaded_source: str | None = None
     loaded_hash: str = ""
     reads_again: bool = False
+    allows_code: bool = False
 
     @property
     def is_loaded(self) -> bool:
@@ -84,7 +87,7 @@ def _read(request: LoadRequest, source: str) -> LoadedModel:
     if not source:
         raise CheckpointError("No model came with this installation; choose a model file with '…'.")
     try:
-        return read_model(source)
+        return read_model(source, allow_code=request.allows_code)
     except CheckpointError as error:
         if request.is_loaded and isinstance(error.__cause__, FileNotFoundError):
             raise CheckpointError(

@@ -7,6 +7,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+# Words of `engine.annotation`, which would load torch.
+BACKGROUND, CELL = "background", "cell"
+
 if TYPE_CHECKING:
     from napari_unet.engine.network import NetworkDescription
     from napari_unet.session import LoadedModel
@@ -39,6 +42,7 @@ def model_html(model: LoadedModel) -> str:
         "How well it does": [],
         "Licence": [_sentence(description.licence) or _UNKNOWN],
         "History": [_training(entry) for entry in description.history] or [_UNKNOWN],
+        "The network": _network(model),
         "The file": _file(model),
     }
     parts = [f"<h2>{escape(description.name)}</h2>", _paragraphs([description.summary])]
@@ -66,6 +70,9 @@ def _number(value: object, digits: int = 3) -> str:
 def _expectations(description: NetworkDescription) -> list[str]:
     channels = description.unet.in_channels
     kinds = {1: "grey images; colour is turned to grey", 3: "grey or colour (RGB) images"}
+    if not description.history:
+        # Nobody knows whether it has ever seen grey ones.
+        kinds[3] = "colour images (RGB); a single channel is repeated"
     kind = kinds.get(channels, f"images of {channels} channels; a single one is repeated")
     flat = "3-D " if description.unet.ndim == 3 else ""
     return [
@@ -110,20 +117,24 @@ def _intensities(description: NetworkDescription) -> str:
 
 def _classes(description: NetworkDescription) -> list[str]:
     roles, tuned = description.class_roles, description.instances
+    if BACKGROUND not in roles or CELL not in roles:
+        told = _list_of(roles, "and")
+        return [f"At each pixel {told}: none is called a cell, so it cannot segment as it is."]
     lines = [f"At each pixel, how likely it is {_list_of(roles)}."]
     if "border" in roles:
         lines.append("The border class keeps touching cells apart.")
+    how = "Tuned for it" if description.history else "To begin with"
     lines.append(
-        f"Tuned for it: a cell where the score is above {_number(tuned.foreground_threshold)}, "
+        f"{how}: a cell where the score is above {_number(tuned.foreground_threshold)}, "
         f"seeds above {_number(tuned.seed_threshold)}, cells of at least {tuned.min_size_px} px"
         + (f" and a mean score of {_number(tuned.min_score)}." if tuned.min_score else ".")
     )
     return lines
 
 
-def _list_of(words: Iterable[str]) -> str:
+def _list_of(words: Iterable[str], last_word: str = "or") -> str:
     *others, last = words
-    return f"{', '.join(others)} or {last}" if others else last
+    return f"{', '.join(others)} {last_word} {last}" if others else last
 
 
 def _training(entry: object) -> str:
@@ -138,17 +149,39 @@ def _training(entry: object) -> str:
     return _sentence(f"{date}: {text}{note}" if date else f"{text}{note}")
 
 
+def _network(model: LoadedModel) -> list[str]:
+    network, config = model.network, model.network.description.unet
+    count = network.parameter_count
+    return [
+        _sentence(f"{config.sentence[:1].upper()}{config.sentence[1:]}"),
+        f"{count / 1e6:.2f} million parameters." if count else "",
+        ""
+        if config.is_trainable
+        else "Ready-made: it finds cells as it is, and cannot be fine-tuned.",
+        f"Large images are computed in tiles, which differ a little: {config.inexact_because}."
+        if config.inexact_because
+        else "",
+        "Changed by hand after it was opened: "
+        + ", ".join(
+            f"{guess.title.lower()} is {guess.value}"
+            for guess in network.description.guesses
+            if guess.about in model.guesses
+        )
+        + "."
+        if model.guesses
+        else "",
+    ]
+
+
 def _file(model: LoadedModel) -> list[str]:
-    description, source = model.network.description, model.source
-    widths = ", ".join(map(str, description.unet.widths))
-    size = f"{model.file_bytes / 1e6:.1f} MB, " if model.file_bytes else ""
+    source = model.source
+    size = f"{model.file_bytes / 1e6:.1f} MB." if model.file_bytes else ""
     where = "Only in memory, not saved." if not source else f"File: {source}"
     if source and Path(source).name == source and not Path(source).suffix:
         where = "Comes with the plugin."
     return [
         where,
-        f"{size}{model.network.parameter_count / 1e6:.2f} million parameters.",
-        f"U-Net with levels of {widths} features.",
+        size,
         f"SHA-256 starts with {model.file_hash}." if model.file_hash else "",
     ]
 

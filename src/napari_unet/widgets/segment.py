@@ -12,7 +12,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
-from napari_unet.commands import segment_view
+from napari_unet.commands import open_widget, segment_view
 from napari_unet.engine.errors import UNetError
 from napari_unet.installation import check_installation
 from napari_unet.layers import LayerImage, full_resolution, read_layer
@@ -78,6 +78,7 @@ class SegmentWidget(QWidget):
         self.panel = self.form.panel
         self.live = LiveLabels(partial(view_of, self._viewer))
         self.advice = Advice(self._viewer, self._session, self.form)
+        self.form.concerns.remedy_chosen.connect(self._on_remedy_chosen)
         self.form.input_changed.connect(self._show_what_applies)
         self.form.instances_changed.connect(self._on_instances_changed)
         self.model_choice.load_failed.connect(self._on_failed_beside)
@@ -209,6 +210,10 @@ class SegmentWidget(QWidget):
         network = self._session.network
         self.form.show_image(network.description.unet.ndim if network else 2)
         self.advice.refresh()
+
+    def _on_remedy_chosen(self, changes: dict[str, Any]) -> None:
+        if "widget" in changes and getattr(self._viewer, "window", None) is not None:
+            open_widget(self._viewer, changes["widget"])
 
     def _on_instances_changed(self) -> None:
         if self._worker is None and self.live.is_ready:

@@ -1,0 +1,89 @@
+"""Model files that are dropped on napari or opened in it go to the Model widget."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Callable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from napari import current_viewer
+
+from napari_unet.commands import open_widget
+
+NO_LAYER: list[tuple[None]] = [(None,)]
+"""What napari takes for a file that was read and makes no layer."""
+
+_SURE = (".safetensors", ".pt", ".pth", ".ckpt", ".t7", ".pt2", ".onnx")
+_HEAD_BYTES = 65_536
+_PICKLE = b"\x80"
+_ZIP = b"PK\x03\x04"
+_PACKAGE = r"(?:rdf|bioimageio|.*\.rdf|.*\.bioimageio)\.yaml"
+_WEIGHTS = r"(?:[^/]+/)?(?:data\.pkl|constants\.pkl|archive_format)"
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[tuple[None]]] | None:
+    """Return what opens a file, if it is a model and there is a window.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        As napari gives it. Several files at once are no model.
+
+    Returns
+    -------
+    callable or None
+        None leaves the file to other readers.
+    """
+    if not isinstance(path, str | PathLike) or current_viewer() is None:
+        return None
+    return open_model if looks_like_model(Path(path)) else None
+
+
+def open_model(path: Any) -> list[tuple[None]]:
+    """Load a model in the Model widget, which shows how it goes, and return at once.
+
+    Parameters
+    ----------
+    path : str
+
+    Returns
+    -------
+    list
+        napari's way to say that there is no layer to add.
+    """
+    viewer = current_viewer()
+    if viewer is not None:
+        open_widget(viewer, "Model").model_choice.open(str(path))
+    return NO_LAYER
+
+
+def looks_like_model(path: Path) -> bool:
+    """Whether a file is worth a closer look by the Model widget: a glance at suffix and content.
+
+    Suffixes that only models have are enough: what is wrong with such a file
+    is said best there. Others must have the content, too.
+    """
+    if path.suffix.lower() in _SURE:
+        return True
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+        if head.startswith(_ZIP):
+            return _has_model(path)
+    except OSError:
+        return False
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return all(re.search(rb"(?m)^%s:" % key, head) for key in (b"format_version", b"weights"))
+    return path.suffix.lower() == ".bin" and head.startswith(_PICKLE)
+
+
+def _has_model(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+        return False
+    return any(re.fullmatch(_PACKAGE, name) or re.fullmatch(_WEIGHTS, name) for name in names)

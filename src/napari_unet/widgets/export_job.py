@@ -1,0 +1,232 @@
+"""Writes the loaded model for other programs: asks, works beside the window, and can be stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QFileDialog, QPushButton
+
+from napari_unet.engine.errors import UNetError
+from napari_unet.engine.export_settings import ExportSettings
+from napari_unet.engine.image import AnyImage
+from napari_unet.layers import LayerImage, read_layer
+from napari_unet.session import Session
+from napari_unet.widgets.export_dialog import ExportDialog
+from napari_unet.widgets.guess_jobs import tried_region
+from napari_unet.widgets.selected_image import SelectedImage
+from napari_unet.worker import Worker
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_unet.engine.export import ExportFormat, ExportReport
+    from napari_unet.engine.network import Network
+
+_CAPTION = "Export…"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExportRequest:
+    """What is written, and where.
+
+    Parameters
+    ----------
+    network : Network
+    file : Path
+    format : str
+    settings : ExportSettings
+    image : LayerImage, optional
+        A part of it goes into a package.
+    """
+
+    network: Network
+    file: Path
+    format: str
+    settings: ExportSettings
+    image: LayerImage | None = None
+
+
+class ExportJob(QObject):
+    """Belongs to a button, which turns into Stop while it runs.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+    session : Session
+    image : SelectedImage
+    button : QPushButton
+
+    Attributes
+    ----------
+    told : Signal
+        Carries how far it is, or how it went.
+    failed : Signal
+        Carries the exception; no file was written.
+    """
+
+    told = Signal(str)
+    failed = Signal(object)
+
+    def __init__(
+        self, viewer: ViewerModel, session: Session, image: SelectedImage, button: QPushButton
+    ) -> None:
+        super().__init__(button)
+        self._viewer, self._session, self._image = viewer, session, image
+        self._worker: Worker | None = None
+        self._button = button
+        self.dialog: ExportDialog | None = None
+        self.folder = ""
+        button.setText(_CAPTION)
+        button.setToolTip(
+            "<qt>Write the loaded model for other programs: as a bioimage.io package, as ONNX, or "
+            "as weights for PyTorch.</qt>"
+        )
+        button.clicked.connect(self._on_clicked)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether something is being written."""
+        return self._worker is not None
+
+    def stop(self) -> None:
+        """Write no further; no file is left."""
+        if self.dialog is not None:
+            self.dialog.close()
+        if self._worker is not None:
+            self._worker.stop()
+
+    def _on_clicked(self) -> None:
+        if self._worker is not None:
+            self._worker.stop()
+            return
+        network = self._session.network
+        if network is None:
+            return
+        if not network.description.unet.is_trainable:
+            self.failed.emit(UNetError(ready_made_sentence(self._session)))
+            return
+        self._run(Worker(_list_formats), self._ask)
+
+    def _run(self, worker: Worker, on_finished: Callable[[Any], None]) -> None:
+        self._worker = worker
+        worker.finished.connect(on_finished)
+        worker.failed.connect(self.failed)
+        worker.stopped.connect(self._on_stopped)
+        worker.ended.connect(self._on_ended)
+        self.destroyed.connect(worker.stop)
+        self._button.setText("Stop")
+        worker.start()
+
+    def _ask(self, formats: tuple[ExportFormat, ...]) -> None:
+        network, layer = self._session.network, self._image.layer
+        if network is None:
+            return
+        name = "" if layer is None else str(layer.name)
+        self.dialog = ExportDialog(
+            formats, network.description.licence, name, self._button.window()
+        )
+        self.dialog.accepted.connect(partial(self._on_accepted, network))
+        self.dialog.finished.connect(self._on_closed)
+        self.dialog.open()
+
+    def _on_closed(self) -> None:
+        self.dialog = None
+
+    def _on_accepted(self, network: Network) -> None:
+        dialog = self.dialog
+        if dialog is None:
+            return
+        try:
+            settings = dialog.settings()
+            image = self._selected_image(network) if dialog.shows_image else None
+        except UNetError as error:
+            self.failed.emit(error)
+            return
+        kind = dialog.format
+        start = Path(self.folder) / f"{network.description.name}{kind.suffix}"
+        name, _ = QFileDialog.getSaveFileName(
+            self._button.window(),
+            f"Export as {kind.title}",
+            str(start),
+            f"{kind.title} (*{kind.suffix})",
+        )
+        if not name:
+            return
+        self.folder = str(Path(name).parent)
+        request = ExportRequest(network, Path(name), kind.name, settings, image)
+        worker = Worker(partial(export, request))
+        worker.reported.connect(self._on_reported)
+        self._run(worker, self._on_written)
+        self.told.emit("Exporting …")
+
+    def _selected_image(self, network: Network) -> LayerImage | None:
+        layer = self._image.layer
+        if layer is None:
+            return None
+        ndim = network.description.unet.ndim
+        return read_layer(layer, self._viewer.dims, network_ndim=ndim, extent="slice")
+
+    def _on_reported(self, report: ExportReport) -> None:
+        if report.stage:
+            self.told.emit(f"Exporting: {report.stage} ({report.step + 1} of {report.steps}) …")
+
+    def _on_written(self, report: ExportReport) -> None:
+        result = report.result
+        if result is None:
+            return
+        beside = "".join(f" and '{path.name}'" for path in result.beside)
+        checks = " ".join(result.checks)
+        self.told.emit(f"Exported as '{result.path}'{beside}. {checks}".strip())
+
+    def _on_stopped(self) -> None:
+        self.told.emit("Stopped; nothing was written.")
+
+    def _on_ended(self) -> None:
+        self._worker = None
+        self._button.setText(_CAPTION)
+
+
+def ready_made_sentence(session: Session) -> str:
+    """Why a ready-made network is not written anew, and what to do instead."""
+    name = session.network.description.name if session.network else ""
+    return (
+        f"'{name}' is a ready-made network, which runs as it is and cannot be taken apart; pass on "
+        f"the file that it came in: '{session.source}'."
+    )
+
+
+def _list_formats() -> Iterator[tuple[ExportFormat, ...]]:
+    from napari_unet.engine.export import export_formats
+
+    yield export_formats()
+
+
+def export(request: ExportRequest) -> Iterator[ExportReport]:
+    """Write the file; the dialog has asked about the one that is replaced."""
+    from napari_unet.engine.export import export_format, iterate_export
+
+    # The dialog asked about the name that it was given, and only that.
+    overwrites = export_format(request.format).path(request.file) == request.file
+    yield from iterate_export(
+        request.network,
+        request.file,
+        format=request.format,
+        settings=request.settings,
+        image=None if request.image is None else _part(request.image),
+        overwrite=overwrites,
+    )
+
+
+def _part(image: LayerImage) -> AnyImage:
+    """Cut the middle out, with the channels in front."""
+    pixels, channel_axis = image.pixels()
+    region = tried_region(image)
+    parts: list[slice] = [slice(a, b) for a, b in zip(region[::2], region[1::2], strict=True)]
+    parts.insert(channel_axis, slice(None))
+    return np.moveaxis(np.asarray(pixels[tuple(parts)]), channel_axis, 0)

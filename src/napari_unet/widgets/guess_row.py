@@ -1,0 +1,91 @@
+"""One thing that a model file did not tell: what is taken, what else it could be, and why."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_unet.widgets.choices import keep_narrow, narrow_form
+from napari_unet.widgets.faint_label import FaintLabel
+from napari_unet.widgets.still_box import StillBox
+
+if TYPE_CHECKING:
+    from napari_unet.engine.guess import Guess
+
+_NARROW_BUTTON = "QPushButton { padding: 3px 8px; }"
+
+
+class GuessRow(QWidget):
+    """Shows one guess, and lets the user take another value.
+
+    Parameters
+    ----------
+    guess : Guess
+
+    Attributes
+    ----------
+    value_chosen : Signal
+        Carries what the guess is about, and the value.
+    trial_wanted : Signal
+        Carries the guess.
+    """
+
+    value_chosen = Signal(str, str)
+    trial_wanted = Signal(object)
+
+    def __init__(self, guess: Guess) -> None:
+        super().__init__()
+        self.guess = guess
+        self.title = QLabel(guess.title)
+        self.box = StillBox()
+        keep_narrow(self.box)
+        self.box.activated.connect(self._on_activated)
+        self.try_button = QPushButton("Try")
+        self.try_button.setStyleSheet(_NARROW_BUTTON)
+        self.try_button.setToolTip(
+            "<qt>Try on this image: a small picture of what each choice makes of the middle of "
+            "what you see. Nothing is changed.</qt>"
+        )
+        self.try_button.clicked.connect(self._on_try_clicked)
+        self.reason = FaintLabel()
+        field = QHBoxLayout()
+        field.setSpacing(4)
+        field.addWidget(self.box, 1)
+        field.addWidget(self.try_button)
+        form = narrow_form()
+        form.addRow(self.title, field)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(1)
+        layout.addLayout(form)
+        layout.addWidget(self.reason)
+        self.show_guess(guess)
+
+    def show_guess(self, guess: Guess) -> None:
+        """Show the same guess with what is taken now."""
+        self.guess = guess
+        self.box.clear()
+        for option in guess.options:
+            self.box.addItem(option_text(option), option)
+        self.box.setCurrentIndex(self.box.findData(guess.value))
+        self.box.setToolTip(f"<qt>{escape(guess.reason)}</qt>")
+        self.title.setToolTip(self.box.toolTip())
+        self.reason.show_text(guess.reason)
+        # There is nothing to compare where there is no choice.
+        self.try_button.setEnabled(len(guess.options) > 1)
+
+    def _on_activated(self, index: int) -> None:
+        value = str(self.box.itemData(index))
+        if value != self.guess.value:
+            self.value_chosen.emit(self.guess.about, value)
+
+    def _on_try_clicked(self) -> None:
+        self.trial_wanted.emit(self.guess)
+
+
+def option_text(option: str) -> str:
+    """Words for a value: "leaky_relu" is "leaky relu"."""
+    return option.replace("_", " ")

@@ -1,0 +1,215 @@
+"""Pictures of what each value of a guess makes of the visible image; a click takes one."""
+
+from __future__ import annotations
+
+from functools import partial
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QIcon, QImage, QPixmap
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
+
+from napari_unet.engine.errors import UNetError
+from napari_unet.layers import LayerImage
+from napari_unet.widgets.guess_jobs import Trial, try_guess
+from napari_unet.widgets.guess_row import option_text
+from napari_unet.widgets.sentence import Sentence
+from napari_unet.worker import Worker
+
+if TYPE_CHECKING:
+    from napari_unet.engine.dry_run import DryRun
+    from napari_unet.engine.guess import Guess
+
+_PICTURE_PX = 76
+_IN_A_ROW = 3
+_NARROW_BUTTON = "QPushButton { padding: 3px 8px; }"
+_PICTURE_STYLE = """
+QToolButton { border: 2px solid transparent; border-radius: 3px; padding: 1px; }
+QToolButton:hover { border-color: #5b8fc9; }
+QToolButton:checked { border-color: #2fa36b; background: transparent; }
+"""
+
+
+class GuessTrial(QWidget):
+    """Shows the values of one guess side by side, as they are computed.
+
+    Attributes
+    ----------
+    value_chosen : Signal
+        Carries what the guess is about, and the value.
+    ended : Signal
+        All pictures are there, or it was stopped.
+    """
+
+    value_chosen = Signal(str, str)
+    ended = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._worker: Worker | None = None
+        self._guess: Guess | None = None
+        self._open: list[str] = []
+        self.pictures: dict[str, QToolButton] = {}
+        self.sentence = Sentence()
+        self.button = QPushButton("Stop")
+        self.button.clicked.connect(self._on_button_clicked)
+        self._grid = QGridLayout()
+        self._grid.setSpacing(2)
+        self._grid.setColumnStretch(_IN_A_ROW, 1)
+        foot = QHBoxLayout()
+        self.button.setStyleSheet(_NARROW_BUTTON)
+        foot.addWidget(self.sentence, 1)
+        foot.addWidget(self.button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 2, 0, 4)
+        layout.addLayout(self._grid)
+        layout.addLayout(foot)
+        self.setVisible(False)
+
+    @property
+    def about(self) -> str:
+        """What the guess is about; empty without one."""
+        return self._guess.about if self._guess else ""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether pictures are still to come."""
+        return self._worker is not None
+
+    def start(self, trial: Trial, guess: Guess, image: LayerImage) -> None:
+        """Try out every value of a guess, what is taken now first."""
+        self.close_pictures()
+        self._guess = guess
+        self._worker = Worker(partial(try_guess, trial, image))
+        self._worker.reported.connect(self._on_reported)
+        self._worker.failed.connect(self._on_failed)
+        self._worker.stopped.connect(self._on_stopped)
+        self._worker.ended.connect(self._on_ended)
+        self.destroyed.connect(self._worker.stop)
+        for number, value in enumerate(trial.values):
+            self._add_picture(number, value)
+        self._open = list(trial.values)
+        self.show_taken(guess.value)
+        self._show_progress()
+        self.button.setText("Stop")
+        self.setVisible(True)
+        self._worker.start()
+
+    def show_refusal(self, guess: Guess, sentence: str) -> None:
+        """Say why nothing can be tried."""
+        self.close_pictures()
+        self._guess = guess
+        self.sentence.show_error(sentence)
+        self.button.setText("Close")
+        self.setVisible(True)
+
+    def show_taken(self, value: str) -> None:
+        """Mark the picture of what is taken now."""
+        for each, picture in self.pictures.items():
+            picture.setChecked(each == value)
+
+    def stop(self) -> None:
+        """Compute no more pictures; those that are there stay."""
+        if self._worker is not None:
+            self._worker.stop()
+
+    def close_pictures(self) -> None:
+        """Stop, and take the pictures away."""
+        self.stop()
+        self._guess = None
+        for picture in self.pictures.values():
+            self._grid.removeWidget(picture)
+            picture.hide()
+            picture.deleteLater()
+        self.pictures = {}
+        self.sentence.show_text("")
+        self.setVisible(False)
+
+    def _add_picture(self, number: int, value: str) -> None:
+        picture = QToolButton()
+        picture.setStyleSheet(_PICTURE_STYLE)
+        picture.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
+        picture.setCheckable(True)
+        picture.setIconSize(QSize(_PICTURE_PX, _PICTURE_PX))
+        picture.setIcon(QIcon(_blank()))
+        self._write(picture, value, "…")
+        picture.setFixedWidth(_PICTURE_PX + 8)
+        picture.setEnabled(False)
+        picture.clicked.connect(partial(self._on_picture_clicked, value))
+        self._grid.addWidget(picture, number // _IN_A_ROW, number % _IN_A_ROW)
+        self.pictures[value] = picture
+
+    def _write(self, picture: QToolButton, value: str, below: str) -> None:
+        metrics, cut = picture.fontMetrics(), Qt.TextElideMode.ElideRight
+        lines = [metrics.elidedText(x, cut, _PICTURE_PX) for x in (option_text(value), below)]
+        picture.setText("\n".join(lines))
+
+    def _on_reported(self, run: DryRun) -> None:
+        picture = self.pictures.get(run.value)
+        if picture is None or run.value not in self._open:
+            return
+        below = "not possible" if run.picture is None else "no cells told"
+        if run.cells is not None:
+            below = "1 cell" if run.cells == 1 else f"{run.cells} cells"
+        self._open.remove(run.value)
+        self._write(picture, run.value, below)
+        told = f"{option_text(run.value)}: {run.sentence or f'{below}.'}"
+        if run.picture is not None:
+            picture.setIcon(QIcon(_pixmap(run.picture)))
+            picture.setEnabled(True)
+            told += " Click to take it."
+        picture.setToolTip(f"<qt>{escape(told)}</qt>")
+        self._show_progress()
+
+    def _show_progress(self) -> None:
+        count = len(self.pictures)
+        if self._open:
+            self.sentence.show_text(f"Trying {count - len(self._open) + 1} of {count} …")
+        else:
+            self.sentence.show_text("Orange is what it takes for cells; click on the best.")
+
+    def _on_failed(self, error: Exception) -> None:
+        is_told = isinstance(error, UNetError)
+        self.sentence.show_error(str(error) if is_told else f"It cannot be tried ({error}).")
+        self._leave_open()
+
+    def _on_stopped(self) -> None:
+        if self._open:
+            self.sentence.show_text("Stopped.")
+        self._leave_open()
+
+    def _leave_open(self) -> None:
+        for value in self._open:
+            self._write(self.pictures[value], value, "not tried")
+        self._open = []
+
+    def _on_ended(self) -> None:
+        self._worker = None
+        self.button.setText("Close")
+        self.ended.emit()
+
+    def _on_button_clicked(self) -> None:
+        if self.is_running:
+            self.stop()
+        else:
+            self.close_pictures()
+
+    def _on_picture_clicked(self, value: str, _checked: bool = False) -> None:  # noqa: FBT001, FBT002 - as Qt calls it
+        if self._guess is not None:
+            self.show_taken(value)
+            self.value_chosen.emit(self._guess.about, value)
+
+
+def _pixmap(picture: NDArray[np.uint8]) -> QPixmap:
+    height, width = picture.shape[:2]
+    image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
+    return QPixmap.fromImage(image)
+
+
+def _blank() -> QPixmap:
+    blank = QPixmap(_PICTURE_PX, _PICTURE_PX)
+    blank.fill(Qt.GlobalColor.transparent)
+    return blank

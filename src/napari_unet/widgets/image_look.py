@@ -1,0 +1,117 @@
+"""Looks at the pixels of an image layer, beside the Qt thread where that may take long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from qtpy.QtCore import QObject, Signal
+
+from napari_unet.guard import ImageFacts, image_facts
+from napari_unet.layers import SCORES_KEY, full_resolution, pixel_size_um
+from napari_unet.worker import Worker
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+
+class ImageLook(QObject):
+    """Keeps the facts about the image that it was last shown.
+
+    Parameters
+    ----------
+    parent : QObject
+        It lives as long as this.
+
+    Attributes
+    ----------
+    facts : ImageFacts, optional
+        None until it has looked.
+    looked : Signal
+        The facts are those of the layer that was asked for last.
+    """
+
+    looked = Signal()
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self.facts: ImageFacts | None = None
+        self._looked_at: tuple[Any, ...] = ()
+        self._worker: Worker | None = None
+
+    def start(
+        self,
+        layer: Image,
+        viewer: ViewerModel,
+        *,
+        channel_axis: int | None = None,
+        channel: int | None = None,
+    ) -> None:
+        """Look at a layer, unless it has just been looked at.
+
+        Parameters
+        ----------
+        layer : napari Image layer
+        viewer : napari viewer
+            Its other image layers are facts, too.
+        channel_axis, channel : int, optional
+            How the layer is read; counted from 0.
+        """
+        array, options = full_resolution(layer), _options(layer, viewer, channel_axis, channel)
+        wanted = (id(array), options)
+        if wanted == self._looked_at and self.facts is not None:
+            self.looked.emit()
+            return
+        self.stop()
+        self._looked_at = wanted
+        look = partial(_look_at, array, options)
+        if isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
+            (self.facts,) = look()
+            self.looked.emit()
+            return
+        # A block of a lazy array may take any time to read.
+        self._worker = Worker(look)
+        self._worker.finished.connect(self._on_finished)
+        self._worker.ended.connect(self._on_ended)
+        self._worker.start()
+
+    def stop(self) -> None:
+        """Drop a look that takes long, and forget."""
+        self.facts, self._looked_at = None, ()
+        if self._worker is not None:
+            self._worker.stop()
+
+    def _on_finished(self, facts: ImageFacts) -> None:
+        self.facts = facts
+        self.looked.emit()
+
+    def _on_ended(self) -> None:
+        self._worker = None
+
+
+def _look_at(array: Any, options: dict[str, Any]) -> Iterator[ImageFacts]:
+    yield image_facts(array, **options)
+
+
+def _options(
+    layer: Image, viewer: ViewerModel, channel_axis: int | None, channel: int | None
+) -> dict[str, Any]:
+    height, width = np.asarray(layer.scale, float)[-2:] if layer.ndim > 1 else (1.0, 1.0)
+    return {
+        "name": str(layer.name),
+        "is_rgb": bool(layer.rgb),
+        "channel_axis": channel_axis,
+        "channel": None if channel is None else channel + 1,
+        "axis_labels": tuple(layer.axis_labels),
+        "pixel_size_um": pixel_size_um(layer),
+        "pixel_aspect": abs(height / width) if width else 1.0,
+        "is_multiscale": bool(layer.multiscale),
+        "other_images": tuple(
+            str(other.name)
+            for other in viewer.layers
+            if isinstance(other, Image) and other != layer and SCORES_KEY not in other.metadata
+        ),
+    }

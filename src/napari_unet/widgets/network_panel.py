@@ -1,0 +1,106 @@
+"""The picture of the loaded network with the few numbers that say what it is."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.compat import isalive
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from napari_unet.layers import full_resolution
+from napari_unet.session import Session
+from napari_unet.widgets.network_drawing import NetworkDrawing
+from napari_unet.widgets.network_facts import NetworkFacts, network_facts
+from napari_unet.widgets.selected_image import SelectedImage
+from napari_unet.worker import Worker
+
+if TYPE_CHECKING:
+    from napari_unet.engine.network import Network
+
+
+class NetworkPanel(QWidget):
+    """Follows the session's network and the selected image.
+
+    Parameters
+    ----------
+    session : Session
+    image : SelectedImage
+    """
+
+    def __init__(self, session: Session, image: SelectedImage) -> None:
+        super().__init__()
+        self._session, self._image = session, image
+        self._worker: Worker | None = None
+        self._wanted: tuple[Any, ...] = ()
+        self.drawing = NetworkDrawing()
+        self.caption = QLabel()
+        self.caption.setWordWrap(True)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.drawing)
+        layout.addWidget(self.caption)
+        session.network_loaded.connect(self._update)
+        image.changed.connect(self._update)
+        self._update()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a picture is still to come."""
+        return self._worker is not None
+
+    def stop(self) -> None:
+        """Drop a picture that is being worked out."""
+        if self._worker is not None:
+            self._worker.stop()
+
+    def _update(self, _cause: Any = None) -> None:
+        # The session outlives the widget.
+        if not isalive(self):
+            return
+        network = self._session.network
+        if network is None:
+            self.stop()
+            self._wanted = ()
+            self.drawing.show_facts(None)
+            self.caption.setText("")
+            return
+        wanted = (network, self._shape(network))
+        if self._wanted and wanted[0] is self._wanted[0] and wanted[1] == self._wanted[1]:
+            return
+        self.stop()
+        self._wanted = wanted
+        self._worker = Worker(partial(network_facts, network.description, wanted[1]))
+        self._worker.finished.connect(partial(self._on_found, network))
+        self._worker.ended.connect(self._on_ended)
+        self.destroyed.connect(self._worker.stop)
+        self._worker.start()
+
+    def _shape(self, network: Network) -> tuple[int, ...] | None:
+        """Pixels of the selected image along the axes that the network reads."""
+        layer, ndim = self._image.layer, network.description.unet.ndim
+        if layer is None or layer.ndim < ndim:
+            return None
+        return tuple(int(n) for n in full_resolution(layer).shape[: layer.ndim][-ndim:])
+
+    def _on_found(self, network: Network, facts: NetworkFacts) -> None:
+        self.drawing.show_facts(facts)
+        self.caption.setText(_caption(network.parameter_count, facts))
+        self.caption.setToolTip(
+            "<qt>The receptive field: only the pixels in this square around a pixel decide what "
+            "the network says of it.</qt>"
+        )
+
+    def _on_ended(self) -> None:
+        self._worker = None
+
+
+def _caption(parameters: int, facts: NetworkFacts) -> str:
+    parts = []
+    if parameters:
+        parts.append(f"{parameters / 1e6:.2f} million parameters")
+    if facts.receptive_field_px > 1:
+        side = facts.receptive_field_px
+        parts.append(f"{'sees' if parts else 'Sees'} {side} x {side} pixels around each pixel")
+    text = "; ".join(parts)
+    return f"{text}." if text else ""
