@@ -47,6 +47,8 @@ class Convention:
         Where its code is.
     names : tuple of str
         Patterns; each is the whole name of a layer.
+    absent : tuple of str
+        Patterns of which none may be the name of a layer.
     choices : mapping of str to str
         What it is to what is taken.
     normalization : Normalization, optional
@@ -73,6 +75,7 @@ class Convention:
     skips_from_first: bool = False
     dense_activation: bool = True
     silent: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
     layers: Callable[[Mapping[str, tuple[int, ...]]], LayerList] | None = None
 
 
@@ -85,8 +88,12 @@ def convention_of(names: Iterable[str]) -> Convention | None:
         Of the layers that have weights.
     """
     text = "\n".join(names)
+
+    def has(name: str) -> bool:
+        return re.search(rf"^(?:[\w.]+\.)?{name}$", text, re.MULTILINE) is not None
+
     for convention in CONVENTIONS:
-        if all(re.search(rf"^(?:[\w.]+\.)?{name}$", text, re.MULTILINE) for name in convention.names):
+        if all(map(has, convention.names)) and not any(map(has, convention.absent)):
             return convention
     return None
 
@@ -169,10 +176,18 @@ CONVENTIONS: tuple[Convention, ...] = (
     ),
     Convention(
         "danihae/bio-image-unet (version 0)",
-        (r"encode1\.0", r"decode(?:9|7)\.0", r"middle_conv2\.0", r"final\.0"),
+        (r"encode8\.0", r"decode9\.0", r"middle_conv2\.0", r"final\.0"),
         _SKIP_LAST,
         Normalization("percentile", 0.0, 99.8),
         skips_from_first=True,
+    ),
+    Convention(
+        "danihae/bio-image-unet (three levels)",
+        (r"encode6\.0", r"decode7\.0", r"middle_conv2\.0", r"final\.0"),
+        _SKIP_LAST,
+        Normalization("percentile", 0.0, 99.8),
+        skips_from_first=True,
+        absent=(r"decode8\.0",),
     ),
     Convention(
         "danihae/bio-image-unet",
