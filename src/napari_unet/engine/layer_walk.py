@@ -144,7 +144,7 @@ class LayerWalk:
             if self._around >> number & 1
         }
         self._has_transposed = any(
-            unit.kernel[0] % 2 == 0 and unit.shape[0] > unit.shape[1] for unit in units
+            _is_even(unit) and unit.shape[0] >= unit.shape[1] for unit in units
         )
 
     def walks(self, *, in_channels: int | None = None) -> Iterator[Walk]:
@@ -241,7 +241,11 @@ class LayerWalk:
         for number in numbers:
             unit = units[number]
             penalty = 0.5 if stays and number not in stays else 0.0
-            penalty += 0.5 * (unit.kernel[0] % 2 == 0) + 0.25 * state.pending
+            penalty += 0.25 * state.pending
+            if _is_even(unit):
+                # Either it shrinks the image on the way down, or it follows an interpolation.
+                widens = unit.shape[0] >= unit.shape[1]
+                penalty += 0.25 if not widens else 0.75 if state.free < 0 else 1.5
             penalty += 1.5 * bool(self._sideways >> number & 1)
             step = Step(unit, "plain", state.channels, unit.shape[0])
             yield self._after(state, number, step, penalty)
@@ -251,8 +255,9 @@ class LayerWalk:
             unit = self._units[number]
             if not state.unused >> number & 1:
                 continue
-            penalty = 0.0
-            if unit.kernel[0] % 2:
+            if _is_even(unit):
+                penalty = 0.0 if unit.shape[0] >= unit.shape[1] else 1.5
+            else:
                 penalty = 1.5 if unit.shape[0] == unit.shape[1] else 0.5
             step = Step(unit, "transposed", state.channels, unit.shape[1])
             yield self._after(state, number, step, penalty)
@@ -394,6 +399,11 @@ class LayerWalk:
             channels = unit.shape[0]
             steps.append(Step(unit, "plain", unit.shape[1], channels))
         return tuple(steps)
+
+
+def _is_even(unit: Unit) -> bool:
+    """Whether its kernel has no centre, as those that change the size often have."""
+    return unit.kernel[-1] % 2 == 0
 
 
 def _before_its_role(name: str) -> str:

@@ -108,8 +108,16 @@ class Weights:
 
 
 def words(name: str) -> tuple[str, ...]:
-    """Words and numbers that a name is made of."""
-    return tuple(_WORD.findall(name)) or (name,)
+    """Words and numbers that a name is made of; a dot marks the numbers of a list."""
+    found: list[str] = []
+    for piece in name.split("."):
+        found += [f".{piece}"] if piece.isdigit() else _WORD.findall(piece) or [piece]
+    return tuple(found)
+
+
+def is_number(word: str) -> bool:
+    """Whether a part of a name is a number."""
+    return word.lstrip(".").isdigit()
 
 
 def read_weights(tensors: Mapping[str, Tensor]) -> Weights:
@@ -264,8 +272,8 @@ def _distance(norm: WeightLayer, layer: WeightLayer) -> tuple[bool, bool, int]:
     if last.isdigit() and other.isdigit():
         away = int(last) - int(other)
         return False, away < 0, abs(away)
-    numbers = [word for word in words(norm.name) if word.isdigit()]
-    others = [word for word in words(layer.name) if word.isdigit()]
+    numbers = [word for word in words(norm.name) if is_number(word)]
+    others = [word for word in words(layer.name) if is_number(word)]
     away = norm.place - layer.place
     return numbers != others, away < 0, abs(away)
 
@@ -290,10 +298,10 @@ def _relation(norm: WeightLayer, layer: WeightLayer) -> tuple[str, ...]:
             break
         shared += 1
     rest = (*ours[shared:], "|", *theirs[shared:])
-    last, other = ours[-1], theirs[-1]
+    last, other = norm.name.rpartition(".")[2], layer.name.rpartition(".")[2]
     if last.isdigit() and other.isdigit() and len(ours) == len(theirs) == shared + 1:
         return ("behind" if int(last) > int(other) else "before",)
-    return tuple(word for word in rest if not word.isdigit())
+    return tuple(word for word in rest if not is_number(word))
 
 
 def _prelus(
