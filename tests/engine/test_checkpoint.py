@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from napari_unet.engine import checkpoint as checkpoint_module
-from napari_unet.engine.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet.engine.checkpoint import load_checkpoint, read_description, save_checkpoint
 from napari_unet.engine.errors import CheckpointError, UNetError
 from napari_unet.engine.image import Normalization
 from napari_unet.engine.network import Network, NetworkDescription, TrainingIntensity
