@@ -1,4 +1,4 @@
-"""A network as a bioimage.io package, which Fiji, ilastik, QuPath and others open."""
+"""A network as a bioimage.io package: ONNX with all that another program must know to use it."""
 
 from __future__ import annotations
 

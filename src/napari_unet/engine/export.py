@@ -71,7 +71,7 @@ _FORMATS = (
     ExportFormat(
         "bioimageio",
         "bioimage.io package",
-        "Fiji (deepImageJ), ilastik, QuPath and the BioImage Model Zoo",
+        "Fiji (deepImageJ 3), other programs of bioimage.io, and its BioImage Model Zoo",
         ".zip",
         "bioimageio,onnx",
         ("bioimageio.core", "bioimageio.spec", *_ONNX_MODULES),
