@@ -604,16 +604,11 @@ def test_what_does_not_fit_the_image_is_said(
 ) -> None:
     viewer.add_image(np.random.default_rng(0).random((64, 64)), name="flat")
     session.adopt(stack_network, "")
-    qtbot.waitUntil(
-        lambda: (
-            widget.concerns.texts[:1]
-            == [
-                "'flat' has 2 axes and the model reads stacks of 3. Open a stack, or choose a model "
-                "that reads single images."
-            ]
-        ),
-        timeout=5000,
+    told = (
+        "'flat' has 2 axes and the model reads stacks of 3. Open a stack, or choose a model that "
+        "reads single images."
     )
+    qtbot.waitUntil(lambda: widget.concerns.texts[:1] == [told], timeout=5000)
 
     description = replace(ready_made_network.description, class_roles=("red", "green"))
     session.adopt(Network(ready_made_network.unet, description), "ready.pt")
