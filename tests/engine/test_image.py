@@ -257,7 +257,7 @@ def test_wrong_number_of_channels_names_both():
 def test_impossible_normalisation_is_refused():
     with pytest.raises(SettingsError, match="low one must be below"):
         Normalization("percentile", 90, 10)
-    with pytest.raises(SettingsError, match="use 'percentile', 'zero-mean' or 'none'"):
+    with pytest.raises(SettingsError, match="use 'percentile', 'zero-mean', 'none' or 'raw'"):
         Normalization("histogram")
 
 
@@ -388,3 +388,32 @@ def test_array_in_a_file_is_read_along_its_chunks(monkeypatch):
     rows = [slice(0, 32), slice(32, 64), slice(64, 70)]
     columns = [slice(0, 60), slice(60, 90)]
     assert image.regions == list(itertools.product(rows, columns))
+
+
+def test_channels_are_measured_apart_where_that_is_asked_for():
+    image = np.array([[[0, 10]], [[100, 300]]], np.uint16)  # (C, 1, 2)
+    normalization = Normalization("percentile", 0, 100, per_channel=True)
+    source = open_image(image, ndim=2, in_channels=2, normalization=normalization, channel_axis=0)
+    assert source.scaling == IntensityScaling((0, 100), (1 / 10, 1 / 200))
+    assert source.read((slice(0, 1), slice(0, 2))).tolist() == [[[0, 1]], [[0, 1]]]
+    crop = open_image(
+        image[..., 1:], ndim=2, in_channels=2, normalization=normalization, channel_axis=0,
+        intensity_reference=image,
+    )  # fmt: skip
+    assert crop.read((slice(0, 1), slice(0, 1))).tolist() == [[[1]], [[1]]]
+
+
+def test_channels_that_become_one_are_measured_together():
+    image = np.array([[[0, 0, 10], [0, 0, 20]]], np.uint8)  # RGB
+    normalization = Normalization("percentile", 0, 100, per_channel=True)
+    source = open_image(image, ndim=2, in_channels=1, normalization=normalization)
+    assert source.scaling == IntensityScaling(0, 1 / 20)
+
+
+def test_epsilon_widens_the_range_and_a_constant_image_stays_zero():
+    image = np.array([[0.0, 3.0]])
+    normalization = Normalization("percentile", 0, 100, epsilon=1.0)
+    assert measure_intensity(image, normalization) == IntensityScaling(0, 1 / 4)
+    assert measure_intensity(np.ones((2, 2)), normalization).is_constant
+    with pytest.raises(SettingsError, match="epsilon is -1"):
+        Normalization(epsilon=-1)

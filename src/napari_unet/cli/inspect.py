@@ -7,32 +7,45 @@ import json
 from typing import Any
 
 from napari_unet.cli.console import count, report
-from napari_unet.engine.checkpoint import bundled_models, load_checkpoint
+from napari_unet.cli.model_options import add_loading_options, load_model, model_help
 from napari_unet.engine.network import Network, NetworkDescription
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        help=f"a model file, or a bundled model: {', '.join(bundled_models())}",
-    )
+    parser.add_argument("model", metavar="MODEL", help=model_help())
     parser.add_argument("--json", action="store_true", help="write all of it as JSON")
+    add_loading_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the description."""
-    network = load_checkpoint(arguments.model)
+    network = load_model(arguments.model, arguments)
     if arguments.json:
-        values = json.loads(network.description.to_json())
-        report(json.dumps({**values, "parameters": network.parameter_count}, indent=2))
+        report(json.dumps(_values(network), indent=2))
         return 0
     facts = _facts(network)
     width = max(map(len, facts))
     for name, value in facts.items():
         report(f"{name:{width}}  {value}")
+    for guess in network.description.guesses:
+        report(
+            f"guess: {guess.about}={guess.value} ({', '.join(guess.options)})\n    {guess.reason}"
+        )
     return 0
+
+
+def _values(network: Network) -> dict[str, Any]:
+    config = network.description.unet
+    return {
+        **json.loads(network.description.to_json()),
+        "parameters": network.parameter_count,
+        "receptive_field_px": 2 * config.margin_px + 1,
+        "size_multiple_px": config.size_multiple,
+        "widths": list(config.widths),
+        "can_be_trained": config.is_trainable,
+        "tiles_differ_because": config.inexact_because,
+    }
 
 
 def _facts(network: Network) -> dict[str, str]:
@@ -43,7 +56,10 @@ def _facts(network: Network) -> dict[str, str]:
         "summary": description.summary,
         "images": f"{config.ndim}-D, {count(config.in_channels, 'channel')}",
         "classes": ", ".join(description.class_roles),
-        "network": (f"{config.sentence}, {network.parameter_count / 1e6:.2f} M parameters"),
+        "network": f"{config.sentence}, {network.parameter_count / 1e6:.2f} M parameters",
+        "sees": f"{2 * config.margin_px + 1} px across around each pixel",
+        "tiles": f"differ a little: {config.inexact_because}" if config.inexact_because else "",
+        "training": "" if config.is_trainable else "ready-made, so it cannot be fine-tuned",
         "normalisation": (
             f"percentiles {normalization.low_percentile:g} to {normalization.high_percentile:g}"
             if normalization.kind == "percentile"

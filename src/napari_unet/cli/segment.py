@@ -24,8 +24,8 @@ from napari_unet.cli.image_part import (
     read_channel_axis,
     read_plane_numbers,
 )
+from napari_unet.cli.model_options import add_loading_options, load_model, model_help
 from napari_unet.cli.setting_options import add_setting_options, read_settings, whole_number
-from napari_unet.engine.checkpoint import bundled_models, load_checkpoint
 from napari_unet.engine.image import AnyImage
 from napari_unet.engine.network import Network
 from napari_unet.engine.segmentation import Segmentation, iterate_segmentation
@@ -56,7 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default="nuclei",
-        help=f"a model file, or a bundled model: {', '.join(bundled_models())} (default: nuclei)",
+        help=f"{model_help()} (default: nuclei)",
     )
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ... (default: auto)"
@@ -112,6 +112,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         title="how cells are told apart",
         default_text="the model's own",
     )
+    add_loading_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -124,7 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
     extras |= {"overlay": ".png"} if arguments.overlay else {}
     sources = find_images(arguments.images)
     plan = plan_outputs(sources, arguments.out, extras=extras, overwrite=arguments.overwrite)
-    network = load_checkpoint(arguments.model)
+    network = load_model(arguments.model, arguments)
     job = SegmentationJob(
         network,
         settings,

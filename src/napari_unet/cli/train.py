@@ -20,6 +20,7 @@ import numpy as np
 from napari_unet.cli.console import StopRequest, count, listing, progress_bar, report, say
 from napari_unet.cli.evaluate import report_unpaired
 from napari_unet.cli.file_plan import check_writable
+from napari_unet.cli.model_options import add_loading_options, load_model
 from napari_unet.cli.program import INTERRUPTED
 from napari_unet.cli.setting_options import (
     add_setting_options,
@@ -29,7 +30,7 @@ from napari_unet.cli.setting_options import (
     whole_number,
 )
 from napari_unet.engine.annotation import BACKGROUND, BORDER, CELL, teaches_classes
-from napari_unet.engine.checkpoint import SUFFIX, bundled_models, load_checkpoint, save_checkpoint
+from napari_unet.engine.checkpoint import SUFFIX, bundled_models, save_checkpoint
 from napari_unet.engine.errors import FileError, SettingsError, UNetError
 from napari_unet.engine.evaluation import Evaluation
 from napari_unet.engine.hold_out import hold_out
@@ -83,6 +84,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         title="training (defaults are those of a new model; with --from, of about a minute)",
     )
     _add_new_model_options(parser)
+    add_loading_options(parser)
 
 
 def _add_new_model_options(parser: argparse.ArgumentParser) -> None:
@@ -150,7 +152,7 @@ def run(arguments: argparse.Namespace) -> int:
     model_path = model_file(arguments.out)
     state_path = model_path.with_suffix(".resume")
     _check_outputs(arguments, model_path, state_path)
-    start = load_checkpoint(arguments.start) if arguments.start else None
+    start = load_model(arguments.start, arguments) if arguments.start else None
     _check_shape_options(arguments, start)
     pairs, validation = _read_pairs(arguments, start, settings.seed)
     description = start.description if start else _new_description(arguments, pairs)

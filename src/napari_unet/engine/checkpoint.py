@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import os
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
+from torch import Tensor
 
 from napari_unet.engine.architecture import NetworkModule
 from napari_unet.engine.errors import CheckpointError
+from napari_unet.engine.foreign_program import ProgramKind
+from napari_unet.engine.guesses import with_guess
+from napari_unet.engine.library_networks import recognise_library
+from napari_unet.engine.model_file import OWN_FORMAT as FORMAT
+from napari_unet.engine.model_file import ModelFileKind, identify, read_metadata, read_weights
 from napari_unet.engine.network import Network, NetworkDescription, build_module
+from napari_unet.engine.ready_made import load_ready_made
+from napari_unet.engine.recognition import recognise
 from napari_unet.engine.whole_file import whole_file
 
-FORMAT = "napari-unet"
 FORMAT_VERSION = "1"
 SUFFIX = ".safetensors"
 
-_LARGEST_HEADER = 100_000_000
-"""Bytes; the limit of the safetensors format itself."""
+_WEIGHTS = (ModelFileKind.SAFETENSORS, ModelFileKind.TORCH_WEIGHTS, ModelFileKind.TORCH_LEGACY)
+_PROGRAMS: dict[ModelFileKind, ProgramKind] = {
+    ModelFileKind.TORCHSCRIPT: "torchscript",
+    ModelFileKind.TORCH_EXPORT: "torch-export",
+    ModelFileKind.ONNX: "onnx",
+}
 
 
 def bundled_models() -> dict[str, Path]:
@@ -35,16 +45,25 @@ def bundled_models() -> dict[str, Path]:
 def load_checkpoint(
     name_or_path: str | os.PathLike[str],
     *,
-    allow_code: bool = False,  # noqa: ARG001
+    allow_code: bool = False,
+    guesses: Mapping[str, str] | None = None,
 ) -> Network:
-    """Load a network from a bundled model's name or a `.safetensors` file of this project.
+    """Load a network from a bundled model's name or from a file, whoever wrote it.
 
-    Nothing in the file is executed: it holds numbers and one JSON text.
+    A file of this project describes its network. Of another program's weights
+    the network is worked out from their shapes, and what they do not tell is
+    guessed: see `NetworkDescription.guesses`. Nothing in a file is executed
+    unless you allow it.
 
     Parameters
     ----------
     name_or_path : str or path
-        For example "nuclei".
+        For example "nuclei". `docs/model-files.md` lists the formats.
+    allow_code : bool
+        Open a file that carries a program (TorchScript) and let it run; only
+        for files whose makers you trust.
+    guesses : mapping of str to str, optional
+        Corrections: what each is about, and its value.
 
     Returns
     -------
@@ -54,7 +73,12 @@ def load_checkpoint(
     Raises
     ------
     CheckpointError
-        If there is no such model, or the file is torn or of another kind.
+        If there is no such model, or the file is torn, of another kind, or
+        holds no U-Net.
+    CodeInFileError
+        If the file carries code that was not allowed.
+    SettingsError
+        If a correction makes no sense.
 
     Examples
     --------
@@ -65,41 +89,62 @@ def load_checkpoint(
     """
     bundled = bundled_models()
     path = bundled.get(str(name_or_path), Path(name_or_path).expanduser())
-    description = read_description(path)
-    try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
+    if not path.exists() and len(path.parts) == 1:
         raise CheckpointError(
-            f"'{path}' is torn or damaged ({error}); copy or download it again."
-        ) from error
+            f"There is no model '{path}'; give a file, or one of the bundled models: "
+            f"{', '.join(bundled)}."
+        ) from FileNotFoundError(str(path))
+    network = _load(path, allow_code=allow_code)
+    for about, value in (guesses or {}).items():
+        network = with_guess(network, about, value)
+    network.unet.eval()
+    return network
+
+
+def _load(path: Path, *, allow_code: bool) -> Network:
+    kind = identify(path)
+    if kind is ModelFileKind.OWN:
+        return _load_own(path)
+    if kind in _WEIGHTS:
+        weights = read_weights(path)
+        try:
+            return _recognised(weights.tensors, name=path.stem, facts=weights.facts)
+        except CheckpointError as error:
+            raise CheckpointError(f"'{path}': {error}") from error
+    if kind is ModelFileKind.BIOIMAGE:
+        raise CheckpointError('later')
+    return load_ready_made(path, kind=_PROGRAMS[kind], allow_code=allow_code)
+
+
+def _recognised(tensors: Mapping[str, Tensor], *, name: str, facts: Mapping[str, Any]) -> Network:
+    """Work out whose network the weights are: a library's, or else by their shapes alone."""
+    network = recognise_library(tensors, facts, name=name)
+    return recognise(tensors, name=name, facts=facts) if network is None else network
+
+
+def _load_own(path: Path) -> Network:
+    weights = read_weights(path)
+    description = _description(weights.facts, path)
     network = Network(_skeleton(description, path), description)
     expected = network.unet.state_dict()
-    if weights.keys() != expected.keys():
-        missing = sorted(expected.keys() ^ weights.keys())[0]
+    if weights.tensors.keys() != expected.keys():
+        missing = sorted(expected.keys() ^ weights.tensors.keys())[0]
         raise CheckpointError(
             f"'{path}' does not hold the network it describes (for example '{missing}'); "
             "save the model again."
         )
-    for key, value in weights.items():
+    for key, value in weights.tensors.items():
         if value.shape != expected[key].shape:
             raise CheckpointError(
                 f"'{path}': '{key}' has shape {tuple(value.shape)}, its description asks for "
                 f"{tuple(expected[key].shape)}; save the model again."
             )
-        if value.is_floating_point() and not torch.isfinite(value).all():
-            raise CheckpointError(
-                f"'{path}': '{key}' holds NaN or infinite weights; use an earlier version "
-                "of this model."
-            )
-    network.unet.load_state_dict(
-        {key: value.to(expected[key].dtype) for key, value in weights.items()}
-    )
-    network.unet.eval()
+    network.unet.load_state_dict(weights.tensors, assign=True)
     return network
 
 
 def _skeleton(description: NetworkDescription, path: Path) -> NetworkModule:
-    """Make an uninitialised network, unless its weights cannot possibly be in the file."""
+    """Make a network without memory, unless its weights cannot possibly be in the file."""
     with torch.device("meta"):
         unet = build_module(description.unet)
     smallest = sum(parameter.numel() for parameter in unet.parameters())
@@ -108,7 +153,7 @@ def _skeleton(description: NetworkDescription, path: Path) -> NetworkModule:
             f"'{path}' describes a network of {smallest / 1e6:.1f} M values but has only "
             f"{path.stat().st_size / 1e6:.1f} MB; copy or download it again."
         )
-    return unet.to_empty(device="cpu")
+    return unet
 
 
 def read_description(path: str | os.PathLike[str]) -> NetworkDescription:
@@ -120,7 +165,10 @@ def read_description(path: str | os.PathLike[str]) -> NetworkDescription:
         If it is no readable model file of this project.
     """
     path = Path(path)
-    metadata = _read_metadata(path)
+    return _description(read_metadata(path), path)
+
+
+def _description(metadata: Mapping[str, Any], path: Path) -> NetworkDescription:
     if metadata.get("format") != FORMAT:
         raise CheckpointError(
             f"'{path}' is a safetensors file of another program; "
@@ -135,41 +183,6 @@ def read_description(path: str | os.PathLike[str]) -> NetworkDescription:
         return NetworkDescription.from_json(metadata.get("description", ""))
     except CheckpointError as error:
         raise CheckpointError(f"'{path}': {error}") from error
-
-
-def _read_metadata(path: Path) -> dict[str, str]:
-    known = ", ".join(bundled_models())
-    try:
-        with path.open("rb") as file:
-            start = file.read(8)
-            size = path.stat().st_size
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-            header = file.read(length) if 2 <= length <= min(size - 8, _LARGEST_HEADER) else b""
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"There is no model '{path}'; give a file, or one of the bundled models: {known}."
-        ) from error
-    except IsADirectoryError as error:
-        raise CheckpointError(f"'{path}' is a folder; give the model file in it.") from error
-    except OSError as error:
-        raise CheckpointError(
-            f"'{path}' cannot be read ({error.strerror}); check its permissions."
-        ) from error
-    # The length of a header, which comes first, can begin with the same bytes as a pickle.
-    if not header.startswith(b"{") and (start[:2] == b"PK" or start[:1] == b"\x80"):
-        raise CheckpointError(
-            f"'{path}' is a Python pickle (.pt, .pth), which can carry code; it was not opened. "
-            "Expected a .safetensors file written by napari-unet-cells."
-        )
-    try:
-        metadata = json.loads(header)["__metadata__"]
-        return {str(key): str(value) for key, value in metadata.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(
-            f"'{path}' is no model file or is torn; expected a .safetensors file written by "
-            "napari-unet-cells. Copy or download it again, or give one of the bundled models: "
-            f"{known}."
-        ) from error
 
 
 def save_checkpoint(

@@ -315,7 +315,8 @@ def _bioimageio(
 @contextmanager
 def _workplace() -> Iterator[Path]:
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        # The library leaves files open, which Windows then does not delete.
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             yield Path(folder)
     except OSError as error:
         raise CheckpointError(

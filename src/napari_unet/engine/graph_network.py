@@ -18,6 +18,7 @@ from napari_unet.engine.layer_graph import (
     Join,
     Layer,
     Norm,
+    Pad,
     Pool,
     Standardize,
     TransposedConvolution,
@@ -104,13 +105,17 @@ class GraphNetwork(NetworkModule):
         if isinstance(layer, Norm):
             return functional.instance_norm(x, eps=layer.epsilon)
         if isinstance(layer, Activation):
-            return _activated(x, layer)
+            return activated(x, layer)
         if isinstance(layer, Join):
             return _joined(given, layer.kind)
         if isinstance(layer, Pool):
             return _pooled(x, layer)
         if isinstance(layer, Upsample):
             return _enlarged(x, layer)
+        if isinstance(layer, Pad):
+            ends = zip(layer.before, layer.after, strict=True)
+            # torch counts the last axis first.
+            return functional.pad(x, [n for pair in reversed(list(ends)) for n in pair])
         if isinstance(layer, Standardize):
             shape = (1, -1, *(1,) * self.config.ndim)
             mean = torch.tensor(layer.mean, dtype=x.dtype, device=x.device).view(shape)
@@ -216,7 +221,8 @@ def _fold(convolution: nn.Module, norm: nn.Module) -> None:
     )
 
 
-def _activated(x: Tensor, layer: Activation) -> Tensor:
+def activated(x: Tensor, layer: Activation) -> Tensor:
+    """Apply an activation that has no weights."""
     if layer.kind == "leaky_relu":
         return functional.leaky_relu(x, layer.slope)
     if layer.kind == "elu":

@@ -49,12 +49,18 @@ class Normalization:
         "none" leaves floats as they are and maps the range of an integer
         dtype to 0..1, "raw" leaves integers as they are, too.
     low_percentile, high_percentile : float
-        In percent of all pixels of the whole image, all channels together.
+        In percent of all pixels of the whole image.
+    per_channel : bool
+        Whether each channel is measured on its own, or all together.
+    epsilon : float
+        Added to the width of the range that becomes 1.
     """
 
     kind: Literal["percentile", "zero-mean", "none", "raw"] = "percentile"
     low_percentile: float = 1.0
     high_percentile: float = 99.8
+    per_channel: bool = False
+    epsilon: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in ("percentile", "zero-mean", "none", "raw"):
@@ -66,14 +72,27 @@ class Normalization:
                 f"Percentiles are {self.low_percentile:g} and {self.high_percentile:g}; "
                 "the low one must be below the high one, both between 0 and 100."
             )
+        if not 0 <= self.epsilon < math.inf:
+            raise SettingsError(f"epsilon is {self.epsilon}; use 0 or a small positive number.")
 
 
 @dataclass(frozen=True, slots=True)
 class IntensityScaling:
-    """The line that maps raw to normalised intensities: (raw - offset) * scale."""
+    """The line that maps raw to normalised intensities: (raw - offset) * scale.
 
-    offset: float
-    scale: float
+    Parameters
+    ----------
+    offset, scale : float or tuple of float
+        One for each channel where these are measured apart.
+    """
+
+    offset: float | tuple[float, ...]
+    scale: float | tuple[float, ...]
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all intensities become 0."""
+        return not np.any(self.scale)
 
 
 def channels_first(image: AnyImage, *, ndim: int, channel_axis: int | None = None) -> AnyImage:
@@ -146,12 +165,17 @@ def measure_intensity(image: AnyImage, normalization: Normalization) -> Intensit
     ImageShapeError, ImageValueError
         See `check_pixels`.
     """
+    return IntensityScaling(*_line(image, normalization))
+
+
+def _line(image: AnyImage, normalization: Normalization) -> tuple[float, float]:
+    """Offset and scale of an image."""
     if normalization.kind in ("none", "raw"):
         check_pixels(image)
         dtype = np.dtype(image.dtype)
         if dtype.kind in "ui" and normalization.kind == "none":
-            return IntensityScaling(0.0, 1.0 / float(np.iinfo(dtype).max))
-        return IntensityScaling(0.0, 1.0)
+            return 0.0, 1.0 / float(np.iinfo(dtype).max)
+        return 0.0, 1.0
     check_kind(image)
     if normalization.kind == "zero-mean":
         count, mean, square_sum = 0, 0.0, 0.0
@@ -167,13 +191,28 @@ def measure_intensity(image: AnyImage, normalization: Normalization) -> Intensit
             mean += delta * n / (count + n)
             count += n
         deviation = math.sqrt(square_sum / count)
-        return IntensityScaling(mean, 1.0 / deviation if deviation > 0 else 0.0)
+        return mean, _inverse(deviation, normalization.epsilon)
     percents = (normalization.low_percentile, normalization.high_percentile, 0.0, 100.0)
     low, high, lowest, highest = _percentiles(image, percents)
     if high <= low:
         # Fewer bright pixels than the percentile leaves out: use the full range.
         low, high = lowest, highest
-    return IntensityScaling(low, 1.0 / (high - low) if high > low else 0.0)
+    return low, _inverse(high - low, normalization.epsilon)
+
+
+def _inverse(width: float, epsilon: float) -> float:
+    return 1.0 / (width + epsilon) if width > 0 else 0.0
+
+
+def _measured(
+    array: AnyImage, normalization: Normalization, *, in_channels: int
+) -> IntensityScaling:
+    """Measure (C, *spatial) intensities, each channel apart where that is asked for."""
+    # Channels that are to become one, or one that is to become many, have one range.
+    if not normalization.per_channel or not 1 < array.shape[0] == in_channels:
+        return measure_intensity(array, normalization)
+    offsets, scales = zip(*(_line(channel, normalization) for channel in array), strict=True)
+    return IntensityScaling(offsets, scales)
 
 
 def _percentiles(image: AnyImage, percents: Sequence[float]) -> list[float]:
@@ -220,12 +259,19 @@ class ImageSource:
             values = np.tensordot(weights, values[:3], axes=1)[np.newaxis]
         elif channels == 4 and self.in_channels == 3:
             values = values[:3]
-        values = np.subtract(values, self.scaling.offset, out=values)
-        values = np.multiply(values, self.scaling.scale, out=values)
+        values = np.subtract(values, _of_channels(self.scaling.offset, values), out=values)
+        values = np.multiply(values, _of_channels(self.scaling.scale, values), out=values)
         result: FloatImage = values.astype(np.float32, copy=False)
         if result.shape[0] == 1 and self.in_channels > 1:
             return np.repeat(result, self.in_channels, axis=0)
         return result
+
+
+def _of_channels(number: float | tuple[float, ...], values: NDArray[Any]) -> Any:
+    """Give a number for each channel the axes of (C, *spatial) values."""
+    if not isinstance(number, tuple):
+        return number
+    return np.asarray(number, values.dtype).reshape(-1, *(1,) * (values.ndim - 1))
 
 
 def open_image(
@@ -271,11 +317,15 @@ def open_image(
     # Alpha carries no signal and must not count in the percentiles.
     colour = array[:3] if found == 4 and in_channels in (1, 3) else array
     if intensity_reference is None:
-        scaling = measure_intensity(colour, normalization)
+        scaling = _measured(colour, normalization, in_channels=in_channels)
     else:
         if intensity_reference is not image:
             check_pixels(colour)
-        scaling = measure_intensity(intensity_reference, normalization)
+        if normalization.per_channel:
+            reference = channels_first(intensity_reference, ndim=ndim, channel_axis=channel_axis)
+            scaling = _measured(reference[: len(colour)], normalization, in_channels=in_channels)
+        else:
+            scaling = measure_intensity(intensity_reference, normalization)
     return ImageSource(colour, in_channels, scaling)
 
 

@@ -217,6 +217,31 @@ class Standardize(_Pointwise):
 
 
 @dataclass(frozen=True, slots=True)
+class Pad:
+    """Zeros around the image, which an even kernel needs more of at one end.
+
+    Parameters
+    ----------
+    inputs : tuple of int
+    before, after : tuple of int
+        Pixels added at the near and at the far end of each axis.
+    """
+
+    op: ClassVar[str] = "pad"
+    inputs: tuple[int, ...]
+    before: Axes
+    after: Axes
+
+    def output_size(self, sizes: Sequence[int], axis: int) -> int:
+        """Pixels along an axis."""
+        return sizes[0] + self.before[axis] + self.after[axis]
+
+    def reads(self, low: int, high: int, axis: int) -> Interval:
+        """Input pixels behind the output pixels `low` to `high`."""
+        return low - self.before[axis], high - self.before[axis]
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """The largest, or the mean, of each block of pixels.
 
@@ -320,6 +345,7 @@ Layer: TypeAlias = (
     | Norm
     | Activation
     | Standardize
+    | Pad
     | Pool
     | Upsample
     | Join
@@ -334,11 +360,17 @@ _OPS: dict[str, type[Layer]] = {
         Norm,
         Activation,
         Standardize,
+        Pad,
         Pool,
         Upsample,
         Join,
     )
 }
+
+
+_AT_LEAST_ONE = ("kernel", "stride", "dilation", "factor")
+_LENGTHS = (*_AT_LEAST_ONE, "padding", "output_padding", "before", "after")
+"""Attributes of layers that hold a number of pixels for each axis."""
 
 
 class _NotWholeError(Exception):
@@ -558,9 +590,9 @@ def _channels(layer: Layer, given: Sequence[int], config: GraphConfig) -> int:
         return config.in_channels
     if not given:
         raise SettingsError(f"A {layer.op} reads nothing.")
-    for name in ("kernel", "stride", "padding", "dilation", "output_padding", "factor"):
+    for name in _LENGTHS:
         values = getattr(layer, name, None)
-        least = 0 if "padding" in name else 1
+        least = 1 if name in _AT_LEAST_ONE else 0
         if values is not None and (
             len(values) != config.ndim or any(not least <= value <= 64 for value in values)
         ):
@@ -708,5 +740,7 @@ def _reads_beyond(layer: Layer) -> bool:
 
 def _pads(layers: Iterable[Layer]) -> bool:
     return any(
-        isinstance(layer, Convolution | Pool) and any(layer.padding or ()) for layer in layers
+        isinstance(layer, Pad)
+        or (isinstance(layer, Convolution | Pool) and any(layer.padding or ()))
+        for layer in layers
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +16,14 @@ from torch import Tensor, nn
 
 from napari_unet.engine.architecture import Architecture, NetworkModule
 from napari_unet.engine.errors import CheckpointError
+from napari_unet.engine.graph_network import GraphNetwork, weights_name
+from napari_unet.engine.layer_graph import (
+    Activation,
+    Convolution,
+    Layer,
+    Norm,
+    TransposedConvolution,
+)
 from napari_unet.engine.model_facts import (
     PROGRAM,
     model_facts,
@@ -35,6 +45,7 @@ MOST_DIFFERENCE = 1e-4
 _MOST_BYTES = 2_000_000_000
 """A protocol buffer, which an ONNX file is, ends at 2 GiB."""
 
+_MOST_NAME = 40
 _MOST_MULTIPLE_CHECKED = 32
 _AXIS_NAMES = ("z", "y", "x")
 
@@ -101,7 +112,7 @@ def onnx_model(network: Network) -> ModelProto:
             "file holds 2 GB at most. Export it as .safetensors or as a state dict."
         )
     config = network.description.unet
-    module = network.unet.fused(torch.device("cpu"))
+    module = with_plain_names(network.unet).fused(torch.device("cpu"))
     example = torch.zeros(2, config.in_channels, *check_sizes(config)[0])
     try:
         with _without_remarks():
@@ -124,6 +135,38 @@ def onnx_model(network: Network) -> ModelProto:
         ) from error
     assert program is not None  # noqa: S101 - so it is with dynamo=True
     return _described(program.model_proto, network)
+
+
+def with_plain_names(module: NetworkModule) -> NetworkModule:
+    """Return the same network with names of our own, if its names come from a file.
+
+    The exporter writes Python code with these names in it and runs it. A layer
+    called "in" stops it, and one with a quotation mark could make it do
+    whatever the author of the file had in mind.
+    """
+    if not isinstance(module, GraphNetwork):
+        return module
+    config = module.config
+    known = [name for name in map(weights_name, config.layers) if name is not None]
+    plain = {
+        name: f"layer{number}_{re.sub('[^A-Za-z0-9]+', '_', name)[:_MOST_NAME]}"
+        for number, name in enumerate(dict.fromkeys(known))
+    }
+    layers = tuple(_renamed(layer, plain) for layer in config.layers)
+    renamed = GraphNetwork(replace(config, layers=layers))
+    weights = {}
+    for key, value in module.weights.state_dict().items():
+        name, _, value_name = key.rpartition(".")
+        weights[f"{plain[name]}.{value_name}"] = value
+    renamed.weights.load_state_dict(weights)
+    return renamed.eval()
+
+
+def _renamed(layer: Layer, plain: Mapping[str, str]) -> Layer:
+    if isinstance(layer, Convolution | TransposedConvolution | Norm | Activation):
+        name = weights_name(layer)
+        return layer if name is None else replace(layer, name=plain[name])
+    return layer
 
 
 def check_onnx(model: ModelProto, network: Network) -> float:

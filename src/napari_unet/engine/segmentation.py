@@ -552,7 +552,7 @@ class _Predictor:
         self, plane: PlaneScores, source: _Source, *, near: Sequence[int] | None = None
     ) -> Iterator[tuple[int, int, Region | None]]:
         """Fill a plane's scores tile by tile: tiles done, in all, and the box that is new."""
-        if source.scaling.scale == 0:
+        if source.scaling.is_constant:
             # A constant image holds no cells, whatever a network makes of zeros.
             return
         flips = _in_plane_flips(len(source.shape)) if self._settings.flips else [()]

@@ -5,7 +5,15 @@ from napari_unet.engine.model_file.contents import (
     ModelFileKind,
     WeightsFile,
     identify,
+    read_metadata,
     read_weights,
 )
 
-__all__ = ["OWN_FORMAT", "ModelFileKind", "WeightsFile", "identify", "read_weights"]
+__all__ = [
+    "OWN_FORMAT",
+    "ModelFileKind",
+    "WeightsFile",
+    "identify",
+    "read_metadata",
+    "read_weights",
+]

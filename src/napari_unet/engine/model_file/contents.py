@@ -173,6 +173,21 @@ def read_weights(path: str | PathLike[str]) -> WeightsFile:
     return WeightsFile(path, kind, tensors, found.found_under, found.prefix, facts)
 
 
+def read_metadata(path: str | PathLike[str]) -> dict[str, str]:
+    """Read the texts that a safetensors file carries beside its weights, which are not read.
+
+    Raises
+    ------
+    CheckpointError
+        If it is no such file, or torn.
+    """
+    path = Path(path).expanduser()
+    with _named_in_errors(path), _opened(path) as (file, size):
+        if not begins_like_safetensors(file.read(_HEAD)):
+            raise CheckpointError("is no safetensors file; expected one of this project.")
+        return dict(read_header(file, size).metadata)
+
+
 def _read_safetensors(file: BinaryIO, size: int) -> Declared:
     header = read_header(file, size)
     tensors, spans = declared_tensors(header, size)

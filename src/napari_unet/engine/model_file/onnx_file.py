@@ -12,8 +12,15 @@ from napari_unet.engine.errors import CheckpointError
 from napari_unet.engine.model_file.stored_tensor import shown
 
 _MODEL_FIELDS = {1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}
-_GRAPH, _INITIALIZER, _DATA_LOCATION, _EXTERNAL_DATA = 7, 5, 14, 13
+# Numbers of fields, by the message that they are in.
+_GRAPH, _FUNCTION, _NODES_OF_FUNCTION = 7, 25, 7
+_NODE, _INITIALIZER, _SPARSE_INITIALIZER = 1, 5, 15
+_ATTRIBUTE, _TENSORS_OF_ATTRIBUTE, _GRAPHS_OF_ATTRIBUTE = 5, (5, 10), (6, 11)
+_DATA_LOCATION, _EXTERNAL_DATA = 14, 13
 _EXTERNAL = 1
+_DEEPEST = 20
+"""Loops and branches within each other, at most."""
+
 _MOST_FIELDS = 300_000
 _TEXT = 4096
 
@@ -107,17 +114,43 @@ def check_external_data(file: BinaryIO, file_size: int, path: Path) -> None:
     """
     message = _Message(file)
     try:
-        for graph in message.fields(0, file_size):
-            if graph.number != _GRAPH:
-                continue
-            for tensor in message.fields(graph.start, graph.end):
-                if tensor.number == _INITIALIZER:
-                    _check_initializer(message, tensor, path)
+        for field in message.fields(0, file_size):
+            if field.number == _GRAPH:
+                _check_graph(message, field, path)
+            elif field.number == _FUNCTION:
+                for node in message.fields(field.start, field.end):
+                    if node.number == _NODES_OF_FUNCTION:
+                        _check_node(message, node, path)
     except _NotProtobufError as error:
         raise CheckpointError("is a damaged ONNX model; copy or download it again.") from error
 
 
-def _check_initializer(message: _Message, tensor: _Field, path: Path) -> None:
+def _check_graph(message: _Message, graph: _Field, path: Path, depth: int = 0) -> None:
+    if depth > _DEEPEST:
+        raise _NotProtobufError("too deep")
+    for field in message.fields(graph.start, graph.end):
+        if field.number == _INITIALIZER:
+            _check_tensor(message, field, path)
+        elif field.number == _SPARSE_INITIALIZER:
+            for tensor in message.fields(field.start, field.end):
+                _check_tensor(message, tensor, path)
+        elif field.number == _NODE:
+            _check_node(message, field, path, depth)
+
+
+def _check_node(message: _Message, node: _Field, path: Path, depth: int = 0) -> None:
+    """Check the constants of a node, and the graphs of a loop or branch."""
+    for attribute in message.fields(node.start, node.end):
+        if attribute.number != _ATTRIBUTE:
+            continue
+        for field in message.fields(attribute.start, attribute.end):
+            if field.number in _TENSORS_OF_ATTRIBUTE:
+                _check_tensor(message, field, path)
+            elif field.number in _GRAPHS_OF_ATTRIBUTE:
+                _check_graph(message, field, path, depth + 1)
+
+
+def _check_tensor(message: _Message, tensor: _Field, path: Path) -> None:
     fields = list(message.fields(tensor.start, tensor.end))
     if not any(f.number == _DATA_LOCATION and f.value == _EXTERNAL for f in fields):
         return

@@ -1,0 +1,250 @@
+"""Public layouts of U-Nets, told by their names, and what their code does beside the weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from napari_unet.engine.graph_choices import (
+    ACTIVATION,
+    ALIGNED,
+    LARGEST,
+    LINEAR,
+    NEAREST,
+    NORM,
+    PADDING,
+    POOLING,
+    RAW_OUTPUT,
+    SECOND_INPUT,
+    SKIP_FIRST,
+    SKIP_LAST,
+    SKIP_ORDER,
+    UPSAMPLING,
+    ZEROS,
+    LayerList,
+)
+from napari_unet.engine.image import Normalization
+from napari_unet.engine.layer_graph import (
+    Activation,
+    Convolution,
+    Input,
+    Join,
+    Layer,
+    Pool,
+    TransposedConvolution,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """What the weights of a public layout do not tell.
+
+    Parameters
+    ----------
+    whose : str
+        Where its code is.
+    names : tuple of str
+        Patterns; each is the whole name of a layer.
+    choices : mapping of str to str
+        What it is to what is taken.
+    normalization : Normalization, optional
+    final : {"softmax", "sigmoid", "probability", "none"}, optional
+    ends_with : tuple of str
+        Activation behind each output; "" for none.
+    roles : tuple of str
+        Of the output channels; empty to go by their number.
+    skips_from_first, dense_activation : bool
+        As of `UNetGraph`.
+    silent : tuple of str
+        Patterns of convolutions without an activation.
+    layers : callable, optional
+        Makes the graph where its layers are used more than once.
+    """
+
+    whose: str
+    names: tuple[str, ...]
+    choices: Mapping[str, str] = field(default_factory=dict)
+    normalization: Normalization | None = None
+    final: Literal["softmax", "sigmoid", "probability", "none"] | None = None
+    ends_with: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    skips_from_first: bool = False
+    dense_activation: bool = True
+    silent: tuple[str, ...] = ()
+    layers: Callable[[Mapping[str, tuple[int, ...]]], LayerList] | None = None
+
+
+def convention_of(names: Iterable[str]) -> Convention | None:
+    """Public layout that layers are named as, if any.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Of the layers that have weights.
+    """
+    text = "\n".join(names)
+    for convention in CONVENTIONS:
+        if all(
+            re.search(rf"^(?:[\w.]+\.)?{name}$", text, re.MULTILINE) for name in convention.names
+        ):
+            return convention
+    return None
+
+
+def _noise2noise(shapes: Mapping[str, tuple[int, ...]]) -> LayerList:
+    """Noise2Noise: a block that is used for three poolings, another for three enlargements."""
+    prefix = next(name for name in shapes if name.endswith("_block1.0"))[: -len("_block1.0")]
+    layers: list[Layer] = [Input()]
+
+    def add(layer: Layer) -> int:
+        layers.append(layer)
+        return len(layers) - 1
+
+    def block(x: int, number: int, *, enlarges: bool = False) -> int:
+        own = [n for n in shapes if n.startswith(f"{prefix}_block{number}.")]
+        own.sort(key=lambda name: int(name.rpartition(".")[2]))
+        ones, twos = (1, 1), (2, 2)
+        for place, name in enumerate(own):
+            out, given = shapes[name][:2]
+            if enlarges and place == len(own) - 1:
+                return add(TransposedConvolution((x,), name, out, given, (3, 3), twos, ones, ones))
+            x = add(Convolution((x,), name, given, out, (3, 3), ones, ones, ones))
+            x = add(Activation((x,), "relu"))
+        return x
+
+    def pooled(x: int) -> int:
+        return add(Pool((x,), (2, 2)))
+
+    skips = [0, pooled(block(0, 1))]
+    for _ in range(3):
+        skips.append(pooled(block(skips[-1], 2)))
+    x = block(pooled(block(skips[-1], 2)), 3, enlarges=True)
+    for number in (4, 5, 5, 5):
+        x = block(add(Join((x, skips.pop()))), number, enlarges=True)
+    x = block(add(Join((x, skips.pop()))), 6)
+    layers[x] = Activation(layers[x].inputs, "leaky_relu", 0.1)
+    return LayerList(tuple(layers), (x,))
+
+
+_PLAIN = {ACTIVATION: "ReLU", PADDING: ZEROS, POOLING: LARGEST}
+_SKIP_FIRST = {**_PLAIN, SKIP_ORDER: SKIP_FIRST}
+_SKIP_LAST = {**_PLAIN, SKIP_ORDER: SKIP_LAST}
+
+CONVENTIONS: tuple[Convention, ...] = (
+    Convention(
+        "milesial/Pytorch-UNet",
+        (
+            r"inc\.(?:double_conv|conv\.conv)\.0",
+            r"up1\.conv\.(?:double_conv|conv)\.0",
+            r"outc\.conv",
+        ),
+        {**_SKIP_FIRST, UPSAMPLING: ALIGNED},
+        Normalization("none"),
+    ),
+    Convention(
+        "ASHISRAVINDRAN/stardist_pytorch",
+        (
+            r"inc\.conv\.conv\.0",
+            r"up1\.conv\.conv\.0",
+            r"features",
+            r"out_ray\.conv",
+            r"out_prob\.conv",
+        ),
+        {**_SKIP_FIRST, ACTIVATION: "ELU", UPSAMPLING: ALIGNED, NORM: "groups of 8"},
+        Normalization("percentile"),
+        final="probability",
+        ends_with=("relu", "sigmoid"),
+        roles=("unused", "cell"),
+        silent=(r"features",),
+    ),
+    Convention(
+        "hanyoseob/youtube-cnn-002-pytorch-unet",
+        (r"enc1_1\.0", r"dec1_1\.0", r"unpool1", r"fc"),
+        _SKIP_LAST,
+    ),
+    Convention(
+        "mateuszbuda/brain-segmentation-pytorch",
+        (r"encoder1\.enc1conv1", r"decoder1\.dec1conv1", r"upconv1", r"conv"),
+        _SKIP_LAST,
+        Normalization("zero-mean"),
+        final="probability",
+        ends_with=("sigmoid",),
+    ),
+    Convention(
+        "jvanvugt/pytorch-unet",
+        (r"down_path\.0\.block\.0", r"up_path\.0\.conv_block\.block\.0", r"last"),
+        {**_SKIP_LAST, UPSAMPLING: LINEAR},
+    ),
+    Convention(
+        "danihae/bio-image-unet (version 0)",
+        (r"encode1\.0", r"decode(?:9|7)\.0", r"middle_conv2\.0", r"final\.0"),
+        _SKIP_LAST,
+        Normalization("percentile", 0.0, 99.8),
+        skips_from_first=True,
+    ),
+    Convention(
+        "danihae/bio-image-unet",
+        (r"encode1\.0", r"decode8\.0", r"middle_conv2\.0", r"(?:final\.0|output_layers\.\w+)"),
+        {**_SKIP_LAST, ACTIVATION: "leaky ReLU (0.1)"},
+        Normalization("percentile", 0.0, 99.8),
+        final="sigmoid",
+    ),
+    Convention(
+        "aladdinpersson/Machine-Learning-Collection",
+        (
+            r"ups\.0",
+            r"ups\.1\.conv\.0",
+            r"downs\.0\.conv\.0",
+            r"bottleneck\.conv\.0",
+            r"final_conv",
+        ),
+        _SKIP_FIRST,
+        Normalization("none"),
+    ),
+    Convention(
+        "LeeJunHyun/Image_Segmentation",
+        (r"Conv1\.conv\.0", r"Up2\.up\.1", r"Up_conv2\.conv\.0", r"Conv_1x1"),
+        {**_SKIP_FIRST, UPSAMPLING: NEAREST},
+        Normalization("none"),
+    ),
+    Convention(
+        "a U-Net of the tiktorch authors",
+        (r"encoders\.0\.0", r"base\.1", r"decoders\.0\.0", r"upsamplers\.0\.1", r"output"),
+        {**_SKIP_FIRST, UPSAMPLING: LINEAR},
+        Normalization("zero-mean"),
+        final="probability",
+        ends_with=("sigmoid",),
+        dense_activation=False,
+    ),
+    Convention(
+        "wolny/pytorch-3dunet",
+        (r"encoders\.0\.basic_module\.SingleConv1\.conv", r"final_conv"),
+        {**_SKIP_FIRST, UPSAMPLING: NEAREST, NORM: "8 groups"},
+        Normalization("zero-mean"),
+    ),
+    Convention(
+        "agaldran/lwnet",
+        (r"(?:unet1\.)?first\.block\.0", r"(?:unet1\.)?up_path\.0\.conv_bridge_layer\.block\.0"),
+        {**_SKIP_LAST, SECOND_INPUT: RAW_OUTPUT},
+        Normalization("none"),
+    ),
+    Convention(
+        "joeylitalien/noise2noise-pytorch",
+        (r"_block1\.0", r"_block2\.0", r"_block3\.2", r"_block4\.4", r"_block5\.4", r"_block6\.4"),
+        _SKIP_LAST,
+        Normalization("none"),
+        final="none",
+        roles=("red", "green", "blue"),
+        layers=_noise2noise,
+    ),
+    Convention(
+        "aamirmalik-dr/stem-defect-segmentation",
+        (r"enc1\.0", r"bottom\.0", r"up3", r"dec3\.0", r"head"),
+        _SKIP_LAST,
+        Normalization("zero-mean"),
+        final="softmax",
+        roles=("background", "lattice", "vacancy", "dopant", "disordered"),
+    ),
+)

@@ -1,0 +1,405 @@
+"""The order in which a U-Net computes its layers, found from the shapes of their weights."""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Literal
+
+from napari_unet.engine.name_tree import NameTree
+from napari_unet.engine.weight_layers import Unit, words
+
+_MOST_STEPS = 6000
+_MOST_WALKS = 6
+_TOLERANCE = 0.6
+"""Walks whose penalty is this much above the first one's are not looked at."""
+_STEPS_AFTER_THE_FIRST = 150
+_LONGEST_SHORTCUT = 4
+
+_AROUND = re.compile(r"short_?cut|skip|res(idual)?|identity|downsample|proj(ection)?|match(ing)?")
+_BRIDGE = re.compile(r"bridge|lateral|skip")
+_PROGRESS = 0.3
+"""Penalty that a step may cost before another walk is tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """A convolution beside others, added to what they give.
+
+    Parameters
+    ----------
+    unit : Unit
+    first, last : int
+        Steps that it leads around.
+    """
+
+    unit: Unit
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A convolution of the main path.
+
+    Parameters
+    ----------
+    unit : Unit
+    role : {"plain", "transposed", "join"}
+        "join" reads what was computed last together with a skip.
+    in_channels, out_channels : int
+    groups : int
+    skip : int
+        Channels of the skip of a "join".
+    bridge : Unit, optional
+        What the skip goes through.
+    """
+
+    unit: Unit
+    role: Literal["plain", "transposed", "join"]
+    in_channels: int
+    out_channels: int
+    groups: int = 1
+    skip: int = 0
+    bridge: Unit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Every layer exactly once.
+
+    Parameters
+    ----------
+    steps : tuple of Step
+        The first reads the image.
+    shortcuts : tuple of Shortcut
+    heads : tuple of tuple of Step
+        What follows side by side; empty if the last step is the output.
+    penalty : float
+        For leaps and oddities; compares walks through the same layers.
+    """
+
+    steps: tuple[Step, ...]
+    shortcuts: tuple[Shortcut, ...]
+    heads: tuple[tuple[Step, ...], ...]
+    penalty: float
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A walk under way."""
+
+    shortcuts: tuple[Shortcut, ...]
+    unused: int
+    channels: int
+    outs: tuple[int, ...]
+    """Channels after each step of the way down."""
+    free: int
+    """Skips of steps from here on are used; -1 on the way down."""
+    pending: bool
+    """Whether a transposed convolution waits for its skip."""
+    last: int | None
+    penalty: float
+    path: tuple[Step, ...]
+
+
+class LayerWalk:
+    """Searches for walks through all units.
+
+    Parameters
+    ----------
+    units : sequence of Unit
+    by_name : bool
+        Whether to go by the names rather than by the order of the file.
+    """
+
+    def __init__(self, units: Sequence[Unit], *, by_name: bool) -> None:
+        # Numbers are bits, so they are counted from 0 within what is searched.
+        self._units = units
+        self._tree = NameTree(units, by_name=by_name)
+        self._reads: dict[int, list[int]] = {}
+        self._enlarges: dict[int, list[int]] = {}
+        self._depthwise: dict[int, list[int]] = {}
+        # What its name says to be beside the main path, one bit for each unit.
+        self._around, self._bridges = 0, 0
+        for number, unit in enumerate(units):
+            out, given = unit.shape[:2]
+            self._reads.setdefault(given, []).append(number)
+            if not unit.is_pointwise:
+                self._enlarges.setdefault(out, []).append(number)
+            if given == 1 and out > 1 and not unit.is_pointwise:
+                self._depthwise.setdefault(out, []).append(number)
+            named = [word.lower() for word in unit.words]
+            if any(map(_BRIDGE.fullmatch, named)):
+                self._bridges |= 1 << number
+            if unit.is_pointwise and any(map(_AROUND.fullmatch, named)):
+                self._around |= 1 << number
+        self._sideways = self._around | self._bridges
+        self._blocks = {
+            number: self._block(unit)
+            for number, unit in enumerate(units)
+            if self._around >> number & 1
+        }
+        self._has_transposed = any(
+            unit.kernel[0] % 2 == 0 and unit.shape[0] > unit.shape[1] for unit in units
+        )
+
+    def walks(self, *, in_channels: int | None = None) -> Iterator[Walk]:
+        """Walks through all units, about the likeliest first."""
+        order = count()
+        queue: list[tuple[float, int, _State]] = []
+        seen: set[tuple[object, ...]] = set()
+        found, best, most = 0, 0.0, _MOST_STEPS
+
+        def push(states: Iterator[_State]) -> None:
+            for state in states:
+                hope = state.penalty + _PROGRESS * state.unused.bit_count()
+                heapq.heappush(queue, (hope, next(order), state))
+
+        push(self._starts(in_channels))
+        for step in range(_MOST_STEPS):
+            if not queue or found >= _MOST_WALKS or step > most:
+                return
+            state = heapq.heappop(queue)[2]
+            if found and state.penalty > best + _TOLERANCE:
+                continue
+            walk = self._finished(state)
+            if walk is not None:
+                if not found:
+                    best, most = walk.penalty, step + _STEPS_AFTER_THE_FIRST
+                found += 1
+                yield walk
+                continue
+            key = (state.unused, state.last, state.free, state.pending, state.channels, state.outs)
+            if key in seen:
+                continue
+            seen.add(key)
+            push(self._next(state))
+
+    def _block(self, shortcut: Unit) -> int:
+        """What lies beside a shortcut, one bit for each unit; 0 if its name does not tell."""
+        path = _before_its_role(shortcut.name)
+        inside = (n for n, unit in enumerate(self._units) if unit.name.startswith(f"{path}."))
+        return sum(1 << n for n in inside if path and not self._sideways >> n & 1)
+
+    # -- steps ----------------------------------------------------------------------------------
+
+    def _starts(self, in_channels: int | None) -> Iterator[_State]:
+        everything = (1 << len(self._units)) - 1
+        inner = {unit.shape[0] for unit in self._units if not unit.is_pointwise}
+        for number, unit in enumerate(self._units):
+            given = unit.shape[1]
+            if in_channels is not None and given != in_channels:
+                continue
+            penalty = self._tree.leap(None, number, everything & ~self._sideways)
+            # An image has few channels, which no layer gives but perhaps the last.
+            penalty += (0.0 if given <= 4 else 0.5) + (2.0 if given in inner else 0.0)
+            penalty += 1.5 * bool(self._sideways >> number & 1)
+            step = Step(unit, "plain", given, unit.shape[0])
+            yield _State(
+                (),
+                everything & ~(1 << number),
+                unit.shape[0],
+                (unit.shape[0],),
+                -1,
+                False,
+                number,
+                penalty,
+                (step,),
+            )
+
+    def _next(self, state: _State) -> Iterator[_State]:
+        shortcuts = list(self._shortcuts(state))
+        due = [s for s in shortcuts if self._is_due(s)]
+        if due:
+            yield due[0]
+            return
+        plain = [n for n in self._reads.get(state.channels, ()) if state.unused >> n & 1]
+        yield from self._plain_steps(state, plain)
+        for number in self._depthwise.get(state.channels, ()):
+            if state.unused >> number & 1 and state.channels > 1:
+                step = Step(
+                    self._units[number],
+                    "plain",
+                    state.channels,
+                    state.channels,
+                    groups=state.channels,
+                )
+                yield self._after(state, number, step, 0.5)
+        if not state.pending and len(state.outs) > 1:
+            yield from self._transposed_steps(state)
+        yield from self._joins(state)
+        yield from shortcuts
+
+    def _plain_steps(self, state: _State, numbers: Sequence[int]) -> Iterator[_State]:
+        units = self._units
+        container = units[state.last].container if state.last is not None else ""
+        stays = [n for n in numbers if container and units[n].container == container]
+        for number in numbers:
+            unit = units[number]
+            penalty = 0.5 if stays and number not in stays else 0.0
+            penalty += 0.5 * (unit.kernel[0] % 2 == 0) + 0.25 * state.pending
+            penalty += 1.5 * bool(self._sideways >> number & 1)
+            step = Step(unit, "plain", state.channels, unit.shape[0])
+            yield self._after(state, number, step, penalty)
+
+    def _transposed_steps(self, state: _State) -> Iterator[_State]:
+        for number in self._enlarges.get(state.channels, ()):
+            unit = self._units[number]
+            if not state.unused >> number & 1:
+                continue
+            penalty = 0.0
+            if unit.kernel[0] % 2:
+                penalty = 1.5 if unit.shape[0] == unit.shape[1] else 0.5
+            step = Step(unit, "transposed", state.channels, unit.shape[1])
+            yield self._after(state, number, step, penalty)
+
+    def _joins(self, state: _State) -> Iterator[_State]:
+        # One unit at least lies below the lowest skip.
+        end = len(state.outs) - 1 if state.free < 0 else state.free
+        penalty = 1.0 if self._has_transposed and not state.pending else 0.0
+        skips: dict[int, int] = {}
+        for place in range(end):
+            skips[state.outs[place]] = place
+        for skip, place in skips.items():
+            for number in self._reads.get(state.channels + skip, ()):
+                if not state.unused >> number & 1:
+                    continue
+                unit = self._units[number]
+                step = Step(unit, "join", state.channels + skip, unit.shape[0], skip=skip)
+                extra = penalty + 1.5 * bool(self._sideways >> number & 1)
+                yield self._after(state, number, step, extra, free=place)
+                yield from self._bridged(state, number, skips, penalty)
+
+    def _bridged(
+        self, state: _State, number: int, skips: dict[int, int], penalty: float
+    ) -> Iterator[_State]:
+        """Joins with a skip that goes through a convolution."""
+        unit = self._units[number]
+        wanted = unit.shape[1] - state.channels
+        for given, place in skips.items():
+            for other in self._reads.get(given, ()):
+                bridge = self._units[other]
+                if other == number or not state.unused >> other & 1 or bridge.shape[0] != wanted:
+                    continue
+                extra = penalty + (0.0 if self._bridges >> other & 1 else 1.5)
+                extra += 0.2 * (self._tree.shared(number, other) == 0)
+                step = Step(unit, "join", unit.shape[1], unit.shape[0], 1, wanted, bridge)
+                yield self._after(state, number, step, extra, free=place, also=1 << other)
+
+    def _is_due(self, state: _State) -> bool:
+        """Whether the last shortcut of a walk belongs by name to a block that is complete."""
+        unit = state.shortcuts[-1].unit
+        block = self._blocks.get(unit.number, 0)
+        inside = {step.unit.number for step in state.path[state.shortcuts[-1].first :]}
+        return bool(block) and not block & state.unused and sum(1 << n for n in inside) == block
+
+    def _shortcuts(self, state: _State) -> Iterator[_State]:
+        """Ways around the last steps, back to where a skip was joined or four steps at most."""
+        last = len(state.path) - 1
+        for first in range(last, max(-1, last - _LONGEST_SHORTCUT), -1):
+            if state.path[first].role == "transposed":
+                return
+            for number in self._reads.get(state.path[first].in_channels, ()):
+                unit = self._units[number]
+                fits = unit.is_pointwise and unit.shape[0] == state.channels
+                if not fits or not state.unused >> number & 1:
+                    continue
+                penalty = 0.0 if self._around >> number & 1 else 1.0
+                penalty += 0.5 * (first == last)
+                path = _before_its_role(unit.name)
+                inside = [step.unit.name.startswith(path) for step in state.path[first:]]
+                penalty += 0.0 if all(inside) else 1.0
+                yield _State(
+                    (*state.shortcuts, Shortcut(unit, first, last)),
+                    state.unused & ~(1 << number),
+                    state.channels,
+                    state.outs,
+                    state.free,
+                    state.pending,
+                    state.last,
+                    state.penalty + penalty,
+                    state.path,
+                )
+            if state.path[first].role == "join":
+                return
+
+    def _after(
+        self,
+        state: _State,
+        number: int,
+        step: Step,
+        penalty: float,
+        *,
+        free: int | None = None,
+        also: int = 0,
+    ) -> _State:
+        leap = self._tree.leap(state.last, number, state.unused & ~self._sideways)
+        closeness = (
+            0.02 * (self._tree.shared(state.last, number) == 0) if state.last is not None else 0.0
+        )
+        is_down = state.free < 0 and step.role == "plain" and not state.pending
+        return _State(
+            state.shortcuts,
+            state.unused & ~(1 << number) & ~also,
+            step.out_channels,
+            (*state.outs, step.out_channels) if is_down else state.outs,
+            state.free if free is None else free,
+            step.role == "transposed" or (state.pending and step.role == "plain"),
+            number,
+            state.penalty + penalty + leap + closeness,
+            (*state.path, step),
+        )
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def _finished(self, state: _State) -> Walk | None:
+        if state.free < 0 or state.pending:
+            return None
+        if not state.unused:
+            return Walk(state.path, state.shortcuts, (), state.penalty)
+        heads = self._heads(state)
+        return Walk(state.path, state.shortcuts, heads, state.penalty) if heads else None
+
+    def _heads(self, state: _State) -> tuple[tuple[Step, ...], ...]:
+        """What is left as branches that all read what was computed last."""
+        left = [n for n in range(len(self._units)) if state.unused >> n & 1]
+        if state.unused & self._sideways or any(not self._units[n].shape[2] % 2 for n in left):
+            return ()
+        branches: dict[str, list[int]] = {}
+        if all(self._units[n].shape[1] == state.channels for n in left):
+            branches = {str(n): [n] for n in left}
+        else:
+            for n in left:
+                branches.setdefault(self._units[n].name.split(".")[0], []).append(n)
+        heads = [self._branch(numbers, state.channels) for numbers in branches.values()]
+        # Branches are alike, and no part of what was computed before.
+        kinds = {tuple((s.unit.kernel, s.unit.norm_after is None) for s in head) for head in heads}
+        used = {unit.container for n, unit in enumerate(self._units) if not state.unused >> n & 1}
+        inside = used & {self._units[n].container for n in left} - {""}
+        if len(heads) < 2 or len(kinds) > 1 or () in kinds or inside:
+            return ()
+        return tuple(heads)
+
+    def _branch(self, numbers: Sequence[int], channels: int) -> tuple[Step, ...]:
+        """Units one after the other; empty if they do not fit."""
+        steps = []
+        for number in numbers:
+            unit = self._units[number]
+            if unit.shape[1] != channels:
+                return ()
+            channels = unit.shape[0]
+            steps.append(Step(unit, "plain", unit.shape[1], channels))
+        return tuple(steps)
+
+
+def _before_its_role(name: str) -> str:
+    """Path of the block that a shortcut belongs to, as far as its name tells."""
+    pieces = name.split(".")
+    for place, piece in enumerate(pieces):
+        if any(_AROUND.fullmatch(word.lower()) for word in words(piece)):
+            return ".".join(pieces[:place])
+    return ""

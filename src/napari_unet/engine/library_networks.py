@@ -1,0 +1,143 @@
+"""Networks of MONAI, segmentation-models-pytorch and nnU-Net, opened from their weights alone."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_unet.engine.errors import CheckpointError
+from napari_unet.engine.graph_network import GraphNetwork
+from napari_unet.engine.layer_graph import GraphConfig, Standardize
+from napari_unet.engine.library_blueprint import Blueprint
+from napari_unet.engine.monai_networks import basic_unet, monai_unet
+from napari_unet.engine.network import Network, NetworkDescription
+from napari_unet.engine.nnunet_networks import plain_conv_unet
+from napari_unet.engine.smp_networks import smp_unet
+from napari_unet.engine.traced_network import traced_network
+
+
+def recognise_library(
+    tensors: Mapping[str, Tensor], facts: Mapping[str, Any], *, name: str
+) -> Network | None:
+    """Open the weights of a library's network.
+
+    The library builds the network, which is then taken over layer by layer;
+    from then on it is like any other and needs the library no more.
+
+    Parameters
+    ----------
+    tensors : mapping of str to tensor
+        The state dict, on the CPU.
+    facts : mapping
+        What else the file holds, such as nnU-Net's "init_args".
+    name : str
+        What to call the network.
+
+    Returns
+    -------
+    Network, optional
+        None if the names are not those of a network that is known here.
+
+    Raises
+    ------
+    CheckpointError
+        If the library is not installed, or the weights are of a kind of its
+        networks that cannot be opened.
+    """
+    blueprint = (
+        monai_unet(tensors)
+        or basic_unet(tensors)
+        or smp_unet(tensors)
+        or plain_conv_unet(tensors, facts)
+    )
+    return None if blueprint is None else _opened(blueprint, name)
+
+
+def _opened(blueprint: Blueprint, name: str) -> Network:
+    module = _built(blueprint, name)
+    network = traced_network(
+        module, blueprint.image_shape, meaning=blueprint.meaning, origin=blueprint.title
+    )
+    if blueprint.standardize is not None:
+        network = _standardized(network, blueprint.standardize)
+    description = NetworkDescription(
+        name,
+        network.config,
+        class_roles=blueprint.meaning.class_roles,
+        normalization=blueprint.normalization,
+        guesses=blueprint.guesses,
+    )
+    return Network(network, description)
+
+
+def _built(blueprint: Blueprint, name: str) -> nn.Module:
+    """The library's own network, with the weights."""
+    try:
+        with warnings.catch_warnings():
+            # timm and MONAI use what torch or Python will drop; nobody here can change that.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", FutureWarning)
+            importlib.import_module(blueprint.library)
+    except ImportError as error:
+        raise CheckpointError(
+            f"'{name}' is a {blueprint.title}; install it with: "
+            f"pip install napari-unet-cells[{blueprint.extra}]"
+        ) from error
+    except RuntimeError as error:
+        # torchvision, which comes along, does not start beside another release of torch.
+        raise CheckpointError(
+            f"'{name}' is a {blueprint.title}, but that library does not start ({error}); install "
+            f"it again: pip install --force-reinstall napari-unet-cells[{blueprint.extra}]"
+        ) from error
+    weights = {
+        key: value.float() if value.is_floating_point() else value
+        for key, value in blueprint.weights.items()
+    }
+    try:
+        # Without memory or random numbers, which the weights would replace at once.
+        with torch.device("meta"):
+            module = blueprint.build()
+        module.load_state_dict(_under_all_names(module, weights), strict=True, assign=True)
+    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        detail = str(error).strip().splitlines()
+        raise CheckpointError(
+            f"'{name}' looks like a {blueprint.title}, but the one that the library builds is "
+            f"different ({detail[-1].strip() if detail else type(error).__name__}). Export it as "
+            "ONNX with the program that made it and open that."
+        ) from error
+    return module
+
+
+def _under_all_names(module: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Repeat weights under the further names that their layers have in the module."""
+    complete = dict(weights)
+    known: dict[int, str] = {}
+    for key, value in module.state_dict(keep_vars=True).items():
+        first = known.setdefault(id(value), key)
+        if first in weights:
+            complete.setdefault(key, weights[first])
+    return complete
+
+
+def _standardized(network: GraphNetwork, standardize: Standardize) -> GraphNetwork:
+    """Let the network begin by bringing its input to a fixed range."""
+    config = network.config
+    layers = [
+        replace(layer, inputs=tuple(number + 1 for number in layer.inputs))
+        for layer in config.layers[1:]
+    ]
+    wider: GraphConfig = replace(
+        config,
+        layers=(config.layers[0], standardize, *layers),
+        outputs=tuple(number + 1 for number in config.outputs),
+    )
+    with torch.device("meta"):
+        result = GraphNetwork(wider)
+    result.load_state_dict(network.state_dict(), assign=True)
+    return result.requires_grad_(True).eval()

@@ -1,0 +1,110 @@
+"""How far it is from one layer to the next, going by their names and their place in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from napari_unet.engine.weight_layers import Unit
+
+_FROM_THE_END = 0.25
+_BACKWARDS = 0.1
+_LEAP = 1.0
+_START = 0.5
+
+
+@dataclass(slots=True)
+class _Node:
+    """A common beginning of names, with the units below each of its continuations."""
+
+    below: dict[str, int] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
+    sums: list[int] = field(default_factory=list)
+
+    def number_children(self, *, by_name: bool) -> None:
+        """Bring the continuations into their order."""
+        if by_name:
+            key = lambda word: (word.isdigit(), int(word) if word.isdigit() else 0, word)  # noqa: E731
+            order = sorted(self.below, key=key)
+        else:
+            order = list(self.below)
+        total = 0
+        for number, word in enumerate(order):
+            self.numbers[word] = number
+            self.sums.append(total)
+            total |= self.below[word]
+        self.sums.append(total)
+
+
+class NameTree:
+    """Units in the order of their names, or of the file where that is the author's.
+
+    Parameters
+    ----------
+    units : sequence of Unit
+        Numbered from 0.
+    by_name : bool
+        Whether to go by the names rather than by the order of the file.
+    """
+
+    def __init__(self, units: Sequence[Unit], *, by_name: bool) -> None:
+        root = _Node()
+        nodes: dict[tuple[str, ...], _Node] = {(): root}
+        self._paths: list[list[tuple[_Node, str]]] = []
+        for unit in units:
+            steps = []
+            for depth, word in enumerate(unit.words):
+                node = nodes.setdefault(unit.words[:depth], _Node())
+                node.below[word] = node.below.get(word, 0) | (1 << unit.number)
+                steps.append((node, word))
+            self._paths.append(steps)
+        for node in nodes.values():
+            node.number_children(by_name=by_name)
+        # Only where names part something is to be told.
+        self._forks = [
+            [(node, node.numbers[word]) for node, word in path if len(node.below) > 1]
+            for path in self._paths
+        ]
+
+    def shared(self, one: int, other: int) -> int:
+        """Forks until the names of two units part."""
+        count = 0
+        for (_, a), (_, b) in zip(self._forks[one], self._forks[other], strict=False):
+            if a != b:
+                break
+            count += 1
+        return count
+
+    def leap(self, before: int | None, after: int, unused: int) -> float:
+        """Penalty for computing `after` right behind `before`.
+
+        Parameters
+        ----------
+        before : int, optional
+            Number of a unit; None at the start.
+        after : int
+            Number of a unit.
+        unused : int
+            Units that are not computed yet, one bit each.
+        """
+        ours = self._forks[after]
+        theirs = self._forks[before] if before is not None else []
+        penalty, parted = 0.0, False
+        for depth, (node, number) in enumerate(ours):
+            sums = node.sums
+            is_first = not sums[number] & unused
+            is_last = not (sums[-1] & ~sums[number + 1]) & unused
+            if not parted and depth < len(theirs) and theirs[depth][0] is node:
+                other = theirs[depth][1]
+                if other == number:
+                    continue
+                parted = True
+                low, high = min(number, other), max(number, other)
+                if not (sums[high] & ~sums[low + 1]) & unused:
+                    penalty += 0.0 if number > other else _BACKWARDS
+                    continue
+            if not is_first:
+                leap = _LEAP if before is not None else _START
+                penalty += _FROM_THE_END if is_last else leap
+            parted = True
+        return penalty

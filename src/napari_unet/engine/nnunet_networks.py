@@ -1,0 +1,171 @@
+"""Which plain U-Net of nnU-Net a set of weights belongs to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from napari_unet.engine.channel_roles import guessed_meaning, roles_of_names
+from napari_unet.engine.guess import Guess
+from napari_unet.engine.image import Normalization
+from napari_unet.engine.layer_graph import Axes
+from napari_unet.engine.library_blueprint import (
+    Blueprint,
+    activation_guess,
+    count,
+    normalization_guess,
+    output_guesses,
+    smallest_image,
+    weights_below,
+)
+from napari_unet.engine.output_meaning import OutputMeaning
+
+_CONVOLUTION = "encoder.stages.{}.0.convs.{{}}.conv.weight"
+
+# One weight has up to four names: its layer's, its place in a sequence of all, and both again
+# below the decoder, which holds the encoder too.
+_DUPLICATE = re.compile(r"^decoder\.encoder\.|\.all_modules\.")
+
+
+def plain_conv_unet(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Blueprint | None:
+    """Recognise nnU-Net's `PlainConvUNet`; None if these are the weights of something else."""
+    weights = weights_below(tensors, r"encoder\.stages\.0\.0\.convs\.0\.conv\.weight")
+    if weights is None or "decoder.seg_layers.0.weight" not in weights:
+        return None
+    weights = {key: value for key, value in weights.items() if not _DUPLICATE.search(key)}
+    shape = _Shape.of(weights)
+    if shape is None:
+        return None
+    labels = _labels(facts)
+    known = labels if labels and len(labels.channels) == shape.classes else None
+    meaning = known or guessed_meaning(shape.classes)
+    reason = "The file does not tell the activation; nnU-Net uses a leaky ReLU, slope 0.01."
+    return Blueprint(
+        title="nnU-Net PlainConvUNet",
+        extra="nnunet",
+        library="dynamic_network_architectures.architectures.unet",
+        build=shape.build,
+        weights=weights,
+        image_shape=smallest_image(shape.in_channels, shape.strides),
+        meaning=meaning,
+        normalization=Normalization("zero-mean"),
+        guesses=(
+            activation_guess("leaky ReLU (0.01)", reason),
+            _intensity_guess(facts),
+            *(() if known else output_guesses(meaning)),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Arguments of `PlainConvUNet`."""
+
+    in_channels: int
+    classes: int
+    features: tuple[int, ...]
+    kernels: tuple[Axes, ...]
+    strides: tuple[Axes, ...]
+    convolutions: tuple[int, ...]
+    decoder_convolutions: tuple[int, ...]
+    bias: bool
+    norm: str
+
+    @classmethod
+    def of(cls, weights: Mapping[str, Tensor]) -> _Shape | None:
+        """Read them off the weights; None if some are missing."""
+        stages = count(weights, "encoder.stages.{}.0.convs.0.conv.weight")
+        firsts = [weights[_CONVOLUTION.format(n).format(0)] for n in range(stages)]
+        ups = [weights.get(f"decoder.transpconvs.{n}.weight") for n in range(stages - 1)]
+        heads = count(weights, "decoder.seg_layers.{}.weight")
+        if heads != stages - 1 or firsts[0].ndim not in (4, 5):
+            return None
+        # The way up enlarges by what the way down shrank, in one step without overlap.
+        strides = [tuple(up.shape[2:]) for up in ups[::-1] if up is not None]
+        norm = "encoder.stages.0.0.convs.0.norm."
+        return cls(
+            in_channels=firsts[0].shape[1],
+            classes=weights[f"decoder.seg_layers.{heads - 1}.weight"].shape[0],
+            features=tuple(first.shape[0] for first in firsts),
+            kernels=tuple(tuple(first.shape[2:]) for first in firsts),
+            strides=((1,) * (firsts[0].ndim - 2), *strides),
+            convolutions=tuple(count(weights, _CONVOLUTION.format(n)) for n in range(stages)),
+            decoder_convolutions=tuple(
+                count(weights, f"decoder.stages.{n}.convs.{{}}.conv.weight")
+                for n in range(stages - 1)
+            ),
+            bias="encoder.stages.0.0.convs.0.conv.bias" in weights,
+            norm="batch"
+            if f"{norm}running_mean" in weights
+            else "instance"
+            if f"{norm}weight" in weights
+            else "",
+        )
+
+    def build(self) -> nn.Module:
+        """Make the network with the library."""
+        from dynamic_network_architectures.architectures.unet import PlainConvUNet
+
+        flat = len(self.kernels[0]) == 2
+        norms: dict[str, type[nn.Module] | None] = {
+            "batch": nn.BatchNorm2d if flat else nn.BatchNorm3d,
+            "instance": nn.InstanceNorm2d if flat else nn.InstanceNorm3d,
+            "": None,
+        }
+        module: nn.Module = PlainConvUNet(
+            self.in_channels,
+            len(self.features),
+            self.features,
+            nn.Conv2d if flat else nn.Conv3d,
+            self.kernels,
+            self.strides,
+            self.convolutions,
+            self.classes,
+            self.decoder_convolutions,
+            conv_bias=self.bias,
+            norm_op=norms[self.norm],
+            norm_op_kwargs={"eps": 1e-5, "affine": True},
+            nonlin=nn.LeakyReLU,
+            nonlin_kwargs={"inplace": True},
+            deep_supervision=False,  # only the last head is at full resolution
+        )
+        return module
+
+
+def _labels(facts: Mapping[str, Any]) -> OutputMeaning | None:
+    """Meaning of the channels, if nnU-Net's own file tells it."""
+    labels = _dictionary(_dictionary(facts, "init_args"), "dataset_json").get("labels")
+    if not isinstance(labels, Mapping) or not labels:
+        return None
+    # With a list of numbers for a label, the classes are regions that may overlap.
+    regions = any(isinstance(value, list | tuple) for value in labels.values())
+    names = [str(name) for name in labels]
+    if regions:
+        return OutputMeaning("sigmoid", roles_of_names([n for n in names if n != "background"]))
+    names = [name for name in names if name != "ignore"]
+    try:
+        return OutputMeaning("softmax", roles_of_names(sorted(names, key=lambda n: int(labels[n]))))
+    except (TypeError, ValueError):
+        return None
+
+
+def _intensity_guess(facts: Mapping[str, Any]) -> Guess:
+    init = _dictionary(facts, "init_args")
+    plans = _dictionary(_dictionary(init, "plans"), "configurations")
+    schemes = _dictionary(plans, str(init.get("configuration"))).get("normalization_schemes")
+    reason = "The file does not tell; nnU-Net's usual way is mean 0, deviation 1 of each image."
+    if isinstance(schemes, list | tuple) and schemes:
+        found = ", ".join(sorted(set(map(str, schemes))))
+        reason = f"The file says {found}; mean 0, deviation 1 of each image is closest to it."
+        if set(schemes) == {"ZScoreNormalization"}:
+            reason = "The file says ZScoreNormalization: mean 0, deviation 1 of each image."
+    return normalization_guess(Normalization("zero-mean"), reason)
+
+
+def _dictionary(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = values.get(key)
+    return found if isinstance(found, Mapping) else {}

@@ -1,0 +1,166 @@
+"""Where a U-Net shrinks and enlarges the image, told from the order of its layers."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from napari_unet.engine.layer_walk import Shortcut, Step, Walk
+from napari_unet.engine.weight_layers import Unit
+
+_UNEVEN = 0.6
+"""Penalty for each convolution that a level has more than the one above."""
+_UNEVEN_BOTTOM = 0.1
+_SAME_WIDTH = 0.5
+_SAME_CONTAINER = 1.0
+_LIKE_NAMES = 0.5
+_NOT_STRIDED = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Steps of a walk at which the size changes.
+
+    Parameters
+    ----------
+    ends : tuple of int
+        Last step of each level on the way down, full resolution first; what
+        it gives is the skip.
+    joins : tuple of int
+        Steps that read the skips, in the order of computing.
+    enlarging : tuple of int
+        Step before which the image is enlarged by interpolation, for each
+        join; -1 where a transposed convolution does it.
+    penalty : float
+        For unevenness; compares ways of reading the same layers.
+    """
+
+    ends: tuple[int, ...]
+    joins: tuple[int, ...]
+    enlarging: tuple[int, ...]
+    penalty: float
+
+
+def find_levels(walk: Walk) -> Levels | None:
+    """Tell where the levels of a U-Net end; None if the skips do not fit.
+
+    Parameters
+    ----------
+    walk : Walk
+    """
+    joins = tuple(i for i, step in enumerate(walk.steps) if step.role == "join")
+    down = _way_down(walk.steps)
+    wanted = [_skip_channels(walk.steps[index]) for index in reversed(joins)]
+    # Without a name to go by, a level ends where the number of its convolutions is even.
+    costs = [_cut_penalty(walk, index) for index in range(down)]
+    found = _cuts(walk.steps[:down], tuple(wanted), costs)
+    if found is None:
+        return None
+    penalty, ends = found
+    return Levels(ends, joins, _enlarging(walk, joins, ends), penalty)
+
+
+def _way_down(steps: Sequence[Step]) -> int:
+    """Steps before the first that enlarges or joins."""
+    return next(i for i, step in enumerate(steps) if step.role != "plain")
+
+
+def _skip_channels(step: Step) -> int:
+    return step.bridge.shape[1] if step.bridge is not None else step.skip
+
+
+def _cut_penalty(walk: Walk, index: int) -> float:
+    """Penalty for shrinking the image right behind a step."""
+    steps = walk.steps
+    if index + 1 >= len(steps) or any(_goes_around(s, index) for s in walk.shortcuts):
+        return math.inf
+    one, other = steps[index], steps[index + 1]
+    penalty = 0.0 if _widens(other) else 0.1 if _widens(one) else _SAME_WIDTH
+    penalty += _LIKE_NAMES * _likeness(one.unit, other.unit)
+    if one.unit.container == other.unit.container and one.unit.container:
+        penalty += _SAME_CONTAINER * (not _has_room(one.unit, other.unit))
+    return penalty
+
+
+def _goes_around(shortcut: Shortcut, index: int) -> bool:
+    return shortcut.first <= index < shortcut.last
+
+
+def _widens(step: Step) -> bool:
+    return step.out_channels > step.in_channels
+
+
+def _likeness(one: Unit, other: Unit) -> float:
+    """How much of two names is the same, from 0 to 1."""
+    shared = 0
+    for a, b in zip(one.words, other.words, strict=False):
+        if a != b:
+            break
+        shared += 1
+    return shared / max(len(one.words), len(other.words))
+
+
+def _has_room(one: Unit, other: Unit) -> bool:
+    """Whether numbers in a sequence leave room for an activation and a pooling."""
+    first, second = one.name.rpartition(".")[2], other.name.rpartition(".")[2]
+    if not (first.isdigit() and second.isdigit()):
+        return False
+    own = (one.norm_after is not None) + (one.prelu is not None)
+    return int(second) - int(first) - 1 - own >= 2
+
+
+def _cuts(
+    steps: Sequence[Step], wanted: tuple[int, ...], costs: Sequence[float]
+) -> tuple[float, tuple[int, ...]] | None:
+    """Choose the last step of each level: the least penalty, and these steps."""
+    strided = [i for i, step in enumerate(steps) if i and step.unit.kernel[-1] % 2 == 0]
+
+    @cache
+    def best(level: int, start: int, size: int) -> tuple[float, tuple[int, ...]]:
+        if level == len(wanted):
+            left = len(steps) - start
+            return (_UNEVEN_BOTTOM * abs(left - size) if left > 0 else math.inf), ()
+        found: tuple[float, tuple[int, ...]] = (math.inf, ())
+        for end in range(start, len(steps) - (len(wanted) - level)):
+            if steps[end].out_channels != wanted[level]:
+                continue
+            own = costs[end] + _UNEVEN * (abs(end - start + 1 - size) if level else 0)
+            own += _NOT_STRIDED * (bool(strided) and end + 1 not in strided)
+            if own >= found[0]:
+                continue
+            rest, ends = best(level + 1, end + 1, end - start + 1)
+            if own + rest < found[0]:
+                found = own + rest, (end, *ends)
+        return found
+
+    penalty, ends = best(0, 0, 0)
+    return (penalty, ends) if math.isfinite(penalty) else None
+
+
+def _enlarging(walk: Walk, joins: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
+    """Where interpolation takes place, for each join."""
+    starts = [0, *(end + 1 for end in ends)]
+    usual = statistics.mode(b - a for a, b in zip(starts, starts[1:], strict=False))
+    found = []
+    begin = ends[-1] + 1
+    for join in joins:
+        between = walk.steps[begin:join]
+        if any(step.role == "transposed" for step in between):
+            found.append(-1)
+        else:
+            found.append(join - _follows_interpolation(between, usual))
+        begin = join
+    return tuple(found)
+
+
+def _follows_interpolation(steps: Sequence[Step], usual: int) -> bool:
+    """Whether the last step belongs to the enlargement rather than to the block before it."""
+    if len(steps) < 2:
+        return False
+    before, last = steps[-2].unit, steps[-1].unit
+    if last.kernel[-1] % 2 == 0 or (last.is_pointwise and not before.is_pointwise):
+        return True
+    return len(steps) > usual and (last.container != before.container or not last.container)

@@ -1,0 +1,317 @@
+"""The tensors of a state dict, put together to the layers that they are the weights of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from torch import Tensor
+
+from napari_unet.engine.errors import CheckpointError
+
+Kind: TypeAlias = Literal["convolution", "norm", "prelu"]
+
+_PARTS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+_NOT_OF_THE_NETWORK = re.compile(r"(?:.*[._])?(?:loss|criterion|metrics?)(?:[._].*)?")
+_WORD = re.compile(r"\d+|[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
+
+
+@dataclass(frozen=True, slots=True)
+class WeightLayer:
+    """One layer that has weights.
+
+    Parameters
+    ----------
+    name : str
+        Path of its tensors, without the last part.
+    kind : {"convolution", "norm", "prelu"}
+    shape : tuple of int
+        Of its weight; of the running mean, where there is no weight.
+    bias, affine, tracks : bool
+        Whether it has a bias, a weight, a running mean and variance.
+    place : int
+        Where it stands in the file.
+    """
+
+    name: str
+    kind: Kind
+    shape: tuple[int, ...]
+    bias: bool
+    affine: bool
+    tracks: bool
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A convolution and what belongs to it.
+
+    Parameters
+    ----------
+    number : int
+        Of the unit, counted in the order of the file.
+    name : str
+        Of the convolution.
+    words : tuple of str
+        Words and numbers in its name.
+    shape : tuple of int
+        Of the weight of the convolution.
+    bias : bool
+    norm_before, norm_after, prelu : WeightLayer, optional
+    """
+
+    number: int
+    name: str
+    words: tuple[str, ...]
+    shape: tuple[int, ...]
+    bias: bool
+    norm_before: WeightLayer | None = None
+    norm_after: WeightLayer | None = None
+    prelu: WeightLayer | None = None
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        """Pixels along each axis."""
+        return self.shape[2:]
+
+    @property
+    def container(self) -> str:
+        """Path of what it lies in."""
+        return self.name.rpartition(".")[0]
+
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether it reads no neighbours."""
+        return all(length == 1 for length in self.kernel)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What a state dict holds.
+
+    Parameters
+    ----------
+    units : tuple of Unit
+        Convolutions, in the order of the file.
+    layers : tuple of WeightLayer
+        All layers, in the order of the file.
+    is_registered : bool
+        Whether the file has them in the order in which the author made them,
+        rather than sorted by name or in no order at all.
+    """
+
+    units: tuple[Unit, ...]
+    layers: tuple[WeightLayer, ...]
+    is_registered: bool
+
+
+def words(name: str) -> tuple[str, ...]:
+    """Words and numbers that a name is made of."""
+    return tuple(_WORD.findall(name)) or (name,)
+
+
+def read_weights(tensors: Mapping[str, Tensor]) -> Weights:
+    """Put tensors together to layers, and these to convolutions with their norms.
+
+    Raises
+    ------
+    CheckpointError
+        If there are layers that no U-Net has.
+    """
+    parts: dict[str, dict[str, tuple[int, ...]]] = {}
+    for key, tensor in tensors.items():
+        name, _, part = key.rpartition(".")
+        if not _NOT_OF_THE_NETWORK.fullmatch(name):
+            parts.setdefault(name, {})[part] = tuple(tensor.shape)
+    layers = tuple(_layer(name, found, i) for i, (name, found) in enumerate(parts.items()))
+    if not any(layer.kind == "convolution" for layer in layers):
+        raise no_unet("no convolution", layers)
+    return Weights(_units(layers), layers, _is_registered(tensors))
+
+
+def no_unet(why: str, layers: Iterable[WeightLayer]) -> CheckpointError:
+    """Say what was found instead of a U-Net."""
+    counts: dict[str, int] = {}
+    for layer in layers:
+        counts[layer.kind] = counts.get(layer.kind, 0) + 1
+    found = ", ".join(f"{n} {kind}{'s' * (n > 1)}" for kind, n in counts.items()) or "no layers"
+    return CheckpointError(
+        f"This is no U-Net that can be recognised: {why} ({found} were found). Expected "
+        "convolutions that shrink the image and enlarge it again, with skips between; open the "
+        "file with the program that made it, and export the network from there as ONNX."
+    )
+
+
+def _layer(name: str, parts: Mapping[str, tuple[int, ...]], place: int) -> WeightLayer:
+    unknown = [part for part in parts if part not in _PARTS]
+    shape = parts.get("weight", parts.get("running_mean", ()))
+    if unknown or not shape or len(shape) in (2, 3) or len(shape) > 5:
+        part = (unknown or list(parts))[0]
+        full = f"{name}.{part}" if name else part
+        what = "a fully connected layer" if len(shape) == 2 else "a layer of another kind"
+        raise no_unet(f"'{full}' of shape {_text(parts[part])} belongs to {what}", ())
+    kind: Kind = "convolution"
+    if len(shape) == 1:
+        kind = "norm" if "bias" in parts or "running_mean" in parts else "prelu"
+    return WeightLayer(
+        name, kind, shape, "bias" in parts, "weight" in parts, "running_mean" in parts, place
+    )
+
+
+def _text(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape)) or "one number"
+
+
+def _is_registered(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the weight of each layer stands right before its bias, which sorting turns round."""
+    keys = list(tensors)
+    if not any(key.endswith(".bias") for key in keys):
+        return keys != sorted(keys)
+    return all(
+        index > 0 and keys[index - 1] == f"{key[:-5]}.weight"
+        for index, key in enumerate(keys)
+        if key.endswith(".bias")
+    )
+
+
+# -- which norm belongs to which convolution ------------------------------------------------------
+
+
+def _units(layers: Sequence[WeightLayer]) -> tuple[Unit, ...]:
+    convolutions = [layer for layer in layers if layer.kind == "convolution"]
+    before: dict[str, WeightLayer] = {}
+    after: dict[str, WeightLayer] = {}
+    for norm, owner, is_before in _owners(layers, convolutions):
+        taken = before if is_before else after
+        if owner.name in taken:
+            raise no_unet(f"'{norm.name}' belongs to no convolution", layers)
+        taken[owner.name] = norm
+    prelus = _prelus(layers, convolutions)
+    return tuple(
+        Unit(
+            number,
+            layer.name,
+            words(layer.name),
+            layer.shape,
+            layer.bias,
+            before.get(layer.name),
+            after.get(layer.name),
+            prelus.get(layer.name),
+        )
+        for number, layer in enumerate(convolutions)
+    )
+
+
+_Owned: TypeAlias = tuple[WeightLayer, WeightLayer, bool]
+
+
+def _owners(layers: Sequence[WeightLayer], convolutions: Sequence[WeightLayer]) -> Iterable[_Owned]:
+    """Each norm with its convolution, and whether it comes before it."""
+    norms = [layer for layer in layers if layer.kind == "norm"]
+    neighbours = _neighbourhoods(convolutions)
+    votes: dict[tuple[str, ...], int] = {}
+    chosen: list[tuple[WeightLayer, list[WeightLayer]]] = []
+    for norm in norms:
+        fitting = _closest(norm, neighbours)
+        chosen.append((norm, fitting))
+        for layer in fitting[:1]:
+            fits_in, fits_out = _fits(norm, layer)
+            votes[_relation(norm, layer)] = votes.get(_relation(norm, layer), 0) + (
+                fits_out - fits_in
+            )
+    taken: set[tuple[str, bool]] = set()
+    for norm, fitting in chosen:
+        for layer in fitting:
+            fits_in, fits_out = _fits(norm, layer)
+            is_before = not fits_out or (fits_in and votes.get(_relation(norm, layer), 0) < 0)
+            if (layer.name, is_before) not in taken:
+                taken.add((layer.name, is_before))
+                yield norm, layer, is_before
+                break
+        else:
+            raise no_unet(f"'{norm.name}' belongs to no convolution", layers)
+
+
+def _neighbourhoods(convolutions: Sequence[WeightLayer]) -> dict[str, list[WeightLayer]]:
+    """Convolutions below each path."""
+    found: dict[str, list[WeightLayer]] = {}
+    for layer in convolutions:
+        path = layer.name
+        while path:
+            path = path.rpartition(".")[0]
+            found.setdefault(path, []).append(layer)
+    return found
+
+
+def _closest(
+    norm: WeightLayer, neighbours: Mapping[str, Sequence[WeightLayer]]
+) -> list[WeightLayer]:
+    """Convolutions that a norm may belong to, the likeliest first."""
+    path = norm.name
+    while path:
+        path = path.rpartition(".")[0]
+        fitting = [layer for layer in neighbours.get(path, ()) if any(_fits(norm, layer))]
+        if fitting:
+            return sorted(fitting, key=lambda layer: _distance(norm, layer))
+    return []
+
+
+def _distance(norm: WeightLayer, layer: WeightLayer) -> tuple[bool, bool, int]:
+    """Sorts by: numbers in the names differ; stands behind it; how far away."""
+    last, other = norm.name.rpartition(".")[2], layer.name.rpartition(".")[2]
+    if last.isdigit() and other.isdigit():
+        away = int(last) - int(other)
+        return False, away < 0, abs(away)
+    numbers = [word for word in words(norm.name) if word.isdigit()]
+    others = [word for word in words(layer.name) if word.isdigit()]
+    away = norm.place - layer.place
+    return numbers != others, away < 0, abs(away)
+
+
+def _fits(norm: WeightLayer, layer: WeightLayer) -> tuple[bool, bool]:
+    """Whether a norm has the channels that a convolution reads, and those that it gives."""
+    channels = norm.shape[0]
+    return channels == layer.shape[1], channels in _outputs(layer)
+
+
+def _outputs(layer: WeightLayer) -> tuple[int, ...]:
+    # Even kernels may belong to transposed convolutions, whose axes are the other way round.
+    return layer.shape[:2] if layer.shape[2] > 1 and not layer.shape[2] % 2 else layer.shape[:1]
+
+
+def _relation(norm: WeightLayer, layer: WeightLayer) -> tuple[str, ...]:
+    """How their names differ, numbers left out: the same for all blocks of a network."""
+    ours, theirs = words(norm.name), words(layer.name)
+    shared = 0
+    for a, b in zip(ours, theirs, strict=False):
+        if a != b:
+            break
+        shared += 1
+    rest = (*ours[shared:], "|", *theirs[shared:])
+    last, other = ours[-1], theirs[-1]
+    if last.isdigit() and other.isdigit() and len(ours) == len(theirs) == shared + 1:
+        return ("behind" if int(last) > int(other) else "before",)
+    return tuple(word for word in rest if not word.isdigit())
+
+
+def _prelus(
+    layers: Sequence[WeightLayer], convolutions: Sequence[WeightLayer]
+) -> dict[str, WeightLayer]:
+    """Name of each convolution to the PReLU that follows it."""
+    prelus = [layer for layer in layers if layer.kind == "prelu"]
+    neighbours = _neighbourhoods(convolutions)
+    found: dict[str, WeightLayer] = {}
+    for prelu in prelus:
+        path = prelu.name
+        while path:
+            path = path.rpartition(".")[0]
+            near = [c for c in neighbours.get(path, ()) if prelu.shape[0] in (1, c.shape[0])]
+            if near:
+                break
+        free = [layer for layer in near if layer.name not in found] if path or near else []
+        if not free:
+            raise no_unet(f"'{prelu.name}' belongs to no convolution", layers)
+        found[min(free, key=lambda layer: _distance(prelu, layer)).name] = prelu
+    return found
