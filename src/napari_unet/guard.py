@@ -497,7 +497,7 @@ def _about_classes(description: NetworkDescription) -> Iterator[Concern]:
     if "cell" in roles and "background" in roles:
         return
     text = f"The model tells {_listed(roles)}, and not where cells are, so nothing can be segmented"
-    if any(role in guess.value for guess in description.guesses for role in roles):
+    if any(guess.about == "roles" for guess in description.guesses):
         yield Concern(
             f"{text} yet. Say in the Model widget what its channels mean.",
             "Say what its channels mean",

@@ -15,6 +15,7 @@ import torch
 from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 from pytestqt.qtbot import QtBot
+from qtpy.compat import isalive
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFileDialog, QWidget
@@ -23,8 +24,10 @@ from napari_unet import worker
 from napari_unet.engine import checkpoint, device
 from napari_unet.engine.checkpoint import load_checkpoint, save_checkpoint
 from napari_unet.engine.device import DeviceState
+from napari_unet.engine.errors import CodeInFileError
 from napari_unet.engine.network import Network, TrainingIntensity
 from napari_unet.session import LoadedModel, Session
+from napari_unet.widgets.code_question import CodeQuestion
 from napari_unet.widgets.model import ModelWidget
 from napari_unet.widgets.model_choice import ModelChoice
 from napari_unet.widgets.model_text import model_html
@@ -486,6 +489,168 @@ def test_an_unforeseen_error_is_shown_and_logged_with_its_details(
         "the loaded model is as it was, the log has the details."
     )
     assert "Traceback" in caplog.text
+
+
+# Files with code in them.
+
+
+class CarriesCode:
+    """Files that are opened only where their code may run."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[bool] = []
+        self._load = load_checkpoint
+        monkeypatch.setattr(checkpoint, "load_checkpoint", self.load)
+
+    def load(self, source: str, *, allow_code: bool = False) -> Network:
+        self.asked.append(allow_code)
+        if not allow_code:
+            raise CodeInFileError(f"'{source}' carries a program; it runs only if you allow it.")
+        return self._load(source)
+
+
+@pytest.fixture
+def carries_code(widget: ModelWidget, monkeypatch: pytest.MonkeyPatch) -> CarriesCode:
+    return CarriesCode(monkeypatch)
+
+
+def question(widget: ModelWidget) -> CodeQuestion:
+    question = widget.model_choice.findChild(CodeQuestion)
+    assert question is not None
+    assert question.isVisible()
+    return question
+
+
+def test_code_in_a_file_runs_only_after_a_yes_each_time(
+    widget: ModelWidget,
+    session: Session,
+    other_file: Path,
+    model_file: Path,
+    carries_code: CarriesCode,
+    qtbot: QtBot,
+) -> None:
+    for _ in range(2):
+        wait_for_load(qtbot, widget, lambda: widget.model_choice.open(str(other_file)))
+        asked = question(widget)
+        assert asked.text() == f"'{other_file}' carries a program; it runs only if you allow it."
+        assert asked.defaultButton() is asked.no_button
+        assert session.source == str(model_file)
+
+        with qtbot.waitSignal(widget.model_choice.load_finished, timeout=20_000):
+            asked.yes_button.click()
+
+        assert session.source == str(other_file)
+        session.adopt(session.network, str(model_file))  # type: ignore[arg-type]
+        qtbot.waitUntil(lambda: not widget.findChildren(CodeQuestion), timeout=5000)
+    assert carries_code.asked == [False, True, False, True]
+    assert recent(widget.model_choice) == [str(other_file)]
+
+
+@pytest.mark.parametrize("way", ["no", "escape"])
+def test_without_a_yes_nothing_is_opened(
+    widget: ModelWidget,
+    session: Session,
+    other_file: Path,
+    carries_code: CarriesCode,
+    qtbot: QtBot,
+    way: str,
+) -> None:
+    network = session.network
+    wait_for_load(qtbot, widget, lambda: widget.model_choice.open(str(other_file)))
+
+    if way == "no":
+        question(widget).no_button.click()
+    else:
+        question(widget).reject()
+
+    assert failure(widget) == (
+        f"'{other_file}' was not opened, and none of its code was run; the loaded model is as it "
+        "was."
+    )
+    assert session.network is network
+    assert carries_code.asked == [False]
+    assert recent(widget.model_choice) == []
+
+
+def test_another_model_answers_the_question(
+    widget: ModelWidget,
+    session: Session,
+    other_file: Path,
+    carries_code: CarriesCode,
+    qtbot: QtBot,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wait_for_load(qtbot, widget, lambda: widget.model_choice.open(str(other_file)))
+    asked = question(widget)
+    monkeypatch.setattr(checkpoint, "load_checkpoint", lambda source, **_: load_checkpoint(source))
+
+    wait_for_load(qtbot, widget, lambda: widget.model_choice.open("nuclei"))
+
+    assert not isalive(asked) or not asked.isVisible()
+    assert session.source == "nuclei"
+    assert not notification_manager.records
+
+
+# What does not fit.
+
+
+def test_what_does_not_fit_the_image_is_said(
+    widget: ModelWidget,
+    viewer: ViewerModel,
+    session: Session,
+    stack_network: Network,
+    ready_made_network: Network,
+    qtbot: QtBot,
+) -> None:
+    viewer.add_image(np.random.default_rng(0).random((64, 64)), name="flat")
+    session.adopt(stack_network, "")
+    told = (
+        "'flat' has 2 axes and the model reads stacks of 3. Open a stack, or choose a model that "
+        "reads single images."
+    )
+    qtbot.waitUntil(lambda: widget.concerns.texts[:1] == [told], timeout=5000)
+
+    description = replace(ready_made_network.description, class_roles=("red", "green"))
+    session.adopt(Network(ready_made_network.unet, description), "ready.pt")
+
+    assert widget.concerns.texts[0] == (
+        "The model tells 'red' and 'green', and not where cells are, so nothing can be segmented. "
+        "Choose another model."
+    )
+
+
+def test_a_ready_made_network_is_described_as_what_it_is(
+    widget: ModelWidget, session: Session, ready_made_network: Network
+) -> None:
+    session.adopt(ready_made_network, "/models/ready.pt")
+
+    text = widget.text.toPlainText()
+    assert "Ready-made: it finds cells as it is, and cannot be fine-tuned." in text
+    assert "TorchScript program." in text
+    assert "parameters" not in text
+
+
+def test_a_foreign_network_says_whose_it_is_and_what_was_changed(
+    widget: ModelWidget, session: Session, foreign_network: Network
+) -> None:
+    model = LoadedModel(foreign_network, "/m/foreign.pth", guesses={"activation": "relu"})
+    session.adopt_model(model, request=session.request())
+
+    text = widget.text.toPlainText()
+    assert "U-Net with levels of 2, 4 features (a course)." in text
+    assert "Changed by hand after it was opened: activation is relu." in text
+    assert "To begin with: a cell where the score is above" in text
+    assert widget.guesses.isVisible()
+
+
+def test_saving_a_ready_made_network_is_answered_with_what_to_do(
+    widget: ModelWidget, session: Session, ready_made_network: Network, qtbot: QtBot
+) -> None:
+    session.adopt(ready_made_network, "/models/ready.pt")
+
+    qtbot.mouseClick(widget.save_button, Qt.MouseButton.LeftButton)
+
+    assert failure(widget).endswith("pass on the file that it came in: '/models/ready.pt'.")
 
 
 # Several widgets, and loads that overlap.

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_unet import worker
 from napari_unet.engine.checkpoint import load_checkpoint
+from napari_unet.engine.graph_network import GraphNetwork
 from napari_unet.engine.network import Network
 from napari_unet.engine.training_settings import TrainingSettings
 from napari_unet.image_files import write_labels
@@ -134,6 +135,53 @@ def test_a_version_is_gone_back_to_and_its_child_says_where_it_came_from(
 
     assert session.network.description.name == "threshold 2"
     assert widget.form.model_choice.box.currentText() == "threshold 2"
+
+
+def test_a_foreign_network_is_taught_kept_and_gone_back_to(
+    widget: TrainWidget, pair: Any, session: Session, foreign_network: Network, qtbot: QtBot
+) -> None:
+    session.adopt(foreign_network, "/models/foreign.pth")
+    click(qtbot, widget)
+    wait(qtbot, widget)
+    assert widget.panel.message.startswith("Trained after 6 steps")
+    keep(qtbot, widget)
+
+    (version,) = widget.outcome.history.versions()
+    taught = load_checkpoint(version.path)
+    assert isinstance(taught.unet, GraphNetwork)
+    assert not torch.equal(weights_of(taught), weights_of(foreign_network))
+    assert taught.description.guesses == foreign_network.description.guesses
+    assert taught.description.history[-1]["started_from"] == "foreign"
+
+    click(qtbot, widget)
+    wait(qtbot, widget)
+    keep(qtbot, widget)
+    child, first = widget.outcome.history.versions()
+    assert child.parent == first.id
+    widget.history.version_chosen.emit(first)
+    qtbot.waitUntil(lambda: session.source == str(first.path), timeout=20_000)
+    assert session.network is not None
+    assert torch.equal(weights_of(session.network), weights_of(taught))
+
+
+def test_a_ready_made_network_is_refused_before_anything_starts(
+    widget: TrainWidget, pair: Any, session: Session, ready_made_network: Network, qtbot: QtBot
+) -> None:
+    session.adopt(ready_made_network, "/models/ready.pt")
+    qtbot.waitUntil(lambda: not widget.advice.is_busy, timeout=20_000)
+
+    (told,) = widget.form.findings.texts
+    assert told == (
+        "The model 'ready' is ready-made (TorchScript program) and cannot be fine-tuned; start "
+        "from a model whose weights are known, or from nothing."
+    )
+    click(qtbot, widget)
+    assert not widget.panel.is_running
+    assert widget.panel.message == told
+
+    widget.form.anew_box.setChecked(True)
+    qtbot.waitUntil(lambda: not widget.advice.is_busy, timeout=20_000)
+    assert told not in widget.form.findings.texts
 
 
 def test_discard_leaves_everything_as_it_was(

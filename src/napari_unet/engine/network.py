@@ -89,6 +89,16 @@ class NetworkDescription:
                 f"names for them ({', '.join(self.class_roles)}); name each class once."
             )
 
+    @property
+    def not_trainable_because(self) -> str:
+        """Why it cannot be trained, in a sentence; empty if it can."""
+        if self.unet.is_trainable:
+            return ""
+        return (
+            f"The model '{self.name}' is ready-made ({self.unet.sentence}) and cannot be "
+            "fine-tuned; start from a model whose weights are known, or from nothing."
+        )
+
     def to_json(self) -> str:
         """Text that `from_json` reads."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

@@ -241,11 +241,8 @@ class TrainingRun(Iterator[TrainingReport]):
         self._start = network
         self._device = resolve_device(device)
         description = network.description
-        if not description.unet.is_trainable:
-            raise TrainingError(
-                f"The model '{description.name}' is ready-made ({description.unet.sentence}) and "
-                "cannot be fine-tuned; start from a model whose weights are known, or from nothing."
-            )
+        if description.not_trainable_because:
+            raise TrainingError(description.not_trainable_because)
         roles = description.class_roles
         check_pairs(pairs, validation, ndim=description.unet.ndim, class_roles=roles)
         known = replayed_images(network, replay, device=device) if settings.keep_knowledge else []

@@ -69,13 +69,18 @@ class GuessRow(QWidget):
         self.guess = guess
         self.box.clear()
         for option in guess.options:
-            self.box.addItem(option_text(option), option)
+            self.box.addItem(option_text(option, guess.about), option)
         self.box.setCurrentIndex(self.box.findData(guess.value))
         self.box.setToolTip(f"<qt>{escape(guess.reason)}</qt>")
         self.title.setToolTip(self.box.toolTip())
         self.reason.show_text(guess.reason)
         # There is nothing to compare where there is no choice.
         self.try_button.setEnabled(len(guess.options) > 1)
+
+    def tried_values(self) -> tuple[str, ...]:
+        """What is worth a picture, what is taken now first."""
+        value = self.guess.value
+        return (value, *(each for each in self.guess.options if each != value))
 
     def _on_activated(self, index: int) -> None:
         value = str(self.box.itemData(index))
@@ -86,6 +91,17 @@ class GuessRow(QWidget):
         self.trial_wanted.emit(self.guess)
 
 
-def option_text(option: str) -> str:
+_WORDS = {
+    ("normalization", "zero-mean"): "mean 0, deviation 1",
+    ("normalization", "none"): "0 to 1 by bit depth",
+    ("normalization", "raw"): "numbers as they are",
+    ("final", "softmax"): "softmax over all",
+    ("final", "sigmoid"): "sigmoid of each",
+    ("final", "probability"): "they are scores",
+    ("final", "none"): "no scores at all",
+}
+
+
+def option_text(option: str, about: str = "") -> str:
     """Words for a value: "leaky_relu" is "leaky relu"."""
-    return option.replace("_", " ")
+    return _WORDS.get((about, option), option.replace("_", " "))

@@ -16,6 +16,7 @@ from napari_unet.engine.errors import UNetError
 from napari_unet.layers import LayerImage
 from napari_unet.widgets.guess_jobs import Trial, try_guess
 from napari_unet.widgets.guess_row import option_text
+from napari_unet.widgets.roles_row import ROLES, roles_text
 from napari_unet.widgets.sentence import Sentence
 from napari_unet.worker import Worker
 
@@ -144,8 +145,11 @@ class GuessTrial(QWidget):
 
     def _write(self, picture: QToolButton, value: str, below: str) -> None:
         metrics, cut = picture.fontMetrics(), Qt.TextElideMode.ElideRight
-        lines = [metrics.elidedText(x, cut, _PICTURE_PX) for x in (option_text(value), below)]
+        lines = [metrics.elidedText(x, cut, _PICTURE_PX) for x in (self._words(value), below)]
         picture.setText("\n".join(lines))
+
+    def _words(self, value: str) -> str:
+        return roles_text(value) if self.about == ROLES else option_text(value, self.about)
 
     def _on_reported(self, run: DryRun) -> None:
         picture = self.pictures.get(run.value)
@@ -156,7 +160,7 @@ class GuessTrial(QWidget):
             below = "1 cell" if run.cells == 1 else f"{run.cells} cells"
         self._open.remove(run.value)
         self._write(picture, run.value, below)
-        told = f"{option_text(run.value)}: {run.sentence or f'{below}.'}"
+        told = f"{self._words(run.value)}: {run.sentence or f'{below}.'}"
         if run.picture is not None:
             picture.setIcon(QIcon(_pixmap(run.picture)))
             picture.setEnabled(True)

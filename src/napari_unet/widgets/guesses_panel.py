@@ -16,6 +16,7 @@ from napari_unet.widgets.faint_label import FaintLabel
 from napari_unet.widgets.guess_jobs import Trial, change_guesses
 from napari_unet.widgets.guess_row import GuessRow
 from napari_unet.widgets.guess_trial import GuessTrial
+from napari_unet.widgets.roles_row import ROLES, RolesRow
 from napari_unet.widgets.selected_image import SelectedImage
 from napari_unet.worker import Worker
 
@@ -61,7 +62,7 @@ class GuessesPanel(QWidget):
         self._changes: dict[str, str] = {}
         self._base: LoadedModel | None = None
         self._tried_with: dict[str, str] = {}
-        self.rows: dict[str, GuessRow] = {}
+        self.rows: dict[str, GuessRow | RolesRow] = {}
         self.heading = QLabel()
         self.heading.setWordWrap(True)
         self.trial = GuessTrial()
@@ -96,9 +97,7 @@ class GuessesPanel(QWidget):
         self.setVisible(bool(guesses))
         count = "1 thing" if len(guesses) == 1 else f"{len(guesses)} things"
         self.heading.setText(f"<b>{count} had to be guessed</b>")
-        if [(g.about, g.options) for g in guesses] == [
-            (row.guess.about, row.guess.options) for row in self.rows.values()
-        ]:
+        if [guess.about for guess in guesses] == list(self.rows):
             for guess in guesses:
                 self.rows[guess.about].show_guess(guess)
             self._keep_trial(guesses)
@@ -109,7 +108,7 @@ class GuessesPanel(QWidget):
             self._layout.removeWidget(row)
             row.hide()
             row.deleteLater()
-        self.rows = {guess.about: GuessRow(guess) for guess in guesses}
+        self.rows = {guess.about: _row(guess) for guess in guesses}
         widest = max((row.title.sizeHint().width() for row in self.rows.values()), default=0)
         for row in self.rows.values():
             # One below the other, where they stand beside their boxes.
@@ -183,9 +182,12 @@ class GuessesPanel(QWidget):
         except UNetError as error:
             self.trial.show_refusal(guess, str(error))
             return
-        values = (guess.value, *(each for each in guess.options if each != guess.value))
         self._tried_with = {
             about: other.guess.value for about, other in self.rows.items() if about != guess.about
         }
-        trial = Trial(network, guess.about, values, self._session.device)
+        trial = Trial(network, guess.about, row.tried_values(), self._session.device)
         self.trial.start(trial, guess, image)
+
+
+def _row(guess: Guess) -> GuessRow | RolesRow:
+    return RolesRow(guess) if guess.about == ROLES else GuessRow(guess)

@@ -151,6 +151,8 @@ class TrainWidget(QWidget):
         network = None if self.form.begins_anew else self._session.network
         if network is None and not self.form.begins_anew:
             raise UNetError("No model is loaded; choose one, or tick 'Begin with nothing'.")
+        if network is not None and network.description.not_trainable_because:
+            raise TrainingError(network.description.not_trainable_because)
         return Plan(
             self._read_sources(),
             self.form.unlabelled.meaning,

@@ -118,12 +118,17 @@ class TrainAdvice(QObject):
         if self._worker is not None:
             self._is_due = True
             return
+        network = None if self._form.begins_anew else self._session.network
+        refusal = "" if network is None else network.description.not_trainable_because
+        if refusal:
+            # Before anybody labels for it.
+            self._show(_Looked((_refusal(refusal),), {}))
+            return
         try:
             sources = self._read_sources()
         except UNetError as error:
             self._show(_Looked((_refusal(str(error)),) if self._layers else (), {}))
             return
-        network = None if self._form.begins_anew else self._session.network
         self._is_due = False
         look = partial(
             _look_at,

@@ -84,7 +84,7 @@ class TrainForm(QWidget):
     Attributes
     ----------
     input_changed : Signal
-        Other pairs, or another meaning of their labels.
+        Other pairs, another meaning of their labels, or another start.
     """
 
     input_changed = Signal()
@@ -132,6 +132,7 @@ class TrainForm(QWidget):
             "labelled cells and time.</qt>"
         )
         self.anew_box.toggled.connect(self.model_choice.setDisabled)
+        self.anew_box.toggled.connect(self._on_anew_toggled)
         self.seconds_box = QSpinBox()
         self.seconds_box.setRange(5, _LONGEST_S)
         self.seconds_box.setValue(_USUAL_S)
@@ -197,6 +198,9 @@ class TrainForm(QWidget):
     def add_at_foot(self, widget: QWidget) -> None:
         """Put a widget below all fields."""
         self._foot.addWidget(widget)
+
+    def _on_anew_toggled(self, _anew: bool) -> None:  # noqa: FBT001 - as Qt calls it
+        self.input_changed.emit()
 
     @property
     def begins_anew(self) -> bool:
