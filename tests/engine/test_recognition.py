@@ -618,13 +618,14 @@ def test_public_layout_with_shuffled_keys_gives_the_same(name):
     assert_same(module, recognise(dict(items), name="net"))
 
 
-@pytest.mark.parametrize("name", KNOWN)
+# Where a level's skip leaves from is told by nothing but the author's code.
+@pytest.mark.parametrize("name", [name for name in KNOWN if "version 0" not in name])
 def test_public_layout_under_meaningless_names_gives_the_same(name):
     module = randomised(KNOWN[name]())
     usual = recognised(module)
     network = recognise(renamed(module.state_dict()), name="net")
     for guess in usual.description.guesses:
-        if guess.about not in ("roles", "final", "normalization", "activation_place"):
+        if guess.about not in ("roles", "final", "normalization"):
             network = with_guess(network, guess.about, guess.value)
     image = image_for(network)
     with torch.no_grad():

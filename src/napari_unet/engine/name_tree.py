@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 
 from napari_unet.engine.weight_layers import Unit, is_number
 
-_FROM_THE_END = 0.25
+_FROM_THE_END = 0.1
 _BACKWARDS = 0.1
 _LIST_BACKWARDS = 0.75
 """Lists are mostly computed as they are counted, unlike layers whose names end in a number."""
 _LEAP = 1.0
 _START = 0.5
 _UNFINISHED = 1.0
+_ANOTHER_WORD = 0.05
+"""Words have no order of their own, unless the author's is known."""
 
 
 @dataclass(slots=True)
@@ -66,6 +68,7 @@ class NameTree:
     def __init__(self, units: Sequence[Unit], *, by_name: bool) -> None:
         root = _Node()
         nodes: dict[tuple[str, ...], _Node] = {(): root}
+        self._by_name = by_name
         self._paths: list[list[tuple[_Node, str]]] = []
         for unit in units:
             steps = []
@@ -119,11 +122,14 @@ class NameTree:
                 if node.is_number(other) and node.is_number(number):
                     left = sums[other + 1] & ~sums[other] & unused
                     penalty += _UNFINISHED if left else 0.0
-                if not (sums[high] & ~sums[low + 1]) & unused:
+                is_word = self._by_name and not node.is_number(number)
+                if not is_word and not (sums[high] & ~sums[low + 1]) & unused:
                     if number < other:
                         penalty += _LIST_BACKWARDS if node.is_of_list(number) else _BACKWARDS
                     continue
-            if not is_first:
+            if self._by_name and not node.is_number(number):
+                penalty += _ANOTHER_WORD
+            elif not is_first:
                 leap = _LEAP if before is not None else _START
                 from_end = _LIST_BACKWARDS if node.is_of_list(number) else _FROM_THE_END
                 penalty += from_end if is_last else leap
