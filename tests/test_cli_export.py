@@ -105,18 +105,17 @@ def test_package_asks_for_what_the_collection_wants(
     assert "The package passes the test of bioimageio.core" in out
     assert "names no authors; the BioImage Model Zoo asks for them (--authors)" in error
 
-    words = ["export", str(model), "--overwrite", "--authors", "Ada Lovelace", "Mary Somerville"]
-    assert main(words) == 0
-    assert capsys.readouterr().err == ""
-
 
 @pytest.mark.skipif(not PAGE.is_file(), reason="there is no docs/ here")
 @needs_bioimageio
-def test_examples_of_the_documentation_give_our_scores(model: Path) -> None:
+def test_examples_of_the_documentation_give_our_scores(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     image = np.random.default_rng(0).gamma(2.0, 20.0, (96, 80)).astype(np.uint8)
     tifffile.imwrite("image.tif", image)
     for name in ("bioimageio", "onnx", "state-dict"):
-        assert main(["export", str(model), "--to", name]) == 0
+        assert main(["export", str(model), "--to", name, "--authors", "Ada L.", "Mary S."]) == 0
+    assert capsys.readouterr().err == ""
     ours = segment(image, load_checkpoint(model), precision="float32", device="cpu").scores
     assert ours is not None
 
