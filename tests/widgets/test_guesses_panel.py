@@ -287,4 +287,4 @@ def test_pictures_go_when_something_else_is_changed(
     session.adopt(Network(foreign_network.unet, description), "/models/foreign.pth")
 
     assert not panel.trial.isVisible()
-    assert panel.rows["final"].box.currentText() == "they are scores"
+    assert panel.rows["final"].box.currentText() == "nothing, they are scores"

@@ -73,7 +73,7 @@ class GuessRow(QWidget):
         self.box.setCurrentIndex(self.box.findData(guess.value))
         self.box.setToolTip(f"<qt>{escape(guess.reason)}</qt>")
         self.title.setToolTip(self.box.toolTip())
-        self.reason.show_text(guess.reason)
+        self.reason.show_text(sentence(guess.reason))
         # There is nothing to compare where there is no choice.
         self.try_button.setEnabled(len(guess.options) > 1)
 
@@ -97,9 +97,15 @@ _WORDS = {
     ("normalization", "raw"): "numbers as they are",
     ("final", "softmax"): "softmax over all",
     ("final", "sigmoid"): "sigmoid of each",
-    ("final", "probability"): "they are scores",
-    ("final", "none"): "no scores at all",
+    ("final", "probability"): "nothing, they are scores",
+    ("final", "none"): "nothing, they are no classes",
 }
+
+
+def sentence(reason: str) -> str:
+    """Begin with a capital letter and end with a full stop."""
+    text = reason[:1].upper() + reason[1:]
+    return text if not text or text.endswith(".") else f"{text}."
 
 
 def option_text(option: str, about: str = "") -> str:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.engine.errors import UNetError
 from napari_unet.layers import read_layer
 from napari_unet.session import LoadedModel, Session
 from napari_unet.widgets.faint_label import FaintLabel
 from napari_unet.widgets.guess_jobs import Trial, change_guesses
-from napari_unet.widgets.guess_row import GuessRow
+from napari_unet.widgets.guess_row import GuessRow, sentence
 from napari_unet.widgets.guess_trial import GuessTrial
 from napari_unet.widgets.roles_row import ROLES, RolesRow
 from napari_unet.widgets.selected_image import SelectedImage
@@ -32,6 +32,9 @@ _TOLD = (
 
 
 _MOST_TITLE_PX = 110
+_FIRST = ("roles", "final", "normalization")
+_MOST_UNFOLDED = 2
+_FOLD_STYLE = "QPushButton { text-align: left; padding: 4px 6px; }"
 
 
 class GuessesPanel(QWidget):
@@ -62,6 +65,7 @@ class GuessesPanel(QWidget):
         self._changes: dict[str, str] = {}
         self._base: LoadedModel | None = None
         self._tried_with: dict[str, str] = {}
+        self._folded_count = 0
         self.rows: dict[str, GuessRow | RolesRow] = {}
         self.heading = QLabel()
         self.heading.setWordWrap(True)
@@ -72,6 +76,19 @@ class GuessesPanel(QWidget):
         self._layout.setSpacing(6)
         self._layout.addWidget(self.heading)
         self._layout.addWidget(FaintLabel(_TOLD))
+        self._rows_layout = QVBoxLayout()
+        self._layout.addLayout(self._rows_layout)
+        self._folded = QWidget()
+        self._more_layout = QVBoxLayout(self._folded)
+        for each in (self._rows_layout, self._more_layout):
+            each.setContentsMargins(0, 0, 0, 0)
+            each.setSpacing(8)
+        self.more = QPushButton()
+        self.more.setCheckable(True)
+        self.more.setStyleSheet(_FOLD_STYLE)
+        self.more.toggled.connect(self._on_more_toggled)
+        self._layout.addWidget(self.more)
+        self._layout.addWidget(self._folded)
         session.network_loaded.connect(self._on_network_loaded)
         self._show_guesses()
 
@@ -97,25 +114,54 @@ class GuessesPanel(QWidget):
         self.setVisible(bool(guesses))
         count = "1 thing" if len(guesses) == 1 else f"{len(guesses)} things"
         self.heading.setText(f"<b>{count} had to be guessed</b>")
-        if [guess.about for guess in guesses] == list(self.rows):
+        if {guess.about for guess in guesses} == self.rows.keys():
             for guess in guesses:
                 self.rows[guess.about].show_guess(guess)
+            self._drop_repeated_reasons()
             self._keep_trial(guesses)
             return
         self.trial.close_pictures()
-        self._layout.removeWidget(self.trial)
+        self.trial.setParent(None)
         for row in self.rows.values():
-            self._layout.removeWidget(row)
             row.hide()
             row.deleteLater()
-        self.rows = {guess.about: _row(guess) for guess in guesses}
+        rows = {guess.about: _row(guess) for guess in guesses}
+        # What the network gives out, and what it is given, decide most.
+        self.rows = {about: rows[about] for about in sorted(rows, key=_rank)}
         widest = max((row.title.sizeHint().width() for row in self.rows.values()), default=0)
         for row in self.rows.values():
             # One below the other, where they stand beside their boxes.
             row.title.setMinimumWidth(min(widest, _MOST_TITLE_PX))
             row.value_chosen.connect(self._on_value_chosen)
             row.trial_wanted.connect(self._on_trial_wanted)
-            self._layout.addWidget(row)
+        self._place_rows()
+
+    def _place_rows(self) -> None:
+        """Fold away how the layers are put together, if there is much of it."""
+        first = [row for about, row in self.rows.items() if about in _FIRST]
+        rest = [row for about, row in self.rows.items() if about not in _FIRST]
+        is_folded = len(rest) > _MOST_UNFOLDED
+        self._folded_count = len(rest) if is_folded else 0
+        self.more.setVisible(is_folded)
+        self._on_more_toggled(self.more.isChecked())
+        for row in first:
+            self._rows_layout.addWidget(row)
+        for row in rest:
+            (self._more_layout if is_folded else self._rows_layout).addWidget(row)
+        self._drop_repeated_reasons()
+
+    def _on_more_toggled(self, is_open: bool) -> None:  # noqa: FBT001 - as Qt calls it
+        arrow = "▾" if is_open else "▸"
+        self.more.setText(f"{arrow} How its layers are built ({self._folded_count})")
+        self._folded.setVisible(is_open and self._folded_count > 0)
+
+    def _drop_repeated_reasons(self) -> None:
+        """Say once what holds for several rows, one after the other."""
+        before: tuple[bool, str] | None = None
+        for about, row in self.rows.items():
+            own = (about in _FIRST, row.guess.reason)
+            row.reason.show_text("" if own == before else sentence(row.guess.reason))
+            before = own
 
     def _keep_trial(self, guesses: tuple[Guess, ...]) -> None:
         """Keep the pictures only as long as all else is as it was when they were made."""
@@ -169,8 +215,11 @@ class GuessesPanel(QWidget):
         network, row = self._session.network, self.rows.get(guess.about)
         if network is None or row is None:
             return
-        self._layout.removeWidget(self.trial)
-        self._layout.insertWidget(self._layout.indexOf(row) + 1, self.trial)
+        for layout in (self._rows_layout, self._more_layout):
+            if layout.indexOf(row) >= 0:
+                layout.removeWidget(self.trial)
+                layout.insertWidget(layout.indexOf(row) + 1, self.trial)
+                break
         layer = self._image.layer
         if layer is None:
             self.trial.show_refusal(guess, "There is no image to try it on; open one.")
@@ -187,6 +236,10 @@ class GuessesPanel(QWidget):
         }
         trial = Trial(network, guess.about, row.tried_values(), self._session.device)
         self.trial.start(trial, guess, image)
+
+
+def _rank(about: str) -> int:
+    return _FIRST.index(about) if about in _FIRST else len(_FIRST)
 
 
 def _row(guess: Guess) -> GuessRow | RolesRow:

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 
 from napari_unet.widgets.choices import keep_narrow, narrow_form
 from napari_unet.widgets.faint_label import FaintLabel
+from napari_unet.widgets.guess_row import sentence
 from napari_unet.widgets.still_box import StillBox
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class RolesRow(QWidget):
                 box.addItem(f"channel {number + 1}{own}", number)
             box.setCurrentIndex(roles.index(role) + 1 if role in roles else 0)
             box.setToolTip(f"<qt>{escape(guess.reason)}</qt>")
-        self.reason.show_text(guess.reason)
+        self.reason.show_text(sentence(guess.reason))
         self.try_button.setEnabled(len(self.tried_values()) > 1)
 
     def tried_values(self) -> tuple[str, ...]:
@@ -132,6 +133,8 @@ def roles_with(roles: Sequence[str], role: str, channel: int | None) -> tuple[st
 
 def _own_name(channel: int, roles: Sequence[str]) -> str:
     """Name a channel that plays no part in telling cells."""
+    if "unused" in roles:
+        return "unused"
     name = f"class {channel + 1}"
     return name if name not in roles else f"{name} too"
 
