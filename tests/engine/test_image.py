@@ -257,7 +257,7 @@ def test_wrong_number_of_channels_names_both():
 def test_impossible_normalisation_is_refused():
     with pytest.raises(SettingsError, match="low one must be below"):
         Normalization("percentile", 90, 10)
-    with pytest.raises(SettingsError, match="use 'percentile', 'zero-mean' or 'none'"):
+    with pytest.raises(SettingsError, match="use 'percentile', 'zero-mean', 'none' or 'raw'"):
         Normalization("histogram")
 
 
