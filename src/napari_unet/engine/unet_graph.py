@@ -194,7 +194,7 @@ class UNetGraph:
                     stride=tuple(1 if k == 1 else 2 for k in kernel),
                     padding=tuple(max(0, (k - 1) // 2) for k in kernel),
                     output_padding=tuple(int(k > 1 and k % 2) for k in kernel),
-                    bias=unit.bias,
+                    bias=unit.bias > 0,
                 )
             )
         padding = tuple((k - 1) // 2 for k in kernel)
@@ -214,7 +214,7 @@ class UNetGraph:
                 padding,
                 ones,
                 step.groups,
-                unit.bias,
+                unit.bias > 0,
             )
         )
 
