@@ -197,9 +197,6 @@ def noisy_image(channels=1):
     return np.random.default_rng(0).random((1, channels, 20, 24)).astype(np.float32) * 200 + 50
 
 
-test_image.__test__ = False
-
-
 def zero_mean(x, dim=None):
     mean, deviation = x.mean(dim, keepdim=True), x.std(dim, correction=0, keepdim=True)
     return (x - mean) / (deviation + EPSILON)
