@@ -39,6 +39,9 @@ class Preprocessing:
     measures_dataset: bool = False
 
 
+_NOTHING = Preprocessing(Normalization("raw"))
+
+
 @dataclass(frozen=True, slots=True)
 class Postprocessing:
     """How the output of a network is read.
@@ -64,7 +67,7 @@ def preprocessing(tensor: TensorFacts, in_channels: int) -> Preprocessing:
         If a step of it cannot be done here; it is never left out. The message
         is a predicate.
     """
-    found = Preprocessing(Normalization("raw"))
+    found = _NOTHING
     for step in tensor.steps:
         read = _BEFORE.get(step.name)
         if read is None:
@@ -151,27 +154,20 @@ def _scale_range(
 def _measured(
     found: Preprocessing, step: ProcessingStep, tensor: TensorFacts, normalization: Normalization
 ) -> Preprocessing:
-    """Take what is measured on the image; that outdoes ranges and constants before it."""
+    """Take what is measured on the image as it is."""
     axes = step.options.get("axes")
     letters = tensor.axes if axes is None else "".join(_letter(axis) for axis in axes)
     if not set("zyx") & set(tensor.axes) <= set(letters):
         raise _unknown(step, "before", "of each row or slice on its own")
     # A channel axis left out of the axes is what is measured on its own.
     per_channel = "c" in tensor.axes and "c" not in letters
-    if not _is_outdone(found, per_channel=per_channel):
-        raise _unknown(step, "before", "of what was clipped, or brought to ranges by channel")
+    if found != _NOTHING:
+        # Programs differ in whether they measure before or after the steps that come first.
+        raise _unknown(step, "before", "after another step")
     return Preprocessing(
         replace(normalization, per_channel=per_channel),
         measures_dataset="b" in letters or step.options.get("mode") == "per_dataset",
     )
-
-
-def _is_outdone(found: Preprocessing, *, per_channel: bool) -> bool:
-    """Whether what was done so far makes no difference to what is measured afterwards."""
-    lines = [step for step in found.prelude if isinstance(step, Standardize)]
-    rises = len(lines) == len(found.prelude) and all(min(s.deviation) > 0 for s in lines)
-    alike = all(len({*zip(s.mean, s.deviation, strict=True)}) == 1 for s in lines)
-    return rises and (per_channel or (alike and not found.normalization.per_channel))
 
 
 def _letter(axis: str) -> str:
@@ -229,8 +225,7 @@ def _ensure_dtype(
     in_channels: int,  # noqa: ARG001
 ) -> Preprocessing:
     dtype = step.options.get("dtype")
-    untouched = found == Preprocessing(Normalization("raw"))
-    if dtype not in _FLOATS and not (untouched and dtype == tensor.dtype):
+    if dtype not in _FLOATS and not (found == _NOTHING and dtype == tensor.dtype):
         raise _unknown(step, "before", f"({dtype})")
     return found
 
