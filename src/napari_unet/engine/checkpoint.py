@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from napari_unet.engine.architecture import NetworkModule
+from napari_unet.engine.bioimage_package import load_bioimage
 from napari_unet.engine.errors import CheckpointError
 from napari_unet.engine.foreign_program import ProgramKind
 from napari_unet.engine.guesses import with_guess
@@ -112,7 +113,7 @@ def _load(path: Path, *, allow_code: bool) -> Network:
         except CheckpointError as error:
             raise CheckpointError(f"'{path}': {error}") from error
     if kind is ModelFileKind.BIOIMAGE:
-        raise CheckpointError('later')
+        return load_bioimage(path, allow_code=allow_code, recognise=_recognised)
     return load_ready_made(path, kind=_PROGRAMS[kind], allow_code=allow_code)
 
 
