@@ -117,7 +117,8 @@ def test_help_and_version_load_no_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["segment", "train", "evaluate", "compare", "weight-map", "inspect", "demo"]
+    "command",
+    ["segment", "train", "evaluate", "compare", "weight-map", "inspect", "export", "demo"],
 )
 def test_each_command_explains_itself(command: str, output: Output) -> None:
     with pytest.raises(SystemExit) as leaving:

@@ -16,7 +16,7 @@ import torch
 from napari_unet.engine import export as export_module
 from napari_unet.engine import onnx_export
 from napari_unet.engine.checkpoint import load_checkpoint
-from napari_unet.engine.errors import CheckpointError, SettingsError, UNetError
+from napari_unet.engine.errors import CheckpointError, ImageError, SettingsError, UNetError
 from napari_unet.engine.export import export_formats, export_model, iterate_export
 from napari_unet.engine.export_settings import ExportSettings
 from napari_unet.engine.image import Normalization
@@ -102,6 +102,12 @@ def graph(
 
 def small(**options: Any) -> UNetConfig:
     return UNetConfig(**{"classes": 3, "base_width": 4, "depth": 1, **options})
+
+
+@pytest.fixture(scope="module")
+def translated() -> Any:
+    """`small()` as ONNX, for tests of what comes after."""
+    return onnx_export.onnx_model(network_of(small()))
 
 
 def own_scores(network: Network, images: np.ndarray) -> np.ndarray:
@@ -216,13 +222,12 @@ def test_export_that_is_stopped_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_onnx_with_other_scores_is_not_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    translated: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = onnx_export.onnx_model(network_of(small(classes=2)))
-    network = network_of(small(classes=2))
+    network = network_of(small())
     with torch.no_grad():
-        network.unet.head.bias.add_(torch.tensor([1.0, -1.0]))
-    monkeypatch.setattr(export_module, "onnx_model", lambda _network: other)
+        network.unet.head.bias.add_(torch.tensor([1.0, -1.0, 0.0]))
+    monkeypatch.setattr(export_module, "onnx_model", lambda _network: translated)
 
     with pytest.raises(CheckpointError, match=r"gives other scores as ONNX than here \(by up to 0"):
         export_model(network, tmp_path / "a.onnx", format="onnx")
@@ -231,15 +236,18 @@ def test_onnx_with_other_scores_is_not_written(
 
 
 def test_onnx_that_does_not_run_is_not_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    translated: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    network = network_of(small())
-    broken = onnx_export.onnx_model(network)
+    broken = type(translated)()
+    broken.CopyFrom(translated)
     broken.graph.node[0].op_type = "Convoluted"
     monkeypatch.setattr(export_module, "onnx_model", lambda _network: broken)
 
     with pytest.raises(CheckpointError, match=r"does not run there .*nothing was written"):
-        export_model(network, tmp_path / "a.onnx", format="onnx")
+        export_model(network_of(small()), tmp_path / "a.onnx", format="onnx")
 
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
@@ -397,9 +405,14 @@ def test_package_carries_the_model_its_papers_its_people_and_its_history(tmp_pat
 
 @needs_bioimageio
 def test_package_is_made_offline_and_without_a_word(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    translated: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     import socket
+
+    monkeypatch.setattr(export_module, "onnx_model", lambda _network: translated)
 
     def refuse(*_: Any) -> None:
         raise AssertionError("asks the network")
@@ -433,14 +446,13 @@ def test_package_without_a_licence_is_refused_before_any_work(
 
 @needs_bioimageio
 def test_package_that_fails_the_test_is_not_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    translated: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from napari_unet.engine import bioimage_export
 
     network = network_of(small())
-    model = onnx_export.onnx_model(network)
     honest = bioimage_export.reference_scores
-    monkeypatch.setattr(export_module, "onnx_model", lambda _network: model)
+    monkeypatch.setattr(export_module, "onnx_model", lambda _network: translated)
     monkeypatch.setattr(bioimage_export, "reference_scores", lambda *given: 1 - honest(*given))
 
     with pytest.raises(
@@ -491,6 +503,28 @@ def test_missing_packages_are_named_by_their_extra(
 
     with pytest.raises(CheckpointError, match=rf"pip install \"napari-unet-cells{extra}\""):
         export_model(network_of(small()), tmp_path / "a", format=name)
+
+
+def test_formats_are_listed_with_whether_they_can_be_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def find(name: str) -> Any:
+        if name.startswith("bioimageio."):
+            raise ModuleNotFoundError(name)  # as Python does where the outer package is missing
+        return object()
+
+    monkeypatch.setattr(export_module, "find_spec", find)
+
+    found = {each.name: each.is_installed for each in export_formats()}
+    assert found == {"bioimageio": False, "onnx": True, "state-dict": True, "safetensors": True}
+
+
+@needs_bioimageio
+def test_image_that_does_not_fit_is_told_before_the_long_part(tmp_path: Path) -> None:
+    wrong = np.zeros((2, 5, 64, 64), np.uint8)
+
+    with pytest.raises(ImageError, match=r"The image has shape \(2, 5, 64, 64\)"):
+        next(iterate_export(network_of(small()), tmp_path / "a", format="bioimageio", image=wrong))
 
 
 def test_ready_made_network_is_refused(tmp_path: Path) -> None:

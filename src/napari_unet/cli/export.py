@@ -1,8 +1,9 @@
 """Write a model for other programs, and check that they compute with it what is computed here.
 
-bioimageio: a package for Fiji (deepImageJ), ilastik, QuPath and the BioImage Model Zoo. onnx: one
-file that runs in any language, without PyTorch. state-dict: the bare weights for PyTorch, and what
-is known of the model in a .json file beside them. safetensors: this plugin's own file.
+bioimageio: a package for Fiji (deepImageJ 3), other programs of bioimage.io and its BioImage Model
+Zoo. onnx: one file that runs in any language, without PyTorch. state-dict: the bare weights for
+PyTorch, and what is known of the model in a .json file beside them. safetensors: this plugin's own
+file.
 """
 
 from __future__ import annotations

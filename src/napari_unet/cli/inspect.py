@@ -11,6 +11,9 @@ from napari_unet.cli.model_options import add_loading_options, load_model, model
 from napari_unet.engine.network import Network, NetworkDescription
 
 
+_MOST_LETTERS = 72
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
     parser.add_argument("model", metavar="MODEL", help=model_help())
@@ -29,9 +32,11 @@ def run(arguments: argparse.Namespace) -> int:
     for name, value in facts.items():
         report(f"{name:{width}}  {value}")
     for guess in network.description.guesses:
-        report(
-            f"guess: {guess.about}={guess.value} ({', '.join(guess.options)})\n    {guess.reason}"
-        )
+        others = [_shortened(option) for option in guess.options if option != guess.value]
+        report(f"guess: {guess.about}={_shortened(guess.value)}")
+        report(f"    {guess.reason}")
+        if others:
+            report(f"    or: {' | '.join(others)}")
     return 0
 
 
@@ -56,7 +61,7 @@ def _facts(network: Network) -> dict[str, str]:
         "summary": description.summary,
         "images": f"{config.ndim}-D, {count(config.in_channels, 'channel')}",
         "classes": ", ".join(description.class_roles),
-        "network": f"{config.sentence}, {network.parameter_count / 1e6:.2f} M parameters",
+        "network": config.sentence + _parameters(network.parameter_count),
         "sees": f"{2 * config.margin_px + 1} px across around each pixel",
         "tiles": f"differ a little: {config.inexact_because}" if config.inexact_because else "",
         "training": "" if config.is_trainable else "ready-made, so it cannot be fine-tuned",
@@ -75,6 +80,15 @@ def _facts(network: Network) -> dict[str, str]:
     for name, metrics in description.metrics.items():
         facts[f"on {name}"] = _metric_facts(metrics)
     return {name: value for name, value in facts.items() if value}
+
+
+def _parameters(number: int) -> str:
+    return f", {number / 1e6:.2f} M parameters" if number else ""
+
+
+def _shortened(text: str) -> str:
+    """Write the roles of many channels in one line."""
+    return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 4]} ..."
 
 
 def _with_unit(value: float | None, unit: str) -> str:

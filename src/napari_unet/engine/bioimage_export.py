@@ -1,4 +1,4 @@
-"""A network as a bioimage.io package, which Fiji, ilastik, QuPath and others open."""
+"""A network as a bioimage.io package: ONNX with all that another program must know to use it."""
 
 from __future__ import annotations
 
@@ -84,9 +84,9 @@ def licence_id(description: NetworkDescription, settings: ExportSettings) -> str
 def write_package(
     network: Network,
     model: ModelProto,
+    example: Example,
     folder: Path,
     settings: ExportSettings,
-    image: AnyImage | None = None,
 ) -> Path:
     """Put a package together in an empty folder.
 
@@ -95,10 +95,10 @@ def write_package(
     network : Network
     model : onnx.ModelProto
         The same network, from `onnx_model`.
+    example : Example
+        From `example_of`.
     folder : Path
     settings : ExportSettings
-    image : array, optional
-        What the network is tried on, see `example_of`.
 
     Returns
     -------
@@ -118,7 +118,6 @@ def write_package(
     )
 
     description = network.description
-    example = example_of(network, image)
     np.save(folder / _IMAGE, example.image)
     np.save(folder / _SCORES, example.scores)
     _cover(example).save(folder / _COVER)
@@ -198,12 +197,12 @@ def example_of(network: Network, image: AnyImage | None = None) -> Example:
     array = _central_part(array, max(_least_size(config), _EXAMPLE_PX[config.ndim]), config)
     whole = (slice(None),) * config.ndim
     raw = ImageSource(array, config.in_channels, IntensityScaling(0.0, 1.0)).read(whole)
-    if description.normalization.kind == "none":
-        scaling = IntensityScaling(0.0, _gain(description, array.dtype))
-    else:
-        scaling = measure_intensity(raw, description.normalization)
+    reads_type = description.normalization.kind == "none"
+    gain = _gain(description, array.dtype) if reads_type else 1.0
+    scaling = measure_intensity(raw, description.normalization)
+    scaling = IntensityScaling(scaling.offset, scaling.scale * gain)
     images = ImageSource(raw, config.in_channels, scaling).read(whole)[np.newaxis]
-    return Example(raw[np.newaxis], reference_scores(network, images), scaling.scale)
+    return Example(raw[np.newaxis], reference_scores(network, images), gain)
 
 
 def _sample(ndim: int) -> AnyImage:

@@ -10,18 +10,18 @@ from typing import Literal
 from napari_unet.engine.graph_choices import (
     ACTIVATION,
     ALIGNED,
-    LARGEST,
     LINEAR,
     NEAREST,
     NORM,
     PADDING,
     POOLING,
-    RAW_OUTPUT,
     SECOND_INPUT,
     SKIP_FIRST,
     SKIP_LAST,
     SKIP_ORDER,
     UPSAMPLING,
+    LARGEST,
+    RAW_OUTPUT,
     ZEROS,
     LayerList,
 )
@@ -47,6 +47,8 @@ class Convention:
         Where its code is.
     names : tuple of str
         Patterns; each is the whole name of a layer.
+    absent : tuple of str
+        Patterns of which none may be the name of a layer.
     choices : mapping of str to str
         What it is to what is taken.
     normalization : Normalization, optional
@@ -73,6 +75,7 @@ class Convention:
     skips_from_first: bool = False
     dense_activation: bool = True
     silent: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
     layers: Callable[[Mapping[str, tuple[int, ...]]], LayerList] | None = None
 
 
@@ -85,10 +88,12 @@ def convention_of(names: Iterable[str]) -> Convention | None:
         Of the layers that have weights.
     """
     text = "\n".join(names)
+
+    def has(name: str) -> bool:
+        return re.search(rf"^(?:[\w.]+\.)?{name}$", text, re.MULTILINE) is not None
+
     for convention in CONVENTIONS:
-        if all(
-            re.search(rf"^(?:[\w.]+\.)?{name}$", text, re.MULTILINE) for name in convention.names
-        ):
+        if all(map(has, convention.names)) and not any(map(has, convention.absent)):
             return convention
     return None
 
@@ -109,7 +114,9 @@ def _noise2noise(shapes: Mapping[str, tuple[int, ...]]) -> LayerList:
         for place, name in enumerate(own):
             out, given = shapes[name][:2]
             if enlarges and place == len(own) - 1:
-                return add(TransposedConvolution((x,), name, out, given, (3, 3), twos, ones, ones))
+                return add(
+                    TransposedConvolution((x,), name, out, given, (3, 3), twos, ones, ones)
+                )
             x = add(Convolution((x,), name, given, out, (3, 3), ones, ones, ones))
             x = add(Activation((x,), "relu"))
         return x
@@ -135,23 +142,13 @@ _SKIP_LAST = {**_PLAIN, SKIP_ORDER: SKIP_LAST}
 CONVENTIONS: tuple[Convention, ...] = (
     Convention(
         "milesial/Pytorch-UNet",
-        (
-            r"inc\.(?:double_conv|conv\.conv)\.0",
-            r"up1\.conv\.(?:double_conv|conv)\.0",
-            r"outc\.conv",
-        ),
+        (r"inc\.(?:double_conv|conv\.conv)\.0", r"up1\.conv\.(?:double_conv|conv)\.0", r"outc\.conv"),
         {**_SKIP_FIRST, UPSAMPLING: ALIGNED},
         Normalization("none"),
     ),
     Convention(
         "ASHISRAVINDRAN/stardist_pytorch",
-        (
-            r"inc\.conv\.conv\.0",
-            r"up1\.conv\.conv\.0",
-            r"features",
-            r"out_ray\.conv",
-            r"out_prob\.conv",
-        ),
+        (r"inc\.conv\.conv\.0", r"up1\.conv\.conv\.0", r"features", r"out_ray\.conv", r"out_prob\.conv"),
         {**_SKIP_FIRST, ACTIVATION: "ELU", UPSAMPLING: ALIGNED, NORM: "groups of 8"},
         Normalization("percentile"),
         final="probability",
@@ -179,10 +176,18 @@ CONVENTIONS: tuple[Convention, ...] = (
     ),
     Convention(
         "danihae/bio-image-unet (version 0)",
-        (r"encode1\.0", r"decode(?:9|7)\.0", r"middle_conv2\.0", r"final\.0"),
+        (r"encode8\.0", r"decode9\.0", r"middle_conv2\.0", r"final\.0"),
         _SKIP_LAST,
         Normalization("percentile", 0.0, 99.8),
         skips_from_first=True,
+    ),
+    Convention(
+        "danihae/bio-image-unet (three levels)",
+        (r"encode6\.0", r"decode7\.0", r"middle_conv2\.0", r"final\.0"),
+        _SKIP_LAST,
+        Normalization("percentile", 0.0, 99.8),
+        skips_from_first=True,
+        absent=(r"decode8\.0",),
     ),
     Convention(
         "danihae/bio-image-unet",
@@ -193,13 +198,7 @@ CONVENTIONS: tuple[Convention, ...] = (
     ),
     Convention(
         "aladdinpersson/Machine-Learning-Collection",
-        (
-            r"ups\.0",
-            r"ups\.1\.conv\.0",
-            r"downs\.0\.conv\.0",
-            r"bottleneck\.conv\.0",
-            r"final_conv",
-        ),
+        (r"ups\.0", r"ups\.1\.conv\.0", r"downs\.0\.conv\.0", r"bottleneck\.conv\.0", r"final_conv"),
         _SKIP_FIRST,
         Normalization("none"),
     ),

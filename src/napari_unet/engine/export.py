@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 import torch
 
-from napari_unet.engine.bioimage_export import check_package, licence_id, write_package
+from napari_unet.engine.bioimage_export import check_package, example_of, licence_id, write_package
 from napari_unet.engine.checkpoint import save_checkpoint, write_atomically
 from napari_unet.engine.errors import CheckpointError, SettingsError
 from napari_unet.engine.export_settings import ExportSettings
@@ -56,7 +56,7 @@ class ExportFormat:
     @property
     def is_installed(self) -> bool:
         """Whether all that it needs is there; imports none of it."""
-        return all(find_spec(name) is not None for name in self.modules)
+        return all(map(_is_there, self.modules))
 
     def path(self, name: str | os.PathLike[str]) -> Path:
         """Return a file name with the ending of this format."""
@@ -66,12 +66,19 @@ class ExportFormat:
         return path.with_name(path.name + self.suffix)
 
 
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False  # not even the package that it lies in
+
+
 _ONNX_MODULES = ("onnx", "onnxruntime", "onnxscript")
 _FORMATS = (
     ExportFormat(
         "bioimageio",
         "bioimage.io package",
-        "Fiji (deepImageJ), ilastik, QuPath and the BioImage Model Zoo",
+        "Fiji (deepImageJ 3), other programs of bioimage.io, and its BioImage Model Zoo",
         ".zip",
         "bioimageio,onnx",
         ("bioimageio.core", "bioimageio.spec", *_ONNX_MODULES),
@@ -297,13 +304,14 @@ def _onnx(network: Network, target: Path) -> Iterator[ExportReport]:
 def _bioimageio(
     network: Network, target: Path, settings: ExportSettings, image: AnyImage | None
 ) -> Iterator[ExportReport]:
+    example = example_of(network, image)  # before the long part: the image may not fit
     yield ExportReport("translating the network to ONNX", 0, 5)
     model = onnx_model(network)
     yield ExportReport("checking it against our own output", 1, 5)
     difference = check_onnx(model, network)
     yield ExportReport("packing it", 2, 5)
     with _workplace() as folder:
-        package = write_package(network, model, folder, settings, image)
+        package = write_package(network, model, example, folder, settings)
         yield ExportReport("running the test of bioimageio.core", 3, 5)
         check_package(package, network.description)
         yield ExportReport("writing the file", 4, 5)

@@ -13,6 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from napari_unet.engine.architecture import NetworkModule
 from napari_unet.engine.layer_graph import (
     Activation,
+    Clip,
     Convolution,
     GraphConfig,
     Join,
@@ -116,11 +117,8 @@ class GraphNetwork(NetworkModule):
             ends = zip(layer.before, layer.after, strict=True)
             # torch counts the last axis first.
             return functional.pad(x, [n for pair in reversed(list(ends)) for n in pair])
-        if isinstance(layer, Standardize):
-            shape = (1, -1, *(1,) * self.config.ndim)
-            mean = torch.tensor(layer.mean, dtype=x.dtype, device=x.device).view(shape)
-            deviation = torch.tensor(layer.deviation, dtype=x.dtype, device=x.device).view(shape)
-            return (x - mean) / deviation
+        if isinstance(layer, Standardize | Clip):
+            return in_range(x, layer)
         raise NotImplementedError(layer.op)
 
 
@@ -240,6 +238,16 @@ def activated(x: Tensor, layer: Activation) -> Tensor:
         "tanh": torch.tanh,
     }
     return functions[layer.kind](x)
+
+
+def in_range(x: Tensor, layer: Standardize | Clip) -> Tensor:
+    """Bring the numbers of (N, C, *S) to a range."""
+    if isinstance(layer, Clip):
+        return x.clamp(layer.low, layer.high)
+    shape = (1, -1, *(1,) * (x.ndim - 2))
+    mean = torch.tensor(layer.mean, dtype=x.dtype, device=x.device).view(shape)
+    deviation = torch.tensor(layer.deviation, dtype=x.dtype, device=x.device).view(shape)
+    return (x - mean) / deviation
 
 
 def _joined(given: Sequence[Tensor], kind: str) -> Tensor:

@@ -242,6 +242,22 @@ class Pad:
 
 
 @dataclass(frozen=True, slots=True)
+class Clip(_Pointwise):
+    """Bring each number into a range.
+
+    Parameters
+    ----------
+    inputs : tuple of int
+    low, high : float, optional
+        None for no limit.
+    """
+
+    op: ClassVar[str] = "clip"
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """The largest, or the mean, of each block of pixels.
 
@@ -346,6 +362,7 @@ Layer: TypeAlias = (
     | Activation
     | Standardize
     | Pad
+    | Clip
     | Pool
     | Upsample
     | Join
@@ -361,6 +378,7 @@ _OPS: dict[str, type[Layer]] = {
         Activation,
         Standardize,
         Pad,
+        Clip,
         Pool,
         Upsample,
         Join,
@@ -609,6 +627,8 @@ def _channels(layer: Layer, given: Sequence[int], config: GraphConfig) -> int:
         raise SettingsError(
             f"'{layer.name}' normalises {layer.channels} channels but is given {given[0]}."
         )
+    if isinstance(layer, Clip) and layer.low is layer.high is None:
+        raise SettingsError("A clip has neither a lower nor an upper limit.")
     if isinstance(layer, Activation) and layer.kind not in ACTIVATIONS:
         raise SettingsError(f"The activation is {layer.kind!r}; use one of {ACTIVATIONS}.")
     if isinstance(layer, Join):

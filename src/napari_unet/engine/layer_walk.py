@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import heapq
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Literal
@@ -12,12 +13,12 @@ from typing import Literal
 from napari_unet.engine.name_tree import NameTree
 from napari_unet.engine.weight_layers import Unit, words
 
-_MOST_STEPS = 6000
-_MOST_WALKS = 6
-_TOLERANCE = 0.6
-"""Walks whose penalty is this much above the first one's are not looked at."""
-_STEPS_AFTER_THE_FIRST = 150
+_MOST_STEPS = 8000
+_STEPS_FOR_A_PENALTY = 1000
+_NATURAL = 0.4
+"""Penalty of a walk that is hardly to be doubted."""
 _LONGEST_SHORTCUT = 4
+_MOST_COLOURS = 4
 
 _AROUND = re.compile(r"short_?cut|skip|res(idual)?|identity|downsample|proj(ection)?|match(ing)?")
 _BRIDGE = re.compile(r"bridge|lateral|skip")
@@ -144,40 +145,48 @@ class LayerWalk:
             if self._around >> number & 1
         }
         self._has_transposed = any(
-            unit.kernel[0] % 2 == 0 and unit.shape[0] > unit.shape[1] for unit in units
+            _is_even(unit) and unit.shape[0] >= unit.shape[1] for unit in units
         )
 
-    def walks(self, *, in_channels: int | None = None) -> Iterator[Walk]:
-        """Walks through all units, about the likeliest first."""
+    def best(self, judge: Callable[[Walk], float | None]) -> Walk | None:
+        """Walk through all units that reads most naturally; None if there is none.
+
+        Parameters
+        ----------
+        judge : callable
+            Gives a further penalty to a walk; None if it makes no sense.
+        """
         order = count()
         queue: list[tuple[float, int, _State]] = []
-        seen: set[tuple[object, ...]] = set()
-        found, best, most = 0, 0.0, _MOST_STEPS
+        seen: dict[tuple[object, ...], float] = {}
+        chosen: Walk | None = None
+        least, most = math.inf, _MOST_STEPS
 
         def push(states: Iterator[_State]) -> None:
             for state in states:
+                # Going on is hoped to cost a little, so that what is nearly done comes first.
                 hope = state.penalty + _PROGRESS * state.unused.bit_count()
                 heapq.heappush(queue, (hope, next(order), state))
 
-        push(self._starts(in_channels))
+        push(self._starts())
         for step in range(_MOST_STEPS):
-            if not queue or found >= _MOST_WALKS or step > most:
-                return
+            if not queue or step > most:
+                break
             state = heapq.heappop(queue)[2]
-            if found and state.penalty > best + _TOLERANCE:
-                continue
-            walk = self._finished(state)
-            if walk is not None:
-                if not found:
-                    best, most = walk.penalty, step + _STEPS_AFTER_THE_FIRST
-                found += 1
-                yield walk
-                continue
             key = (state.unused, state.last, state.free, state.pending, state.channels, state.outs)
-            if key in seen:
+            if state.penalty >= least or seen.get(key, math.inf) <= state.penalty:
                 continue
-            seen.add(key)
-            push(self._next(state))
+            seen[key] = state.penalty
+            walk = self._finished(state)
+            if walk is None:
+                push(self._next(state))
+                continue
+            penalty = judge(walk)
+            if penalty is not None and walk.penalty + penalty < least:
+                least, chosen = walk.penalty + penalty, walk
+                # The more doubtful the walk is, the longer it pays to look for a better one.
+                most = min(most, step + int(_STEPS_FOR_A_PENALTY * max(0.0, least - _NATURAL)))
+        return chosen
 
     def _block(self, shortcut: Unit) -> int:
         """What lies beside a shortcut, one bit for each unit; 0 if its name does not tell."""
@@ -187,16 +196,17 @@ class LayerWalk:
 
     # -- steps ----------------------------------------------------------------------------------
 
-    def _starts(self, in_channels: int | None) -> Iterator[_State]:
+    def _starts(self) -> Iterator[_State]:
         everything = (1 << len(self._units)) - 1
         inner = {unit.shape[0] for unit in self._units if not unit.is_pointwise}
         for number, unit in enumerate(self._units):
             given = unit.shape[1]
-            if in_channels is not None and given != in_channels:
-                continue
             penalty = self._tree.leap(None, number, everything & ~self._sideways)
             # An image has few channels, which no layer gives but perhaps the last.
-            penalty += (0.0 if given <= 4 else 0.5) + (2.0 if given in inner else 0.0)
+            is_image = given <= _MOST_COLOURS
+            penalty += 0.0 if is_image else 0.5
+            if given in inner:
+                penalty += 0.25 if is_image else 2.0
             penalty += 1.5 * bool(self._sideways >> number & 1)
             step = Step(unit, "plain", given, unit.shape[0])
             yield _State(
@@ -241,8 +251,13 @@ class LayerWalk:
         for number in numbers:
             unit = units[number]
             penalty = 0.5 if stays and number not in stays else 0.0
-            penalty += 0.5 * (unit.kernel[0] % 2 == 0) + 0.25 * state.pending
+            penalty += 0.25 * state.pending
+            if _is_even(unit):
+                # Either it shrinks the image on the way down, or it follows an interpolation.
+                widens = unit.shape[0] >= unit.shape[1]
+                penalty += 0.25 if not widens else 0.75 if state.free < 0 else 1.5
             penalty += 1.5 * bool(self._sideways >> number & 1)
+            penalty += 0.5 * (state.free < 0 and unit.is_pointwise)
             step = Step(unit, "plain", state.channels, unit.shape[0])
             yield self._after(state, number, step, penalty)
 
@@ -251,8 +266,9 @@ class LayerWalk:
             unit = self._units[number]
             if not state.unused >> number & 1:
                 continue
-            penalty = 0.0
-            if unit.kernel[0] % 2:
+            if _is_even(unit):
+                penalty = 0.0 if unit.shape[0] >= unit.shape[1] else 1.5
+            else:
                 penalty = 1.5 if unit.shape[0] == unit.shape[1] else 0.5
             step = Step(unit, "transposed", state.channels, unit.shape[1])
             yield self._after(state, number, step, penalty)
@@ -271,6 +287,7 @@ class LayerWalk:
                 unit = self._units[number]
                 step = Step(unit, "join", state.channels + skip, unit.shape[0], skip=skip)
                 extra = penalty + 1.5 * bool(self._sideways >> number & 1)
+                extra += 0.75 * unit.is_pointwise
                 yield self._after(state, number, step, extra, free=place)
                 yield from self._bridged(state, number, skips, penalty)
 
@@ -360,7 +377,10 @@ class LayerWalk:
         if state.free < 0 or state.pending:
             return None
         if not state.unused:
-            return Walk(state.path, state.shortcuts, (), state.penalty)
+            # An output has no norm, and mostly reads no neighbours.
+            last = state.path[-1].unit
+            odd = 1.0 * (last.norm_after is not None) + 0.5 * (not last.is_pointwise)
+            return Walk(state.path, state.shortcuts, (), state.penalty + odd)
         heads = self._heads(state)
         return Walk(state.path, state.shortcuts, heads, state.penalty) if heads else None
 
@@ -394,6 +414,11 @@ class LayerWalk:
             channels = unit.shape[0]
             steps.append(Step(unit, "plain", unit.shape[1], channels))
         return tuple(steps)
+
+
+def _is_even(unit: Unit) -> bool:
+    """Whether its kernel has no centre, as those that change the size often have."""
+    return unit.kernel[-1] % 2 == 0
 
 
 def _before_its_role(name: str) -> str:

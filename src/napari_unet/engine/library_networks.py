@@ -5,19 +5,17 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.graph_network import GraphNetwork
-from napari_unet.engine.layer_graph import GraphConfig, Standardize
 from napari_unet.engine.library_blueprint import Blueprint
 from napari_unet.engine.monai_networks import basic_unet, monai_unet
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.nnunet_networks import plain_conv_unet
+from napari_unet.engine.prelude import begun_with
 from napari_unet.engine.smp_networks import smp_unet
 from napari_unet.engine.traced_network import traced_network
 
@@ -65,7 +63,7 @@ def _opened(blueprint: Blueprint, name: str) -> Network:
         module, blueprint.image_shape, meaning=blueprint.meaning, origin=blueprint.title
     )
     if blueprint.standardize is not None:
-        network = _standardized(network, blueprint.standardize)
+        network = begun_with(network, (blueprint.standardize,))
     description = NetworkDescription(
         name,
         network.config,
@@ -123,21 +121,3 @@ def _under_all_names(module: nn.Module, weights: Mapping[str, Tensor]) -> dict[s
         if first in weights:
             complete.setdefault(key, weights[first])
     return complete
-
-
-def _standardized(network: GraphNetwork, standardize: Standardize) -> GraphNetwork:
-    """Let the network begin by bringing its input to a fixed range."""
-    config = network.config
-    layers = [
-        replace(layer, inputs=tuple(number + 1 for number in layer.inputs))
-        for layer in config.layers[1:]
-    ]
-    wider: GraphConfig = replace(
-        config,
-        layers=(config.layers[0], standardize, *layers),
-        outputs=tuple(number + 1 for number in config.outputs),
-    )
-    with torch.device("meta"):
-        result = GraphNetwork(wider)
-    result.load_state_dict(network.state_dict(), assign=True)
-    return result.requires_grad_(True).eval()

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from napari_unet.engine.weight_layers import Unit
+from napari_unet.engine.weight_layers import Unit, is_number
 
-_FROM_THE_END = 0.25
+_FROM_THE_END = 0.1
 _BACKWARDS = 0.1
+_LIST_BACKWARDS = 0.75
+"""Lists are mostly computed as they are counted, unlike layers whose names end in a number."""
 _LEAP = 1.0
 _START = 0.5
+_UNFINISHED = 1.0
+_ANOTHER_WORD = 0.05
+"""Words have no order of their own, unless the author's is known."""
 
 
 @dataclass(slots=True)
@@ -20,20 +25,33 @@ class _Node:
     below: dict[str, int] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
     sums: list[int] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)
+
+    def is_number(self, child: int) -> bool:
+        """Whether a continuation is a number."""
+        return is_number(self.order[child])
+
+    def is_of_list(self, child: int) -> bool:
+        """Whether a continuation is the number of an entry in a list."""
+        return self.order[child].startswith(".")
 
     def number_children(self, *, by_name: bool) -> None:
         """Bring the continuations into their order."""
         if by_name:
-            key = lambda word: (word.isdigit(), int(word) if word.isdigit() else 0, word)  # noqa: E731
-            order = sorted(self.below, key=key)
+            order = sorted(self.below, key=_in_order)
         else:
             order = list(self.below)
+        self.order = order
         total = 0
         for number, word in enumerate(order):
             self.numbers[word] = number
             self.sums.append(total)
             total |= self.below[word]
         self.sums.append(total)
+
+
+def _in_order(word: str) -> tuple[bool, int, str]:
+    return is_number(word), int(word.lstrip(".")) if is_number(word) else 0, word
 
 
 class NameTree:
@@ -50,6 +68,7 @@ class NameTree:
     def __init__(self, units: Sequence[Unit], *, by_name: bool) -> None:
         root = _Node()
         nodes: dict[tuple[str, ...], _Node] = {(): root}
+        self._by_name = by_name
         self._paths: list[list[tuple[_Node, str]]] = []
         for unit in units:
             steps = []
@@ -100,11 +119,19 @@ class NameTree:
                     continue
                 parted = True
                 low, high = min(number, other), max(number, other)
-                if not (sums[high] & ~sums[low + 1]) & unused:
-                    penalty += 0.0 if number > other else _BACKWARDS
+                if node.is_number(other) and node.is_number(number):
+                    left = sums[other + 1] & ~sums[other] & unused
+                    penalty += _UNFINISHED if left else 0.0
+                is_word = self._by_name and not node.is_number(number)
+                if not is_word and not (sums[high] & ~sums[low + 1]) & unused:
+                    if number < other:
+                        penalty += _LIST_BACKWARDS if node.is_of_list(number) else _BACKWARDS
                     continue
-            if not is_first:
+            if self._by_name and not node.is_number(number):
+                penalty += _ANOTHER_WORD
+            elif not is_first:
                 leap = _LEAP if before is not None else _START
-                penalty += _FROM_THE_END if is_last else leap
+                from_end = _LIST_BACKWARDS if node.is_of_list(number) else _FROM_THE_END
+                penalty += from_end if is_last else leap
             parted = True
         return penalty

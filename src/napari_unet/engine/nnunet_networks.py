@@ -52,7 +52,7 @@ def plain_conv_unet(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> 
         weights=weights,
         image_shape=smallest_image(shape.in_channels, shape.strides),
         meaning=meaning,
-        normalization=Normalization("zero-mean"),
+        normalization=Normalization("zero-mean", per_channel=shape.in_channels > 1),
         guesses=(
             activation_guess("leaky ReLU (0.01)", reason),
             _intensity_guess(facts),

@@ -175,16 +175,18 @@ def _unets_in_a_row(units: Sequence[Unit]) -> list[tuple[Unit, ...]]:
 
 
 def _best_walk(units: Sequence[Unit], weights: Weights) -> tuple[Walk, Levels]:
-    """The order of computing that reads most naturally."""
+    """The order of computing that reads most naturally, and its levels."""
     for by_name in (not weights.is_registered, weights.is_registered):
-        found: list[tuple[float, int, Walk, Levels]] = []
-        for walk in LayerWalk(units, by_name=by_name).walks():
-            levels = find_levels(walk)
-            if levels is not None:
-                found.append((walk.penalty + levels.penalty, len(found), walk, levels))
-        if found:
-            return min(found)[2:]
+        walk = LayerWalk(units, by_name=by_name).best(_unevenness)
+        levels = find_levels(walk) if walk is not None else None
+        if walk is not None and levels is not None:
+            return walk, levels
     raise no_unet("its layers do not fit together as two paths with skips", weights.layers)
+
+
+def _unevenness(walk: Walk) -> float | None:
+    levels = find_levels(walk)
+    return levels.penalty if levels is not None else None
 
 
 def _ended(graph: LayerList, convention: Convention | None) -> LayerList:

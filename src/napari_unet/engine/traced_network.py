@@ -15,6 +15,7 @@ from napari_unet.engine.layer_graph import (
     ACTIVATIONS,
     Activation,
     Axes,
+    Clip,
     Convolution,
     GraphConfig,
     Input,
@@ -373,6 +374,21 @@ class _Call:
         factor = tuple(b // a for a, b in zip(before, after, strict=True))
         kind: Literal["nearest", "linear"] = "nearest" if mode == "nearest" else "linear"
         return Upsample((self._number(x),), factor, kind, bool(align_corners))
+
+    def clamp(self, x: Tensor, min: Any = None, max: Any = None) -> Layer:  # noqa: A002
+        """Read a limit, or two."""
+        _need(not isinstance(min, Tensor) and not isinstance(max, Tensor))
+        return Clip((self._number(x),), min, max)
+
+    def hardtanh(
+        self, x: Tensor, min_val: float = -1, max_val: float = 1, inplace: Any = None
+    ) -> Layer:
+        """Read a limit on both sides."""
+        return Clip((self._number(x),), min_val, max_val)
+
+    def relu6(self, x: Tensor, inplace: Any = None) -> Layer:
+        """Read a ReLU that ends at 6."""
+        return Clip((self._number(x),), 0, 6)
 
     def cat(self, tensors: Sequence[Tensor], dim: int = 0) -> Layer:
         """Read a joining of channels."""

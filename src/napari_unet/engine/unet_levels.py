@@ -60,7 +60,8 @@ def find_levels(walk: Walk) -> Levels | None:
     if found is None:
         return None
     penalty, ends = found
-    return Levels(ends, joins, _enlarging(walk, joins, ends), penalty)
+    enlarging = _enlarging(walk, joins, ends)
+    return Levels(ends, joins, enlarging, penalty + _unevenness(walk, joins, enlarging))
 
 
 def _way_down(steps: Sequence[Step]) -> int:
@@ -138,6 +139,17 @@ def _cuts(
 
     penalty, ends = best(0, 0, 0)
     return (penalty, ends) if math.isfinite(penalty) else None
+
+
+def _unevenness(walk: Walk, joins: Sequence[int], enlarging: Sequence[int]) -> float:
+    """Penalty for levels on the way up with unlike numbers of convolutions."""
+    ends = [*joins[1:], len(walk.steps) - (not walk.heads)]
+    counts = []
+    for level, (begin, end) in enumerate(zip(joins, ends, strict=True)):
+        roles = [step.role for step in walk.steps[begin:end]]
+        separate = level + 1 < len(joins) and enlarging[level + 1] == end - 1
+        counts.append(len(roles) - roles.count("transposed") - separate)
+    return _UNEVEN * sum(abs(a - b) for a, b in zip(counts, counts[1:], strict=False))
 
 
 def _enlarging(walk: Walk, joins: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:

@@ -108,8 +108,16 @@ class Weights:
 
 
 def words(name: str) -> tuple[str, ...]:
-    """Words and numbers that a name is made of."""
-    return tuple(_WORD.findall(name)) or (name,)
+    """Words and numbers that a name is made of; a dot marks the numbers of a list."""
+    found: list[str] = []
+    for piece in name.split("."):
+        found += [f".{piece}"] if piece.isdigit() else _WORD.findall(piece) or [piece]
+    return tuple(found)
+
+
+def is_number(word: str) -> bool:
+    """Whether a part of a name is a number."""
+    return word.lstrip(".").isdigit()
 
 
 def read_weights(tensors: Mapping[str, Tensor]) -> Weights:
@@ -128,7 +136,8 @@ def read_weights(tensors: Mapping[str, Tensor]) -> Weights:
     layers = tuple(_layer(name, found, i) for i, (name, found) in enumerate(parts.items()))
     if not any(layer.kind == "convolution" for layer in layers):
         raise no_unet("no convolution", layers)
-    return Weights(_units(layers), layers, _is_registered(tensors))
+    is_registered = _is_registered(tensors)
+    return Weights(_units(layers, is_registered=is_registered), layers, is_registered)
 
 
 def no_unet(why: str, layers: Iterable[WeightLayer]) -> CheckpointError:
@@ -179,11 +188,12 @@ def _is_registered(tensors: Mapping[str, Tensor]) -> bool:
 # -- which norm belongs to which convolution ------------------------------------------------------
 
 
-def _units(layers: Sequence[WeightLayer]) -> tuple[Unit, ...]:
+def _units(layers: Sequence[WeightLayer], *, is_registered: bool) -> tuple[Unit, ...]:
     convolutions = [layer for layer in layers if layer.kind == "convolution"]
     before: dict[str, WeightLayer] = {}
     after: dict[str, WeightLayer] = {}
-    for norm, owner, is_before in _owners(layers, convolutions):
+    owners = _neighbours(layers) if is_registered else None
+    for norm, owner, is_before in owners or _owners(layers, convolutions):
         taken = before if is_before else after
         if owner.name in taken:
             raise no_unet(f"'{norm.name}' belongs to no convolution", layers)
@@ -207,7 +217,29 @@ def _units(layers: Sequence[WeightLayer]) -> tuple[Unit, ...]:
 _Owned: TypeAlias = tuple[WeightLayer, WeightLayer, bool]
 
 
-def _owners(layers: Sequence[WeightLayer], convolutions: Sequence[WeightLayer]) -> Iterable[_Owned]:
+def _neighbours(layers: Sequence[WeightLayer]) -> list[_Owned] | None:
+    """Each norm with the convolution registered right before or after it, if that fits for all."""
+    norms = [layer for layer in layers if layer.kind == "norm"]
+    main = [layer for layer in layers if layer.kind != "prelu"]
+    places = {layer.name: place for place, layer in enumerate(main)}
+    for is_before, step in ((False, -1), (True, 1)):
+        found = []
+        for norm in norms:
+            place = places[norm.name] + step
+            if not 0 <= place < len(main) or main[place].kind != "convolution":
+                break
+            fits_in, fits_out = _fits(norm, main[place])
+            if not (fits_in if is_before else fits_out):
+                break
+            found.append((norm, main[place], is_before))
+        else:
+            return found
+    return None
+
+
+def _owners(
+    layers: Sequence[WeightLayer], convolutions: Sequence[WeightLayer]
+) -> Iterable[_Owned]:
     """Each norm with its convolution, and whether it comes before it."""
     norms = [layer for layer in layers if layer.kind == "norm"]
     neighbours = _neighbourhoods(convolutions)
@@ -264,8 +296,8 @@ def _distance(norm: WeightLayer, layer: WeightLayer) -> tuple[bool, bool, int]:
     if last.isdigit() and other.isdigit():
         away = int(last) - int(other)
         return False, away < 0, abs(away)
-    numbers = [word for word in words(norm.name) if word.isdigit()]
-    others = [word for word in words(layer.name) if word.isdigit()]
+    numbers = [word for word in words(norm.name) if is_number(word)]
+    others = [word for word in words(layer.name) if is_number(word)]
     away = norm.place - layer.place
     return numbers != others, away < 0, abs(away)
 
@@ -290,10 +322,10 @@ def _relation(norm: WeightLayer, layer: WeightLayer) -> tuple[str, ...]:
             break
         shared += 1
     rest = (*ours[shared:], "|", *theirs[shared:])
-    last, other = ours[-1], theirs[-1]
+    last, other = norm.name.rpartition(".")[2], layer.name.rpartition(".")[2]
     if last.isdigit() and other.isdigit() and len(ours) == len(theirs) == shared + 1:
         return ("behind" if int(last) > int(other) else "before",)
-    return tuple(word for word in rest if not word.isdigit())
+    return tuple(word for word in rest if not is_number(word))
 
 
 def _prelus(

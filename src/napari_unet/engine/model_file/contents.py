@@ -24,7 +24,7 @@ from napari_unet.engine.model_file.safetensors_file import (
     declared_tensors,
     read_header,
 )
-from napari_unet.engine.model_file.state_dict import find_state_dict, plain_facts
+from napari_unet.engine.model_file.state_dict import find_state_dict, plain_facts, whole_state_dict
 from napari_unet.engine.model_file.stored_tensor import (
     Declared,
     StoredTensor,
@@ -156,7 +156,8 @@ def read_weights(path: str | PathLike[str]) -> WeightsFile:
         )
     with _named_in_errors(path), _opened(path) as (file, size):
         declared = _READERS[kind](file, size)
-        found = find_state_dict(declared.root)
+        own = kind is ModelFileKind.OWN  # whose names are as they should be
+        found = whole_state_dict(declared.root) if own else find_state_dict(declared.root)
         tensors = read_tensors(file, found.tensors, declared.find_span, size)
         if not any(tensor.is_floating_point() for tensor in tensors.values()):
             raise CheckpointError(

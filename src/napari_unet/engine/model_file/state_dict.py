@@ -62,6 +62,11 @@ class StateDict:
     content: dict[Any, Any]
 
 
+def whole_state_dict(root: dict[str, StoredTensor]) -> StateDict:
+    """Take all tensors under their own names."""
+    return StateDict(root, "", "", root)
+
+
 def find_state_dict(root: object) -> StateDict:
     """Find the weights of the network in what a file holds.
 
