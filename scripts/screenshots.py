@@ -178,6 +178,48 @@ def model_light() -> Image.Image:
 
 
 @picture
+def model_foreign() -> Image.Image:
+    """Photograph the Model widget with weights that came without a description."""
+    with window() as viewer:
+        open_sample(viewer)
+        with _bare_weights(viewer) as widget:
+            taken = alone(widget)
+            # What follows is said in words, among it where the file is.
+            below = widget.text.mapTo(widget, QPoint(0, 0)).y()
+            return taken.crop((0, 0, taken.width, below))
+
+
+@picture
+def model_guess() -> Image.Image:
+    """Photograph what each choice of a guess makes of the image."""
+    with window() as viewer:
+        open_sample(viewer)
+        with _bare_weights(viewer) as widget:
+            guesses = widget.guesses
+            guesses.rows["roles"].try_button.click()
+            wait_for(lambda: not guesses.trial.is_running, "the pictures")
+            return alone(guesses)
+
+
+@contextmanager
+def _bare_weights(viewer: napari.Viewer) -> Iterator[Any]:
+    """Write the weights of the bundled model as PyTorch does, and open them as any others."""
+    import torch
+
+    from napari_unet.engine.checkpoint import load_checkpoint
+
+    file = Path(_ELSEWHERE.name, "unet_epoch_57.pth")
+    torch.save(load_checkpoint("nuclei").unet.state_dict(), file)
+    widget = open_widget(viewer, MODEL)
+    widget.model_choice.open(str(file))
+    wait_for(lambda: not widget.model_choice.is_loading, "the model")
+    wait_for(lambda: not widget.network_panel.is_busy, "the drawing")
+    yield widget
+    widget.model_choice.load("nuclei")
+    wait_for(lambda: not widget.model_choice.is_loading, "the model")
+
+
+@picture
 def all_widgets() -> Image.Image:
     """Photograph the window with every widget of the plugin as a tab, the Model widget in front."""
     with window() as viewer:
@@ -231,6 +273,7 @@ def _model(*, theme: str = "dark") -> Image.Image:
     with window(theme=theme) as viewer:
         open_sample(viewer)
         widget = open_widget(viewer, MODEL)
+        wait_for(lambda: not widget.network_panel.is_busy, "the drawing")
         return alone(widget)
 
 
@@ -483,6 +526,10 @@ def alone(widget: QWidget) -> Image.Image:
     settle()
     height = max(widget.sizeHint().height(), widget.minimumSizeHint().height())
     inner = getattr(widget, "form", None)  # scrolls where the screen is low
+    scrolled = getattr(widget, "scrolled", None)
+    if scrolled is not None:
+        height = widget.height() - scrolled.parentWidget().height()
+        height += max(scrolled.heightForWidth(scrolled.width()), scrolled.sizeHint().height())
     if inner is not None:
         height = inner.heightForWidth(widget.width() - 8) if inner.hasHeightForWidth() else 0
         height = max(height, inner.sizeHint().height()) + 16

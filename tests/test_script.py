@@ -365,6 +365,19 @@ def test_defaults_make_a_short_script() -> None:
     assert command_line(recipe) == ("napari-unet segment images/a.png -o images/a_labels.tif")
 
 
+def test_what_was_said_about_a_model_is_said_again() -> None:
+    guesses = {"activation": "leaky ReLU (0.1)", "roles": "background, cell"}
+    recipe = SegmentRecipe("a", (9, 9), "a.png", model="m.pth", guesses=guesses)
+
+    (line,) = (each for each in python_lines(recipe).splitlines() if "network =" in each)
+    namespace: dict[str, Any] = {"load_checkpoint": lambda *given, **said: (given, said)}
+    exec(line, namespace)  # noqa: S102 - our own line
+    assert namespace["network"] == (("m.pth",), {"guesses": guesses})
+    assert command_line(recipe, for_windows=False).endswith(
+        """--model m.pth --guess "activation=leaky ReLU (0.1)" --guess "roles=background, cell\""""
+    )
+
+
 def test_only_what_differs_is_said() -> None:
     model = InstanceSettings(foreground_threshold=0.45, min_score=0.7)
     recipe = SegmentRecipe(

@@ -49,6 +49,13 @@ def test_the_python_lines_run_in_the_console(
     assert "AugmentationSettings(flip=False, scale=1.2)" in lines
 
 
+def test_what_was_said_about_a_model_is_said_again() -> None:
+    recipe = dataclasses.replace(RECIPE, model="m.pth", guesses={"final": "sigmoid"})
+
+    assert "load_checkpoint('m.pth', guesses={'final': 'sigmoid'})" in training_python(recipe)
+    assert "--from m.pth --guess final=sigmoid" in training_command(recipe, for_windows=False)
+
+
 def test_the_command_trains_once_the_layers_are_saved(
     tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,6 +128,11 @@ class Session:
         return self._model.file_bytes if self._model else 0
 
     @property
+    def guesses(self) -> Mapping[str, str]:
+        """What a person said about things that the model's file does not tell."""
+        return self._model.guesses if self._model else {}
+
+    @property
     def device(self) -> str:
         """Where networks run: "auto", "cpu", "cuda:1" or "mps"."""
         return self._device

@@ -396,6 +396,7 @@ def made_of(image: LayerImage, model: str = "m") -> dict[str, Any]:
         model,
         source="m.safetensors",
         file_hash="abc",
+        guesses={"final": "sigmoid"},
         cells=1,
         settings=SegmentationSettings(diameter_px=12.0),
         instances=InstanceSettings(min_size_px=5),

@@ -75,6 +75,8 @@ def test_each_channel_is_tried_as_the_cells(row: RolesRow) -> None:
         "cell, background, border",
         "background, border, cell",
     )
+    row.show_guess(guess("background, cell, border", "border, cell, background"))
+    assert len(row.tried_values()) == 3
     row.show_guess(guess(", ".join(f"class {n}" for n in range(40))))
     assert len(row.tried_values()) == 9
 

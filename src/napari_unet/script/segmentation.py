@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -16,6 +17,8 @@ from napari_unet.script.words import (
     as_path,
     call,
     differences,
+    guess_words,
+    loading,
     option_words,
     plain,
     quoted,
@@ -42,6 +45,8 @@ class SegmentRecipe:
         from the viewer.
     model : str
         Bundled name or file; empty for a model that is in memory alone.
+    guesses : mapping of str to str
+        What a person said about things that the model's file does not tell.
     device : str
     plane : tuple of int or slice, optional
         The slice that is segmented, in the axes of the labels; None if there are no slices, or
@@ -69,6 +74,7 @@ class SegmentRecipe:
     shape: tuple[int, ...]
     image_file: str | None = None
     model: str = _DEFAULT_MODEL
+    guesses: Mapping[str, str] = field(default_factory=dict)
     device: str = "auto"
     plane: PlaneIndex | None = None
     channel: int | None = None
@@ -141,7 +147,7 @@ def python_lines(recipe: SegmentRecipe) -> str:
     _check_model(recipe)
     changed = arguments(differences(recipe.instances, recipe.model_instances))
     body = [*_reading_lines(recipe)]
-    body.append(f"network = load_checkpoint({recipe.model!r})")
+    body.append(f"network = {loading(recipe.model, recipe.guesses)}")
     if changed:
         body.append(call("instances = replace", ["network.description.instances", *changed]))
     options = [
@@ -178,6 +184,7 @@ def command_line(recipe: SegmentRecipe, *, for_windows: bool = os.name == "nt") 
     words = ["napari-unet", "segment", as_path(image), "-o", as_path(recipe.labels_file)]
     if recipe.model != _DEFAULT_MODEL:
         words += ["--model", recipe.model]
+    words += guess_words(recipe.guesses)
     if recipe.device != "auto":
         words += ["--device", recipe.device]
     words += [*_part_words(recipe), *_setting_words(recipe)]

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from napari_unet.engine.augmentation_settings import AugmentationSettings
 from napari_unet.engine.errors import CheckpointError, TrainingError
 from napari_unet.engine.training_settings import TrainingSettings
-from napari_unet.script.words import arguments, as_path, call, differences, option_words, quoted
+from napari_unet.script.words import (
+    arguments,
+    as_path,
+    call,
+    differences,
+    guess_words,
+    loading,
+    option_words,
+    quoted,
+)
 
 _OUTPUT = "mine.safetensors"
 _IMAGES, _LABELS = "images", "labels"
@@ -35,6 +45,8 @@ class TrainRecipe:
     device : str
     folders : tuple of (str, str)
         Of images, and of label images with the same names.
+    guesses : mapping of str to str
+        What a person said about things that the model's file does not tell.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -46,6 +58,7 @@ class TrainRecipe:
     holds_out: bool = True
     device: str = "auto"
     folders: tuple[tuple[str, str], ...] = ()
+    guesses: Mapping[str, str] = field(default_factory=dict)
 
 
 def training_python(recipe: TrainRecipe) -> str:
@@ -59,7 +72,7 @@ def training_python(recipe: TrainRecipe) -> str:
         If the meaning of the labels cannot be said in a script.
     """
     _check(recipe)
-    start = "None" if recipe.begins_anew else f"load_checkpoint({recipe.model!r})"
+    start = "None" if recipe.begins_anew else loading(recipe.model, recipe.guesses)
     names = ["TrainingSettings", "annotated_pair", "hold_out", "save_checkpoint", "train"]
     names += [] if recipe.begins_anew else ["load_checkpoint"]
     changes = _changes(recipe.settings)
@@ -110,7 +123,7 @@ def training_command(recipe: TrainRecipe, *, for_windows: bool = os.name == "nt"
     folders = _folders(recipe)
     words = ["napari-unet", "train", *map(as_path, folders), "-o", _OUTPUT]
     if not recipe.begins_anew:
-        words += ["--from", as_path(recipe.model)]
+        words += ["--from", as_path(recipe.model), *guess_words(recipe.guesses)]
     if recipe.meaning == "painted":
         words += ["--unlabelled", "ignore"]
     if recipe.background_label is not None:

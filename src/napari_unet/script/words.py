@@ -42,6 +42,17 @@ def call(name: str, arguments: Sequence[str]) -> str:
     return "\n".join([f"{name}(", *(f"    {argument}," for argument in arguments), ")"])
 
 
+def loading(model: str, guesses: Mapping[str, str]) -> str:
+    """Write the call that loads a model."""
+    said = [f"guesses={dict(guesses)!r}"] if guesses else []
+    return call("load_checkpoint", [repr(model), *said])
+
+
+def guess_words(guesses: Mapping[str, str]) -> list[str]:
+    """Write what was said about a model as options of a command."""
+    return [word for about, value in guesses.items() for word in ("--guess", f"{about}={value}")]
+
+
 def text(value: Any) -> str:
     """Write a value as short as it can be read again."""
     short = f"{value:g}" if isinstance(value, float) else str(value)

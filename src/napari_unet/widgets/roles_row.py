@@ -96,7 +96,11 @@ class RolesRow(QWidget):
         roles = roles_of(self.guess.value)
         cells = [roles_with(roles, "cell", number) for number in range(len(roles))]
         values = [self.guess.value, *self.guess.options, *map(", ".join, cells)]
-        return tuple(dict.fromkeys(values))[:_MOST_TRIED]
+        # One picture for each channel: where the borders are changes little.
+        different: dict[str, str] = {}
+        for value in values:
+            different.setdefault(roles_text(value), value)
+        return tuple(different.values())[:_MOST_TRIED]
 
     def _on_activated(self, role: str, index: int) -> None:
         number = int(self.boxes[role].itemData(index))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,8 @@ class Recipe:
     device : str
     shows_scores : bool
         Whether layers of scores are wanted.
+    guesses : mapping of str to str
+        What a person said about things that the model's file does not tell.
     """
 
     network: Network
@@ -57,6 +59,7 @@ class Recipe:
     instances: InstanceSettings
     device: str = "auto"
     shows_scores: bool = False
+    guesses: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def model(self) -> str:
@@ -218,6 +221,7 @@ def find_cells(
             recipe.model,
             source=recipe.source,
             file_hash=recipe.file_hash,
+            guesses=recipe.guesses,
             cells=cells,
             settings=settings,
             instances=recipe.instances,

@@ -98,6 +98,7 @@ def segment_recipe(layer: Image, image: LayerImage, recipe: Recipe) -> SegmentRe
         shape=shape,
         image_file=_own_file(layer, shape),
         model=recipe.source,
+        guesses=recipe.guesses,
         device=recipe.device,
         plane=image.plane if image.has_slices and image.extent != "stack" else None,
         channel=None if image.channel is None else image.channel + 1,

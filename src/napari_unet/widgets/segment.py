@@ -162,6 +162,7 @@ class SegmentWidget(QWidget):
             self.form.instances(),
             device=self._session.device,
             shows_scores=self.form.scores_box.isChecked(),
+            guesses=self._session.guesses,
         )
         return layer, image, recipe
 

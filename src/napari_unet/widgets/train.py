@@ -192,6 +192,7 @@ class TrainWidget(QWidget):
             self.form.hold_out_box.isChecked(),
             self._session.device,
             tuple((str(images), str(labels)) for images, labels in self.form.pairs.folders),
+            self._session.guesses,
         )
 
     def _read_sources(self) -> tuple[PairSource, ...]:
