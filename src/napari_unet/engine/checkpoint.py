@@ -107,7 +107,7 @@ def _load(path: Path, *, allow_code: bool) -> Network:
     if kind is ModelFileKind.OWN:
         return _load_own(path)
     if kind in _WEIGHTS:
-        weights = read_weights(path)
+        weights = read_weights(path, kind=kind)
         try:
             return _recognised(weights.tensors, name=path.stem, facts=weights.facts)
         except CheckpointError as error:
@@ -124,7 +124,7 @@ def _recognised(tensors: Mapping[str, Tensor], *, name: str, facts: Mapping[str,
 
 
 def _load_own(path: Path) -> Network:
-    weights = read_weights(path)
+    weights = read_weights(path, kind=ModelFileKind.OWN)
     description = _description(weights.facts, path)
     network = Network(_skeleton(description, path), description)
     expected = network.unet.state_dict()
