@@ -5,6 +5,7 @@ import io
 import socket
 import warnings
 import zipfile
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -12,13 +13,14 @@ import torch
 import yaml
 from torch import nn
 
+from napari_unet.engine import bioimage_package
 from napari_unet.engine.bioimage_package import load_bioimage
 from napari_unet.engine.checkpoint import load_checkpoint, save_checkpoint
 from napari_unet.engine.errors import CheckpointError, CodeInFileError
 from napari_unet.engine.graph_network import GraphNetwork
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.output_meaning import OutputMeaning
-from napari_unet.engine.ready_made import ReadyMadeNetwork
+from napari_unet.engine.ready_made import ReadyMadeNetwork, load_ready_made
 from napari_unet.engine.segmentation import segment
 from napari_unet.engine.traced_network import traced_network
 
@@ -528,3 +530,40 @@ def test_unpacked_files_go_with_the_network(tmp_path, monkeypatch):
     del network
     gc.collect()
     assert not list((tmp_path / "temporary").iterdir())
+
+
+def places(content, path=()):
+    """Where a value stands in nested lists and dictionaries."""
+    yield path
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from places(value, (*path, key))
+    elif isinstance(content, list):
+        for index, value in enumerate(content):
+            yield from places(value, (*path, index))
+
+
+@pytest.mark.parametrize("describe", [description_04, description_05])
+def test_description_that_is_damaged_anywhere_is_a_sentence_or_opens(
+    describe, tmp_path, monkeypatch
+):
+    steps = [{"id": "scale_range", "kwargs": {"min_percentile": 1, "axes": "cyx", "mode": "a"}}]
+    path = package(tmp_path / "p.zip", Small(), describe=describe, before=steps,
+                   after=[{"id": "softmax", "kwargs": {}}])  # fmt: skip
+    folder = tmp_path / "unpacked"
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(folder)
+    network = load_ready_made(folder / "w.onnx", kind="onnx", allow_code=False)
+    monkeypatch.setattr(bioimage_package, "load_ready_made", lambda path, **options: network)
+    description = folder / "rdf.yaml"
+    text = description.read_text()
+    for place in places(yaml.safe_load(text)):
+        for junk in (None, "junk", [-1]):
+            content = {"all": yaml.safe_load(text)}
+            owner = content
+            for key in ("all", *place)[:-1]:
+                owner = owner[key]
+            owner[("all", *place)[-1]] = junk
+            description.write_text(yaml.safe_dump(content["all"]))
+            with suppress(CheckpointError):
+                opened(folder)  # nothing else is raised

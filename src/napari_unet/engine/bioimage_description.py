@@ -221,6 +221,8 @@ def _weights(entry: Mapping[str, Any], attachments: tuple[str, ...]) -> WeightsF
 
 def _tensors(content: Mapping[str, Any], role: str, *, is_old: bool) -> tuple[TensorFacts, ...]:
     entries = content[f"{role}s"]
+    if not isinstance(entries, list) or not entries:
+        raise ValueError(f"{role}s: {entries}")
     if not is_old:
         return tuple(map(_tensor, entries))
     tests = content.get(f"test_{role}s") or [""] * len(entries)

@@ -32,7 +32,7 @@ from napari_unet.engine.bioimage_processing import (
     preprocessing,
 )
 from napari_unet.engine.channel_roles import guessed_meaning, roles_of_names
-from napari_unet.engine.errors import CheckpointError, CodeInFileError, UNetError
+from napari_unet.engine.errors import CheckpointError, CodeInFileError, SettingsError, UNetError
 from napari_unet.engine.foreign_program import ProgramKind
 from napari_unet.engine.graph_network import GraphNetwork
 from napari_unet.engine.guess import Guess
@@ -50,7 +50,7 @@ _LONGEST_DESCRIPTION = 4_000_000
 _ALIKE = 1e-3
 """Largest difference from the package's own test output with which a network counts as the same."""
 
-_MOST_NUMBERS = 1 << 21
+_MOST_NUMBERS = 300_000
 """Larger examples are not computed while a model is opened."""
 
 _PROGRAMS: dict[str, ProgramKind] = {"onnx": "onnx", "torchscript": "torchscript"}
@@ -118,9 +118,14 @@ class _Opener:
         with files.path(files.description_name).open("rb") as file:
             self._package = read_description(file.read(_LONGEST_DESCRIPTION))
         self._input, self._output = _only(self._package)
-        # What cannot be done here is told before any weights are read.
-        preprocessing(self._input, len(self._input.channels) or 1)
-        self._after = postprocessing(self._output)
+        try:
+            # What cannot be done here is told before any weights are read.
+            preprocessing(self._input, len(self._input.channels) or 1)
+            self._after = postprocessing(self._output)
+        except (AttributeError, KeyError, TypeError, ValueError, SettingsError) as error:
+            raise CheckpointError(
+                f"describes processing that cannot be read ({error}); ask its author for another."
+            ) from error
 
     def network(self) -> Network:
         """Return the network, described."""
@@ -208,7 +213,7 @@ class _Opener:
         if isinstance(unet, GraphNetwork):
             return read_as(begun_with(unet, before.prelude), meaning)
         if not isinstance(unet, ReadyMadeNetwork):
-            raise CheckpointError("holds weights of a network that opens only by itself.")
+            raise CheckpointError("Its weights are of napari-unet-cells itself: open them alone.")
         config = unet.config
         step = self._input.step_px if config.fixed_size is None else 1
         unet.program.lives_in = self._files.folder
@@ -318,6 +323,8 @@ def _closest(
             y = torch.sigmoid(y)
         elif final == "softmax":
             y = torch.softmax(y, dim=0)
+        elif final == "probability":
+            y = y.clamp(0, 1)
         wrong = np.abs(_thresholded(y, after.threshold) - expected.astype(np.float64))
         # A pixel right at a threshold may fall to either side: only their share counts.
         found.append((float(wrong.max() if after.threshold is None else wrong.mean()), final))
@@ -335,6 +342,8 @@ def _with_final(network: Network, final: Final) -> Network:
     """Read the output as the package's own test has shown."""
     unet = network.unet
     assert isinstance(unet, GraphNetwork | ReadyMadeNetwork)  # noqa: S101
+    if unet.config.meaning.final == "none":
+        return network
     meaning = replace(unet.config.meaning, final=final)
     if isinstance(unet, GraphNetwork):
         unet = read_as(unet, meaning)
