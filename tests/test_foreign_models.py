@@ -16,6 +16,8 @@ from napari_unet.cli import main
 from napari_unet.engine.annotation import BACKGROUND, CELL
 from napari_unet.engine.checkpoint import load_checkpoint, save_checkpoint
 from napari_unet.engine.errors import CheckpointError, CodeInFileError, SettingsError
+from napari_unet.engine.export import export_model
+from napari_unet.engine.export_settings import ExportSettings
 from napari_unet.engine.segmentation import segment
 from napari_unet.engine.training import TrainingPair, train
 from napari_unet.engine.training_settings import TrainingSettings
@@ -116,8 +118,39 @@ def test_a_program_is_run_only_after_a_yes(module, image, tmp_path):
     network = load_checkpoint(path, allow_code=True)
     assert not network.description.unet.is_trainable
     assert segment(image, network).labels.shape == image.shape
-    with pytest.raises(CheckpointError, match="copy"):
+    with pytest.raises(CheckpointError, match="keep or copy its own file"):
         save_checkpoint(network, tmp_path / "mine")
+    assert not (tmp_path / "mine.safetensors").exists()
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_the_output_of_a_program_can_be_read_another_way(module, file, image, tmp_path):
+    path = tmp_path / "program.pt"
+    torch.jit.script(module).save(path)
+    guesses = {"normalization": "none", "final": "sigmoid"}
+    program = load_checkpoint(path, allow_code=True, guesses=guesses)
+    layers = segment(image, load_checkpoint(file, guesses=GUESSES), precision="float32")
+    np.testing.assert_allclose(segment(image, program).scores, layers.scores, atol=1e-4)
+    with pytest.raises(SettingsError, match="activation"):
+        load_checkpoint(path, allow_code=True, guesses={"activation": "ELU"})
+
+
+# bioimageio.spec leaves files open, which Python remarks on whenever it finds one.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_what_was_exported_opens_again_with_all_that_was_known(file, image, tmp_path):
+    pytest.importorskip("onnxruntime")
+    network = load_checkpoint(file, guesses=GUESSES)
+    expected = segment(image, network, precision="float32").scores
+    for kind in ("onnx", "bioimageio"):
+        settings = ExportSettings(licence="MIT")
+        written = export_model(network, tmp_path / kind, format=kind, settings=settings)
+        again = load_checkpoint(written.path)
+        scores = segment(image, again, precision="float32").scores
+        np.testing.assert_allclose(scores, expected, atol=1e-4)
+        assert again.description.instances == network.description.instances
+        assert again.description.normalization == network.description.normalization
+    assert again.description == network.description  # a package has our own file in it
 
 
 def test_inspect_lists_what_was_guessed_and_why(file, capsys):

@@ -92,6 +92,10 @@ class NetworkModule(nn.Module):
         """Weights under the names that the network's author gave them."""
         return self.state_dict()
 
+    def with_config(self, config: Architecture) -> NetworkModule:
+        """Return a network with the same weights, not copied, that is read another way."""
+        raise NotImplementedError
+
     def fused(self, device: torch.device, dtype: torch.dtype = torch.float32) -> NetworkModule:
         """Return a copy for inference, as fast as it can be made."""
         raise NotImplementedError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +38,7 @@ from napari_unet.engine.graph_network import GraphNetwork
 from napari_unet.engine.guess import Guess
 from napari_unet.engine.image import open_image
 from napari_unet.engine.library_blueprint import fixed_guess, output_guesses
-from napari_unet.engine.model_file import read_weights
+from napari_unet.engine.model_file import ModelFileKind, identify, read_weights
 from napari_unet.engine.network import Network
 from napari_unet.engine.output_meaning import OutputMeaning
 from napari_unet.engine.prelude import begun_with, read_as
@@ -65,10 +65,17 @@ class Recognise(Protocol):
         """Return the network."""
 
 
-def load_bioimage(path: str | Path, *, allow_code: bool, recognise: Recognise) -> Network:
+def load_bioimage(
+    path: str | Path,
+    *,
+    allow_code: bool,
+    recognise: Recognise,
+    open_own: Callable[[Path], Network] | None = None,
+) -> Network:
     """Open a bioimage.io package of format 0.4 or 0.5; nothing is ever downloaded.
 
-    Weights of PyTorch come first, because they can be fine-tuned: the network
+    A file of this project, which our own export attaches, comes before all
+    others: it knows most. Weights of PyTorch come next, because they can be fine-tuned: the network
     is worked out from them. The package's Python file that would build it is
     not run, whatever `allow_code` says. Then come ONNX and TorchScript.
 
@@ -81,6 +88,8 @@ def load_bioimage(path: str | Path, *, allow_code: bool, recognise: Recognise) -
         Whether the user said yes to running a TorchScript program.
     recognise : callable
         Works out a network from its weights.
+    open_own : callable, optional
+        Opens a file of this project.
 
     Returns
     -------
@@ -96,7 +105,9 @@ def load_bioimage(path: str | Path, *, allow_code: bool, recognise: Recognise) -
     path = Path(path)
     try:
         with PackageFiles(path) as files:
-            return _Opener(files, allow_code=allow_code, recognise=recognise).network()
+            opener = _Opener(files, allow_code=allow_code, recognise=recognise)
+            own = opener.own_model() if open_own else None
+            return open_own(own) if open_own and own else opener.network()
     except CheckpointError as error:
         # The sentences below begin with a verb.
         kind = type(error)
@@ -126,6 +137,15 @@ class _Opener:
             raise CheckpointError(
                 f"describes processing that cannot be read ({error}); ask its author for another."
             ) from error
+
+    def own_model(self) -> Path | None:
+        """File of this project among the attachments."""
+        for name in self._package.attachments:
+            with suppress(CheckpointError):
+                path = self._files.path(name)
+                if identify(path) is ModelFileKind.OWN:
+                    return path
+        return None
 
     def network(self) -> Network:
         """Return the network, described."""

@@ -113,7 +113,9 @@ def _load(path: Path, *, allow_code: bool) -> Network:
         except CheckpointError as error:
             raise CheckpointError(f"'{path}': {error}") from error
     if kind is ModelFileKind.BIOIMAGE:
-        return load_bioimage(path, allow_code=allow_code, recognise=_recognised)
+        return load_bioimage(
+            path, allow_code=allow_code, recognise=_recognised, open_own=_load_own
+        )
     return load_ready_made(path, kind=_PROGRAMS[kind], allow_code=allow_code)
 
 
@@ -226,6 +228,12 @@ def save_checkpoint(
     ...     save_checkpoint(load_checkpoint("nuclei"), Path(folder) / "mine").name
     'mine.safetensors'
     """
+    config = network.description.unet
+    if not config.is_trainable:
+        raise CheckpointError(
+            f"'{network.description.name}' is ready-made ({config.sentence}) and cannot be saved "
+            f"as {SUFFIX}; keep or copy its own file."
+        )
     path = Path(path).expanduser()
     if path.suffix != SUFFIX:
         path = path.with_name(path.name + SUFFIX)

@@ -63,11 +63,15 @@ class Program(nn.Module):
     input : ProgramInput
     lives_in : object
         What its file needs in order to be there, kept for as long.
+    description : str
+        What the file says of the network in this project's own words; empty
+        for a file of another program.
     """
 
     kind: ProgramKind
     input: ProgramInput
     lives_in: object = None
+    description: str = ""
 
     def forward(self, x: Tensor) -> Tensor:
         """Output (1, C', *S') of one image (1, C, *S), both float32."""
@@ -229,6 +233,8 @@ class _OnnxProgram(Program):
                 "pip install napari-unet-cells[onnx]"
             ) from error
         self._session = self._open("CPUExecutionProvider")
+        known = self._session.get_modelmeta().custom_metadata_map
+        self.description = str(known.get("description", ""))
         inputs = self._session.get_inputs()
         self._name = inputs[0].name if inputs else ""
         self.input = _program_input(path, [[_fixed(n) for n in each.shape] for each in inputs])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from napari_unet.engine.architecture import NetworkModule
+from napari_unet.engine.architecture import Architecture, NetworkModule
 from napari_unet.engine.layer_graph import (
     Activation,
     Clip,
@@ -35,16 +35,18 @@ class GraphNetwork(NetworkModule):
     Parameters
     ----------
     config : GraphConfig
+    device : str, optional
+        "meta" for a network without memory, whose weights will be assigned.
     """
 
-    def __init__(self, config: GraphConfig) -> None:
+    def __init__(self, config: GraphConfig, *, device: str | None = None) -> None:
         super().__init__()
         self.config: GraphConfig = config
         self.weights = nn.Module()
         for layer in config.layers:
             name = weights_name(layer)
             if name is not None and not _has(self.weights, name):
-                _put(self.weights, name, _module(layer, config.ndim))
+                _put(self.weights, name, _module(layer, config.ndim, device))
         self._folded: frozenset[int] = frozenset()
         self._last_use = last_uses(config)
 
@@ -68,6 +70,15 @@ class GraphNetwork(NetworkModule):
     def author_weights(self) -> dict[str, Tensor]:
         """Weights under the names that the network's author gave them."""
         return self.weights.state_dict()
+
+    def with_config(self, config: Architecture) -> GraphNetwork:
+        """Return a network with the same weights, not copied, whose layers work another way."""
+        assert isinstance(config, GraphConfig)  # noqa: S101
+        if config == self.config:
+            return self
+        network = GraphNetwork(config, device="meta")
+        network.weights.load_state_dict(self.weights.state_dict(keep_vars=True), assign=True)
+        return network.train(self.training)
 
     def fused(self, device: torch.device, dtype: torch.dtype = torch.float32) -> GraphNetwork:
         """Return a copy for inference: batch norm folded into the convolutions, channels last."""
@@ -162,8 +173,8 @@ def _put(root: nn.Module, name: str, module: nn.Module) -> None:
     root._modules[last] = module
 
 
-def _module(layer: Layer, ndim: int) -> nn.Module:
-    """Make what holds a layer's weights."""
+def _module(layer: Layer, ndim: int, device: str | None) -> nn.Module:
+    """Make what holds a layer's weights; their device is given, as `with device` is slower."""
     flat = ndim == 2
     if isinstance(layer, Convolution):
         return (nn.Conv2d if flat else nn.Conv3d)(
@@ -176,6 +187,7 @@ def _module(layer: Layer, ndim: int) -> nn.Module:
             layer.groups,
             layer.bias,
             layer.padding_mode,
+            device=device,
         )
     if isinstance(layer, TransposedConvolution):
         return (nn.ConvTranspose2d if flat else nn.ConvTranspose3d)(
@@ -187,10 +199,11 @@ def _module(layer: Layer, ndim: int) -> nn.Module:
             layer.output_padding,  # type: ignore[arg-type]
             layer.groups,
             layer.bias,
+            device=device,
         )
     if isinstance(layer, Norm):
         if layer.kind == "group":
-            return nn.GroupNorm(layer.groups, layer.channels, layer.epsilon, layer.affine)
+            return nn.GroupNorm(layer.groups, layer.channels, layer.epsilon, layer.affine, device)
         batch = nn.BatchNorm2d if flat else nn.BatchNorm3d
         instance = nn.InstanceNorm2d if flat else nn.InstanceNorm3d
         return (batch if layer.kind == "batch" else instance)(
@@ -198,9 +211,10 @@ def _module(layer: Layer, ndim: int) -> nn.Module:
             eps=layer.epsilon,
             affine=layer.affine,
             track_running_stats=layer.tracks,
+            device=device,
         )
     if isinstance(layer, Activation):
-        return nn.PReLU(layer.channels)
+        return nn.PReLU(layer.channels, device=device)
     raise NotImplementedError(layer.op)
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
-
-import torch
+from typing import Any, TypeAlias
 
 from napari_unet.engine.annotation import BACKGROUND, BORDER, CELL
 from napari_unet.engine.errors import SettingsError
 from napari_unet.engine.graph_choices import OPTIONS, TITLES, LayerList, chosen, without
-from napari_unet.engine.graph_network import GraphNetwork
 from napari_unet.engine.guess import Guess
 from napari_unet.engine.image import Normalization
 from napari_unet.engine.layer_graph import Activation, GraphConfig
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.output_meaning import UNUSED, OutputMeaning
+from napari_unet.engine.ready_made import ReadyMadeConfig
+from napari_unet.engine.unet import UNetConfig
+
+Foreign: TypeAlias = GraphConfig | ReadyMadeConfig
+"""Shape of a network that somebody else designed."""
 
 NORMALIZATION, FINAL, ROLES = "normalization", "final", "roles"
 
@@ -90,8 +92,7 @@ def with_guess(network: Network, about: str, value: str) -> Network:
         If the network has no such guess, or cannot be as it says.
     """
     guess = _guess(network.description, about)
-    config = network.description.unet
-    assert isinstance(config, GraphConfig)  # noqa: S101
+    config = _foreign(network.description)
     if about == ROLES:
         return with_roles(network, [role.strip() for role in value.split(",")])
     if value not in guess.options:
@@ -100,9 +101,16 @@ def with_guess(network: Network, about: str, value: str) -> Network:
         )
     description = network.description
     if about == NORMALIZATION:
-        description = replace(description, normalization=_normalization(value))
+        measured = replace(
+            _normalization(value),
+            per_channel=description.normalization.per_channel,
+            epsilon=description.normalization.epsilon,
+        )
+        description = replace(description, normalization=measured)
     elif about == FINAL:
         description = _described(description, _with_final(config, value))
+    elif not isinstance(config, GraphConfig):
+        raise SettingsError(f"{guess.title} of a ready-made network cannot be changed.")
     else:
         graph = chosen(LayerList(config.layers, config.outputs), about, value)
         config = replace(config, layers=graph.layers, outputs=graph.outputs)
@@ -126,8 +134,7 @@ def with_roles(network: Network, channels: Sequence[str]) -> Network:
         If it has another number of channels, or names are used twice.
     """
     _guess(network.description, ROLES)
-    config = network.description.unet
-    assert isinstance(config, GraphConfig)  # noqa: S101
+    config = _foreign(network.description)
     if len(channels) != len(config.meaning.channels) or not all(channels):
         raise SettingsError(
             f"The network gives {len(config.meaning.channels)} channels but {len(channels)} names "
@@ -138,9 +145,15 @@ def with_roles(network: Network, channels: Sequence[str]) -> Network:
     return _sharing(network, _with_value(description, ROLES, ", ".join(channels)))
 
 
+def _foreign(description: NetworkDescription) -> Foreign:
+    """Shape of a network of others, of which alone anything is guessed."""
+    assert isinstance(description.unet, GraphConfig | ReadyMadeConfig)  # noqa: S101
+    return description.unet
+
+
 def _guess(description: NetworkDescription, about: str) -> Guess:
     for guess in description.guesses:
-        if guess.about == about and isinstance(description.unet, GraphConfig):
+        if guess.about == about and not isinstance(description.unet, UNetConfig):
             return guess
     known = ", ".join(guess.about for guess in description.guesses) or "nothing"
     raise SettingsError(
@@ -166,7 +179,7 @@ def _normalization(value: str) -> Normalization:
     return Normalization(kind)
 
 
-def _with_final(config: GraphConfig, value: str) -> GraphConfig:
+def _with_final(config: Foreign, value: str) -> Foreign:
     """What makes scores; an activation at the end that did it before is left out."""
     final: Any = value
     if value == "softmax" and len(config.meaning.channels) == 1:
@@ -174,6 +187,8 @@ def _with_final(config: GraphConfig, value: str) -> GraphConfig:
             "Softmax over one channel is always 1; choose 'sigmoid' or 'probability'."
         )
     meaning = OutputMeaning(final, config.meaning.channels)
+    if not isinstance(config, GraphConfig):
+        return replace(config, meaning=meaning)
     graph = LayerList(config.layers, config.outputs)
     if value in ("softmax", "sigmoid"):
         graph = without(graph, filter(_makes_scores(config).__contains__, graph.outputs))
@@ -188,7 +203,7 @@ def _makes_scores(config: GraphConfig) -> set[int]:
     }
 
 
-def _described(description: NetworkDescription, config: GraphConfig) -> NetworkDescription:
+def _described(description: NetworkDescription, config: Foreign) -> NetworkDescription:
     return replace(description, unet=config, class_roles=config.meaning.class_roles)
 
 
@@ -209,13 +224,4 @@ def _with_value(description: NetworkDescription, about: str, value: str) -> Netw
 
 def _sharing(network: Network, description: NetworkDescription) -> Network:
     """Make a network of another shape around the weights of one."""
-    config = description.unet
-    assert isinstance(config, GraphConfig)  # noqa: S101
-    if config == network.description.unet:
-        return Network(network.unet, description)
-    with torch.device("meta"):
-        unet = GraphNetwork(config)
-    assert isinstance(network.unet, GraphNetwork)  # noqa: S101
-    unet.weights.load_state_dict(network.unet.weights.state_dict(keep_vars=True), assign=True)
-    unet.train(network.unet.training)
-    return Network(unet, description)
+    return Network(network.unet.with_config(description.unet), description)

@@ -6,7 +6,7 @@ import copy
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from napari_unet.engine.annotation import BORDER, CELL
-from napari_unet.engine.architecture import NetworkModule
+from napari_unet.engine.architecture import Architecture, NetworkModule
 from napari_unet.engine.channel_roles import guessed_meaning
 from napari_unet.engine.errors import CheckpointError, ImageShapeError
 from napari_unet.engine.foreign_program import TITLES, Program, ProgramKind, open_program
 from napari_unet.engine.graph_network import in_range
 from napari_unet.engine.image import Normalization
+from napari_unet.engine.layer_graph import GraphConfig
 from napari_unet.engine.library_blueprint import normalization_guess, output_guesses
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.network_probe import Probed, probed
@@ -147,17 +148,8 @@ class ReadyMadeConfig:
         return _NUMBERS_PER_FEATURE * _WIDTH * math.prod(self.fixed_size or sizes)
 
     def to_json(self) -> dict[str, Any]:
-        """Refuse: a program cannot be made again from numbers.
-
-        Raises
-        ------
-        CheckpointError
-            Always.
-        """
-        raise CheckpointError(
-            f"This model is ready-made (a {self.sentence}) and cannot be saved as .safetensors; "
-            f"keep or copy its own file{f' {self.file!r}' if self.file else ''}."
-        )
+        """Values that JSON can hold, for people: a program cannot be made again from them."""
+        return {**asdict(self), "kind": f"ready-made {TITLES[self.kind]}"}
 
 
 def _by(sizes: Sequence[int]) -> str:
@@ -200,6 +192,11 @@ class ReadyMadeNetwork(NetworkModule):
             else:
                 outputs.append(_in_windows(self.program, image, config, config.fixed_size))
         return torch.cat(outputs)
+
+    def with_config(self, config: Architecture) -> ReadyMadeNetwork:
+        """Return the same program with its output read another way."""
+        assert isinstance(config, ReadyMadeConfig)  # noqa: S101
+        return ReadyMadeNetwork(self.program, config).eval()
 
     def fused(self, device: torch.device, dtype: torch.dtype = torch.float32) -> ReadyMadeNetwork:  # noqa: ARG002
         """Return it for a device; in float32, because a program names its own number format."""
@@ -301,7 +298,11 @@ def ready_made_network(program: Program, *, name: str, file: str) -> Network:
         # A program may fix some axes only; the others then get the longest of these.
         fixed_size=[n or max(known) for n in given.sizes] if known else None,
     )
+    own = _own_description(program, found.out_channels)
     meaning, reason = _meaning(found)
+    if own is not None:
+        is_image = isinstance(own.unet, GraphConfig) and own.unet.meaning.final == "none"
+        meaning = OutputMeaning("none" if is_image else "probability", own.class_roles)
     config = ReadyMadeConfig(
         ndim=given.ndim,
         in_channels=found.in_channels,
@@ -315,13 +316,25 @@ def ready_made_network(program: Program, *, name: str, file: str) -> Network:
         sees_all=found.sees_all,
         fixed_size=found.fixed_size,
     )
+    network = ReadyMadeNetwork(program, config).eval()
+    if own is not None:
+        return Network(network, replace(own, unet=config, guesses=()))
     normalization = Normalization()
     usual = "The file does not tell; 0..1 is the most usual range."
     guesses = (normalization_guess(normalization, usual), *output_guesses(meaning, reason=reason))
     description = NetworkDescription(
         name, config, meaning.class_roles, normalization, guesses=guesses
     )
-    return Network(ReadyMadeNetwork(program, config).eval(), description)
+    return Network(network, description)
+
+
+def _own_description(program: Program, channels: int) -> NetworkDescription | None:
+    """What this project wrote into the file when it exported the network."""
+    try:
+        own = NetworkDescription.from_json(program.description)
+    except CheckpointError:
+        return None
+    return own if len(own.class_roles) == channels else None
 
 
 def _meaning(found: Probed) -> tuple[OutputMeaning, str]:
