@@ -20,11 +20,13 @@ _NATURAL = 0.4
 """Penalty of a walk that is hardly to be doubted."""
 _LONGEST_SHORTCUT = 4
 _MORE_HEADS = 0.5
+_ANOTHER_ROLE = 0.3
+_NOT_NEXT = 0.1
 _MOST_COLOURS = 4
 
 _AROUND = re.compile(r"short_?cut|skip|res(idual)?|identity|downsample|proj(ection)?|match(ing)?")
 _BRIDGE = re.compile(r"bridge|lateral|skip")
-_PROGRESS = 0.3
+_PROGRESS = 0.2
 """Penalty that a step may cost before another walk is tried."""
 
 
@@ -104,9 +106,13 @@ class _State:
     """Skips of steps from here on are used; -1 on the way down."""
     pending: bool
     """Whether a transposed convolution waits for its skip."""
-    last: int | None
+    last: int
     penalty: float
     path: tuple[Step, ...]
+    joins: int = 0
+    """Units that read a skip, one bit for each."""
+    roles: frozenset[tuple[int, str]] = frozenset()
+    """What layers with names of the same pattern were used for."""
 
 
 class LayerWalk:
@@ -117,13 +123,15 @@ class LayerWalk:
     units : sequence of Unit
     by_name : bool
         Whether to go by the names rather than by the order of the file.
-    in_blocks : bool
-        Whether what stands in one container and fits together is taken as one.
+    is_usual : bool
+        Whether what stands in one container and fits together is taken as
+        one, and what its name does not say to be beside the main path is not.
     """
 
-    def __init__(self, units: Sequence[Unit], *, by_name: bool, in_blocks: bool = True) -> None:
+    def __init__(self, units: Sequence[Unit], *, by_name: bool, is_usual: bool = True) -> None:
         # Numbers are bits, so they are counted from 0 within what is searched.
         self._units = units
+        self._is_usual, self._is_registered = is_usual, not by_name
         self._tree = NameTree(units, by_name=by_name)
         self._reads: dict[int, list[int]] = {}
         self._enlarges: dict[int, list[int]] = {}
@@ -144,7 +152,11 @@ class LayerWalk:
             if unit.is_pointwise and any(map(_AROUND.fullmatch, named)):
                 self._around |= 1 << number
         self._sideways = self._around | self._bridges
-        self._following = _runs(units, by_name=by_name) if in_blocks else {}
+        patterns: dict[tuple[object, ...], int] = {}
+        self._patterns = [
+            patterns.setdefault((unit.pattern, unit.is_pointwise), len(patterns)) for unit in units
+        ]
+        self._following = _runs(units, by_name=by_name) if is_usual else {}
         inner = set(self._following.values())
         for reads in (self._reads, self._enlarges, self._depthwise):
             for channels, numbers in reads.items():
@@ -181,7 +193,7 @@ class LayerWalk:
             if not queue or step > most:
                 break
             state = heapq.heappop(queue)[2]
-            key = (state.unused, state.last, state.free, state.pending, state.channels, state.outs)
+            key = (state.unused, state.last, state.free, state.pending, state.joins, state.outs)
             if state.penalty >= least or seen.get(key, math.inf) <= state.penalty:
                 continue
             seen[key] = state.penalty
@@ -233,6 +245,8 @@ class LayerWalk:
 
     def _next(self, state: _State) -> Iterator[_State]:
         shortcuts = list(self._shortcuts(state))
+        if self._is_usual:
+            shortcuts = [s for s in shortcuts if s.shortcuts[-1].unit.number in self._blocks]
         due = [s for s in shortcuts if self._is_due(s)]
         if due:
             yield due[0]
@@ -256,7 +270,7 @@ class LayerWalk:
 
     def _plain_steps(self, state: _State, numbers: Sequence[int]) -> Iterator[_State]:
         units = self._units
-        container = units[state.last].container if state.last is not None else ""
+        container = units[state.last].container
         stays = [n for n in numbers if container and units[n].container == container]
         for number in numbers:
             unit = units[number]
@@ -267,7 +281,8 @@ class LayerWalk:
                 widens = unit.shape[0] >= unit.shape[1]
                 penalty += 0.25 if not widens else 0.75 if state.free < 0 else 1.5
             penalty += 1.5 * bool(self._sideways >> number & 1)
-            penalty += 0.5 * (state.free < 0 and unit.is_pointwise)
+            # On the way down one that reads no neighbours is the last: it follows interpolation.
+            penalty += 0.5 * (state.free < 0 and state.path[-1].unit.is_pointwise)
             step = Step(unit, "plain", state.channels, unit.shape[0])
             yield self._after(state, number, step, penalty)
 
@@ -313,6 +328,8 @@ class LayerWalk:
             for other in self._reads.get(given, ()):
                 bridge = self._units[other]
                 if other == number or not state.unused >> other & 1 or bridge.shape[0] != wanted:
+                    continue
+                if self._is_usual and not self._bridges >> other & 1:
                     continue
                 extra = penalty + (0.0 if self._bridges >> other & 1 else 1.5)
                 extra += 0.2 * (self._tree.shared(number, other) == 0)
@@ -362,9 +379,14 @@ class LayerWalk:
         also: int = 0,
     ) -> _State:
         leap = self._tree.leap(state.last, number, state.unused & ~self._sideways)
-        closeness = 0.02 * (self._tree.shared(state.last, number) == 0) if state.last is not None else 0.0
+        closeness = 0.02 * (self._tree.shared(state.last, number) == 0)
+        if self._is_registered and not self._is_next(state, number):
+            closeness += _NOT_NEXT
         steps, last = self._block_steps(step, number)
         is_down = state.free < 0 and step.role == "plain" and not state.pending
+        role = (self._patterns[number], step.role)
+        if role not in state.roles and any(role[0] == other for other, _ in state.roles):
+            penalty += _ANOTHER_ROLE
         return _State(
             shortcuts=state.shortcuts,
             unused=state.unused & ~also & ~sum(1 << s.unit.number for s in steps),
@@ -375,7 +397,14 @@ class LayerWalk:
             last=last,
             penalty=state.penalty + penalty + leap + closeness,
             path=(*state.path, *steps),
+            roles=state.roles | {role},
+            joins=state.joins | (1 << number if step.role == "join" else 0),
         )
+
+    def _is_next(self, state: _State, number: int) -> bool:
+        """Whether a unit stands in the file right behind the last, but for what was computed."""
+        between = ((1 << number) - 1) & ~((2 << state.last) - 1)
+        return number > state.last and not between & state.unused & ~self._sideways
 
     def _block_steps(self, step: Step, number: int) -> tuple[tuple[Step, ...], int]:
         """A step and all that follow in its block, and the number of the last unit."""
@@ -421,6 +450,8 @@ class LayerWalk:
         kinds = {tuple((s.unit.kernel, s.unit.norm_after is None) for s in head) for head in heads}
         used = {unit.container for n, unit in enumerate(self._units) if not state.unused >> n & 1}
         inside = used & {self._units[n].container for n in left} - {""}
+        named = {step.unit.pattern for step in state.path} & {self._units[n].pattern for n in left}
+        inside |= set(map(str, named - {()}))
         if len(heads) < 2 or len(kinds) > 1 or () in kinds or inside:
             return ()
         return tuple(heads)

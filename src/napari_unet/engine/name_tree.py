@@ -13,7 +13,8 @@ _LIST_BACKWARDS = 0.75
 """Lists are mostly computed as they are counted, unlike layers whose names end in a number."""
 _LEAP = 1.0
 _START = 0.5
-_UNFINISHED = 0.5
+_UNFINISHED = 0.25
+_AGAIN = 0.35
 _ANOTHER_WORD = 0.05
 """Words have no order of their own, unless the author's is known."""
 
@@ -126,6 +127,9 @@ class NameTree:
                 if not is_word and not (sums[high] & ~sums[low + 1]) & unused:
                     if number < other:
                         penalty += _LIST_BACKWARDS if node.is_of_list(number) else _BACKWARDS
+                    continue
+                if not is_word and node.is_number(other) and node.is_number(number):
+                    penalty += _AGAIN if is_first else _LEAP
                     continue
             if self._by_name and not node.is_number(number):
                 penalty += _ANOTHER_WORD

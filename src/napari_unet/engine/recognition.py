@@ -180,8 +180,8 @@ def _best_walk(units: Sequence[Unit], weights: Weights) -> tuple[Walk, Levels]:
     """The order of computing that reads most naturally, and its levels."""
     best: tuple[float, Walk, Levels] | None = None
     for by_name in (not weights.is_registered, weights.is_registered):
-        for in_blocks in (True, False):
-            walk = LayerWalk(units, by_name=by_name, in_blocks=in_blocks).best(_unevenness)
+        for is_usual in (True, False):
+            walk = LayerWalk(units, by_name=by_name, is_usual=is_usual).best(_unevenness)
             levels = find_levels(walk) if walk is not None else None
             if walk is None or levels is None:
                 continue

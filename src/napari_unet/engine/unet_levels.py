@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from napari_unet.engine.weight_layers import Unit
 _UNEVEN = 0.6
 """Penalty for each convolution that a level has more than the one above."""
 _UNEVEN_BOTTOM = 0.1
+_UNLIKE = 0.75
+"""Penalty for joins that are read by unlike layers."""
 _SAME_WIDTH = 0.5
 _SAME_CONTAINER = 1.0
 _LIKE_NAMES = 0.5
@@ -54,14 +57,15 @@ def find_levels(walk: Walk) -> Levels | None:
     joins = tuple(i for i, step in enumerate(walk.steps) if step.role == "join")
     down = _way_down(walk.steps)
     wanted = [_skip_channels(walk.steps[index]) for index in reversed(joins)]
-    # Without a name to go by, a level ends where the number of its convolutions is even.
-    costs = [_cut_penalty(walk, index) for index in range(down)]
+    widens = any(_widens(step) for step in walk.steps[1:down])
+    costs = [_cut_penalty(walk, index, widens=widens) for index in range(down)]
     found = _cuts(walk.steps[:down], tuple(wanted), costs)
     if found is None:
         return None
     penalty, ends = found
     enlarging = _enlarging(walk, joins, ends)
-    return Levels(ends, joins, enlarging, penalty + _unevenness(walk, joins, enlarging))
+    penalty += _unevenness(walk, joins, enlarging, _usual(ends))
+    return Levels(ends, joins, enlarging, penalty)
 
 
 def _way_down(steps: Sequence[Step]) -> int:
@@ -73,13 +77,16 @@ def _skip_channels(step: Step) -> int:
     return step.bridge.shape[1] if step.bridge is not None else step.skip
 
 
-def _cut_penalty(walk: Walk, index: int) -> float:
-    """Penalty for shrinking the image right behind a step."""
+def _cut_penalty(walk: Walk, index: int, *, widens: bool) -> float:
+    """Penalty for shrinking the image right behind a step.
+
+    Where other levels are wider than those above (`widens`), this one had better be, too.
+    """
     steps = walk.steps
     if index + 1 >= len(steps) or any(_goes_around(s, index) for s in walk.shortcuts):
         return math.inf
     one, other = steps[index], steps[index + 1]
-    penalty = 0.0 if _widens(other) else 0.1 if _widens(one) else _SAME_WIDTH
+    penalty = 0.0 if _widens(other) else 0.1 if _widens(one) else _SAME_WIDTH * widens
     penalty += _LIKE_NAMES * _likeness(one.unit, other.unit)
     if one.unit.container == other.unit.container and one.unit.container:
         penalty += _SAME_CONTAINER * (not _has_room(one.unit, other.unit))
@@ -141,7 +148,15 @@ def _cuts(
     return (penalty, ends) if math.isfinite(penalty) else None
 
 
-def _unevenness(walk: Walk, joins: Sequence[int], enlarging: Sequence[int]) -> float:
+def _usual(ends: Sequence[int]) -> int:
+    """Convolutions of most levels on the way down."""
+    starts = [0, *(end + 1 for end in ends)]
+    return statistics.mode(b - a for a, b in itertools.pairwise(starts))
+
+
+def _unevenness(
+    walk: Walk, joins: Sequence[int], enlarging: Sequence[int], usual: int
+) -> float:
     """Penalty for levels on the way up with unlike numbers of convolutions."""
     ends = [*joins[1:], len(walk.steps) - (not walk.heads)]
     counts = []
@@ -149,13 +164,20 @@ def _unevenness(walk: Walk, joins: Sequence[int], enlarging: Sequence[int]) -> f
         roles = [step.role for step in walk.steps[begin:end]]
         separate = level + 1 < len(joins) and enlarging[level + 1] == end - 1
         counts.append(len(roles) - roles.count("transposed") - separate)
-    return _UNEVEN * sum(abs(a - b) for a, b in zip(counts, counts[1:], strict=False))
+    unlike = _UNEVEN_BOTTOM * abs(counts[-1] - usual)
+    unlike += _UNLIKE * (len({_kind(walk.steps[join]) for join in joins}) > 1)
+    return unlike + _UNEVEN * sum(abs(a - b) for a, b in itertools.pairwise(counts))
+
+
+def _kind(step: Step) -> tuple[object, ...]:
+    """What steps that do the same at different levels have in common."""
+    unit = step.unit
+    return unit.pattern, unit.kernel, unit.bias > 0, unit.norm_after is None
 
 
 def _enlarging(walk: Walk, joins: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
     """Where interpolation takes place, for each join."""
-    starts = [0, *(end + 1 for end in ends)]
-    usual = statistics.mode(b - a for a, b in zip(starts, starts[1:], strict=False))
+    usual = _usual(ends)
     found = []
     begin = ends[-1] + 1
     for join in joins:

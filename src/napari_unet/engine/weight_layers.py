@@ -75,6 +75,11 @@ class Unit:
     prelu: WeightLayer | None = None
 
     @property
+    def pattern(self) -> tuple[str, ...]:
+        """Words of its name without the numbers, which units of other levels share."""
+        return tuple(word for word in self.words if not is_number(word))
+
+    @property
     def kernel(self) -> tuple[int, ...]:
         """Pixels along each axis."""
         return self.shape[2:]
