@@ -13,8 +13,8 @@ from pathlib import Path
 
 from napari_unet.cli.console import progress_bar, report, say
 from napari_unet.cli.file_plan import check_writable
+from napari_unet.cli.model_options import add_loading_options, load_model, model_help
 from napari_unet.cli.setting_options import add_setting_options, read_settings
-from napari_unet.engine.checkpoint import bundled_models, load_checkpoint
 from napari_unet.engine.export import Export, export_format, export_formats, iterate_export
 from napari_unet.engine.export_settings import ExportSettings
 from napari_unet.image_files import read_image
@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help=f"a model file, or a bundled model: {', '.join(bundled_models())}",
+        help=model_help(),
     )
     names = [each.name for each in export_formats()]
     parser.add_argument(
@@ -54,13 +54,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--progress", action="store_true", help="show the progress bar even if not on a terminal"
     )
     add_setting_options(parser, ExportSettings(), title="whose model it is", default_text="none")
+    add_loading_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the file and say what was found right."""
     settings = read_settings(arguments, ExportSettings())
     kind = export_format(arguments.to)
-    network = load_checkpoint(arguments.model)
+    network = load_model(arguments.model, arguments)
     out = arguments.out or Path(Path(arguments.model).stem)
     if out.is_dir():
         out /= Path(arguments.model).stem

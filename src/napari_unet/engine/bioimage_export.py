@@ -199,9 +199,9 @@ def example_of(network: Network, image: AnyImage | None = None) -> Example:
     raw = ImageSource(array, config.in_channels, IntensityScaling(0.0, 1.0)).read(whole)
     reads_type = description.normalization.kind == "none"
     gain = _gain(description, array.dtype) if reads_type else 1.0
-    scaling = measure_intensity(raw, description.normalization)
-    scaling = IntensityScaling(scaling.offset, scaling.scale * gain)
-    images = ImageSource(raw, config.in_channels, scaling).read(whole)[np.newaxis]
+    ranged = raw * np.float32(gain)
+    scaling = measure_intensity(ranged, description.normalization)
+    images = ImageSource(ranged, config.in_channels, scaling).read(whole)[np.newaxis]
     return Example(raw[np.newaxis], reference_scores(network, images), gain)
 
 
@@ -340,7 +340,9 @@ def _preprocessing(
     normalization: Normalization, axes: Sequence[str], example: Example
 ) -> list[dict[str, Any]]:
     """Say in the format's words how intensities are normalised: per image, channels together."""
-    kwargs: dict[str, Any] = {"axes": ["channel", *axes], "eps": _LEAST_EPSILON}
+    together = axes if normalization.per_channel else ["channel", *axes]
+    epsilon = max(_LEAST_EPSILON, normalization.epsilon)
+    kwargs: dict[str, Any] = {"axes": list(together), "eps": epsilon}
     if normalization.kind == "percentile":
         kwargs["min_percentile"] = normalization.low_percentile
         kwargs["max_percentile"] = normalization.high_percentile

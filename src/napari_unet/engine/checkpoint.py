@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from napari_unet.engine.architecture import NetworkModule
+from napari_unet.engine.bioimage_package import load_bioimage
 from napari_unet.engine.errors import CheckpointError
 from napari_unet.engine.foreign_program import ProgramKind
 from napari_unet.engine.guesses import with_guess
@@ -106,13 +107,13 @@ def _load(path: Path, *, allow_code: bool) -> Network:
     if kind is ModelFileKind.OWN:
         return _load_own(path)
     if kind in _WEIGHTS:
-        weights = read_weights(path)
+        weights = read_weights(path, kind=kind)
         try:
             return _recognised(weights.tensors, name=path.stem, facts=weights.facts)
         except CheckpointError as error:
             raise CheckpointError(f"'{path}': {error}") from error
     if kind is ModelFileKind.BIOIMAGE:
-        raise CheckpointError('later')
+        return load_bioimage(path, allow_code=allow_code, recognise=_recognised)
     return load_ready_made(path, kind=_PROGRAMS[kind], allow_code=allow_code)
 
 
@@ -123,7 +124,7 @@ def _recognised(tensors: Mapping[str, Tensor], *, name: str, facts: Mapping[str,
 
 
 def _load_own(path: Path) -> Network:
-    weights = read_weights(path)
+    weights = read_weights(path, kind=ModelFileKind.OWN)
     description = _description(weights.facts, path)
     network = Network(_skeleton(description, path), description)
     expected = network.unet.state_dict()

@@ -61,10 +61,13 @@ class Program(nn.Module):
     ----------
     kind : {"torchscript", "torch-export", "onnx"}
     input : ProgramInput
+    lives_in : object
+        What its file needs in order to be there, kept for as long.
     """
 
     kind: ProgramKind
     input: ProgramInput
+    lives_in: object = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Output (1, C', *S') of one image (1, C, *S), both float32."""

@@ -328,7 +328,9 @@ def _with_sum_activation(graph: LayerList, value: str) -> LayerList:
 _Emit: TypeAlias = Callable[[Layer], int]
 
 
-def _rewritten(graph: LayerList, change: Callable[[int, Layer, _Emit], int | None]) -> LayerList:
+def _rewritten(
+    graph: LayerList, change: Callable[[int, Layer, _Emit], int | None]
+) -> LayerList:
     """Copy a graph layer by layer; `change` may emit others and return the number to use."""
     layers: list[Layer] = []
     places: dict[int, int] = {}

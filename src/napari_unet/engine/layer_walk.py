@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Literal
 
 from napari_unet.engine.name_tree import NameTree
-from napari_unet.engine.weight_layers import Unit, words
+from napari_unet.engine.weight_layers import Unit, is_number, words
 
 _MOST_STEPS = 8000
 _STEPS_FOR_A_PENALTY = 1000
 _NATURAL = 0.4
 """Penalty of a walk that is hardly to be doubted."""
 _LONGEST_SHORTCUT = 4
+_MORE_HEADS = 0.5
 _MOST_COLOURS = 4
 
 _AROUND = re.compile(r"short_?cut|skip|res(idual)?|identity|downsample|proj(ection)?|match(ing)?")
@@ -115,9 +117,11 @@ class LayerWalk:
     units : sequence of Unit
     by_name : bool
         Whether to go by the names rather than by the order of the file.
+    in_blocks : bool
+        Whether what stands in one container and fits together is taken as one.
     """
 
-    def __init__(self, units: Sequence[Unit], *, by_name: bool) -> None:
+    def __init__(self, units: Sequence[Unit], *, by_name: bool, in_blocks: bool = True) -> None:
         # Numbers are bits, so they are counted from 0 within what is searched.
         self._units = units
         self._tree = NameTree(units, by_name=by_name)
@@ -128,8 +132,9 @@ class LayerWalk:
         self._around, self._bridges = 0, 0
         for number, unit in enumerate(units):
             out, given = unit.shape[:2]
-            self._reads.setdefault(given, []).append(number)
-            if not unit.is_pointwise:
+            if unit.can_give(out):
+                self._reads.setdefault(given, []).append(number)
+            if not unit.is_pointwise and unit.can_give(given):
                 self._enlarges.setdefault(out, []).append(number)
             if given == 1 and out > 1 and not unit.is_pointwise:
                 self._depthwise.setdefault(out, []).append(number)
@@ -139,10 +144,13 @@ class LayerWalk:
             if unit.is_pointwise and any(map(_AROUND.fullmatch, named)):
                 self._around |= 1 << number
         self._sideways = self._around | self._bridges
+        self._following = _runs(units, by_name=by_name) if in_blocks else {}
+        inner = set(self._following.values())
+        for reads in (self._reads, self._enlarges, self._depthwise):
+            for channels, numbers in reads.items():
+                reads[channels] = [number for number in numbers if number not in inner]
         self._blocks = {
-            number: self._block(unit)
-            for number, unit in enumerate(units)
-            if self._around >> number & 1
+            number: self._block(unit) for number, unit in enumerate(units) if self._around >> number & 1
         }
         self._has_transposed = any(
             _is_even(unit) and unit.shape[0] >= unit.shape[1] for unit in units
@@ -199,7 +207,9 @@ class LayerWalk:
     def _starts(self) -> Iterator[_State]:
         everything = (1 << len(self._units)) - 1
         inner = {unit.shape[0] for unit in self._units if not unit.is_pointwise}
-        for number, unit in enumerate(self._units):
+        starts = [number for numbers in self._reads.values() for number in numbers]
+        for number in starts:
+            unit = self._units[number]
             given = unit.shape[1]
             penalty = self._tree.leap(None, number, everything & ~self._sideways)
             # An image has few channels, which no layer gives but perhaps the last.
@@ -208,17 +218,17 @@ class LayerWalk:
             if given in inner:
                 penalty += 0.25 if is_image else 2.0
             penalty += 1.5 * bool(self._sideways >> number & 1)
-            step = Step(unit, "plain", given, unit.shape[0])
+            steps, last = self._block_steps(Step(unit, "plain", given, unit.shape[0]), number)
             yield _State(
-                (),
-                everything & ~(1 << number),
-                unit.shape[0],
-                (unit.shape[0],),
-                -1,
-                False,
-                number,
-                penalty,
-                (step,),
+                shortcuts=(),
+                unused=everything & ~sum(1 << s.unit.number for s in steps),
+                channels=steps[-1].out_channels,
+                outs=tuple(s.out_channels for s in steps),
+                free=-1,
+                pending=False,
+                last=last,
+                penalty=penalty,
+                path=steps,
             )
 
     def _next(self, state: _State) -> Iterator[_State]:
@@ -285,7 +295,9 @@ class LayerWalk:
                 if not state.unused >> number & 1:
                     continue
                 unit = self._units[number]
-                step = Step(unit, "join", state.channels + skip, unit.shape[0], skip=skip)
+                step = Step(
+                    unit, "join", state.channels + skip, unit.shape[0], skip=skip
+                )
                 extra = penalty + 1.5 * bool(self._sideways >> number & 1)
                 extra += 0.75 * unit.is_pointwise
                 yield self._after(state, number, step, extra, free=place)
@@ -330,16 +342,11 @@ class LayerWalk:
                 path = _before_its_role(unit.name)
                 inside = [step.unit.name.startswith(path) for step in state.path[first:]]
                 penalty += 0.0 if all(inside) else 1.0
-                yield _State(
-                    (*state.shortcuts, Shortcut(unit, first, last)),
-                    state.unused & ~(1 << number),
-                    state.channels,
-                    state.outs,
-                    state.free,
-                    state.pending,
-                    state.last,
-                    state.penalty + penalty,
-                    state.path,
+                yield replace(
+                    state,
+                    shortcuts=(*state.shortcuts, Shortcut(unit, first, last)),
+                    unused=state.unused & ~(1 << number),
+                    penalty=state.penalty + penalty,
                 )
             if state.path[first].role == "join":
                 return
@@ -355,21 +362,29 @@ class LayerWalk:
         also: int = 0,
     ) -> _State:
         leap = self._tree.leap(state.last, number, state.unused & ~self._sideways)
-        closeness = (
-            0.02 * (self._tree.shared(state.last, number) == 0) if state.last is not None else 0.0
-        )
+        closeness = 0.02 * (self._tree.shared(state.last, number) == 0) if state.last is not None else 0.0
+        steps, last = self._block_steps(step, number)
         is_down = state.free < 0 and step.role == "plain" and not state.pending
         return _State(
-            state.shortcuts,
-            state.unused & ~(1 << number) & ~also,
-            step.out_channels,
-            (*state.outs, step.out_channels) if is_down else state.outs,
-            state.free if free is None else free,
-            step.role == "transposed" or (state.pending and step.role == "plain"),
-            number,
-            state.penalty + penalty + leap + closeness,
-            (*state.path, step),
+            shortcuts=state.shortcuts,
+            unused=state.unused & ~also & ~sum(1 << s.unit.number for s in steps),
+            channels=steps[-1].out_channels,
+            outs=(*state.outs, *(s.out_channels for s in steps)) if is_down else state.outs,
+            free=state.free if free is None else free,
+            pending=step.role == "transposed" or (state.pending and step.role == "plain"),
+            last=last,
+            penalty=state.penalty + penalty + leap + closeness,
+            path=(*state.path, *steps),
         )
+
+    def _block_steps(self, step: Step, number: int) -> tuple[tuple[Step, ...], int]:
+        """A step and all that follow in its block, and the number of the last unit."""
+        steps = [step]
+        while number in self._following:
+            number = self._following[number]
+            unit = self._units[number]
+            steps.append(Step(unit, "plain", unit.shape[1], unit.shape[0]))
+        return tuple(steps), number
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -382,7 +397,13 @@ class LayerWalk:
             odd = 1.0 * (last.norm_after is not None) + 0.5 * (not last.is_pointwise)
             return Walk(state.path, state.shortcuts, (), state.penalty + odd)
         heads = self._heads(state)
-        return Walk(state.path, state.shortcuts, heads, state.penalty) if heads else None
+        if not heads:
+            return None
+        leaps = sum(
+            self._tree.leap(state.last, head[0].unit.number, state.unused) for head in heads
+        )
+        penalty = state.penalty + leaps + _MORE_HEADS * (len(heads) - 1)
+        return Walk(state.path, state.shortcuts, heads, penalty)
 
     def _heads(self, state: _State) -> tuple[tuple[Step, ...], ...]:
         """What is left as branches that all read what was computed last."""
@@ -414,6 +435,29 @@ class LayerWalk:
             channels = unit.shape[0]
             steps.append(Step(unit, "plain", unit.shape[1], channels))
         return tuple(steps)
+
+
+def _runs(units: Sequence[Unit], *, by_name: bool) -> dict[int, int]:
+    """What follows each unit within its container, where they fit one after the other."""
+    containers: dict[str, list[Unit]] = {}
+    for unit in units:
+        if unit.container:
+            containers.setdefault(unit.container, []).append(unit)
+    following = {}
+    for inside in containers.values():
+        ordered = sorted(inside, key=_natural) if by_name else inside
+        for one, other in itertools.pairwise(ordered):
+            simple = all(not unit.is_pointwise and not _is_even(unit) for unit in (one, other))
+            if simple and one.shape[0] == other.shape[1] and other.can_give(other.shape[0]):
+                following[one.number] = other.number
+    return following
+
+
+def _natural(unit: Unit) -> tuple[tuple[int, str], ...]:
+    """Sorts numbers in names as numbers."""
+    return tuple(
+        (int(word.lstrip(".")), "") if is_number(word) else (-1, word) for word in unit.words
+    )
 
 
 def _is_even(unit: Unit) -> bool:

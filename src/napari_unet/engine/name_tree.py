@@ -13,7 +13,7 @@ _LIST_BACKWARDS = 0.75
 """Lists are mostly computed as they are counted, unlike layers whose names end in a number."""
 _LEAP = 1.0
 _START = 0.5
-_UNFINISHED = 1.0
+_UNFINISHED = 0.5
 _ANOTHER_WORD = 0.05
 """Words have no order of their own, unless the author's is known."""
 

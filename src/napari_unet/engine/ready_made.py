@@ -19,11 +19,13 @@ from napari_unet.engine.architecture import NetworkModule
 from napari_unet.engine.channel_roles import guessed_meaning
 from napari_unet.engine.errors import CheckpointError, ImageShapeError
 from napari_unet.engine.foreign_program import TITLES, Program, ProgramKind, open_program
+from napari_unet.engine.graph_network import in_range
 from napari_unet.engine.image import Normalization
 from napari_unet.engine.library_blueprint import normalization_guess, output_guesses
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.network_probe import Probed, probed
 from napari_unet.engine.output_meaning import OutputMeaning
+from napari_unet.engine.prelude import Step
 from napari_unet.engine.resampling import mirrored
 
 _WIDTH, _NUMBERS_PER_FEATURE = 64, 8
@@ -57,6 +59,8 @@ class ReadyMadeConfig:
     fixed_size : tuple of int, optional
         The one size that it reads; larger images are then computed in
         overlapping windows.
+    prelude : tuple of Step
+        What is done to each pixel before the program sees it.
     """
 
     ndim: int
@@ -70,6 +74,7 @@ class ReadyMadeConfig:
     reach_px: int = 0
     sees_all: bool = False
     fixed_size: tuple[int, ...] | None = None
+    prelude: tuple[Step, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -185,8 +190,11 @@ class ReadyMadeNetwork(NetworkModule):
     def author_output(self, x: Tensor) -> Tensor:
         """What the program gives out: (N, channels, *S')."""
         config = self.config
+        x = x.float()
+        for step in config.prelude:
+            x = in_range(x, step)
         outputs = []
-        for image in torch.split(x.float(), 1):
+        for image in torch.split(x, 1):
             if config.fixed_size is None:
                 outputs.append(self.program(image))
             else:

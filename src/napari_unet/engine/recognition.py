@@ -66,7 +66,9 @@ from napari_unet.engine.unet_levels import Levels, find_levels
 from napari_unet.engine.weight_layers import Unit, Weights, no_unet, read_weights, words
 
 _MOST_UNITS = 400
-_FEWEST_UNITS = 5
+_FEWEST_UNITS = 4
+_NATURAL = 2.0
+"""Penalty of an order of computing that is hardly to be doubted."""
 
 _COMMON = {
     ACTIVATION: ("ReLU", "most U-Nets have it"),
@@ -176,11 +178,20 @@ def _unets_in_a_row(units: Sequence[Unit]) -> list[tuple[Unit, ...]]:
 
 def _best_walk(units: Sequence[Unit], weights: Weights) -> tuple[Walk, Levels]:
     """The order of computing that reads most naturally, and its levels."""
+    best: tuple[float, Walk, Levels] | None = None
     for by_name in (not weights.is_registered, weights.is_registered):
-        walk = LayerWalk(units, by_name=by_name).best(_unevenness)
-        levels = find_levels(walk) if walk is not None else None
-        if walk is not None and levels is not None:
-            return walk, levels
+        for in_blocks in (True, False):
+            walk = LayerWalk(units, by_name=by_name, in_blocks=in_blocks).best(_unevenness)
+            levels = find_levels(walk) if walk is not None else None
+            if walk is None or levels is None:
+                continue
+            penalty = walk.penalty + levels.penalty
+            if best is None or penalty < best[0]:
+                best = penalty, walk, levels
+            if penalty < _NATURAL:
+                break
+        if best is not None:
+            return best[1:]
     raise no_unet("its layers do not fit together as two paths with skips", weights.layers)
 
 
@@ -262,10 +273,8 @@ def _named_norm(graph: LayerList) -> tuple[str, str]:
     named = {word.lower() for norm in norms for word in words(norm.name)}
     if named & {"in", "instance", "instancenorm", "inst"}:
         return INSTANCE, "its layers are named so"
-    why = (
-        "its layers are named so"
-        if named & {"gn", "group", "groupnorm"}
-        else ("there are no running means, and most networks without have it")
+    why = "its layers are named so" if named & {"gn", "group", "groupnorm"} else (
+        "there are no running means, and most networks without have it"
     )
     divided = [n for n in (8, 4, 2, 1) if all(x.channels % n == 0 or x.channels < n for x in norms)]
     return f"{divided[0]} group{'s' * (divided[0] > 1)}", why

@@ -79,9 +79,7 @@ class UNetGraph:
             around = [s for s in shortcuts if s.last == number]
             is_output = number == len(steps) - 1 and not walk.heads
             activates = not is_output and self._activates(walk, levels, number)
-            x = self._add_step(
-                x, step, stride=stride, activates=activates, around=around, begun=begun
-            )
+            x = self._add_step(x, step, stride=stride, activates=activates, around=around, begun=begun)
             if level < len(levels.ends):
                 if number == (first if self.skips_from_first else levels.ends[level]):
                     join = steps[levels.joins[len(levels.joins) - 1 - level]]
@@ -196,7 +194,7 @@ class UNetGraph:
                     stride=tuple(1 if k == 1 else 2 for k in kernel),
                     padding=tuple(max(0, (k - 1) // 2) for k in kernel),
                     output_padding=tuple(int(k > 1 and k % 2) for k in kernel),
-                    bias=unit.bias,
+                    bias=unit.bias > 0,
                 )
             )
         padding = tuple((k - 1) // 2 for k in kernel)
@@ -216,7 +214,7 @@ class UNetGraph:
                 padding,
                 ones,
                 step.groups,
-                unit.bias,
+                unit.bias > 0,
             )
         )
 

@@ -29,8 +29,10 @@ class WeightLayer:
     kind : {"convolution", "norm", "prelu"}
     shape : tuple of int
         Of its weight; of the running mean, where there is no weight.
-    bias, affine, tracks : bool
-        Whether it has a bias, a weight, a running mean and variance.
+    bias : int
+        Numbers in its bias; 0 without one.
+    affine, tracks : bool
+        Whether it has a weight, a running mean and variance.
     place : int
         Where it stands in the file.
     """
@@ -38,7 +40,7 @@ class WeightLayer:
     name: str
     kind: Kind
     shape: tuple[int, ...]
-    bias: bool
+    bias: int
     affine: bool
     tracks: bool
     place: int
@@ -58,7 +60,8 @@ class Unit:
         Words and numbers in its name.
     shape : tuple of int
         Of the weight of the convolution.
-    bias : bool
+    bias : int
+        Numbers in its bias; 0 without one.
     norm_before, norm_after, prelu : WeightLayer, optional
     """
 
@@ -66,7 +69,7 @@ class Unit:
     name: str
     words: tuple[str, ...]
     shape: tuple[int, ...]
-    bias: bool
+    bias: int
     norm_before: WeightLayer | None = None
     norm_after: WeightLayer | None = None
     prelu: WeightLayer | None = None
@@ -80,6 +83,11 @@ class Unit:
     def container(self) -> str:
         """Path of what it lies in."""
         return self.name.rpartition(".")[0]
+
+    def can_give(self, channels: int) -> bool:
+        """Whether its bias and its norm are for so many channels."""
+        norm = self.norm_after
+        return self.bias in (0, channels) and (norm is None or norm.shape[0] == channels)
 
     @property
     def is_pointwise(self) -> bool:
@@ -165,7 +173,13 @@ def _layer(name: str, parts: Mapping[str, tuple[int, ...]], place: int) -> Weigh
     if len(shape) == 1:
         kind = "norm" if "bias" in parts or "running_mean" in parts else "prelu"
     return WeightLayer(
-        name, kind, shape, "bias" in parts, "weight" in parts, "running_mean" in parts, place
+        name,
+        kind,
+        shape,
+        (parts.get("bias") or (0,))[0],
+        "weight" in parts,
+        "running_mean" in parts,
+        place,
     )
 
 

@@ -128,7 +128,9 @@ def identify(path: str | PathLike[str]) -> ModelFileKind:
             return _kind_of_file(file, size, path)
 
 
-def read_weights(path: str | PathLike[str]) -> WeightsFile:
+def read_weights(
+    path: str | PathLike[str], *, kind: ModelFileKind | None = None
+) -> WeightsFile:
     """Read the weights of a network from a file of another program; nothing in it is run.
 
     All that the file declares is checked against its size before memory is taken.
@@ -137,6 +139,8 @@ def read_weights(path: str | PathLike[str]) -> WeightsFile:
     ----------
     path : str or path
         A safetensors file, or what `torch.save` wrote: weights alone, or what a training saves.
+    kind : ModelFileKind, optional
+        What `identify` said of it; asked again if left out.
 
     Returns
     -------
@@ -148,7 +152,7 @@ def read_weights(path: str | PathLike[str]) -> WeightsFile:
         If there are no weights in it that can be used.
     """
     path = Path(path).expanduser()
-    kind = identify(path)
+    kind = identify(path) if kind is None else kind
     if kind not in _WITH_WEIGHTS:
         raise CheckpointError(
             f"'{path}' is a ready-made network ({kind}), not weights alone; "

@@ -1,0 +1,388 @@
+"""Models as bioimage.io packages: a description, and weights in one or more formats."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_unet.engine.annotation import BORDER, CELL
+from napari_unet.engine.architecture import NetworkModule
+from napari_unet.engine.bioimage_description import (
+    PackageDescription,
+    TensorFacts,
+    is_unnamed,
+    read_description,
+)
+from napari_unet.engine.bioimage_files import PackageFiles
+from napari_unet.engine.bioimage_processing import (
+    Final,
+    Postprocessing,
+    Preprocessing,
+    postprocessing,
+    preprocessing,
+)
+from napari_unet.engine.channel_roles import guessed_meaning, roles_of_names
+from napari_unet.engine.errors import CheckpointError, CodeInFileError, SettingsError, UNetError
+from napari_unet.engine.foreign_program import ProgramKind
+from napari_unet.engine.graph_network import GraphNetwork
+from napari_unet.engine.guess import Guess
+from napari_unet.engine.image import open_image
+from napari_unet.engine.library_blueprint import fixed_guess, output_guesses
+from napari_unet.engine.model_file import read_weights
+from napari_unet.engine.network import Network
+from napari_unet.engine.output_meaning import OutputMeaning
+from napari_unet.engine.prelude import begun_with, read_as
+from napari_unet.engine.ready_made import ReadyMadeNetwork, load_ready_made
+from napari_unet.engine.settings import InstanceSettings
+
+_LONGEST_DESCRIPTION = 4_000_000
+
+_ALIKE = 1e-3
+"""Largest difference from the package's own test output with which a network counts as the same."""
+
+_MOST_NUMBERS = 300_000
+"""Larger examples are not computed while a model is opened."""
+
+_PROGRAMS: dict[str, ProgramKind] = {"onnx": "onnx", "torchscript": "torchscript"}
+
+
+class Recognise(Protocol):
+    """What works out a network from its weights; raises CheckpointError if it cannot."""
+
+    def __call__(
+        self, tensors: Mapping[str, Tensor], *, name: str, facts: Mapping[str, Any]
+    ) -> Network:
+        """Return the network."""
+
+
+def load_bioimage(path: str | Path, *, allow_code: bool, recognise: Recognise) -> Network:
+    """Open a bioimage.io package of format 0.4 or 0.5; nothing is ever downloaded.
+
+    Weights of PyTorch come first, because they can be fine-tuned: the network
+    is worked out from them. The package's Python file that would build it is
+    not run, whatever `allow_code` says. Then come ONNX and TorchScript.
+
+    Parameters
+    ----------
+    path : path
+        The zip file, the folder that it was unpacked to, or the ".yaml" file
+        in that.
+    allow_code : bool
+        Whether the user said yes to running a TorchScript program.
+    recognise : callable
+        Works out a network from its weights.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    CodeInFileError
+        If only its TorchScript program could be opened and nobody said yes.
+    CheckpointError
+        If it cannot be opened, or asks for processing that is not done here.
+    """
+    path = Path(path)
+    try:
+        with PackageFiles(path) as files:
+            return _Opener(files, allow_code=allow_code, recognise=recognise).network()
+    except CheckpointError as error:
+        # The sentences below begin with a verb.
+        kind = type(error)
+        raise kind(f"'{path.name}' {error}") from error
+
+
+class _Opener:
+    """Opens the first of a package's weights that passes the package's own test.
+
+    Parameters
+    ----------
+    files : PackageFiles
+    allow_code : bool
+    recognise : callable
+    """
+
+    def __init__(self, files: PackageFiles, *, allow_code: bool, recognise: Recognise) -> None:
+        self._files, self._allow_code, self._recognise = files, allow_code, recognise
+        with files.path(files.description_name).open("rb") as file:
+            self._package = read_description(file.read(_LONGEST_DESCRIPTION))
+        self._input, self._output = _only(self._package)
+        try:
+            # What cannot be done here is told before any weights are read.
+            preprocessing(self._input, len(self._input.channels) or 1)
+            self._after = postprocessing(self._output)
+        except (AttributeError, KeyError, TypeError, ValueError, SettingsError) as error:
+            raise CheckpointError(
+                f"describes processing that cannot be read ({error}); ask its author for another."
+            ) from error
+
+    def network(self) -> Network:
+        """Return the network, described."""
+        refusals: list[CheckpointError] = []
+        doubtful: list[Network] = []
+        for kind in ("pytorch_state_dict", "onnx", "torchscript"):
+            if kind not in self._package.weights:
+                continue
+            try:
+                network, is_sure = self._tested(self._described(self._opened(kind)))
+            except CheckpointError as error:
+                refusals.append(error)
+                continue
+            if is_sure:
+                return network
+            doubtful.append(network)
+        if doubtful:
+            return doubtful[0]
+        raise self._refusal(refusals)
+
+    def _refusal(self, refusals: Sequence[CheckpointError]) -> CheckpointError:
+        """Say why no weights could be opened."""
+        reasons = " ".join(str(error) for error in refusals)
+        if any(isinstance(error, CodeInFileError) for error in refusals):
+            return CodeInFileError(f"can be opened as a program only. {reasons}")
+        found = ", ".join(self._package.weights) or "no program that is known here"
+        code = next((w.code_file for w in self._package.weights.values() if w.code_file), "")
+        if code:
+            reasons = f"{reasons} Its Python file '{code}' was not run: nothing here needs it."
+        return CheckpointError(
+            f"holds weights for {found}, and none can be opened here. {reasons}".rstrip()
+        )
+
+    def _opened(self, kind: str) -> Network:
+        """Open one file of weights."""
+        weights = self._package.weights[kind]
+        try:
+            path = self._files.path(weights.source, sha256=weights.sha256)
+        except CheckpointError as error:
+            raise CheckpointError(f"The package {error}") from error
+        try:
+            if kind == "pytorch_state_dict":
+                read = read_weights(path)
+                name = self._package.name
+                return self._recognise(read.tensors, name=name, facts=read.facts)
+            for beside in weights.beside if kind == "onnx" else ():
+                # Whether something is missing is found out where it is needed.
+                with suppress(CheckpointError):
+                    self._files.path(beside)
+            return load_ready_made(path, kind=_PROGRAMS[kind], allow_code=self._allow_code)
+        except CheckpointError as error:
+            # Nobody knows the temporary folder.
+            raise type(error)(str(error).replace(str(path), weights.source)) from error
+
+    # -- described as the package does ----------------------------------------------------------
+
+    def _described(self, network: Network) -> Network:
+        """Give a network the processing and the words of the package."""
+        before = preprocessing(self._input, network.description.unet.in_channels)
+        meaning, guesses = self._meaning(network)
+        unet = self._with_processing(network.unet, before, meaning)
+        threshold = self._after.threshold
+        instances = InstanceSettings()
+        if threshold is not None:
+            instances = InstanceSettings(foreground_threshold=threshold)
+        own = (guess for guess in network.description.guesses if guess.about not in _TOLD)
+        description = replace(
+            network.description,
+            name=self._package.name,
+            unet=unet.config,
+            class_roles=meaning.class_roles,
+            normalization=before.normalization,
+            pixel_size_um=self._input.pixel_size_um,
+            instances=instances,
+            summary=self._package.summary,
+            training_data=self._package.training_data,
+            licence=self._package.licence,
+            guesses=(*own, *guesses, *_dataset_guess(before)),
+        )
+        return Network(unet, description)
+
+    def _with_processing(
+        self, unet: NetworkModule, before: Preprocessing, meaning: OutputMeaning
+    ) -> GraphNetwork | ReadyMadeNetwork:
+        if isinstance(unet, GraphNetwork):
+            return read_as(begun_with(unet, before.prelude), meaning)
+        if not isinstance(unet, ReadyMadeNetwork):
+            raise CheckpointError("Its weights are of napari-unet-cells itself: open them alone.")
+        config = unet.config
+        step = self._input.step_px if config.fixed_size is None else 1
+        unet.program.lives_in = self._files.folder
+        return ReadyMadeNetwork(
+            unet.program,
+            replace(
+                config,
+                meaning=meaning,
+                file=str(self._files.origin),
+                prelude=before.prelude,
+                size_multiple=math.lcm(config.size_multiple, step),
+                reach_px=max(config.reach_px, self._output.halo_px),
+            ),
+        )
+
+    def _meaning(self, network: Network) -> tuple[OutputMeaning, tuple[Guess, ...]]:
+        """How the output is read, and what of that the package does not tell."""
+        unet: Any = network.description.unet
+        meaning: OutputMeaning = unet.meaning
+        names, told = self._output.channels, self._after.final
+        if told is not None:
+            meaning = _usual(len(meaning.channels), told)
+        final, roles = output_guesses(meaning)
+        own = {guess.about: guess for guess in network.description.guesses}
+        if len(names) == len(meaning.channels) and not is_unnamed(names):
+            meaning = OutputMeaning(meaning.final, roles_of_names(names))
+            reason = f"The package calls its output channels {', '.join(names)}."
+            roles = replace(output_guesses(meaning)[1], reason=reason)
+        elif told is None:
+            roles = own.get("roles", roles)
+        return meaning, (roles,) if told is not None else (own.get("final", final), roles)
+
+    # -- tested with the package's own example --------------------------------------------------
+
+    def _tested(self, network: Network) -> tuple[Network, bool]:
+        """Compute the package's own example; say what came out, and whether that is right."""
+        image, expected = self._example(self._input), self._example(self._output)
+        if image is None or expected is None:
+            return network, True
+        try:
+            output = _output_of(network, image)
+        except (UNetError, RuntimeError) as error:
+            raise CheckpointError(f"The package fails at its own test ({error}).") from error
+        if output.shape[1:] != expected.shape[1:]:
+            raise CheckpointError(
+                f"The network gives {tuple(output.shape)} where the package's own test has "
+                f"{expected.shape}."
+            )
+        final, difference = _closest(output[0], expected[0], self._after)
+        if difference <= _ALIKE and final is not None and self._after.final is None:
+            network = _with_final(network, final)
+        description = network.description
+        metrics = {**description.metrics, "own test": {"largest difference": difference}}
+        guesses = description.guesses
+        if difference > _ALIKE:
+            reason = (
+                f"The output differs from the package's own test by {difference:.2g}: one of the "
+                "other guesses is wrong, or the package is."
+            )
+            guesses += (fixed_guess("own_test", "The package's own test", "not passed", reason),)
+        description = replace(description, metrics=metrics, guesses=guesses)
+        return Network(network.unet, description), difference <= _ALIKE
+
+    def _example(self, tensor: TensorFacts) -> NDArray[Any] | None:
+        if not tensor.test_file:
+            return None
+        content = self._files.path(tensor.test_file).read_bytes()
+        try:
+            array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise CheckpointError(f"The package's '{tensor.test_file}' is damaged.") from error
+        return array if array.ndim == len(tensor.axes) and array.size <= _MOST_NUMBERS else None
+
+
+def _output_of(network: Network, image: NDArray[Any]) -> Tensor:
+    """What the author's network makes of (1, C, *S) pixels, (1, C', *S')."""
+    config = network.description.unet
+    source = open_image(
+        image[0],
+        ndim=config.ndim,
+        in_channels=config.in_channels,
+        normalization=network.description.normalization,
+        channel_axis=0,
+    )
+    pixels = source.read(tuple(slice(0, n) for n in source.shape))
+    unet: Any = network.unet
+    with torch.inference_mode():
+        output: Tensor = unet.author_output(torch.from_numpy(pixels)[None])
+    return output
+
+
+def _closest(
+    output: Tensor, expected: NDArray[Any], after: Postprocessing
+) -> tuple[Final | None, float]:
+    """How the output must be finished to be as promised, and the difference that remains.
+
+    A network may end with a sigmoid or softmax that its weights do not show:
+    where the package tells nothing, these are tried too.
+    """
+    finals: tuple[Final | None, ...] = (after.final,)
+    if after.final is None:
+        finals = (None, "sigmoid", "softmax")
+    found: list[tuple[float, Final | None]] = []
+    for final in finals:
+        y = output
+        if final == "sigmoid":
+            y = torch.sigmoid(y)
+        elif final == "softmax":
+            y = torch.softmax(y, dim=0)
+        elif final == "probability":
+            y = y.clamp(0, 1)
+        wrong = np.abs(_thresholded(y, after.threshold) - expected.astype(np.float64))
+        # A pixel right at a threshold may fall to either side: only their share counts.
+        found.append((float(wrong.max() if after.threshold is None else wrong.mean()), final))
+    difference, best = min(found, key=lambda each: each[0])
+    within = expected.min() >= 0 and expected.max() <= 1
+    return (best or ("probability" if within else None)), difference
+
+
+def _thresholded(output: Tensor, threshold: float | None) -> NDArray[np.float64]:
+    y: NDArray[Any] = (output if threshold is None else output > threshold).cpu().numpy()
+    return y.astype(np.float64)
+
+
+def _with_final(network: Network, final: Final) -> Network:
+    """Read the output as the package's own test has shown."""
+    unet = network.unet
+    assert isinstance(unet, GraphNetwork | ReadyMadeNetwork)  # noqa: S101
+    if unet.config.meaning.final == "none":
+        return network
+    meaning = replace(unet.config.meaning, final=final)
+    if isinstance(unet, GraphNetwork):
+        unet = read_as(unet, meaning)
+    else:
+        unet = ReadyMadeNetwork(unet.program, replace(unet.config, meaning=meaning))
+    description = network.description
+    guesses = tuple(guess for guess in description.guesses if guess.about != "final")
+    description = replace(
+        description, unet=unet.config, class_roles=meaning.class_roles, guesses=guesses
+    )
+    return Network(unet, description)
+
+
+_TOLD = ("normalization", "final", "roles")
+"""Guesses that a package makes needless, or makes itself."""
+
+
+def _usual(channels: int, final: Final) -> OutputMeaning:
+    """Meaning of channels without names."""
+    if channels == 2 and final in ("sigmoid", "probability"):
+        return OutputMeaning(final, (CELL, BORDER))
+    return replace(guessed_meaning(channels), final=final)
+
+
+def _dataset_guess(before: Preprocessing) -> tuple[Guess, ...]:
+    if not before.measures_dataset:
+        return ()
+    reason = "The package measures intensities over many images; here they are those of each image."
+    return (fixed_guess("measured_on", "Intensities are measured on", "each image", reason),)
+
+
+def _only(package: PackageDescription) -> tuple[TensorFacts, TensorFacts]:
+    """The one image that a package reads, and the first one that it gives."""
+    if len(package.inputs) != 1:
+        raise CheckpointError(f"reads {len(package.inputs)} inputs at once; expected one image.")
+    reads, gives = package.inputs[0].axes, package.outputs[0].axes
+    if reads not in ("bcyx", "bczyx") or gives != reads:
+        raise CheckpointError(
+            f"reads the axes '{reads}' and gives '{gives}'; expected 'bcyx' or 'bczyx' for both "
+            "(batch, channel, z, y, x)."
+        )
+    return package.inputs[0], package.outputs[0]

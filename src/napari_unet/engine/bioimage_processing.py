@@ -1,0 +1,245 @@
+"""The processing that bioimage.io describes, as what the engine does around a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from napari_unet.engine.bioimage_description import ProcessingStep, TensorFacts
+from napari_unet.engine.errors import CheckpointError
+from napari_unet.engine.image import Normalization
+from napari_unet.engine.layer_graph import Clip, Standardize
+from napari_unet.engine.prelude import Step
+
+_EPSILON = 1e-6
+"""What the format adds to a range or a deviation if it does not tell."""
+
+_FLOATS = ("float16", "float32", "float64")
+
+Final: TypeAlias = Literal["softmax", "sigmoid", "probability"]
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How an image is brought to what a network reads.
+
+    Parameters
+    ----------
+    normalization : Normalization
+        Measured on the image.
+    prelude : tuple of Step
+        What comes after it, in constant numbers.
+    measures_dataset : bool
+        Whether its author measured many images together; here each is measured.
+    """
+
+    normalization: Normalization
+    prelude: tuple[Step, ...] = ()
+    measures_dataset: bool = False
+
+
+_NOTHING = Preprocessing(Normalization("raw"))
+
+
+@dataclass(frozen=True, slots=True)
+class Postprocessing:
+    """How the output of a network is read.
+
+    Parameters
+    ----------
+    final : {"softmax", "sigmoid", "probability"}, optional
+        None if nothing tells it.
+    threshold : float, optional
+        Above which a pixel belongs to a cell.
+    """
+
+    final: Final | None = None
+    threshold: float | None = None
+
+
+def preprocessing(tensor: TensorFacts, in_channels: int) -> Preprocessing:
+    """Read the preprocessing of an input.
+
+    Raises
+    ------
+    CheckpointError
+        If a step of it cannot be done here; it is never left out. The message
+        is a predicate.
+    """
+    found = _NOTHING
+    for step in tensor.steps:
+        read = _BEFORE.get(step.name)
+        if read is None:
+            raise _unknown(step, "before")
+        found = read(found, step, tensor, in_channels)
+    return found
+
+
+def postprocessing(tensor: TensorFacts) -> Postprocessing:
+    """Read the postprocessing of an output.
+
+    Raises
+    ------
+    CheckpointError
+        If a step of it cannot be done here; it is never left out. The message
+        is a predicate.
+    """
+    found = Postprocessing()
+    for step in tensor.steps:
+        options = step.options
+        is_first = found == Postprocessing()
+        if step.name in ("sigmoid", "softmax") and is_first and _is_over_channels(step):
+            found = Postprocessing("sigmoid" if step.name == "sigmoid" else "softmax")
+        elif step.name == "binarize" and found.threshold is None:
+            thresholds = options["threshold"]
+            thresholds = thresholds if isinstance(thresholds, list) else [thresholds]
+            if len(set(thresholds)) != 1 or not 0 < float(thresholds[0]) < 1:
+                raise _unknown(step, "after", "with its thresholds")
+            found = replace(found, final=found.final or "probability", threshold=thresholds[0])
+        elif step.name == "clip" and (options.get("min"), options.get("max")) == (0, 1):
+            # Probabilities are within these limits; others become so.
+            found = replace(found, final=found.final or "probability")
+        elif step.name == "ensure_dtype" and (
+            options.get("dtype") in _FLOATS or found.threshold is not None
+        ):
+            pass
+        else:
+            raise _unknown(step, "after")
+    return found
+
+
+def _is_over_channels(step: ProcessingStep) -> bool:
+    return step.name == "sigmoid" or step.options.get("axis", "channel") in ("channel", "c")
+
+
+def _unknown(step: ProcessingStep, where: str, how: str = "") -> CheckpointError:
+    how = f" {how}" if how else ""
+    return CheckpointError(
+        f"asks for '{step.name}'{how} {where} its network, which is not done here; without it "
+        "the result would be wrong, so it was not opened. Run it with bioimageio.core."
+    )
+
+
+# -- before the network ---------------------------------------------------------------------------
+
+
+def _zero_mean(
+    found: Preprocessing, step: ProcessingStep, tensor: TensorFacts, in_channels: int
+) -> Preprocessing:
+    if step.options.get("mode") == "fixed" or step.options.get("mean") is not None:
+        return _fixed(found, step, tensor, in_channels)
+    epsilon = float(step.options.get("eps", _EPSILON))
+    return _measured(found, step, tensor, Normalization("zero-mean", epsilon=epsilon))
+
+
+def _scale_range(
+    found: Preprocessing,
+    step: ProcessingStep,
+    tensor: TensorFacts,
+    in_channels: int,  # noqa: ARG001
+) -> Preprocessing:
+    options = step.options
+    if options.get("reference_tensor") not in (None, tensor.name):
+        raise _unknown(step, "before", "of another tensor")
+    normalization = Normalization(
+        "percentile",
+        float(options.get("min_percentile", 0)),
+        float(options.get("max_percentile", 100)),
+        epsilon=float(options.get("eps", _EPSILON)),
+    )
+    return _measured(found, step, tensor, normalization)
+
+
+def _measured(
+    found: Preprocessing, step: ProcessingStep, tensor: TensorFacts, normalization: Normalization
+) -> Preprocessing:
+    """Take what is measured on the image as it is."""
+    axes = step.options.get("axes")
+    letters = tensor.axes if axes is None else "".join(_letter(axis) for axis in axes)
+    if not set("zyx") & set(tensor.axes) <= set(letters):
+        raise _unknown(step, "before", "of each row or slice on its own")
+    # A channel axis left out of the axes is what is measured on its own.
+    per_channel = "c" in tensor.axes and "c" not in letters
+    if found != _NOTHING:
+        # Programs differ in whether they measure before or after the steps that come first.
+        raise _unknown(step, "before", "after another step")
+    return Preprocessing(
+        replace(normalization, per_channel=per_channel),
+        measures_dataset="b" in letters or step.options.get("mode") == "per_dataset",
+    )
+
+
+def _letter(axis: str) -> str:
+    return {"batch": "b", "channel": "c", "index": "i", "time": "t"}.get(axis, axis)
+
+
+def _fixed(
+    found: Preprocessing, step: ProcessingStep, tensor: TensorFacts, in_channels: int
+) -> Preprocessing:
+    mean = _numbers(step, "mean", 0.0, tensor, in_channels)
+    deviation = _numbers(step, "std", 1.0, tensor, in_channels)
+    return _with(found, Standardize((), mean, deviation))
+
+
+def _scale_linear(
+    found: Preprocessing, step: ProcessingStep, tensor: TensorFacts, in_channels: int
+) -> Preprocessing:
+    gain = _numbers(step, "gain", 1.0, tensor, in_channels)
+    offset = _numbers(step, "offset", 0.0, tensor, in_channels)
+    if 0 in gain:
+        raise _unknown(step, "before", "by 0")
+    mean = tuple(-b / a for a, b in zip(gain, offset, strict=True))
+    return _with(found, Standardize((), mean, tuple(1 / a for a in gain)))
+
+
+def _numbers(
+    step: ProcessingStep, name: str, default: float, tensor: TensorFacts, in_channels: int
+) -> tuple[float, ...]:
+    """One number for each channel."""
+    given = step.options.get(name, default)
+    numbers = given if isinstance(given, list) else [given] * in_channels
+    along = step.options.get("axis", "channel")
+    if len(numbers) != in_channels or _letter(along) != "c" or "c" not in tensor.axes:
+        raise _unknown(step, "before", f"with {len(numbers)} numbers along '{along}'")
+    return tuple(map(float, numbers))
+
+
+def _clip(
+    found: Preprocessing,
+    step: ProcessingStep,
+    tensor: TensorFacts,  # noqa: ARG001
+    in_channels: int,  # noqa: ARG001
+) -> Preprocessing:
+    low, high = step.options.get("min"), step.options.get("max")
+    if any(key.endswith("_percentile") and step.options[key] is not None for key in step.options):
+        raise _unknown(step, "before", "at percentiles")
+    limits = (None if limit is None else float(limit) for limit in (low, high))
+    return _with(found, Clip((), *limits))
+
+
+def _ensure_dtype(
+    found: Preprocessing,
+    step: ProcessingStep,
+    tensor: TensorFacts,
+    in_channels: int,  # noqa: ARG001
+) -> Preprocessing:
+    dtype = step.options.get("dtype")
+    if dtype not in _FLOATS and not (found == _NOTHING and dtype == tensor.dtype):
+        raise _unknown(step, "before", f"({dtype})")
+    return found
+
+
+def _with(found: Preprocessing, step: Step) -> Preprocessing:
+    return replace(found, prelude=(*found.prelude, step))
+
+
+_Reader: TypeAlias = Callable[[Preprocessing, ProcessingStep, TensorFacts, int], Preprocessing]
+_BEFORE: Mapping[str, _Reader] = {
+    "zero_mean_unit_variance": _zero_mean,
+    "fixed_zero_mean_unit_variance": _fixed,
+    "scale_range": _scale_range,
+    "scale_linear": _scale_linear,
+    "clip": _clip,
+    "ensure_dtype": _ensure_dtype,
+}
