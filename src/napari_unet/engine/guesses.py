@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from napari_unet.engine.annotation import BACKGROUND, BORDER, CELL
+from napari_unet.engine.architecture import Architecture
 from napari_unet.engine.errors import SettingsError
 from napari_unet.engine.graph_choices import OPTIONS, TITLES, LayerList, chosen, without
 from napari_unet.engine.graph_network import GraphNetwork
@@ -91,7 +93,6 @@ def with_guess(network: Network, about: str, value: str) -> Network:
     """
     guess = _guess(network.description, about)
     config = network.description.unet
-    assert isinstance(config, GraphConfig)  # noqa: S101
     if about == ROLES:
         return with_roles(network, [role.strip() for role in value.split(",")])
     if value not in guess.options:
@@ -103,6 +104,8 @@ def with_guess(network: Network, about: str, value: str) -> Network:
         description = replace(description, normalization=_normalization(value))
     elif about == FINAL:
         description = _described(description, _with_final(config, value))
+    elif not isinstance(config, GraphConfig):
+        raise SettingsError(f"{guess.title} is fixed in a ready-made network.")
     else:
         graph = chosen(LayerList(config.layers, config.outputs), about, value)
         config = replace(config, layers=graph.layers, outputs=graph.outputs)
@@ -127,20 +130,20 @@ def with_roles(network: Network, channels: Sequence[str]) -> Network:
     """
     _guess(network.description, ROLES)
     config = network.description.unet
-    assert isinstance(config, GraphConfig)  # noqa: S101
-    if len(channels) != len(config.meaning.channels) or not all(channels):
+    before = _meaning(config)
+    if len(channels) != len(before.channels) or not all(channels):
         raise SettingsError(
-            f"The network gives {len(config.meaning.channels)} channels but {len(channels)} names "
+            f"The network gives {len(before.channels)} channels but {len(channels)} names "
             f"were given ({', '.join(channels)}); name each once, or '{UNUSED}'."
         )
-    meaning = OutputMeaning(config.meaning.final, tuple(channels))
-    description = _described(network.description, replace(config, meaning=meaning))
+    meaning = OutputMeaning(before.final, tuple(channels))
+    description = _described(network.description, _with_meaning(config, meaning))
     return _sharing(network, _with_value(description, ROLES, ", ".join(channels)))
 
 
 def _guess(description: NetworkDescription, about: str) -> Guess:
     for guess in description.guesses:
-        if guess.about == about and isinstance(description.unet, GraphConfig):
+        if guess.about == about and hasattr(description.unet, "meaning"):
             return guess
     known = ", ".join(guess.about for guess in description.guesses) or "nothing"
     raise SettingsError(
@@ -166,14 +169,28 @@ def _normalization(value: str) -> Normalization:
     return Normalization(kind)
 
 
-def _with_final(config: GraphConfig, value: str) -> GraphConfig:
+def _meaning(config: Architecture) -> OutputMeaning:
+    meaning: OutputMeaning = config.meaning  # type: ignore[attr-defined]
+    return meaning
+
+
+def _with_meaning(config: Architecture, meaning: OutputMeaning) -> Architecture:
+    """Read the output channels otherwise; graphs and ready-made networks have such a field."""
+    changed: Architecture = replace(config, meaning=meaning)  # type: ignore[type-var]
+    return changed
+
+
+def _with_final(config: Architecture, value: str) -> Architecture:
     """What makes scores; an activation at the end that did it before is left out."""
     final: Any = value
-    if value == "softmax" and len(config.meaning.channels) == 1:
+    channels = _meaning(config).channels
+    if value == "softmax" and len(channels) == 1:
         raise SettingsError(
             "Softmax over one channel is always 1; choose 'sigmoid' or 'probability'."
         )
-    meaning = OutputMeaning(final, config.meaning.channels)
+    meaning = OutputMeaning(final, channels)
+    if not isinstance(config, GraphConfig):
+        return _with_meaning(config, meaning)
     graph = LayerList(config.layers, config.outputs)
     if value in ("softmax", "sigmoid"):
         graph = without(graph, filter(_makes_scores(config).__contains__, graph.outputs))
@@ -188,8 +205,8 @@ def _makes_scores(config: GraphConfig) -> set[int]:
     }
 
 
-def _described(description: NetworkDescription, config: GraphConfig) -> NetworkDescription:
-    return replace(description, unet=config, class_roles=config.meaning.class_roles)
+def _described(description: NetworkDescription, config: Architecture) -> NetworkDescription:
+    return replace(description, unet=config, class_roles=_meaning(config).class_roles)
 
 
 def _with_value(description: NetworkDescription, about: str, value: str) -> NetworkDescription:
@@ -210,9 +227,12 @@ def _with_value(description: NetworkDescription, about: str, value: str) -> Netw
 def _sharing(network: Network, description: NetworkDescription) -> Network:
     """Make a network of another shape around the weights of one."""
     config = description.unet
-    assert isinstance(config, GraphConfig)  # noqa: S101
     if config == network.description.unet:
         return Network(network.unet, description)
+    if not isinstance(config, GraphConfig):
+        ready_made = copy.copy(network.unet)
+        ready_made.config = config
+        return Network(ready_made, description)
     with torch.device("meta"):
         unet = GraphNetwork(config)
     assert isinstance(network.unet, GraphNetwork)  # noqa: S101
