@@ -16,6 +16,7 @@ from napari_unet.engine.errors import (
     ImageShapeError,
     TrainingError,
 )
+from napari_unet.engine.guesses import with_guess
 from napari_unet.engine.ready_made import load_ready_made
 from napari_unet.engine.segmentation import segment
 from napari_unet.engine.training import train
@@ -117,6 +118,24 @@ def test_output_is_the_programs_own(kind, tmp_path):
         assert torch.allclose(author_output(network, x), module(x), atol=1e-5)
     assert network.description.class_roles == ("background", "cell", "border")
     assert network.description.unet.size_multiple == 4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_guessed_can_be_said_otherwise(kind, tmp_path):
+    network = opened(as_file(kind, tmp_path, small(classes=2)), kind)
+    image = np.random.default_rng(0).random((24, 36), np.float32)
+    before = segment(image, network).scores
+
+    other = with_guess(network, "roles", "cell, background")
+    assert other.description.class_roles == ("cell", "background")
+    assert np.allclose(segment(image, other).scores, before, atol=1e-5)
+    each = with_guess(other, "final", "sigmoid")
+    assert each.description.unet.meaning.final == "sigmoid"
+    assert not np.allclose(segment(image, each).scores, before, atol=1e-3)
+    raw = with_guess(network, "normalization", "raw")
+    assert raw.description.normalization.kind == "raw"
+    # Nothing of this reaches the network that was given.
+    assert np.array_equal(segment(image, network).scores, before)
 
 
 @pytest.mark.parametrize("kind", KINDS)

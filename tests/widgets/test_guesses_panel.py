@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QWidget
 from napari_unet import worker
 from napari_unet.engine import dry_run, guesses
 from napari_unet.engine.errors import SettingsError
+from napari_unet.engine.guess import Guess
 from napari_unet.engine.network import Network
 from napari_unet.session import Session
 from napari_unet.widgets.guesses_panel import GuessesPanel
@@ -288,3 +289,27 @@ def test_pictures_go_when_something_else_is_changed(
 
     assert not panel.trial.isVisible()
     assert panel.rows["final"].box.currentText() == "nothing, they are scores"
+
+
+def test_much_about_the_layers_is_folded_away_below_what_decides_most(
+    panel: GuessesPanel, session: Session, foreign_network: Network, guesser: Guesser, qtbot: QtBot
+) -> None:
+    abouts = ("padding", "pooling", "norm", "normalization", "roles", "final")
+    many = tuple(Guess(about, about, "cell", ("cell", "b"), "it is usual") for about in abouts)
+    description = dataclasses.replace(foreign_network.description, guesses=many)
+    session.adopt(Network(foreign_network.unet, description), "other.pth")
+
+    assert list(panel.rows) == ["roles", "final", "normalization"]
+    assert [row.reason.message for row in panel.rows.values()] == ["It is usual.", "", ""]
+    assert panel.more.text() == "▸ How its layers are built (3)"
+
+    qtbot.mouseClick(panel.more, Qt.MouseButton.LeftButton)
+
+    assert list(panel.rows)[3:] == ["padding", "pooling", "norm"]
+    qtbot.waitUntil(lambda: all(row.isVisible() for row in panel.rows.values()), timeout=5000)
+    assert panel.rows["padding"].reason.message == "It is usual."
+    choose(panel, "norm", "b")
+    wait(qtbot, panel)
+    assert taken(session)["norm"] == "b"
+    qtbot.mouseClick(panel.more, Qt.MouseButton.LeftButton)
+    assert not panel.rows["norm"].isVisible()

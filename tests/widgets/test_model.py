@@ -372,10 +372,10 @@ def make_bad_file(kind: str, folder: Path, good: Path) -> Path:
 @pytest.mark.parametrize(
     ("kind", "sentence"),
     [
-        ("missing", "There is no model '{path}'; give a file"),
-        ("torn", "'{path}' is no model file or is torn; expected a .safetensors file"),
-        ("text", "'{path}' is no model file or is torn; expected a .safetensors file"),
-        ("pickle", "'{path}' is a Python pickle (.pt, .pth), which can carry code"),
+        ("missing", "There is no file '{path}'; check its name."),
+        ("torn", "'{path}' is a torn or damaged safetensors file: it ends within its header"),
+        ("text", "'{path}' is a text, not a model; expected a network as .safetensors, PyTorch"),
+        ("pickle", "'{path}' holds no weights (it has 'weights'); expected those of a network"),
         ("folder", "'{path}' is a folder; give the model file in it."),
     ],
 )
@@ -429,7 +429,7 @@ def test_a_recent_file_that_is_gone_leaves_the_list_with_a_sentence(
 
     wait_for_load(qtbot, widget, lambda: pick(widget, str(other_file)))
 
-    assert failure(widget).startswith(f"There is no model '{other_file}'")
+    assert failure(widget).startswith(f"There is no file '{other_file}'")
     assert recent(widget.model_choice) == [str(model_file)]
     assert "other" not in entries(widget.model_choice)
 

@@ -110,7 +110,7 @@ def with_guess(network: Network, about: str, value: str) -> Network:
     elif about == FINAL:
         description = _described(description, _with_final(config, value))
     elif not isinstance(config, GraphConfig):
-        raise SettingsError(f"{guess.title} of a ready-made network cannot be changed.")
+        raise SettingsError(f"{guess.title} is fixed in a ready-made network.")
     else:
         graph = chosen(LayerList(config.layers, config.outputs), about, value)
         config = replace(config, layers=graph.layers, outputs=graph.outputs)

@@ -8,8 +8,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 _TOLD = (
-    "Such a file can do whatever you can do on this computer: read your files, delete them, or "
-    "send them away. Open it only if you know who made it. You are asked again the next time."
+    "It could read your files, delete them, or send them away. Whatever you choose, you are asked "
+    "again the next time."
 )
 
 

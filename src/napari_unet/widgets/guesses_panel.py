@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,8 @@ class GuessesPanel(QWidget):
         self._changes: dict[str, str] = {}
         self._base: LoadedModel | None = None
         self._tried_with: dict[str, str] = {}
-        self._folded_count = 0
+        self._guesses: dict[str, Guess] = {}
+        self._folded_abouts: list[str] = []
         self.rows: dict[str, GuessRow | RolesRow] = {}
         self.heading = QLabel()
         self.heading.setWordWrap(True)
@@ -114,46 +116,47 @@ class GuessesPanel(QWidget):
         self.setVisible(bool(guesses))
         count = "1 thing" if len(guesses) == 1 else f"{len(guesses)} things"
         self.heading.setText(f"<b>{count} had to be guessed</b>")
-        if {guess.about for guess in guesses} == self.rows.keys():
-            for guess in guesses:
-                self.rows[guess.about].show_guess(guess)
+        # What the network gives out, and what it is given, decide most.
+        before = self._guesses
+        self._guesses = {each.about: each for each in sorted(guesses, key=_rank)}
+        if self._guesses.keys() == before.keys():
+            for about, row in self.rows.items():
+                row.show_guess(self._guesses[about])
             self._drop_repeated_reasons()
-            self._keep_trial(guesses)
+            self._keep_trial()
             return
         self.trial.close_pictures()
         self.trial.setParent(None)
         for row in self.rows.values():
             row.hide()
             row.deleteLater()
-        rows = {guess.about: _row(guess) for guess in guesses}
-        # What the network gives out, and what it is given, decide most.
-        self.rows = {about: rows[about] for about in sorted(rows, key=_rank)}
-        widest = max((row.title.sizeHint().width() for row in self.rows.values()), default=0)
-        for row in self.rows.values():
+        self.rows = {}
+        rest = [about for about in self._guesses if about not in _FIRST]
+        self._folded_abouts = rest if len(rest) > _MOST_UNFOLDED else []
+        self._add_rows([each for each in self._guesses if each not in self._folded_abouts])
+        self.more.setVisible(bool(self._folded_abouts))
+        self._on_more_toggled(self.more.isChecked())
+
+    def _on_more_toggled(self, is_open: bool) -> None:  # noqa: FBT001 - as Qt calls it
+        """Show how the layers are put together; nobody waits for rows that nobody sees."""
+        arrow, count = "▾" if is_open else "▸", len(self._folded_abouts)
+        self.more.setText(f"{arrow} How its layers are built ({count})")
+        if is_open:
+            self._add_rows([each for each in self._folded_abouts if each not in self.rows])
+        self._folded.setVisible(is_open and count > 0)
+
+    def _add_rows(self, abouts: Sequence[str]) -> None:
+        rows = {about: _row(self._guesses[about]) for about in abouts}
+        widest = max((row.title.sizeHint().width() for row in rows.values()), default=0)
+        for about, row in rows.items():
             # One below the other, where they stand beside their boxes.
             row.title.setMinimumWidth(min(widest, _MOST_TITLE_PX))
             row.value_chosen.connect(self._on_value_chosen)
             row.trial_wanted.connect(self._on_trial_wanted)
-        self._place_rows()
-
-    def _place_rows(self) -> None:
-        """Fold away how the layers are put together, if there is much of it."""
-        first = [row for about, row in self.rows.items() if about in _FIRST]
-        rest = [row for about, row in self.rows.items() if about not in _FIRST]
-        is_folded = len(rest) > _MOST_UNFOLDED
-        self._folded_count = len(rest) if is_folded else 0
-        self.more.setVisible(is_folded)
-        self._on_more_toggled(self.more.isChecked())
-        for row in first:
-            self._rows_layout.addWidget(row)
-        for row in rest:
+            is_folded = about in self._folded_abouts
             (self._more_layout if is_folded else self._rows_layout).addWidget(row)
+        self.rows |= rows
         self._drop_repeated_reasons()
-
-    def _on_more_toggled(self, is_open: bool) -> None:  # noqa: FBT001 - as Qt calls it
-        arrow = "▾" if is_open else "▸"
-        self.more.setText(f"{arrow} How its layers are built ({self._folded_count})")
-        self._folded.setVisible(is_open and self._folded_count > 0)
 
     def _drop_repeated_reasons(self) -> None:
         """Say once what holds for several rows, one after the other."""
@@ -163,13 +166,17 @@ class GuessesPanel(QWidget):
             row.reason.show_text("" if own == before else sentence(row.guess.reason))
             before = own
 
-    def _keep_trial(self, guesses: tuple[Guess, ...]) -> None:
+    def _keep_trial(self) -> None:
         """Keep the pictures only as long as all else is as it was when they were made."""
-        others = {each.about: each.value for each in guesses if each.about != self.trial.about}
-        if self.trial.about and others == self._tried_with:
-            self.trial.show_taken(self.rows[self.trial.about].guess.value)
+        about = self.trial.about
+        if about and self._others(about) == self._tried_with:
+            self.trial.show_taken(self._guesses[about].value)
         else:
             self.trial.close_pictures()
+
+    def _others(self, about: str) -> dict[str, str]:
+        """What is taken for everything else."""
+        return {each.about: each.value for each in self._guesses.values() if each.about != about}
 
     # -- changing ----------------------------------------------------------------------------------
 
@@ -194,7 +201,7 @@ class GuessesPanel(QWidget):
         self._worker.start()
 
     def _on_changed(self, request: int, model: LoadedModel) -> None:
-        titles = [self.rows[about].guess.title for about in self._changes if about in self.rows]
+        titles = [self._guesses[each].title for each in self._changes if each in self._guesses]
         self._session.adopt_model(model, request=request)
         if self._session.model is model:
             self.changed.emit(f"Changed: {', '.join(titles)}. The file stays as it is.")
@@ -204,7 +211,8 @@ class GuessesPanel(QWidget):
             row.show_guess(row.guess)
         if self.trial.about in self.rows:
             self.trial.show_taken(self.rows[self.trial.about].guess.value)
-        self.failed.emit(error)
+        if self._session.model is self._base:
+            self.failed.emit(error)
 
     def _on_ended(self) -> None:
         self._worker = None
@@ -231,15 +239,13 @@ class GuessesPanel(QWidget):
         except UNetError as error:
             self.trial.show_refusal(guess, str(error))
             return
-        self._tried_with = {
-            about: other.guess.value for about, other in self.rows.items() if about != guess.about
-        }
+        self._tried_with = self._others(guess.about)
         trial = Trial(network, guess.about, row.tried_values(), self._session.device)
         self.trial.start(trial, guess, image)
 
 
-def _rank(about: str) -> int:
-    return _FIRST.index(about) if about in _FIRST else len(_FIRST)
+def _rank(guess: Guess) -> int:
+    return _FIRST.index(guess.about) if guess.about in _FIRST else len(_FIRST)
 
 
 def _row(guess: Guess) -> GuessRow | RolesRow:
