@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +28,3 @@ class Guess:
     value: str
     options: tuple[str, ...]
     reason: str
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Guess:
-        """Read what `dataclasses.asdict` gave."""
-        return cls(**{**values, "options": tuple(values["options"])})

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, Required, TypeAlias
+
+from typing_extensions import TypedDict
 
 from napari_unet.engine.errors import ImageShapeError, SettingsError
 from napari_unet.engine.output_meaning import OutputMeaning
+from napari_unet.engine.typed_values import typed
 
 Axes: TypeAlias = tuple[int, ...]
 """One number for each spatial axis."""
@@ -581,25 +584,31 @@ class GraphConfig:
 
         Raises
         ------
-        SettingsError, KeyError, TypeError, ValueError
+        SettingsError, AttributeError, KeyError, TypeError
             If it is something else.
         """
-        values = {key: value for key, value in values.items() if key != "kind"}
-        meaning = values["meaning"]
-        values["meaning"] = OutputMeaning(meaning["final"], tuple(meaning["channels"]))
-        values["layers"] = tuple(_layer(entry) for entry in values["layers"])
-        values["outputs"] = tuple(map(int, values["outputs"]))
-        return cls(**values)
+        others = {key: value for key, value in values.items() if key not in _MADE_APART}
+        return cls(
+            **typed(_OtherValues, others),
+            layers=tuple(_layer(entry) for entry in values["layers"]),
+            meaning=typed(OutputMeaning, values["meaning"]),
+        )
+
+
+_MADE_APART = ("kind", "layers", "meaning")
+
+
+class _OtherValues(TypedDict, total=False):
+    """Fields of `GraphConfig` beside those of classes of their own."""
+
+    ndim: Required[int]
+    in_channels: Required[int]
+    outputs: Required[tuple[int, ...]]
+    origin: str
 
 
 def _layer(values: dict[str, Any]) -> Layer:
-    kind = _OPS[values["op"]]
-    names = {field.name for field in fields(kind)}
-    options = {key: value for key, value in values.items() if key != "op"}
-    if not options.keys() <= names:
-        raise SettingsError(f"A {kind.op} has no {', '.join(sorted(options.keys() - names))}.")
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-    return kind(**values)
+    return typed(_OPS[values["op"]], {key: each for key, each in values.items() if key != "op"})
 
 
 def _channels(layer: Layer, given: Sequence[int], config: GraphConfig) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Required
 
 import torch
+from typing_extensions import TypedDict
 
 from napari_unet.engine.annotation import BACKGROUND, CELL
 from napari_unet.engine.architecture import Architecture, NetworkModule
@@ -17,6 +18,7 @@ from napari_unet.engine.guess import Guess
 from napari_unet.engine.image import Normalization
 from napari_unet.engine.layer_graph import GraphConfig
 from napari_unet.engine.settings import InstanceSettings
+from napari_unet.engine.typed_values import typed
 from napari_unet.engine.unet import UNet, UNetConfig
 
 
@@ -120,34 +122,37 @@ class NetworkDescription:
         """
         try:
             values = json.loads(text)
-            values["unet"] = _architecture(values["unet"])
-            values["normalization"] = Normalization(**values["normalization"])
-            values["instances"] = InstanceSettings(**values["instances"])
-            if values.get("intensity") is not None:
-                values["intensity"] = TrainingIntensity(**values["intensity"])
-            values["class_roles"] = tuple(values["class_roles"])
-            values["history"] = tuple(values.get("history", ()))
-            values["guesses"] = tuple(map(Guess.from_json, values.get("guesses", ())))
-            return cls(**values)
-        except (
-            ArithmeticError,
-            IndexError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            SettingsError,
-        ) as error:
+            unet = _architecture(values.pop("unet"))
+            return cls(unet=unet, **typed(_OtherValues, values))
+        except (AttributeError, LookupError, TypeError, ValueError, SettingsError) as error:
             raise CheckpointError(
                 f"The model's description cannot be read ({error}); it may come from a newer "
                 "version of napari-unet-cells: update it, or export the model again."
             ) from error
 
 
+class _OtherValues(TypedDict, total=False):
+    """Fields of `NetworkDescription` beside the network's shape."""
+
+    name: Required[str]
+    class_roles: tuple[str, ...]
+    normalization: Normalization
+    object_diameter_px: float | None
+    pixel_size_um: float | None
+    intensity: TrainingIntensity | None
+    instances: InstanceSettings
+    summary: str
+    training_data: str
+    licence: str
+    metrics: dict[str, Any]
+    history: tuple[dict[str, Any], ...]
+    guesses: tuple[Guess, ...]
+
+
 def _architecture(values: dict[str, Any]) -> Architecture:
     kind = values.get("kind", "unet")
     if kind == "unet":
-        return UNetConfig(**values)
+        return typed(UNetConfig, values)
     if kind == "graph":
         return GraphConfig.from_json(values)
     raise SettingsError(f"the kind of network '{kind}' is unknown")
