@@ -15,7 +15,8 @@ from napari_unet.engine.network import Network
 from napari_unet.engine.network_levels import level_sizes, network_levels
 from napari_unet.engine.unet import UNetConfig
 from napari_unet.session import Session
-from napari_unet.widgets.network_drawing import Bar, NetworkDrawing
+from napari_unet.widgets.network_bars import Bar
+from napari_unet.widgets.network_drawing import NetworkDrawing
 from napari_unet.widgets.network_facts import NetworkFacts
 from napari_unet.widgets.network_panel import NetworkPanel
 from napari_unet.widgets.selected_image import SelectedImage

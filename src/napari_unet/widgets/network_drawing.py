@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetricsF, QHelpEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QLabel, QSizePolicy, QToolTip
 
+from napari_unet.widgets.network_bars import (
+    PAD_PX,
+    TOP_LINES,
+    Bar,
+    network_bars,
+    network_rows,
+)
 from napari_unet.widgets.network_facts import NetworkFacts
-
-if TYPE_CHECKING:
-    from napari_unet.engine.network_levels import Block, Level
 
 _DARK = {"down": QColor("#56b4e9"), "up": QColor("#e69f00"), "bottom": QColor("#cc79a7")}
 _LIGHT = {"down": QColor("#0072b2"), "up": QColor("#c46a00"), "bottom": QColor("#a3487c")}
 _FONT_SHARE = 0.86
-_TOP_LINES = 3.2
-"""Height of a full-resolution bar in lines of text."""
-
-_LEAST_BAR_PX = 3.0
-_GAP_PX = 9.0
-_PAD_PX = 5.0
-_INSET_PX = 7.0
-_LEAST_ARM_PX = 22.0
-_MOST_BOTTOM = 0.42
-"""Width of the lowest bar as a share of the drawing."""
 
 _SKIPS = {
     "concatenate": "Skip connection: the features of the way down are put beside those of the "
@@ -36,26 +28,6 @@ _SKIPS = {
     "add": "Skip connection: the features of the way down are added to those of the way up.",
     "multiply": "Skip connection: the way up weighs the features of the way down.",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One block as it is drawn.
-
-    Parameters
-    ----------
-    side : {"down", "up", "bottom"}
-    box : QRectF
-    features, size : str
-        What is written beside it; nothing if empty.
-    tooltip : str
-    """
-
-    side: str
-    box: QRectF
-    features: str
-    size: str
-    tooltip: str
 
 
 class NetworkDrawing(QLabel):
@@ -82,11 +54,11 @@ class NetworkDrawing(QLabel):
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """As high as its rows."""
-        rows = self._rows()
         line = self._metrics().height()
+        rows = network_rows(self._facts, line) if self._facts is not None else []
         # One line above for what goes in, one below for the size at the bottom.
-        height = rows[-1][1] + line if rows else _TOP_LINES * line
-        return QSize(240, int(height + line + 2 * _PAD_PX))
+        height = rows[-1][1] + line if rows else TOP_LINES * line
+        return QSize(240, int(height + line + 2 * PAD_PX))
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Narrow docks get a narrow drawing."""
@@ -94,9 +66,9 @@ class NetworkDrawing(QLabel):
 
     def bars(self) -> list[Bar]:
         """Every block, with its place in the widget as it is now."""
-        return list(self._bars(self._facts)) if self._facts is not None else []
-
-    # -- where everything is ---------------------------------------------------------------------
+        if self._facts is None:
+            return []
+        return list(network_bars(self._facts, self.width(), self._metrics()))
 
     def _small(self) -> QFont:
         font = QFont(self.font())
@@ -108,58 +80,6 @@ class NetworkDrawing(QLabel):
 
     def _metrics(self) -> QFontMetricsF:
         return QFontMetricsF(self._small())
-
-    def _rows(self) -> list[tuple[float, float, float]]:
-        """Top and bottom of each level's row, and height of its bars, below the first line."""
-        line, rows, top = self._metrics().height(), [], 0.0
-        for level in self._facts.levels if self._facts else ():
-            bar = max(_LEAST_BAR_PX, _TOP_LINES * line / max(level.scale))
-            height = max(bar, line)
-            rows.append((top, top + height, bar))
-            top += height + _GAP_PX
-        return rows
-
-    def _bars(self, facts: NetworkFacts) -> Iterator[Bar]:
-        metrics, rows = self._metrics(), self._rows()
-        sizes = [_size_text(facts, number) for number in range(len(facts.levels))]
-        number_px = max(
-            (
-                metrics.horizontalAdvance(str(block.features))
-                for level in facts.levels
-                for block in (level.down, level.up)
-                if block is not None
-            ),
-            default=0.0,
-        )
-        size_px = max(map(metrics.horizontalAdvance, sizes), default=0.0)
-        inner = self.width() - 2 * _PAD_PX
-        arm = (inner - 2 * number_px - size_px - 6 * _PAD_PX) / 2
-        if arm < _LEAST_ARM_PX:
-            # In large type the tooltips alone have the sizes.
-            sizes = [""] * len(sizes)
-            arm = (inner - 2 * number_px - 4 * _PAD_PX) / 2
-        px_per_feature = _px_per_feature(facts.levels, arm, _MOST_BOTTOM * inner)
-        top = _PAD_PX + metrics.height()
-        for number, (level, row) in enumerate(zip(facts.levels, rows, strict=True)):
-            middle = top + (row[0] + row[1]) / 2
-            is_bottom = number == len(facts.levels) - 1 and level.up is None
-            inset = min(_INSET_PX * number, max(0.0, arm / 4))
-            for side, block in (("down", level.down), ("up", level.up)):
-                if block is None:
-                    continue
-                width = max(_LEAST_BAR_PX, px_per_feature * block.features)
-                left = _PAD_PX + inset
-                if is_bottom:
-                    left = (self.width() - width) / 2
-                elif side == "up":
-                    left = self.width() - left - width
-                yield Bar(
-                    "bottom" if is_bottom else side,
-                    QRectF(left, middle - row[2] / 2, width, row[2]),
-                    str(block.features),
-                    sizes[number] if side == "down" or level.down is None else "",
-                    _tooltip(facts, number, side, block),
-                )
 
     # -- drawing ---------------------------------------------------------------------------------
 
@@ -192,12 +112,12 @@ class NetworkDrawing(QLabel):
         metrics = self._metrics()
         goes_in = "1 channel in" if facts.in_channels == 1 else f"{facts.in_channels} channels in"
         width = metrics.horizontalAdvance(goes_in)
-        room = self.width() - 5 * _PAD_PX - width
+        room = self.width() - 5 * PAD_PX - width
         comes_out = metrics.elidedText(
             f"out: {', '.join(facts.class_roles)}", Qt.TextElideMode.ElideRight, room
         )
         painter.setPen(text)
-        row = QRectF(_PAD_PX, _PAD_PX / 2, self.width() - 2 * _PAD_PX, metrics.height())
+        row = QRectF(PAD_PX, PAD_PX / 2, self.width() - 2 * PAD_PX, metrics.height())
         painter.drawText(row, Qt.AlignmentFlag.AlignLeft, goes_in)
         painter.drawText(row, Qt.AlignmentFlag.AlignRight, comes_out)
 
@@ -234,7 +154,7 @@ class NetworkDrawing(QLabel):
         metrics = self._metrics()
         width, line = metrics.horizontalAdvance(bar.features), metrics.height()
         y = bar.box.center().y() - line / 2
-        left = bar.box.left() - _PAD_PX - width if bar.side == "up" else bar.box.right() + _PAD_PX
+        left = bar.box.left() - PAD_PX - width if bar.side == "up" else bar.box.right() + PAD_PX
         self._write(painter, text, QRectF(left, y, width, line), bar.features)
         if bar.size:
             width = metrics.horizontalAdvance(bar.size)
@@ -252,7 +172,7 @@ class NetworkDrawing(QLabel):
 
     def _draw_box(self, painter: QPainter, text: QColor, faint: QColor) -> None:
         line = self._metrics().height()
-        box = QRectF(_PAD_PX, _PAD_PX + line, self.width() - 2 * _PAD_PX, _TOP_LINES * line)
+        box = QRectF(PAD_PX, PAD_PX + line, self.width() - 2 * PAD_PX, TOP_LINES * line)
         painter.setPen(QPen(faint, 1.5))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRoundedRect(box, 6, 6)
@@ -278,40 +198,3 @@ class NetworkDrawing(QLabel):
             if left < place.x() < right and abs(place.y() - y) < self._metrics().height() / 2:
                 return f"<qt>{_SKIPS[kind]}</qt>"
         return ""
-
-
-def _px_per_feature(levels: Sequence[Level], arm: float, bottom: float) -> float:
-    """Width of one feature, so that the arms and the bottom have room."""
-    factors = []
-    for number, level in enumerate(levels):
-        room = bottom if number == len(levels) - 1 and level.up is None else arm * 0.75
-        factors += [room / block.features for block in (level.down, level.up) if block is not None]
-    return min(factors, default=1.0)
-
-
-def _size_text(facts: NetworkFacts, number: int) -> str:
-    if number >= len(facts.sizes):
-        return ""
-    sizes = facts.sizes[number]
-    return " x ".join(map(str, sizes.down or sizes.up))
-
-
-def _tooltip(facts: NetworkFacts, number: int, side: str, block: Block) -> str:
-    level, count = facts.levels[number], len(facts.levels)
-    way = {"down": "on the way down", "up": "on the way up"}[side]
-    if number == count - 1 and level.up is None:
-        way = "the bottom of the U"
-    kernel = " x ".join(map(str, block.kernel))
-    how = {
-        0: "No convolutions of its own",
-        1: f"1 convolution of {kernel} pixels",
-    }.get(block.convolutions, f"{block.convolutions} convolutions of {kernel} pixels")
-    text = f"Level {number + 1} of {count}, {way}. {how}, up to {block.features} features."
-    if number < len(facts.sizes):
-        sizes = facts.sizes[number]
-        pixels = sizes.up if side == "up" else sizes.down
-        text += f" Your image has {' x '.join(map(str, pixels))} pixels here"
-        if max(level.scale) > 1:
-            text += f", each as wide as {max(level.scale)} of its own"
-        text += "."
-    return text
