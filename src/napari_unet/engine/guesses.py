@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from napari_unet.engine.annotation import BACKGROUND, BORDER, CELL
 from napari_unet.engine.errors import SettingsError
 from napari_unet.engine.graph_choices import OPTIONS, TITLES, LayerList, chosen, without
@@ -213,8 +211,7 @@ def _sharing(network: Network, description: NetworkDescription) -> Network:
     assert isinstance(config, GraphConfig)  # noqa: S101
     if config == network.description.unet:
         return Network(network.unet, description)
-    with torch.device("meta"):
-        unet = GraphNetwork(config)
+    unet = GraphNetwork(config, device="meta")
     assert isinstance(network.unet, GraphNetwork)  # noqa: S101
     unet.weights.load_state_dict(network.unet.weights.state_dict(keep_vars=True), assign=True)
     unet.train(network.unet.training)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from napari_unet.engine.annotation import CELL
@@ -384,8 +383,7 @@ def _meaning(channels: int, convention: Convention | None) -> tuple[OutputMeanin
 
 def _module(config: GraphConfig, tensors: Mapping[str, Tensor]) -> GraphNetwork:
     """The network with these weights, which are not copied."""
-    with torch.device("meta"):
-        unet = GraphNetwork(config)
+    unet = GraphNetwork(config, device="meta")
     wanted = unet.weights.state_dict().keys()
     own = {key: _as_float32(tensor) for key, tensor in tensors.items() if key in wanted}
     unet.weights.load_state_dict(own, assign=True)
