@@ -124,11 +124,11 @@ def chosen(graph: LayerList, about: str, value: str) -> LayerList:
 
 
 def open_choices(graph: LayerList) -> list[str]:
-    """Choices that make a difference to a graph."""
+    """Choices that make a difference to a graph; what others depend on comes first."""
     kinds = {type(layer) for layer in graph.layers}
     tests: dict[str, bool] = {
-        ACTIVATION: any(_is_hidden(graph, i) for i in range(len(graph.layers))),
         SKIP_ORDER: any(map(_is_skip_join, graph.layers)),
+        ACTIVATION: any(_is_hidden(graph, i) for i in range(len(graph.layers))),
         UPSAMPLING: Upsample in kinds,
         POOLING: Pool in kinds,
         PADDING: any(_can_pad(layer) for layer in graph.layers),

@@ -35,11 +35,11 @@ class GraphNetwork(NetworkModule):
     Parameters
     ----------
     config : GraphConfig
-    device : str, optional
-        "meta" for a network without memory, whose weights will be assigned.
+    device : torch.device or str, optional
+        Where the weights are; on "meta" they are to be assigned later.
     """
 
-    def __init__(self, config: GraphConfig, *, device: str | None = None) -> None:
+    def __init__(self, config: GraphConfig, *, device: torch.device | str | None = None) -> None:
         super().__init__()
         self.config: GraphConfig = config
         self.weights = nn.Module()
@@ -173,11 +173,46 @@ def _put(root: nn.Module, name: str, module: nn.Module) -> None:
     root._modules[last] = module
 
 
-def _module(layer: Layer, ndim: int, device: str | None) -> nn.Module:
-    """Make what holds a layer's weights; their device is given, as `with device` is slower."""
+class _NoWeightsYet:
+    """Leaves out random weights where there is no place for them yet, which takes long."""
+
+    _parameters: dict[str, Tensor | None]
+
+    def reset_parameters(self) -> None:
+        """Initialise the weights, if there are any."""
+        if not any(weight is not None and weight.is_meta for weight in self._parameters.values()):
+            super().reset_parameters()  # type: ignore[misc]
+
+
+class _Conv2d(_NoWeightsYet, nn.Conv2d):
+    pass
+
+
+class _Conv3d(_NoWeightsYet, nn.Conv3d):
+    pass
+
+
+class _ConvTranspose2d(_NoWeightsYet, nn.ConvTranspose2d):
+    pass
+
+
+class _ConvTranspose3d(_NoWeightsYet, nn.ConvTranspose3d):
+    pass
+
+
+class _BatchNorm2d(_NoWeightsYet, nn.BatchNorm2d):
+    pass
+
+
+class _BatchNorm3d(_NoWeightsYet, nn.BatchNorm3d):
+    pass
+
+
+def _module(layer: Layer, ndim: int, device: torch.device | str | None) -> nn.Module:
+    """Make what holds a layer's weights."""
     flat = ndim == 2
     if isinstance(layer, Convolution):
-        return (nn.Conv2d if flat else nn.Conv3d)(
+        return (_Conv2d if flat else _Conv3d)(
             layer.in_channels,
             layer.out_channels,
             layer.kernel,  # type: ignore[arg-type]
@@ -190,7 +225,7 @@ def _module(layer: Layer, ndim: int, device: str | None) -> nn.Module:
             device=device,
         )
     if isinstance(layer, TransposedConvolution):
-        return (nn.ConvTranspose2d if flat else nn.ConvTranspose3d)(
+        return (_ConvTranspose2d if flat else _ConvTranspose3d)(
             layer.in_channels,
             layer.out_channels,
             layer.kernel,  # type: ignore[arg-type]
@@ -204,7 +239,7 @@ def _module(layer: Layer, ndim: int, device: str | None) -> nn.Module:
     if isinstance(layer, Norm):
         if layer.kind == "group":
             return nn.GroupNorm(layer.groups, layer.channels, layer.epsilon, layer.affine, device)
-        batch = nn.BatchNorm2d if flat else nn.BatchNorm3d
+        batch = _BatchNorm2d if flat else _BatchNorm3d
         instance = nn.InstanceNorm2d if flat else nn.InstanceNorm3d
         return (batch if layer.kind == "batch" else instance)(
             layer.channels,

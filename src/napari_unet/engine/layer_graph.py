@@ -667,6 +667,11 @@ def last_uses(config: GraphConfig) -> list[int]:
 @cache
 def _sizes(config: GraphConfig, input_size: int, axis: int = 0) -> tuple[int, ...] | None:
     """Size of each layer's output along an axis; None if the input does not fit."""
+    return _sizes_now(config, input_size, axis)
+
+
+def _sizes_now(config: GraphConfig, input_size: int, axis: int) -> tuple[int, ...] | None:
+    """Work out `_sizes`; looking it up takes longer where most sizes fail early."""
     found: list[int] = []
     try:
         for layer in config.layers:
@@ -698,7 +703,7 @@ def _valid_input_size(config: GraphConfig, output_at_least: int) -> int:
     # Unpadded convolutions lose at most so much; beyond it no size will do.
     most = start + 2 * multiple + sum(_loss(layer, multiple) for layer in config.layers)
     for size in range(start, most):
-        sizes = [_sizes(config, size, axis) for axis in range(config.ndim)]
+        sizes = (_sizes_now(config, size, axis) for axis in range(config.ndim))
         if all(each and each[config.outputs[0]] >= output_at_least for each in sizes):
             return size
     raise SettingsError(f"No input of up to {most} pixels fits the layers; this is no U-Net.")

@@ -31,11 +31,17 @@ from napari_unet.engine.layer_graph import (
 )
 
 _MOST_WEIGHTS = 400_000
-_MOST_NORMS = 8
+_MOST_NORMS = 4
 _CLOSE = 0.1
 """Mean square difference, in variances of a channel, below which a choice is believed."""
+_NOTHING_LEARNED = 1.0
+"""Difference above which the network has not learned, or is of another kind altogether."""
 _BETTER = 2.0
 """How many times further off any other choice must be."""
+
+
+_PLACES = torch.linspace(-4, 4, 33)
+_DENSITY = torch.exp(-(_PLACES**2) / 2) / torch.exp(-(_PLACES**2) / 2).sum()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ def best_choice(
     about : str
         A choice of `graph_choices`.
     values : iterable of str
-        Its options that are to be compared.
+        Its options that are to be compared, the likeliest first.
 
     Returns
     -------
@@ -67,9 +73,15 @@ def best_choice(
         None if the running means do not tell.
     """
     norms = _told(graph, tensors)
-    if not norms:
+    sums: dict[str, Tensor] = {}
+    errors: dict[str, float] = {}
+    for value in values if norms else ():
+        moments = _MomentsOfLayers(chosen(graph, about, value), tensors, sums)
+        errors[value] = _error(moments, norms)
+        if errors[value] > _NOTHING_LEARNED:
+            return None
+    if not errors:
         return None
-    errors = {value: _error(chosen(graph, about, value), tensors, norms) for value in values}
     first, *others = sorted(errors, key=errors.__getitem__)
     if errors[first] > _CLOSE or not others:
         return None
@@ -97,34 +109,42 @@ def _convolution_before(graph: LayerList, norm: Norm) -> Convolution | None:
     return layer if isinstance(layer, Convolution) else None
 
 
-def _error(graph: LayerList, tensors: Mapping[str, Tensor], names: list[str]) -> float:
+def _error(moments: _MomentsOfLayers, names: list[str]) -> float:
     """How far the running means are from what follows from the layers before, in variances."""
-    moments = _MomentsOfLayers(graph, tensors)
     errors = []
-    for layer in graph.layers:
+    for layer in moments.layers:
         if isinstance(layer, Norm) and layer.name in names:
             found = moments.of(layer.inputs[0])
-            if found is None:
-                continue
-            wanted = tensors[f"{layer.name}.running_mean"].float()
-            variance = tensors[f"{layer.name}.running_var"].float() + layer.epsilon
-            errors.append(float(((found.mean - wanted) ** 2 / variance).mean()))
+            if found is not None:
+                errors.append(moments.difference(found, layer))
     return statistics.median(errors) if errors else math.inf
 
 
 class _MomentsOfLayers:
-    """Works out the moments of layers on demand."""
+    """Works out the moments of layers on demand.
 
-    def __init__(self, graph: LayerList, tensors: Mapping[str, Tensor]) -> None:
-        self._layers = graph.layers
+    `sums` keeps what was added up of the weights, which all choices share.
+    """
+
+    def __init__(
+        self, graph: LayerList, tensors: Mapping[str, Tensor], sums: dict[str, Tensor]
+    ) -> None:
+        self.layers = graph.layers
         self._tensors = tensors
+        self._sums = sums
         self._found: dict[int, _Moments | None] = {}
+
+    def difference(self, found: _Moments, norm: Norm) -> float:
+        """Mean square difference to the running mean, in variances."""
+        wanted = self._tensors[f"{norm.name}.running_mean"].float()
+        variance = self._tensors[f"{norm.name}.running_var"].float() + norm.epsilon
+        return float(((found.mean - wanted) ** 2 / variance).mean())
 
     def of(self, number: int) -> _Moments | None:
         """Moments of a layer's output; None if they depend on the images."""
         if number not in self._found:
             self._found[number] = None
-            self._found[number] = self._computed(self._layers[number])
+            self._found[number] = self._computed(self.layers[number])
         return self._found[number]
 
     def _computed(self, layer: Layer) -> _Moments | None:
@@ -166,7 +186,9 @@ class _MomentsOfLayers:
         weight = self._tensors[f"{layer.name}.weight"]
         if layer.groups > 1 or weight.numel() > _MOST_WEIGHTS:
             return None
-        summed = weight.float().flatten(2).sum(2)
+        summed = self._sums.get(layer.name)
+        if summed is None:
+            summed = self._sums[layer.name] = weight.float().flatten(2).sum(2)
         if isinstance(layer, TransposedConvolution):
             mean = given.mean @ summed / math.prod(layer.stride)
         else:
@@ -179,29 +201,5 @@ def _behind_activation(given: _Moments, layer: Activation) -> _Moments | None:
     """Mean of an activation of numbers that are normally distributed."""
     if given.deviation is None or layer.kind in ("prelu", "softmax"):
         return None
-    places = torch.linspace(-4, 4, 33)
-    density = torch.exp(-(places**2) / 2)
-    values = given.mean[:, None] + given.deviation[:, None] * places  # (C, places)
-    return _Moments(activated(values, layer) @ (density / density.sum()))
-
-
-def means_are_never_negative(graph: LayerList, tensors: Mapping[str, Tensor]) -> bool | None:
-    """Whether the running means say that activations stand before the norms.
-
-    Returns
-    -------
-    bool, optional
-        None if nothing was learned or the means are neither here nor there.
-    """
-    learned = [
-        tensors[f"{layer.name}.running_mean"]
-        for layer in graph.layers
-        if isinstance(layer, Norm) and layer.tracks and layer.channels >= 4
-    ]
-    learned = [mean for mean in learned if mean.any()]
-    if len(learned) < 2:
-        return None
-    positive = [float((mean > 0).float().mean()) for mean in learned]
-    if min(positive) > 0.98:
-        return True
-    return False if statistics.mean(positive) < 0.8 else None
+    values = given.mean[:, None] + given.deviation[:, None] * _PLACES  # (C, places)
+    return _Moments(activated(values, layer) @ _DENSITY)
