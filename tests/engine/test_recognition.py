@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -62,7 +60,7 @@ def reason(network: Network, about: str) -> str:
     return next(g.reason for g in network.description.guesses if g.about == about)
 
 
-# -- public layouts, in our own words ---------------------------------------------------------------
+# -- public layouts, in our own words -------------------------------------------------------------
 
 
 class _Milesial(nn.Module):
@@ -492,7 +490,7 @@ class _ConvolutionAfterEnlarging(nn.Module):
 
 
 class _KerasPort(nn.Module):
-    """conv1 ... conv9 with up6 ... up9: nearest enlargement and a 2x2 convolution, padded "same"."""
+    """conv1 ... conv9 with up6 ... up9: nearest enlargement, 2x2 convolution padded "same"."""
 
     def __init__(self, base=4):
         super().__init__()

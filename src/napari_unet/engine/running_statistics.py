@@ -90,7 +90,7 @@ def best_choice(
 
 def _told(graph: LayerList, tensors: Mapping[str, Tensor]) -> list[str]:
     """Names of norms that have learned something and are cheap to look at, the last first."""
-    names = []
+    names: list[str] = []
     for layer in reversed(graph.layers):
         if not isinstance(layer, Norm) or not layer.tracks or len(names) >= _MOST_NORMS:
             continue

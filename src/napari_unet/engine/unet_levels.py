@@ -154,9 +154,7 @@ def _usual(ends: Sequence[int]) -> int:
     return statistics.mode(b - a for a, b in itertools.pairwise(starts))
 
 
-def _unevenness(
-    walk: Walk, joins: Sequence[int], enlarging: Sequence[int], usual: int
-) -> float:
+def _unevenness(walk: Walk, joins: Sequence[int], enlarging: Sequence[int], usual: int) -> float:
     """Penalty for levels on the way up with unlike numbers of convolutions."""
     ends = [*joins[1:], len(walk.steps) - (not walk.heads)]
     counts = []

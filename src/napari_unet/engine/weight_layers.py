@@ -133,6 +133,13 @@ def is_number(word: str) -> bool:
     return word.lstrip(".").isdigit()
 
 
+def natural_key(unit: Unit) -> tuple[tuple[int, str], ...]:
+    """Sort key by which numbers in names are numbers."""
+    return tuple(
+        (int(word.lstrip(".")), "") if is_number(word) else (-1, word) for word in unit.words
+    )
+
+
 def read_weights(tensors: Mapping[str, Tensor]) -> Weights:
     """Put tensors together to layers, and these to convolutions with their norms.
 
@@ -256,9 +263,7 @@ def _neighbours(layers: Sequence[WeightLayer]) -> list[_Owned] | None:
     return None
 
 
-def _owners(
-    layers: Sequence[WeightLayer], convolutions: Sequence[WeightLayer]
-) -> Iterable[_Owned]:
+def _owners(layers: Sequence[WeightLayer], convolutions: Sequence[WeightLayer]) -> Iterable[_Owned]:
     """Each norm with its convolution, and whether it comes before it."""
     norms = [layer for layer in layers if layer.kind == "norm"]
     neighbours = _neighbourhoods(convolutions)
