@@ -289,7 +289,7 @@ def _decision(
         return said[0], f"the file says {said[1]}"
     measured = _measured(graph, about, tensors)
     if measured is not None:
-        return measured, "the running means in the file fit this and no other"
+        return measured, "the running means in the file fit this best"
     if convention is not None and about in convention.choices:
         return convention.choices[about], f"its layers are named as in {convention.whose}"
     if about == ACTIVATION_PLACE and _first_norm_is_late(graph):
