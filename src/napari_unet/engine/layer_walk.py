@@ -201,7 +201,7 @@ class LayerWalk:
                 break
             state = heapq.heappop(queue)[2]
             key = (state.unused, state.last, state.free, state.pending, state.joins, state.outs)
-            if state.penalty >= least or seen.get(key, math.inf) <= state.penalty:
+            if state.penalty >= least or seen.get(key, math.inf) < state.penalty:
                 continue
             seen[key] = state.penalty
             walk = self._finished(state)
@@ -319,7 +319,7 @@ class LayerWalk:
                 unit = self._units[number]
                 step = Step(unit, "join", state.channels + skip, unit.shape[0], skip=skip)
                 extra = penalty + 1.5 * bool(self._sideways >> number & 1)
-                extra += 0.75 * unit.is_pointwise
+                extra += 0.75 * (unit.is_pointwise or _is_even(unit))
                 yield self._after(state, number, step, extra, free=place)
                 yield from self._bridged(state, number, skips, penalty)
 
