@@ -1,4 +1,4 @@
-"""U-Nets of any depth, width, block, way up, naming and order are recognised; others are refused."""
+"""U-Nets of any depth, width, block, naming and order are recognised; others are refused."""
 
 import time
 from dataclasses import dataclass
@@ -172,9 +172,9 @@ OPTIONS = st.builds(
     ndim=st.sampled_from((2, 2, 2, 3)),
     channels=st.sampled_from((1, 2, 3)),
     classes=st.sampled_from((1, 2, 3, 5)),
-    widths=st.tuples(st.sampled_from((4, 6, 8)), st.integers(1, 4), st.sampled_from((1, 2, 2, 2))).map(
-        lambda t: tuple(t[0] * t[2] ** min(level, 3) for level in range(t[1] + 1))
-    ),
+    widths=st.tuples(
+        st.sampled_from((4, 6, 8)), st.integers(1, 4), st.sampled_from((1, 2, 2, 2))
+    ).map(lambda t: tuple(t[0] * t[2] ** min(level, 3) for level in range(t[1] + 1))),
     convolutions=st.sampled_from((1, 2, 2, 3)),
     norm=st.booleans(),
     bias=st.booleans(),

@@ -10,18 +10,18 @@ from typing import Literal
 from napari_unet.engine.graph_choices import (
     ACTIVATION,
     ALIGNED,
+    LARGEST,
     LINEAR,
     NEAREST,
     NORM,
     PADDING,
     POOLING,
+    RAW_OUTPUT,
     SECOND_INPUT,
     SKIP_FIRST,
     SKIP_LAST,
     SKIP_ORDER,
     UPSAMPLING,
-    LARGEST,
-    RAW_OUTPUT,
     ZEROS,
     LayerList,
 )
@@ -59,6 +59,8 @@ class Convention:
         Of the output channels; empty to go by their number.
     skips_from_first, dense_activation : bool
         As of `UNetGraph`.
+    heads : tuple of str
+        Patterns of the names of the outputs, in their order.
     silent : tuple of str
         Patterns of convolutions without an activation.
     layers : callable, optional
@@ -74,6 +76,7 @@ class Convention:
     roles: tuple[str, ...] = ()
     skips_from_first: bool = False
     dense_activation: bool = True
+    heads: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     layers: Callable[[Mapping[str, tuple[int, ...]]], LayerList] | None = None
@@ -114,9 +117,7 @@ def _noise2noise(shapes: Mapping[str, tuple[int, ...]]) -> LayerList:
         for place, name in enumerate(own):
             out, given = shapes[name][:2]
             if enlarges and place == len(own) - 1:
-                return add(
-                    TransposedConvolution((x,), name, out, given, (3, 3), twos, ones, ones)
-                )
+                return add(TransposedConvolution((x,), name, out, given, (3, 3), twos, ones, ones))
             x = add(Convolution((x,), name, given, out, (3, 3), ones, ones, ones))
             x = add(Activation((x,), "relu"))
         return x
@@ -142,18 +143,29 @@ _SKIP_LAST = {**_PLAIN, SKIP_ORDER: SKIP_LAST}
 CONVENTIONS: tuple[Convention, ...] = (
     Convention(
         "milesial/Pytorch-UNet",
-        (r"inc\.(?:double_conv|conv\.conv)\.0", r"up1\.conv\.(?:double_conv|conv)\.0", r"outc\.conv"),
+        (
+            r"inc\.(?:double_conv|conv\.conv)\.0",
+            r"up1\.conv\.(?:double_conv|conv)\.0",
+            r"outc\.conv",
+        ),
         {**_SKIP_FIRST, UPSAMPLING: ALIGNED},
         Normalization("none"),
     ),
     Convention(
         "ASHISRAVINDRAN/stardist_pytorch",
-        (r"inc\.conv\.conv\.0", r"up1\.conv\.conv\.0", r"features", r"out_ray\.conv", r"out_prob\.conv"),
+        (
+            r"inc\.conv\.conv\.0",
+            r"up1\.conv\.conv\.0",
+            r"features",
+            r"out_ray\.conv",
+            r"out_prob\.conv",
+        ),
         {**_SKIP_FIRST, ACTIVATION: "ELU", UPSAMPLING: ALIGNED, NORM: "groups of 8"},
         Normalization("percentile"),
         final="probability",
         ends_with=("relu", "sigmoid"),
         roles=("unused", "cell"),
+        heads=("out_ray", "out_prob"),
         silent=(r"features",),
     ),
     Convention(
@@ -198,7 +210,13 @@ CONVENTIONS: tuple[Convention, ...] = (
     ),
     Convention(
         "aladdinpersson/Machine-Learning-Collection",
-        (r"ups\.0", r"ups\.1\.conv\.0", r"downs\.0\.conv\.0", r"bottleneck\.conv\.0", r"final_conv"),
+        (
+            r"ups\.0",
+            r"ups\.1\.conv\.0",
+            r"downs\.0\.conv\.0",
+            r"bottleneck\.conv\.0",
+            r"final_conv",
+        ),
         _SKIP_FIRST,
         Normalization("none"),
     ),

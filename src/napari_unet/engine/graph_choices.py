@@ -143,21 +143,19 @@ def open_choices(graph: LayerList) -> list[str]:
 # -- single layers changed ------------------------------------------------------------------------
 
 
-def _changed(graph: LayerList, change: Callable[[int, Layer], Layer]) -> LayerList:
-    layers = tuple(change(number, layer) for number, layer in enumerate(graph.layers))
-    return LayerList(layers, graph.outputs)
+def _changed(graph: LayerList, change: Callable[[Layer], Layer]) -> LayerList:
+    return LayerList(tuple(map(change, graph.layers)), graph.outputs)
 
 
 def _with_activation(graph: LayerList, value: str) -> LayerList:
     kind, slope = _ACTIVATIONS[value]
-    hidden = {number for number in range(len(graph.layers)) if _is_hidden(graph, number)}
-
-    def change(number: int, layer: Layer) -> Layer:
-        if number in hidden and isinstance(layer, Activation):
-            return replace(layer, kind=kind, slope=slope)
-        return layer
-
-    return _changed(graph, change)
+    layers = tuple(
+        replace(layer, kind=kind, slope=slope)
+        if isinstance(layer, Activation) and _is_hidden(graph, number)
+        else layer
+        for number, layer in enumerate(graph.layers)
+    )
+    return LayerList(layers, graph.outputs)
 
 
 def _is_hidden(graph: LayerList, number: int) -> bool:
@@ -171,7 +169,7 @@ def _is_hidden(graph: LayerList, number: int) -> bool:
 
 
 def _with_skip_order(graph: LayerList, value: str) -> LayerList:
-    def change(number: int, layer: Layer) -> Layer:
+    def change(layer: Layer) -> Layer:
         if not isinstance(layer, Join) or not _is_skip_join(layer):
             return layer
         # The skip was computed before what was enlarged.
@@ -191,7 +189,7 @@ def _is_skip_join(layer: Layer) -> bool:
 
 
 def _with_upsampling(graph: LayerList, value: str) -> LayerList:
-    def change(number: int, layer: Layer) -> Layer:
+    def change(layer: Layer) -> Layer:
         if not isinstance(layer, Upsample):
             return layer
         mode: Any = "nearest" if value == NEAREST else "linear"
@@ -204,12 +202,13 @@ def _with_padding(graph: LayerList, value: str) -> LayerList:
     modes: Mapping[str, Any] = {ZEROS: "zeros", REFLECTED: "reflect", REPEATED: "replicate"}
     padded = int(value != UNPADDED)
 
-    def change(number: int, layer: Layer) -> Layer:
+    def change(layer: Layer) -> Layer:
         if isinstance(layer, Pad):
-            before = tuple(n // 2 for n in _even_kernel(graph, number))
-            after = tuple((n + 1) // 2 for n in _even_kernel(graph, number))
-            scaled = [tuple(padded * n for n in side) for side in (before, after)]
-            return replace(layer, before=scaled[0], after=scaled[1])
+            taken = _taken_by_reader(graph, graph.layers.index(layer))
+            before = tuple(padded * (n // 2) for n in taken)
+            return replace(
+                layer, before=before, after=tuple(padded * ((n + 1) // 2) for n in taken)
+            )
         if not isinstance(layer, Convolution) or not _can_pad(layer):
             return layer
         padding = tuple(
@@ -220,7 +219,7 @@ def _with_padding(graph: LayerList, value: str) -> LayerList:
     return _changed(graph, change)
 
 
-def _even_kernel(graph: LayerList, number: int) -> list[int]:
+def _taken_by_reader(graph: LayerList, number: int) -> list[int]:
     """What the convolution behind a padding takes off, along each axis."""
     for layer in graph.layers:
         if isinstance(layer, Convolution) and layer.inputs == (number,):
@@ -236,7 +235,7 @@ def _with_norm(graph: LayerList, value: str) -> LayerList:
     count = re.fullmatch(r"(\d+) groups?", value)
     size = re.fullmatch(r"groups of (\d+)", value)
 
-    def change(number: int, layer: Layer) -> Layer:
+    def change(layer: Layer) -> Layer:
         if not isinstance(layer, Norm) or layer.tracks:
             return layer
         if value == INSTANCE:
@@ -286,8 +285,8 @@ def _with_activation_place(graph: LayerList, value: str) -> LayerList:
     for first, second in _pairs(graph):
         one, other = layers[first], layers[second]
         if isinstance(one, Norm) == (value == BEFORE_NORM):
-            layers[first] = replace(other, inputs=one.inputs)  # type: ignore[arg-type,call-arg]
-            layers[second] = replace(one, inputs=(first,))  # type: ignore[arg-type,call-arg]
+            layers[first] = replace(other, inputs=one.inputs)
+            layers[second] = replace(one, inputs=(first,))
     return LayerList(tuple(layers), graph.outputs)
 
 
@@ -315,11 +314,11 @@ def _with_sum_activation(graph: LayerList, value: str) -> LayerList:
     for first, second in _sums(graph):
         one, other = layers[first], layers[second]
         if isinstance(one, Join) and value == BEFORE_SUM:
-            layers[first] = replace(other, inputs=one.inputs[:1])  # type: ignore[arg-type,call-arg]
+            layers[first] = replace(other, inputs=one.inputs[:1])
             layers[second] = replace(one, inputs=(first, *one.inputs[1:]))
         elif isinstance(other, Join) and value == AFTER_SUM:
             layers[first] = replace(other, inputs=(*one.inputs, *other.inputs[1:]))
-            layers[second] = replace(one, inputs=(first,))  # type: ignore[arg-type,call-arg]
+            layers[second] = replace(one, inputs=(first,))
     return LayerList(tuple(layers), graph.outputs)
 
 
@@ -328,9 +327,7 @@ def _with_sum_activation(graph: LayerList, value: str) -> LayerList:
 _Emit: TypeAlias = Callable[[Layer], int]
 
 
-def _rewritten(
-    graph: LayerList, change: Callable[[int, Layer, _Emit], int | None]
-) -> LayerList:
+def _rewritten(graph: LayerList, change: Callable[[int, Layer, _Emit], int | None]) -> LayerList:
     """Copy a graph layer by layer; `change` may emit others and return the number to use."""
     layers: list[Layer] = []
     places: dict[int, int] = {}
@@ -342,7 +339,7 @@ def _rewritten(
     for number, layer in enumerate(graph.layers):
         moved = layer
         if layer.inputs:
-            moved = replace(layer, inputs=tuple(places[index] for index in layer.inputs))  # type: ignore[type-var]
+            moved = replace(layer, inputs=tuple(places[index] for index in layer.inputs))
         place = change(number, moved, emit)
         places[number] = emit(moved) if place is None else place
     return LayerList(tuple(layers), tuple(places[index] for index in graph.outputs))
@@ -414,7 +411,7 @@ def without(graph: LayerList, numbers: Iterable[int]) -> LayerList:
     """Leave out layers; what reads one of them reads what it read."""
     gone = set(numbers)
 
-    def change(number: int, layer: Layer, emit: _Emit) -> int | None:
+    def change(number: int, layer: Layer, _emit: _Emit) -> int | None:
         return layer.inputs[0] if number in gone else None
 
     return _rewritten(graph, change)

@@ -176,11 +176,10 @@ def _put(root: nn.Module, name: str, module: nn.Module) -> None:
 class _NoWeightsYet:
     """Leaves out random weights where there is no place for them yet, which takes long."""
 
-    _parameters: dict[str, Tensor | None]
-
     def reset_parameters(self) -> None:
         """Initialise the weights, if there are any."""
-        if not any(weight is not None and weight.is_meta for weight in self._parameters.values()):
+        weight: Tensor | None = getattr(self, "weight", None)
+        if weight is None or not weight.is_meta:
             super().reset_parameters()  # type: ignore[misc]
 
 

@@ -12,14 +12,14 @@ from itertools import count
 from typing import Literal
 
 from napari_unet.engine.name_tree import NameTree
-from napari_unet.engine.weight_layers import Unit, is_number, words
+from napari_unet.engine.weight_layers import Unit, natural_key, words
 
-_MOST_STEPS = 8000
 _STEPS_FOR_A_PENALTY = 1000
 _NATURAL = 0.4
 """Penalty of a walk that is hardly to be doubted."""
 _LONGEST_SHORTCUT = 4
 _MORE_HEADS = 0.5
+_MOST_IN_HEADS = 12
 _ANOTHER_ROLE = 0.3
 _NOT_NEXT = 0.1
 _MOST_COLOURS = 4
@@ -93,7 +93,7 @@ class Walk:
     penalty: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _State:
     """A walk under way."""
 
@@ -123,15 +123,20 @@ class LayerWalk:
     units : sequence of Unit
     by_name : bool
         Whether to go by the names rather than by the order of the file.
+    steps : int
+        To look for.
     is_usual : bool
         Whether what stands in one container and fits together is taken as
         one, and what its name does not say to be beside the main path is not.
     """
 
-    def __init__(self, units: Sequence[Unit], *, by_name: bool, is_usual: bool = True) -> None:
+    def __init__(
+        self, units: Sequence[Unit], *, by_name: bool, is_usual: bool = True, steps: int = 3000
+    ) -> None:
         # Numbers are bits, so they are counted from 0 within what is searched.
         self._units = units
         self._is_usual, self._is_registered = is_usual, not by_name
+        self._steps = steps
         self._tree = NameTree(units, by_name=by_name)
         self._reads: dict[int, list[int]] = {}
         self._enlarges: dict[int, list[int]] = {}
@@ -162,7 +167,9 @@ class LayerWalk:
             for channels, numbers in reads.items():
                 reads[channels] = [number for number in numbers if number not in inner]
         self._blocks = {
-            number: self._block(unit) for number, unit in enumerate(units) if self._around >> number & 1
+            number: self._block(unit)
+            for number, unit in enumerate(units)
+            if self._around >> number & 1
         }
         self._has_transposed = any(
             _is_even(unit) and unit.shape[0] >= unit.shape[1] for unit in units
@@ -180,7 +187,7 @@ class LayerWalk:
         queue: list[tuple[float, int, _State]] = []
         seen: dict[tuple[object, ...], float] = {}
         chosen: Walk | None = None
-        least, most = math.inf, _MOST_STEPS
+        least, most = math.inf, self._steps
 
         def push(states: Iterator[_State]) -> None:
             for state in states:
@@ -189,12 +196,12 @@ class LayerWalk:
                 heapq.heappush(queue, (hope, next(order), state))
 
         push(self._starts())
-        for step in range(_MOST_STEPS):
+        for step in range(self._steps):
             if not queue or step > most:
                 break
             state = heapq.heappop(queue)[2]
             key = (state.unused, state.last, state.free, state.pending, state.joins, state.outs)
-            if state.penalty >= least or seen.get(key, math.inf) <= state.penalty:
+            if state.penalty >= least or seen.get(key, math.inf) < state.penalty:
                 continue
             seen[key] = state.penalty
             walk = self._finished(state)
@@ -310,11 +317,9 @@ class LayerWalk:
                 if not state.unused >> number & 1:
                     continue
                 unit = self._units[number]
-                step = Step(
-                    unit, "join", state.channels + skip, unit.shape[0], skip=skip
-                )
+                step = Step(unit, "join", state.channels + skip, unit.shape[0], skip=skip)
                 extra = penalty + 1.5 * bool(self._sideways >> number & 1)
-                extra += 0.75 * unit.is_pointwise
+                extra += 0.75 * (unit.is_pointwise or _is_even(unit))
                 yield self._after(state, number, step, extra, free=place)
                 yield from self._bridged(state, number, skips, penalty)
 
@@ -436,9 +441,9 @@ class LayerWalk:
 
     def _heads(self, state: _State) -> tuple[tuple[Step, ...], ...]:
         """What is left as branches that all read what was computed last."""
-        left = [n for n in range(len(self._units)) if state.unused >> n & 1]
-        if state.unused & self._sideways or any(not self._units[n].shape[2] % 2 for n in left):
+        if state.unused & self._sideways or state.unused.bit_count() > _MOST_IN_HEADS:
             return ()
+        left = [n for n in range(len(self._units)) if state.unused >> n & 1]
         branches: dict[str, list[int]] = {}
         if all(self._units[n].shape[1] == state.channels for n in left):
             branches = {str(n): [n] for n in left}
@@ -448,13 +453,19 @@ class LayerWalk:
         heads = [self._branch(numbers, state.channels) for numbers in branches.values()]
         # Branches are alike, and no part of what was computed before.
         kinds = {tuple((s.unit.kernel, s.unit.norm_after is None) for s in head) for head in heads}
-        used = {unit.container for n, unit in enumerate(self._units) if not state.unused >> n & 1}
-        inside = used & {self._units[n].container for n in left} - {""}
-        named = {step.unit.pattern for step in state.path} & {self._units[n].pattern for n in left}
-        inside |= set(map(str, named - {()}))
-        if len(heads) < 2 or len(kinds) > 1 or () in kinds or inside:
+        if len(heads) < 2 or len(kinds) > 1 or () in kinds or self._belong(state, left):
             return ()
         return tuple(heads)
+
+    def _belong(self, state: _State, left: Sequence[int]) -> bool:
+        """Whether what is left is called like what was computed, or shrinks or enlarges."""
+        for step in state.path:
+            for unit in (self._units[n] for n in left):
+                is_inside = bool(unit.container) and unit.container == step.unit.container
+                is_alike = bool(unit.pattern) and unit.pattern == step.unit.pattern
+                if is_inside or is_alike or _is_even(unit):
+                    return True
+        return False
 
     def _branch(self, numbers: Sequence[int], channels: int) -> tuple[Step, ...]:
         """Units one after the other; empty if they do not fit."""
@@ -476,19 +487,12 @@ def _runs(units: Sequence[Unit], *, by_name: bool) -> dict[int, int]:
             containers.setdefault(unit.container, []).append(unit)
     following = {}
     for inside in containers.values():
-        ordered = sorted(inside, key=_natural) if by_name else inside
+        ordered = sorted(inside, key=natural_key) if by_name else inside
         for one, other in itertools.pairwise(ordered):
             simple = all(not unit.is_pointwise and not _is_even(unit) for unit in (one, other))
             if simple and one.shape[0] == other.shape[1] and other.can_give(other.shape[0]):
                 following[one.number] = other.number
     return following
-
-
-def _natural(unit: Unit) -> tuple[tuple[int, str], ...]:
-    """Sorts numbers in names as numbers."""
-    return tuple(
-        (int(word.lstrip(".")), "") if is_number(word) else (-1, word) for word in unit.words
-    )
 
 
 def _is_even(unit: Unit) -> bool:

@@ -38,10 +38,7 @@ class _Node:
 
     def number_children(self, *, by_name: bool) -> None:
         """Bring the continuations into their order."""
-        if by_name:
-            order = sorted(self.below, key=_in_order)
-        else:
-            order = list(self.below)
+        order = sorted(self.below, key=_in_order) if by_name else list(self.below)
         self.order = order
         total = 0
         for number, word in enumerate(order):

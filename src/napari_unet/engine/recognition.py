@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -55,19 +56,36 @@ from napari_unet.engine.layer_graph import (
     Norm,
     Standardize,
 )
-from napari_unet.engine.layer_walk import LayerWalk, Walk
+from napari_unet.engine.layer_walk import LayerWalk, Step, Walk
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.output_meaning import UNUSED, OutputMeaning
 from napari_unet.engine.running_statistics import best_choice
 from napari_unet.engine.stored_facts import StoredFacts
 from napari_unet.engine.unet_graph import UNetGraph
 from napari_unet.engine.unet_levels import Levels, find_levels
-from napari_unet.engine.weight_layers import Unit, Weights, no_unet, read_weights, words
+from napari_unet.engine.weight_layers import (
+    Unit,
+    Weights,
+    natural_key,
+    no_unet,
+    read_weights,
+    words,
+)
 
 _MOST_UNITS = 400
 _FEWEST_UNITS = 4
-_NATURAL = 2.0
+_MOST_COLOURS = 4
+_NATURAL = 3.0
 """Penalty of an order of computing that is hardly to be doubted."""
+_FAR_FETCHED = 6.0
+"""Penalty of one that is no U-Net's."""
+_ATTEMPTS = (
+    (False, True, 2500),
+    (False, False, 1500),
+    (True, True, 300),
+    (True, False, 300),
+)
+"""Whether the order of the file is not trusted, whether as usual, and steps to look for."""
 
 _COMMON = {
     ACTIVATION: ("ReLU", "most U-Nets have it"),
@@ -134,6 +152,7 @@ def _graph(weights: Weights, convention: Convention | None) -> LayerList:
         raise no_unet("it has convolutions in two and in three dimensions", weights.layers)
     if not _FEWEST_UNITS <= len(units) <= _MOST_UNITS:
         raise no_unet(f"a U-Net has {_FEWEST_UNITS} to {_MOST_UNITS} convolutions", weights.layers)
+    _check_paths(units, weights)
     graph = UNetGraph(dimensions.pop())
     if convention is not None:
         graph.skips_from_first = convention.skips_from_first
@@ -143,6 +162,7 @@ def _graph(weights: Weights, convention: Convention | None) -> LayerList:
     given: list[int] = []
     for part in _unets_in_a_row(units):
         walk, levels = _best_walk(part, weights)
+        walk = _in_order_of_outputs(walk, convention)
         wanted = walk.steps[0].in_channels
         given = given or [wanted]
         x = outputs[0]
@@ -153,6 +173,33 @@ def _graph(weights: Weights, convention: Convention | None) -> LayerList:
         outputs = graph.add_unet(walk, levels, x)
         given = [given[0], walk.steps[-1].out_channels]
     return LayerList(tuple(graph.layers), outputs)
+
+
+def _check_paths(units: Sequence[Unit], weights: Weights) -> None:
+    """Raise at once if there is no way up, or nothing that could read a skip."""
+    if all(unit.shape[1] <= unit.shape[0] for unit in units if not unit.is_pointwise):
+        raise no_unet("no layer narrows what it reads, as the way up does", weights.layers)
+    ordered = units if weights.is_registered else sorted(units, key=natural_key)
+    given = {ordered[0].shape[0]} if ordered[0].shape[1] <= _MOST_COLOURS else set()
+    for unit in ordered[1:]:
+        ways = [(unit.shape[1], unit.shape[0])]
+        ways += [(unit.shape[0], unit.shape[1])] if not unit.is_pointwise else []
+        given = {out for read, out in ways if read in given and unit.can_give(out)}
+    if given:
+        raise no_unet("each layer reads what the one before gives, so no skips", weights.layers)
+
+
+def _in_order_of_outputs(walk: Walk, convention: Convention | None) -> Walk:
+    """The walk with its heads in the order in which the author's code gives them."""
+    patterns = convention.heads if convention is not None else ()
+    if not patterns or not walk.heads:
+        return walk
+
+    def place(head: tuple[Step, ...]) -> int:
+        name = head[-1].unit.name
+        return next((i for i, p in enumerate(patterns) if re.search(p, name)), len(patterns))
+
+    return replace(walk, heads=tuple(sorted(walk.heads, key=place)))
 
 
 def _unets_in_a_row(units: Sequence[Unit]) -> list[tuple[Unit, ...]]:
@@ -178,19 +225,19 @@ def _unets_in_a_row(units: Sequence[Unit]) -> list[tuple[Unit, ...]]:
 def _best_walk(units: Sequence[Unit], weights: Weights) -> tuple[Walk, Levels]:
     """The order of computing that reads most naturally, and its levels."""
     best: tuple[float, Walk, Levels] | None = None
-    for by_name in (not weights.is_registered, weights.is_registered):
-        for is_usual in (True, False):
-            walk = LayerWalk(units, by_name=by_name, is_usual=is_usual).best(_unevenness)
-            levels = find_levels(walk) if walk is not None else None
-            if walk is None or levels is None:
-                continue
+    for turned, is_usual, steps in _ATTEMPTS:
+        by_name = weights.is_registered if turned else not weights.is_registered
+        search = LayerWalk(units, by_name=by_name, is_usual=is_usual, steps=steps)
+        walk = search.best(_unevenness)
+        levels = find_levels(walk) if walk is not None else None
+        if walk is not None and levels is not None:
             penalty = walk.penalty + levels.penalty
             if best is None or penalty < best[0]:
                 best = penalty, walk, levels
-            if penalty < _NATURAL:
-                break
-        if best is not None:
-            return best[1:]
+        if best is not None and best[0] < _NATURAL:
+            break
+    if best is not None and best[0] < _FAR_FETCHED:
+        return best[1:]
     raise no_unet("its layers do not fit together as two paths with skips", weights.layers)
 
 
@@ -242,7 +289,7 @@ def _decision(
         return said[0], f"the file says {said[1]}"
     measured = _measured(graph, about, tensors)
     if measured is not None:
-        return measured, "the running means in the file fit this and no other"
+        return measured, "the running means in the file fit this best"
     if convention is not None and about in convention.choices:
         return convention.choices[about], f"its layers are named as in {convention.whose}"
     if about == ACTIVATION_PLACE and _first_norm_is_late(graph):
@@ -272,8 +319,10 @@ def _named_norm(graph: LayerList) -> tuple[str, str]:
     named = {word.lower() for norm in norms for word in words(norm.name)}
     if named & {"in", "instance", "instancenorm", "inst"}:
         return INSTANCE, "its layers are named so"
-    why = "its layers are named so" if named & {"gn", "group", "groupnorm"} else (
-        "there are no running means, and most networks without have it"
+    why = (
+        "its layers are named so"
+        if named & {"gn", "group", "groupnorm"}
+        else ("there are no running means, and most networks without have it")
     )
     divided = [n for n in (8, 4, 2, 1) if all(x.channels % n == 0 or x.channels < n for x in norms)]
     return f"{divided[0]} group{'s' * (divided[0] > 1)}", why
@@ -356,7 +405,7 @@ def _standardized(
     layers: list[Layer] = [graph.layers[0], Standardize((0,), wide[0], wide[1])]
     for layer in graph.layers[1:]:
         # All that read the image read what was made of it, which is layer 1 now.
-        layers.append(replace(layer, inputs=tuple(index + 1 for index in layer.inputs)))  # type: ignore[arg-type]
+        layers.append(replace(layer, inputs=tuple(index + 1 for index in layer.inputs)))
     return LayerList(tuple(layers), tuple(index + 1 for index in graph.outputs))
 
 

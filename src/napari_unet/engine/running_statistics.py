@@ -37,6 +37,7 @@ _CLOSE = 0.1
 _NOTHING_LEARNED = 1.0
 """Difference above which the network has not learned, or is of another kind altogether."""
 _BETTER = 2.0
+_NOISE = 0.005
 """How many times further off any other choice must be."""
 
 
@@ -80,17 +81,24 @@ def best_choice(
         errors[value] = _error(moments, norms)
         if errors[value] > _NOTHING_LEARNED:
             return None
+    return _clearly_best(errors)
+
+
+def _clearly_best(errors: Mapping[str, float]) -> str | None:
+    """The value that fits best, if the likeliest, which comes first, does not fit as well."""
     if not errors:
         return None
-    first, *others = sorted(errors, key=errors.__getitem__)
-    if errors[first] > _CLOSE or not others:
+    likeliest, best = next(iter(errors)), min(errors, key=errors.__getitem__)
+    bound = _BETTER * errors[best] + _NOISE
+    worse = [value for value, error in errors.items() if error > bound]
+    if errors[best] > _CLOSE or (likeliest not in worse and len(worse) < len(errors) - 1):
         return None
-    return first if errors[others[0]] > _BETTER * errors[first] + 0.01 else None
+    return best
 
 
 def _told(graph: LayerList, tensors: Mapping[str, Tensor]) -> list[str]:
     """Names of norms that have learned something and are cheap to look at, the last first."""
-    names = []
+    names: list[str] = []
     for layer in reversed(graph.layers):
         if not isinstance(layer, Norm) or not layer.tracks or len(names) >= _MOST_NORMS:
             continue

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from numbers import Real
+from collections.abc import Mapping
 from typing import Any
 
 from napari_unet.engine.graph_choices import (
@@ -23,6 +22,7 @@ from napari_unet.engine.graph_choices import (
 )
 
 _DEEPEST = 3
+_MOST_NUMBERS = 16
 
 _ACTIVATIONS = {
     "relu": "ReLU",
@@ -92,11 +92,9 @@ class StoredFacts:
         """Numbers, one or a few, that the file gives under one of these names."""
         for name in names:
             value = self._facts.get(name)
-            if isinstance(value, Real) and not isinstance(value, bool):
-                return (float(value),)
-            if isinstance(value, Sequence) and not isinstance(value, str) and 0 < len(value) <= 16:
-                if all(isinstance(v, Real) and not isinstance(v, bool) for v in value):
-                    return tuple(map(float, value))
+            values = value if isinstance(value, list | tuple) else [value]
+            if 0 < len(values) <= _MOST_NUMBERS and all(type(v) in (int, float) for v in values):
+                return tuple(map(float, values))
         return None
 
     def _norm(self) -> tuple[str, str] | None:

@@ -79,7 +79,9 @@ class UNetGraph:
             around = [s for s in shortcuts if s.last == number]
             is_output = number == len(steps) - 1 and not walk.heads
             activates = not is_output and self._activates(walk, levels, number)
-            x = self._add_step(x, step, stride=stride, activates=activates, around=around, begun=begun)
+            x = self._add_step(
+                x, step, stride=stride, activates=activates, around=around, begun=begun
+            )
             if level < len(levels.ends):
                 if number == (first if self.skips_from_first else levels.ends[level]):
                     join = steps[levels.joins[len(levels.joins) - 1 - level]]

@@ -124,7 +124,8 @@ def _cuts(
     steps: Sequence[Step], wanted: tuple[int, ...], costs: Sequence[float]
 ) -> tuple[float, tuple[int, ...]] | None:
     """Choose the last step of each level: the least penalty, and these steps."""
-    strided = [i for i, step in enumerate(steps) if i and step.unit.kernel[-1] % 2 == 0]
+    # The last may follow an interpolation; others without a centre shrink the image.
+    strided = [i for i, step in enumerate(steps[:-1]) if i and step.unit.kernel[-1] % 2 == 0]
 
     @cache
     def best(level: int, start: int, size: int) -> tuple[float, tuple[int, ...]]:
@@ -154,9 +155,7 @@ def _usual(ends: Sequence[int]) -> int:
     return statistics.mode(b - a for a, b in itertools.pairwise(starts))
 
 
-def _unevenness(
-    walk: Walk, joins: Sequence[int], enlarging: Sequence[int], usual: int
-) -> float:
+def _unevenness(walk: Walk, joins: Sequence[int], enlarging: Sequence[int], usual: int) -> float:
     """Penalty for levels on the way up with unlike numbers of convolutions."""
     ends = [*joins[1:], len(walk.steps) - (not walk.heads)]
     counts = []

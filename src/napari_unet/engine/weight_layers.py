@@ -133,6 +133,13 @@ def is_number(word: str) -> bool:
     return word.lstrip(".").isdigit()
 
 
+def natural_key(unit: Unit) -> tuple[tuple[int, str], ...]:
+    """Sort key by which numbers in names are numbers."""
+    return tuple(
+        (int(word.lstrip(".")), "") if is_number(word) else (-1, word) for word in unit.words
+    )
+
+
 def read_weights(tensors: Mapping[str, Tensor]) -> Weights:
     """Put tensors together to layers, and these to convolutions with their norms.
 
@@ -148,21 +155,22 @@ def read_weights(tensors: Mapping[str, Tensor]) -> Weights:
             parts.setdefault(name, {})[part] = tuple(tensor.shape)
     layers = tuple(_layer(name, found, i) for i, (name, found) in enumerate(parts.items()))
     if not any(layer.kind == "convolution" for layer in layers):
-        raise no_unet("no convolution", layers)
+        raise no_unet("it has no convolution", layers)
     is_registered = _is_registered(tensors)
     return Weights(_units(layers, is_registered=is_registered), layers, is_registered)
 
 
-def no_unet(why: str, layers: Iterable[WeightLayer]) -> CheckpointError:
+def no_unet(why: str, layers: Sequence[WeightLayer]) -> CheckpointError:
     """Say what was found instead of a U-Net."""
-    counts: dict[str, int] = {}
-    for layer in layers:
-        counts[layer.kind] = counts.get(layer.kind, 0) + 1
-    found = ", ".join(f"{n} {kind}{'s' * (n > 1)}" for kind, n in counts.items()) or "no layers"
+    convolutions = [layer.shape for layer in layers if layer.kind == "convolution"]
+    found = ""
+    if convolutions:
+        most = max(max(shape[:2]) for shape in convolutions)
+        found = f"; found were {len(convolutions)} convolutions of up to {most} channels"
     return CheckpointError(
-        f"This is no U-Net that can be recognised: {why} ({found} were found). Expected "
-        "convolutions that shrink the image and enlarge it again, with skips between; open the "
-        "file with the program that made it, and export the network from there as ONNX."
+        f"The architecture of this network is unknown: {why}{found}. Expected a U-Net, whose "
+        "convolutions shrink the image and enlarge it again, with skips between; open the file "
+        "with the program that made it, and export the network from there as ONNX."
     )
 
 
@@ -170,7 +178,7 @@ def _layer(name: str, parts: Mapping[str, tuple[int, ...]], place: int) -> Weigh
     unknown = [part for part in parts if part not in _PARTS]
     shape = parts.get("weight", parts.get("running_mean", ()))
     if unknown or not shape or len(shape) in (2, 3) or len(shape) > 5:
-        part = (unknown or list(parts))[0]
+        part = (unknown or [p for p in _PARTS if p in parts])[0]
         full = f"{name}.{part}" if name else part
         what = "a fully connected layer" if len(shape) == 2 else "a layer of another kind"
         raise no_unet(f"'{full}' of shape {_text(parts[part])} belongs to {what}", ())
@@ -256,9 +264,7 @@ def _neighbours(layers: Sequence[WeightLayer]) -> list[_Owned] | None:
     return None
 
 
-def _owners(
-    layers: Sequence[WeightLayer], convolutions: Sequence[WeightLayer]
-) -> Iterable[_Owned]:
+def _owners(layers: Sequence[WeightLayer], convolutions: Sequence[WeightLayer]) -> Iterable[_Owned]:
     """Each norm with its convolution, and whether it comes before it."""
     norms = [layer for layer in layers if layer.kind == "norm"]
     neighbours = _neighbourhoods(convolutions)
