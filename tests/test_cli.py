@@ -162,10 +162,10 @@ def test_unknown_command_and_missing_argument_are_usage_errors(output: Output) -
 def test_unexpected_error_is_one_sentence_and_debug_shows_where(
     output: Output, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
-    def explode(*_: object) -> None:
+    def explode(*_: object, **_options: object) -> None:
         raise ZeroDivisionError("by design")
 
-    monkeypatch.setattr("napari_unet.cli.inspect.load_checkpoint", explode)
+    monkeypatch.setattr("napari_unet.cli.model_options.load_checkpoint", explode)
 
     assert main(["inspect", model]) == 1
     assert "unexpected went wrong (ZeroDivisionError: by design); run the" in output.complaint()

@@ -282,7 +282,7 @@ def test_ready_made_network_refuses_to_learn_and_to_be_saved(tmp_path):
     labels[20:40, 20:40] = 1
     with pytest.raises(TrainingError, match=r"ready-made \(ONNX program\) and cannot be fine-tun"):
         train([TrainingPair(100.0 * labels, labels, "square")], network)
-    with pytest.raises(CheckpointError, match=r"keep or copy its own file '.*net\.onnx'"):
+    with pytest.raises(CheckpointError, match=r"keep or copy its own file"):
         save_checkpoint(network, tmp_path / "copy")
     assert not (tmp_path / "copy.safetensors").exists()
 

@@ -90,7 +90,7 @@ def load_checkpoint(
     """
     bundled = bundled_models()
     path = bundled.get(str(name_or_path), Path(name_or_path).expanduser())
-    if not path.exists() and len(path.parts) == 1:
+    if not path.exists():
         raise CheckpointError(
             f"There is no model '{path}'; give a file, or one of the bundled models: "
             f"{', '.join(bundled)}."

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from napari_unet.engine.annotation import CELL
 from napari_unet.engine.conventions import Convention, convention_of
-from napari_unet.engine.errors import SettingsError
+from napari_unet.engine.errors import CheckpointError, SettingsError
 from napari_unet.engine.graph_choices import (
     ACTIVATION,
     ACTIVATION_PLACE,
@@ -435,6 +435,11 @@ def _module(config: GraphConfig, tensors: Mapping[str, Tensor]) -> GraphNetwork:
     unet = GraphNetwork(config, device="meta")
     wanted = unet.weights.state_dict().keys()
     own = {key: _as_float32(tensor) for key, tensor in tensors.items() if key in wanted}
+    missing = sorted(wanted - own.keys())
+    if missing:
+        raise CheckpointError(
+            f"The weights '{missing[0]}' are missing; export or download the model again."
+        )
     unet.weights.load_state_dict(own, assign=True)
     unet.eval()
     return unet
