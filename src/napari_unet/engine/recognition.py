@@ -433,13 +433,20 @@ def _meaning(channels: int, convention: Convention | None) -> tuple[OutputMeanin
 def _module(config: GraphConfig, tensors: Mapping[str, Tensor]) -> GraphNetwork:
     """The network with these weights, which are not copied."""
     unet = GraphNetwork(config, device="meta")
-    wanted = unet.weights.state_dict().keys()
-    own = {key: _as_float32(tensor) for key, tensor in tensors.items() if key in wanted}
-    missing = sorted(wanted - own.keys())
-    if missing:
-        raise CheckpointError(
-            f"The weights '{missing[0]}' are missing; export or download the model again."
-        )
+    own = {}
+    for key, place in unet.weights.state_dict().items():
+        given = tensors.get(key)
+        if given is None or given.shape != place.shape:
+            found = "missing" if given is None else f"of the shape {tuple(given.shape)}"
+            raise CheckpointError(
+                f"The weights '{key}' are {found}; export or download the model again."
+            )
+        if given.is_floating_point() != place.is_floating_point():
+            raise CheckpointError(
+                f"The weights '{key}' are {given.dtype}, as quantised networks have them; save the "
+                "network as it was before it was converted."
+            )
+        own[key] = _as_float32(given)
     unet.weights.load_state_dict(own, assign=True)
     unet.eval()
     return unet
