@@ -13,7 +13,7 @@ import torch
 import yaml
 from torch import nn
 
-from napari_unet.engine import bioimage_package
+from napari_unet.engine.bioimage_package import opening
 from napari_unet.engine.bioimage_package import load_bioimage
 from napari_unet.engine.checkpoint import load_checkpoint, save_checkpoint
 from napari_unet.engine.errors import CheckpointError, CodeInFileError
@@ -22,7 +22,7 @@ from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.output_meaning import OutputMeaning
 from napari_unet.engine.ready_made import ReadyMadeNetwork, load_ready_made
 from napari_unet.engine.segmentation import segment
-from napari_unet.engine.traced_network import traced_network
+from napari_unet.engine.library_networks.traced_network import traced_network
 
 EPSILON = 1e-6
 
@@ -554,7 +554,7 @@ def test_description_that_is_damaged_anywhere_is_a_sentence_or_opens(
     with zipfile.ZipFile(path) as archive:
         archive.extractall(folder)
     network = load_ready_made(folder / "w.onnx", kind="onnx", allow_code=False)
-    monkeypatch.setattr(bioimage_package, "load_ready_made", lambda path, **options: network)
+    monkeypatch.setattr(opening, "load_ready_made", lambda path, **options: network)
     description = folder / "rdf.yaml"
     text = description.read_text()
     for place in places(yaml.safe_load(text)):

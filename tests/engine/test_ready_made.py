@@ -381,7 +381,7 @@ def test_torn_file_is_one_sentence(kind, content, tmp_path):
 
 
 def test_file_larger_than_the_memory_is_refused(tmp_path, monkeypatch):
-    from napari_unet.engine import foreign_program
+    from napari_unet.engine.ready_made import program as foreign_program
 
     path = as_file("onnx", tmp_path, small())
     monkeypatch.setattr(foreign_program, "free_host_bytes", lambda: 1000)

@@ -16,7 +16,7 @@ from torch import Tensor
 from napari_unet.engine.architecture import NetworkModule
 from napari_unet.engine.bioimage_package import load_bioimage
 from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.foreign_program import ProgramKind
+from napari_unet.engine.ready_made.program import ProgramKind
 from napari_unet.engine.guesses import with_guess
 from napari_unet.engine.library_networks import recognise_library
 from napari_unet.engine.model_file import OWN_FORMAT as FORMAT

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
@@ -30,7 +30,7 @@ def typed(kind: type[_T], values: Mapping[str, Any]) -> _T:
     """
     try:
         # In JSON, not in Python: it has lists where a dataclass has tuples, and nothing else.
-        made: _T = _adapter(kind).validate_json(json.dumps(dict(values)), strict=True)
+        made: _T = _adapter(cast("Hashable", kind)).validate_json(json.dumps(dict(values)), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or kind.__name__
@@ -39,5 +39,5 @@ def typed(kind: type[_T], values: Mapping[str, Any]) -> _T:
 
 
 @cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(kind))
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
+    return TypeAdapter(with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(cast("type[Any]", kind)))

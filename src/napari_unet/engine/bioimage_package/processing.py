@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from napari_unet.engine.bioimage_description import ProcessingStep, TensorFacts
+from napari_unet.engine.bioimage_package.description import ProcessingStep, TensorFacts
 from napari_unet.engine.errors import CheckpointError
 from napari_unet.engine.image import Normalization
 from napari_unet.engine.layer_graph import Clip, Standardize

@@ -11,7 +11,7 @@ from napari_unet.engine.channel_roles import guessed_meaning
 from napari_unet.engine.guess import Guess
 from napari_unet.engine.image import Normalization
 from napari_unet.engine.layer_graph import Axes
-from napari_unet.engine.library_blueprint import (
+from napari_unet.engine.library_networks.blueprint import (
     Blueprint,
     activation_guess,
     count,

@@ -17,14 +17,14 @@ from torch import Tensor
 
 from napari_unet.engine.annotation import BORDER, CELL
 from napari_unet.engine.architecture import NetworkModule
-from napari_unet.engine.bioimage_description import (
+from napari_unet.engine.bioimage_package.description import (
     PackageDescription,
     TensorFacts,
     is_unnamed,
     read_description,
 )
-from napari_unet.engine.bioimage_files import PackageFiles
-from napari_unet.engine.bioimage_processing import (
+from napari_unet.engine.bioimage_package.files import PackageFiles
+from napari_unet.engine.bioimage_package.processing import (
     Final,
     Postprocessing,
     Preprocessing,
@@ -33,11 +33,11 @@ from napari_unet.engine.bioimage_processing import (
 )
 from napari_unet.engine.channel_roles import guessed_meaning, roles_of_names
 from napari_unet.engine.errors import CheckpointError, CodeInFileError, SettingsError, UNetError
-from napari_unet.engine.foreign_program import ProgramKind
+from napari_unet.engine.ready_made.program import ProgramKind
 from napari_unet.engine.graph_network import GraphNetwork
 from napari_unet.engine.guess import Guess
 from napari_unet.engine.image import open_image
-from napari_unet.engine.library_blueprint import fixed_guess, output_guesses
+from napari_unet.engine.library_networks.blueprint import fixed_guess, output_guesses
 from napari_unet.engine.model_file import ModelFileKind, identify, read_weights
 from napari_unet.engine.network import Network
 from napari_unet.engine.output_meaning import OutputMeaning

@@ -1,0 +1,7 @@
+"""Packages of bioimage.io, opened as their authors meant them; nothing in them is run."""
+
+from napari_unet.engine.bioimage_package.opening import (
+    load_bioimage,
+)
+
+__all__ = ["load_bioimage"]

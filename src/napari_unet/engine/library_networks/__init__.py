@@ -1,0 +1,7 @@
+"""Networks of MONAI, segmentation-models-pytorch and nnU-Net, opened from their weights."""
+
+from napari_unet.engine.library_networks.opening import (
+    recognise_library,
+)
+
+__all__ = ["recognise_library"]
