@@ -7,8 +7,8 @@ from torch.nn import functional
 
 from napari_unet.engine.errors import CheckpointError
 from napari_unet.engine.layer_graph import Clip, GraphConfig
-from napari_unet.engine.output_meaning import OutputMeaning
 from napari_unet.engine.library_networks.traced_network import traced_network
+from napari_unet.engine.output_meaning import OutputMeaning
 
 MEANING = OutputMeaning("softmax", ("background", "cell"))
 

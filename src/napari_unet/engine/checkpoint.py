@@ -16,13 +16,13 @@ from torch import Tensor
 from napari_unet.engine.architecture import NetworkModule
 from napari_unet.engine.bioimage_package import load_bioimage
 from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.ready_made.program import ProgramKind
 from napari_unet.engine.guesses import with_guess
 from napari_unet.engine.library_networks import recognise_library
 from napari_unet.engine.model_file import OWN_FORMAT as FORMAT
 from napari_unet.engine.model_file import ModelFileKind, identify, read_metadata, read_weights
 from napari_unet.engine.network import Network, NetworkDescription, build_module
 from napari_unet.engine.ready_made import load_ready_made
+from napari_unet.engine.ready_made.program import ProgramKind
 from napari_unet.engine.recognition import recognise
 from napari_unet.engine.whole_file import whole_file
 
@@ -113,9 +113,7 @@ def _load(path: Path, *, allow_code: bool) -> Network:
         except CheckpointError as error:
             raise CheckpointError(f"'{path}': {error}") from error
     if kind is ModelFileKind.BIOIMAGE:
-        return load_bioimage(
-            path, allow_code=allow_code, recognise=_recognised, open_own=_load_own
-        )
+        return load_bioimage(path, allow_code=allow_code, recognise=_recognised, open_own=_load_own)
     return load_ready_made(path, kind=_PROGRAMS[kind], allow_code=allow_code)
 
 

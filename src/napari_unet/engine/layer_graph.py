@@ -638,7 +638,11 @@ def _channels(layer: Layer, given: Sequence[int], config: GraphConfig) -> int:
         )
     if isinstance(layer, Clip) and layer.low is layer.high is None:
         raise SettingsError("A clip has neither a lower nor an upper limit.")
-    if isinstance(layer, Activation) and layer.kind == "prelu" and layer.channels not in (1, given[0]):
+    if (
+        isinstance(layer, Activation)
+        and layer.kind == "prelu"
+        and layer.channels not in (1, given[0])
+    ):
         raise SettingsError(
             f"'{layer.name}' bends {layer.channels} channels but is given {given[0]}."
         )

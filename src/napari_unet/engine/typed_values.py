@@ -30,7 +30,9 @@ def typed(kind: type[_T], values: Mapping[str, Any]) -> _T:
     """
     try:
         # In JSON, not in Python: it has lists where a dataclass has tuples, and nothing else.
-        made: _T = _adapter(cast("Hashable", kind)).validate_json(json.dumps(dict(values)), strict=True)
+        made: _T = _adapter(cast("Hashable", kind)).validate_json(
+            json.dumps(dict(values)), strict=True
+        )
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or kind.__name__
@@ -40,4 +42,6 @@ def typed(kind: type[_T], values: Mapping[str, Any]) -> _T:
 
 @cache
 def _adapter(kind: Hashable) -> TypeAdapter[Any]:
-    return TypeAdapter(with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(cast("type[Any]", kind)))
+    return TypeAdapter(
+        with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(cast("type[Any]", kind))
+    )

@@ -33,7 +33,6 @@ from napari_unet.engine.bioimage_package.processing import (
 )
 from napari_unet.engine.channel_roles import guessed_meaning, roles_of_names
 from napari_unet.engine.errors import CheckpointError, CodeInFileError, SettingsError, UNetError
-from napari_unet.engine.ready_made.program import ProgramKind
 from napari_unet.engine.graph_network import GraphNetwork
 from napari_unet.engine.guess import Guess
 from napari_unet.engine.image import open_image
@@ -43,6 +42,7 @@ from napari_unet.engine.network import Network
 from napari_unet.engine.output_meaning import OutputMeaning
 from napari_unet.engine.prelude import begun_with, read_as
 from napari_unet.engine.ready_made import ReadyMadeNetwork, load_ready_made
+from napari_unet.engine.ready_made.program import ProgramKind
 from napari_unet.engine.settings import InstanceSettings
 
 _LONGEST_DESCRIPTION = 4_000_000

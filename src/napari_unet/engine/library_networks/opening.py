@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from napari_unet.engine.errors import CheckpointError
 from napari_unet.engine.library_networks.blueprint import Blueprint
 from napari_unet.engine.library_networks.monai import basic_unet, monai_unet
-from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.library_networks.nnunet import plain_conv_unet
-from napari_unet.engine.prelude import begun_with
 from napari_unet.engine.library_networks.smp import smp_unet
 from napari_unet.engine.library_networks.traced_network import traced_network
+from napari_unet.engine.network import Network, NetworkDescription
+from napari_unet.engine.prelude import begun_with
 
 
 def recognise_library(

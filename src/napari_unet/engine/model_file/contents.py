@@ -128,9 +128,7 @@ def identify(path: str | PathLike[str]) -> ModelFileKind:
             return _kind_of_file(file, size, path)
 
 
-def read_weights(
-    path: str | PathLike[str], *, kind: ModelFileKind | None = None
-) -> WeightsFile:
+def read_weights(path: str | PathLike[str], *, kind: ModelFileKind | None = None) -> WeightsFile:
     """Read the weights of a network from a file of another program; nothing in it is run.
 
     All that the file declares is checked against its size before memory is taken.
