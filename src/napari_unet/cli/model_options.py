@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from napari_unet.engine.checkpoint import bundled_models, load_checkpoint
-from napari_unet.engine.errors import SettingsError
+from napari_unet.engine.errors import CodeInFileError, SettingsError
 from napari_unet.engine.network import Network
 
 
@@ -52,4 +52,8 @@ def load_model(name: str, arguments: argparse.Namespace) -> Network:
                 "example --guess activation=elu."
             )
         guesses[about.strip()] = value.strip()
-    return load_checkpoint(name, allow_code=arguments.allow_code, guesses=guesses)
+    try:
+        return load_checkpoint(name, allow_code=arguments.allow_code, guesses=guesses)
+    except CodeInFileError as error:
+        # How to say yes in Python is of no use here.
+        raise CodeInFileError(str(error).replace("allow_code=True", "--allow-code")) from error

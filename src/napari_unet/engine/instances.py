@@ -30,8 +30,8 @@ def check_class_roles(class_roles: Sequence[str]) -> None:
     if "background" not in class_roles or "cell" not in class_roles:
         raise SettingsError(
             f"The network's classes are {', '.join(class_roles)}; to find cells it needs "
-            "'background' and 'cell'. If one of them means cells, say so: roles in the Model widget, "
-            "or --guess roles=..., one name for each channel."
+            "'background' and 'cell'. If one of them means cells, say so: roles in the Model "
+            "widget, or --guess roles=..., one name for each channel."
         )
 
 

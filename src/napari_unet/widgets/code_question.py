@@ -38,7 +38,8 @@ class CodeQuestion(QMessageBox):
         self.setIcon(QMessageBox.Icon.Warning)
         self.setWindowTitle("Run the code in this model file?")
         self.setTextFormat(Qt.TextFormat.PlainText)
-        self.setText(sentence)
+        # How to say yes in Python is of no use here.
+        self.setText(sentence.replace(" (allow_code=True)", ""))
         self.setInformativeText(_TOLD)
         self.yes_button = self.addButton(
             f"Run the code of '{Path(source).name}'", QMessageBox.ButtonRole.AcceptRole
