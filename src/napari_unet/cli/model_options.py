@@ -23,7 +23,7 @@ def add_loading_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="ABOUT=VALUE",
         help="correct one thing that the file does not tell and 'napari-unet inspect' lists as a "
-        "guess, for example activation=elu; may be given several times",
+        "guess, for example activation=ELU; may be given several times",
     )
     group.add_argument(
         "--allow-code",
@@ -49,7 +49,7 @@ def load_model(name: str, arguments: argparse.Namespace) -> Network:
         if not equals or not about or not value:
             raise SettingsError(
                 f"--guess {given} is not understood; write what it is about and its value, for "
-                "example --guess activation=elu."
+                "example --guess activation=ELU."
             )
         guesses[about.strip()] = value.strip()
     try:

@@ -95,6 +95,7 @@ def with_guess(network: Network, about: str, value: str) -> Network:
     config = _foreign(network.description)
     if about == ROLES:
         return with_roles(network, [role.strip() for role in value.split(",")])
+    value = next((each for each in guess.options if each.lower() == value.lower()), value)
     if value not in guess.options:
         raise SettingsError(
             f"{guess.title} cannot be '{value}'; use one of {', '.join(guess.options)}."
