@@ -180,7 +180,9 @@ def _check_paths(units: Sequence[Unit], weights: Weights) -> None:
     if all(unit.shape[1] <= unit.shape[0] for unit in units if not unit.is_pointwise):
         raise no_unet("no layer narrows what it reads, as the way up does", weights.layers)
     ordered = units if weights.is_registered else sorted(units, key=natural_key)
-    given = {ordered[0].shape[0]} if ordered[0].shape[1] <= _MOST_COLOURS else set()
+    first = ordered[0]
+    reads_image = first.shape[1] <= _MOST_COLOURS and first.kernel[-1] % 2 == 1
+    given = {first.shape[0]} if reads_image else set()
     for unit in ordered[1:]:
         ways = [(unit.shape[1], unit.shape[0])]
         ways += [(unit.shape[0], unit.shape[1])] if not unit.is_pointwise else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -201,15 +202,15 @@ def _text(shape: Sequence[int]) -> str:
 
 
 def _is_registered(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether the weight of each layer stands right before its bias, which sorting turns round."""
+    """Whether the order of the keys is that in which an author made the layers."""
     keys = list(tensors)
-    if not any(key.endswith(".bias") for key in keys):
-        return keys != sorted(keys)
-    return all(
-        index > 0 and keys[index - 1] == f"{key[:-5]}.weight"
-        for index, key in enumerate(keys)
-        if key.endswith(".bias")
-    )
+    biases = [index for index, key in enumerate(keys) if key.endswith(".bias")]
+    if biases:
+        # Sorting puts the bias before the weight.
+        return all(i > 0 and keys[i - 1] == f"{keys[i][:-5]}.weight" for i in biases)
+    containers = [key.rpartition(".")[0].rpartition(".")[0] for key in keys]
+    runs = sum(one != other for one, other in itertools.pairwise(containers)) + 1
+    return keys != sorted(keys) and runs == len(set(containers))
 
 
 # -- which norm belongs to which convolution ------------------------------------------------------
