@@ -60,14 +60,21 @@ WEIGHTS = foreign_weights()
 KEYS = list(WEIGHTS)
 
 
+class Files(dict[str, bytes]):
+    """Not written out in full when a test fails."""
+
+    def __repr__(self) -> str:
+        return "files"
+
+
 @pytest.fixture(scope="module")
-def files(tmp_path_factory) -> dict[str, bytes]:
+def files(tmp_path_factory) -> Files:
     folder = tmp_path_factory.mktemp("valid")
     config = UNetConfig(base_width=2, depth=1)
     own = save_checkpoint(Network(UNet(config), NetworkDescription("own", config)), folder / "own")
     (folder / "foreign.safetensors").write_bytes(save(WEIGHTS))
     graph = save_checkpoint(load_checkpoint(folder / "foreign.safetensors"), folder / "graph")
-    found = {"own": own.read_bytes(), "graph": graph.read_bytes(), "safetensors": save(WEIGHTS)}
+    found = Files(own=own.read_bytes(), graph=graph.read_bytes(), safetensors=save(WEIGHTS))
     for name, options in {"zip": {}, "legacy": {"_use_new_zipfile_serialization": False}}.items():
         stream = io.BytesIO()
         torch.save({"epoch": 1, "model": WEIGHTS}, stream, **options)

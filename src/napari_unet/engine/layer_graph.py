@@ -625,6 +625,12 @@ def _channels(layer: Layer, given: Sequence[int], config: GraphConfig) -> int:
         ):
             raise SettingsError(f"A {layer.op} has the {name} {values}.")
     if isinstance(layer, Convolution | TransposedConvolution):
+        if (
+            layer.groups < 1
+            or layer.in_channels % layer.groups
+            or layer.out_channels % layer.groups
+        ):
+            raise SettingsError(f"'{layer.name}' cannot have {layer.groups} groups.")
         if given[0] != layer.in_channels or not 1 <= layer.out_channels <= _MOST_CHANNELS:
             raise SettingsError(
                 f"'{layer.name}' reads {layer.in_channels} channels but is given {given[0]}."
@@ -632,6 +638,8 @@ def _channels(layer: Layer, given: Sequence[int], config: GraphConfig) -> int:
         return layer.out_channels
     if isinstance(layer, Norm) and not (layer.affine or layer.tracks or layer.kind == "instance"):
         raise SettingsError(f"A {layer.kind} normalisation without weights is not known.")
+    if isinstance(layer, Norm) and (layer.groups < 1 or layer.channels % layer.groups):
+        raise SettingsError(f"'{layer.name}' cannot have {layer.groups} groups.")
     if isinstance(layer, Norm) and given[0] != layer.channels:
         raise SettingsError(
             f"'{layer.name}' normalises {layer.channels} channels but is given {given[0]}."
