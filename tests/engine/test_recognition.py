@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_unet.engine.errors import CheckpointError, SettingsError
-from napari_unet.engine.guesses import with_guess, with_roles
-from napari_unet.engine.network import Network, NetworkDescription, build_module
+from napari_unet.engine.errors import CheckpointError
+from napari_unet.engine.guesses import with_guess
+from napari_unet.engine.network import Network
 from napari_unet.engine.recognition import recognise
 
 

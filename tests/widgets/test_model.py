@@ -372,7 +372,7 @@ def make_bad_file(kind: str, folder: Path, good: Path) -> Path:
 @pytest.mark.parametrize(
     ("kind", "sentence"),
     [
-        ("missing", "There is no file '{path}'; check its name."),
+        ("missing", "There is no model '{path}'; give a file"),
         ("torn", "'{path}' is a torn or damaged safetensors file: it ends within its header"),
         ("text", "'{path}' is a text, not a model; expected a network as .safetensors, PyTorch"),
         ("pickle", "'{path}' holds no weights (it has 'weights'); expected those of a network"),
@@ -429,7 +429,7 @@ def test_a_recent_file_that_is_gone_leaves_the_list_with_a_sentence(
 
     wait_for_load(qtbot, widget, lambda: pick(widget, str(other_file)))
 
-    assert failure(widget).startswith(f"There is no file '{other_file}'")
+    assert failure(widget).startswith(f"There is no model '{other_file}'")
     assert recent(widget.model_choice) == [str(model_file)]
     assert "other" not in entries(widget.model_choice)
 

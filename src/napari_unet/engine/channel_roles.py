@@ -14,14 +14,18 @@ _WORDS = (
 )
 
 
+def likely_roles(channels: int) -> tuple[str, ...]:
+    """What so many output channels mean most often."""
+    if channels == 1:
+        return (CELL,)
+    if channels <= 3:
+        return (BACKGROUND, CELL, BORDER)[:channels]
+    return (BACKGROUND, *(f"class {number}" for number in range(2, channels + 1)))
+
+
 def guessed_meaning(channels: int) -> OutputMeaning:
     """Read unnamed channels as most programs write them: one is a mask, several are classes."""
-    if channels == 1:
-        return OutputMeaning("sigmoid", (CELL,))
-    if channels <= 3:
-        return OutputMeaning("softmax", (BACKGROUND, CELL, BORDER)[:channels])
-    others = tuple(f"class {number}" for number in range(2, channels + 1))
-    return OutputMeaning("softmax", (BACKGROUND, *others))
+    return OutputMeaning("sigmoid" if channels == 1 else "softmax", likely_roles(channels))
 
 
 def roles_of_names(names: Sequence[str]) -> tuple[str, ...]:

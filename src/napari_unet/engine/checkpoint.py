@@ -111,7 +111,9 @@ def _load(path: Path, *, allow_code: bool) -> Network:
         try:
             return _recognised(weights.tensors, name=path.stem, facts=weights.facts)
         except CheckpointError as error:
-            raise CheckpointError(f"'{path}': {error}") from error
+            # Names in a file may hold anything, line breaks too.
+            sentence = "".join(c if c.isprintable() else "?" for c in str(error))
+            raise CheckpointError(f"'{path}': {sentence}") from error
     if kind is ModelFileKind.BIOIMAGE:
         return load_bioimage(path, allow_code=allow_code, recognise=_recognised, open_own=_load_own)
     return load_ready_made(path, kind=_PROGRAMS[kind], allow_code=allow_code)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from napari_unet.engine.annotation import BACKGROUND, BORDER, CELL
 from napari_unet.engine.errors import SettingsError
-from napari_unet.engine.graph_choices import OPTIONS, TITLES, LayerList, chosen, without
+from napari_unet.engine.graph_choices import LayerList, chosen, without
 from napari_unet.engine.guess import Guess
+from napari_unet.engine.guess_options import FINAL, NORMALIZATION, ROLES
 from napari_unet.engine.image import Normalization
 from napari_unet.engine.layer_graph import Activation, GraphConfig
 from napari_unet.engine.network import Network, NetworkDescription
@@ -20,54 +20,6 @@ from napari_unet.engine.unet import UNetConfig
 
 Foreign: TypeAlias = GraphConfig | ReadyMadeConfig
 """Shape of a network that somebody else designed."""
-
-NORMALIZATION, FINAL, ROLES = "normalization", "final", "roles"
-
-_TITLES = {
-    **TITLES,
-    NORMALIZATION: "Normalisation of the image",
-    FINAL: "Scores are made by",
-    ROLES: "Output channels",
-}
-_OPTIONS = {
-    **OPTIONS,
-    NORMALIZATION: ("percentile 1 to 99.8", "percentile 0 to 99.8", "zero-mean", "none", "raw"),
-    FINAL: ("softmax", "sigmoid", "probability", "none"),
-}
-
-
-def guess_of(about: str, value: str, reason: str, *, channels: int = 1) -> Guess:
-    """Make a guess with its title and its options.
-
-    Parameters
-    ----------
-    about, value, reason : str
-        As of `Guess`.
-    channels : int
-        That the network gives out.
-    """
-    options = _roles_options(channels) if about == ROLES else _OPTIONS[about]
-    if about == FINAL and channels == 1:
-        options = tuple(option for option in options if option != "softmax")
-    return Guess(
-        about, _TITLES[about], value, options if value in options else (value, *options), reason
-    )
-
-
-def normalization_text(normalization: Normalization) -> str:
-    """Normalisation of the image as it is named in a guess."""
-    if normalization.kind != "percentile":
-        return normalization.kind
-    return f"percentile {normalization.low_percentile:g} to {normalization.high_percentile:g}"
-
-
-def likely_roles(channels: int) -> tuple[str, ...]:
-    """What so many output channels mean most often."""
-    if channels == 1:
-        return (CELL,)
-    if channels <= 3:
-        return (BACKGROUND, CELL, BORDER)[:channels]
-    return (BACKGROUND, *(f"class {number}" for number in range(2, channels + 1)))
 
 
 def with_guess(network: Network, about: str, value: str) -> Network:
@@ -161,15 +113,6 @@ def _guess(description: NetworkDescription, about: str) -> Guess:
         f"Nothing was guessed about '{about}' of {description.name!r}; it has guesses about "
         f"{known}."
     )
-
-
-def _roles_options(channels: int) -> tuple[str, ...]:
-    options = [likely_roles(channels)]
-    if channels == 2:
-        options += [(CELL, BACKGROUND), (CELL, BORDER)]
-    if channels == 3:
-        options += [(BACKGROUND, BORDER, CELL), (CELL, BORDER, BACKGROUND)]
-    return tuple(", ".join(roles) for roles in options)
 
 
 def _normalization(value: str) -> Normalization:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from napari_unet.engine.annotation import CELL
+from napari_unet.engine.channel_roles import likely_roles
 from napari_unet.engine.conventions import Convention, convention_of
 from napari_unet.engine.errors import CheckpointError, SettingsError
 from napari_unet.engine.graph_choices import (
@@ -38,12 +39,11 @@ from napari_unet.engine.graph_choices import (
 )
 from napari_unet.engine.graph_network import GraphNetwork
 from napari_unet.engine.guess import Guess
-from napari_unet.engine.guesses import (
+from napari_unet.engine.guess_options import (
     FINAL,
     NORMALIZATION,
     ROLES,
     guess_of,
-    likely_roles,
     normalization_text,
 )
 from napari_unet.engine.image import Normalization

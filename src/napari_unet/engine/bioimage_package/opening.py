@@ -35,8 +35,8 @@ from napari_unet.engine.channel_roles import guessed_meaning, roles_of_names
 from napari_unet.engine.errors import CheckpointError, CodeInFileError, SettingsError, UNetError
 from napari_unet.engine.graph_network import GraphNetwork
 from napari_unet.engine.guess import Guess
+from napari_unet.engine.guess_options import fixed_guess, output_guesses
 from napari_unet.engine.image import open_image
-from napari_unet.engine.library_networks.blueprint import fixed_guess, output_guesses
 from napari_unet.engine.model_file import ModelFileKind, identify, read_weights
 from napari_unet.engine.network import Network
 from napari_unet.engine.output_meaning import OutputMeaning

@@ -8,16 +8,19 @@ from typing import Any
 from torch import Tensor, nn
 
 from napari_unet.engine.channel_roles import guessed_meaning
+from napari_unet.engine.graph_choices import ACTIVATION
 from napari_unet.engine.guess import Guess
+from napari_unet.engine.guess_options import (
+    fixed_guess,
+    guess_of,
+    normalization_guess,
+    output_guesses,
+)
 from napari_unet.engine.image import Normalization
 from napari_unet.engine.layer_graph import Axes
 from napari_unet.engine.library_networks.blueprint import (
     Blueprint,
-    activation_guess,
     count,
-    fixed_guess,
-    normalization_guess,
-    output_guesses,
     smallest_image,
     weights_below,
 )
@@ -152,7 +155,7 @@ def _act_and_norm(
         act = ("LeakyReLU", slope) if is_leaky else "RELU"
         default = "this is MONAI's default here" if is_leaky else "this is the most usual one"
         reason = f"The activation leaves no trace in the weights; {default}."
-        guesses += (activation_guess(activation, reason),)
+        guesses += (guess_of(ACTIVATION, activation, reason),)
     if _any(weights, ".adn.N.running_mean"):
         return act, "BATCH", guesses
     if _any(weights, ".adn.N.weight"):

@@ -10,15 +10,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from napari_unet.engine.channel_roles import guessed_meaning, roles_of_names
+from napari_unet.engine.graph_choices import ACTIVATION
 from napari_unet.engine.guess import Guess
+from napari_unet.engine.guess_options import guess_of, normalization_guess, output_guesses
 from napari_unet.engine.image import Normalization
 from napari_unet.engine.layer_graph import Axes
 from napari_unet.engine.library_networks.blueprint import (
     Blueprint,
-    activation_guess,
     count,
-    normalization_guess,
-    output_guesses,
     smallest_image,
     weights_below,
 )
@@ -54,7 +53,7 @@ def plain_conv_unet(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> 
         meaning=meaning,
         normalization=Normalization("zero-mean", per_channel=shape.in_channels > 1),
         guesses=(
-            activation_guess("leaky ReLU (0.01)", reason),
+            guess_of(ACTIVATION, "leaky ReLU (0.01)", reason),
             _intensity_guess(facts),
             *(() if known else output_guesses(meaning)),
         ),

@@ -9,13 +9,12 @@ from torch import Tensor, nn
 
 from napari_unet.engine.channel_roles import guessed_meaning
 from napari_unet.engine.errors import CheckpointError
+from napari_unet.engine.guess_options import normalization_guess, output_guesses
 from napari_unet.engine.image import Normalization
 from napari_unet.engine.layer_graph import Standardize
 from napari_unet.engine.library_networks.blueprint import (
     Blueprint,
     count,
-    normalization_guess,
-    output_guesses,
     smallest_image,
     weights_below,
 )

@@ -19,9 +19,9 @@ from napari_unet.engine.architecture import Architecture, NetworkModule
 from napari_unet.engine.channel_roles import guessed_meaning
 from napari_unet.engine.errors import CheckpointError, ImageShapeError
 from napari_unet.engine.graph_network import in_range
+from napari_unet.engine.guess_options import normalization_guess, output_guesses
 from napari_unet.engine.image import Normalization
 from napari_unet.engine.layer_graph import GraphConfig
-from napari_unet.engine.library_networks.blueprint import normalization_guess, output_guesses
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.output_meaning import OutputMeaning
 from napari_unet.engine.prelude import Step
