@@ -1,5 +1,6 @@
 """Networks of public layouts, written anew here, are recognised from their weights alone."""
 
+import itertools
 import os
 import time
 from collections import OrderedDict
@@ -839,7 +840,7 @@ def test_heads_side_by_side_are_outputs_one_after_the_other():
 
 
 def _plain_chain(*widths):
-    pairs = zip(widths, widths[1:], strict=False)
+    pairs = itertools.pairwise(widths)
     return nn.Sequential(*[part for a, b in pairs for part in (nn.Conv2d(a, b, 3), nn.ReLU())])
 
 
