@@ -111,9 +111,7 @@ def _load(path: Path, *, allow_code: bool) -> Network:
         try:
             return _recognised(weights.tensors, name=path.stem, facts=weights.facts)
         except CheckpointError as error:
-            # Names in a file may hold anything, line breaks too.
-            sentence = "".join(c if c.isprintable() else "?" for c in str(error))
-            raise CheckpointError(f"'{path}': {sentence}") from error
+            raise _named(path, error) from error
     if kind is ModelFileKind.BIOIMAGE:
         return load_bioimage(path, allow_code=allow_code, recognise=_recognised, open_own=_load_own)
     return load_ready_made(path, kind=_PROGRAMS[kind], allow_code=allow_code)
@@ -185,7 +183,13 @@ def _description(metadata: Mapping[str, Any], path: Path) -> NetworkDescription:
     try:
         return NetworkDescription.from_json(metadata.get("description", ""))
     except CheckpointError as error:
-        raise CheckpointError(f"'{path}': {error}") from error
+        raise _named(path, error) from error
+
+
+def _named(path: Path, error: CheckpointError) -> CheckpointError:
+    # Names in a file may hold anything, line breaks too.
+    sentence = "".join(letter if letter.isprintable() else "?" for letter in str(error))
+    return CheckpointError(f"'{path}': {sentence}")
 
 
 def save_checkpoint(

@@ -702,11 +702,15 @@ def _sizes_now(config: GraphConfig, input_size: int, axis: int) -> tuple[int, ..
 
 
 def _check_sizes(config: GraphConfig) -> None:
-    size = config.valid_input_size(1)
-    for axis in range(config.ndim):
-        sizes = _sizes(config, size, axis)
-        ends = {sizes[index] for index in config.outputs} if sizes else set()
-        if len(ends) != 1 or (size - min(ends)) % 2 or min(ends) > size:
+    """Raise unless outputs lose the same, even number of pixels along every axis."""
+    multiple = config.size_multiple
+    for size in (config.valid_input_size(1), config.valid_input_size(1) + multiple):
+        ends = set()
+        for axis in range(config.ndim):
+            sizes = _sizes(config, size, axis)
+            ends |= {sizes[index] for index in config.outputs} if sizes else {size + 1}
+        lost = size - max(ends)
+        if len(ends) != 1 or lost < 0 or lost % 2 or lost != config.size_loss_px:
             raise SettingsError(
                 "The layers do not bring the output to the size of the input; this is no U-Net."
             )
