@@ -406,7 +406,9 @@ def _with_second_input(graph: LayerList, value: str) -> LayerList:
     def change(number: int, layer: Layer, emit: _Emit) -> int | None:
         if number not in joins or not isinstance(layer, Join):
             return None
-        return emit(replace(layer, inputs=(layer.inputs[0], emit(Activation(layer.inputs[1:], "sigmoid")))))
+        return emit(
+            replace(layer, inputs=(layer.inputs[0], emit(Activation(layer.inputs[1:], "sigmoid"))))
+        )
 
     return _rewritten(graph, change)
 

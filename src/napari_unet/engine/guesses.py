@@ -102,9 +102,7 @@ def with_guess(network: Network, about: str, value: str) -> Network:
     elif about == FINAL:
         description = _described(description, _with_final(config, value))
     else:
-        graph = chosen(LayerList(config.layers, config.outputs), about, value)
-        config = replace(config, layers=graph.layers, outputs=graph.outputs)
-        description = _described(description, config)
+        description = _described(description, _with_choice(config, guess, value))
     return _sharing(network, _with_value(description, about, value))
 
 
@@ -134,6 +132,14 @@ def with_roles(network: Network, channels: Sequence[str]) -> Network:
     meaning = OutputMeaning(config.meaning.final, tuple(channels))
     description = _described(network.description, replace(config, meaning=meaning))
     return _sharing(network, _with_value(description, ROLES, ", ".join(channels)))
+
+
+def _with_choice(config: GraphConfig, guess: Guess, value: str) -> GraphConfig:
+    try:
+        graph = chosen(LayerList(config.layers, config.outputs), guess.about, value)
+        return replace(config, layers=graph.layers, outputs=graph.outputs)
+    except SettingsError as error:
+        raise SettingsError(f"{guess.title} cannot be '{value}' here. {error}") from error
 
 
 def _guess(description: NetworkDescription, about: str) -> Guess:

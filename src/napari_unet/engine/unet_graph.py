@@ -19,8 +19,8 @@ from napari_unet.engine.layer_graph import (
     TransposedConvolution,
     Upsample,
 )
-from napari_unet.engine.layer_walk import Step, Walk
 from napari_unet.engine.unet_levels import Levels
+from napari_unet.engine.unet_walk import Step, Walk
 from napari_unet.engine.weight_layers import Unit, WeightLayer
 
 
