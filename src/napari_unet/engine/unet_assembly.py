@@ -79,7 +79,10 @@ def assembled(weights: Weights, convention: Convention | None) -> LayerList:
 
 def _check_paths(units: Sequence[Unit], weights: Weights) -> None:
     """Raise at once if there is no way up, or nothing that could read a skip."""
-    if all(unit.shape[1] <= unit.shape[0] for unit in units if not unit.is_pointwise):
+    # Depthwise convolutions leave the channels to those that read no neighbours.
+    is_depthwise = sum(unit.shape[1] == 1 and not unit.is_pointwise for unit in units) > 1
+    looked_at = [unit for unit in units if is_depthwise or not unit.is_pointwise]
+    if all(unit.shape[1] <= unit.shape[0] for unit in looked_at):
         raise no_unet("no layer narrows what it reads, as the way up does", weights.layers)
     ordered = units if weights.is_registered else sorted(units, key=natural_key)
     first = ordered[0]

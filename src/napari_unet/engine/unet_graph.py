@@ -132,6 +132,9 @@ class UNetGraph:
             return True
         if any(re.fullmatch(rf"(?:.*\.)?{name}", unit.name) for name in self.silent):
             return False
+        if step.groups > 1:
+            # Depthwise and pointwise are the two halves of one convolution.
+            return False
         if step.role == "transposed" or (unit.is_pointwise and number in levels.enlarging):
             return False
         if self.dense_activation or number + 1 == len(walk.steps):

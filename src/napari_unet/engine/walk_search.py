@@ -21,6 +21,7 @@ _LONGEST_SHORTCUT = 4
 _MORE_HEADS = 0.5
 _MOST_IN_HEADS = 12
 _ANOTHER_ROLE = 0.3
+_DEPTHWISE = 0.1
 _NOT_NEXT = 0.1
 _MOST_COLOURS = 4
 
@@ -162,19 +163,9 @@ class WalkSearch:
 
     def _starts(self) -> Iterator[_State]:
         everything = (1 << len(self._units)) - 1
-        inner = {unit.shape[0] for unit in self._units if not unit.is_pointwise}
-        starts = [number for numbers in self._reads.values() for number in numbers]
-        for number in starts:
-            unit = self._units[number]
-            given = unit.shape[1]
-            penalty = self._tree.leap(None, number, everything & ~self._sideways)
-            # An image has few channels, which no layer gives but perhaps the last.
-            is_image = given <= _MOST_COLOURS
-            penalty += 0.0 if is_image else 0.5
-            if given in inner:
-                penalty += 0.25 if is_image else 2.0
-            penalty += 1.5 * bool(self._sideways >> number & 1)
-            steps, last = self._block_steps(Step(unit, "plain", given, unit.shape[0]), number)
+        for number in itertools.chain.from_iterable(self._reads.values()):
+            first = self._first_step(number)
+            steps, last = self._block_steps(first, number)
             yield _State(
                 shortcuts=(),
                 unused=everything & ~_bits(s.unit.number for s in steps),
@@ -183,9 +174,29 @@ class WalkSearch:
                 free=-1,
                 pending=False,
                 last=last,
-                penalty=penalty,
+                penalty=self._start_penalty(number, first.in_channels, everything),
                 path=steps,
             )
+
+    def _first_step(self, number: int) -> Step:
+        unit = self._units[number]
+        out, given = unit.shape[:2]
+        depthwise = set(itertools.chain.from_iterable(self._depthwise.values()))
+        alike = {n for n in depthwise if self._patterns[n] == self._patterns[number]}
+        # It reads one grey channel, or is depthwise as others are that are called like it.
+        if number in alike and len(alike) > 1 and unit.pattern and out <= _MOST_COLOURS:
+            return Step(unit, "plain", out, out, groups=out)
+        return Step(unit, "plain", given, out)
+
+    def _start_penalty(self, number: int, given: int, everything: int) -> float:
+        inner = {unit.shape[0] for unit in self._units if not unit.is_pointwise}
+        penalty = self._tree.leap(None, number, everything & ~self._sideways)
+        # An image has few channels, which no layer gives but perhaps the last.
+        is_image = given <= _MOST_COLOURS
+        penalty += 0.0 if is_image else 0.5
+        if given in inner:
+            penalty += 0.25 if is_image else 2.0
+        return penalty + 1.5 * bool(self._sideways >> number & 1)
 
     def _next(self, state: _State) -> Iterator[_State]:
         shortcuts = list(self._shortcuts(state))
@@ -199,14 +210,9 @@ class WalkSearch:
         yield from self._plain_steps(state, plain)
         for number in self._depthwise.get(state.channels, ()):
             if state.unused >> number & 1 and state.channels > 1:
-                step = Step(
-                    self._units[number],
-                    "plain",
-                    state.channels,
-                    state.channels,
-                    groups=state.channels,
-                )
-                yield self._after(state, number, step, 0.5)
+                given = state.channels
+                step = Step(self._units[number], "plain", given, given, groups=given)
+                yield self._after(state, number, step, _DEPTHWISE)
         if not state.pending and len(state.outs) > 1:
             yield from self._transposed_steps(state)
         yield from self._joins(state)
@@ -250,11 +256,16 @@ class WalkSearch:
         for place in range(end):
             skips[state.outs[place]] = place
         for skip, place in skips.items():
-            for number in self._reads.get(state.channels + skip, ()):
+            given = state.channels + skip
+            for number in self._depthwise.get(given, ()):
+                if state.unused >> number & 1:
+                    step = Step(self._units[number], "join", given, given, given, skip)
+                    yield self._after(state, number, step, penalty + _DEPTHWISE, free=place)
+            for number in self._reads.get(given, ()):
                 if not state.unused >> number & 1:
                     continue
                 unit = self._units[number]
-                step = Step(unit, "join", state.channels + skip, unit.shape[0], skip=skip)
+                step = Step(unit, "join", given, unit.shape[0], skip=skip)
                 extra = penalty + 1.5 * bool(self._sideways >> number & 1)
                 extra += 0.75 * (unit.is_pointwise or _is_even(unit))
                 yield self._after(state, number, step, extra, free=place)

@@ -343,16 +343,16 @@ def _closest(
     return []
 
 
-def _distance(norm: WeightLayer, layer: WeightLayer) -> tuple[bool, bool, int]:
-    """Sorts by: numbers in the names differ; stands behind it; how far away."""
+def _distance(norm: WeightLayer, layer: WeightLayer) -> tuple[bool, bool, bool, int]:
+    """Sorts by: numbers in the names differ; enlarges; stands behind it; how far away."""
     last, other = norm.name.rpartition(".")[2], layer.name.rpartition(".")[2]
     if last.isdigit() and other.isdigit():
         away = int(last) - int(other)
-        return False, away < 0, abs(away)
+        return False, False, away < 0, abs(away)
     numbers = [word for word in words(norm.name) if is_number(word)]
     others = [word for word in words(layer.name) if is_number(word)]
     away = norm.place - layer.place
-    return numbers != others, away < 0, abs(away)
+    return numbers != others, len(_outputs(layer)) > 1, away < 0, abs(away)
 
 
 def _fits(norm: WeightLayer, layer: WeightLayer) -> tuple[bool, bool]:
