@@ -37,8 +37,9 @@ _CLOSE = 0.1
 _NOTHING_LEARNED = 1.0
 """Difference above which the network has not learned, or is of another kind altogether."""
 _BETTER = 2.0
+"""How many times further off another choice must be to count as worse."""
 _NOISE = 0.005
-"""How many times further off any other choice must be."""
+"""What the difference may be by chance."""
 
 
 _PLACES = torch.linspace(-4, 4, 33)

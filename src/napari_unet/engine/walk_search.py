@@ -61,11 +61,11 @@ class WalkSearch:
     units : sequence of Unit
     by_name : bool
         Whether to go by the names rather than by the order of the file.
-    steps : int
-        To look for.
     is_usual : bool
         Whether what stands in one container and fits together is taken as
         one, and what its name does not say to be beside the main path is not.
+    steps : int
+        After how many the search is given up.
     """
 
     def __init__(
