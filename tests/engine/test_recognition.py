@@ -936,7 +936,7 @@ THIRD_PARTY = {
 }
 
 
-@pytest.mark.skipif(FOLDER is None, reason="names no folder of third-party checkpoints")
+@pytest.mark.skipif(FOLDER is None, reason="NAPARI_UNET_THIRD_PARTY_CHECKPOINTS names no folder")
 @pytest.mark.parametrize("name", THIRD_PARTY)
 @pytest.mark.parametrize("is_sorted", [False, True])
 def test_trained_network_gives_its_reference_output(name, is_sorted):
@@ -953,9 +953,24 @@ def test_trained_network_gives_its_reference_output(name, is_sorted):
     np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
-@pytest.mark.skipif(FOLDER is None, reason="names no folder of third-party checkpoints")
+@pytest.mark.skipif(FOLDER is None, reason="NAPARI_UNET_THIRD_PARTY_CHECKPOINTS names no folder")
 def test_densely_linked_unet_is_of_an_unknown_architecture():
     file = Path(FOLDER or "") / "cremi_dunet" / "state.nn"
     tensors = torch.load(file, weights_only=True, map_location="cpu")
     with pytest.raises(CheckpointError, match="found were 15 convolutions of up to 241 channels"):
         recognise(tensors, name="cremi")
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated:DeprecationWarning")
+@pytest.mark.skipif(FOLDER is None, reason="NAPARI_UNET_THIRD_PARTY_CHECKPOINTS names no folder")
+def test_weights_of_a_torchscript_file_give_its_reference_output():
+    folder = Path(FOLDER or "") / "unet2d_nuclei_broad"
+    script = torch.jit.load(folder / "weights_torchscript.pt", map_location="cpu")
+    tensors = {key: tensor.detach() for key, tensor in script.state_dict().items()}
+    network = recognise(tensors, name="nuclei")
+    raw = np.load(folder / "test_input.npy").astype(np.float32)
+    image = torch.from_numpy((raw - raw.mean()) / raw.std()).view(1, 1, *raw.shape[-2:])
+    with torch.no_grad():
+        found = network.unet.author_output(image).numpy()
+    wanted = np.load(folder / "test_output.npy")
+    np.testing.assert_allclose(found.reshape(wanted.shape), wanted, atol=1e-4)

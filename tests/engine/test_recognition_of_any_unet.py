@@ -1,5 +1,7 @@
 """U-Nets of any depth, width, block, naming and order are recognised; others are refused."""
 
+import contextlib
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
+from napari_unet.engine.errors import CheckpointError
 from napari_unet.engine.network import Network
 from napari_unet.engine.recognition import recognise
 
@@ -227,3 +230,38 @@ def test_any_unet_is_recognised_whatever_the_order_of_its_keys(some, seed):
     items = list(module.state_dict().items())
     np.random.default_rng(seed).shuffle(items)
     assert_same(module, recognise(dict(items), name="net"))
+
+
+# -- files that were damaged ----------------------------------------------------------------------
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    residual=st.booleans(),
+    where=st.integers(0, 10**6),
+    what=st.sampled_from(
+        ("left out", "renamed", "doubled", "flattened", "cut", "whole numbers", "emptied", "turned")
+    ),
+)
+def test_a_damaged_state_dict_is_refused_or_still_a_network(residual, where, what):
+    tensors = dict(AnyUNet(Options(residual=residual)).state_dict())
+    key = list(tensors)[where % len(tensors)]
+    tensor = tensors.pop(key)
+    changed = {
+        "renamed": lambda: {f"{key}x": tensor},
+        "doubled": lambda: {key: tensor, f"copy.{key}": tensor},
+        "flattened": lambda: {key: tensor.flatten()},
+        "cut": lambda: {key: tensor[:1] if tensor.ndim else tensor},
+        "whole numbers": lambda: {key: tensor.int()},
+        "emptied": lambda: {key: tensor[:0] if tensor.ndim else tensor},
+        "turned": lambda: {key: tensor.transpose(0, 1) if tensor.ndim > 1 else tensor},
+    }
+    tensors |= changed.get(what, dict)()
+    begin = time.perf_counter()
+    # Any other error fails the test.
+    with contextlib.suppress(CheckpointError):
+        network = recognise(tensors, name="net")
+        size = network.description.unet.valid_input_size(8)
+        with torch.no_grad():
+            network.unet(torch.rand(1, network.description.unet.in_channels, size, size))
+    assert time.perf_counter() - begin < 2.0

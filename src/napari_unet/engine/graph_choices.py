@@ -11,11 +11,13 @@ from napari_unet.engine.errors import SettingsError
 from napari_unet.engine.layer_graph import (
     Activation,
     Convolution,
+    Input,
     Join,
     Layer,
     Norm,
     Pad,
     Pool,
+    Standardize,
     Upsample,
 )
 
@@ -127,7 +129,7 @@ def open_choices(graph: LayerList) -> list[str]:
     """Choices that make a difference to a graph; what others depend on comes first."""
     kinds = {type(layer) for layer in graph.layers}
     tests: dict[str, bool] = {
-        SKIP_ORDER: any(map(_is_skip_join, graph.layers)),
+        SKIP_ORDER: any(_is_skip_join(graph, layer) for layer in graph.layers),
         ACTIVATION: any(_is_hidden(graph, i) for i in range(len(graph.layers))),
         UPSAMPLING: Upsample in kinds,
         POOLING: Pool in kinds,
@@ -170,7 +172,7 @@ def _is_hidden(graph: LayerList, number: int) -> bool:
 
 def _with_skip_order(graph: LayerList, value: str) -> LayerList:
     def change(layer: Layer) -> Layer:
-        if not isinstance(layer, Join) or not _is_skip_join(layer):
+        if not isinstance(layer, Join) or not _is_skip_join(graph, layer):
             return layer
         # The skip was computed before what was enlarged.
         low, high = sorted(layer.inputs)
@@ -179,13 +181,19 @@ def _with_skip_order(graph: LayerList, value: str) -> LayerList:
     return _changed(graph, change)
 
 
-def _is_skip_join(layer: Layer) -> bool:
+def _is_skip_join(graph: LayerList, layer: Layer) -> bool:
     return (
         isinstance(layer, Join)
         and layer.kind == "concatenate"
         and len(layer.inputs) == 2
-        and 0 not in layer.inputs
+        and not any(_is_image(graph, index) for index in layer.inputs)
     )
+
+
+def _is_image(graph: LayerList, index: int) -> bool:
+    """Whether a layer is the image, or the image with its constant mean taken off."""
+    layer = graph.layers[index]
+    return isinstance(layer, Input) or (isinstance(layer, Standardize) and layer.inputs == (0,))
 
 
 def _with_upsampling(graph: LayerList, value: str) -> LayerList:
@@ -383,8 +391,8 @@ def _second_inputs(graph: LayerList) -> list[int]:
         for number, layer in enumerate(graph.layers)
         if isinstance(layer, Join)
         and layer.kind == "concatenate"
-        and layer.inputs[0] == 0
         and len(layer.inputs) == 2
+        and _is_image(graph, layer.inputs[0])
     ]
 
 
@@ -398,7 +406,9 @@ def _with_second_input(graph: LayerList, value: str) -> LayerList:
     def change(number: int, layer: Layer, emit: _Emit) -> int | None:
         if number not in joins or not isinstance(layer, Join):
             return None
-        return emit(replace(layer, inputs=(0, emit(Activation(layer.inputs[1:], "sigmoid")))))
+        return emit(
+            replace(layer, inputs=(layer.inputs[0], emit(Activation(layer.inputs[1:], "sigmoid"))))
+        )
 
     return _rewritten(graph, change)
 

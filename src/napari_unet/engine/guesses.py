@@ -65,9 +65,7 @@ def with_guess(network: Network, about: str, value: str) -> Network:
     elif not isinstance(config, GraphConfig):
         raise SettingsError(f"{guess.title} is fixed in a ready-made network.")
     else:
-        graph = chosen(LayerList(config.layers, config.outputs), about, value)
-        config = replace(config, layers=graph.layers, outputs=graph.outputs)
-        description = _described(description, config)
+        description = _described(description, _with_choice(config, guess, value))
     return _sharing(network, _with_value(description, about, value))
 
 
@@ -102,6 +100,14 @@ def _foreign(description: NetworkDescription) -> Foreign:
     """Shape of a network of others, of which alone anything is guessed."""
     assert isinstance(description.unet, GraphConfig | ReadyMadeConfig)  # noqa: S101
     return description.unet
+
+
+def _with_choice(config: GraphConfig, guess: Guess, value: str) -> GraphConfig:
+    try:
+        graph = chosen(LayerList(config.layers, config.outputs), guess.about, value)
+        return replace(config, layers=graph.layers, outputs=graph.outputs)
+    except SettingsError as error:
+        raise SettingsError(f"{guess.title} cannot be '{value}' here. {error}") from error
 
 
 def _guess(description: NetworkDescription, about: str) -> Guess:

@@ -19,8 +19,8 @@ from napari_unet.engine.layer_graph import (
     TransposedConvolution,
     Upsample,
 )
-from napari_unet.engine.layer_walk import Step, Walk
 from napari_unet.engine.unet_levels import Levels
+from napari_unet.engine.unet_walk import Step, Walk
 from napari_unet.engine.weight_layers import Unit, WeightLayer
 
 
@@ -131,6 +131,9 @@ class UNetGraph:
         if unit.norm_after is not None or unit.prelu is not None:
             return True
         if any(re.fullmatch(rf"(?:.*\.)?{name}", unit.name) for name in self.silent):
+            return False
+        if step.groups > 1:
+            # Depthwise and pointwise are the two halves of one convolution.
             return False
         if step.role == "transposed" or (unit.is_pointwise and number in levels.enlarging):
             return False

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from napari_unet.engine.layer_walk import Shortcut, Step, Walk
+from napari_unet.engine.unet_walk import Shortcut, Step, Walk
 from napari_unet.engine.weight_layers import Unit
 
 _UNEVEN = 0.6

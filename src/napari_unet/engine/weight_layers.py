@@ -15,6 +15,7 @@ from napari_unet.engine.errors import CheckpointError
 Kind: TypeAlias = Literal["convolution", "norm", "prelu"]
 
 _PARTS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+_COUNTS = ("total_ops", "total_params")
 _NOT_OF_THE_NETWORK = re.compile(r"(?:.*[._])?(?:loss|criterion|metrics?)(?:[._].*)?")
 _WORD = re.compile(r"\d+|[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
 
@@ -149,11 +150,11 @@ def read_weights(tensors: Mapping[str, Tensor]) -> Weights:
     CheckpointError
         If there are layers that no U-Net has.
     """
-    parts: dict[str, dict[str, tuple[int, ...]]] = {}
+    parts: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         name, _, part = key.rpartition(".")
-        if not _NOT_OF_THE_NETWORK.fullmatch(name):
-            parts.setdefault(name, {})[part] = tuple(tensor.shape)
+        if not _is_beside_the_network(name, part, tensor):
+            parts.setdefault(name, {})[part] = tensor
     layers = tuple(_layer(name, found, i) for i, (name, found) in enumerate(parts.items()))
     if not any(layer.kind == "convolution" for layer in layers):
         raise no_unet("it has no convolution", layers)
@@ -175,26 +176,52 @@ def no_unet(why: str, layers: Sequence[WeightLayer]) -> CheckpointError:
     )
 
 
-def _layer(name: str, parts: Mapping[str, tuple[int, ...]], place: int) -> WeightLayer:
+def _is_beside_the_network(name: str, part: str, tensor: Tensor) -> bool:
+    """Whether a tensor belongs to a loss, to a count of operations, or to no layer at all."""
+    if part in _COUNTS or _NOT_OF_THE_NETWORK.fullmatch(name):
+        return True
+    return not name and part not in _PARTS and tensor.ndim < 2
+
+
+def _layer(name: str, parts: Mapping[str, Tensor], place: int) -> WeightLayer:
+    shapes = {part: tuple(tensor.shape) for part, tensor in parts.items()}
     unknown = [part for part in parts if part not in _PARTS]
-    shape = parts.get("weight", parts.get("running_mean", ()))
+    shape = shapes.get("weight", shapes.get("running_mean", ()))
     if unknown or not shape or len(shape) in (2, 3) or len(shape) > 5:
         part = (unknown or [p for p in _PARTS if p in parts])[0]
         full = f"{name}.{part}" if name else part
         what = "a fully connected layer" if len(shape) == 2 else "a layer of another kind"
-        raise no_unet(f"'{full}' of shape {_text(parts[part])} belongs to {what}", ())
+        raise no_unet(f"'{full}' of shape {_text(shapes[part])} belongs to {what}", ())
     kind: Kind = "convolution"
     if len(shape) == 1:
         kind = "norm" if "bias" in parts or "running_mean" in parts else "prelu"
+    _check(name, kind, parts)
     return WeightLayer(
         name,
         kind,
         shape,
-        (parts.get("bias") or (0,))[0],
+        (shapes.get("bias") or (0,))[0],
         "weight" in parts,
         "running_mean" in parts,
         place,
     )
+
+
+def _check(name: str, kind: Kind, parts: Mapping[str, Tensor]) -> None:
+    """Raise unless the tensors of a layer go together."""
+    numbers = {part: tensor for part, tensor in parts.items() if part != "num_batches_tracked"}
+    if any(tensor.is_complex() or not tensor.is_floating_point() for tensor in numbers.values()):
+        raise no_unet(f"the numbers of '{name}' are no floats", ())
+    lengths = {tuple(t.shape) for part, t in numbers.items() if kind == "norm" or part != "weight"}
+    extra = numbers.keys() - ({"weight", "bias"} if kind == "convolution" else set(_PARTS))
+    if (
+        len(lengths) > 1
+        or any(len(length) != 1 for length in lengths)
+        or any(tensor.numel() == 0 for tensor in numbers.values())
+        or ("running_mean" in parts) != ("running_var" in parts)
+        or extra
+    ):
+        raise no_unet(f"the tensors of '{name}' do not go together", ())
 
 
 def _text(shape: Sequence[int]) -> str:
@@ -316,16 +343,16 @@ def _closest(
     return []
 
 
-def _distance(norm: WeightLayer, layer: WeightLayer) -> tuple[bool, bool, int]:
-    """Sorts by: numbers in the names differ; stands behind it; how far away."""
+def _distance(norm: WeightLayer, layer: WeightLayer) -> tuple[bool, bool, bool, int]:
+    """Sorts by: numbers in the names differ; enlarges; stands behind it; how far away."""
     last, other = norm.name.rpartition(".")[2], layer.name.rpartition(".")[2]
     if last.isdigit() and other.isdigit():
         away = int(last) - int(other)
-        return False, away < 0, abs(away)
+        return False, False, away < 0, abs(away)
     numbers = [word for word in words(norm.name) if is_number(word)]
     others = [word for word in words(layer.name) if is_number(word)]
     away = norm.place - layer.place
-    return numbers != others, away < 0, abs(away)
+    return numbers != others, len(_outputs(layer)) > 1, away < 0, abs(away)
 
 
 def _fits(norm: WeightLayer, layer: WeightLayer) -> tuple[bool, bool]:

@@ -1,4 +1,4 @@
-"""The order in which a U-Net computes its layers, found from the shapes of their weights."""
+"""The search for the order in which a U-Net computes its layers, by the shapes of their weights."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import heapq
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Literal
 
 from napari_unet.engine.name_tree import NameTree
+from napari_unet.engine.unet_walk import Shortcut, Step, Walk
 from napari_unet.engine.weight_layers import Unit, natural_key, words
 
 _STEPS_FOR_A_PENALTY = 1000
@@ -21,6 +21,7 @@ _LONGEST_SHORTCUT = 4
 _MORE_HEADS = 0.5
 _MOST_IN_HEADS = 12
 _ANOTHER_ROLE = 0.3
+_DEPTHWISE = 0.1
 _NOT_NEXT = 0.1
 _MOST_COLOURS = 4
 
@@ -28,69 +29,6 @@ _AROUND = re.compile(r"short_?cut|skip|res(idual)?|identity|downsample|proj(ecti
 _BRIDGE = re.compile(r"bridge|lateral|skip")
 _PROGRESS = 0.2
 """Penalty that a step may cost before another walk is tried."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shortcut:
-    """A convolution beside others, added to what they give.
-
-    Parameters
-    ----------
-    unit : Unit
-    first, last : int
-        Steps that it leads around.
-    """
-
-    unit: Unit
-    first: int
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A convolution of the main path.
-
-    Parameters
-    ----------
-    unit : Unit
-    role : {"plain", "transposed", "join"}
-        "join" reads what was computed last together with a skip.
-    in_channels, out_channels : int
-    groups : int
-    skip : int
-        Channels of the skip of a "join".
-    bridge : Unit, optional
-        What the skip goes through.
-    """
-
-    unit: Unit
-    role: Literal["plain", "transposed", "join"]
-    in_channels: int
-    out_channels: int
-    groups: int = 1
-    skip: int = 0
-    bridge: Unit | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Walk:
-    """Every layer exactly once.
-
-    Parameters
-    ----------
-    steps : tuple of Step
-        The first reads the image.
-    shortcuts : tuple of Shortcut
-    heads : tuple of tuple of Step
-        What follows side by side; empty if the last step is the output.
-    penalty : float
-        For leaps and oddities; compares walks through the same layers.
-    """
-
-    steps: tuple[Step, ...]
-    shortcuts: tuple[Shortcut, ...]
-    heads: tuple[tuple[Step, ...], ...]
-    penalty: float
 
 
 @dataclass(slots=True)
@@ -115,7 +53,7 @@ class _State:
     """What layers with names of the same pattern were used for."""
 
 
-class LayerWalk:
+class WalkSearch:
     """Searches for walks through all units.
 
     Parameters
@@ -123,11 +61,11 @@ class LayerWalk:
     units : sequence of Unit
     by_name : bool
         Whether to go by the names rather than by the order of the file.
-    steps : int
-        To look for.
     is_usual : bool
         Whether what stands in one container and fits together is taken as
         one, and what its name does not say to be beside the main path is not.
+    steps : int
+        After how many the search is given up.
     """
 
     def __init__(
@@ -138,42 +76,42 @@ class LayerWalk:
         self._is_usual, self._is_registered = is_usual, not by_name
         self._steps = steps
         self._tree = NameTree(units, by_name=by_name)
+        self._following = _runs(units, by_name=by_name) if is_usual else {}
+        # Numbers of the units that read so many channels: as they are, enlarging, depthwise.
         self._reads: dict[int, list[int]] = {}
         self._enlarges: dict[int, list[int]] = {}
         self._depthwise: dict[int, list[int]] = {}
+        self._index_shapes()
         # What its name says to be beside the main path, one bit for each unit.
-        self._around, self._bridges = 0, 0
-        for number, unit in enumerate(units):
+        named = [{word.lower() for word in unit.words} for unit in units]
+        self._bridges = _bits(n for n, found in enumerate(named) if _has(_BRIDGE, found))
+        self._around = _bits(
+            n for n, found in enumerate(named) if units[n].is_pointwise and _has(_AROUND, found)
+        )
+        self._sideways = self._around | self._bridges
+        self._blocks = {
+            n: self._block(unit) for n, unit in enumerate(units) if self._around >> n & 1
+        }
+        patterns: dict[tuple[object, ...], int] = {}
+        self._patterns = [
+            patterns.setdefault((unit.pattern, unit.is_pointwise), len(patterns)) for unit in units
+        ]
+        self._has_transposed = any(
+            _is_even(unit) and unit.shape[0] >= unit.shape[1] for unit in units
+        )
+
+    def _index_shapes(self) -> None:
+        inner = set(self._following.values())
+        for number, unit in enumerate(self._units):
             out, given = unit.shape[:2]
+            if number in inner:
+                continue
             if unit.can_give(out):
                 self._reads.setdefault(given, []).append(number)
             if not unit.is_pointwise and unit.can_give(given):
                 self._enlarges.setdefault(out, []).append(number)
             if given == 1 and out > 1 and not unit.is_pointwise:
                 self._depthwise.setdefault(out, []).append(number)
-            named = [word.lower() for word in unit.words]
-            if any(map(_BRIDGE.fullmatch, named)):
-                self._bridges |= 1 << number
-            if unit.is_pointwise and any(map(_AROUND.fullmatch, named)):
-                self._around |= 1 << number
-        self._sideways = self._around | self._bridges
-        patterns: dict[tuple[object, ...], int] = {}
-        self._patterns = [
-            patterns.setdefault((unit.pattern, unit.is_pointwise), len(patterns)) for unit in units
-        ]
-        self._following = _runs(units, by_name=by_name) if is_usual else {}
-        inner = set(self._following.values())
-        for reads in (self._reads, self._enlarges, self._depthwise):
-            for channels, numbers in reads.items():
-                reads[channels] = [number for number in numbers if number not in inner]
-        self._blocks = {
-            number: self._block(unit)
-            for number, unit in enumerate(units)
-            if self._around >> number & 1
-        }
-        self._has_transposed = any(
-            _is_even(unit) and unit.shape[0] >= unit.shape[1] for unit in units
-        )
 
     def best(self, judge: Callable[[Walk], float | None]) -> Walk | None:
         """Walk through all units that reads most naturally; None if there is none.
@@ -219,36 +157,46 @@ class LayerWalk:
         """What lies beside a shortcut, one bit for each unit; 0 if its name does not tell."""
         path = _before_its_role(shortcut.name)
         inside = (n for n, unit in enumerate(self._units) if unit.name.startswith(f"{path}."))
-        return sum(1 << n for n in inside if path and not self._sideways >> n & 1)
+        return _bits(n for n in inside if path and not self._sideways >> n & 1)
 
     # -- steps ----------------------------------------------------------------------------------
 
     def _starts(self) -> Iterator[_State]:
         everything = (1 << len(self._units)) - 1
-        inner = {unit.shape[0] for unit in self._units if not unit.is_pointwise}
-        starts = [number for numbers in self._reads.values() for number in numbers]
-        for number in starts:
-            unit = self._units[number]
-            given = unit.shape[1]
-            penalty = self._tree.leap(None, number, everything & ~self._sideways)
-            # An image has few channels, which no layer gives but perhaps the last.
-            is_image = given <= _MOST_COLOURS
-            penalty += 0.0 if is_image else 0.5
-            if given in inner:
-                penalty += 0.25 if is_image else 2.0
-            penalty += 1.5 * bool(self._sideways >> number & 1)
-            steps, last = self._block_steps(Step(unit, "plain", given, unit.shape[0]), number)
+        for number in itertools.chain.from_iterable(self._reads.values()):
+            first = self._first_step(number)
+            steps, last = self._block_steps(first, number)
             yield _State(
                 shortcuts=(),
-                unused=everything & ~sum(1 << s.unit.number for s in steps),
+                unused=everything & ~_bits(s.unit.number for s in steps),
                 channels=steps[-1].out_channels,
                 outs=tuple(s.out_channels for s in steps),
                 free=-1,
                 pending=False,
                 last=last,
-                penalty=penalty,
+                penalty=self._start_penalty(number, first.in_channels, everything),
                 path=steps,
             )
+
+    def _first_step(self, number: int) -> Step:
+        unit = self._units[number]
+        out, given = unit.shape[:2]
+        depthwise = set(itertools.chain.from_iterable(self._depthwise.values()))
+        alike = {n for n in depthwise if self._patterns[n] == self._patterns[number]}
+        # It reads one grey channel, or is depthwise as others are that are called like it.
+        if number in alike and len(alike) > 1 and unit.pattern and out <= _MOST_COLOURS:
+            return Step(unit, "plain", out, out, groups=out)
+        return Step(unit, "plain", given, out)
+
+    def _start_penalty(self, number: int, given: int, everything: int) -> float:
+        inner = {unit.shape[0] for unit in self._units if not unit.is_pointwise}
+        penalty = self._tree.leap(None, number, everything & ~self._sideways)
+        # An image has few channels, which no layer gives but perhaps the last.
+        is_image = given <= _MOST_COLOURS
+        penalty += 0.0 if is_image else 0.5
+        if given in inner:
+            penalty += 0.25 if is_image else 2.0
+        return penalty + 1.5 * bool(self._sideways >> number & 1)
 
     def _next(self, state: _State) -> Iterator[_State]:
         shortcuts = list(self._shortcuts(state))
@@ -262,14 +210,9 @@ class LayerWalk:
         yield from self._plain_steps(state, plain)
         for number in self._depthwise.get(state.channels, ()):
             if state.unused >> number & 1 and state.channels > 1:
-                step = Step(
-                    self._units[number],
-                    "plain",
-                    state.channels,
-                    state.channels,
-                    groups=state.channels,
-                )
-                yield self._after(state, number, step, 0.5)
+                given = state.channels
+                step = Step(self._units[number], "plain", given, given, groups=given)
+                yield self._after(state, number, step, _DEPTHWISE)
         if not state.pending and len(state.outs) > 1:
             yield from self._transposed_steps(state)
         yield from self._joins(state)
@@ -313,11 +256,16 @@ class LayerWalk:
         for place in range(end):
             skips[state.outs[place]] = place
         for skip, place in skips.items():
-            for number in self._reads.get(state.channels + skip, ()):
+            given = state.channels + skip
+            for number in self._depthwise.get(given, ()):
+                if state.unused >> number & 1:
+                    step = Step(self._units[number], "join", given, given, given, skip)
+                    yield self._after(state, number, step, penalty + _DEPTHWISE, free=place)
+            for number in self._reads.get(given, ()):
                 if not state.unused >> number & 1:
                     continue
                 unit = self._units[number]
-                step = Step(unit, "join", state.channels + skip, unit.shape[0], skip=skip)
+                step = Step(unit, "join", given, unit.shape[0], skip=skip)
                 extra = penalty + 1.5 * bool(self._sideways >> number & 1)
                 extra += 0.75 * (unit.is_pointwise or _is_even(unit))
                 yield self._after(state, number, step, extra, free=place)
@@ -346,7 +294,7 @@ class LayerWalk:
         unit = state.shortcuts[-1].unit
         block = self._blocks.get(unit.number, 0)
         inside = {step.unit.number for step in state.path[state.shortcuts[-1].first :]}
-        return bool(block) and not block & state.unused and sum(1 << n for n in inside) == block
+        return bool(block) and not block & state.unused and _bits(inside) == block
 
     def _shortcuts(self, state: _State) -> Iterator[_State]:
         """Ways around the last steps, back to where a skip was joined or four steps at most."""
@@ -394,7 +342,7 @@ class LayerWalk:
             penalty += _ANOTHER_ROLE
         return _State(
             shortcuts=state.shortcuts,
-            unused=state.unused & ~also & ~sum(1 << s.unit.number for s in steps),
+            unused=state.unused & ~also & ~_bits(s.unit.number for s in steps),
             channels=steps[-1].out_channels,
             outs=(*state.outs, *(s.out_channels for s in steps)) if is_down else state.outs,
             free=state.free if free is None else free,
@@ -498,6 +446,15 @@ def _runs(units: Sequence[Unit], *, by_name: bool) -> dict[int, int]:
 def _is_even(unit: Unit) -> bool:
     """Whether its kernel has no centre, as those that change the size often have."""
     return unit.kernel[-1] % 2 == 0
+
+
+def _bits(numbers: Iterable[int]) -> int:
+    """One bit for each number."""
+    return sum(1 << number for number in numbers)
+
+
+def _has(pattern: re.Pattern[str], found: Iterable[str]) -> bool:
+    return any(map(pattern.fullmatch, found))
 
 
 def _before_its_role(name: str) -> str:

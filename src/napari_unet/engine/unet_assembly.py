@@ -1,0 +1,165 @@
+"""The layers of a U-Net put together from its weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from napari_unet.engine.conventions import Convention
+from napari_unet.engine.graph_choices import LayerList
+from napari_unet.engine.layer_graph import Activation, Join
+from napari_unet.engine.unet_graph import UNetGraph
+from napari_unet.engine.unet_levels import Levels, find_levels
+from napari_unet.engine.unet_walk import Step, Walk
+from napari_unet.engine.walk_search import WalkSearch
+from napari_unet.engine.weight_layers import Unit, Weights, natural_key, no_unet
+
+_MOST_UNITS = 400
+_FEWEST_UNITS = 4
+_MOST_COLOURS = 4
+_NATURAL = 3.0
+"""Penalty of an order of computing that is hardly to be doubted."""
+_FAR_FETCHED = 6.0
+"""Penalty of one that is no U-Net's."""
+_ATTEMPTS = (
+    (False, True, 2500),
+    (False, False, 1500),
+    (True, True, 300),
+    (True, False, 300),
+)
+"""Whether the order of the file is not trusted, whether as usual, and steps to look for."""
+
+
+def assembled(weights: Weights, convention: Convention | None) -> LayerList:
+    """Layers in their order, as most networks have what weights do not tell.
+
+    Parameters
+    ----------
+    weights : Weights
+    convention : Convention, optional
+        The public layout that they are named as.
+
+    Raises
+    ------
+    CheckpointError
+        If they do not fit together as a U-Net.
+    """
+    units = weights.units
+    if convention is not None and convention.layers is not None:
+        graph = convention.layers({unit.name: unit.shape for unit in units})
+        return _ended(graph, convention)
+    dimensions = {len(unit.kernel) for unit in units}
+    if len(dimensions) > 1:
+        raise no_unet("it has convolutions in two and in three dimensions", weights.layers)
+    if not _FEWEST_UNITS <= len(units) <= _MOST_UNITS:
+        raise no_unet(f"a U-Net has {_FEWEST_UNITS} to {_MOST_UNITS} convolutions", weights.layers)
+    _check_paths(units, weights)
+    unet = UNetGraph(dimensions.pop())
+    if convention is not None:
+        unet.skips_from_first = convention.skips_from_first
+        unet.dense_activation = convention.dense_activation
+        unet.silent = convention.silent
+    outputs: tuple[int, ...] = (0,)
+    given: list[int] = []
+    for part in _unets_in_a_row(units):
+        walk, levels = _best_walk(part, weights)
+        walk = _in_order_of_outputs(walk, convention)
+        wanted = walk.steps[0].in_channels
+        given = given or [wanted]
+        x = outputs[0]
+        if x and wanted == sum(given):
+            x = unet.add(Join((0, x)))
+        elif wanted != given[-1] or len(outputs) > 1:
+            raise no_unet("its second part does not read what its first gives", weights.layers)
+        outputs = unet.add_unet(walk, levels, x)
+        given = [given[0], walk.steps[-1].out_channels]
+    return _ended(LayerList(tuple(unet.layers), outputs), convention)
+
+
+def _check_paths(units: Sequence[Unit], weights: Weights) -> None:
+    """Raise at once if there is no way up, or nothing that could read a skip."""
+    # Depthwise convolutions leave the channels to those that read no neighbours.
+    is_depthwise = sum(unit.shape[1] == 1 and not unit.is_pointwise for unit in units) > 1
+    looked_at = [unit for unit in units if is_depthwise or not unit.is_pointwise]
+    if all(unit.shape[1] <= unit.shape[0] for unit in looked_at):
+        raise no_unet("no layer narrows what it reads, as the way up does", weights.layers)
+    ordered = units if weights.is_registered else sorted(units, key=natural_key)
+    first = ordered[0]
+    reads_image = first.shape[1] <= _MOST_COLOURS and first.kernel[-1] % 2 == 1
+    given = {first.shape[0]} if reads_image else set()
+    for unit in ordered[1:]:
+        ways = [(unit.shape[1], unit.shape[0])]
+        ways += [(unit.shape[0], unit.shape[1])] if not unit.is_pointwise else []
+        given = {out for read, out in ways if read in given and unit.can_give(out)}
+    if given:
+        raise no_unet("each layer reads what the one before gives, so no skips", weights.layers)
+
+
+def _in_order_of_outputs(walk: Walk, convention: Convention | None) -> Walk:
+    """The walk with its heads in the order in which the author's code gives them."""
+    patterns = convention.heads if convention is not None else ()
+    if not patterns or not walk.heads:
+        return walk
+
+    def place(head: tuple[Step, ...]) -> int:
+        name = head[-1].unit.name
+        return next((i for i, p in enumerate(patterns) if re.search(p, name)), len(patterns))
+
+    return replace(walk, heads=tuple(sorted(walk.heads, key=place)))
+
+
+def _unets_in_a_row(units: Sequence[Unit]) -> list[tuple[Unit, ...]]:
+    """Units of each U-Net, where a few of them stand under names of their own."""
+    pieces = [unit.name.split(".") for unit in units]
+    depth = 0
+    while all(len(piece) > depth + 1 for piece in pieces) and (
+        len({piece[depth] for piece in pieces}) == 1
+    ):
+        depth += 1
+    parts: dict[str, list[Unit]] = {}
+    for unit, piece in zip(units, pieces, strict=True):
+        parts.setdefault(piece[depth], []).append(unit)
+    inner = [sorted(u.name.split(".")[depth + 1 :] for u in part) for part in parts.values()]
+    if len(parts) < 2 or len(inner[0]) < _FEWEST_UNITS or any(names != inner[0] for names in inner):
+        return [tuple(units)]
+    return [
+        tuple(replace(unit, number=number) for number, unit in enumerate(part))
+        for part in parts.values()
+    ]
+
+
+def _best_walk(units: Sequence[Unit], weights: Weights) -> tuple[Walk, Levels]:
+    """The order of computing that reads most naturally, and its levels."""
+    best: tuple[float, Walk, Levels] | None = None
+    for turned, is_usual, steps in _ATTEMPTS:
+        by_name = weights.is_registered if turned else not weights.is_registered
+        search = WalkSearch(units, by_name=by_name, is_usual=is_usual, steps=steps)
+        walk = search.best(_unevenness)
+        levels = find_levels(walk) if walk is not None else None
+        if walk is not None and levels is not None:
+            penalty = walk.penalty + levels.penalty
+            if best is None or penalty < best[0]:
+                best = penalty, walk, levels
+        if best is not None and best[0] < _NATURAL:
+            break
+    if best is not None and best[0] < _FAR_FETCHED:
+        return best[1:]
+    raise no_unet("its layers do not fit together as two paths with skips", weights.layers)
+
+
+def _unevenness(walk: Walk) -> float | None:
+    levels = find_levels(walk)
+    return levels.penalty if levels is not None else None
+
+
+def _ended(graph: LayerList, convention: Convention | None) -> LayerList:
+    """The graph with the activations that the author's code has behind the output."""
+    if convention is None or not convention.ends_with:
+        return graph
+    layers, outputs = list(graph.layers), []
+    kinds = convention.ends_with
+    for place, index in enumerate(graph.outputs):
+        layers.append(Activation((index,), kinds[min(place, len(kinds) - 1)]))
+        outputs.append(len(layers) - 1)
+    return LayerList(tuple(layers), tuple(outputs))
