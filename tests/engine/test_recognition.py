@@ -526,7 +526,7 @@ class _KerasPort(nn.Module):
             x = functional.interpolate(x, scale_factor=2, mode="nearest")
             # What torch does for padding="same".
             x = functional.relu(getattr(self, f"up{step}")(functional.pad(x, (0, 1, 0, 1))))
-            x = getattr(self, f"conv{step}")(torch.cat((skips.pop(), x), 1))
+            x = getattr(self, f"conv{step}")(torch.cat((x, skips.pop()), 1))
         return self.conv11(functional.relu(self.conv10(x)))
 
 
@@ -676,15 +676,15 @@ def test_activation_is_told_by_running_means(name):
 
 
 def test_untrained_running_means_tell_nothing():
-    network = recognised(_Unnamed(skip_first=False).eval())
-    assert value(network, "skip_order") == "skip first"
+    network = recognised(_Unnamed(skip_first=True).eval())
+    assert value(network, "skip_order") == "enlarged first"
     assert "the file does not tell" in reason(network, "skip_order")
 
 
 class _Unnamed(nn.Module):
     """Two levels with batch norm, under names of no known layout."""
 
-    def __init__(self, *, skip_first=True, activation=nn.ReLU):
+    def __init__(self, *, skip_first=False, activation=nn.ReLU):
         super().__init__()
         self.skip_first = skip_first
 

@@ -83,7 +83,7 @@ class AnyUNet(nn.Module):
             x = pool(skips[-1], 2)
         x = bottom(x)
         for up, block in zip(ups, blocks, strict=True):
-            x = block(torch.cat((skips.pop(), up(x)), dim=1))
+            x = block(torch.cat((up(x), skips.pop()), dim=1))
         return head(x)
 
 

@@ -21,6 +21,7 @@ from napari_unet.engine.graph_choices import (
     SKIP_FIRST,
     SKIP_LAST,
     SKIP_ORDER,
+    UNPADDED,
     UPSAMPLING,
     ZEROS,
     LayerList,
@@ -142,6 +143,12 @@ _SKIP_LAST = {**_PLAIN, SKIP_ORDER: SKIP_LAST}
 
 CONVENTIONS: tuple[Convention, ...] = (
     Convention(
+        "napari-unet-cells",
+        (r"contracting\.0\.conv1", r"expanding\.0\.conv1", r"up\.0\.conv", r"head"),
+        {**_SKIP_FIRST, UPSAMPLING: LINEAR},
+        Normalization("percentile"),
+    ),
+    Convention(
         "milesial/Pytorch-UNet",
         (
             r"inc\.(?:double_conv|conv\.conv)\.0",
@@ -225,6 +232,28 @@ CONVENTIONS: tuple[Convention, ...] = (
         (r"Conv1\.conv\.0", r"Up2\.up\.1", r"Up_conv2\.conv\.0", r"Conv_1x1"),
         {**_SKIP_FIRST, UPSAMPLING: NEAREST},
         Normalization("none"),
+    ),
+    Convention(
+        "the tutorial 'Cook your first U-Net in PyTorch'",
+        (r"e11", r"e52", r"upconv1", r"d11", r"outconv"),
+        _SKIP_LAST,
+    ),
+    Convention(
+        "nikhilroxtomar/Semantic-Segmentation-Architecture",
+        (r"e1\.conv\.conv1", r"b\.conv1", r"d1\.up", r"d1\.conv\.conv1", r"outputs"),
+        _SKIP_LAST,
+    ),
+    Convention(
+        "the tutorial of PyImageSearch",
+        (
+            r"encoder\.enc_?[bB]locks\.0\.conv1",
+            r"decoder\.upconvs\.0",
+            r"decoder\.dec_?[bB]locks\.0\.conv1",
+            r"head",
+        ),
+        {**_SKIP_LAST, PADDING: UNPADDED},
+        Normalization("none"),
+        silent=(r"conv2",),
     ),
     Convention(
         "a U-Net of the tiktorch authors",

@@ -122,8 +122,7 @@ class NameTree:
                     penalty += _UNFINISHED if left else 0.0
                 is_word = self._by_name and not node.is_number(number)
                 if not is_word and not (sums[high] & ~sums[low + 1]) & unused:
-                    if number < other:
-                        penalty += _LIST_BACKWARDS if node.is_of_list(number) else _BACKWARDS
+                    penalty += _BACKWARDS if number < other else 0.0
                     continue
                 if not is_word and node.is_number(other) and node.is_number(number):
                     penalty += _AGAIN if is_first else _LEAP
@@ -132,7 +131,13 @@ class NameTree:
                 penalty += _ANOTHER_WORD
             elif not is_first:
                 leap = _LEAP if before is not None else _START
-                from_end = _LIST_BACKWARDS if node.is_of_list(number) else _FROM_THE_END
-                penalty += from_end if is_last else leap
+                penalty += self._from_end(node, number, unused) if is_last else leap
             parted = True
         return penalty
+
+    def _from_end(self, node: _Node, number: int, unused: int) -> float:
+        """Penalty for the last that is left: to begin there is odd, to go on from there is not."""
+        if not node.is_of_list(number):
+            return _FROM_THE_END
+        is_begun = bool(node.sums[-1] & ~unused)
+        return _BACKWARDS if is_begun else _LIST_BACKWARDS

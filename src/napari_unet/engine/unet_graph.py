@@ -74,7 +74,7 @@ class UNetGraph:
                 factor = factors[len(levels.joins) - 1 - levels.enlarging.index(number)]
                 x = self.add(Upsample((x,), factor))
             if step.role == "join":
-                x = self.add(Join((skips.pop(), x)))
+                x = self.add(Join((x, skips.pop())))
             begun[number] = x
             around = [s for s in shortcuts if s.last == number]
             is_output = number == len(steps) - 1 and not walk.heads

@@ -12,7 +12,7 @@ from itertools import count
 
 from napari_unet.engine.name_tree import NameTree
 from napari_unet.engine.unet_walk import Shortcut, Step, Walk
-from napari_unet.engine.weight_layers import Unit, natural_key, words
+from napari_unet.engine.weight_layers import Unit, is_number, natural_key, words
 
 _STEPS_FOR_A_PENALTY = 1000
 _NATURAL = 0.4
@@ -27,6 +27,8 @@ _MOST_COLOURS = 4
 
 _AROUND = re.compile(r"short_?cut|skip|res(idual)?|identity|downsample|proj(ection)?|match(ing)?")
 _BRIDGE = re.compile(r"bridge|lateral|skip")
+_UP = re.compile(r"up|up_?(conv|sampl\w*)|de_?conv|trans(posed?)?")
+"""What a layer that stands between interpolation and skip calls itself, not only its block."""
 _PROGRESS = 0.2
 """Penalty that a step may cost before another walk is tried."""
 
@@ -89,6 +91,7 @@ class WalkSearch:
             n for n, found in enumerate(named) if units[n].is_pointwise and _has(_AROUND, found)
         )
         self._sideways = self._around | self._bridges
+        self._ups = _bits(n for n, unit in enumerate(units) if _has(_UP, _own_word(unit)))
         self._blocks = {
             n: self._block(unit) for n, unit in enumerate(units) if self._around >> n & 1
         }
@@ -268,6 +271,7 @@ class WalkSearch:
                 step = Step(unit, "join", given, unit.shape[0], skip=skip)
                 extra = penalty + 1.5 * bool(self._sideways >> number & 1)
                 extra += 0.75 * (unit.is_pointwise or _is_even(unit))
+                extra += 0.5 * bool(self._ups >> number & 1)
                 yield self._after(state, number, step, extra, free=place)
                 yield from self._bridged(state, number, skips, penalty)
 
@@ -441,6 +445,12 @@ def _runs(units: Sequence[Unit], *, by_name: bool) -> dict[int, int]:
             if simple and one.shape[0] == other.shape[1] and other.can_give(other.shape[0]):
                 following[one.number] = other.number
     return following
+
+
+def _own_word(unit: Unit) -> list[str]:
+    """Last word of a name, without the numbers behind it."""
+    own = [word.lower() for word in unit.words if not is_number(word)]
+    return own[-1:]
 
 
 def _is_even(unit: Unit) -> bool:
