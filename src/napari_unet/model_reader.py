@@ -30,16 +30,18 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[tuple[None]]] 
     Parameters
     ----------
     path : str or sequence of str
-        As napari gives it. Several files at once are no model.
+        As napari gives it: a list where Shift is held. Several files at once
+        are no model.
 
     Returns
     -------
     callable or None
         None leaves the file to other readers.
     """
-    if not isinstance(path, str | PathLike) or current_viewer() is None:
+    single = _single(path)
+    if single is None or current_viewer() is None:
         return None
-    return open_model if looks_like_model(Path(path)) else None
+    return open_model if looks_like_model(single) else None
 
 
 def open_model(path: Any) -> list[tuple[None]]:
@@ -54,10 +56,17 @@ def open_model(path: Any) -> list[tuple[None]]:
     list
         napari's way to say that there is no layer to add.
     """
-    viewer = current_viewer()
-    if viewer is not None:
-        open_widget(viewer, "Model").model_choice.open(str(path))
+    viewer, single = current_viewer(), _single(path)
+    if viewer is not None and single is not None:
+        open_widget(viewer, "Model").model_choice.open(str(single))
     return NO_LAYER
+
+
+def _single(path: str | PathLike[str] | Sequence[str]) -> Path | None:
+    """The one file that was given; None for several."""
+    if isinstance(path, str | PathLike):
+        return Path(path)
+    return Path(path[0]) if len(path) == 1 else None
 
 
 def looks_like_model(path: Path) -> bool:

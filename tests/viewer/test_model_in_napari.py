@@ -61,6 +61,14 @@ def test_a_model_opened_as_a_file_goes_to_the_model_widget(
     assert list(viewer.layers) == []
 
 
+def test_a_model_opened_with_shift_held_is_loaded(
+    make_napari_viewer: Callable[[], Any], model_file: Path, session: Session, qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    assert viewer.open([str(model_file)], stack=True, plugin=PLUGIN) == []
+    qtbot.waitUntil(lambda: session.source == str(model_file), timeout=30_000)
+
+
 def test_a_model_dropped_on_the_window_is_loaded(
     make_napari_viewer: Callable[[], Any], model_file: Path, session: Session, qtbot: QtBot
 ) -> None:

@@ -443,7 +443,7 @@ def test_a_model_that_fails_to_load_does_not_disturb_a_run(
 
     assert person.widget.panel.is_running
     (notification,) = notification_manager.records
-    assert notification.message.startswith("There is no file '/nowhere/model.safetensors';")
+    assert notification.message.startswith("There is no model '/nowhere/model.safetensors';")
     engine.go_on.set()
     assert person.wait_for_the_end().startswith("3 cells")
     assert np.array_equal(person.result.data, square_labels)

@@ -163,7 +163,14 @@ def _unevenness(walk: Walk, joins: Sequence[int], enlarging: Sequence[int], usua
         roles = [step.role for step in walk.steps[begin:end]]
         separate = level + 1 < len(joins) and enlarging[level + 1] == end - 1
         counts.append(len(roles) - roles.count("transposed") - separate)
+    # What reads no neighbours goes with the enlargement, and each level has as many.
+    begins = [0, *joins]
+    lone = [
+        sum(step.unit.is_pointwise for step in walk.steps[begin:join])
+        for begin, join in itertools.pairwise(begins)
+    ]
     unlike = _UNEVEN_BOTTOM * abs(counts[-1] - usual)
+    unlike += _UNEVEN * sum(abs(a - b) for a, b in itertools.pairwise(lone))
     unlike += _UNLIKE * (len({_kind(walk.steps[join]) for join in joins}) > 1)
     return unlike + _UNEVEN * sum(abs(a - b) for a, b in itertools.pairwise(counts))
 

@@ -341,7 +341,8 @@ class WalkSearch:
             closeness += _NOT_NEXT
         steps, last = self._block_steps(step, number)
         is_down = state.free < 0 and step.role == "plain" and not state.pending
-        role = (self._patterns[number], step.role)
+        path = "way down" if is_down else step.role
+        role = (self._patterns[number], path)
         if role not in state.roles and any(role[0] == other for other, _ in state.roles):
             penalty += _ANOTHER_ROLE
         return _State(
