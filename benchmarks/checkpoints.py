@@ -68,7 +68,7 @@ class PlainUNet(nn.Module):
             x = block(functional.max_pool2d(x, 2) if number else x)
             skips.append(x)
         for enlarge, block, skip in zip(self.enlarge, self.ascent, skips[-2::-1], strict=True):
-            x = block(torch.cat((skip, enlarge(x)), 1))
+            x = block(torch.cat((enlarge(x), skip), 1))
         y: Tensor = self.score(x)
         return y
 

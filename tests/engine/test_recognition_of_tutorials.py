@@ -194,6 +194,15 @@ def test_unet_of_a_tutorial_gives_what_its_author_gets(module, channels, size, g
     assert_same(module(), channels, (size, size), **guesses)
 
 
+def test_files_from_before_batches_were_counted_open():
+    module = BlockUNet().eval()
+    weights = {k: v for k, v in module.state_dict().items() if "num_batches" not in k}
+    network = recognise(weights, name="net")
+    x = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(network.unet.author_output(x), module(x))
+
+
 @pytest.mark.parametrize(
     "shape",
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from napari_unet.engine.architecture import Architecture, NetworkModule
+from napari_unet.engine.errors import CheckpointError
 from napari_unet.engine.layer_graph import (
     Activation,
     Clip,
@@ -70,6 +71,28 @@ class GraphNetwork(NetworkModule):
     def author_weights(self) -> dict[str, Tensor]:
         """Weights under the names that the network's author gave them."""
         return self.weights.state_dict()
+
+    def take_weights(self, tensors: Mapping[str, Tensor]) -> None:
+        """Use these tensors, under their author's names, as the weights; none is copied.
+
+        As `load_state_dict` with `assign`, and several times as fast.
+
+        Raises
+        ------
+        CheckpointError
+            If one is missing or does not fit.
+        """
+        for layer in self.config.layers:
+            name = weights_name(layer)
+            if name is None:
+                continue
+            module = _get(self.weights, name)
+            for kind, place in list(module._parameters.items()):
+                if place is not None:
+                    module._parameters[kind] = nn.Parameter(_fitting(tensors, name, kind, place))
+            for kind, held in list(module._buffers.items()):
+                if held is not None:
+                    module._buffers[kind] = _fitting(tensors, name, kind, held)
 
     def with_config(self, config: Architecture) -> GraphNetwork:
         """Return a network with the same weights, not copied, whose layers work another way."""
@@ -250,6 +273,25 @@ def _module(layer: Layer, ndim: int, device: torch.device | str | None) -> nn.Mo
     if isinstance(layer, Activation):
         return nn.PReLU(layer.channels, device=device)
     raise NotImplementedError(layer.op)
+
+
+def _fitting(tensors: Mapping[str, Tensor], name: str, kind: str, place: Tensor) -> Tensor:
+    """Tensor for a place in the network, as float32 if it holds floats."""
+    key = f"{name}.{kind}"
+    given = tensors.get(key)
+    if given is None and kind == "num_batches_tracked":
+        return torch.zeros((), dtype=torch.long)  # files older than PyTorch 0.4.1 have none
+    if given is None or given.shape != place.shape:
+        found = "missing" if given is None else f"of the shape {tuple(given.shape)}"
+        raise CheckpointError(
+            f"The weights '{key}' are {found}; export or download the model again."
+        )
+    if given.is_floating_point() != place.is_floating_point():
+        raise CheckpointError(
+            f"The weights '{key}' are {given.dtype}, as quantised networks have them; save the "
+            "network as it was before it was converted."
+        )
+    return given.float() if given.is_floating_point() else given
 
 
 def _fold(convolution: nn.Module, norm: nn.Module) -> None:

@@ -12,7 +12,7 @@ from napari_unet.engine.annotation import CELL
 from napari_unet.engine.channel_roles import likely_roles
 from napari_unet.engine.conventions import Convention, convention_of
 from napari_unet.engine.decisions import decided
-from napari_unet.engine.errors import CheckpointError, SettingsError
+from napari_unet.engine.errors import SettingsError
 from napari_unet.engine.graph_choices import LayerList
 from napari_unet.engine.graph_network import GraphNetwork
 from napari_unet.engine.guess import Guess
@@ -173,24 +173,5 @@ def _meaning(channels: int, convention: Convention | None) -> tuple[OutputMeanin
 def _module(config: GraphConfig, tensors: Mapping[str, Tensor]) -> GraphNetwork:
     """The network with these weights, which are not copied."""
     unet = GraphNetwork(config, device="meta")
-    own = {}
-    for key, place in unet.weights.state_dict().items():
-        given = tensors.get(key)
-        if given is None or given.shape != place.shape:
-            found = "missing" if given is None else f"of the shape {tuple(given.shape)}"
-            raise CheckpointError(
-                f"The weights '{key}' are {found}; export or download the model again."
-            )
-        if given.is_floating_point() != place.is_floating_point():
-            raise CheckpointError(
-                f"The weights '{key}' are {given.dtype}, as quantised networks have them; save the "
-                "network as it was before it was converted."
-            )
-        own[key] = _as_float32(given)
-    unet.weights.load_state_dict(own, assign=True)
-    unet.eval()
-    return unet
-
-
-def _as_float32(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.is_floating_point() else tensor
+    unet.take_weights(tensors)
+    return unet.eval()
