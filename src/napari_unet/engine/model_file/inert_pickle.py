@@ -141,11 +141,11 @@ class _Machine:
         self.foreign: dict[str, None] = {}  # in the order in which they are named
         self.modules: list[str] = []
         self.storages: dict[str, Storage] = {}
-        self._steps_left = steps
+        self.steps_left = steps
 
     def spend(self, steps: int) -> None:
-        self._steps_left -= steps
-        if self._steps_left < 0:
+        self.steps_left -= steps
+        if self.steps_left < 0:
             raise CheckpointError(
                 "holds a pickle that takes far longer than a network needs; "
                 "save the weights alone with 'torch.save(model.state_dict(), ...)'."
