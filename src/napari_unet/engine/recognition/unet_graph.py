@@ -19,9 +19,9 @@ from napari_unet.engine.layer_graph import (
     TransposedConvolution,
     Upsample,
 )
-from napari_unet.engine.unet_levels import Levels
-from napari_unet.engine.unet_walk import Step, Walk
-from napari_unet.engine.weight_layers import Unit, WeightLayer
+from napari_unet.engine.recognition.unet_levels import Levels
+from napari_unet.engine.recognition.unet_walk import Step, Walk
+from napari_unet.engine.recognition.weight_layers import Unit, WeightLayer
 
 
 @dataclass(slots=True)

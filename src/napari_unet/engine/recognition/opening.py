@@ -10,8 +10,6 @@ from torch import Tensor
 
 from napari_unet.engine.annotation import CELL
 from napari_unet.engine.channel_roles import likely_roles
-from napari_unet.engine.conventions import Convention, convention_of
-from napari_unet.engine.decisions import decided
 from napari_unet.engine.errors import SettingsError
 from napari_unet.engine.graph_choices import LayerList
 from napari_unet.engine.graph_network import GraphNetwork
@@ -27,9 +25,11 @@ from napari_unet.engine.image import Normalization
 from napari_unet.engine.layer_graph import Convolution, GraphConfig, Layer, Standardize
 from napari_unet.engine.network import Network, NetworkDescription
 from napari_unet.engine.output_meaning import UNUSED, OutputMeaning
-from napari_unet.engine.stored_facts import StoredFacts
-from napari_unet.engine.unet_assembly import assembled
-from napari_unet.engine.weight_layers import no_unet, read_weights
+from napari_unet.engine.recognition.conventions import Convention, convention_of
+from napari_unet.engine.recognition.decisions import decided
+from napari_unet.engine.recognition.stored_facts import StoredFacts
+from napari_unet.engine.recognition.unet_assembly import assembled
+from napari_unet.engine.recognition.weight_layers import no_unet, read_weights
 
 
 def recognise(

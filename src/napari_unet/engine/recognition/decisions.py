@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from napari_unet.engine.conventions import Convention
 from napari_unet.engine.graph_choices import (
     ACTIVATION,
     ACTIVATION_PLACE,
@@ -34,9 +33,10 @@ from napari_unet.engine.graph_choices import (
 from napari_unet.engine.guess import Guess
 from napari_unet.engine.guess_options import guess_of
 from napari_unet.engine.layer_graph import Activation, Norm
-from napari_unet.engine.running_statistics import best_choice
-from napari_unet.engine.stored_facts import StoredFacts
-from napari_unet.engine.weight_layers import words
+from napari_unet.engine.recognition.conventions import Convention
+from napari_unet.engine.recognition.running_statistics import best_choice
+from napari_unet.engine.recognition.stored_facts import StoredFacts
+from napari_unet.engine.recognition.weight_layers import words
 
 _COMMON = {
     ACTIVATION: ("ReLU", "most U-Nets have it"),
