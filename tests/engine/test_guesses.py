@@ -34,7 +34,7 @@ class SmallUNet(nn.Module):
             self.rise = nn.ConvTranspose2d(16, 8, 2, 2)
         self.merge = block(16 if transposed else 24, 8)
         self.answer = nn.Conv2d(8, classes, 1)
-        self.order, self.mode, self.pool = "skip first", "bilinear", functional.max_pool2d
+        self.order, self.mode, self.pool = "enlarged first", "bilinear", functional.max_pool2d
 
     def forward(self, x):
         fine = self.fine(x)
@@ -89,9 +89,9 @@ def test_who_chose_is_the_reason():
 def test_skip_order_is_that_of_the_concatenation():
     module = SmallUNet(transposed=True)
     network = network_of(module)
-    assert_same(module, with_guess(network, "skip_order", "skip first"))
-    module.order = "enlarged first"
     assert_same(module, with_guess(network, "skip_order", "enlarged first"))
+    module.order = "skip first"
+    assert_same(module, with_guess(network, "skip_order", "skip first"))
 
 
 @pytest.mark.parametrize(
@@ -304,9 +304,9 @@ def test_a_network_that_was_saved_keeps_its_guesses():
     unet = build_module(description.unet)
     unet.load_state_dict(network.unet.state_dict())
     loaded = Network(unet.eval(), description)
-    other = with_guess(loaded, "skip_order", "enlarged first")
+    other = with_guess(loaded, "skip_order", "skip first")
     joins = [x for x in other.description.unet.layers if isinstance(x, Join)]
-    assert all(low > high for low, high in (join.inputs for join in joins))
+    assert all(low < high for low, high in (join.inputs for join in joins))
 
 
 def test_what_was_not_guessed_cannot_be_guessed_otherwise():
