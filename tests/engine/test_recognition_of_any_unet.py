@@ -257,11 +257,11 @@ def test_a_damaged_state_dict_is_refused_or_still_a_network(residual, where, wha
         "turned": lambda: {key: tensor.transpose(0, 1) if tensor.ndim > 1 else tensor},
     }
     tensors |= changed.get(what, dict)()
-    begin = time.perf_counter()
+    begin = time.thread_time()  # which other programs do not lengthen
     # Any other error fails the test.
     with contextlib.suppress(CheckpointError):
         network = recognise(tensors, name="net")
         size = network.description.unet.valid_input_size(8)
         with torch.no_grad():
             network.unet(torch.rand(1, network.description.unet.in_channels, size, size))
-    assert time.perf_counter() - begin < 2.0
+    assert time.thread_time() - begin < 2.0
