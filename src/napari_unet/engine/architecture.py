@@ -9,7 +9,33 @@ import torch
 from torch import Tensor, nn
 
 
-class Architecture(Protocol):
+class TileableConfig(Protocol):
+    """What tiling must know of a network."""
+
+    @property
+    def size_multiple(self) -> int:
+        """Shift of the input, in pixels, that shifts the output alike."""
+
+    @property
+    def size_loss_px(self) -> int:
+        """Input size minus output size."""
+
+    @property
+    def tile_overlap_px(self) -> int:
+        """Output that a tile must compute beyond its own."""
+
+    def output_size(self, input_size: int) -> int:
+        """Output pixels along an axis of `input_size` pixels."""
+
+    def valid_input_size(self, output_at_least: int) -> int:
+        """Smallest input along an axis whose output is large enough."""
+
+    @property
+    def inexact_because(self) -> str:
+        """Why tiles differ from the image as a whole; empty if they do not."""
+
+
+class Architecture(TileableConfig, Protocol):
     """The shape of a network, without its weights; `UNetConfig` and `GraphConfig` are such."""
 
     @property
@@ -33,34 +59,12 @@ class Architecture(Protocol):
         """What it is, in a few words for people."""
 
     @property
-    def inexact_because(self) -> str:
-        """Why tiles differ from the image as a whole; empty if they do not."""
-
-    @property
     def is_trainable(self) -> bool:
         """Whether it can learn."""
 
     @property
-    def size_multiple(self) -> int:
-        """Shift of the input, in pixels, that shifts the output alike."""
-
-    @property
-    def size_loss_px(self) -> int:
-        """Input size minus output size."""
-
-    @property
     def margin_px(self) -> int:
         """Pixels beyond an output pixel, on each side, that can change its value."""
-
-    @property
-    def tile_overlap_px(self) -> int:
-        """Output that a tile must compute beyond its own."""
-
-    def output_size(self, input_size: int) -> int:
-        """Output pixels along an axis of `input_size` pixels."""
-
-    def valid_input_size(self, output_at_least: int) -> int:
-        """Smallest input along an axis whose output is large enough."""
 
     def numbers_at_once(self, sizes: Sequence[int]) -> int:
         """Most numbers that are kept at once, about, while a tile of these sizes is computed."""

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-import torch
-
 from napari_unet.engine.graph_network import GraphNetwork
-from napari_unet.engine.layer_graph import Clip, GraphConfig, Standardize
+from napari_unet.engine.layer_graph import Clip, Standardize
 from napari_unet.engine.output_meaning import OutputMeaning
 
 Step: TypeAlias = Standardize | Clip
@@ -34,16 +32,9 @@ def begun_with(network: GraphNetwork, steps: Sequence[Step]) -> GraphNetwork:
     ]
     outputs = tuple(number + more for number in config.outputs)
     layers = (config.layers[0], *first, *others)
-    return _sharing(network, replace(config, layers=layers, outputs=outputs))
+    return network.with_config(replace(config, layers=layers, outputs=outputs))
 
 
 def read_as(network: GraphNetwork, meaning: OutputMeaning) -> GraphNetwork:
     """Let the output of a network mean something else; its weights are shared."""
-    return _sharing(network, replace(network.config, meaning=meaning))
-
-
-def _sharing(network: GraphNetwork, config: GraphConfig) -> GraphNetwork:
-    with torch.device("meta"):
-        other = GraphNetwork(config)
-    other.weights.load_state_dict(network.weights.state_dict(keep_vars=True), assign=True)
-    return other.train(network.training)
+    return network.with_config(replace(network.config, meaning=meaning))

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_unet.engine.architecture import TileableConfig
 from napari_unet.engine.device import free_memory_bytes
 from napari_unet.engine.errors import CheckpointError, DeviceError, SettingsError
 from napari_unet.engine.image import FloatImage, Region, Scores
@@ -34,32 +35,6 @@ _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory",
 
 # What torch says when a GPU is unplugged, reset, or its driver restarts.
 _LOST_GPU = ("cuda error", "cudnn_status", "cublas_status", "driver shutting down", "mps backend")
-
-
-class TileableConfig(Protocol):
-    """What tiling must know of a network; `UNetConfig` is one."""
-
-    @property
-    def size_multiple(self) -> int:
-        """Shift of the input, in pixels, that shifts the output alike."""
-
-    @property
-    def size_loss_px(self) -> int:
-        """Input size minus output size."""
-
-    @property
-    def tile_overlap_px(self) -> int:
-        """Output that a tile must compute beyond its own."""
-
-    @property
-    def inexact_because(self) -> str:
-        """Why tiles differ from the image as a whole; empty if they do not."""
-
-    def output_size(self, input_size: int) -> int:
-        """Output pixels along an axis."""
-
-    def valid_input_size(self, output_at_least: int) -> int:
-        """Smallest input along an axis whose output is large enough."""
 
 
 class TileableNetwork(Protocol):

@@ -92,12 +92,9 @@ def traced_network(
 
 
 def _with_weights(config: GraphConfig, weights: Mapping[str, Tensor]) -> GraphNetwork:
-    with torch.device("meta"):
-        network = GraphNetwork(config)
-    network.weights.load_state_dict(
-        {name: weights[name] for name in network.weights.state_dict()}, assign=True
-    )
-    return network.requires_grad_(True).eval()
+    network = GraphNetwork(config, device="meta")
+    network.take_weights(weights)
+    return network.eval()
 
 
 class _Recorder(TorchFunctionMode):
