@@ -5,52 +5,29 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout
 
 from napari_unet.widgets.choices import keep_narrow, narrow_form
-from napari_unet.widgets.faint_label import FaintLabel
+from napari_unet.widgets.guess_line import GuessLine
 from napari_unet.widgets.still_box import StillBox
 
 if TYPE_CHECKING:
     from napari_unet.engine.guess import Guess
 
-_NARROW_BUTTON = "QPushButton { padding: 3px 8px; }"
 
-
-class GuessRow(QWidget):
+class GuessRow(GuessLine):
     """Shows one guess, and lets the user take another value.
 
     Parameters
     ----------
     guess : Guess
-
-    Attributes
-    ----------
-    value_chosen : Signal
-        Carries what the guess is about, and the value.
-    trial_wanted : Signal
-        Carries the guess.
     """
 
-    value_chosen = Signal(str, str)
-    trial_wanted = Signal(object)
-
     def __init__(self, guess: Guess) -> None:
-        super().__init__()
-        self.guess = guess
-        self.title = QLabel(guess.title)
+        super().__init__(guess, tried="of what each choice makes of the middle of what you see")
         self.box = StillBox()
         keep_narrow(self.box)
         self.box.activated.connect(self._on_activated)
-        self.try_button = QPushButton("Try")
-        self.try_button.setStyleSheet(_NARROW_BUTTON)
-        self.try_button.setToolTip(
-            "<qt>Try on this image: a small picture of what each choice makes of the middle of "
-            "what you see. Nothing is changed.</qt>"
-        )
-        self.try_button.clicked.connect(self._on_try_clicked)
-        self.reason = FaintLabel()
         field = QHBoxLayout()
         field.setSpacing(4)
         field.addWidget(self.box, 1)
@@ -86,9 +63,6 @@ class GuessRow(QWidget):
         value = str(self.box.itemData(index))
         if value != self.guess.value:
             self.value_chosen.emit(self.guess.about, value)
-
-    def _on_try_clicked(self) -> None:
-        self.trial_wanted.emit(self.guess)
 
 
 _WORDS = {

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QToolButton, Q
 from napari_unet.engine.errors import UNetError
 from napari_unet.layers import LayerImage
 from napari_unet.widgets.guess_jobs import Trial, try_guess
+from napari_unet.widgets.guess_line import NARROW_BUTTON
 from napari_unet.widgets.guess_row import option_text
 from napari_unet.widgets.roles_row import ROLES, roles_text
 from napari_unet.widgets.sentence import Sentence
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _PICTURE_PX = 76
 _IN_A_ROW = 3
-_NARROW_BUTTON = "QPushButton { padding: 3px 8px; }"
 _PICTURE_STYLE = """
 QToolButton { border: 2px solid transparent; border-radius: 3px; padding: 1px; }
 QToolButton:hover { border-color: #5b8fc9; }
@@ -61,7 +61,7 @@ class GuessTrial(QWidget):
         self._grid.setSpacing(2)
         self._grid.setColumnStretch(_IN_A_ROW, 1)
         foot = QHBoxLayout()
-        self.button.setStyleSheet(_NARROW_BUTTON)
+        self.button.setStyleSheet(NARROW_BUTTON)
         foot.addWidget(self.sentence, 1)
         foot.addWidget(self.button)
         layout = QVBoxLayout(self)

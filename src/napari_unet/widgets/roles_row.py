@@ -7,11 +7,10 @@ from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout
 
 from napari_unet.widgets.choices import keep_narrow, narrow_form
-from napari_unet.widgets.faint_label import FaintLabel
+from napari_unet.widgets.guess_line import GuessLine
 from napari_unet.widgets.guess_row import sentence
 from napari_unet.widgets.still_box import StillBox
 
@@ -23,40 +22,19 @@ ROLES = "roles"
 
 _ASKED = {"cell": "Cells", "background": "Background", "border": "Borders"}
 _MOST_TRIED = 9
-_NARROW_BUTTON = "QPushButton { padding: 3px 8px; }"
 
 
-class RolesRow(QWidget):
+class RolesRow(GuessLine):
     """Shows what the output channels mean, and lets the user say otherwise.
 
     Parameters
     ----------
     guess : Guess
         Its value names the channels, with commas between them.
-
-    Attributes
-    ----------
-    value_chosen : Signal
-        Carries what the guess is about, and the value.
-    trial_wanted : Signal
-        Carries the guess.
     """
 
-    value_chosen = Signal(str, str)
-    trial_wanted = Signal(object)
-
     def __init__(self, guess: Guess) -> None:
-        super().__init__()
-        self.guess = guess
-        self.title = QLabel(guess.title)
-        self.try_button = QPushButton("Try")
-        self.try_button.setStyleSheet(_NARROW_BUTTON)
-        self.try_button.setToolTip(
-            "<qt>Try on this image: a small picture with each channel taken for the cells. Nothing "
-            "is changed.</qt>"
-        )
-        self.try_button.clicked.connect(self._on_try_clicked)
-        self.reason = FaintLabel()
+        super().__init__(guess, tried="with each channel taken for the cells")
         self.boxes: dict[str, StillBox] = {}
         form = narrow_form()
         for role, caption in _ASKED.items():
@@ -108,9 +86,6 @@ class RolesRow(QWidget):
         value = ", ".join(roles)
         if value != self.guess.value:
             self.value_chosen.emit(self.guess.about, value)
-
-    def _on_try_clicked(self) -> None:
-        self.trial_wanted.emit(self.guess)
 
 
 def roles_of(value: str) -> tuple[str, ...]:
