@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_unet.engine.checkpoint import load_checkpoint
 from napari_unet.engine.guesses import with_guess
 from napari_unet.engine.recognition import recognise
 from napari_unet.engine.unet import UNet, UNetConfig, centre_crop
@@ -192,6 +193,15 @@ def _seeded():
 )
 def test_unet_of_a_tutorial_gives_what_its_author_gets(module, channels, size, guesses):
     assert_same(module(), channels, (size, size), **guesses)
+
+
+def test_the_bundled_model_is_read_from_its_weights_alone_as_it_is():
+    # It has learned from real images, so its running means are evidence.
+    unet = load_checkpoint("nuclei").unet
+    network = recognise(unet.state_dict(), name="net")
+    x = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(network.unet.author_output(x), unet(x))
 
 
 def test_files_from_before_batches_were_counted_open():
