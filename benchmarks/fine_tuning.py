@@ -39,11 +39,11 @@ from napari_unet import (
     segment,
     train,
 )
-from napari_unet.engine.device import resolve_device
-from napari_unet.engine.instances import prepare_instances
-from napari_unet.engine.network import Network
-from napari_unet.engine.weight_map import prepare_weight_map
-from napari_unet.image_files import read_image, read_labels
+from napari_unet.engine.base.device import resolve_device
+from napari_unet.engine.networks.network import Network
+from napari_unet.engine.segmentation.instances import prepare_instances
+from napari_unet.engine.weight_map.weight_map import prepare_weight_map
+from napari_unet.files.images import read_image, read_labels
 
 Annotated: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
 """An image and its labels."""

@@ -4,7 +4,7 @@
     python benchmarks/memory.py 8192 --zoom 2    # other sizes, or an image that is resized
 
 Each size runs in a process of its own: the peak of its resident memory, less what it had before.
-`PLANE_BYTES_PER_PIXEL` of `napari_unet.engine.memory` is set from this.
+`PLANE_BYTES_PER_PIXEL` of `napari_unet.engine.segmentation.memory` is set from this.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from napari_unet import load_checkpoint
-from napari_unet.engine.memory import segmentation_memory
-from napari_unet.engine.segmentation import iterate_segmentation
-from napari_unet.engine.settings import Precision, SegmentationSettings
-from napari_unet.sample_data import load_sample
+from napari_unet.engine.base.settings import Precision, SegmentationSettings
+from napari_unet.engine.segmentation.memory import segmentation_memory
+from napari_unet.engine.segmentation.segmentation import iterate_segmentation
+from napari_unet.files.samples import load_sample
 
 MIB = 1 << 20
 

@@ -134,7 +134,7 @@ class Window:
 
 def sample_image(shape: tuple[int, ...]) -> np.ndarray:
     """A real image, repeated mirrored; each slice of a stack is another part of it."""
-    from napari_unet.sample_data import load_sample
+    from napari_unet.files.samples import load_sample
 
     image = load_sample(SAMPLE).image
     padding = [(0, max(0, n - m)) for n, m in zip(shape[-2:], image.shape, strict=True)]
@@ -393,7 +393,7 @@ def measure_training(seconds: int) -> dict[str, Any]:
     """Train on a sample with its truth, paint meanwhile, and stop."""
     import napari
 
-    from napari_unet.widgets import training_job
+    from napari_unet.widgets.train import job as training_job
 
     os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp()
     viewer = napari.Viewer()

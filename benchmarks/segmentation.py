@@ -31,14 +31,19 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from napari_unet import UNetError, bundled_models, load_checkpoint, segment
-from napari_unet.engine.banded_unet import BAND_VALUES, BandedUNet
-from napari_unet.engine.device import cpu_has_fast_bfloat16
-from napari_unet.engine.evaluation import evaluate
-from napari_unet.engine.image import ImageSource, IntensityScaling
-from napari_unet.engine.instances import instances_from_scores
-from napari_unet.engine.network import Network
-from napari_unet.engine.tiling import automatic_tile_px, axis_tile, predict_tiles, split_axis
-from napari_unet.engine.unet import UNet, UNetConfig
+from napari_unet.engine.base.device import cpu_has_fast_bfloat16
+from napari_unet.engine.images.image import ImageSource, IntensityScaling
+from napari_unet.engine.labels.evaluation import evaluate
+from napari_unet.engine.networks.network import Network
+from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.segmentation.bands import BAND_VALUES, BandedUNet
+from napari_unet.engine.segmentation.instances import instances_from_scores
+from napari_unet.engine.segmentation.tiling import (
+    automatic_tile_px,
+    axis_tile,
+    predict_tiles,
+    split_axis,
+)
 
 CPU = torch.device("cpu")
 CONFIG = UNetConfig(base_width=32)
@@ -346,7 +351,7 @@ def bundled_network() -> Network | None:
 def sample_images() -> dict[str, np.ndarray]:
     """Real images that come with the package."""
     import napari_unet
-    from napari_unet.image_files import read_image
+    from napari_unet.files.images import read_image
 
     folder = Path(napari_unet.__file__).parent / "bundled" / "samples" / "images"
     return {name: read_image(folder / name).array for name in SAMPLES}

@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from napari_unet import UNetError, boundary_weight_map
-from napari_unet.engine.weight_map import separate_touching_cells
-from napari_unet.engine.weight_map_settings import WeightMapSettings
-from napari_unet.engine.weight_map_tracker import WeightMapTracker
+from napari_unet.engine.weight_map.settings import WeightMapSettings
+from napari_unet.engine.weight_map.tracker import WeightMapTracker
+from napari_unet.engine.weight_map.weight_map import separate_touching_cells
 
 SHAPES = ((512, 512), (2048, 2048), (128, 128, 128))
 QUICK_SHAPES = ((256, 256), (1024, 1024), (64, 64, 64))

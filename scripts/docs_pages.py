@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.cli.program import COMMANDS, OneLineParser
-from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
-from napari_unet.setting_texts import option_name, setting_texts
+from napari_unet.engine.base.setting_texts import option_name, setting_texts
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 
 ROOT = Path(__file__).parents[1]
 PAGES_FROM_ELSEWHERE = {

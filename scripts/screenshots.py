@@ -35,7 +35,7 @@ from PIL import Image
 from qtpy.QtCore import QPoint, QSettings, Qt
 from qtpy.QtWidgets import QApplication, QDockWidget, QMenu, QWidget
 
-from napari_unet.sample_data import DEMO_SAMPLE, load_sample
+from napari_unet.files.samples import DEMO_SAMPLE, load_sample
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 PLUGIN = "napari-unet-cells"
@@ -206,7 +206,7 @@ def _bare_weights(viewer: napari.Viewer) -> Iterator[Any]:
     """Write the weights of the bundled model as PyTorch does, and open them as any others."""
     import torch
 
-    from napari_unet.engine.checkpoint import load_checkpoint
+    from napari_unet.engine.models.checkpoint import load_checkpoint
 
     file = Path(_ELSEWHERE.name, "unet_epoch_57.pth")
     torch.save(load_checkpoint("nuclei").unet.state_dict(), file)

@@ -22,9 +22,9 @@ from napari.utils.colormaps import ensure_colormap
 from PIL import Image, ImageDraw, ImageFont
 
 import napari_unet
-from napari_unet.engine.instances import instances_from_scores
-from napari_unet.overlay import draw_overlay
-from napari_unet.sample_data import load_sample
+from napari_unet.engine.segmentation.instances import instances_from_scores
+from napari_unet.files.overlay import draw_overlay
+from napari_unet.files.samples import load_sample
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images" / "settings"
 

@@ -8,7 +8,7 @@ import pytest
 from npe2 import PluginManifest
 from npe2.manifest.utils import import_python_name
 
-from napari_unet.commands import PLUGIN, WIDGETS
+from napari_unet.viewer.commands import PLUGIN, WIDGETS
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import napari_unet.cli.program
-from napari_unet.sample_data import sample_files
+from napari_unet.files.samples import sample_files
 
 README = Path(__file__).parents[1] / "README.md"
 

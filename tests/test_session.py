@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from napari_unet.engine.checkpoint import save_checkpoint
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.unet import UNet, UNetConfig
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.models.checkpoint import save_checkpoint
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.unet import UNet, UNetConfig
 from napari_unet.session import Session, read_model, shared_session
 
 

@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from napari_unet import versions
-from napari_unet.engine.checkpoint import load_checkpoint, read_description
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.training import TrainingPair, TrainingSettings, train
-from napari_unet.engine.unet import UNet, UNetConfig
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.models.checkpoint import load_checkpoint, read_description
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.training.training import TrainingPair, TrainingSettings, train
 from napari_unet.versions import (
     Autosave,
     InterruptedTraining,
@@ -157,7 +157,7 @@ def test_training_history_of_a_model_stays_and_is_not_added_to(history: ModelHis
 def test_model_that_was_put_there_by_hand_is_a_version_and_other_files_are_not(
     history: ModelHistory,
 ) -> None:
-    from napari_unet.engine.checkpoint import save_checkpoint
+    from napari_unet.engine.models.checkpoint import save_checkpoint
 
     kept = history.keep(network())
     save_checkpoint(network(history=({"steps": 3},)), history.folder / "from a colleague")
@@ -235,7 +235,7 @@ def test_full_disk_that_safetensors_meets_is_told_as_well(
 ) -> None:
     from safetensors import SafetensorError
 
-    from napari_unet.engine import checkpoint
+    from napari_unet.engine.models import checkpoint
 
     def fail(*_: object) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space (os error 28)")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.image_files import read_image, read_labels
+from napari_unet.files.images import read_image, read_labels
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from napari_unet import (
     segment,
     train,
 )
-from napari_unet.engine.network import Network
+from napari_unet.engine.networks.network import Network
 
 STARTS = ("nuclei", "nothing")
 

@@ -32,8 +32,8 @@ from napari_unet import (
     segment,
     train,
 )
-from napari_unet.engine.knowledge import bundled_images
-from napari_unet.engine.network import Network
+from napari_unet.engine.networks.network import Network
+from napari_unet.engine.training.replay import bundled_images
 
 TILES = 4
 

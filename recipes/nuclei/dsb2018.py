@@ -14,7 +14,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from napari_unet.image_files import read_image, read_labels
+from napari_unet.files.images import read_image, read_labels
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from stardist_reference import load_stardist, stardist_labels
 
 from napari_unet import evaluate, load_checkpoint, save_checkpoint, segment
-from napari_unet.engine.evaluation import Evaluation
-from napari_unet.engine.network import Network
+from napari_unet.engine.labels.evaluation import Evaluation
+from napari_unet.engine.networks.network import Network
 
 Segmenter = Callable[[NDArray[Any]], NDArray[Any]]
 

@@ -24,10 +24,10 @@ from dsb2018 import Nuclei, read_index
 from numpy.typing import NDArray
 
 from napari_unet import TrainingPair, TrainingSettings, UNetError, evaluate, segment, train
-from napari_unet.engine.evaluation import Evaluation
-from napari_unet.engine.instances import tune_instances
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.unet import UNetConfig
+from napari_unet.engine.labels.evaluation import Evaluation
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.unet import UNetConfig
+from napari_unet.engine.segmentation.instances import tune_instances
 
 ARMS = {"with the map": 10.0, "without": 1e-9}
 """w0; a term below float32 rounding is left out."""

@@ -12,53 +12,60 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from napari_unet.engine.checkpoint import bundled_models, load_checkpoint, save_checkpoint
-    from napari_unet.engine.comparison import change_image, compare_cells
-    from napari_unet.engine.doubt import rank_doubt
-    from napari_unet.engine.errors import UNetError
-    from napari_unet.engine.evaluation import evaluate
-    from napari_unet.engine.export import export_formats, export_model
-    from napari_unet.engine.export_settings import ExportSettings
-    from napari_unet.engine.hold_out import hold_out
-    from napari_unet.engine.preflight import preflight, preflight_all, repair
-    from napari_unet.engine.segmentation import segment
-    from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
-    from napari_unet.engine.training import train
-    from napari_unet.engine.training_pairs import TrainingPair, annotated_pair
-    from napari_unet.engine.training_settings import TrainingSettings
-    from napari_unet.engine.weight_map import boundary_weight_map
-    from napari_unet.engine.weight_map_settings import WeightMapSettings
-    from napari_unet.engine.weight_map_tracker import WeightMapTracker
+    from napari_unet.engine.base.errors import UNetError
+    from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+    from napari_unet.engine.checks.preflight import preflight, preflight_all, repair
+    from napari_unet.engine.export.export import export_formats, export_model
+    from napari_unet.engine.export.settings import ExportSettings
+    from napari_unet.engine.labels.comparison import change_image, compare_cells
+    from napari_unet.engine.labels.evaluation import evaluate
+    from napari_unet.engine.labels.uncertainty import rank_doubt
+    from napari_unet.engine.models.checkpoint import (
+        bundled_models,
+        load_checkpoint,
+        save_checkpoint,
+    )
+    from napari_unet.engine.segmentation.segmentation import segment
+    from napari_unet.engine.training.augmentation_settings import AugmentationSettings
+    from napari_unet.engine.training.hold_out import hold_out
+    from napari_unet.engine.training.pairs import TrainingPair, annotated_pair
+    from napari_unet.engine.training.settings import TrainingSettings
+    from napari_unet.engine.training.training import train
+    from napari_unet.engine.weight_map.settings import WeightMapSettings
+    from napari_unet.engine.weight_map.tracker import WeightMapTracker
+    from napari_unet.engine.weight_map.weight_map import boundary_weight_map
 
 _HOMES = {
-    "ExportSettings": "export_settings",
-    "InstanceSettings": "settings",
-    "SegmentationSettings": "settings",
-    "TrainingPair": "training_pairs",
-    "TrainingSettings": "training_settings",
-    "UNetError": "errors",
-    "WeightMapSettings": "weight_map_settings",
-    "WeightMapTracker": "weight_map_tracker",
-    "annotated_pair": "training_pairs",
-    "boundary_weight_map": "weight_map",
-    "bundled_models": "checkpoint",
-    "change_image": "comparison",
-    "compare_cells": "comparison",
-    "evaluate": "evaluation",
-    "export_formats": "export",
-    "export_model": "export",
-    "hold_out": "hold_out",
-    "load_checkpoint": "checkpoint",
-    "preflight": "preflight",
-    "preflight_all": "preflight",
-    "rank_doubt": "doubt",
-    "repair": "preflight",
-    "save_checkpoint": "checkpoint",
-    "segment": "segmentation",
-    "train": "training",
+    "AugmentationSettings": "training.augmentation_settings",
+    "ExportSettings": "export.settings",
+    "InstanceSettings": "base.settings",
+    "SegmentationSettings": "base.settings",
+    "TrainingPair": "training.pairs",
+    "TrainingSettings": "training.settings",
+    "UNetError": "base.errors",
+    "WeightMapSettings": "weight_map.settings",
+    "WeightMapTracker": "weight_map.tracker",
+    "annotated_pair": "training.pairs",
+    "boundary_weight_map": "weight_map.weight_map",
+    "bundled_models": "models.checkpoint",
+    "change_image": "labels.comparison",
+    "compare_cells": "labels.comparison",
+    "evaluate": "labels.evaluation",
+    "export_formats": "export.export",
+    "export_model": "export.export",
+    "hold_out": "training.hold_out",
+    "load_checkpoint": "models.checkpoint",
+    "preflight": "checks.preflight",
+    "preflight_all": "checks.preflight",
+    "rank_doubt": "labels.uncertainty",
+    "repair": "checks.preflight",
+    "save_checkpoint": "models.checkpoint",
+    "segment": "segmentation.segmentation",
+    "train": "training.training",
 }
 
 __all__ = [
+    "AugmentationSettings",
     "ExportSettings",
     "InstanceSettings",
     "SegmentationSettings",

@@ -2,7 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from napari_unet.engine.errors import UNetError
+from napari_unet.engine.base.errors import UNetError
 
 _OTHER_DISTRIBUTION = "napari-unet"
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
-from napari_unet.engine.errors import TrainingError
+from napari_unet.engine.base.errors import TrainingError
 
 if TYPE_CHECKING:
-    from napari_unet.engine.network import Network
+    from napari_unet.engine.networks.network import Network
 
 _HASH_LENGTH = 12
 
@@ -65,7 +65,7 @@ def read_model(name_or_path: str, *, allow_code: bool = False) -> LoadedModel:
     CodeInFileError
         If it carries code that was not allowed.
     """
-    from napari_unet.engine.checkpoint import bundled_models, load_checkpoint
+    from napari_unet.engine.models.checkpoint import bundled_models, load_checkpoint
 
     network = load_checkpoint(name_or_path, allow_code=allow_code)
     path = bundled_models().get(name_or_path, Path(name_or_path).expanduser())

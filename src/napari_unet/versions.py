@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import psutil
 from platformdirs import user_data_path
 
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.whole_file import whole_file
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.base.whole_file import whole_file
 
 if TYPE_CHECKING:
-    from napari_unet.engine.network import Network
+    from napari_unet.engine.networks.network import Network
 
 PROGRAM = "napari-unet-cells"
 
@@ -128,7 +128,7 @@ class ModelHistory:
         CheckpointError
             If it cannot be written; then nothing has changed.
         """
-        from napari_unet.engine.checkpoint import save_checkpoint
+        from napari_unet.engine.models.checkpoint import save_checkpoint
 
         number = _new_id()
         version = Version(
@@ -192,7 +192,7 @@ class ModelHistory:
         CheckpointError
             If its file is gone or damaged.
         """
-        from napari_unet.engine.checkpoint import load_checkpoint
+        from napari_unet.engine.models.checkpoint import load_checkpoint
 
         chosen = version if isinstance(version, Version) else self.version(version)
         return load_checkpoint(chosen.path)
@@ -309,7 +309,7 @@ def _facts(version: Version) -> dict[str, Any]:
 
 def _described(network: Network, version: Version) -> Network:
     """Return the network with what is known of the version in its own description, too."""
-    from napari_unet.engine.network import Network
+    from napari_unet.engine.networks.network import Network
 
     before = network.description
     *earlier, last = before.history or ({"date": version.date},)
@@ -326,7 +326,7 @@ def _read_version(path: Path) -> Version | None:
 
 
 def _version_in_model(path: Path) -> Version | None:
-    from napari_unet.engine.checkpoint import read_description
+    from napari_unet.engine.models.checkpoint import read_description
 
     try:
         description = read_description(path)

@@ -19,13 +19,13 @@ import torch
 from PIL import Image
 
 from napari_unet.cli import main
-from napari_unet.engine.checkpoint import load_checkpoint, save_checkpoint
-from napari_unet.engine.learner import Learner
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.settings import InstanceSettings
-from napari_unet.engine.training import TrainingReport, TrainingRun
-from napari_unet.engine.unet import UNet, UNetConfig
-from napari_unet.image_files import read_image, read_labels, write_labels
+from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.training.learner import Learner
+from napari_unet.engine.training.training import TrainingReport, TrainingRun
+from napari_unet.files.images import read_image, read_labels, write_labels
 
 FAST_TRAINING = ["--batch-size", "1", "--patch-size", "16", "--validation-interval", "1"]
 FAST_TRAINING += ["--precision", "float32", "--device", "cpu"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from napari_unet.cli import main
-from napari_unet.image_files import read_labels, write_labels
+from napari_unet.files.images import read_labels, write_labels
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ import tifffile
 import torch
 
 from napari_unet.cli import main
-from napari_unet.engine.checkpoint import load_checkpoint, save_checkpoint
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.segmentation import segment
-from napari_unet.engine.unet import UNet, UNetConfig
+from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.segmentation.segmentation import segment
 
 pytest.importorskip("onnxruntime")
 
-PAGE = Path(__file__).parents[1] / "docs" / "export.md"
+PAGE = Path(__file__).parents[2] / "docs" / "export.md"
 
 pytestmark = pytest.mark.filterwarnings(
     # bioimageio.spec leaves files open.

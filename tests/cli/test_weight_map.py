@@ -8,8 +8,8 @@ import tifffile
 
 from napari_unet import boundary_weight_map
 from napari_unet.cli import main
-from napari_unet.engine.weight_map import number_pieces
-from napari_unet.image_files import read_image, write_labels
+from napari_unet.engine.weight_map.weight_map import number_pieces
+from napari_unet.files.images import read_image, write_labels
 
 
 @pytest.fixture

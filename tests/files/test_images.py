@@ -8,8 +8,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_unet.engine.errors import FileError, LabelsError
-from napari_unet.image_files import (
+from napari_unet.engine.base.errors import FileError, LabelsError
+from napari_unet.files.images import (
     find_images,
     image_stem,
     read_image,

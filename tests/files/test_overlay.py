@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_unet.overlay import draw_overlay
+from napari_unet.files.overlay import draw_overlay
 
 
 def _two_touching_cells() -> np.ndarray:

@@ -5,8 +5,8 @@ import pytest
 from npe2 import PluginManifest
 from npe2.manifest.utils import import_python_name
 
-from napari_unet.engine.errors import FileError
-from napari_unet.sample_data import (
+from napari_unet.engine.base.errors import FileError
+from napari_unet.files.samples import (
     DEMO_SAMPLE,
     load_sample,
     sample_files,

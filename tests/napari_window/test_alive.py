@@ -11,8 +11,8 @@ import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QObject, QtMsgType, qInstallMessageHandler
 
-from napari_unet.sample_data import DEMO_SAMPLE, load_sample
-from napari_unet.widgets.segment import SegmentWidget
+from napari_unet.files.samples import DEMO_SAMPLE, load_sample
+from napari_unet.widgets.segment.widget import SegmentWidget
 
 pytestmark = pytest.mark.viewer
 
@@ -130,7 +130,7 @@ import napari
 import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
-from napari_unet.sample_data import load_sample
+from napari_unet.files.samples import load_sample
 
 viewer = napari.Viewer()
 viewer.add_image(np.tile(load_sample().image, (5, 5)))

@@ -9,9 +9,9 @@ from napari._app_model import get_app_model
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
-from napari_unet.commands import WIDGETS, open_all_widgets, segment_view
-from napari_unet.sample_data import DEMO_SAMPLE, load_sample
-from napari_unet.widgets.segment import SegmentWidget
+from napari_unet.files.samples import DEMO_SAMPLE, load_sample
+from napari_unet.viewer.commands import WIDGETS, open_all_widgets, segment_view
+from napari_unet.widgets.segment.widget import SegmentWidget
 
 pytestmark = pytest.mark.viewer
 

@@ -13,13 +13,13 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_unet import worker
-from napari_unet.commands import open_widget
-from napari_unet.engine.checkpoint import save_checkpoint
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.unet import UNet, UNetConfig
+from napari_unet.engine.models.checkpoint import save_checkpoint
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.unet import UNet, UNetConfig
 from napari_unet.session import Session, shared_session
-from napari_unet.widgets.model import ModelWidget
+from napari_unet.viewer import worker
+from napari_unet.viewer.commands import open_widget
+from napari_unet.widgets.model.widget import ModelWidget
 
 pytestmark = pytest.mark.viewer
 

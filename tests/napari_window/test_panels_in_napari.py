@@ -9,14 +9,15 @@ from napari.utils._proxies import PublicOnlyProxy
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
-from napari_unet import preflight, worker
-from napari_unet.engine.comparison import change_image, compare_cells
-from napari_unet.engine.doubt import DoubtfulRegion
-from napari_unet.widgets.change_layer import CHANGE_COLOURS, show_changes
-from napari_unet.widgets.curves import TrainingCurves
-from napari_unet.widgets.doubt_panel import DoubtPanel
-from napari_unet.widgets.repair_job import apply_repair
-from napari_unet.widgets.viewpoint import look_at
+from napari_unet import preflight
+from napari_unet.engine.labels.comparison import change_image, compare_cells
+from napari_unet.engine.labels.uncertainty import DoubtfulRegion
+from napari_unet.viewer import worker
+from napari_unet.widgets.shared.viewpoint import look_at
+from napari_unet.widgets.train.curves.curves import TrainingCurves
+from napari_unet.widgets.train.repair_job import apply_repair
+from napari_unet.widgets.train.review.change_layer import CHANGE_COLOURS, show_changes
+from napari_unet.widgets.train.review.uncertainty_panel import DoubtPanel
 
 pytestmark = pytest.mark.viewer
 

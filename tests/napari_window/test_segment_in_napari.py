@@ -12,10 +12,10 @@ from napari.layers import Labels
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt, QTimer
 
-from napari_unet import worker
-from napari_unet.engine.evaluation import evaluate
-from napari_unet.sample_data import DEMO_SAMPLE, load_sample
-from napari_unet.widgets.segment import SegmentWidget
+from napari_unet.engine.labels.evaluation import evaluate
+from napari_unet.files.samples import DEMO_SAMPLE, load_sample
+from napari_unet.viewer import worker
+from napari_unet.widgets.segment.widget import SegmentWidget
 
 pytestmark = pytest.mark.viewer
 

@@ -10,10 +10,10 @@ from napari.layers import Labels
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
-from napari_unet import worker
-from napari_unet.engine.training_settings import TrainingSettings
+from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.session import shared_session
-from napari_unet.widgets.train_form import TrainForm
+from napari_unet.viewer import worker
+from napari_unet.widgets.train.form import TrainForm
 
 pytestmark = pytest.mark.viewer
 
@@ -22,7 +22,7 @@ _PLUGIN = "napari-unet-cells"
 
 @pytest.fixture
 def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setattr("napari_unet.widgets.train_outcome.data_folder", lambda: tmp_path)
+    monkeypatch.setattr("napari_unet.widgets.train.outcome.data_folder", lambda: tmp_path)
     # The session is the process's, as in napari: other tests begin with its own model again.
     source = shared_session().source
     yield tmp_path
@@ -163,7 +163,7 @@ def test_closing_napari_while_it_trains_ends_the_thread_and_the_training_is_offe
     data_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("napari_unet.widgets.training_job._AUTOSAVE_S", 0.0)
+    monkeypatch.setattr("napari_unet.widgets.train.job._AUTOSAVE_S", 0.0)
     monkeypatch.setattr("napari_unet.versions._is_running", lambda *_: False)
     long = TrainingSettings.fine_tuning(
         steps=100_000, batch_size=2, patch_size_px=64, keep_knowledge=0

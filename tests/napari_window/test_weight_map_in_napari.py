@@ -8,8 +8,9 @@ import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
-from napari_unet import boundary_weight_map, worker
-from napari_unet.widgets.weight_map import WeightMapWidget
+from napari_unet import boundary_weight_map
+from napari_unet.viewer import worker
+from napari_unet.widgets.weight_map.widget import WeightMapWidget
 
 pytestmark = pytest.mark.viewer
 

@@ -20,15 +20,15 @@ from napari.layers import Image
 from PIL import Image as Picture
 
 from napari_unet.cli import main
-from napari_unet.engine.checkpoint import load_checkpoint, save_checkpoint
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.network import Network
-from napari_unet.engine.segmentation import segment
-from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
-from napari_unet.image_files import read_image, read_labels
-from napari_unet.layers import Extent, LayerImage, read_layer
-from napari_unet.sample_data import load_sample
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet.engine.networks.network import Network
+from napari_unet.engine.segmentation.segmentation import segment
+from napari_unet.files.images import read_image, read_labels
+from napari_unet.files.samples import load_sample
 from napari_unet.script import SegmentRecipe, command_line, file_holds, python_lines
+from napari_unet.viewer.layers import Extent, LayerImage, read_layer
 
 ALL = slice(None)
 
@@ -349,7 +349,7 @@ def test_defaults_make_a_short_script() -> None:
         "from pathlib import Path\n"
         "\n"
         "from napari_unet import load_checkpoint, segment\n"
-        "from napari_unet.image_files import read_image, write_labels\n"
+        "from napari_unet.files.images import read_image, write_labels\n"
         "\n"
         "file = read_image('images/a.png')\n"
         "image = file.array\n"

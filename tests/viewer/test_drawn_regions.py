@@ -3,7 +3,7 @@
 import numpy as np
 from napari.layers import Labels, Shapes
 
-from napari_unet.drawn_regions import drawn_regions, region_mask
+from napari_unet.viewer.drawn_regions import drawn_regions, region_mask
 
 WHOLE = slice(None)
 

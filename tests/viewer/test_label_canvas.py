@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from napari_unet.engine.image import PlaneIndex, plane_key
-from napari_unet.engine.segmentation import PlaneScores
-from napari_unet.engine.settings import InstanceSettings
-from napari_unet.label_canvas import LabelCanvas
+from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.engine.images.image import PlaneIndex, plane_key
+from napari_unet.engine.segmentation.segmentation import PlaneScores
+from napari_unet.viewer.label_canvas import LabelCanvas
 
 ALL = slice(None)
 FLAT: PlaneIndex = (ALL, ALL)

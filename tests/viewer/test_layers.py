@@ -11,9 +11,9 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_unet import __version__
-from napari_unet.engine.errors import ImageShapeError
-from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
-from napari_unet.layers import (
+from napari_unet.engine.base.errors import ImageShapeError
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.viewer.layers import (
     LayerImage,
     as_array,
     find_result,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from napari_unet import model_reader
-from napari_unet.model_reader import get_reader, looks_like_model
+from napari_unet.viewer import model_reader
+from napari_unet.viewer.model_reader import get_reader, looks_like_model
 
 DESCRIPTION = "format_version: 0.5.3\nname: mine\nweights:\n  onnx: {source: w.onnx}\n"
 

@@ -15,11 +15,11 @@ def test_importing_torch_causes_no_full_search_for_garbage_and_makes_none_due() 
     output = printed(
         """
 import gc
-import napari_unet.warm_up
+import napari_unet.viewer.warm_up
 full = []
 gc.callbacks.append(lambda phase, info: full.append(phase) if info["generation"] == 2 else None)
 old = len(gc.get_objects(generation=2))
-napari_unet.warm_up.import_torch()
+napari_unet.viewer.warm_up.import_torch()
 import torch
 print(full, gc.isenabled(), gc.get_freeze_count(), len(gc.get_objects(generation=2)) > old + 50_000)
 """
@@ -30,8 +30,8 @@ print(full, gc.isenabled(), gc.get_freeze_count(), len(gc.get_objects(generation
 
 def test_a_switched_off_collector_stays_off() -> None:
     output = printed(
-        "import gc, napari_unet.warm_up; gc.disable(); "
-        "napari_unet.warm_up.import_torch(); print(gc.isenabled())"
+        "import gc, napari_unet.viewer.warm_up; gc.disable(); "
+        "napari_unet.viewer.warm_up.import_torch(); print(gc.isenabled())"
     )
 
     assert output.split() == ["False"]
@@ -39,8 +39,8 @@ def test_a_switched_off_collector_stays_off() -> None:
 
 def test_objects_that_somebody_froze_stay_frozen() -> None:
     output = printed(
-        "import gc, napari_unet.warm_up; gc.freeze(); frozen = gc.get_freeze_count(); "
-        "napari_unet.warm_up.import_torch(); print(gc.get_freeze_count() > 0.9 * frozen > 0)"
+        "import gc, napari_unet.viewer.warm_up; gc.freeze(); frozen = gc.get_freeze_count(); "
+        "napari_unet.viewer.warm_up.import_torch(); print(gc.get_freeze_count() > 0.9 * frozen > 0)"
     )
 
     assert output.split() == ["True"]
@@ -52,7 +52,7 @@ def test_the_libraries_of_torch_are_loaded_before_its_import() -> None:
         """
 import sys
 from pathlib import Path
-from napari_unet.warm_up import _load_torch_libraries
+from napari_unet.viewer.warm_up import _load_torch_libraries
 _load_torch_libraries()
 maps = Path("/proc/self/maps").read_text()
 print("libtorch_cpu" in maps, "libtorch_python" in maps, "torch" in sys.modules)
@@ -71,7 +71,7 @@ import ctypes
 def refuse(*arguments):
     raise OSError("no loader")
 usual, ctypes.CDLL = ctypes.CDLL, refuse
-from napari_unet.warm_up import _load_torch_libraries
+from napari_unet.viewer.warm_up import _load_torch_libraries
 _load_torch_libraries()
 ctypes.CDLL = usual
 import torch
@@ -87,10 +87,12 @@ def test_warming_up_leaves_nothing_to_compile_to_the_first_image() -> None:
         """
 import numpy as np
 from numba.core.dispatcher import Dispatcher
-from napari_unet.warm_up import warm_up
+from napari_unet.viewer.warm_up import warm_up
 warm_up()
-from napari_unet.engine import flood, instances, pieces
-from napari_unet.engine.settings import InstanceSettings
+from napari_unet.engine.segmentation import watershed as flood
+from napari_unet.engine.segmentation import instances
+from napari_unet.engine.labels import connected as pieces
+from napari_unet.engine.base.settings import InstanceSettings
 functions = [f for m in (flood, instances, pieces) for f in vars(m).values()]
 def versions():
     return sum(len(f.signatures) for f in functions if isinstance(f, Dispatcher))
@@ -112,13 +114,13 @@ def test_warming_up_leaves_nothing_to_import_to_the_first_labels_layer() -> None
 import sys, threading
 import numpy as np
 import napari.layers
-from napari_unet.warm_up import warm_up
+from napari_unet.viewer.warm_up import warm_up
 thread = threading.Thread(target=warm_up)
 thread.start()
 thread.join()
 before = set(sys.modules)
 napari.layers.Labels(np.zeros((64, 64), np.int32))
-import napari_unet.engine.segmentation
+import napari_unet.engine.segmentation.segmentation
 print(sorted(set(sys.modules) - before))
 """
     )
@@ -130,7 +132,7 @@ _TWO_THREADS = """
 import sys, threading
 import numpy as np
 from napari.layers import Labels
-from napari_unet import warm_up
+from napari_unet.viewer import warm_up
 
 sys.setswitchinterval(1e-5)
 failures = []

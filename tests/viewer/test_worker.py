@@ -10,7 +10,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QEventLoop, QThread, QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_unet.worker import Worker, stop_all
+from napari_unet.viewer.worker import Worker, stop_all
 
 
 class Heard:
@@ -354,7 +354,7 @@ def test_a_torch_that_cannot_be_loaded_gets_a_sentence_with_a_way_out(
     def fail() -> None:
         raise OSError("[WinError 1114] A dynamic link library initialization routine failed")
 
-    monkeypatch.setattr("napari_unet.worker.import_torch", fail)
+    monkeypatch.setattr("napari_unet.viewer.worker.import_torch", fail)
     worker = Worker(lambda: iter([1]))
 
     with qtbot.waitSignal(worker.failed, timeout=5000) as failed:

@@ -16,20 +16,27 @@ from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
-from napari_unet import worker
-from napari_unet.engine import segmentation
-from napari_unet.engine.architecture import NetworkModule
-from napari_unet.engine.checkpoint import save_checkpoint
-from napari_unet.engine.graph_network import GraphNetwork
-from napari_unet.engine.guess import Guess
-from napari_unet.engine.image import Normalization
-from napari_unet.engine.layer_graph import Convolution, GraphConfig, Input, Join, Pool, Upsample
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.output_meaning import OutputMeaning
-from napari_unet.engine.settings import InstanceSettings
-from napari_unet.engine.unet import UNet, UNetConfig
+from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.models.checkpoint import save_checkpoint
+from napari_unet.engine.networks.architecture import NetworkModule
+from napari_unet.engine.networks.graph_network import GraphNetwork
+from napari_unet.engine.networks.guess import Guess
+from napari_unet.engine.networks.layer_graph import (
+    Convolution,
+    GraphConfig,
+    Input,
+    Join,
+    Pool,
+    Upsample,
+)
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.output_meaning import OutputMeaning
+from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.segmentation import segmentation
 from napari_unet.session import Session
-from napari_unet.widgets.segment import SegmentWidget
+from napari_unet.viewer import worker
+from napari_unet.widgets.segment.widget import SegmentWidget
 
 
 def network_of_brightness(ndim: int, name: str) -> Network:

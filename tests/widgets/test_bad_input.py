@@ -15,11 +15,11 @@ from napari.utils.notifications import notification_manager
 from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 
-from napari_unet.engine import segmentation
-from napari_unet.engine.banded_unet import BandedUNet
-from napari_unet.engine.network import Network
+from napari_unet.engine.networks.network import Network
+from napari_unet.engine.segmentation import segmentation
+from napari_unet.engine.segmentation.bands import BandedUNet
 from napari_unet.session import Session
-from napari_unet.widgets.segment import SegmentWidget
+from napari_unet.widgets.segment.widget import SegmentWidget
 
 
 def test_without_an_image_it_says_where_to_find_one(person: Any) -> None:
@@ -245,7 +245,7 @@ def test_without_any_model_it_says_how_to_get_one(
     squares: NDArray[np.uint8],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("napari_unet.engine.checkpoint.bundled_models", dict)
+    monkeypatch.setattr("napari_unet.engine.models.checkpoint.bundled_models", dict)
     widget = SegmentWidget(viewer, Session())
     qtbot.addWidget(widget)
     widget.show()

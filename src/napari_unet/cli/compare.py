@@ -18,7 +18,8 @@ from napari_unet.cli.console import count, report, say
 from napari_unet.cli.evaluate import report_unpaired
 from napari_unet.cli.file_plan import plan_outputs
 from napari_unet.cli.setting_options import real_number
-from napari_unet.engine.comparison import (
+from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.labels.comparison import (
     CHANGE_KINDS,
     SAME_IOU,
     Change,
@@ -27,10 +28,9 @@ from napari_unet.engine.comparison import (
     change_image,
     compare_cells,
 )
-from napari_unet.engine.errors import SettingsError
-from napari_unet.engine.evaluation import Evaluation
-from napari_unet.image_files import ImageFile, read_labels, write_labels
-from napari_unet.paired_files import pair_files
+from napari_unet.engine.labels.evaluation import Evaluation
+from napari_unet.files.images import ImageFile, read_labels, write_labels
+from napari_unet.files.pairs import pair_files
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

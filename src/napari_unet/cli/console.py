@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
-from napari_unet.engine.errors import UNetError
+from napari_unet.engine.base.errors import UNetError
 
 PROGRAM = "napari-unet"
 

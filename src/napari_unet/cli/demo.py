@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from napari_unet.cli.console import count, report, say
-from napari_unet.sample_data import DEMO_SAMPLE, load_sample, sample_files, sample_layers
+from napari_unet.files.samples import DEMO_SAMPLE, load_sample, sample_files, sample_layers
 
 _OWN_FOLDER = Path("napari-unet-demo")
 _LABELS_NAME = "unet-demo-labels.tif"
@@ -81,9 +81,9 @@ def write_files(arguments: argparse.Namespace) -> int:
     """Segment the sample, write labels and overlay, and say how many cells were found."""
     from napari_unet.cli.file_plan import PlannedFile, check_writable
     from napari_unet.cli.segment import SegmentationJob
-    from napari_unet.engine.checkpoint import load_checkpoint
-    from napari_unet.engine.evaluation import evaluate
-    from napari_unet.engine.settings import SegmentationSettings
+    from napari_unet.engine.base.settings import SegmentationSettings
+    from napari_unet.engine.labels.evaluation import evaluate
+    from napari_unet.engine.models.checkpoint import load_checkpoint
 
     sample = load_sample(DEMO_SAMPLE)
     check_writable(arguments.out)

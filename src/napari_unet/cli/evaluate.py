@@ -14,16 +14,16 @@ from typing import Any
 from napari_unet.cli.batch import for_each
 from napari_unet.cli.console import count, listing, report, say
 from napari_unet.cli.setting_options import real_number
-from napari_unet.engine.errors import SettingsError
-from napari_unet.engine.evaluation import (
+from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.labels.evaluation import (
     THRESHOLDS,
     Evaluation,
     ImageScore,
     ThresholdScore,
     evaluate,
 )
-from napari_unet.image_files import read_labels
-from napari_unet.paired_files import PairedFiles, pair_files
+from napari_unet.files.images import read_labels
+from napari_unet.files.pairs import PairedFiles, pair_files
 
 _WIDEST_NAME = 40
 

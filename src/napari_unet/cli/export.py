@@ -15,9 +15,9 @@ from napari_unet.cli.console import progress_bar, report, say
 from napari_unet.cli.file_plan import check_writable
 from napari_unet.cli.model_options import add_loading_options, load_model, model_help
 from napari_unet.cli.setting_options import add_setting_options, read_settings
-from napari_unet.engine.export import Export, export_format, export_formats, iterate_export
-from napari_unet.engine.export_settings import ExportSettings
-from napari_unet.image_files import read_image
+from napari_unet.engine.export.export import Export, export_format, export_formats, iterate_export
+from napari_unet.engine.export.settings import ExportSettings
+from napari_unet.files.images import read_image
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

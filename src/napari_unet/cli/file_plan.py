@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_unet.cli.console import count, listing
-from napari_unet.engine.errors import FileError
-from napari_unet.image_files import PICTURE_SUFFIXES, TIFF_SUFFIXES, image_stem
+from napari_unet.engine.base.errors import FileError
+from napari_unet.files.images import PICTURE_SUFFIXES, TIFF_SUFFIXES, image_stem
 
 
 @dataclass(frozen=True, slots=True)

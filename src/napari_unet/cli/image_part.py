@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from napari_unet.cli.console import count
-from napari_unet.engine.errors import ImageShapeError, SettingsError
-from napari_unet.engine.image import AnyImage
-from napari_unet.image_files import ImageFile
+from napari_unet.engine.base.errors import ImageShapeError, SettingsError
+from napari_unet.engine.images.image import AnyImage
+from napari_unet.files.images import ImageFile
 
 PlaneNumbers: TypeAlias = tuple[int | None, ...]
 """For each axis the number of the slice, from 1; None for an axis of the plane itself."""

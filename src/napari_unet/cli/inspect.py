@@ -8,7 +8,7 @@ from typing import Any
 
 from napari_unet.cli.console import count, report
 from napari_unet.cli.model_options import add_loading_options, load_model, model_help
-from napari_unet.engine.network import Network, NetworkDescription
+from napari_unet.engine.networks.network import Network, NetworkDescription
 
 _MOST_LETTERS = 72
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from napari_unet.engine.checkpoint import bundled_models, load_checkpoint
-from napari_unet.engine.errors import CodeInFileError, SettingsError
-from napari_unet.engine.network import Network
+from napari_unet.engine.base.errors import CodeInFileError, SettingsError
+from napari_unet.engine.models.checkpoint import bundled_models, load_checkpoint
+from napari_unet.engine.networks.network import Network
 
 
 def model_help() -> str:

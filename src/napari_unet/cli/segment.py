@@ -26,11 +26,11 @@ from napari_unet.cli.image_part import (
 )
 from napari_unet.cli.model_options import add_loading_options, load_model, model_help
 from napari_unet.cli.setting_options import add_setting_options, read_settings, whole_number
-from napari_unet.engine.image import AnyImage
-from napari_unet.engine.network import Network
-from napari_unet.engine.segmentation import Segmentation, iterate_segmentation
-from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
-from napari_unet.image_files import (
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.images.image import AnyImage
+from napari_unet.engine.networks.network import Network
+from napari_unet.engine.segmentation.segmentation import Segmentation, iterate_segmentation
+from napari_unet.files.images import (
     ImageFile,
     find_images,
     read_image,
@@ -38,7 +38,7 @@ from napari_unet.image_files import (
     write_picture,
     write_scores,
 )
-from napari_unet.overlay import draw_overlay
+from napari_unet.files.overlay import draw_overlay
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

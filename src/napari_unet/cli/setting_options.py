@@ -8,7 +8,7 @@ import types
 from collections.abc import Collection
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from napari_unet.setting_texts import option_name, setting_texts
+from napari_unet.engine.base.setting_texts import option_name, setting_texts
 
 Settings = TypeVar("Settings")
 

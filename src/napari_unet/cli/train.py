@@ -29,18 +29,18 @@ from napari_unet.cli.setting_options import (
     real_number,
     whole_number,
 )
-from napari_unet.engine.annotation import BACKGROUND, BORDER, CELL, teaches_classes
-from napari_unet.engine.checkpoint import SUFFIX, bundled_models, save_checkpoint
-from napari_unet.engine.errors import FileError, SettingsError, UNetError
-from napari_unet.engine.evaluation import Evaluation
-from napari_unet.engine.hold_out import hold_out
-from napari_unet.engine.image import LabelImage
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.training import TrainingReport, TrainingRun, train
-from napari_unet.engine.training_pairs import RING_PX, TrainingPair, Unlabelled, annotated_pair
-from napari_unet.engine.training_settings import MANY_STEPS, TrainingSettings
-from napari_unet.engine.unet import UNetConfig
-from napari_unet.paired_files import pair_files, read_pairs
+from napari_unet.engine.base.errors import FileError, SettingsError, UNetError
+from napari_unet.engine.images.image import LabelImage
+from napari_unet.engine.labels.evaluation import Evaluation
+from napari_unet.engine.models.checkpoint import SUFFIX, bundled_models, save_checkpoint
+from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL, teaches_classes
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.unet import UNetConfig
+from napari_unet.engine.training.hold_out import hold_out
+from napari_unet.engine.training.pairs import RING_PX, TrainingPair, Unlabelled, annotated_pair
+from napari_unet.engine.training.settings import MANY_STEPS, TrainingSettings
+from napari_unet.engine.training.training import TrainingReport, TrainingRun, train
+from napari_unet.files.pairs import pair_files, read_pairs
 
 _MADE_FROM_IMAGES = ("in_channels", "classes")
 _NEW_SHAPE = UNetConfig(base_width=32)

@@ -25,17 +25,17 @@ from napari_unet.cli.setting_options import (
     real_number,
     whole_number,
 )
-from napari_unet.engine.image import LabelImage, WeightMap
-from napari_unet.engine.weight_map import (
+from napari_unet.engine.base.setting_texts import setting_texts
+from napari_unet.engine.images.image import LabelImage, WeightMap
+from napari_unet.engine.weight_map.settings import WeightMapSettings
+from napari_unet.engine.weight_map.weight_map import (
     IGNORED,
     boundary_weight_map,
     looks_like_mask,
     number_pieces,
     why_no_border,
 )
-from napari_unet.engine.weight_map_settings import WeightMapSettings
-from napari_unet.image_files import ImageFile, find_images, read_labels, write_float_image
-from napari_unet.setting_texts import setting_texts
+from napari_unet.files.images import ImageFile, find_images, read_labels, write_float_image
 
 _OF_VARIANT = {"w0": "--w0", "border_sigma_px": "--sigma"}
 """Settings that start as the variant has them."""

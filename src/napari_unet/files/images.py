@@ -19,9 +19,9 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
-from napari_unet.engine.errors import FileError, LabelsError
-from napari_unet.engine.image import AnyImage, LabelImage, Scores
-from napari_unet.engine.whole_file import whole_file
+from napari_unet.engine.base.errors import FileError, LabelsError
+from napari_unet.engine.base.whole_file import whole_file
+from napari_unet.engine.images.image import AnyImage, LabelImage, Scores
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".lsm")
 PICTURE_SUFFIXES = (

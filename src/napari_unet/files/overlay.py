@@ -7,7 +7,7 @@ import colorsys
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.image import LUMINANCE, AnyImage, LabelImage
+from napari_unet.engine.images.image import LUMINANCE, AnyImage, LabelImage
 
 _WANTED_SIDE_PX = 2048
 _MOST_MAGNIFIED = 4

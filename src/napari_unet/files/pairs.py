@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.engine.errors import FileError, TrainingError
-from napari_unet.image_files import ImageFile, find_images, image_stem, read_image, read_labels
+from napari_unet.engine.base.errors import FileError, TrainingError
+from napari_unet.files.images import ImageFile, find_images, image_stem, read_image, read_labels
 
 if TYPE_CHECKING:
-    from napari_unet.engine.training_pairs import TrainingPair
+    from napari_unet.engine.training.pairs import TrainingPair
 
 _LABEL_ENDINGS = re.compile(r"[-_ ](cp_masks|masks?|labels?|truth|gt)$", re.IGNORECASE)
 

@@ -12,8 +12,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from napari_unet.engine.errors import FileError
-from napari_unet.engine.image import AnyImage, LabelImage
+from napari_unet.engine.base.errors import FileError
+from napari_unet.engine.images.image import AnyImage, LabelImage
 
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 """What napari makes a layer of: array, options, kind of layer."""
@@ -94,7 +94,7 @@ def load_sample(name: str = DEMO_SAMPLE) -> Sample:
 
     Examples
     --------
-    >>> from napari_unet.sample_data import load_sample
+    >>> from napari_unet.files.samples import load_sample
     >>> sample = load_sample("fluorescence")
     >>> sample.image.shape, int(sample.labels.max())
     ((520, 696), 106)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.image import PlaneIndex
-from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.images.image import PlaneIndex
 from napari_unet.script.words import (
     arguments,
     as_path,
@@ -246,7 +246,7 @@ def _import_lines(recipe: SegmentRecipe, *, uses_replace: bool) -> list[str]:
         "from pathlib import Path",
         "",
         "from napari_unet import load_checkpoint, segment",
-        f"from napari_unet.image_files import {', '.join([*reads, *writes])}",
+        f"from napari_unet.files.images import {', '.join([*reads, *writes])}",
     ]
 
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from napari_unet.engine.augmentation_settings import AugmentationSettings
-from napari_unet.engine.errors import CheckpointError, TrainingError
-from napari_unet.engine.training_settings import TrainingSettings
+from napari_unet.engine.base.errors import CheckpointError, TrainingError
+from napari_unet.engine.training.augmentation_settings import AugmentationSettings
+from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.script.words import (
     arguments,
     as_path,
@@ -77,14 +77,14 @@ def training_python(recipe: TrainRecipe) -> str:
     names += [] if recipe.begins_anew else ["load_checkpoint"]
     changes = _changes(recipe.settings)
     varied = differences(recipe.settings.augmentation, AugmentationSettings())
-    imports = [f"from napari_unet import {', '.join(sorted(names))}"]
     if varied:
-        imports.append("from napari_unet.engine.augmentation_settings import AugmentationSettings")
+        names.append("AugmentationSettings")
         changes["augmentation"] = _Code(call("AugmentationSettings", arguments(varied)))
+    imports = [f"from napari_unet import {', '.join(sorted(names))}"]
     if recipe.folders:
         imports += [
-            "from napari_unet.image_files import read_image, read_labels",
-            "from napari_unet.paired_files import pair_files",
+            "from napari_unet.files.images import read_image, read_labels",
+            "from napari_unet.files.pairs import pair_files",
         ]
         imports.insert(0, "from pathlib import Path\n")
     share = [] if recipe.holds_out else ["share=0"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from napari_unet.setting_texts import option_name
+from napari_unet.engine.base.setting_texts import option_name
 
 _WIDEST = 88
 _PLAIN_WORD = r"[\w./:=+-]+"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from napari_unet.engine.image import PlaneIndex
+from napari_unet.engine.images.image import PlaneIndex
 
 if TYPE_CHECKING:
     from napari.layers import Layer, Shapes

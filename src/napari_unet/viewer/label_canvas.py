@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.image import LabelImage, PlaneIndex, Region, plane_key
-from napari_unet.engine.instances import keep_numbers
-from napari_unet.engine.label_runs import LabelRuns
-from napari_unet.engine.settings import InstanceSettings
+from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.engine.images.image import LabelImage, PlaneIndex, Region, plane_key
+from napari_unet.engine.labels.runs import LabelRuns
+from napari_unet.engine.segmentation.instances import keep_numbers
 
 if TYPE_CHECKING:
-    from napari_unet.engine.segmentation import PlaneScores
+    from napari_unet.engine.segmentation.segmentation import PlaneScores
 
 Checksums: TypeAlias = dict[str, list[int]]
 """For each plane that was written, by `plane_key`, one number for each strip of rows."""

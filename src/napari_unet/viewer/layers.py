@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet import __version__
-from napari_unet.engine.errors import ImageShapeError, UNetError
-from napari_unet.engine.image import AnyImage, LabelImage, PlaneIndex
+from napari_unet.engine.base.errors import ImageShapeError, UNetError
+from napari_unet.engine.images.image import AnyImage, LabelImage, PlaneIndex
 
 if TYPE_CHECKING:
     from napari.components import Dims, ViewerModel
     from napari.layers import Image, Labels, Layer
 
-    from napari_unet.engine.label_runs import LabelRuns
-    from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
-    from napari_unet.engine.weight_map_settings import WeightMapSettings
+    from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+    from napari_unet.engine.labels.runs import LabelRuns
+    from napari_unet.engine.weight_map.settings import WeightMapSettings
 
 METADATA_KEY = "napari_unet"
 """Where a layer's metadata say how its labels came about."""

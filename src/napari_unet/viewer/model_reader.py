@@ -11,7 +11,7 @@ from typing import Any
 
 from napari import current_viewer
 
-from napari_unet.commands import open_widget
+from napari_unet.viewer.commands import open_widget
 
 NO_LAYER: list[tuple[None]] = [(None,)]
 """What napari takes for a file that was read and makes no layer."""

@@ -43,9 +43,9 @@ def warm_up() -> None:
     with _importing, _collections_put_off():
         from napari.layers import Labels
 
-        import napari_unet.engine.checkpoint
-        import napari_unet.engine.segmentation  # noqa: F401
-        from napari_unet.engine.instances import prepare_instances
+        import napari_unet.engine.models.checkpoint
+        import napari_unet.engine.segmentation.segmentation  # noqa: F401
+        from napari_unet.engine.segmentation.instances import prepare_instances
 
         _load_units()
         Labels(np.zeros((8, 8), np.int32))

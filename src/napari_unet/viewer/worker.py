@@ -14,7 +14,7 @@ from typing import Any
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from napari_unet.installation import InstallationError
-from napari_unet.warm_up import import_torch
+from napari_unet.viewer.warm_up import import_torch
 
 _QUIT_TIMEOUT_S = 20.0
 _WIND_UP_S = 10.0

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from napari_unet.engine import device as device_module
-from napari_unet.engine.device import (
+from napari_unet.engine.base import device as device_module
+from napari_unet.engine.base.device import (
     DeviceState,
     device_states,
     free_memory_bytes,
@@ -12,7 +12,7 @@ from napari_unet.engine.device import (
     resolve_device,
     resolve_precision,
 )
-from napari_unet.engine.errors import DeviceError, SettingsError
+from napari_unet.engine.base.errors import DeviceError, SettingsError
 
 
 def test_cpu_is_always_there_and_has_memory():

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from napari_unet.engine import host_memory
-from napari_unet.engine.host_memory import free_host_bytes, granted_bytes
+from napari_unet.engine.base import host_memory
+from napari_unet.engine.base.host_memory import free_host_bytes, granted_bytes
 
 
 def group(folder: Path, **files: str) -> None:

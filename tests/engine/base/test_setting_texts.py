@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
-from napari_unet.setting_texts import setting_texts
+from napari_unet.engine.base.setting_texts import setting_texts
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 
 
 @dataclass

@@ -12,11 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from napari_unet.engine.checkpoint import load_checkpoint
-from napari_unet.engine.image import Normalization
-from napari_unet.engine.network import NetworkDescription, TrainingIntensity
-from napari_unet.engine.unet import UNetConfig
-from napari_unet.guard import (
+from napari_unet.engine.checks.guard import (
     Choices,
     Concern,
     ImageFacts,
@@ -24,7 +20,11 @@ from napari_unet.guard import (
     found_size_concern,
     image_facts,
 )
-from napari_unet.sample_data import load_sample, sample_names
+from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.models.checkpoint import load_checkpoint
+from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
+from napari_unet.engine.networks.unet import UNetConfig
+from napari_unet.files.samples import load_sample, sample_names
 
 RNG = np.random.default_rng(0)
 

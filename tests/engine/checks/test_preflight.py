@@ -9,9 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from napari_unet.engine.image import Normalization
-from napari_unet.engine.network import NetworkDescription, TrainingIntensity
-from napari_unet.engine.preflight import (
+from napari_unet.engine.checks.preflight import (
     AnnotatedImage,
     Finding,
     Grid,
@@ -20,8 +18,10 @@ from napari_unet.engine.preflight import (
     preflight_all,
     repair,
 )
-from napari_unet.engine.unet import UNetConfig
-from napari_unet.sample_data import load_sample, sample_names
+from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
+from napari_unet.engine.networks.unet import UNetConfig
+from napari_unet.files.samples import load_sample, sample_names
 
 
 def model(in_channels: int = 1, ndim: int = 2, classes: int = 2, **known: Any):

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.engine import export as export_module
-from napari_unet.engine import onnx_export
-from napari_unet.engine.checkpoint import load_checkpoint
-from napari_unet.engine.errors import CheckpointError, ImageError, SettingsError, UNetError
-from napari_unet.engine.export import export_formats, export_model, iterate_export
-from napari_unet.engine.export_settings import ExportSettings
-from napari_unet.engine.image import Normalization
-from napari_unet.engine.layer_graph import (
+from napari_unet.engine.base.errors import CheckpointError, ImageError, SettingsError, UNetError
+from napari_unet.engine.base.settings import SegmentationSettings
+from napari_unet.engine.export import export as export_module
+from napari_unet.engine.export import onnx as onnx_export
+from napari_unet.engine.export.export import export_formats, export_model, iterate_export
+from napari_unet.engine.export.settings import ExportSettings
+from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.models.checkpoint import load_checkpoint
+from napari_unet.engine.networks.layer_graph import (
     Activation,
     Convolution,
     GraphConfig,
@@ -30,16 +31,15 @@ from napari_unet.engine.layer_graph import (
     Pool,
     Upsample,
 )
-from napari_unet.engine.network import (
+from napari_unet.engine.networks.network import (
     Network,
     NetworkDescription,
     TrainingIntensity,
     build_module,
 )
-from napari_unet.engine.output_meaning import OutputMeaning
-from napari_unet.engine.segmentation import iterate_scores
-from napari_unet.engine.settings import SegmentationSettings
-from napari_unet.engine.unet import UNetConfig
+from napari_unet.engine.networks.output_meaning import OutputMeaning
+from napari_unet.engine.networks.unet import UNetConfig
+from napari_unet.engine.segmentation.segmentation import iterate_scores
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -159,7 +159,7 @@ def test_onnx_says_what_it_is_and_where_it_comes_from(tmp_path: Path) -> None:
     assert "probabilities of background, cell, border" in facts["output"]
     assert "2026-11-20: 250 steps from 'nuclei' on 41 cells" in facts["history"]
     assert NetworkDescription.from_json(facts["description"]) == network.description
-    assert str(Path(__file__).parents[2]).encode() not in path.read_bytes()
+    assert str(Path(__file__).parents[3]).encode() not in path.read_bytes()
 
 
 def test_names_from_a_file_are_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -448,7 +448,7 @@ def test_package_without_a_licence_is_refused_before_any_work(
 def test_package_that_fails_the_test_is_not_written(
     translated: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_unet.engine import bioimage_export
+    from napari_unet.engine.export import bioimage as bioimage_export
 
     network = network_of(small())
     honest = bioimage_export.reference_scores

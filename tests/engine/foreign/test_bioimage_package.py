@@ -13,15 +13,15 @@ import torch
 import yaml
 from torch import nn
 
-from napari_unet.engine.bioimage_package import load_bioimage, opening
-from napari_unet.engine.checkpoint import load_checkpoint, save_checkpoint
-from napari_unet.engine.errors import CheckpointError, CodeInFileError
-from napari_unet.engine.graph_network import GraphNetwork
-from napari_unet.engine.library_networks.traced_network import traced_network
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.output_meaning import OutputMeaning
-from napari_unet.engine.ready_made import ReadyMadeNetwork, load_ready_made
-from napari_unet.engine.segmentation import segment
+from napari_unet.engine.base.errors import CheckpointError, CodeInFileError
+from napari_unet.engine.foreign.bioimage import load_bioimage, opening
+from napari_unet.engine.foreign.libraries.traced_network import traced_network
+from napari_unet.engine.foreign.ready_made import ReadyMadeNetwork, load_ready_made
+from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet.engine.networks.graph_network import GraphNetwork
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.output_meaning import OutputMeaning
+from napari_unet.engine.segmentation.segmentation import segment
 
 EPSILON = 1e-6
 

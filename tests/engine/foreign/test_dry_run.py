@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.engine import dry_run
-from napari_unet.engine.dry_run import DryRun, dry_runs, role_colours
-from napari_unet.engine.errors import SettingsError
-from napari_unet.engine.guess import Guess
-from napari_unet.engine.image import Normalization
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.settings import InstanceSettings
-from napari_unet.engine.unet import UNet, UNetConfig
+from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.engine.foreign import dry_run
+from napari_unet.engine.foreign.dry_run import DryRun, dry_runs, role_colours
+from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.networks.guess import Guess
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.unet import UNet, UNetConfig
 
 ORANGE, BLUE = (230, 159, 0), (86, 180, 233)
 

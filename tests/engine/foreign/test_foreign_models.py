@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_unet.cli import main
-from napari_unet.engine.annotation import BACKGROUND, CELL
-from napari_unet.engine.checkpoint import load_checkpoint, save_checkpoint
-from napari_unet.engine.errors import CheckpointError, CodeInFileError, SettingsError
-from napari_unet.engine.export import export_model
-from napari_unet.engine.export_settings import ExportSettings
-from napari_unet.engine.segmentation import segment
-from napari_unet.engine.training import TrainingPair, train
-from napari_unet.engine.training_settings import TrainingSettings
+from napari_unet.engine.base.errors import CheckpointError, CodeInFileError, SettingsError
+from napari_unet.engine.export.export import export_model
+from napari_unet.engine.export.settings import ExportSettings
+from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet.engine.networks.annotation import BACKGROUND, CELL
+from napari_unet.engine.segmentation.segmentation import segment
+from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.engine.training.training import TrainingPair, train
 
 
 class LabUNet(nn.Module):

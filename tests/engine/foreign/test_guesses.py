@@ -7,12 +7,17 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_unet.engine.errors import SettingsError
-from napari_unet.engine.guesses import with_guess, with_roles
-from napari_unet.engine.layer_graph import Activation, Join, Norm
-from napari_unet.engine.network import Network, NetworkDescription, UNetConfig, build_module
-from napari_unet.engine.recognition import recognise
-from napari_unet.engine.unet import UNet
+from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.foreign.guesses import with_guess, with_roles
+from napari_unet.engine.foreign.recognition import recognise
+from napari_unet.engine.networks.layer_graph import Activation, Join, Norm
+from napari_unet.engine.networks.network import (
+    Network,
+    NetworkDescription,
+    UNetConfig,
+    build_module,
+)
+from napari_unet.engine.networks.unet import UNet
 
 
 class SmallUNet(nn.Module):

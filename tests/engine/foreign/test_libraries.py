@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from napari_unet.engine.checkpoint import load_checkpoint, save_checkpoint
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.library_networks import recognise_library
-from napari_unet.engine.segmentation import segment
-from napari_unet.engine.training import train
-from napari_unet.engine.training_pairs import TrainingPair
-from napari_unet.engine.training_settings import TrainingSettings
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.foreign.libraries import recognise_library
+from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet.engine.segmentation.segmentation import segment
+from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.engine.training.training import train
 
 FEATURES = (4, 4, 6, 8, 8, 4)
 
@@ -285,7 +285,7 @@ def test_weights_of_another_shape_than_the_librarys_are_refused():
 
 
 def test_other_networks_are_left_to_others():
-    from napari_unet.engine.unet import UNet, UNetConfig
+    from napari_unet.engine.networks.unet import UNet, UNetConfig
 
     state = UNet(UNetConfig(base_width=4, depth=2)).state_dict()
     assert recognise_library(state, {}, name="mine") is None

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 from torch import nn
 
-from napari_unet.engine.checkpoint import load_checkpoint, save_checkpoint
-from napari_unet.engine.errors import UNetError
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.segmentation import segment
-from napari_unet.engine.unet import UNet, UNetConfig
+from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.segmentation.segmentation import segment
 
 LONGEST_S = 5.0
 """For one file on a busy machine; usually some hundredths of a second."""

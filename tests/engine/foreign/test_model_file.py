@@ -20,9 +20,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from napari_unet.engine.checkpoint import FORMAT, bundled_models
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.model_file import OWN_FORMAT, ModelFileKind, identify, read_weights
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.foreign.model_file import OWN_FORMAT, ModelFileKind, identify, read_weights
+from napari_unet.engine.models.checkpoint import FORMAT, bundled_models
 
 LEGACY = {"_use_new_zipfile_serialization": False}
 
@@ -753,8 +753,8 @@ def test_bombs_are_refused_within_a_small_memory(tmp_path):
     ]
     code = """
         import resource, sys
-        from napari_unet.engine.errors import CheckpointError
-        from napari_unet.engine.model_file import read_weights
+        from napari_unet.engine.base.errors import CheckpointError
+        from napari_unet.engine.foreign.model_file import read_weights
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for path in sys.argv[1:]:
             try:

@@ -9,19 +9,19 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_unet.engine.checkpoint import save_checkpoint
-from napari_unet.engine.errors import (
+from napari_unet.engine.base.errors import (
     CheckpointError,
     CodeInFileError,
     ImageShapeError,
     TrainingError,
 )
-from napari_unet.engine.guesses import with_guess
-from napari_unet.engine.ready_made import load_ready_made
-from napari_unet.engine.segmentation import segment
-from napari_unet.engine.training import train
-from napari_unet.engine.training_pairs import TrainingPair
-from napari_unet.engine.unet import UNet, UNetConfig
+from napari_unet.engine.foreign.guesses import with_guess
+from napari_unet.engine.foreign.ready_made import load_ready_made
+from napari_unet.engine.models.checkpoint import save_checkpoint
+from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.segmentation.segmentation import segment
+from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.engine.training.training import train
 
 
 class Small(nn.Module):
@@ -381,7 +381,7 @@ def test_torn_file_is_one_sentence(kind, content, tmp_path):
 
 
 def test_file_larger_than_the_memory_is_refused(tmp_path, monkeypatch):
-    from napari_unet.engine.ready_made import program as foreign_program
+    from napari_unet.engine.foreign.ready_made import program as foreign_program
 
     path = as_file("onnx", tmp_path, small())
     monkeypatch.setattr(foreign_program, "free_host_bytes", lambda: 1000)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.guesses import with_guess
-from napari_unet.engine.network import Network
-from napari_unet.engine.recognition import recognise
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.foreign.guesses import with_guess
+from napari_unet.engine.foreign.recognition import recognise
+from napari_unet.engine.networks.network import Network
 
 
 def randomised(module: nn.Module, *, seed: int = 0) -> nn.Module:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.network import Network
-from napari_unet.engine.recognition import recognise
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.foreign.recognition import recognise
+from napari_unet.engine.networks.network import Network
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_unet.engine.checkpoint import load_checkpoint
-from napari_unet.engine.guesses import with_guess
-from napari_unet.engine.recognition import recognise
-from napari_unet.engine.unet import UNet, UNetConfig, centre_crop
+from napari_unet.engine.foreign.guesses import with_guess
+from napari_unet.engine.foreign.recognition import recognise
+from napari_unet.engine.models.checkpoint import load_checkpoint
+from napari_unet.engine.networks.unet import UNet, UNetConfig, centre_crop
 
 WIDTHS = (4, 8, 16, 32, 64)
 

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.layer_graph import Clip, GraphConfig
-from napari_unet.engine.library_networks.traced_network import traced_network
-from napari_unet.engine.output_meaning import OutputMeaning
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.foreign.libraries.traced_network import traced_network
+from napari_unet.engine.networks.layer_graph import Clip, GraphConfig
+from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 MEANING = OutputMeaning("softmax", ("background", "cell"))
 
@@ -87,7 +87,7 @@ def test_network_of_several_outputs_and_of_another_size_is_refused():
 
 
 def test_network_that_is_not_the_same_is_refused(monkeypatch):
-    from napari_unet.engine.graph_network import GraphNetwork
+    from napari_unet.engine.networks.graph_network import GraphNetwork
 
     right = GraphNetwork.author_output
     monkeypatch.setattr(GraphNetwork, "author_output", lambda net, x: right(net, x) + 1e-3)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from skimage.transform import resize
 
-from napari_unet.engine import pixels as pixels_module
-from napari_unet.engine.errors import ImageShapeError, ImageValueError, SettingsError
-from napari_unet.engine.image import (
+from napari_unet.engine.base.errors import ImageShapeError, ImageValueError, SettingsError
+from napari_unet.engine.images import pixels as pixels_module
+from napari_unet.engine.images.image import (
     ImageSource,
     IntensityScaling,
     Normalization,

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from napari_unet.engine.comparison import (
+from napari_unet.engine.base.errors import ImageShapeError, LabelsError
+from napari_unet.engine.labels.comparison import (
     CHANGE_KINDS,
     Change,
     change_image,
     compare_cells,
 )
-from napari_unet.engine.errors import ImageShapeError, LabelsError
 
 SWAPPED = {"gained": "lost", "lost": "gained", "split": "merged", "merged": "split"}
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
-from napari_unet.engine.label_pieces import NOBODY, OPEN, label_pieces
-from napari_unet.engine.label_repair import (
+from napari_unet.engine.labels.components import NOBODY, OPEN, label_pieces
+from napari_unet.engine.labels.repair import (
     holes_filled,
     label_faults,
     pieces_numbered,

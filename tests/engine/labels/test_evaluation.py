@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_unet.engine.errors import ImageShapeError, LabelsError
-from napari_unet.engine.evaluation import evaluate
+from napari_unet.engine.base.errors import ImageShapeError, LabelsError
+from napari_unet.engine.labels.evaluation import evaluate
 
 TRUTH = np.array(
     [

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_unet.engine.label_runs import LabelRuns
+from napari_unet.engine.labels.runs import LabelRuns
 
 
 @given(

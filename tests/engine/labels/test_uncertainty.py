@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.engine.doubt import DoubtfulRegion, rank_doubt
-from napari_unet.engine.errors import ImageShapeError, SettingsError
+from napari_unet.engine.base.errors import ImageShapeError, SettingsError
+from napari_unet.engine.labels.uncertainty import DoubtfulRegion, rank_doubt
 
 ROLES = ("background", "cell")
 

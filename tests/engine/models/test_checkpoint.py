@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from napari_unet.engine import checkpoint as checkpoint_module
-from napari_unet.engine.checkpoint import load_checkpoint, read_description, save_checkpoint
-from napari_unet.engine.errors import CheckpointError, UNetError
-from napari_unet.engine.image import Normalization
-from napari_unet.engine.network import Network, NetworkDescription, TrainingIntensity
-from napari_unet.engine.settings import InstanceSettings
-from napari_unet.engine.unet import UNet, UNetConfig
+from napari_unet.engine.base.errors import CheckpointError, UNetError
+from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.models import checkpoint as checkpoint_module
+from napari_unet.engine.models.checkpoint import load_checkpoint, read_description, save_checkpoint
+from napari_unet.engine.networks.network import Network, NetworkDescription, TrainingIntensity
+from napari_unet.engine.networks.unet import UNet, UNetConfig
 
 ROLES = ("background", "cell", "border")
 

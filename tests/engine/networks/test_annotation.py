@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.engine.annotation import training_target
-from napari_unet.engine.errors import SettingsError
-from napari_unet.engine.loss import weighted_cross_entropy
+from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.networks.annotation import training_target
+from napari_unet.engine.training.loss import weighted_cross_entropy
 
 TWO = ("background", "cell")
 THREE = ("background", "cell", "border")

@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.engine.errors import SettingsError
-from napari_unet.engine.graph_network import GraphNetwork
-from napari_unet.engine.image import ImageSource, IntensityScaling
-from napari_unet.engine.layer_graph import (
+from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.images.image import ImageSource, IntensityScaling
+from napari_unet.engine.networks.graph_network import GraphNetwork
+from napari_unet.engine.networks.layer_graph import (
     Activation,
     Convolution,
     GraphConfig,
@@ -25,10 +25,10 @@ from napari_unet.engine.layer_graph import (
     TransposedConvolution,
     Upsample,
 )
-from napari_unet.engine.output_meaning import OutputMeaning
-from napari_unet.engine.tiling import predict_tiles
-from napari_unet.engine.unet import UNet, UNetConfig
-from napari_unet.engine.whole_tile import tileable
+from napari_unet.engine.networks.output_meaning import OutputMeaning
+from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.segmentation.tiling import predict_tiles
+from napari_unet.engine.segmentation.whole_tile import tileable
 
 CONFIGS = [
     UNetConfig(

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.engine.graph_network import GraphNetwork
-from napari_unet.engine.layer_graph import (
+from napari_unet.engine.networks.graph_network import GraphNetwork
+from napari_unet.engine.networks.layer_graph import (
     Activation,
     Convolution,
     GraphConfig,
@@ -17,15 +17,15 @@ from napari_unet.engine.layer_graph import (
     Pool,
     Upsample,
 )
-from napari_unet.engine.network_levels import (
+from napari_unet.engine.networks.levels import (
     Block,
     Level,
     LevelSizes,
     level_sizes,
     network_levels,
 )
-from napari_unet.engine.output_meaning import OutputMeaning
-from napari_unet.engine.unet import UNet, UNetConfig
+from napari_unet.engine.networks.output_meaning import OutputMeaning
+from napari_unet.engine.networks.unet import UNet, UNetConfig
 
 CELL = OutputMeaning("sigmoid", ("cell",))
 

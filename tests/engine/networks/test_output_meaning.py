@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.engine.errors import SettingsError
-from napari_unet.engine.output_meaning import OutputMeaning
+from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 
 def scores(meaning, *channels):

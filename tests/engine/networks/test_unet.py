@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from napari_unet.engine.errors import ImageShapeError, SettingsError
-from napari_unet.engine.unet import UNet, UNetConfig
+from napari_unet.engine.base.errors import ImageShapeError, SettingsError
+from napari_unet.engine.networks.unet import UNet, UNetConfig
 
 PAPER = UNetConfig(padding="valid", batch_norm=False)
 

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from napari_unet.engine.banded_unet import BandedUNet, LevelExtent, level_extents
-from napari_unet.engine.unet import UNet, UNetConfig
+from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.segmentation.bands import BandedUNet, LevelExtent, level_extents
 
 CPU = torch.device("cpu")
 

@@ -13,14 +13,14 @@ from hypothesis.extra import numpy as npst
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-from napari_unet.engine.errors import ImageShapeError, SettingsError
-from napari_unet.engine.evaluation import evaluate
-from napari_unet.engine.instances import (
+from napari_unet.engine.base.errors import ImageShapeError, SettingsError
+from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.engine.labels.evaluation import evaluate
+from napari_unet.engine.segmentation.instances import (
     instances_from_scores,
     keep_numbers,
     tune_instances,
 )
-from napari_unet.engine.settings import InstanceSettings
 
 THREE = ("background", "cell", "border")
 TWO = ("background", "cell")
@@ -366,7 +366,9 @@ def test_preparing_compiles_all_that_an_image_needs():
     # In a process of its own, where nothing is compiled yet.
     code = """
 import numpy as np
-from napari_unet.engine import flood, instances, pieces
+from napari_unet.engine.segmentation import watershed as flood
+from napari_unet.engine.segmentation import instances
+from napari_unet.engine.labels import connected as pieces
 functions = [f for m in (flood, instances, pieces) for f in vars(m).values()
              if hasattr(f, "signatures")]
 compiled = lambda: [len(f.signatures) for f in functions]

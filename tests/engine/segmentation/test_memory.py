@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from napari_unet.engine.memory import (
+from napari_unet.engine.networks.network import NetworkDescription
+from napari_unet.engine.networks.unet import UNetConfig
+from napari_unet.engine.segmentation.memory import (
     PLANE_BYTES_PER_PIXEL,
     RESTORING_BYTES_PER_PIXEL,
     segmentation_memory,
 )
-from napari_unet.engine.network import NetworkDescription
-from napari_unet.engine.unet import UNetConfig
 
 THREE_CLASSES = NetworkDescription(
     "three", UNetConfig(classes=3, base_width=32), class_roles=("background", "cell", "border")
 )
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "memory.py"
+BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "memory.py"
 
 
 def test_each_pixel_costs_scores_labels_and_what_tells_cells_apart():

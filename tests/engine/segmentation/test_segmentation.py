@@ -4,21 +4,25 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.engine import segmentation
-from napari_unet.engine.banded_unet import BandedUNet
-from napari_unet.engine.errors import (
+from napari_unet.engine.base.errors import (
     DeviceError,
     ImageShapeError,
     ImageValueError,
     SettingsError,
     UNetError,
 )
-from napari_unet.engine.image import Normalization
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.segmentation import iterate_planes, iterate_segmentation, segment
-from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
-from napari_unet.engine.tiling import predict_tiles
-from napari_unet.engine.unet import UNet, UNetConfig
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.segmentation import segmentation
+from napari_unet.engine.segmentation.bands import BandedUNet
+from napari_unet.engine.segmentation.segmentation import (
+    iterate_planes,
+    iterate_segmentation,
+    segment,
+)
+from napari_unet.engine.segmentation.tiling import predict_tiles
 
 
 def network_of(*, roles=("background", "cell"), normalization=None, **config):

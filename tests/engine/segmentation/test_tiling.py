@@ -8,17 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from napari_unet.engine.banded_unet import BandedUNet
-from napari_unet.engine.errors import CheckpointError, DeviceError, SettingsError
-from napari_unet.engine.image import ImageSource, IntensityScaling
-from napari_unet.engine.tiling import (
+from napari_unet.engine.base.errors import CheckpointError, DeviceError, SettingsError
+from napari_unet.engine.images.image import ImageSource, IntensityScaling
+from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.segmentation.bands import BandedUNet
+from napari_unet.engine.segmentation.tiling import (
     automatic_tile_px,
     axis_tile,
     predict_tiles,
     read_mirrored,
     split_axis,
 )
-from napari_unet.engine.unet import UNet, UNetConfig
 
 CPU = torch.device("cpu")
 
@@ -303,13 +303,13 @@ def test_tiles_from_a_pixel_outwards_are_exact_and_cover_each_pixel_once(data):
     near = tuple(data.draw(st.integers(0, n - 1)) for n in shape)
     image = random_image(*shape)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("napari_unet.engine.tiling._FIRST_PIXELS", 24 * 24)
+        patch.setattr("napari_unet.engine.segmentation.tiling._FIRST_PIXELS", 24 * 24)
         tiled = tiled_scores(unet, image, tile_px=48, near=near)
     np.testing.assert_allclose(tiled, whole_image_scores(unet, image), rtol=0, atol=1e-5)
 
 
 def test_the_tile_around_the_wanted_pixel_is_small_and_comes_first(monkeypatch):
-    monkeypatch.setattr("napari_unet.engine.tiling._FIRST_PIXELS", 32 * 32)
+    monkeypatch.setattr("napari_unet.engine.segmentation.tiling._FIRST_PIXELS", 32 * 32)
     network = BandedUNet(randomised(UNetConfig(base_width=1, depth=1)).fused(CPU))
     source = source_of(random_image(256, 256))
 
@@ -347,7 +347,7 @@ def test_a_gpu_that_vanishes_is_named_with_a_way_out(monkeypatch):
     def vanish(*_):
         raise RuntimeError("CUDA error: unspecified launch failure\nCompile with DSA.")
 
-    monkeypatch.setattr("napari_unet.engine.tiling._tile_scores", vanish)
+    monkeypatch.setattr("napari_unet.engine.segmentation.tiling._tile_scores", vanish)
 
     with pytest.raises(DeviceError) as caught:
         next(predict_tiles(source_of(random_image(8, 8)), OnGpu(), tile_px=8))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.engine.augmentation import (
+from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.training.augmentation import (
     Deformation,
     draw_deformation,
     sample_image,
@@ -12,8 +13,7 @@ from napari_unet.engine.augmentation import (
     source_positions,
     vary_intensities,
 )
-from napari_unet.engine.augmentation_settings import NO_AUGMENTATION, AugmentationSettings
-from napari_unet.engine.errors import SettingsError
+from napari_unet.engine.training.augmentation_settings import NO_AUGMENTATION, AugmentationSettings
 
 SHAPE = (9, 11)
 CENTRE = np.array([4.0, 5.0])

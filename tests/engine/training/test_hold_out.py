@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from napari_unet.engine.errors import SettingsError
-from napari_unet.engine.hold_out import hold_out
-from napari_unet.engine.training_pairs import TrainingPair
+from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.training.hold_out import hold_out
+from napari_unet.engine.training.pairs import TrainingPair
 
 
 def pair(name: str = "a", cells: int = 6, shape: tuple[int, int] = (64, 200)) -> TrainingPair:

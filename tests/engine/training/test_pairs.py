@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.engine.annotation import class_target, training_target
-from napari_unet.engine.augmentation_settings import NO_AUGMENTATION
-from napari_unet.engine.errors import LabelsError, SettingsError, TrainingError
-from napari_unet.engine.network import NetworkDescription
-from napari_unet.engine.training import train
-from napari_unet.engine.training_pairs import TrainingPair, annotated_pair
-from napari_unet.engine.training_patches import Patches
-from napari_unet.engine.training_settings import TrainingSettings
-from napari_unet.engine.training_validation import reviewed_part
-from napari_unet.engine.unet import UNetConfig
-from napari_unet.engine.weight_map import IGNORED, boundary_weight_map
+from napari_unet.engine.base.errors import LabelsError, SettingsError, TrainingError
+from napari_unet.engine.networks.annotation import class_target, training_target
+from napari_unet.engine.networks.network import NetworkDescription
+from napari_unet.engine.networks.unet import UNetConfig
+from napari_unet.engine.training.augmentation_settings import NO_AUGMENTATION
+from napari_unet.engine.training.pairs import TrainingPair, annotated_pair
+from napari_unet.engine.training.patches import Patches
+from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.engine.training.training import train
+from napari_unet.engine.training.validation import reviewed_part
+from napari_unet.engine.weight_map.weight_map import IGNORED, boundary_weight_map
 
 ROLES = ("background", "cell", "border")
 TINY = NetworkDescription("tiny", UNetConfig(base_width=4, depth=2, classes=3), ROLES)

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.engine.checkpoint import load_checkpoint
-from napari_unet.engine.errors import CheckpointError, SettingsError, TrainingError
-from napari_unet.engine.evaluation import evaluate
-from napari_unet.engine.knowledge import replayed_images
-from napari_unet.engine.learner import is_out_of_memory
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.settings import InstanceSettings
-from napari_unet.engine.training import TrainingRun, _Ahead, train
-from napari_unet.engine.training_pairs import TrainingPair
-from napari_unet.engine.training_settings import TrainingSettings
-from napari_unet.engine.training_validation import ValidationResult
-from napari_unet.engine.unet import UNet, UNetConfig
+from napari_unet.engine.base.errors import CheckpointError, SettingsError, TrainingError
+from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.engine.labels.evaluation import evaluate
+from napari_unet.engine.models.checkpoint import load_checkpoint
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.training.learner import is_out_of_memory
+from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.engine.training.replay import replayed_images
+from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.engine.training.training import TrainingRun, _Ahead, train
+from napari_unet.engine.training.validation import ValidationResult
 
 ROLES = ("background", "cell", "border")
 CONFIG = UNetConfig(base_width=4, depth=2, classes=3)
@@ -333,7 +333,7 @@ def test_thresholds_stay_where_few_cells_are_held_out():
 
 
 def test_thresholds_are_tuned_where_enough_cells_are_held_out(monkeypatch):
-    monkeypatch.setattr("napari_unet.engine.training_validation._ENOUGH_CELLS", 4)
+    monkeypatch.setattr("napari_unet.engine.training.validation._ENOUGH_CELLS", 4)
     blind = dataclasses.replace(TINY, instances=InstanceSettings(min_size_px=1000))
     settings = dataclasses.replace(QUICK, steps=60, average=0.9, validation_interval=0)
     run = run_of(settings, blind)
@@ -344,7 +344,7 @@ def test_thresholds_are_tuned_where_enough_cells_are_held_out(monkeypatch):
 
 
 def test_thresholds_are_tuned_a_little_where_enough_cells_were_learned_from(monkeypatch):
-    monkeypatch.setattr("napari_unet.engine.training_validation._ENOUGH_CELLS", 6)
+    monkeypatch.setattr("napari_unet.engine.training.validation._ENOUGH_CELLS", 6)
     blind = dataclasses.replace(
         TINY, instances=InstanceSettings(min_size_px=1000, seed_threshold=0.45)
     )

@@ -6,13 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.engine.augmentation_settings import NO_AUGMENTATION
-from napari_unet.engine.errors import CheckpointError, LabelsError, SettingsError, TrainingError
-from napari_unet.engine.network import NetworkDescription
-from napari_unet.engine.training import load_interrupted, train
-from napari_unet.engine.training_pairs import TrainingPair
-from napari_unet.engine.training_settings import TrainingSettings
-from napari_unet.engine.unet import UNetConfig
+from napari_unet.engine.base.errors import (
+    CheckpointError,
+    LabelsError,
+    SettingsError,
+    TrainingError,
+)
+from napari_unet.engine.networks.network import NetworkDescription
+from napari_unet.engine.networks.unet import UNetConfig
+from napari_unet.engine.training.augmentation_settings import NO_AUGMENTATION
+from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.engine.training.training import load_interrupted, train
 
 TINY = NetworkDescription(
     "tiny", UNetConfig(base_width=4, depth=2, classes=3), ("background", "cell", "border")

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import distance_transform_edt
 
-from napari_unet.engine import weight_map_tracker
-from napari_unet.engine.errors import ImageShapeError, LabelsError
-from napari_unet.engine.weight_map import boundary_weight_map, separate_touching_cells
-from napari_unet.engine.weight_map_settings import WeightMapSettings
-from napari_unet.engine.weight_map_tracker import WeightMapTracker
+from napari_unet.engine.base.errors import ImageShapeError, LabelsError
+from napari_unet.engine.weight_map import tracker as weight_map_tracker
+from napari_unet.engine.weight_map.settings import WeightMapSettings
+from napari_unet.engine.weight_map.tracker import WeightMapTracker
+from napari_unet.engine.weight_map.weight_map import boundary_weight_map, separate_touching_cells
 
 PLAIN = WeightMapSettings(class_balance=False)
 KINDS = ["paint", "erase", "fill", "undo", "redo", "new id", "whole array", "huge id"]

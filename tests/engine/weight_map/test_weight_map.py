@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from scipy.ndimage import distance_transform_edt
 
-from napari_unet.engine.errors import ImageShapeError, LabelsError, SettingsError
-from napari_unet.engine.weight_map import (
+from napari_unet.engine.base.errors import ImageShapeError, LabelsError, SettingsError
+from napari_unet.engine.weight_map.settings import WeightMapSettings
+from napari_unet.engine.weight_map.weight_map import (
     boundary_weight_map,
     check_labels,
     looks_like_mask,
@@ -18,7 +19,6 @@ from napari_unet.engine.weight_map import (
     separate_touching_cells,
     why_no_border,
 )
-from napari_unet.engine.weight_map_settings import WeightMapSettings
 
 
 def distances_by_definition(labels, spacing):

@@ -20,19 +20,20 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_unet import worker
-from napari_unet.engine import checkpoint, device
-from napari_unet.engine.checkpoint import load_checkpoint, save_checkpoint
-from napari_unet.engine.device import DeviceState
-from napari_unet.engine.errors import CodeInFileError
-from napari_unet.engine.network import Network, TrainingIntensity
+from napari_unet.engine.base import device
+from napari_unet.engine.base.device import DeviceState
+from napari_unet.engine.base.errors import CodeInFileError
+from napari_unet.engine.models import checkpoint
+from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet.engine.networks.network import Network, TrainingIntensity
 from napari_unet.session import LoadedModel, Session
-from napari_unet.widgets.code_question import CodeQuestion
-from napari_unet.widgets.model import ModelWidget
-from napari_unet.widgets.model_choice import ModelChoice
-from napari_unet.widgets.model_text import model_html
-from napari_unet.widgets.recent_models import RecentModels
-from napari_unet.widgets.segment import SegmentWidget
+from napari_unet.viewer import worker
+from napari_unet.widgets.model.text import model_html
+from napari_unet.widgets.model.widget import ModelWidget
+from napari_unet.widgets.segment.widget import SegmentWidget
+from napari_unet.widgets.shared.code_question import CodeQuestion
+from napari_unet.widgets.shared.model_choice import ModelChoice
+from napari_unet.widgets.shared.recent_models import RecentModels
 
 GIB = 1 << 30
 

@@ -10,16 +10,16 @@ from qtpy.QtCore import QEvent, QPoint
 from qtpy.QtGui import QColor, QHelpEvent, QPalette
 from qtpy.QtWidgets import QApplication, QToolTip, QWidget
 
-from napari_unet import worker
-from napari_unet.engine.network import Network
-from napari_unet.engine.network_levels import level_sizes, network_levels
-from napari_unet.engine.unet import UNetConfig
+from napari_unet.engine.networks.levels import level_sizes, network_levels
+from napari_unet.engine.networks.network import Network
+from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.session import Session
-from napari_unet.widgets.network_bars import Bar
-from napari_unet.widgets.network_drawing import NetworkDrawing
-from napari_unet.widgets.network_facts import NetworkFacts
-from napari_unet.widgets.network_panel import NetworkPanel
-from napari_unet.widgets.selected_image import SelectedImage
+from napari_unet.viewer import worker
+from napari_unet.widgets.model.network_bars import Bar
+from napari_unet.widgets.model.network_drawing import NetworkDrawing
+from napari_unet.widgets.model.network_facts import NetworkFacts
+from napari_unet.widgets.model.network_panel import NetworkPanel
+from napari_unet.widgets.shared.selected_image import SelectedImage
 
 CONFIG = UNetConfig(base_width=32, depth=4)
 

@@ -10,8 +10,8 @@ from napari.layers import Shapes
 from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 
-from napari_unet.engine.errors import SettingsError
-from napari_unet.widgets.object_size import ObjectSizeChoice, drawn_diameter
+from napari_unet.engine.base.errors import SettingsError
+from napari_unet.widgets.segment.object_size import ObjectSizeChoice, drawn_diameter
 
 BOX = np.array([[2.0, 3.0], [2.0, 13.0], [12.0, 13.0], [12.0, 3.0]])
 

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QWidget
 
-from napari_unet import worker
-from napari_unet.engine.network import Network
+from napari_unet.engine.networks.network import Network
 from napari_unet.installation import InstallationError
 from napari_unet.session import Session
-from napari_unet.widgets.segment import SegmentWidget
+from napari_unet.viewer import worker
+from napari_unet.widgets.segment.widget import SegmentWidget
 
 STOPPED = "Stopped. The layers are as they were."
 
@@ -560,7 +560,7 @@ def test_beside_the_other_distribution_it_says_which_to_uninstall_and_does_not_r
     def refuse() -> None:
         raise InstallationError("'napari-unet' 1.2 is installed; uninstall it.")
 
-    monkeypatch.setattr("napari_unet.widgets.segment.check_installation", refuse)
+    monkeypatch.setattr("napari_unet.widgets.segment.widget.check_installation", refuse)
     viewer.add_image(np.zeros((16, 16)))
     widget = SegmentWidget(viewer, session)
     qtbot.addWidget(widget)

@@ -7,10 +7,10 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from napari_unet.engine.settings import SegmentationSettings
-from napari_unet.layers import read_layer
-from napari_unet.widgets.result_layers import ResultLayers
-from napari_unet.widgets.runs import Drawn, Recipe, find_cells
+from napari_unet.engine.base.settings import SegmentationSettings
+from napari_unet.viewer.layers import read_layer
+from napari_unet.widgets.segment.result_layers import ResultLayers
+from napari_unet.widgets.segment.runs import Drawn, Recipe, find_cells
 
 STOPPED = "Stopped. The layers are as they were."
 

@@ -9,13 +9,13 @@ from napari.layers import Image
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QComboBox, QFileDialog
 
-from napari_unet.engine.checkpoint import bundled_models
-from napari_unet.engine.device import device_names
-from napari_unet.engine.network import Network
-from napari_unet.layers import SCORES_KEY
+from napari_unet.engine.base.device import device_names
+from napari_unet.engine.models.checkpoint import bundled_models
+from napari_unet.engine.networks.network import Network
 from napari_unet.session import Session
-from napari_unet.widgets.choices import ChannelChoice, ExtentChoice, LayerChoice
-from napari_unet.widgets.model_choice import ModelChoice
+from napari_unet.viewer.layers import SCORES_KEY
+from napari_unet.widgets.shared.choices import ChannelChoice, ExtentChoice, LayerChoice
+from napari_unet.widgets.shared.model_choice import ModelChoice
 
 
 def texts(box: QComboBox) -> list[str]:

@@ -6,8 +6,8 @@ import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_unet.guard import Concern
-from napari_unet.widgets.concerns_panel import ConcernsPanel
+from napari_unet.engine.checks.guard import Concern
+from napari_unet.widgets.shared.concerns_panel import ConcernsPanel
 
 
 @pytest.fixture

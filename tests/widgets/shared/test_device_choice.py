@@ -12,11 +12,11 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QWidget
 
-from napari_unet import worker
-from napari_unet.engine import device
-from napari_unet.engine.device import DeviceState
+from napari_unet.engine.base import device
+from napari_unet.engine.base.device import DeviceState
 from napari_unet.session import Session
-from napari_unet.widgets.device_choice import DeviceChoice
+from napari_unet.viewer import worker
+from napari_unet.widgets.shared.device_choice import DeviceChoice
 
 GIB = 1 << 30
 CPU = DeviceState("cpu", "CPU", 20 * GIB, host_number_bytes=4)

@@ -7,8 +7,8 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QCheckBox, QLabel, QSpinBox
 from superqt import QLabeledDoubleSlider
 
-from napari_unet.engine.settings import InstanceSettings
-from napari_unet.widgets.settings_form import SettingsForm, caption
+from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.widgets.shared.settings_form import SettingsForm, caption
 
 NAMES = ("foreground_threshold", "min_size_px", "fill_holes", "min_score")
 

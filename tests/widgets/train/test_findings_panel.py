@@ -7,8 +7,8 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_unet.engine.preflight import Finding
-from napari_unet.widgets.findings_panel import FindingsPanel
+from napari_unet.engine.checks.preflight import Finding
+from napari_unet.widgets.train.findings_panel import FindingsPanel
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox
 
-from napari_unet import worker
-from napari_unet.engine.network import Network
+from napari_unet.engine.networks.network import Network
 from napari_unet.versions import ModelHistory, Version
-from napari_unet.widgets import history_panel
-from napari_unet.widgets.history_panel import HistoryPanel
-from napari_unet.widgets.version_text import details, local_date
+from napari_unet.viewer import worker
+from napari_unet.widgets.train import history_panel
+from napari_unet.widgets.train.history_panel import HistoryPanel
+from napari_unet.widgets.train.version_text import details, local_date
 
 NAME, AP, DATE = 0, 1, 2
 

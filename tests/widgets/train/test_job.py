@@ -10,14 +10,14 @@ import torch
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_unet.drawn_regions import DrawnRegion
-from napari_unet.engine.errors import TrainingError
-from napari_unet.engine.label_runs import LabelRuns
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.training_settings import TrainingSettings
-from napari_unet.engine.unet import UNet, UNetConfig
-from napari_unet.layers import LayerImage, read_layer
-from napari_unet.widgets.training_job import (
+from napari_unet.engine.base.errors import TrainingError
+from napari_unet.engine.labels.runs import LabelRuns
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.viewer.drawn_regions import DrawnRegion
+from napari_unet.viewer.layers import LayerImage, read_layer
+from napari_unet.widgets.train.job import (
     Begun,
     Compared,
     Learned,
@@ -28,7 +28,7 @@ from napari_unet.widgets.training_job import (
     see,
     teach,
 )
-from napari_unet.widgets.training_plan import PairSource, Plan, annotation
+from napari_unet.widgets.train.plan import PairSource, Plan, annotation
 
 _MIDDLE = 17
 """A convolution within one of the steps, neither its first one nor its last."""
@@ -103,7 +103,7 @@ def test_a_part_is_held_out_and_compared_before_and_after(threshold_network: Net
 def test_a_stop_ends_after_the_step_and_a_resume_goes_on_to_the_same_network(
     threshold_network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_unet.widgets.training_job._REPORT_S", 0.0)
+    monkeypatch.setattr("napari_unet.widgets.train.job._REPORT_S", 0.0)
     plan = plan_for(squares(), threshold_network, autosave_folder=tmp_path)
     *_, whole, _ = teach(plan, Wish())
     wish = Wish()
@@ -152,7 +152,7 @@ def test_a_stop_in_the_middle_of_a_step_undoes_that_step(
 def test_a_training_that_cannot_be_saved_goes_on_and_says_so(
     threshold_network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_unet.widgets.training_job._AUTOSAVE_S", 0.0)
+    monkeypatch.setattr("napari_unet.widgets.train.job._AUTOSAVE_S", 0.0)
     (tmp_path / "file").touch()
     plan = plan_for(squares(), threshold_network, autosave_folder=tmp_path / "file" / "folder")
 
@@ -165,7 +165,7 @@ def test_a_training_that_cannot_be_saved_goes_on_and_says_so(
 def test_an_error_of_the_training_keeps_the_network_and_says_so(
     threshold_network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_unet.engine.training import TrainingRun
+    from napari_unet.engine.training.training import TrainingRun
 
     own = TrainingRun.__next__
 
@@ -199,7 +199,7 @@ def test_the_view_is_seen_before_and_after(threshold_network: Network) -> None:
 def test_previews_come_while_it_learns(
     threshold_network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_unet.widgets.training_job._FIRST_PREVIEW_S", 0.0)
+    monkeypatch.setattr("napari_unet.widgets.train.job._FIRST_PREVIEW_S", 0.0)
     plan = plan_for(squares(), threshold_network)
 
     reports = list(teach(plan, Wish(view=plan.sources[0].image)))
@@ -216,7 +216,7 @@ def test_previews_come_while_it_learns(
 def test_of_a_large_view_the_middle_is_seen(
     threshold_network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_unet.widgets.training_job._MOST_PREVIEW_PX", 32)
+    monkeypatch.setattr("napari_unet.widgets.train.job._MOST_PREVIEW_PX", 32)
     image = layer_image((squares((96, 64)) > 0).astype(np.float32))
 
     labels, corner = see(image, threshold_network, device="cpu", stops=Wish().stops)

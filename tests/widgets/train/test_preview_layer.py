@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_unet.layers import LayerImage, new_preview_layer, read_layer
-from napari_unet.widgets.preview_layer import PreviewLayer
-from napari_unet.widgets.training_job import Previewed
+from napari_unet.viewer.layers import LayerImage, new_preview_layer, read_layer
+from napari_unet.widgets.train.job import Previewed
+from napari_unet.widgets.train.preview_layer import PreviewLayer
 
 
 @pytest.fixture

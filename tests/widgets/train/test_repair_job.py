@@ -10,14 +10,15 @@ from napari.layers import Labels
 from napari.utils._proxies import PublicOnlyProxy
 from pytestqt.qtbot import QtBot
 
-from napari_unet import boundary_weight_map, preflight, repair, worker
-from napari_unet.engine.errors import UNetError
-from napari_unet.engine.preflight import Finding
-from napari_unet.engine.weight_map_settings import WeightMapSettings
-from napari_unet.layers import edit_labels, label_edit
-from napari_unet.widgets import repair_job
-from napari_unet.widgets.live_weight_map import LiveWeightMap
-from napari_unet.widgets.repair_job import RepairJob, apply_repair
+from napari_unet import boundary_weight_map, preflight, repair
+from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.checks.preflight import Finding
+from napari_unet.engine.weight_map.settings import WeightMapSettings
+from napari_unet.viewer import worker
+from napari_unet.viewer.layers import edit_labels, label_edit
+from napari_unet.widgets.train import repair_job
+from napari_unet.widgets.train.repair_job import RepairJob, apply_repair
+from napari_unet.widgets.weight_map.live import LiveWeightMap
 
 
 @pytest.fixture

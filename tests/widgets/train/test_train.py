@@ -14,15 +14,15 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog
 
-from napari_unet import worker
-from napari_unet.engine.checkpoint import load_checkpoint
-from napari_unet.engine.graph_network import GraphNetwork
-from napari_unet.engine.network import Network
-from napari_unet.engine.training_settings import TrainingSettings
-from napari_unet.image_files import write_labels
+from napari_unet.engine.models.checkpoint import load_checkpoint
+from napari_unet.engine.networks.graph_network import GraphNetwork
+from napari_unet.engine.networks.network import Network
+from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.files.images import write_labels
 from napari_unet.session import Session
-from napari_unet.widgets.train import TrainWidget
-from napari_unet.widgets.train_form import TrainForm
+from napari_unet.viewer import worker
+from napari_unet.widgets.train.form import TrainForm
+from napari_unet.widgets.train.widget import TrainWidget
 
 QUICK = TrainingSettings(
     steps=6, batch_size=1, patch_size_px=32, validation_interval=3, warmup_steps=0
@@ -396,7 +396,7 @@ def test_a_full_disk_at_keep_leaves_the_network_to_be_kept_elsewhere(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("napari_unet.engine.checkpoint.save_file", full)
+        patch.setattr("napari_unet.engine.models.checkpoint.save_file", full)
         keep(qtbot, widget)
 
     assert "is full, so the new version was not kept" in widget.panel.message

@@ -11,8 +11,9 @@ from napari.utils.notifications import notification_manager
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
-from napari_unet import boundary_weight_map, worker
-from napari_unet.widgets.weight_map import WeightMapWidget
+from napari_unet import boundary_weight_map
+from napari_unet.viewer import worker
+from napari_unet.widgets.weight_map.widget import WeightMapWidget
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import get_args
 
 import torch
 
-from napari_unet.engine.errors import DeviceError, SettingsError
-from napari_unet.engine.host_memory import free_host_bytes
-from napari_unet.engine.settings import Precision
+from napari_unet.engine.base.errors import DeviceError, SettingsError
+from napari_unet.engine.base.host_memory import free_host_bytes
+from napari_unet.engine.base.settings import Precision
 
 _GIB = 1 << 30
 """What shops and most operating systems call a GB of memory."""

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from napari_unet.engine.errors import SettingsError
+from napari_unet.engine.base.errors import SettingsError
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-from napari_unet.engine.errors import SettingsError
+from napari_unet.engine.base.errors import SettingsError
 
 _T = TypeVar("_T")
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.image import AnyImage, PlaneIndex
+from napari_unet.engine.images.image import AnyImage, PlaneIndex
 
 if TYPE_CHECKING:
-    from napari_unet.engine.network import NetworkDescription
+    from napari_unet.engine.networks.network import NetworkDescription
 
 Severity: TypeAlias = Literal["note", "warning"]
 

@@ -10,17 +10,17 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.annotation import BACKGROUND, CELL
-from napari_unet.engine.image import AnyImage, LabelImage, Region
-from napari_unet.engine.label_pieces import LabelPieces, label_pieces
-from napari_unet.engine.label_repair import (
+from napari_unet.engine.images.image import AnyImage, LabelImage, Region
+from napari_unet.engine.labels.components import LabelPieces, label_pieces
+from napari_unet.engine.labels.repair import (
     LabelFaults,
     holes_filled,
     label_faults,
     pieces_numbered,
     specks_removed,
 )
-from napari_unet.engine.network import Network, NetworkDescription
+from napari_unet.engine.networks.annotation import BACKGROUND, CELL
+from napari_unet.engine.networks.network import Network, NetworkDescription
 
 Severity: TypeAlias = Literal["error", "warning", "note"]
 Unlabelled: TypeAlias = Literal["reviewed", "ignore"]

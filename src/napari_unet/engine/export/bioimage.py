@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_unet.engine.architecture import Architecture
-from napari_unet.engine.checkpoint import SUFFIX, save_checkpoint
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.export_settings import ExportSettings
-from napari_unet.engine.image import (
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.export.onnx import OPSET, reference_scores
+from napari_unet.engine.export.settings import ExportSettings
+from napari_unet.engine.images.image import (
     AnyImage,
     ImageSource,
     IntensityScaling,
@@ -27,10 +26,11 @@ from napari_unet.engine.image import (
     channels_first,
     measure_intensity,
 )
-from napari_unet.engine.model_facts import model_facts, output_gives_scores
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.onnx_export import OPSET, reference_scores
-from napari_unet.engine.resampling import mirrored
+from napari_unet.engine.images.resampling import mirrored
+from napari_unet.engine.models.checkpoint import SUFFIX, save_checkpoint
+from napari_unet.engine.models.facts import model_facts, output_gives_scores
+from napari_unet.engine.networks.architecture import Architecture
+from napari_unet.engine.networks.network import Network, NetworkDescription
 
 if TYPE_CHECKING:
     from bioimageio.spec import ValidationSummary

@@ -14,14 +14,14 @@ from typing import Literal, TypeAlias
 
 import torch
 
-from napari_unet.engine.bioimage_export import check_package, example_of, licence_id, write_package
-from napari_unet.engine.checkpoint import save_checkpoint, write_atomically
-from napari_unet.engine.errors import CheckpointError, SettingsError
-from napari_unet.engine.export_settings import ExportSettings
-from napari_unet.engine.image import AnyImage
-from napari_unet.engine.model_facts import author_output_sentence, model_facts
-from napari_unet.engine.network import Network
-from napari_unet.engine.onnx_export import MOST_DIFFERENCE, check_onnx, onnx_model
+from napari_unet.engine.base.errors import CheckpointError, SettingsError
+from napari_unet.engine.export.bioimage import check_package, example_of, licence_id, write_package
+from napari_unet.engine.export.onnx import MOST_DIFFERENCE, check_onnx, onnx_model
+from napari_unet.engine.export.settings import ExportSettings
+from napari_unet.engine.images.image import AnyImage
+from napari_unet.engine.models.checkpoint import save_checkpoint, write_atomically
+from napari_unet.engine.models.facts import author_output_sentence, model_facts
+from napari_unet.engine.networks.network import Network
 
 FormatName: TypeAlias = Literal["bioimageio", "onnx", "state-dict", "safetensors"]
 

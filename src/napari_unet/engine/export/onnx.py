@@ -14,23 +14,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_unet.engine.architecture import Architecture, NetworkModule
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.graph_network import GraphNetwork, weights_name
-from napari_unet.engine.layer_graph import (
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.models.facts import (
+    PROGRAM,
+    model_facts,
+    output_gives_scores,
+    program_version,
+)
+from napari_unet.engine.networks.architecture import Architecture, NetworkModule
+from napari_unet.engine.networks.graph_network import GraphNetwork, weights_name
+from napari_unet.engine.networks.layer_graph import (
     Activation,
     Convolution,
     Layer,
     Norm,
     TransposedConvolution,
 )
-from napari_unet.engine.model_facts import (
-    PROGRAM,
-    model_facts,
-    output_gives_scores,
-    program_version,
-)
-from napari_unet.engine.network import Network
+from napari_unet.engine.networks.network import Network
 
 if TYPE_CHECKING:
     from onnx import ModelProto

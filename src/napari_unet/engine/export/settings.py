@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from napari_unet.engine.errors import SettingsError
+from napari_unet.engine.base.errors import SettingsError
 
 _DOI = re.compile(r"10\.\d{4,9}/\S+")
 

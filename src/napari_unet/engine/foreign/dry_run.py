@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.annotation import BACKGROUND, BORDER, CELL
-from napari_unet.engine.errors import UNetError
-from napari_unet.engine.guesses import with_guess
-from napari_unet.engine.image import AnyImage, Region
-from napari_unet.engine.network import Network
-from napari_unet.engine.segmentation import PlaneScores, iterate_scores
-from napari_unet.engine.settings import SegmentationSettings
+from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.base.settings import SegmentationSettings
+from napari_unet.engine.foreign.guesses import with_guess
+from napari_unet.engine.images.image import AnyImage, Region
+from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL
+from napari_unet.engine.networks.network import Network
+from napari_unet.engine.segmentation.segmentation import PlaneScores, iterate_scores
 
 _COLOURS = ((230, 159, 0), (86, 180, 233), (204, 121, 167), (0, 158, 115), (240, 228, 66))
 _STRENGTH = 0.65

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from napari_unet.engine.errors import SettingsError
-from napari_unet.engine.layer_graph import (
+from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.networks.layer_graph import (
     Activation,
     Convolution,
     Input,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_unet.engine.annotation import BACKGROUND, BORDER, CELL
-from napari_unet.engine.channel_roles import likely_roles
-from napari_unet.engine.graph_choices import OPTIONS, TITLES
-from napari_unet.engine.guess import Guess
-from napari_unet.engine.image import Normalization
-from napari_unet.engine.output_meaning import OutputMeaning
+from napari_unet.engine.foreign.graph_choices import OPTIONS, TITLES
+from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL
+from napari_unet.engine.networks.channel_roles import likely_roles
+from napari_unet.engine.networks.guess import Guess
+from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 NORMALIZATION, FINAL, ROLES = "normalization", "final", "roles"
 

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from napari_unet.engine.errors import SettingsError
-from napari_unet.engine.graph_choices import LayerList, chosen, without
-from napari_unet.engine.guess import Guess
-from napari_unet.engine.guess_options import FINAL, NORMALIZATION, ROLES
-from napari_unet.engine.image import Normalization
-from napari_unet.engine.layer_graph import Activation, GraphConfig
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.output_meaning import UNUSED, OutputMeaning
-from napari_unet.engine.ready_made import ReadyMadeConfig
-from napari_unet.engine.unet import UNetConfig
+from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.foreign.graph_choices import LayerList, chosen, without
+from napari_unet.engine.foreign.guess_options import FINAL, NORMALIZATION, ROLES
+from napari_unet.engine.foreign.ready_made import ReadyMadeConfig
+from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.networks.guess import Guess
+from napari_unet.engine.networks.layer_graph import Activation, GraphConfig
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.output_meaning import UNUSED, OutputMeaning
+from napari_unet.engine.networks.unet import UNetConfig
 
 Foreign: TypeAlias = GraphConfig | ReadyMadeConfig
 """Shape of a network that somebody else designed."""

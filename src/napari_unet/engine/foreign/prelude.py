@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from napari_unet.engine.graph_network import GraphNetwork
-from napari_unet.engine.layer_graph import Clip, Standardize
-from napari_unet.engine.output_meaning import OutputMeaning
+from napari_unet.engine.networks.graph_network import GraphNetwork
+from napari_unet.engine.networks.layer_graph import Clip, Standardize
+from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 Step: TypeAlias = Standardize | Clip
 """Its input is whatever comes before it."""

@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.errors import ImageShapeError, SettingsError
-from napari_unet.engine.pixels import check_kind, check_pixels, finite_pieces, values_at
+from napari_unet.engine.base.errors import ImageShapeError, SettingsError
+from napari_unet.engine.images.pixels import check_kind, check_pixels, finite_pieces, values_at
 
 AnyImage: TypeAlias = NDArray[Any]
 """(H, W), (Z, H, W) or either with one channel axis; any real dtype."""
@@ -365,7 +365,7 @@ class ZoomedSource:
 
     def read(self, region: Region) -> FloatImage:
         """Read (in_channels, *region) as float32, normalised; reads only the pixels it takes."""
-        from napari_unet.engine.resampling import mirrored, resampled, taps
+        from napari_unet.engine.images.resampling import mirrored, resampled, taps
 
         axes = []
         needed = []
@@ -386,7 +386,7 @@ def nearest_index(length: int, source_length: int) -> NDArray[np.intp]:
 
 def restore_scores(scores: Scores, shape: tuple[int, ...]) -> Scores:
     """Bring (C, *spatial) scores back to the image's own grid by linear interpolation."""
-    from napari_unet.engine.resampling import resampled, taps
+    from napari_unet.engine.images.resampling import resampled, taps
 
     if scores.shape[1:] == tuple(shape):
         return scores

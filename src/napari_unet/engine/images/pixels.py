@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.errors import ImageShapeError, ImageValueError
+from napari_unet.engine.base.errors import ImageShapeError, ImageValueError
 
 _PART_PIXELS = 1 << 22
 """Pixels read at once."""

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from napari_unet.engine.errors import ImageShapeError, LabelsError
-from napari_unet.engine.evaluation import Evaluation, evaluate
-from napari_unet.engine.image import LabelImage, Region
+from napari_unet.engine.base.errors import ImageShapeError, LabelsError
+from napari_unet.engine.images.image import LabelImage, Region
+from napari_unet.engine.labels.evaluation import Evaluation, evaluate
 
 ChangeKind: TypeAlias = Literal["gained", "lost", "split", "merged", "regrouped", "reshaped"]
 

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.image import LabelImage, Region
+from napari_unet.engine.images.image import LabelImage, Region
 
 NOBODY, OPEN = -1, -2
 """Whom a piece of background has around it: no cell, or an edge, or more than one cell."""

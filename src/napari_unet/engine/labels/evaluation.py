@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from napari_unet.engine.errors import ImageShapeError, LabelsError
-from napari_unet.engine.image import LabelImage
+from napari_unet.engine.base.errors import ImageShapeError, LabelsError
+from napari_unet.engine.images.image import LabelImage
 
 THRESHOLDS = (0.5, 0.7, 0.9)
 

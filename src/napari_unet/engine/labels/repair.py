@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.image import LabelImage
-from napari_unet.engine.label_pieces import LabelPieces, label_pieces
+from napari_unet.engine.images.image import LabelImage
+from napari_unet.engine.labels.components import LabelPieces, label_pieces
 
 # Chosen on 693 label images of real cells: of their cells one is smaller.
 _LARGEST_SPECK_PX = 16

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.image import LabelImage
+from napari_unet.engine.images.image import LabelImage
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.engine.annotation import CELL
-from napari_unet.engine.errors import ImageShapeError, SettingsError
-from napari_unet.engine.image import LabelImage, Region, Scores
-from napari_unet.engine.weight_map import boundary_weight_map, check_labels
+from napari_unet.engine.base.errors import ImageShapeError, SettingsError
+from napari_unet.engine.images.image import LabelImage, Region, Scores
+from napari_unet.engine.networks.annotation import CELL
+from napari_unet.engine.weight_map.weight_map import boundary_weight_map, check_labels
 
 DoubtKind: TypeAlias = Literal["unsure", "unstable", "gap"]
 

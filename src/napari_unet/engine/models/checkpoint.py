@@ -13,18 +13,23 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from napari_unet.engine.architecture import NetworkModule
-from napari_unet.engine.bioimage_package import load_bioimage
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.guesses import with_guess
-from napari_unet.engine.library_networks import recognise_library
-from napari_unet.engine.model_file import OWN_FORMAT as FORMAT
-from napari_unet.engine.model_file import ModelFileKind, identify, read_metadata, read_weights
-from napari_unet.engine.network import Network, NetworkDescription, build_module
-from napari_unet.engine.ready_made import load_ready_made
-from napari_unet.engine.ready_made.program import ProgramKind
-from napari_unet.engine.recognition import recognise
-from napari_unet.engine.whole_file import whole_file
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.base.whole_file import whole_file
+from napari_unet.engine.foreign.bioimage import load_bioimage
+from napari_unet.engine.foreign.guesses import with_guess
+from napari_unet.engine.foreign.libraries import recognise_library
+from napari_unet.engine.foreign.model_file import OWN_FORMAT as FORMAT
+from napari_unet.engine.foreign.model_file import (
+    ModelFileKind,
+    identify,
+    read_metadata,
+    read_weights,
+)
+from napari_unet.engine.foreign.ready_made import load_ready_made
+from napari_unet.engine.foreign.ready_made.program import ProgramKind
+from napari_unet.engine.foreign.recognition import recognise
+from napari_unet.engine.networks.architecture import NetworkModule
+from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
 
 FORMAT_VERSION = "1"
 SUFFIX = ".safetensors"

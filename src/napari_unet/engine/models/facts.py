@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
-from napari_unet.engine.architecture import Architecture
-from napari_unet.engine.image import Normalization
-from napari_unet.engine.layer_graph import GraphConfig
-from napari_unet.engine.network import NetworkDescription
+from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.networks.architecture import Architecture
+from napari_unet.engine.networks.layer_graph import GraphConfig
+from napari_unet.engine.networks.network import NetworkDescription
 
 PROGRAM = "napari-unet-cells"
 

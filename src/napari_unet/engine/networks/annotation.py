@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.engine.errors import LabelsError, SettingsError
-from napari_unet.engine.image import LabelImage
-from napari_unet.engine.weight_map import IGNORED, separate_touching_cells
+from napari_unet.engine.base.errors import LabelsError, SettingsError
+from napari_unet.engine.images.image import LabelImage
+from napari_unet.engine.weight_map.weight_map import IGNORED, separate_touching_cells
 
 BACKGROUND, CELL, BORDER = "background", "cell", "border"
 INSTANCE_ROLES: tuple[tuple[str, ...], ...] = (

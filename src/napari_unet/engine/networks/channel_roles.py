@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from napari_unet.engine.annotation import BACKGROUND, BORDER, CELL
-from napari_unet.engine.output_meaning import OutputMeaning
+from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL
+from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 _WORDS = (
     (BACKGROUND, ("background", "bg")),

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from napari_unet.engine.architecture import Architecture, NetworkModule
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.layer_graph import (
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.networks.architecture import Architecture, NetworkModule
+from napari_unet.engine.networks.layer_graph import (
     Activation,
     Clip,
     Convolution,
@@ -27,7 +27,7 @@ from napari_unet.engine.layer_graph import (
     Upsample,
     last_uses,
 )
-from napari_unet.engine.unet import centre_crop
+from napari_unet.engine.networks.unet import centre_crop
 
 
 class GraphNetwork(NetworkModule):

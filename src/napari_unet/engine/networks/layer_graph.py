@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal, Required, TypeAlias
 
 from typing_extensions import TypedDict
 
-from napari_unet.engine.errors import ImageShapeError, SettingsError
-from napari_unet.engine.output_meaning import OutputMeaning
-from napari_unet.engine.typed_values import typed
+from napari_unet.engine.base.errors import ImageShapeError, SettingsError
+from napari_unet.engine.base.typed_values import typed
+from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 Axes: TypeAlias = tuple[int, ...]
 """One number for each spatial axis."""

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from napari_unet.engine.architecture import Architecture
-from napari_unet.engine.layer_graph import (
+from napari_unet.engine.networks.architecture import Architecture
+from napari_unet.engine.networks.layer_graph import (
     Activation,
     Axes,
     Convolution,
@@ -22,7 +22,7 @@ from napari_unet.engine.layer_graph import (
     TransposedConvolution,
     Upsample,
 )
-from napari_unet.engine.unet import UNetConfig
+from napari_unet.engine.networks.unet import UNetConfig
 
 Skip: TypeAlias = Literal["", "concatenate", "add", "multiply"]
 

@@ -10,16 +10,16 @@ from typing import Any, Required
 import torch
 from typing_extensions import TypedDict
 
-from napari_unet.engine.annotation import BACKGROUND, CELL
-from napari_unet.engine.architecture import Architecture, NetworkModule
-from napari_unet.engine.errors import CheckpointError, SettingsError
-from napari_unet.engine.graph_network import GraphNetwork
-from napari_unet.engine.guess import Guess
-from napari_unet.engine.image import Normalization
-from napari_unet.engine.layer_graph import GraphConfig
-from napari_unet.engine.settings import InstanceSettings
-from napari_unet.engine.typed_values import typed
-from napari_unet.engine.unet import UNet, UNetConfig
+from napari_unet.engine.base.errors import CheckpointError, SettingsError
+from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.engine.base.typed_values import typed
+from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.networks.annotation import BACKGROUND, CELL
+from napari_unet.engine.networks.architecture import Architecture, NetworkModule
+from napari_unet.engine.networks.graph_network import GraphNetwork
+from napari_unet.engine.networks.guess import Guess
+from napari_unet.engine.networks.layer_graph import GraphConfig
+from napari_unet.engine.networks.unet import UNet, UNetConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_unet.engine.annotation import BACKGROUND, BORDER
-from napari_unet.engine.errors import SettingsError
+from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.networks.annotation import BACKGROUND, BORDER
 
 UNUSED = "unused"
 """Role of a channel that plays no part."""

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from napari_unet.engine.architecture import NetworkModule
-from napari_unet.engine.errors import ImageShapeError, SettingsError
+from napari_unet.engine.base.errors import ImageShapeError, SettingsError
+from napari_unet.engine.networks.architecture import NetworkModule
 
 _NUMBERS_PER_FEATURE = 3.6
 """Kept at once on the CPU for each pixel and feature at full resolution; measured by

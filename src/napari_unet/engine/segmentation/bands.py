@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_unet.engine.unet import ConvolutionBlock, UNet, UNetConfig
+from napari_unet.engine.networks.unet import ConvolutionBlock, UNet, UNetConfig
 
 Interval: TypeAlias = tuple[int, int]
 """(start, stop) along one axis, in pixels."""

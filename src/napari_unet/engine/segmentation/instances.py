@@ -12,11 +12,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.errors import ImageShapeError, SettingsError
-from napari_unet.engine.flood import OUTSIDE, UNDECIDED, flood
-from napari_unet.engine.image import LabelImage, Scores
-from napari_unet.engine.pieces import BACKGROUND, SEED, Runs, cut_rows, join_runs
-from napari_unet.engine.settings import InstanceSettings
+from napari_unet.engine.base.errors import ImageShapeError, SettingsError
+from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.engine.images.image import LabelImage, Scores
+from napari_unet.engine.labels.connected import BACKGROUND, SEED, Runs, cut_rows, join_runs
+from napari_unet.engine.segmentation.watershed import OUTSIDE, UNDECIDED, flood
 
 
 def check_class_roles(class_roles: Sequence[str]) -> None:

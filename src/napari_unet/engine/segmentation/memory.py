@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_unet.engine.network import NetworkDescription
+    from napari_unet.engine.networks.network import NetworkDescription
 
 # Measured by benchmarks/memory.py; rounded up, because too little is worse than too much.
 PLANE_BYTES_PER_PIXEL = 22.0

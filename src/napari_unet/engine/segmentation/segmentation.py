@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_unet.engine.device import resolve_device, resolve_precision
-from napari_unet.engine.errors import DeviceError, SettingsError
-from napari_unet.engine.image import (
+from napari_unet.engine.base.device import resolve_device, resolve_precision
+from napari_unet.engine.base.errors import DeviceError, SettingsError
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.images.image import (
     AnyImage,
     FloatImage,
     ImageSource,
@@ -26,10 +27,9 @@ from napari_unet.engine.image import (
     open_image,
     restore_scores,
 )
-from napari_unet.engine.instances import check_class_roles, instances_from_scores
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
-from napari_unet.engine.tiling import (
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.segmentation.instances import check_class_roles, instances_from_scores
+from napari_unet.engine.segmentation.tiling import (
     PixelSource,
     TileableNetwork,
     TileScores,
@@ -37,7 +37,7 @@ from napari_unet.engine.tiling import (
     gpu_errors_explained,
     predict_tiles,
 )
-from napari_unet.engine.whole_tile import tileable
+from napari_unet.engine.segmentation.whole_tile import tileable
 
 _Source: TypeAlias = ImageSource | ZoomedSource
 

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_unet.engine.architecture import TileableConfig
-from napari_unet.engine.device import free_memory_bytes
-from napari_unet.engine.errors import CheckpointError, DeviceError, SettingsError
-from napari_unet.engine.image import FloatImage, Region, Scores
+from napari_unet.engine.base.device import free_memory_bytes
+from napari_unet.engine.base.errors import CheckpointError, DeviceError, SettingsError
+from napari_unet.engine.images.image import FloatImage, Region, Scores
+from napari_unet.engine.networks.architecture import TileableConfig
 
 Interval = tuple[int, int]
 """(start, stop) along one axis, in pixels."""

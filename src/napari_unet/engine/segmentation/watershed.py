@@ -7,7 +7,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from napari_unet.engine.pieces import Runs
+from napari_unet.engine.labels.connected import Runs
 
 OUTSIDE = -1
 """Label of the rim around an image, which gives every pixel all of its neighbours."""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from napari_unet.engine.architecture import Architecture, NetworkModule
-from napari_unet.engine.banded_unet import BandedUNet
-from napari_unet.engine.tiling import Interval, TileableNetwork
-from napari_unet.engine.unet import UNet
+from napari_unet.engine.networks.architecture import Architecture, NetworkModule
+from napari_unet.engine.networks.unet import UNet
+from napari_unet.engine.segmentation.bands import BandedUNet
+from napari_unet.engine.segmentation.tiling import Interval, TileableNetwork
 
 
 def tileable(module: NetworkModule) -> TileableNetwork:

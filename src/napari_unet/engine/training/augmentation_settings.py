@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_unet.engine.errors import SettingsError
+from napari_unet.engine.base.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)

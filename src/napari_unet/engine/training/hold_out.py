@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from napari_unet.engine.errors import SettingsError
-from napari_unet.engine.image import AnyImage, Region
-from napari_unet.engine.training_pairs import TrainingPair
+from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.images.image import AnyImage, Region
+from napari_unet.engine.training.pairs import TrainingPair
 
 _ENOUGH_IMAGES = 4
 """Images with cells from which whole ones are held out."""

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_unet.engine.architecture import NetworkModule
-from napari_unet.engine.device import resolve_precision
-from napari_unet.engine.errors import TrainingError
-from napari_unet.engine.loss import forgotten, weighted_cross_entropy
-from napari_unet.engine.network import Network
-from napari_unet.engine.training_patches import Batch
-from napari_unet.engine.training_settings import TrainingSettings
+from napari_unet.engine.base.device import resolve_precision
+from napari_unet.engine.base.errors import TrainingError
+from napari_unet.engine.networks.architecture import NetworkModule
+from napari_unet.engine.networks.network import Network
+from napari_unet.engine.training.loss import forgotten, weighted_cross_entropy
+from napari_unet.engine.training.patches import Batch
+from napari_unet.engine.training.settings import TrainingSettings
 
 
 class Learner:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.engine.annotation import check_classes, teaches_classes
-from napari_unet.engine.errors import SettingsError, TrainingError
-from napari_unet.engine.image import AnyImage, LabelImage, channels_first
-from napari_unet.engine.weight_map import IGNORED, check_labels
+from napari_unet.engine.base.errors import SettingsError, TrainingError
+from napari_unet.engine.images.image import AnyImage, LabelImage, channels_first
+from napari_unet.engine.networks.annotation import check_classes, teaches_classes
+from napari_unet.engine.weight_map.weight_map import IGNORED, check_labels
 
 Unlabelled: TypeAlias = Literal["reviewed", "ignore"]
 """What a pixel with the label 0 means: somebody saw that it is background, or nobody looked."""

@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from napari_unet.engine.annotation import class_target, teaches_classes, training_target
-from napari_unet.engine.augmentation import (
+from napari_unet.engine.images.image import open_image
+from napari_unet.engine.networks.annotation import class_target, teaches_classes, training_target
+from napari_unet.engine.networks.network import Network, NetworkDescription, TrainingIntensity
+from napari_unet.engine.training.augmentation import (
     draw_deformation,
     sample_image,
     sample_labels,
     source_positions,
     vary_intensities,
 )
-from napari_unet.engine.image import open_image
-from napari_unet.engine.network import Network, NetworkDescription, TrainingIntensity
-from napari_unet.engine.training_pairs import TrainingPair
-from napari_unet.engine.training_settings import TrainingSettings
-from napari_unet.engine.weight_map import IGNORED, boundary_weight_map
+from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.engine.weight_map.weight_map import IGNORED, boundary_weight_map
 
 _MOST_PLACES = 20_000
 """Pixels of a kind that are remembered as places for patches."""

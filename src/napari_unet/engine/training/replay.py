@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from napari_unet.engine.errors import ImageError
-from napari_unet.engine.image import AnyImage
-from napari_unet.engine.network import Network
-from napari_unet.engine.segmentation import iterate_scores
-from napari_unet.engine.settings import SegmentationSettings
-from napari_unet.engine.training_pairs import TrainingPair
-from napari_unet.engine.training_patches import Replayed, normalised
+from napari_unet.engine.base.errors import ImageError
+from napari_unet.engine.base.settings import SegmentationSettings
+from napari_unet.engine.images.image import AnyImage
+from napari_unet.engine.networks.network import Network
+from napari_unet.engine.segmentation.segmentation import iterate_scores
+from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.engine.training.patches import Replayed, normalised
 
 
 def bundled_images() -> list[AnyImage]:

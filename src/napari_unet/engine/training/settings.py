@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from napari_unet.engine.augmentation_settings import AugmentationSettings
-from napari_unet.engine.errors import SettingsError
-from napari_unet.engine.settings import Precision
+from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.base.settings import Precision
+from napari_unet.engine.training.augmentation_settings import AugmentationSettings
 
 MANY_STEPS = 1_000_000
 """More than any time that is given in seconds has room for."""

@@ -16,20 +16,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from napari_unet.engine.annotation import teaches_classes
-from napari_unet.engine.checkpoint import write_atomically
-from napari_unet.engine.device import resolve_device
-from napari_unet.engine.errors import CheckpointError, TrainingError
-from napari_unet.engine.evaluation import Evaluation
-from napari_unet.engine.image import AnyImage
-from napari_unet.engine.knowledge import replayed_images
-from napari_unet.engine.learner import Learner
-from napari_unet.engine.network import Network, NetworkDescription, build_module
-from napari_unet.engine.training_pairs import TrainingPair, check_pairs
-from napari_unet.engine.training_patches import Batch, Patches, training_facts
-from napari_unet.engine.training_settings import TrainingSettings
-from napari_unet.engine.training_validation import Validation, ValidationResult
-from napari_unet.engine.unet import UNetConfig
+from napari_unet.engine.base.device import resolve_device
+from napari_unet.engine.base.errors import CheckpointError, TrainingError
+from napari_unet.engine.images.image import AnyImage
+from napari_unet.engine.labels.evaluation import Evaluation
+from napari_unet.engine.models.checkpoint import write_atomically
+from napari_unet.engine.networks.annotation import teaches_classes
+from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
+from napari_unet.engine.networks.unet import UNetConfig
+from napari_unet.engine.training.learner import Learner
+from napari_unet.engine.training.pairs import TrainingPair, check_pairs
+from napari_unet.engine.training.patches import Batch, Patches, training_facts
+from napari_unet.engine.training.replay import replayed_images
+from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.engine.training.validation import Validation, ValidationResult
 
 _STATE_FORMAT = "napari-unet training state 2"
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.annotation import teaches_classes
-from napari_unet.engine.evaluation import Evaluation, evaluate
-from napari_unet.engine.image import LabelImage, Scores
-from napari_unet.engine.instances import tune_instances
-from napari_unet.engine.network import Network
-from napari_unet.engine.segmentation import PlaneScores, iterate_scores
-from napari_unet.engine.settings import SegmentationSettings
-from napari_unet.engine.training_pairs import TrainingPair
-from napari_unet.engine.training_patches import Patches
-from napari_unet.engine.weight_map import IGNORED
+from napari_unet.engine.base.settings import SegmentationSettings
+from napari_unet.engine.images.image import LabelImage, Scores
+from napari_unet.engine.labels.evaluation import Evaluation, evaluate
+from napari_unet.engine.networks.annotation import teaches_classes
+from napari_unet.engine.networks.network import Network
+from napari_unet.engine.segmentation.instances import tune_instances
+from napari_unet.engine.segmentation.segmentation import PlaneScores, iterate_scores
+from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.engine.training.patches import Patches
+from napari_unet.engine.weight_map.weight_map import IGNORED
 
 _ENOUGH_CELLS = 30
 """Held-out cells that can be counted on: with fewer, one more or less is chance."""

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from napari_unet.engine.errors import SettingsError
+from napari_unet.engine.base.errors import SettingsError
 
 Variant: TypeAlias = Literal["paper", "fiji"]
 

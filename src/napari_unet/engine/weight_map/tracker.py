@@ -11,10 +11,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.errors import ImageShapeError
-from napari_unet.engine.image import LabelImage, Region, WeightMap
-from napari_unet.engine.two_nearest import Box, WeightFormula, reach_px, weigh
-from napari_unet.engine.weight_map import (
+from napari_unet.engine.base.errors import ImageShapeError
+from napari_unet.engine.images.image import LabelImage, Region, WeightMap
+from napari_unet.engine.weight_map.settings import WeightMapSettings
+from napari_unet.engine.weight_map.two_nearest import Box, WeightFormula, reach_px, weigh
+from napari_unet.engine.weight_map.weight_map import (
     carve,
     check_labels,
     check_numbers,
@@ -22,7 +23,6 @@ from napari_unet.engine.weight_map import (
     volume_spacing,
     weight_formula,
 )
-from napari_unet.engine.weight_map_settings import WeightMapSettings
 
 _CELL, _IGNORED = -1.0, -2.0
 """What stands instead of a border term, which is not negative."""

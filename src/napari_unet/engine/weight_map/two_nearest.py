@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.candidates import Search, Terms, weigh_band
+from napari_unet.engine.weight_map.candidates import Search, Terms, weigh_band
 
 Box: TypeAlias = tuple[slice, slice, slice]
 """Start and stop along (Z, Y, X), in pixels."""

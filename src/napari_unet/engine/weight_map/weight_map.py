@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.engine.errors import ImageShapeError, LabelsError, SettingsError
-from napari_unet.engine.image import LabelImage, WeightMap
-from napari_unet.engine.two_nearest import MOST_CELLS, WeightFormula, weigh
-from napari_unet.engine.weight_map_settings import WeightMapSettings
+from napari_unet.engine.base.errors import ImageShapeError, LabelsError, SettingsError
+from napari_unet.engine.images.image import LabelImage, WeightMap
+from napari_unet.engine.weight_map.settings import WeightMapSettings
+from napari_unet.engine.weight_map.two_nearest import MOST_CELLS, WeightFormula, weigh
 
 _ENOUGH_PIXELS = 1000
 _ALIKE_IN_CELLS = 0.3

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from qtpy.compat import isalive
 from qtpy.QtCore import Signal
 
-from napari_unet.guard import IN_MODEL_WIDGET, Choices, concerns
-from napari_unet.layers import shown_plane, spatial_ndim
+from napari_unet.engine.checks.guard import IN_MODEL_WIDGET, Choices, concerns
 from napari_unet.session import Session
-from napari_unet.widgets.concerns_panel import ConcernsPanel
-from napari_unet.widgets.image_look import ImageLook
-from napari_unet.widgets.selected_image import SelectedImage
+from napari_unet.viewer.layers import shown_plane, spatial_ndim
+from napari_unet.widgets.shared.concerns_panel import ConcernsPanel
+from napari_unet.widgets.shared.image_look import ImageLook
+from napari_unet.widgets.shared.selected_image import SelectedImage
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

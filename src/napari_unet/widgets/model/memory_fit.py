@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
 
-from napari_unet.engine.memory import segmentation_memory
-from napari_unet.layers import full_resolution
+from napari_unet.engine.segmentation.memory import segmentation_memory
 from napari_unet.session import Session
-from napari_unet.widgets.device_choice import DeviceChoice
-from napari_unet.widgets.selected_image import SelectedImage
-from napari_unet.widgets.sentence import Sentence
+from napari_unet.viewer.layers import full_resolution
+from napari_unet.widgets.shared.device_choice import DeviceChoice
+from napari_unet.widgets.shared.selected_image import SelectedImage
+from napari_unet.widgets.shared.sentence import Sentence
 
 if TYPE_CHECKING:
-    from napari_unet.engine.device import DeviceState
+    from napari_unet.engine.base.device import DeviceState
 
 _GB = 1 << 30
 _SCARCE_BYTES = _GB // 2

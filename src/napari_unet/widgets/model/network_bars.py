@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QRectF
 from qtpy.QtGui import QFontMetricsF
 
-from napari_unet.widgets.network_facts import NetworkFacts
+from napari_unet.widgets.model.network_facts import NetworkFacts
 
 if TYPE_CHECKING:
-    from napari_unet.engine.network_levels import Block, Level
+    from napari_unet.engine.networks.levels import Block, Level
 
 PAD_PX = 5.0
 """Around everything."""

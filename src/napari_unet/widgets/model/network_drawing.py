@@ -9,14 +9,14 @@ from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetricsF, QHelpEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QLabel, QSizePolicy, QToolTip
 
-from napari_unet.widgets.network_bars import (
+from napari_unet.widgets.model.network_bars import (
     PAD_PX,
     TOP_LINES,
     Bar,
     network_bars,
     network_rows,
 )
-from napari_unet.widgets.network_facts import NetworkFacts
+from napari_unet.widgets.model.network_facts import NetworkFacts
 
 _DARK = {"down": QColor("#56b4e9"), "up": QColor("#e69f00"), "bottom": QColor("#cc79a7")}
 _LIGHT = {"down": QColor("#0072b2"), "up": QColor("#c46a00"), "bottom": QColor("#a3487c")}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_unet.engine.network import NetworkDescription
-    from napari_unet.engine.network_levels import Level, LevelSizes
+    from napari_unet.engine.networks.levels import Level, LevelSizes
+    from napari_unet.engine.networks.network import NetworkDescription
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def network_facts(
     description: NetworkDescription, shape: tuple[int, ...] | None
 ) -> Iterator[NetworkFacts]:
     """Report the facts of a network, for an image of so many pixels along the axes it reads."""
-    from napari_unet.engine.network_levels import level_sizes, network_levels
+    from napari_unet.engine.networks.levels import level_sizes, network_levels
 
     config = description.unet
     levels = network_levels(config)

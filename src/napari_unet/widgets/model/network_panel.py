@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from qtpy.compat import isalive
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_unet.layers import full_resolution
 from napari_unet.session import Session
-from napari_unet.widgets.network_drawing import NetworkDrawing
-from napari_unet.widgets.network_facts import NetworkFacts, network_facts
-from napari_unet.widgets.selected_image import SelectedImage
-from napari_unet.worker import Worker
+from napari_unet.viewer.layers import full_resolution
+from napari_unet.viewer.worker import Worker
+from napari_unet.widgets.model.network_drawing import NetworkDrawing
+from napari_unet.widgets.model.network_facts import NetworkFacts, network_facts
+from napari_unet.widgets.shared.selected_image import SelectedImage
 
 if TYPE_CHECKING:
-    from napari_unet.engine.network import Network
+    from napari_unet.engine.networks.network import Network
 
 
 class NetworkPanel(QWidget):

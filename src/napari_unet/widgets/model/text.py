@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 BACKGROUND, CELL = "background", "cell"
 
 if TYPE_CHECKING:
-    from napari_unet.engine.network import NetworkDescription
+    from napari_unet.engine.networks.network import NetworkDescription
     from napari_unet.session import LoadedModel
 
 STYLE = """

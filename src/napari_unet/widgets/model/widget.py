@@ -22,27 +22,27 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.commands import open_widget
-from napari_unet.engine.errors import UNetError
+from napari_unet.engine.base.errors import UNetError
 from napari_unet.session import Session, shared_session
-from napari_unet.widgets.device_choice import DeviceChoice
-from napari_unet.widgets.export_job import ExportJob, ready_made_sentence
-from napari_unet.widgets.guesses_panel import GuessesPanel
-from napari_unet.widgets.memory_fit import MemoryFit
-from napari_unet.widgets.model_choice import ModelChoice
-from napari_unet.widgets.model_concerns import ModelConcerns
-from napari_unet.widgets.model_jobs import save_model
-from napari_unet.widgets.model_text import STYLE, model_html
-from napari_unet.widgets.network_panel import NetworkPanel
-from napari_unet.widgets.selected_image import SelectedImage
-from napari_unet.widgets.sentence import Sentence
-from napari_unet.widgets.text_block import TextBlock
-from napari_unet.worker import Worker
+from napari_unet.viewer.commands import open_widget
+from napari_unet.viewer.worker import Worker
+from napari_unet.widgets.model.concerns import ModelConcerns
+from napari_unet.widgets.model.export.job import ExportJob, ready_made_sentence
+from napari_unet.widgets.model.guesses.panel import GuessesPanel
+from napari_unet.widgets.model.memory_fit import MemoryFit
+from napari_unet.widgets.model.network_panel import NetworkPanel
+from napari_unet.widgets.model.text import STYLE, model_html
+from napari_unet.widgets.shared.device_choice import DeviceChoice
+from napari_unet.widgets.shared.model_choice import ModelChoice
+from napari_unet.widgets.shared.model_jobs import save_model
+from napari_unet.widgets.shared.selected_image import SelectedImage
+from napari_unet.widgets.shared.sentence import Sentence
+from napari_unet.widgets.shared.text_block import TextBlock
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_unet.engine.network import Network
+    from napari_unet.engine.networks.network import Network
 
 _log = logging.getLogger(__name__)
 

@@ -9,30 +9,30 @@ import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer
 
-from napari_unet.engine.errors import UNetError
-from napari_unet.engine.host_memory import free_host_bytes
-from napari_unet.engine.memory import segmentation_memory
-from napari_unet.guard import (
+from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.base.host_memory import free_host_bytes
+from napari_unet.engine.checks.guard import (
     Choices,
     Concern,
     ImageFacts,
     concerns,
     found_size_concern,
 )
-from napari_unet.layers import (
+from napari_unet.engine.segmentation.memory import segmentation_memory
+from napari_unet.session import Session
+from napari_unet.viewer.layers import (
     shown_plane,
     spatial_ndim,
     visible_box,
 )
-from napari_unet.session import Session
-from napari_unet.widgets.image_look import ImageLook
-from napari_unet.widgets.runs import MEMORY_SHARE_OF_SCORES
-from napari_unet.widgets.segment_form import SegmentForm
+from napari_unet.widgets.segment.form import SegmentForm
+from napari_unet.widgets.segment.runs import MEMORY_SHARE_OF_SCORES
+from napari_unet.widgets.shared.image_look import ImageLook
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_unet.engine.network import NetworkDescription
+    from napari_unet.engine.networks.network import NetworkDescription
 
 
 class Advice(QObject):

@@ -10,21 +10,21 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
-from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
-from napari_unet.layers import pixel_size_um, spatial_ndim
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.session import Session
-from napari_unet.widgets.choices import ChannelChoice, ExtentChoice, LayerChoice, narrow_form
-from napari_unet.widgets.concerns_panel import ConcernsPanel
-from napari_unet.widgets.device_choice import DeviceChoice
-from napari_unet.widgets.model_choice import ModelChoice
-from napari_unet.widgets.object_size import ObjectSizeChoice
-from napari_unet.widgets.run_panel import RunPanel
-from napari_unet.widgets.settings_form import SettingsForm
+from napari_unet.viewer.layers import pixel_size_um, spatial_ndim
+from napari_unet.widgets.segment.object_size import ObjectSizeChoice
+from napari_unet.widgets.shared.choices import ChannelChoice, ExtentChoice, LayerChoice, narrow_form
+from napari_unet.widgets.shared.concerns_panel import ConcernsPanel
+from napari_unet.widgets.shared.device_choice import DeviceChoice
+from napari_unet.widgets.shared.model_choice import ModelChoice
+from napari_unet.widgets.shared.run_panel import RunPanel
+from napari_unet.widgets.shared.settings_form import SettingsForm
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_unet.engine.network import NetworkDescription
+    from napari_unet.engine.networks.network import NetworkDescription
 
 _COMMON = ("foreground_threshold", "seed_threshold", "min_size_px", "separate_touching")
 _RARE = ("min_score", "min_seed_px", "fill_holes", "drop_border_cells")

@@ -10,11 +10,11 @@ from typing import Any
 from napari.layers import Labels, Layer
 from qtpy.QtCore import QObject, Signal
 
-from napari_unet.engine.image import PlaneIndex, Region
-from napari_unet.engine.settings import InstanceSettings
-from napari_unet.layers import METADATA_KEY, note_origin
-from napari_unet.widgets.runs import Drawn, Edited, FoundAgain, KeptScores, find_again
-from napari_unet.worker import Worker
+from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.engine.images.image import PlaneIndex, Region
+from napari_unet.viewer.layers import METADATA_KEY, note_origin
+from napari_unet.viewer.worker import Worker
+from napari_unet.widgets.segment.runs import Drawn, Edited, FoundAgain, KeptScores, find_again
 
 
 class LiveLabels(QObject):

@@ -12,8 +12,8 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QPushButton, QWidget
 
-from napari_unet.engine.errors import SettingsError
-from napari_unet.widgets.choices import keep_narrow
+from napari_unet.engine.base.errors import SettingsError
+from napari_unet.widgets.shared.choices import keep_narrow
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.engine.image import PlaneIndex, Region
-from napari_unet.layers import (
+from napari_unet.engine.images.image import PlaneIndex, Region
+from napari_unet.viewer.layers import (
     METADATA_KEY,
     LayerImage,
     find_result,
@@ -18,13 +18,13 @@ from napari_unet.layers import (
     shown_plane,
     visible_box,
 )
-from napari_unet.widgets.runs import Drawn, Found, Opened, Recipe
+from napari_unet.widgets.segment.runs import Drawn, Found, Opened, Recipe
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Layer
 
-    from napari_unet.label_canvas import LabelCanvas
+    from napari_unet.viewer.label_canvas import LabelCanvas
 
 
 class ResultLayers:
@@ -59,7 +59,7 @@ class ResultLayers:
         self, image: LayerImage, recipe: Recipe
     ) -> tuple[LabelCanvas | None, dict[str, Any]]:
         """Find what an earlier run on the same image left, in a form that a worker may have."""
-        from napari_unet.label_canvas import LabelCanvas
+        from napari_unet.viewer.label_canvas import LabelCanvas
 
         self.notes = ()
         self._canvas, self._labels = None, None

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.errors import DeviceError, LabelsError
-from napari_unet.engine.image import LabelImage, PlaneIndex, Region
-from napari_unet.engine.settings import InstanceSettings, SegmentationSettings
-from napari_unet.layers import (
+from napari_unet.engine.base.errors import DeviceError, LabelsError
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.images.image import LabelImage, PlaneIndex, Region
+from napari_unet.viewer.layers import (
     METADATA_KEY,
     LayerImage,
     new_labels_layer,
@@ -24,9 +24,9 @@ from napari_unet.layers import (
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
-    from napari_unet.engine.network import Network
-    from napari_unet.engine.segmentation import PlaneScores, SegmentationReport
-    from napari_unet.label_canvas import LabelCanvas
+    from napari_unet.engine.networks.network import Network
+    from napari_unet.engine.segmentation.segmentation import PlaneScores, SegmentationReport
+    from napari_unet.viewer.label_canvas import LabelCanvas
 
 _NO_SCORES = "The scores take too much memory to be kept, so changed thresholds need another Run."
 
@@ -195,7 +195,7 @@ def find_cells(
         For each class role the array of the layer that shows its scores, as
         far as there is one.
     """
-    from napari_unet.engine.segmentation import iterate_planes
+    from napari_unet.engine.segmentation.segmentation import iterate_planes
 
     pixels, channel_axis = image.pixels()
     settings = replace(
@@ -254,7 +254,7 @@ def find_cells(
 def _open(
     image: LayerImage, recipe: Recipe, earlier: LabelCanvas | None, scores: dict[str, Any]
 ) -> tuple[_Filling, Opened]:
-    from napari_unet.label_canvas import LabelCanvas
+    from napari_unet.viewer.label_canvas import LabelCanvas
 
     edited = earlier is not None and any(earlier.is_edited(index) for index in image.planes())
     layer = None
@@ -351,7 +351,7 @@ class _Filling:
     def _keep(self, plane: PlaneScores, index: PlaneIndex) -> None:
         import torch
 
-        from napari_unet.engine.device import free_memory_bytes
+        from napari_unet.engine.base.device import free_memory_bytes
 
         if not self._keeps_scores:
             return

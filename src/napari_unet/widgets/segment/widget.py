@@ -12,26 +12,26 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
-from napari_unet.commands import open_widget, segment_view
-from napari_unet.engine.errors import UNetError
+from napari_unet.engine.base.errors import UNetError
 from napari_unet.installation import check_installation
-from napari_unet.layers import LayerImage, full_resolution, read_layer
 from napari_unet.script import SegmentRecipe
 from napari_unet.session import Session, shared_session
-from napari_unet.widgets.advice import Advice
-from napari_unet.widgets.live import LiveLabels
-from napari_unet.widgets.result_layers import ResultLayers, view_of
-from napari_unet.widgets.runs import Drawn, Found, Opened, Recipe, Step, find_cells
-from napari_unet.widgets.script_button import ScriptButton, segment_recipe
-from napari_unet.widgets.segment_form import SegmentForm
-from napari_unet.worker import Worker
+from napari_unet.viewer.commands import open_widget, segment_view
+from napari_unet.viewer.layers import LayerImage, full_resolution, read_layer
+from napari_unet.viewer.worker import Worker
+from napari_unet.widgets.segment.advice import Advice
+from napari_unet.widgets.segment.form import SegmentForm
+from napari_unet.widgets.segment.live import LiveLabels
+from napari_unet.widgets.segment.result_layers import ResultLayers, view_of
+from napari_unet.widgets.segment.runs import Drawn, Found, Opened, Recipe, Step, find_cells
+from napari_unet.widgets.shared.script_button import ScriptButton, segment_recipe
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from napari_unet.engine.network import Network
-    from napari_unet.engine.settings import InstanceSettings
+    from napari_unet.engine.base.settings import InstanceSettings
+    from napari_unet.engine.networks.network import Network
 
 _log = logging.getLogger(__name__)
 

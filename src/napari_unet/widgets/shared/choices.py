@@ -8,7 +8,7 @@ from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.compat import isalive
 from qtpy.QtWidgets import QComboBox, QFormLayout
 
-from napari_unet.layers import PREVIEW_KEY, SCORES_KEY, Extent, full_resolution, spatial_ndim
+from napari_unet.viewer.layers import PREVIEW_KEY, SCORES_KEY, Extent, full_resolution, spatial_ndim
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

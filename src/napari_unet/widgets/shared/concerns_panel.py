@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 
-from napari_unet.widgets.notices import Notice, Notices
+from napari_unet.widgets.shared.notices import Notice, Notices
 
 if TYPE_CHECKING:
-    from napari_unet.guard import Concern
+    from napari_unet.engine.checks.guard import Concern
 
 _REMEDY = "Change the form as this says; nothing runs yet."
 

@@ -11,12 +11,12 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QHideEvent, QShowEvent
 
 from napari_unet.session import Session
-from napari_unet.widgets.model_jobs import list_devices
-from napari_unet.widgets.still_box import StillBox
-from napari_unet.worker import Worker
+from napari_unet.viewer.worker import Worker
+from napari_unet.widgets.shared.model_jobs import list_devices
+from napari_unet.widgets.shared.still_box import StillBox
 
 if TYPE_CHECKING:
-    from napari_unet.engine.device import DeviceState
+    from napari_unet.engine.base.device import DeviceState
 
 _log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
-from napari_unet.guard import ImageFacts, image_facts
-from napari_unet.layers import SCORES_KEY, full_resolution, pixel_size_um
-from napari_unet.worker import Worker
+from napari_unet.engine.checks.guard import ImageFacts, image_facts
+from napari_unet.viewer.layers import SCORES_KEY, full_resolution, pixel_size_um
+from napari_unet.viewer.worker import Worker
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -11,18 +11,18 @@ from qtpy.compat import isalive
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
-from napari_unet.engine.errors import CheckpointError, CodeInFileError
+from napari_unet.engine.base.errors import CheckpointError, CodeInFileError
 from napari_unet.session import LoadedModel, Session
 from napari_unet.versions import version_name
-from napari_unet.widgets.code_question import CodeQuestion
-from napari_unet.widgets.model_files import OPEN_FILTER
-from napari_unet.widgets.model_jobs import LoadRequest, Machine, load_network
-from napari_unet.widgets.recent_models import RecentMenu, RecentModels
-from napari_unet.widgets.still_box import StillBox
-from napari_unet.worker import Worker
+from napari_unet.viewer.worker import Worker
+from napari_unet.widgets.shared.code_question import CodeQuestion
+from napari_unet.widgets.shared.model_files import OPEN_FILTER
+from napari_unet.widgets.shared.model_jobs import LoadRequest, Machine, load_network
+from napari_unet.widgets.shared.recent_models import RecentMenu, RecentModels
+from napari_unet.widgets.shared.still_box import StillBox
 
 if TYPE_CHECKING:
-    from napari_unet.engine.network import Network
+    from napari_unet.engine.networks.network import Network
 
 
 _NARROW_BUTTONS = """

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.engine.errors import CheckpointError
+from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.session import LoadedModel, read_model
-from napari_unet.warm_up import warm_up
+from napari_unet.viewer.warm_up import warm_up
 
 if TYPE_CHECKING:
-    from napari_unet.engine.device import DeviceState
-    from napari_unet.engine.network import Network
+    from napari_unet.engine.base.device import DeviceState
+    from napari_unet.engine.networks.network import Network
 
 PREFERRED_MODEL = "nuclei"
 
@@ -69,8 +69,8 @@ def load_network(request: LoadRequest) -> Iterator[Machine | LoadedModel]:
 
     What the first segmentation needs is made ready while it is still quiet.
     """
-    from napari_unet.engine.checkpoint import bundled_models
-    from napari_unet.engine.device import device_names
+    from napari_unet.engine.base.device import device_names
+    from napari_unet.engine.models.checkpoint import bundled_models
 
     models, source = tuple(bundled_models()), request.source
     if not source and models and request.loaded_source is None:
@@ -99,13 +99,13 @@ def _read(request: LoadRequest, source: str) -> LoadedModel:
 
 def list_devices() -> Iterator[tuple[DeviceState, ...]]:
     """Report the devices of this machine and their free memory."""
-    from napari_unet.engine.device import device_states
+    from napari_unet.engine.base.device import device_states
 
     yield device_states()
 
 
 def save_model(network: Network, path: Path, *, overwrite: bool) -> Iterator[Path]:
     """Write a model file and report it."""
-    from napari_unet.engine.checkpoint import save_checkpoint
+    from napari_unet.engine.models.checkpoint import save_checkpoint
 
     yield save_checkpoint(network, path, overwrite=overwrite)

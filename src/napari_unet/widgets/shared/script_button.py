@@ -11,12 +11,12 @@ from qtpy.QtCore import Signal
 from qtpy.QtGui import QAction, QGuiApplication
 from qtpy.QtWidgets import QMenu, QPushButton
 
-from napari_unet.commands import PLUGIN
-from napari_unet.engine.errors import UNetError
-from napari_unet.layers import LayerImage
-from napari_unet.sample_data import sample_files
+from napari_unet.engine.base.errors import UNetError
+from napari_unet.files.samples import sample_files
 from napari_unet.script import SegmentRecipe, command_line, file_holds, python_lines
-from napari_unet.widgets.runs import Recipe
+from napari_unet.viewer.commands import PLUGIN
+from napari_unet.viewer.layers import LayerImage
+from napari_unet.widgets.segment.runs import Recipe
 
 
 class ScriptButton(QPushButton):

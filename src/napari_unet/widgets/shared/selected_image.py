@@ -8,7 +8,7 @@ from napari.layers import Image
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_unet.layers import PREVIEW_KEY, SCORES_KEY
+from napari_unet.viewer.layers import PREVIEW_KEY, SCORES_KEY
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

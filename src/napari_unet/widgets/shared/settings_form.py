@@ -11,8 +11,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QLabel, QSpinBox, QWidget
 from superqt import QLabeledDoubleSlider
 
-from napari_unet.setting_texts import setting_texts
-from napari_unet.widgets.choices import narrow_form
+from napari_unet.engine.base.setting_texts import setting_texts
+from napari_unet.widgets.shared.choices import narrow_form
 
 _UNITS = {"_px": "px", "_um": "µm"}
 _MOST = 1_000_000

@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QPaintEvent, QWheelEvent
 from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainter
 
-from napari_unet.widgets.choices import keep_narrow
+from napari_unet.widgets.shared.choices import keep_narrow
 
 
 class StillBox(QComboBox):

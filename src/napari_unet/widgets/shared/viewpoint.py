@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.engine.image import PlaneIndex, Region
+from napari_unet.engine.images.image import PlaneIndex, Region
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -12,17 +12,17 @@ from napari.layers import Labels
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_unet.engine.errors import UNetError
-from napari_unet.engine.image import LabelImage, PlaneIndex
+from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.images.image import LabelImage, PlaneIndex
 from napari_unet.session import Session
-from napari_unet.widgets.repair_job import RepairJob
-from napari_unet.widgets.train_form import TrainForm
-from napari_unet.widgets.training_plan import PairSource, plane_name, region_of
-from napari_unet.worker import Worker
+from napari_unet.viewer.worker import Worker
+from napari_unet.widgets.train.form import TrainForm
+from napari_unet.widgets.train.plan import PairSource, plane_name, region_of
+from napari_unet.widgets.train.repair_job import RepairJob
 
 if TYPE_CHECKING:
-    from napari_unet.engine.network import NetworkDescription
-    from napari_unet.engine.preflight import Finding
+    from napari_unet.engine.checks.preflight import Finding
+    from napari_unet.engine.networks.network import NetworkDescription
 
 _PAUSE_MS = 400
 """Nobody needs to hear of every stroke."""
@@ -163,7 +163,7 @@ class TrainAdvice(QObject):
 
 
 def _refusal(sentence: str) -> Finding:
-    from napari_unet.engine.preflight import Finding
+    from napari_unet.engine.checks.preflight import Finding
 
     return Finding("refused", "error", sentence)
 
@@ -174,7 +174,7 @@ def _look_at(
     background_label: int | None,
     description: NetworkDescription | None,
 ) -> Iterator[_Looked]:
-    from napari_unet.engine.preflight import AnnotatedImage, preflight_all
+    from napari_unet.engine.checks.preflight import AnnotatedImage, preflight_all
 
     annotated: list[AnnotatedImage] = []
     places: dict[str, tuple[int, PlaneIndex]] = {}

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QPushButton
 
-from napari_unet.engine.errors import UNetError
-from napari_unet.engine.image import LabelImage, WeightMap
-from napari_unet.layers import PREVIEW_KEY, SCORES_KEY, LayerImage
-from napari_unet.widgets.training_plan import Plan, annotation
-from napari_unet.worker import Worker
+from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.images.image import LabelImage, WeightMap
+from napari_unet.viewer.layers import PREVIEW_KEY, SCORES_KEY, LayerImage
+from napari_unet.viewer.worker import Worker
+from napari_unet.widgets.train.plan import Plan, annotation
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -56,8 +56,8 @@ def draw_patches(plan: Plan) -> Iterator[Mosaic]:
 
     Of stacks the middle slice is shown.
     """
-    from napari_unet.engine.training import train
-    from napari_unet.engine.training_patches import Patches
+    from napari_unet.engine.training.patches import Patches
+    from napari_unet.engine.training.training import train
 
     pairs = annotation(plan)
     network = plan.network

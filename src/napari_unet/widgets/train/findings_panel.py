@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 
-from napari_unet.widgets.notices import Notice, Notices
+from napari_unet.widgets.shared.notices import Notice, Notices
 
 if TYPE_CHECKING:
-    from napari_unet.engine.preflight import Finding
+    from napari_unet.engine.checks.preflight import Finding
 
 _MOST_SHOWN = 6
 _ORDER = ("error", "warning", "note")

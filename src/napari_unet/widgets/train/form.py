@@ -9,18 +9,18 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
 from superqt import QCollapsible, QLabeledDoubleSlider
 
-from napari_unet.engine.augmentation_settings import AugmentationSettings
-from napari_unet.engine.training_settings import TrainingSettings
+from napari_unet.engine.training.augmentation_settings import AugmentationSettings
+from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.session import Session
-from napari_unet.widgets.choices import narrow_form
-from napari_unet.widgets.curves import TrainingCurves
-from napari_unet.widgets.device_choice import DeviceChoice
-from napari_unet.widgets.findings_panel import FindingsPanel
-from napari_unet.widgets.model_choice import ModelChoice
-from napari_unet.widgets.pairs_list import PairsList
-from napari_unet.widgets.run_panel import RunPanel
-from napari_unet.widgets.settings_form import SettingsForm
-from napari_unet.widgets.unlabelled_choice import UnlabelledChoice
+from napari_unet.widgets.shared.choices import narrow_form
+from napari_unet.widgets.shared.device_choice import DeviceChoice
+from napari_unet.widgets.shared.model_choice import ModelChoice
+from napari_unet.widgets.shared.run_panel import RunPanel
+from napari_unet.widgets.shared.settings_form import SettingsForm
+from napari_unet.widgets.train.curves.curves import TrainingCurves
+from napari_unet.widgets.train.findings_panel import FindingsPanel
+from napari_unet.widgets.train.pairs_list import PairsList
+from napari_unet.widgets.train.unlabelled_choice import UnlabelledChoice
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

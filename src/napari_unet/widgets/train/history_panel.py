@@ -22,10 +22,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.engine.errors import UNetError
-from napari_unet.widgets.sentence import Sentence
-from napari_unet.widgets.version_text import average_precision, details, local_date
-from napari_unet.worker import Worker
+from napari_unet.engine.base.errors import UNetError
+from napari_unet.viewer.worker import Worker
+from napari_unet.widgets.shared.sentence import Sentence
+from napari_unet.widgets.train.version_text import average_precision, details, local_date
 
 if TYPE_CHECKING:
     from napari_unet.versions import ModelHistory, Version

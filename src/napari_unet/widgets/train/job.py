@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.errors import CheckpointError, TrainingError
-from napari_unet.engine.image import LabelImage, PlaneIndex, plane_key
-from napari_unet.layers import LayerImage, new_preview_layer
+from napari_unet.engine.base.errors import CheckpointError, TrainingError
+from napari_unet.engine.images.image import LabelImage, PlaneIndex, plane_key
 from napari_unet.versions import Autosave, InterruptedTraining
-from napari_unet.widgets.training_plan import PairSource, Plan, annotation
+from napari_unet.viewer.layers import LayerImage, new_preview_layer
+from napari_unet.widgets.train.plan import PairSource, Plan, annotation
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-    from napari_unet.engine.comparison import Comparison
-    from napari_unet.engine.doubt import DoubtfulRegion
-    from napari_unet.engine.evaluation import Evaluation
-    from napari_unet.engine.network import Network
-    from napari_unet.engine.training import TrainingReport, TrainingRun
-    from napari_unet.engine.training_pairs import TrainingPair
+    from napari_unet.engine.labels.comparison import Comparison
+    from napari_unet.engine.labels.evaluation import Evaluation
+    from napari_unet.engine.labels.uncertainty import DoubtfulRegion
+    from napari_unet.engine.networks.network import Network
+    from napari_unet.engine.training.pairs import TrainingPair
+    from napari_unet.engine.training.training import TrainingReport, TrainingRun
 
 _REPORT_S = 0.2
 _FIRST_PREVIEW_S = 2.0
@@ -202,7 +202,7 @@ def teach(plan: Plan, wish: Wish) -> Iterator[Report]:
     UNetError
         If there is nothing to learn from, or something does not fit.
     """
-    from napari_unet.engine.training import train
+    from napari_unet.engine.training.training import train
 
     began = time.perf_counter()
     training, validation, sentence = _parts(plan)
@@ -226,7 +226,7 @@ def teach(plan: Plan, wish: Wish) -> Iterator[Report]:
 
 
 def _parts(plan: Plan) -> tuple[Sequence[TrainingPair], Sequence[TrainingPair], str]:
-    from napari_unet.engine.hold_out import hold_out
+    from napari_unet.engine.training.hold_out import hold_out
 
     pairs = annotation(plan)
     if not plan.holds_out or not pairs:
@@ -391,7 +391,7 @@ class _Lesson:
 
     def _found_in(self, pairs: Sequence[TrainingPair], network: Network) -> list[_Part]:
         """Let both networks segment the held-out images."""
-        from napari_unet.engine.segmentation import segment
+        from napari_unet.engine.segmentation.segmentation import segment
 
         parts = []
         for pair in pairs:
@@ -410,7 +410,7 @@ class _Lesson:
         return parts
 
     def _view_changes(self, network: Network) -> ViewChanges | None:
-        from napari_unet.engine.comparison import compare_cells
+        from napari_unet.engine.labels.comparison import compare_cells
 
         view = self._wish.view
         if view is None:
@@ -439,7 +439,7 @@ class _Part:
     @property
     def compared(self) -> tuple[LabelImage, LabelImage, LabelImage]:
         """Truth, before and after, without what nobody has looked at."""
-        from napari_unet.engine.training_validation import reviewed_part
+        from napari_unet.engine.training.validation import reviewed_part
 
         truth, before = reviewed_part(self.truth, self.before, self.reviewed)
         _, after = reviewed_part(self.truth, self.after, self.reviewed)
@@ -447,14 +447,14 @@ class _Part:
 
 
 def _comparison(part: _Part) -> Comparison:
-    from napari_unet.engine.comparison import compare_cells
+    from napari_unet.engine.labels.comparison import compare_cells
 
     truth, before, after = part.compared
     return compare_cells(before, after, truth)
 
 
 def _evaluations(parts: Sequence[_Part]) -> tuple[Evaluation | None, Evaluation | None]:
-    from napari_unet.engine.evaluation import evaluate
+    from napari_unet.engine.labels.evaluation import evaluate
 
     if not any(np.any(part.truth > 0) for part in parts):
         return None, None
@@ -474,8 +474,8 @@ def see(
     corner : tuple of int
         Its first pixel.
     """
-    from napari_unet.engine.segmentation import iterate_planes
-    from napari_unet.engine.settings import SegmentationSettings
+    from napari_unet.engine.base.settings import SegmentationSettings
+    from napari_unet.engine.segmentation.segmentation import iterate_planes
 
     pixels, channel_axis = view.pixels()
     region = _middle(view)
@@ -521,8 +521,8 @@ def doubtful_places(
 
     What a person has changed since the prediction has been looked at.
     """
-    from napari_unet.engine.doubt import rank_doubt
-    from napari_unet.engine.segmentation import segment
+    from napari_unet.engine.labels.uncertainty import rank_doubt
+    from napari_unet.engine.segmentation.segmentation import segment
 
     pixels, channel_axis = source.plane_pixels(plane)
     plain, flipped = (

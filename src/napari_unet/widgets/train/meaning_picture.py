@@ -6,7 +6,7 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from napari_unet.widgets.training_plan import Meaning
+from napari_unet.widgets.train.plan import Meaning
 
 _SIDE_PX = 42
 _UNITS = 52

@@ -14,7 +14,7 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_unet.engine.image import Region
+from napari_unet.engine.images.image import Region
 from napari_unet.session import LoadedModel, Session, read_model
 from napari_unet.versions import (
     InterruptedTraining,
@@ -23,21 +23,21 @@ from napari_unet.versions import (
     data_folder,
     find_interrupted,
 )
-from napari_unet.widgets.change_layer import remove_changes, show_changes
-from napari_unet.widgets.comparison_panel import ComparisonPanel
-from napari_unet.widgets.sentence import Sentence
-from napari_unet.widgets.training_job import Compared, Trained, ViewChanges
-from napari_unet.widgets.training_plan import Plan
-from napari_unet.widgets.version_text import AP_AFTER, AP_BEFORE
-from napari_unet.widgets.viewpoint import look_at
-from napari_unet.worker import Worker
+from napari_unet.viewer.worker import Worker
+from napari_unet.widgets.shared.sentence import Sentence
+from napari_unet.widgets.shared.viewpoint import look_at
+from napari_unet.widgets.train.job import Compared, Trained, ViewChanges
+from napari_unet.widgets.train.plan import Plan
+from napari_unet.widgets.train.review.change_layer import remove_changes, show_changes
+from napari_unet.widgets.train.review.comparison_panel import ComparisonPanel
+from napari_unet.widgets.train.version_text import AP_AFTER, AP_BEFORE
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
 
-    from napari_unet.engine.comparison import Change
-    from napari_unet.engine.network import Network
+    from napari_unet.engine.labels.comparison import Change
+    from napari_unet.engine.networks.network import Network
 
 _AP_AT = 0.5
 _VERSIONS, _AUTOSAVES = "versions", "trainings"
@@ -185,7 +185,7 @@ class TrainOutcome(QWidget):
         changes = np.zeros(sizes, np.uint8)
         whole = _placed(view, tuple(slice(0, n) for n in view.comparison.shape))
         part = tuple(at for at, of in zip(whole, plane, strict=True) if isinstance(of, slice))
-        from napari_unet.engine.comparison import change_image
+        from napari_unet.engine.labels.comparison import change_image
 
         changes[part] = change_image(view.comparison)
         show_changes(self._viewer, layer, changes, name=view.image.name, plane=plane)
@@ -315,7 +315,7 @@ def _keep(
 
 
 def _keep_interrupted(history: ModelHistory, interrupted: InterruptedTraining) -> Iterator[Kept]:
-    from napari_unet.engine.training import load_interrupted
+    from napari_unet.engine.training.training import load_interrupted
 
     sentence = f"Interrupted after step {interrupted.step}."
     network = load_interrupted(interrupted.state)

@@ -21,8 +21,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.layers import METADATA_KEY, SCORES_KEY, full_resolution
-from napari_unet.widgets.choices import LayerChoice, keep_narrow
+from napari_unet.viewer.layers import METADATA_KEY, SCORES_KEY, full_resolution
+from napari_unet.widgets.shared.choices import LayerChoice, keep_narrow
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.drawn_regions import DrawnRegion, drawn_regions, region_mask
-from napari_unet.engine.errors import TrainingError
-from napari_unet.engine.image import AnyImage, LabelImage, PlaneIndex, plane_key
-from napari_unet.engine.training_settings import TrainingSettings
-from napari_unet.layers import LayerImage, full_resolution, predictions_of, read_layer
+from napari_unet.engine.base.errors import TrainingError
+from napari_unet.engine.images.image import AnyImage, LabelImage, PlaneIndex, plane_key
+from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.viewer.drawn_regions import DrawnRegion, drawn_regions, region_mask
+from napari_unet.viewer.layers import LayerImage, full_resolution, predictions_of, read_layer
 
 if TYPE_CHECKING:
     from napari.components import Dims
     from napari.layers import Image, Labels, Shapes
 
-    from napari_unet.engine.label_runs import LabelRuns
-    from napari_unet.engine.network import Network
-    from napari_unet.engine.training_pairs import TrainingPair
+    from napari_unet.engine.labels.runs import LabelRuns
+    from napari_unet.engine.networks.network import Network
+    from napari_unet.engine.training.pairs import TrainingPair
     from napari_unet.versions import InterruptedTraining
 
 Meaning: TypeAlias = Literal["reviewed", "regions", "painted"]
@@ -176,8 +176,8 @@ def annotation(plan: Plan) -> list[TrainingPair]:
 
 
 def _from_folders(plan: Plan) -> Iterator[TrainingPair]:
-    from napari_unet.engine.training_pairs import annotated_pair
-    from napari_unet.paired_files import pair_files, read_pairs
+    from napari_unet.engine.training.pairs import annotated_pair
+    from napari_unet.files.pairs import pair_files, read_pairs
 
     if plan.folders and plan.meaning == "regions":
         raise TrainingError(
@@ -223,7 +223,7 @@ def _pair(
     corrected: NDArray[np.bool_] | None,
     plan: Plan,
 ) -> TrainingPair:
-    from napari_unet.engine.training_pairs import annotated_pair
+    from napari_unet.engine.training.pairs import annotated_pair
 
     image = replace(source.image, plane=index, extent="slice")
     pixels, channel_axis = image.pixels()
@@ -252,7 +252,7 @@ def _pair(
 
 def _teaches(plan: Plan) -> Literal["cells", "classes"]:
     """What the numbers of labels are to the network: cells, or its classes."""
-    from napari_unet.engine.annotation import teaches_classes
+    from napari_unet.engine.networks.annotation import teaches_classes
 
     roles = () if plan.network is None else plan.network.description.class_roles
     return "classes" if roles and teaches_classes(roles) else "cells"

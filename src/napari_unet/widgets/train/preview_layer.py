@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.layers import part_of_place
-from napari_unet.widgets.training_job import Previewed
+from napari_unet.viewer.layers import part_of_place
+from napari_unet.widgets.train.job import Previewed
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

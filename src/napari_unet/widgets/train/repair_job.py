@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_unet.engine.errors import UNetError
-from napari_unet.engine.image import LabelImage, PlaneIndex
-from napari_unet.layers import LabelEdit, edit_labels, label_edit, labels_in_memory
-from napari_unet.worker import Worker
+from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.images.image import LabelImage, PlaneIndex
+from napari_unet.viewer.layers import LabelEdit, edit_labels, label_edit, labels_in_memory
+from napari_unet.viewer.worker import Worker
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-    from napari_unet.engine.preflight import Finding
+    from napari_unet.engine.checks.preflight import Finding
 
 _MOST_PIXELS = 100_000
 """Written in one round of the event loop, which takes some hundredths of a second."""
@@ -142,7 +142,7 @@ class RepairJob(QObject):
 def _repaired(
     labels: LabelImage, finding: Finding, plane: PlaneIndex | None = None
 ) -> Iterator[LabelEdit]:
-    from napari_unet.engine.preflight import repair
+    from napari_unet.engine.checks.preflight import repair
 
     if plane is None:
         yield label_edit(labels, repair(labels, finding))

@@ -8,9 +8,9 @@ from napari.layers import Shapes
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QRadioButton, QSpinBox, QVBoxLayout, QWidget
 
-from napari_unet.widgets.choices import LayerChoice, narrow_form
-from napari_unet.widgets.meaning_picture import MeaningPicture
-from napari_unet.widgets.training_plan import Meaning
+from napari_unet.widgets.shared.choices import LayerChoice, narrow_form
+from napari_unet.widgets.train.meaning_picture import MeaningPicture
+from napari_unet.widgets.train.plan import Meaning
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

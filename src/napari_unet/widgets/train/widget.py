@@ -14,21 +14,19 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
-from napari_unet.commands import open_widget
-from napari_unet.engine.errors import TrainingError, UNetError
+from napari_unet.engine.base.errors import TrainingError, UNetError
 from napari_unet.installation import check_installation
-from napari_unet.layers import LayerImage, read_layer
 from napari_unet.script import TrainRecipe, training_command, training_python
 from napari_unet.session import Session, shared_session
-from napari_unet.widgets.augmented_patches import PatchesJob
-from napari_unet.widgets.doubt_search import DoubtSearch
-from napari_unet.widgets.history_panel import HistoryPanel
-from napari_unet.widgets.preview_layer import PreviewLayer
-from napari_unet.widgets.script_button import ScriptButton
-from napari_unet.widgets.train_advice import TrainAdvice
-from napari_unet.widgets.train_form import TrainForm
-from napari_unet.widgets.train_outcome import TrainOutcome
-from napari_unet.widgets.training_job import (
+from napari_unet.viewer.commands import open_widget
+from napari_unet.viewer.layers import LayerImage, read_layer
+from napari_unet.viewer.worker import Worker
+from napari_unet.widgets.shared.script_button import ScriptButton
+from napari_unet.widgets.train.advice import TrainAdvice
+from napari_unet.widgets.train.augmented_patches import PatchesJob
+from napari_unet.widgets.train.form import TrainForm
+from napari_unet.widgets.train.history_panel import HistoryPanel
+from napari_unet.widgets.train.job import (
     Begun,
     Learned,
     Previewed,
@@ -38,8 +36,10 @@ from napari_unet.widgets.training_job import (
     Wish,
     teach,
 )
-from napari_unet.widgets.training_plan import PairSource, Plan, read_pair
-from napari_unet.worker import Worker
+from napari_unet.widgets.train.outcome import TrainOutcome
+from napari_unet.widgets.train.plan import PairSource, Plan, read_pair
+from napari_unet.widgets.train.preview_layer import PreviewLayer
+from napari_unet.widgets.train.review.uncertainty_search import DoubtSearch
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -13,21 +13,21 @@ from napari.layers import Image, Labels
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_unet.engine.image import LabelImage, PlaneIndex, WeightMap
-from napari_unet.engine.weight_map_settings import WeightMapSettings
-from napari_unet.layers import (
+from napari_unet.engine.images.image import LabelImage, PlaneIndex, WeightMap
+from napari_unet.engine.weight_map.settings import WeightMapSettings
+from napari_unet.viewer.layers import (
     move_to,
     new_weight_layer,
     place_of,
     shown_plane,
     weight_limits,
 )
-from napari_unet.worker import Worker
+from napari_unet.viewer.worker import Worker
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_unet.engine.weight_map_tracker import PixelWeight, WeightMapTracker
+    from napari_unet.engine.weight_map.tracker import PixelWeight, WeightMapTracker
 
 _PAUSE_MS = 15
 """What happens within this time makes one update: a brush tells of each move of the mouse."""
@@ -311,8 +311,8 @@ def follow(
     ------
     MapReport
     """
-    from napari_unet.engine.weight_map import looks_like_mask, why_no_border
-    from napari_unet.engine.weight_map_tracker import WeightMapTracker
+    from napari_unet.engine.weight_map.tracker import WeightMapTracker
+    from napari_unet.engine.weight_map.weight_map import looks_like_mask, why_no_border
 
     shown = np.asarray(labels[plane])
     tracker = trackers.pop(str(plane), None)

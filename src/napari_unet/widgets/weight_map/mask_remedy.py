@@ -13,9 +13,9 @@ from qtpy.compat import isalive
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton
 
-from napari_unet.engine.image import LabelImage
-from napari_unet.layers import place_of
-from napari_unet.worker import Worker
+from napari_unet.engine.images.image import LabelImage
+from napari_unet.viewer.layers import place_of
+from napari_unet.viewer.worker import Worker
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -82,6 +82,6 @@ class MaskRemedy(QPushButton):
 
 
 def _number(mask: LabelImage, ndim: int) -> Iterator[Any]:
-    from napari_unet.engine.weight_map import number_pieces
+    from napari_unet.engine.weight_map.weight_map import number_pieces
 
     yield number_pieces(mask, axes=ndim)

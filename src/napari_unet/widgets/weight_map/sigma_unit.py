@@ -7,7 +7,7 @@ import math
 from napari.layers import Labels
 from qtpy.QtWidgets import QComboBox
 
-from napari_unet.widgets.choices import keep_narrow
+from napari_unet.widgets.shared.choices import keep_narrow
 
 _PIXELS = "px"
 

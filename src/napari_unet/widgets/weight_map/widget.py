@@ -13,14 +13,14 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_unet.engine.errors import UNetError
-from napari_unet.engine.weight_map_settings import Variant, WeightMapSettings
-from napari_unet.widgets.choices import LayerChoice, keep_narrow, narrow_form
-from napari_unet.widgets.live_weight_map import LiveWeightMap, MapReport
-from napari_unet.widgets.mask_remedy import MaskRemedy
-from napari_unet.widgets.sentence import Sentence
-from napari_unet.widgets.settings_form import SettingsForm
-from napari_unet.widgets.sigma_unit import SigmaUnit
+from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.weight_map.settings import Variant, WeightMapSettings
+from napari_unet.widgets.shared.choices import LayerChoice, keep_narrow, narrow_form
+from napari_unet.widgets.shared.sentence import Sentence
+from napari_unet.widgets.shared.settings_form import SettingsForm
+from napari_unet.widgets.weight_map.live import LiveWeightMap, MapReport
+from napari_unet.widgets.weight_map.mask_remedy import MaskRemedy
+from napari_unet.widgets.weight_map.sigma_unit import SigmaUnit
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

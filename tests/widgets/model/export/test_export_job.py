@@ -15,15 +15,15 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 
-from napari_unet import worker
-from napari_unet.engine import export
-from napari_unet.engine.export import Export, ExportReport, export_formats
-from napari_unet.engine.export_settings import ExportSettings
-from napari_unet.engine.network import Network
+from napari_unet.engine.export import export
+from napari_unet.engine.export.export import Export, ExportReport, export_formats
+from napari_unet.engine.export.settings import ExportSettings
+from napari_unet.engine.networks.network import Network
 from napari_unet.session import Session
-from napari_unet.widgets.export_dialog import ExportDialog
-from napari_unet.widgets.export_job import ExportJob
-from napari_unet.widgets.selected_image import SelectedImage
+from napari_unet.viewer import worker
+from napari_unet.widgets.model.export.dialog import ExportDialog
+from napari_unet.widgets.model.export.job import ExportJob
+from napari_unet.widgets.shared.selected_image import SelectedImage
 
 
 class Exporter:

@@ -13,14 +13,14 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
-from napari_unet import worker
-from napari_unet.engine import dry_run, guesses
-from napari_unet.engine.errors import SettingsError
-from napari_unet.engine.guess import Guess
-from napari_unet.engine.network import Network
+from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.foreign import dry_run, guesses
+from napari_unet.engine.networks.guess import Guess
+from napari_unet.engine.networks.network import Network
 from napari_unet.session import Session
-from napari_unet.widgets.guesses_panel import GuessesPanel
-from napari_unet.widgets.selected_image import SelectedImage
+from napari_unet.viewer import worker
+from napari_unet.widgets.model.guesses.panel import GuessesPanel
+from napari_unet.widgets.shared.selected_image import SelectedImage
 
 
 class Guesser:

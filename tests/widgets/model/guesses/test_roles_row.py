@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytestqt.qtbot import QtBot
 
-from napari_unet.engine.guess import Guess
-from napari_unet.widgets.roles_row import RolesRow, roles_text, roles_with
+from napari_unet.engine.networks.guess import Guess
+from napari_unet.widgets.model.guesses.roles_row import RolesRow, roles_text, roles_with
 
 THREE = ("background", "cell", "border")
 

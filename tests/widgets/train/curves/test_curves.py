@@ -13,9 +13,9 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QContextMenuEvent, QWheelEvent
 from qtpy.QtWidgets import QApplication, QFileDialog, QVBoxLayout, QWidget
 
-from napari_unet import worker
-from napari_unet.widgets import curves as curves_module
-from napari_unet.widgets.curves import TrainingCurves
+from napari_unet.viewer import worker
+from napari_unet.widgets.train.curves import curves as curves_module
+from napari_unet.widgets.train.curves.curves import TrainingCurves
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_unet.widgets.curve_points import CurvePoints, CurveRow, write_rows
+from napari_unet.widgets.train.curves.points import CurvePoints, CurveRow, write_rows
 
 
 def test_points_that_are_not_finite_are_kept_but_not_drawn() -> None:

@@ -6,9 +6,13 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from napari.utils._proxies import PublicOnlyProxy
 
-from napari_unet.engine.comparison import CHANGE_KINDS
-from napari_unet.widgets.change_layer import CHANGE_COLOURS, remove_changes, show_changes
-from napari_unet.widgets.choices import LayerChoice
+from napari_unet.engine.labels.comparison import CHANGE_KINDS
+from napari_unet.widgets.shared.choices import LayerChoice
+from napari_unet.widgets.train.review.change_layer import (
+    CHANGE_COLOURS,
+    remove_changes,
+    show_changes,
+)
 
 ALL = slice(None)
 

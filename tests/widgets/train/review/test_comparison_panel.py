@@ -10,8 +10,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QTextDocument
 from qtpy.QtWidgets import QLabel
 
-from napari_unet.engine.comparison import Comparison, compare_cells
-from napari_unet.widgets.comparison_panel import ComparisonPanel
+from napari_unet.engine.labels.comparison import Comparison, compare_cells
+from napari_unet.widgets.train.review.comparison_panel import ComparisonPanel
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from napari.utils._proxies import PublicOnlyProxy
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
-from napari_unet.engine.doubt import DoubtfulRegion
-from napari_unet.widgets.choices import LayerChoice
-from napari_unet.widgets.doubt_panel import DoubtPanel
+from napari_unet.engine.labels.uncertainty import DoubtfulRegion
+from napari_unet.widgets.shared.choices import LayerChoice
+from napari_unet.widgets.train.review.uncertainty_panel import DoubtPanel
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Packages of bioimage.io, opened as their authors meant them; nothing in them is run."""
 
-from napari_unet.engine.bioimage_package.opening import (
+from napari_unet.engine.foreign.bioimage.opening import (
     load_bioimage,
 )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from napari_unet.engine.errors import CheckpointError
+from napari_unet.engine.base.errors import CheckpointError
 
 _LETTERS = {"batch": "b", "channel": "c", "index": "i", "time": "t"}
 _FORMATS = ("0.4", "0.5")

@@ -11,8 +11,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.model_file.zip_directory import read_zip_directory
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.foreign.model_file.zip_directory import read_zip_directory
 
 _DESCRIPTION = r"(?:.*/)?(?:rdf|bioimageio|model|[^/]*\.(?:rdf|bioimageio|model))\.yaml"
 

@@ -15,35 +15,40 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_unet.engine.annotation import BORDER, CELL
-from napari_unet.engine.architecture import NetworkModule
-from napari_unet.engine.bioimage_package.description import (
+from napari_unet.engine.base.errors import (
+    CheckpointError,
+    CodeInFileError,
+    SettingsError,
+    UNetError,
+)
+from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.engine.foreign.bioimage.description import (
     PackageDescription,
     TensorFacts,
     is_unnamed,
     read_description,
 )
-from napari_unet.engine.bioimage_package.files import PackageFiles
-from napari_unet.engine.bioimage_package.processing import (
+from napari_unet.engine.foreign.bioimage.files import PackageFiles
+from napari_unet.engine.foreign.bioimage.processing import (
     Final,
     Postprocessing,
     Preprocessing,
     postprocessing,
     preprocessing,
 )
-from napari_unet.engine.channel_roles import guessed_meaning, roles_of_names
-from napari_unet.engine.errors import CheckpointError, CodeInFileError, SettingsError, UNetError
-from napari_unet.engine.graph_network import GraphNetwork
-from napari_unet.engine.guess import Guess
-from napari_unet.engine.guess_options import fixed_guess, output_guesses
-from napari_unet.engine.image import open_image
-from napari_unet.engine.model_file import ModelFileKind, identify, read_weights
-from napari_unet.engine.network import Network
-from napari_unet.engine.output_meaning import OutputMeaning
-from napari_unet.engine.prelude import begun_with, read_as
-from napari_unet.engine.ready_made import ReadyMadeNetwork, load_ready_made
-from napari_unet.engine.ready_made.program import ProgramKind
-from napari_unet.engine.settings import InstanceSettings
+from napari_unet.engine.foreign.guess_options import fixed_guess, output_guesses
+from napari_unet.engine.foreign.model_file import ModelFileKind, identify, read_weights
+from napari_unet.engine.foreign.prelude import begun_with, read_as
+from napari_unet.engine.foreign.ready_made import ReadyMadeNetwork, load_ready_made
+from napari_unet.engine.foreign.ready_made.program import ProgramKind
+from napari_unet.engine.images.image import open_image
+from napari_unet.engine.networks.annotation import BORDER, CELL
+from napari_unet.engine.networks.architecture import NetworkModule
+from napari_unet.engine.networks.channel_roles import guessed_meaning, roles_of_names
+from napari_unet.engine.networks.graph_network import GraphNetwork
+from napari_unet.engine.networks.guess import Guess
+from napari_unet.engine.networks.network import Network
+from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 _LONGEST_DESCRIPTION = 4_000_000
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from napari_unet.engine.bioimage_package.description import ProcessingStep, TensorFacts
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.image import Normalization
-from napari_unet.engine.layer_graph import Clip, Standardize
-from napari_unet.engine.prelude import Step
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.foreign.bioimage.description import ProcessingStep, TensorFacts
+from napari_unet.engine.foreign.prelude import Step
+from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.networks.layer_graph import Clip, Standardize
 
 _EPSILON = 1e-6
 """What the format adds to a range or a deviation if it does not tell."""

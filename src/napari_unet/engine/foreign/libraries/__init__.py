@@ -1,6 +1,6 @@
 """Networks of MONAI, segmentation-models-pytorch and nnU-Net, opened from their weights."""
 
-from napari_unet.engine.library_networks.opening import (
+from napari_unet.engine.foreign.libraries.opening import (
     recognise_library,
 )
 

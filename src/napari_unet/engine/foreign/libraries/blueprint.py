@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from napari_unet.engine.guess import Guess
-from napari_unet.engine.image import Normalization
-from napari_unet.engine.layer_graph import Standardize
-from napari_unet.engine.output_meaning import OutputMeaning
+from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.networks.guess import Guess
+from napari_unet.engine.networks.layer_graph import Standardize
+from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 
 @dataclass(frozen=True, slots=True)

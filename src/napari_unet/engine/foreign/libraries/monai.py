@@ -7,23 +7,23 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from napari_unet.engine.channel_roles import guessed_meaning
-from napari_unet.engine.graph_choices import ACTIVATION
-from napari_unet.engine.guess import Guess
-from napari_unet.engine.guess_options import (
+from napari_unet.engine.foreign.graph_choices import ACTIVATION
+from napari_unet.engine.foreign.guess_options import (
     fixed_guess,
     guess_of,
     normalization_guess,
     output_guesses,
 )
-from napari_unet.engine.image import Normalization
-from napari_unet.engine.layer_graph import Axes
-from napari_unet.engine.library_networks.blueprint import (
+from napari_unet.engine.foreign.libraries.blueprint import (
     Blueprint,
     count,
     smallest_image,
     weights_below,
 )
+from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.networks.channel_roles import guessed_meaning
+from napari_unet.engine.networks.guess import Guess
+from napari_unet.engine.networks.layer_graph import Axes
 
 _LIBRARY = "monai.networks.nets"
 

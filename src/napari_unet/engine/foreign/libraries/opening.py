@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.library_networks.blueprint import Blueprint
-from napari_unet.engine.library_networks.monai import basic_unet, monai_unet
-from napari_unet.engine.library_networks.nnunet import plain_conv_unet
-from napari_unet.engine.library_networks.smp import smp_unet
-from napari_unet.engine.library_networks.traced_network import traced_network
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.prelude import begun_with
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.foreign.libraries.blueprint import Blueprint
+from napari_unet.engine.foreign.libraries.monai import basic_unet, monai_unet
+from napari_unet.engine.foreign.libraries.nnunet import plain_conv_unet
+from napari_unet.engine.foreign.libraries.smp import smp_unet
+from napari_unet.engine.foreign.libraries.traced_network import traced_network
+from napari_unet.engine.foreign.prelude import begun_with
+from napari_unet.engine.networks.network import Network, NetworkDescription
 
 
 def recognise_library(

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from napari_unet.engine.channel_roles import guessed_meaning
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.guess_options import normalization_guess, output_guesses
-from napari_unet.engine.image import Normalization
-from napari_unet.engine.layer_graph import Standardize
-from napari_unet.engine.library_networks.blueprint import (
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.foreign.guess_options import normalization_guess, output_guesses
+from napari_unet.engine.foreign.libraries.blueprint import (
     Blueprint,
     count,
     smallest_image,
     weights_below,
 )
+from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.networks.channel_roles import guessed_meaning
+from napari_unet.engine.networks.layer_graph import Standardize
 
 _IMAGENET = Standardize((0,), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 

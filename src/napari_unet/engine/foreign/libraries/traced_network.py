@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from napari_unet.engine.errors import CheckpointError, SettingsError
-from napari_unet.engine.graph_network import GraphNetwork
-from napari_unet.engine.layer_graph import (
+from napari_unet.engine.base.errors import CheckpointError, SettingsError
+from napari_unet.engine.networks.graph_network import GraphNetwork
+from napari_unet.engine.networks.layer_graph import (
     ACTIVATIONS,
     Activation,
     Axes,
@@ -26,7 +26,7 @@ from napari_unet.engine.layer_graph import (
     TransposedConvolution,
     Upsample,
 )
-from napari_unet.engine.output_meaning import OutputMeaning
+from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 _TOLERANCE = 1e-5
 """Of the largest number that the library's network gives out."""

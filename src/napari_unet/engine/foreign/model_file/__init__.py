@@ -1,6 +1,6 @@
 """Any file that a user may call a model: what it is, and the weights in it, nothing run."""
 
-from napari_unet.engine.model_file.contents import (
+from napari_unet.engine.foreign.model_file.contents import (
     OWN_FORMAT,
     ModelFileKind,
     WeightsFile,

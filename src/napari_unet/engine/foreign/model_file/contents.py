@@ -15,17 +15,25 @@ from typing import Any, BinaryIO
 
 import torch
 
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.model_file.foreign_file import EXPECTED, foreign_sentence, readable_text
-from napari_unet.engine.model_file.inert_pickle import LARGEST_PICKLE, read_inert
-from napari_unet.engine.model_file.onnx_file import check_external_data, is_onnx
-from napari_unet.engine.model_file.safetensors_file import (
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.foreign.model_file.foreign_file import (
+    EXPECTED,
+    foreign_sentence,
+    readable_text,
+)
+from napari_unet.engine.foreign.model_file.inert_pickle import LARGEST_PICKLE, read_inert
+from napari_unet.engine.foreign.model_file.onnx_file import check_external_data, is_onnx
+from napari_unet.engine.foreign.model_file.safetensors_file import (
     begins_like_safetensors,
     declared_tensors,
     read_header,
 )
-from napari_unet.engine.model_file.state_dict import find_state_dict, plain_facts, whole_state_dict
-from napari_unet.engine.model_file.stored_tensor import (
+from napari_unet.engine.foreign.model_file.state_dict import (
+    find_state_dict,
+    plain_facts,
+    whole_state_dict,
+)
+from napari_unet.engine.foreign.model_file.stored_tensor import (
     Declared,
     StoredTensor,
     check_extent,
@@ -34,7 +42,7 @@ from napari_unet.engine.model_file.stored_tensor import (
     read_tensors,
     shown,
 )
-from napari_unet.engine.model_file.torch_file import (
+from napari_unet.engine.foreign.model_file.torch_file import (
     MAGIC_BYTES,
     MAGIC_NUMBER,
     PICKLE_NAME,
@@ -42,7 +50,7 @@ from napari_unet.engine.model_file.torch_file import (
     read_legacy,
     read_zipped,
 )
-from napari_unet.engine.model_file.zip_directory import read_zip_directory
+from napari_unet.engine.foreign.model_file.zip_directory import read_zip_directory
 
 OWN_FORMAT = "napari-unet"
 """What the metadata of this project's own files call their format."""

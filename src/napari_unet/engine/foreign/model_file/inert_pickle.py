@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.model_file.stored_tensor import Storage, StoredTensor
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.foreign.model_file.stored_tensor import Storage, StoredTensor
 
 LARGEST_PICKLE = 16_000_000
 """Bytes; that of a network with a thousand layers and its optimizer has about one million."""

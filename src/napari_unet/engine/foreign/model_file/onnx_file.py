@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.model_file.stored_tensor import shown
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.foreign.model_file.stored_tensor import shown
 
 _MODEL_FIELDS = {1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}
 # Numbers of fields, by the message that they are in.

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 import torch
 
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.model_file.stored_tensor import Span, Storage, StoredTensor, shown
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.foreign.model_file.stored_tensor import Span, Storage, StoredTensor, shown
 
 _LARGEST_HEADER = 16_000_000
 """Bytes; the format allows six times as much, no network has a hundredth of it."""

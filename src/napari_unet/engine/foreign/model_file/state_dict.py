@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.model_file.inert_pickle import Name, NumpyArray
-from napari_unet.engine.model_file.stored_tensor import StoredTensor, shown
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.foreign.model_file.inert_pickle import Name, NumpyArray
+from napari_unet.engine.foreign.model_file.stored_tensor import StoredTensor, shown
 
 _NAMES = (
     *("model_state_dict", "state_dict", "model_state", "network_weights", "model", "net"),

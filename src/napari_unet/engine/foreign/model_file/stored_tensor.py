@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
-from napari_unet.engine.errors import CheckpointError
+from napari_unet.engine.base.errors import CheckpointError
 
 _MOST_AXES = 8
 _COPIES_OF_THE_FILE = 8

@@ -8,10 +8,14 @@ import struct
 from functools import cache
 from typing import BinaryIO
 
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.model_file.inert_pickle import LARGEST_PICKLE, InertPickle, read_inert
-from napari_unet.engine.model_file.stored_tensor import Declared, Span, shown
-from napari_unet.engine.model_file.zip_directory import (
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.foreign.model_file.inert_pickle import (
+    LARGEST_PICKLE,
+    InertPickle,
+    read_inert,
+)
+from napari_unet.engine.foreign.model_file.stored_tensor import Declared, Span, shown
+from napari_unet.engine.foreign.model_file.zip_directory import (
     ZipDirectory,
     read_zip_directory,
     stored_span,

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from napari_unet.engine.errors import CheckpointError
-from napari_unet.engine.model_file.stored_tensor import Span, shown
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.foreign.model_file.stored_tensor import Span, shown
 
 _LARGEST_DIRECTORY = 8_000_000
 """Bytes; about a hundred thousand files. Those of networks have some hundred."""

@@ -1,6 +1,6 @@
 """Networks that come as a finished program: they segment and cannot learn."""
 
-from napari_unet.engine.ready_made.network import (
+from napari_unet.engine.foreign.ready_made.network import (
     ReadyMadeConfig,
     ReadyMadeNetwork,
     load_ready_made,

@@ -14,20 +14,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_unet.engine.annotation import BORDER, CELL
-from napari_unet.engine.architecture import Architecture, NetworkModule
-from napari_unet.engine.channel_roles import guessed_meaning
-from napari_unet.engine.errors import CheckpointError, ImageShapeError
-from napari_unet.engine.graph_network import in_range
-from napari_unet.engine.guess_options import normalization_guess, output_guesses
-from napari_unet.engine.image import Normalization
-from napari_unet.engine.layer_graph import GraphConfig
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.output_meaning import OutputMeaning
-from napari_unet.engine.prelude import Step
-from napari_unet.engine.ready_made.probe import Probed, probed
-from napari_unet.engine.ready_made.program import TITLES, Program, ProgramKind, open_program
-from napari_unet.engine.resampling import mirrored
+from napari_unet.engine.base.errors import CheckpointError, ImageShapeError
+from napari_unet.engine.foreign.guess_options import normalization_guess, output_guesses
+from napari_unet.engine.foreign.prelude import Step
+from napari_unet.engine.foreign.ready_made.probe import Probed, probed
+from napari_unet.engine.foreign.ready_made.program import TITLES, Program, ProgramKind, open_program
+from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.resampling import mirrored
+from napari_unet.engine.networks.annotation import BORDER, CELL
+from napari_unet.engine.networks.architecture import Architecture, NetworkModule
+from napari_unet.engine.networks.channel_roles import guessed_meaning
+from napari_unet.engine.networks.graph_network import in_range
+from napari_unet.engine.networks.layer_graph import GraphConfig
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 _WIDTH, _NUMBERS_PER_FEATURE = 64, 8
 """Features at full resolution, and arrays of that many kept at once, where neither is known."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from napari_unet.engine.errors import CheckpointError
+from napari_unet.engine.base.errors import CheckpointError
 
 Run = Callable[[Tensor], Tensor]
 """From one image (1, C, *S) to one output (1, C', *S')."""

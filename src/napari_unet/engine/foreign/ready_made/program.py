@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_unet.engine.errors import CheckpointError, CodeInFileError
-from napari_unet.engine.host_memory import free_host_bytes
-from napari_unet.engine.model_file import identify
+from napari_unet.engine.base.errors import CheckpointError, CodeInFileError
+from napari_unet.engine.base.host_memory import free_host_bytes
+from napari_unet.engine.foreign.model_file import identify
 
 ProgramKind: TypeAlias = Literal["torchscript", "torch-export", "onnx"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from napari_unet.engine.graph_choices import (
+from napari_unet.engine.foreign.graph_choices import (
     ACTIVATION,
     ALIGNED,
     LARGEST,
@@ -26,8 +26,8 @@ from napari_unet.engine.graph_choices import (
     ZEROS,
     LayerList,
 )
-from napari_unet.engine.image import Normalization
-from napari_unet.engine.layer_graph import (
+from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.networks.layer_graph import (
     Activation,
     Convolution,
     Input,

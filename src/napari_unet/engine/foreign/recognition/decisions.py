@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from napari_unet.engine.graph_choices import (
+from napari_unet.engine.foreign.graph_choices import (
     ACTIVATION,
     ACTIVATION_PLACE,
     AFTER_NORM,
@@ -30,13 +30,13 @@ from napari_unet.engine.graph_choices import (
     chosen,
     open_choices,
 )
-from napari_unet.engine.guess import Guess
-from napari_unet.engine.guess_options import guess_of
-from napari_unet.engine.layer_graph import Activation, Norm
-from napari_unet.engine.recognition.conventions import Convention
-from napari_unet.engine.recognition.running_statistics import best_choice
-from napari_unet.engine.recognition.stored_facts import StoredFacts
-from napari_unet.engine.recognition.weight_layers import words
+from napari_unet.engine.foreign.guess_options import guess_of
+from napari_unet.engine.foreign.recognition.conventions import Convention
+from napari_unet.engine.foreign.recognition.running_statistics import best_choice
+from napari_unet.engine.foreign.recognition.stored_facts import StoredFacts
+from napari_unet.engine.foreign.recognition.weight_layers import words
+from napari_unet.engine.networks.guess import Guess
+from napari_unet.engine.networks.layer_graph import Activation, Norm
 
 _COMMON = {
     ACTIVATION: ("ReLU", "most U-Nets have it"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from napari_unet.engine.recognition.weight_layers import Unit, is_number
+from napari_unet.engine.foreign.recognition.weight_layers import Unit, is_number
 
 _FROM_THE_END = 0.1
 _BACKWARDS = 0.1

@@ -8,28 +8,28 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from napari_unet.engine.annotation import CELL
-from napari_unet.engine.channel_roles import likely_roles
-from napari_unet.engine.errors import SettingsError
-from napari_unet.engine.graph_choices import LayerList
-from napari_unet.engine.graph_network import GraphNetwork
-from napari_unet.engine.guess import Guess
-from napari_unet.engine.guess_options import (
+from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.foreign.graph_choices import LayerList
+from napari_unet.engine.foreign.guess_options import (
     FINAL,
     NORMALIZATION,
     ROLES,
     guess_of,
     normalization_text,
 )
-from napari_unet.engine.image import Normalization
-from napari_unet.engine.layer_graph import Convolution, GraphConfig, Layer, Standardize
-from napari_unet.engine.network import Network, NetworkDescription
-from napari_unet.engine.output_meaning import UNUSED, OutputMeaning
-from napari_unet.engine.recognition.conventions import Convention, convention_of
-from napari_unet.engine.recognition.decisions import decided
-from napari_unet.engine.recognition.stored_facts import StoredFacts
-from napari_unet.engine.recognition.unet_assembly import assembled
-from napari_unet.engine.recognition.weight_layers import no_unet, read_weights
+from napari_unet.engine.foreign.recognition.conventions import Convention, convention_of
+from napari_unet.engine.foreign.recognition.decisions import decided
+from napari_unet.engine.foreign.recognition.stored_facts import StoredFacts
+from napari_unet.engine.foreign.recognition.unet_assembly import assembled
+from napari_unet.engine.foreign.recognition.weight_layers import no_unet, read_weights
+from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.networks.annotation import CELL
+from napari_unet.engine.networks.channel_roles import likely_roles
+from napari_unet.engine.networks.graph_network import GraphNetwork
+from napari_unet.engine.networks.guess import Guess
+from napari_unet.engine.networks.layer_graph import Convolution, GraphConfig, Layer, Standardize
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.output_meaning import UNUSED, OutputMeaning
 
 
 def recognise(

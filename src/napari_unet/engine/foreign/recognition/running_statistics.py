@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from napari_unet.engine.graph_choices import LayerList, chosen
-from napari_unet.engine.graph_network import activated
-from napari_unet.engine.layer_graph import (
+from napari_unet.engine.foreign.graph_choices import LayerList, chosen
+from napari_unet.engine.networks.graph_network import activated
+from napari_unet.engine.networks.layer_graph import (
     Activation,
     Convolution,
     Join,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from napari_unet.engine.graph_choices import (
+from napari_unet.engine.foreign.graph_choices import (
     ACTIVATION,
     ALIGNED,
     INSTANCE,

@@ -6,7 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from napari_unet.engine.layer_graph import (
+from napari_unet.engine.foreign.recognition.unet_levels import Levels
+from napari_unet.engine.foreign.recognition.unet_walk import Step, Walk
+from napari_unet.engine.foreign.recognition.weight_layers import Unit, WeightLayer
+from napari_unet.engine.networks.layer_graph import (
     Activation,
     Axes,
     Convolution,
@@ -19,9 +22,6 @@ from napari_unet.engine.layer_graph import (
     TransposedConvolution,
     Upsample,
 )
-from napari_unet.engine.recognition.unet_levels import Levels
-from napari_unet.engine.recognition.unet_walk import Step, Walk
-from napari_unet.engine.recognition.weight_layers import Unit, WeightLayer
 
 
 @dataclass(slots=True)

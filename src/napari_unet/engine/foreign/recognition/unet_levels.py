@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from napari_unet.engine.recognition.unet_walk import Shortcut, Step, Walk
-from napari_unet.engine.recognition.weight_layers import Unit
+from napari_unet.engine.foreign.recognition.unet_walk import Shortcut, Step, Walk
+from napari_unet.engine.foreign.recognition.weight_layers import Unit
 
 _UNEVEN = 0.6
 """Penalty for each convolution that a level has more than the one above."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from napari_unet.engine.recognition.weight_layers import Unit
+from napari_unet.engine.foreign.recognition.weight_layers import Unit
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
-from napari_unet.engine.recognition.name_tree import NameTree
-from napari_unet.engine.recognition.unet_walk import Shortcut, Step, Walk
-from napari_unet.engine.recognition.weight_layers import Unit, is_number, natural_key, words
+from napari_unet.engine.foreign.recognition.name_tree import NameTree
+from napari_unet.engine.foreign.recognition.unet_walk import Shortcut, Step, Walk
+from napari_unet.engine.foreign.recognition.weight_layers import Unit, is_number, natural_key, words
 
 _STEPS_FOR_A_PENALTY = 1000
 _NATURAL = 0.4

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from torch import Tensor
 
-from napari_unet.engine.errors import CheckpointError
+from napari_unet.engine.base.errors import CheckpointError
 
 Kind: TypeAlias = Literal["convolution", "norm", "prelu"]
 

@@ -17,14 +17,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.engine.export_settings import ExportSettings
-from napari_unet.setting_texts import setting_texts
-from napari_unet.widgets.choices import keep_narrow, narrow_form
-from napari_unet.widgets.faint_label import FaintLabel
-from napari_unet.widgets.sentence import Sentence
+from napari_unet.engine.base.setting_texts import setting_texts
+from napari_unet.engine.export.settings import ExportSettings
+from napari_unet.widgets.shared.choices import keep_narrow, narrow_form
+from napari_unet.widgets.shared.faint_label import FaintLabel
+from napari_unet.widgets.shared.sentence import Sentence
 
 if TYPE_CHECKING:
-    from napari_unet.engine.export import ExportFormat
+    from napari_unet.engine.export.export import ExportFormat
 
 _LICENCES = ("CC-BY-4.0", "CC0-1.0", "BSD-3-Clause", "MIT", "Apache-2.0", "GPL-3.0-or-later")
 _WIDTH_PX = 420

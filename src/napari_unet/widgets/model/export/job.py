@@ -12,21 +12,21 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
-from napari_unet.engine.errors import UNetError
-from napari_unet.engine.export_settings import ExportSettings
-from napari_unet.engine.image import AnyImage
-from napari_unet.layers import LayerImage, read_layer
+from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.export.settings import ExportSettings
+from napari_unet.engine.images.image import AnyImage
 from napari_unet.session import Session
-from napari_unet.widgets.export_dialog import ExportDialog
-from napari_unet.widgets.guess_jobs import tried_region
-from napari_unet.widgets.selected_image import SelectedImage
-from napari_unet.worker import Worker
+from napari_unet.viewer.layers import LayerImage, read_layer
+from napari_unet.viewer.worker import Worker
+from napari_unet.widgets.model.export.dialog import ExportDialog
+from napari_unet.widgets.model.guesses.jobs import tried_region
+from napari_unet.widgets.shared.selected_image import SelectedImage
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_unet.engine.export import ExportFormat, ExportReport
-    from napari_unet.engine.network import Network
+    from napari_unet.engine.export.export import ExportFormat, ExportReport
+    from napari_unet.engine.networks.network import Network
 
 _CAPTION = "Export…"
 
@@ -202,14 +202,14 @@ def ready_made_sentence(session: Session) -> str:
 
 
 def _list_formats() -> Iterator[tuple[ExportFormat, ...]]:
-    from napari_unet.engine.export import export_formats
+    from napari_unet.engine.export.export import export_formats
 
     yield export_formats()
 
 
 def export(request: ExportRequest) -> Iterator[ExportReport]:
     """Write the file; the dialog has asked about the one that is replaced."""
-    from napari_unet.engine.export import export_format, iterate_export
+    from napari_unet.engine.export.export import export_format, iterate_export
 
     # The dialog asked about the name that it was given, and only that.
     overwrites = export_format(request.format).path(request.file) == request.file

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from napari_unet.layers import LayerImage
 from napari_unet.session import LoadedModel
+from napari_unet.viewer.layers import LayerImage
 
 if TYPE_CHECKING:
-    from napari_unet.engine.dry_run import DryRun
-    from napari_unet.engine.network import Network
+    from napari_unet.engine.foreign.dry_run import DryRun
+    from napari_unet.engine.networks.network import Network
 
 TRIED_PX = 256
 """Side of the part of an image on which guesses are tried."""
@@ -40,7 +40,7 @@ class Trial:
 
 def change_guesses(model: LoadedModel, changes: Mapping[str, str]) -> Iterator[LoadedModel]:
     """Report the same model with other guesses; its file stays as it is."""
-    from napari_unet.engine.guesses import with_guess
+    from napari_unet.engine.foreign.guesses import with_guess
 
     network = model.network
     for about, value in changes.items():
@@ -50,7 +50,7 @@ def change_guesses(model: LoadedModel, changes: Mapping[str, str]) -> Iterator[L
 
 def try_guess(trial: Trial, image: LayerImage) -> Iterator[DryRun]:
     """Report what each value makes of the middle of what is in view."""
-    from napari_unet.engine.dry_run import dry_runs
+    from napari_unet.engine.foreign.dry_run import dry_runs
 
     pixels, channel_axis = image.pixels()
     yield from dry_runs(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 
-from napari_unet.widgets.faint_label import FaintLabel
+from napari_unet.widgets.shared.faint_label import FaintLabel
 
 if TYPE_CHECKING:
-    from napari_unet.engine.guess import Guess
+    from napari_unet.engine.networks.guess import Guess
 
 NARROW_BUTTON = "QPushButton { padding: 3px 8px; }"
 

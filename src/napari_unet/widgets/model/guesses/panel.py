@@ -10,21 +10,21 @@ from qtpy.compat import isalive
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_unet.engine.errors import UNetError
-from napari_unet.layers import read_layer
+from napari_unet.engine.base.errors import UNetError
 from napari_unet.session import LoadedModel, Session
-from napari_unet.widgets.faint_label import FaintLabel
-from napari_unet.widgets.guess_jobs import Trial, change_guesses
-from napari_unet.widgets.guess_row import GuessRow, sentence
-from napari_unet.widgets.guess_trial import GuessTrial
-from napari_unet.widgets.roles_row import ROLES, RolesRow
-from napari_unet.widgets.selected_image import SelectedImage
-from napari_unet.worker import Worker
+from napari_unet.viewer.layers import read_layer
+from napari_unet.viewer.worker import Worker
+from napari_unet.widgets.model.guesses.jobs import Trial, change_guesses
+from napari_unet.widgets.model.guesses.roles_row import ROLES, RolesRow
+from napari_unet.widgets.model.guesses.row import GuessRow, sentence
+from napari_unet.widgets.model.guesses.trial import GuessTrial
+from napari_unet.widgets.shared.faint_label import FaintLabel
+from napari_unet.widgets.shared.selected_image import SelectedImage
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_unet.engine.guess import Guess
+    from napari_unet.engine.networks.guess import Guess
 
 _TOLD = (
     "The file holds the weights, but not all that must be known to use them. If the cells come "

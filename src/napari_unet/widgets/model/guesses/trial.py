@@ -12,18 +12,18 @@ from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
-from napari_unet.engine.errors import UNetError
-from napari_unet.layers import LayerImage
-from napari_unet.widgets.guess_jobs import Trial, try_guess
-from napari_unet.widgets.guess_line import NARROW_BUTTON
-from napari_unet.widgets.guess_row import option_text
-from napari_unet.widgets.roles_row import ROLES, roles_text
-from napari_unet.widgets.sentence import Sentence
-from napari_unet.worker import Worker
+from napari_unet.engine.base.errors import UNetError
+from napari_unet.viewer.layers import LayerImage
+from napari_unet.viewer.worker import Worker
+from napari_unet.widgets.model.guesses.jobs import Trial, try_guess
+from napari_unet.widgets.model.guesses.line import NARROW_BUTTON
+from napari_unet.widgets.model.guesses.roles_row import ROLES, roles_text
+from napari_unet.widgets.model.guesses.row import option_text
+from napari_unet.widgets.shared.sentence import Sentence
 
 if TYPE_CHECKING:
-    from napari_unet.engine.dry_run import DryRun
-    from napari_unet.engine.guess import Guess
+    from napari_unet.engine.foreign.dry_run import DryRun
+    from napari_unet.engine.networks.guess import Guess
 
 _PICTURE_PX = 76
 _IN_A_ROW = 3

@@ -12,10 +12,10 @@ from qtpy.QtCore import QEvent, QPoint, QSize, Qt, QTimer
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_unet.warm_up import import_pyqtgraph
-from napari_unet.widgets.curve_points import CurvePoints, CurveRow, write_rows
-from napari_unet.widgets.sentence import Sentence
-from napari_unet.worker import Worker
+from napari_unet.viewer.warm_up import import_pyqtgraph
+from napari_unet.viewer.worker import Worker
+from napari_unet.widgets.shared.sentence import Sentence
+from napari_unet.widgets.train.curves.points import CurvePoints, CurveRow, write_rows
 
 _REDRAWN_MS = 100
 _HEIGHT_PX = 230
@@ -155,7 +155,7 @@ class TrainingCurves(QWidget):
         self._importer = None
         if not isalive(self) or self._plots is not None:
             return
-        from napari_unet.widgets.curve_plots import CurvePlots
+        from napari_unet.widgets.train.curves.plots import CurvePlots
 
         self._plots = CurvePlots(_TOOLTIP)
         layout = self.layout()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QFont
 
-from napari_unet.widgets.curve_points import CurvePoints
+from napari_unet.widgets.train.curves.points import CurvePoints
 
 # Okabe and Ito's colours, which everyone can tell apart: bright ones on dark, deep ones on light.
 _BRIGHT = {"training": "#56b4e9", "validation_loss": "#e69f00", "ap": "#2fc79a", "iou": "#e58fc0"}

@@ -9,14 +9,14 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
-from napari_unet.engine.image import PlaneIndex
-from napari_unet.layers import SCORES_KEY, full_resolution, move_to, place_of
+from napari_unet.engine.images.image import PlaneIndex
+from napari_unet.viewer.layers import SCORES_KEY, full_resolution, move_to, place_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-    from napari_unet.engine.comparison import ChangeKind
+    from napari_unet.engine.labels.comparison import ChangeKind
 
 CHANGE_COLOURS: dict[ChangeKind, str] = {
     "gained": "#2fc79a",

@@ -14,11 +14,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.widgets.change_layer import CHANGE_COLOURS
-from napari_unet.widgets.sentence import Sentence
+from napari_unet.widgets.shared.sentence import Sentence
+from napari_unet.widgets.train.review.change_layer import CHANGE_COLOURS
 
 if TYPE_CHECKING:
-    from napari_unet.engine.comparison import Change, Comparison
+    from napari_unet.engine.labels.comparison import Change, Comparison
 
 _MOST_LISTED = 200
 _IN_A_ROW = 2

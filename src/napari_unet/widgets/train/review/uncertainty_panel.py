@@ -13,16 +13,16 @@ from qtpy.compat import isalive
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_unet.engine.image import PlaneIndex, Region
-from napari_unet.layers import SCORES_KEY, move_to, place_of, shown_plane
-from napari_unet.widgets.sentence import Sentence
-from napari_unet.widgets.viewpoint import box_in_layer, look_at
+from napari_unet.engine.images.image import PlaneIndex, Region
+from napari_unet.viewer.layers import SCORES_KEY, move_to, place_of, shown_plane
+from napari_unet.widgets.shared.sentence import Sentence
+from napari_unet.widgets.shared.viewpoint import box_in_layer, look_at
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-    from napari_unet.engine.doubt import DoubtfulRegion
+    from napari_unet.engine.labels.uncertainty import DoubtfulRegion
 
 _COLOUR = "#ffd23f"
 _EDGE_SHARE = 1 / 60

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from napari_unet.engine.errors import UNetError
-from napari_unet.engine.image import PlaneIndex
-from napari_unet.layers import shown_plane
+from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.images.image import PlaneIndex
 from napari_unet.session import Session
-from napari_unet.widgets.doubt_panel import DoubtPanel
-from napari_unet.widgets.training_job import doubtful_places
-from napari_unet.widgets.training_plan import PairSource
-from napari_unet.worker import Worker
+from napari_unet.viewer.layers import shown_plane
+from napari_unet.viewer.worker import Worker
+from napari_unet.widgets.train.job import doubtful_places
+from napari_unet.widgets.train.plan import PairSource
+from napari_unet.widgets.train.review.uncertainty_panel import DoubtPanel
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-    from napari_unet.engine.doubt import DoubtfulRegion
+    from napari_unet.engine.labels.uncertainty import DoubtfulRegion
 
 
 class DoubtSearch(QWidget):

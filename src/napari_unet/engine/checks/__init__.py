@@ -1,0 +1,1 @@
+"""What may spoil a segmentation or a training, found before it starts."""

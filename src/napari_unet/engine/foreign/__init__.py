@@ -1,0 +1,1 @@
+"""Other people's models: file formats, recognition, libraries, ready-made programs."""

@@ -1,0 +1,1 @@
+"""Images as arrays: axes, intensities, lazy reading, resizing."""

@@ -1,0 +1,1 @@
+"""Label images: measured, compared, repaired, looked over."""

@@ -1,0 +1,1 @@
+"""Our model files: load, save, what is bundled, what there is to know of one."""

@@ -1,0 +1,1 @@
+"""Networks and what the engine asks of any of them."""

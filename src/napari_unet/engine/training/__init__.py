@@ -1,0 +1,1 @@
+"""Training: pairs, patches, augmentation, loss, learner, validation."""

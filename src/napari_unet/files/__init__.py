@@ -1,0 +1,1 @@
+"""Image files: found, read, paired, written; the bundled samples."""

@@ -1,0 +1,1 @@
+"""napari beside the forms: worker, layers, label canvas, commands, readers."""

@@ -1,0 +1,1 @@
+"""The form that shows what a model is."""

@@ -1,0 +1,1 @@
+"""A model sent to other programs."""

@@ -1,0 +1,1 @@
+"""What was guessed about a foreign network, and other readings of it."""

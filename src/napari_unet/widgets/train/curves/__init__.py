@@ -1,0 +1,1 @@
+"""Loss and quality while a network learns."""

@@ -1,0 +1,1 @@
+"""What a training changed, and where to annotate next."""

@@ -1,0 +1,1 @@
+"""The form that shows the boundary weight map."""
