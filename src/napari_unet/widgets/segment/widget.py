@@ -24,7 +24,8 @@ from napari_unet.widgets.segment.form import SegmentForm
 from napari_unet.widgets.segment.live import LiveLabels
 from napari_unet.widgets.segment.result_layers import ResultLayers, view_of
 from napari_unet.widgets.segment.runs import Drawn, Found, Opened, Recipe, Step, find_cells
-from napari_unet.widgets.shared.script_button import ScriptButton, segment_recipe
+from napari_unet.widgets.segment.script import segment_recipe
+from napari_unet.widgets.shared.script_button import ScriptButton
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
