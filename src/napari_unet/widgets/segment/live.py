@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import PlaneIndex, Region
-from napari_unet.viewer.layers import METADATA_KEY, note_origin
+from napari_unet.viewer.results import METADATA_KEY, note_origin
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.segment.runs import Drawn, Edited, FoundAgain, KeptScores, find_again
 

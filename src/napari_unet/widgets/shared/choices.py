@@ -8,7 +8,8 @@ from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.compat import isalive
 from qtpy.QtWidgets import QComboBox, QFormLayout
 
-from napari_unet.viewer.layers import PREVIEW_KEY, SCORES_KEY, Extent, full_resolution, spatial_ndim
+from napari_unet.viewer.layers import Extent, full_resolution, spatial_ndim
+from napari_unet.viewer.results import is_made_up
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -17,7 +18,6 @@ _NARROWEST = 8
 """Characters of an entry that a box insists on."""
 
 _MOST_CHANNELS = 16
-_MADE_UP = {SCORES_KEY, PREVIEW_KEY}
 
 _PLACEHOLDERS: dict[type[Layer], str] = {
     Image: "open an image",
@@ -93,7 +93,7 @@ class LayerChoice(QComboBox):
         layers = (
             layer
             for layer in self._viewer.layers
-            if isinstance(layer, self._kind) and not _MADE_UP & layer.metadata.keys()
+            if isinstance(layer, self._kind) and not is_made_up(layer)
         )
         return {str(layer.unique_id): layer for layer in layers}
 

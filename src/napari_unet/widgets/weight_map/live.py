@@ -15,13 +15,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.engine.images.image import LabelImage, PlaneIndex, WeightMap
 from napari_unet.engine.weight_map.settings import WeightMapSettings
-from napari_unet.viewer.layers import (
-    move_to,
-    new_weight_layer,
-    place_of,
-    shown_plane,
-    weight_limits,
-)
+from napari_unet.viewer.layers import place_of, shown_plane
+from napari_unet.viewer.results import move_to, new_weight_layer, weight_limits
 from napari_unet.viewer.worker import Job
 
 if TYPE_CHECKING:
