@@ -33,7 +33,7 @@ from napari_unet.widgets.model.widget import ModelWidget
 from napari_unet.widgets.segment.widget import SegmentWidget
 from napari_unet.widgets.shared.code_question import CodeQuestion
 from napari_unet.widgets.shared.model_choice import ModelChoice
-from napari_unet.widgets.shared.recent_models import RecentModels
+from napari_unet.widgets.shared.model_files import RecentModels
 
 GIB = 1 << 30
 

@@ -34,8 +34,7 @@ from napari_unet.widgets.shared.device_choice import DeviceChoice
 from napari_unet.widgets.shared.model_choice import ModelChoice
 from napari_unet.widgets.shared.model_jobs import save_model
 from napari_unet.widgets.shared.selected_image import SelectedImage
-from napari_unet.widgets.shared.sentence import Sentence
-from napari_unet.widgets.shared.text_block import TextBlock
+from napari_unet.widgets.shared.texts import Sentence, TextBlock
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -11,8 +11,8 @@ from qtpy.QtGui import QHideEvent, QShowEvent
 
 from napari_unet.session import Session
 from napari_unet.viewer.worker import Job
+from napari_unet.widgets.shared.choices import StillBox
 from napari_unet.widgets.shared.model_jobs import list_devices
-from napari_unet.widgets.shared.still_box import StillBox
 
 if TYPE_CHECKING:
     from napari_unet.engine.base.device import DeviceState

@@ -15,11 +15,10 @@ from napari_unet.engine.base.errors import CheckpointError, CodeInFileError
 from napari_unet.session import LoadedModel, Session
 from napari_unet.versions import version_name
 from napari_unet.viewer.worker import Job
+from napari_unet.widgets.shared.choices import StillBox
 from napari_unet.widgets.shared.code_question import CodeQuestion
-from napari_unet.widgets.shared.model_files import OPEN_FILTER
+from napari_unet.widgets.shared.model_files import OPEN_FILTER, RecentMenu, RecentModels
 from napari_unet.widgets.shared.model_jobs import LoadRequest, Machine, load_network
-from napari_unet.widgets.shared.recent_models import RecentMenu, RecentModels
-from napari_unet.widgets.shared.still_box import StillBox
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import Network

@@ -16,8 +16,8 @@ from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.weight_map.settings import Variant, WeightMapSettings
 from napari_unet.viewer.worker import failure_sentence
 from napari_unet.widgets.shared.choices import LayerChoice, keep_narrow, narrow_form
-from napari_unet.widgets.shared.sentence import Sentence
 from napari_unet.widgets.shared.settings_form import SettingsForm
+from napari_unet.widgets.shared.texts import Sentence
 from napari_unet.widgets.weight_map.live import LiveWeightMap, MapReport
 from napari_unet.widgets.weight_map.mask_remedy import MaskRemedy
 from napari_unet.widgets.weight_map.sigma_unit import SigmaUnit

@@ -18,8 +18,8 @@ from napari_unet.widgets.model.guesses.jobs import Trial, change_guesses
 from napari_unet.widgets.model.guesses.roles_row import ROLES, RolesRow
 from napari_unet.widgets.model.guesses.row import GuessRow, sentence
 from napari_unet.widgets.model.guesses.trial import GuessTrial
-from napari_unet.widgets.shared.faint_label import FaintLabel
 from napari_unet.widgets.shared.selected_image import SelectedImage
+from napari_unet.widgets.shared.texts import FaintLabel
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -19,7 +19,7 @@ from napari_unet.widgets.model.guesses.jobs import Trial, try_guess
 from napari_unet.widgets.model.guesses.line import NARROW_BUTTON
 from napari_unet.widgets.model.guesses.roles_row import ROLES, roles_text
 from napari_unet.widgets.model.guesses.row import option_text
-from napari_unet.widgets.shared.sentence import Sentence
+from napari_unet.widgets.shared.texts import Sentence
 
 if TYPE_CHECKING:
     from napari_unet.engine.foreign.dry_run import DryRun
