@@ -48,11 +48,12 @@ class StainChange:
         """Change (3, *P) transmittances of 0 to 1; (1, *P) where they become grey."""
         density = -colours.clamp(_DARKEST, 1).log()
         mixing = torch.as_tensor(self.mixing, dtype=colours.dtype)
-        changed = torch.tensordot(mixing, density, dims=1).clamp_min_(0).neg_().exp_()
+        mixed: Tensor = torch.tensordot(mixing, density, dims=1)
+        changed = mixed.clamp_min_(0).neg_().exp_()
         if self.grey is None:
             return changed
         weights = torch.as_tensor(self.grey, dtype=colours.dtype)
-        grey = torch.tensordot(weights, changed, dims=1)[None]
+        grey: Tensor = torch.tensordot(weights, changed, dims=1)[None]
         return 1 - grey if self.inverted else grey
 
 
