@@ -103,6 +103,7 @@ def test_training_from_weights_alone_goes_on_at_its_step_and_warms_up_anew(tmp_p
     [
         ("AVX2", "cpu", 2, torch.contiguous_format),
         ("AVX512", "cpu", 2, torch.channels_last),
+        ("DEFAULT", "cpu", 2, torch.channels_last),
         ("AVX2", "cuda", 2, torch.channels_last),
         ("AVX2", "cpu", 3, torch.channels_last_3d),
     ],
