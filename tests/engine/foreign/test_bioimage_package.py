@@ -16,6 +16,7 @@ from torch import nn
 from napari_unet.engine.base.errors import CheckpointError, CodeInFileError
 from napari_unet.engine.foreign.bioimage import load_bioimage, opening
 from napari_unet.engine.foreign.libraries.traced_network import traced_network
+from napari_unet.engine.foreign.model_file import ModelFileKind
 from napari_unet.engine.foreign.ready_made import ReadyMadeNetwork, load_ready_made
 from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoint
 from napari_unet.engine.networks.graph_network import GraphNetwork
@@ -552,7 +553,7 @@ def test_description_that_is_damaged_anywhere_is_a_sentence_or_opens(
     folder = tmp_path / "unpacked"
     with zipfile.ZipFile(path) as archive:
         archive.extractall(folder)
-    network = load_ready_made(folder / "w.onnx", kind="onnx", allow_code=False)
+    network = load_ready_made(folder / "w.onnx", kind=ModelFileKind.ONNX, allow_code=False)
     monkeypatch.setattr(opening, "load_ready_made", lambda path, **options: network)
     description = folder / "rdf.yaml"
     text = description.read_text()

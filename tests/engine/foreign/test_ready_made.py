@@ -16,6 +16,7 @@ from napari_unet.engine.base.errors import (
     TrainingError,
 )
 from napari_unet.engine.foreign.guesses import with_guess
+from napari_unet.engine.foreign.model_file import ModelFileKind
 from napari_unet.engine.foreign.ready_made import load_ready_made
 from napari_unet.engine.models.checkpoint import save_checkpoint
 from napari_unet.engine.networks.unet import UNet, UNetConfig
@@ -98,7 +99,7 @@ def as_file(kind, folder, module, *, ndim=2, channels=1):
 
 
 def opened(path, kind, *, allow_code=True):
-    return load_ready_made(path, kind=kind, allow_code=allow_code)
+    return load_ready_made(path, kind=KINDS[kind], allow_code=allow_code)
 
 
 def author_output(network, x):
@@ -106,7 +107,11 @@ def author_output(network, x):
         return network.unet.author_output(x)
 
 
-KINDS = ("torchscript", "torch-export", "onnx")
+KINDS = {
+    "torchscript": ModelFileKind.TORCHSCRIPT,
+    "torch-export": ModelFileKind.TORCH_EXPORT,
+    "onnx": ModelFileKind.ONNX,
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,35 +11,21 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import Tensor
 
 from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.base.whole_file import whole_file
-from napari_unet.engine.foreign.bioimage import load_bioimage
-from napari_unet.engine.foreign.guesses import with_guess
-from napari_unet.engine.foreign.libraries import recognise_library
-from napari_unet.engine.foreign.model_file import OWN_FORMAT as FORMAT
-from napari_unet.engine.foreign.model_file import (
-    ModelFileKind,
-    identify,
-    read_metadata,
-    read_weights,
+from napari_unet.engine.foreign.opening import OWN_FORMAT as FORMAT
+from napari_unet.engine.foreign.opening import (
+    WeightsFile,
+    named,
+    open_foreign,
+    read_own_metadata,
 )
-from napari_unet.engine.foreign.ready_made import load_ready_made
-from napari_unet.engine.foreign.ready_made.program import ProgramKind
-from napari_unet.engine.foreign.recognition import recognise
 from napari_unet.engine.networks.architecture import NetworkModule
 from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
 
 FORMAT_VERSION = "1"
 SUFFIX = ".safetensors"
-
-_WEIGHTS = (ModelFileKind.SAFETENSORS, ModelFileKind.TORCH_WEIGHTS, ModelFileKind.TORCH_LEGACY)
-_PROGRAMS: dict[ModelFileKind, ProgramKind] = {
-    ModelFileKind.TORCHSCRIPT: "torchscript",
-    ModelFileKind.TORCH_EXPORT: "torch-export",
-    ModelFileKind.ONNX: "onnx",
-}
 
 
 def bundled_models() -> dict[str, Path]:
@@ -100,36 +86,14 @@ def load_checkpoint(
             f"There is no model '{path}'; give a file, or one of the bundled models: "
             f"{', '.join(bundled)}."
         ) from FileNotFoundError(str(path))
-    network = _load(path, allow_code=allow_code)
-    for about, value in (guesses or {}).items():
-        network = with_guess(network, about, value)
+    network = open_foreign(path, open_own=_own_network, allow_code=allow_code, guesses=guesses)
     network.unet.eval()
     return network
 
 
-def _load(path: Path, *, allow_code: bool) -> Network:
-    kind = identify(path)
-    if kind is ModelFileKind.OWN:
-        return _load_own(path)
-    if kind in _WEIGHTS:
-        weights = read_weights(path, kind=kind)
-        try:
-            return _recognised(weights.tensors, name=path.stem, facts=weights.facts)
-        except CheckpointError as error:
-            raise _named(path, error) from error
-    if kind is ModelFileKind.BIOIMAGE:
-        return load_bioimage(path, allow_code=allow_code, recognise=_recognised, open_own=_load_own)
-    return load_ready_made(path, kind=_PROGRAMS[kind], allow_code=allow_code)
-
-
-def _recognised(tensors: Mapping[str, Tensor], *, name: str, facts: Mapping[str, Any]) -> Network:
-    """Work out whose network the weights are: a library's, or else by their shapes alone."""
-    network = recognise_library(tensors, facts, name=name)
-    return recognise(tensors, name=name, facts=facts) if network is None else network
-
-
-def _load_own(path: Path) -> Network:
-    weights = read_weights(path, kind=ModelFileKind.OWN)
+def _own_network(weights: WeightsFile) -> Network:
+    """Make the network that a file of this project describes."""
+    path = weights.path
     description = _description(weights.facts, path)
     network = Network(_skeleton(description, path), description)
     expected = network.unet.state_dict()
@@ -171,7 +135,7 @@ def read_description(path: str | os.PathLike[str]) -> NetworkDescription:
         If it is no readable model file of this project.
     """
     path = Path(path)
-    return _description(read_metadata(path), path)
+    return _description(read_own_metadata(path), path)
 
 
 def _description(metadata: Mapping[str, Any], path: Path) -> NetworkDescription:
@@ -188,13 +152,7 @@ def _description(metadata: Mapping[str, Any], path: Path) -> NetworkDescription:
     try:
         return NetworkDescription.from_json(metadata.get("description", ""))
     except CheckpointError as error:
-        raise _named(path, error) from error
-
-
-def _named(path: Path, error: CheckpointError) -> CheckpointError:
-    # Names in a file may hold anything, line breaks too.
-    sentence = "".join(letter if letter.isprintable() else "?" for letter in str(error))
-    return CheckpointError(f"'{path}': {sentence}")
+        raise named(path, error) from error
 
 
 def save_checkpoint(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.foreign.model_file.zip_directory import read_zip_directory
+from napari_unet.engine.foreign.model_file.zip_directory import ZipDirectory
 
 _DESCRIPTION = r"(?:.*/)?(?:rdf|bioimageio|model|[^/]*\.(?:rdf|bioimageio|model))\.yaml"
 
@@ -53,7 +53,7 @@ class PackageFiles:
 
     def _open_archive(self, path: Path) -> None:
         with path.open("rb") as file:
-            names = list(read_zip_directory(file, path.stat().st_size).entries)
+            names = ZipDirectory(file, path.stat().st_size).names
         found = [name for name in names if re.fullmatch(_DESCRIPTION, name)]
         # The outermost one: a package may hold another as an example.
         name = _first(sorted(found, key=lambda name: (name.count("/"), name)))

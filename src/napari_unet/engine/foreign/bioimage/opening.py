@@ -40,7 +40,6 @@ from napari_unet.engine.foreign.guess_options import fixed_guess, output_guesses
 from napari_unet.engine.foreign.model_file import ModelFileKind, identify, read_weights
 from napari_unet.engine.foreign.prelude import begun_with, read_as
 from napari_unet.engine.foreign.ready_made import ReadyMadeNetwork, load_ready_made
-from napari_unet.engine.foreign.ready_made.program import ProgramKind
 from napari_unet.engine.images.image import open_image
 from napari_unet.engine.networks.annotation import BORDER, CELL
 from napari_unet.engine.networks.architecture import NetworkModule
@@ -58,7 +57,7 @@ _ALIKE = 1e-3
 _MOST_NUMBERS = 300_000
 """Larger examples are not computed while a model is opened."""
 
-_PROGRAMS: dict[str, ProgramKind] = {"onnx": "onnx", "torchscript": "torchscript"}
+_PROGRAMS = {"onnx": ModelFileKind.ONNX, "torchscript": ModelFileKind.TORCHSCRIPT}
 
 
 class Recognise(Protocol):

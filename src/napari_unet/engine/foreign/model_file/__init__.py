@@ -5,7 +5,7 @@ from napari_unet.engine.foreign.model_file.contents import (
     ModelFileKind,
     WeightsFile,
     identify,
-    read_metadata,
+    read_own_metadata,
     read_weights,
 )
 
@@ -14,6 +14,6 @@ __all__ = [
     "ModelFileKind",
     "WeightsFile",
     "identify",
-    "read_metadata",
+    "read_own_metadata",
     "read_weights",
 ]

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import torch
+from torch import Tensor
 
 from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.foreign.model_file.foreign_file import (
@@ -25,20 +26,18 @@ from napari_unet.engine.foreign.model_file.inert_pickle import LARGEST_PICKLE, r
 from napari_unet.engine.foreign.model_file.onnx_file import check_external_data, is_onnx
 from napari_unet.engine.foreign.model_file.safetensors_file import (
     begins_like_safetensors,
-    declared_tensors,
-    read_header,
+    read_metadata,
+    read_safetensors,
 )
 from napari_unet.engine.foreign.model_file.state_dict import (
+    StateDict,
     find_state_dict,
     plain_facts,
-    whole_state_dict,
 )
 from napari_unet.engine.foreign.model_file.stored_tensor import (
     Declared,
-    StoredTensor,
-    check_extent,
-    check_kind,
-    read_tensor,
+    listed,
+    read_numbers,
     read_tensors,
     shown,
 )
@@ -50,7 +49,7 @@ from napari_unet.engine.foreign.model_file.torch_file import (
     read_legacy,
     read_zipped,
 )
-from napari_unet.engine.foreign.model_file.zip_directory import read_zip_directory
+from napari_unet.engine.foreign.model_file.zip_directory import ZipDirectory
 
 OWN_FORMAT = "napari-unet"
 """What the metadata of this project's own files call their format."""
@@ -59,7 +58,7 @@ _HEAD = 65_536
 _LONGEST_DESCRIPTION = 1_000_000
 _BIOIMAGE_NAME = r"rdf\.yaml|bioimageio\.yaml|.*\.rdf\.yaml|.*\.bioimageio\.yaml"
 _EXPORT_NAME = r"(?:[^/]+/)?(?:archive_format|serialized_exported_program\.json)"
-_SCRIPT_NAME = r"(?:[^/]+/)?constants\.pkl"
+_SCRIPT_NAME = r"(?:.*/)?constants\.pkl"
 _ANY_MODEL = r".*\.(?:pth?|pkl|ckpt|t7|safetensors|onnx|pt2|zip|h5)"
 
 
@@ -76,12 +75,13 @@ class ModelFileKind(StrEnum):
     BIOIMAGE = "bioimage.io"
 
 
-_WITH_WEIGHTS = {
-    ModelFileKind.OWN,
-    ModelFileKind.SAFETENSORS,
-    ModelFileKind.TORCH_WEIGHTS,
-    ModelFileKind.TORCH_LEGACY,
+_READERS: dict[ModelFileKind, Callable[[BinaryIO, int], Declared]] = {
+    ModelFileKind.OWN: read_safetensors,
+    ModelFileKind.SAFETENSORS: read_safetensors,
+    ModelFileKind.TORCH_WEIGHTS: read_zipped,
+    ModelFileKind.TORCH_LEGACY: read_legacy,
 }
+"""What reads the files that hold weights and no program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class WeightsFile:
 
     path: Path
     kind: ModelFileKind
-    tensors: dict[str, torch.Tensor]
+    tensors: dict[str, Tensor]
     found_under: str
     prefix: str
     facts: dict[str, Any]
@@ -159,33 +159,30 @@ def read_weights(path: str | PathLike[str], *, kind: ModelFileKind | None = None
     """
     path = Path(path).expanduser()
     kind = identify(path) if kind is None else kind
-    if kind not in _WITH_WEIGHTS:
+    if kind not in _READERS:
         raise CheckpointError(
             f"'{path}' is a ready-made network ({kind}), not weights alone; "
             "expected .safetensors or what 'torch.save(model.state_dict(), ...)' writes."
         )
     with _named_in_errors(path), _opened(path) as (file, size):
         declared = _READERS[kind](file, size)
-        own = kind is ModelFileKind.OWN  # whose names are as they should be
-        found = whole_state_dict(declared.root) if own else find_state_dict(declared.root)
-        tensors = read_tensors(file, found.tensors, declared.find_span, size)
+        if kind is ModelFileKind.OWN:  # whose names are as they should be
+            found = StateDict(declared.root, "", "", declared.root)
+        else:
+            found = find_state_dict(declared.root, declared.networks)
+        tensors = read_tensors(found.tensors, declared)
         if not any(tensor.is_floating_point() for tensor in tensors.values()):
             raise CheckpointError(
                 "holds whole numbers only, as quantised networks do; expected floats. "
                 "Save the network as it was before it was converted."
             )
-
-        def numbers(tensor: StoredTensor) -> Any:
-            check_kind("", tensor)
-            check_extent("", tensor, declared.find_span)
-            return read_tensor(file, tensor, declared.find_span, {}).tolist()
-
+        numbers = partial(read_numbers, find_row=declared.find_row)
         facts = plain_facts(declared.root, found, numbers) | declared.metadata
     return WeightsFile(path, kind, tensors, found.found_under, found.prefix, facts)
 
 
-def read_metadata(path: str | PathLike[str]) -> dict[str, str]:
-    """Read the texts that a safetensors file carries beside its weights, which are not read.
+def read_own_metadata(path: str | PathLike[str]) -> dict[str, str]:
+    """Read the texts that a file of this project carries beside its weights, which are not read.
 
     Raises
     ------
@@ -196,21 +193,7 @@ def read_metadata(path: str | PathLike[str]) -> dict[str, str]:
     with _named_in_errors(path), _opened(path) as (file, size):
         if not begins_like_safetensors(file.read(_HEAD)):
             raise CheckpointError("is no safetensors file; expected one of this project.")
-        return dict(read_header(file, size).metadata)
-
-
-def _read_safetensors(file: BinaryIO, size: int) -> Declared:
-    header = read_header(file, size)
-    tensors, spans = declared_tensors(header, size)
-    return Declared(dict(tensors), spans.get, header.metadata)
-
-
-_READERS: dict[ModelFileKind, Callable[[BinaryIO, int], Declared]] = {
-    ModelFileKind.OWN: _read_safetensors,
-    ModelFileKind.SAFETENSORS: _read_safetensors,
-    ModelFileKind.TORCH_WEIGHTS: read_zipped,
-    ModelFileKind.TORCH_LEGACY: read_legacy,
-}
+        return read_metadata(file, size)
 
 
 @contextmanager
@@ -260,7 +243,7 @@ def _kind_of_file(file: BinaryIO, size: int, path: Path) -> ModelFileKind:
     head = file.read(_HEAD)
     # First, because the length of a header may begin with the same bytes as any other kind.
     if begins_like_safetensors(head):
-        own = read_header(file, size).metadata.get("format") == OWN_FORMAT
+        own = read_metadata(file, size).get("format") == OWN_FORMAT
         return ModelFileKind.OWN if own else ModelFileKind.SAFETENSORS
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _kind_of_zip(file, size)
@@ -275,7 +258,7 @@ def _kind_of_file(file: BinaryIO, size: int, path: Path) -> ModelFileKind:
 
 
 def _kind_of_zip(file: BinaryIO, size: int) -> ModelFileKind:
-    names = read_zip_directory(file, size).entries.keys()
+    names = set(ZipDirectory(file, size).names)
 
     def has(pattern: str) -> bool:
         return any(re.fullmatch(pattern, name) for name in names)
@@ -308,11 +291,10 @@ def _kind_of_pickle(file: BinaryIO, head: bytes) -> ModelFileKind:
     pickle = read_inert(io.BytesIO(whole), len(whole))
     if isinstance(pickle.root, int) and pickle.root == MAGIC_NUMBER:
         return ModelFileKind.TORCH_LEGACY
-    names = ", ".join(shown(name) for name in pickle.foreign[:3])
+    wants = f", and wants to run {listed(pickle.actions)}" if pickle.actions else ""
     raise CheckpointError(
-        "is a Python pickle that torch did not write"
-        + (f", and wants to run {names}" if names else "")
-        + f"; none of it was run. Expected weights: {SAVE_ALONE}."
+        f"is a Python pickle that torch did not write{wants}; none of it was run. "
+        f"Expected weights: {SAVE_ALONE}."
     )
 
 

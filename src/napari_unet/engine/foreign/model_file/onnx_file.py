@@ -12,14 +12,28 @@ from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.foreign.model_file.stored_tensor import shown
 
 _MODEL_FIELDS = {1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}
-# Numbers of fields, by the message that they are in.
-_GRAPH, _FUNCTION, _NODES_OF_FUNCTION = 7, 25, 7
-_NODE, _INITIALIZER, _SPARSE_INITIALIZER = 1, 5, 15
-_ATTRIBUTE, _TENSORS_OF_ATTRIBUTE, _GRAPHS_OF_ATTRIBUTE = 5, (5, 10), (6, 11)
+_GRAPH = 7
+
+# Where tensors can stand: by the kind of a message, the numbers of fields and what they hold.
+_INSIDE: dict[str, dict[int, str]] = {
+    "model": {_GRAPH: "graph", 25: "function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse tensor"},
+    "function": {7: "node"},
+    "node": {5: "attribute"},
+    "attribute": {
+        5: "tensor",
+        10: "tensor",
+        22: "sparse tensor",
+        23: "sparse tensor",
+        6: "graph",  # of a loop or a branch
+        11: "graph",
+    },
+    "sparse tensor": {1: "tensor", 2: "tensor"},
+}
 _DATA_LOCATION, _EXTERNAL_DATA = 14, 13
 _EXTERNAL = 1
-_DEEPEST = 20
-"""Loops and branches within each other, at most."""
+_DEEPEST = 60
+"""Messages within each other, at most: three for each loop or branch."""
 
 _MOST_FIELDS = 300_000
 _TEXT = 4096
@@ -114,40 +128,24 @@ def check_external_data(file: BinaryIO, file_size: int, path: Path) -> None:
     """
     message = _Message(file)
     try:
-        for field in message.fields(0, file_size):
-            if field.number == _GRAPH:
-                _check_graph(message, field, path)
-            elif field.number == _FUNCTION:
-                for node in message.fields(field.start, field.end):
-                    if node.number == _NODES_OF_FUNCTION:
-                        _check_node(message, node, path)
+        for tensor in _tensors(message, "model", 0, file_size):
+            _check_tensor(message, tensor, path)
     except _NotProtobufError as error:
         raise CheckpointError("is a damaged ONNX model; copy or download it again.") from error
 
 
-def _check_graph(message: _Message, graph: _Field, path: Path, depth: int = 0) -> None:
+def _tensors(
+    message: _Message, kind: str, start: int, end: int, depth: int = 0
+) -> Iterator[_Field]:
+    """Find all tensors in a message, also the constants of nodes in loops and branches."""
     if depth > _DEEPEST:
         raise _NotProtobufError("too deep")
-    for field in message.fields(graph.start, graph.end):
-        if field.number == _INITIALIZER:
-            _check_tensor(message, field, path)
-        elif field.number == _SPARSE_INITIALIZER:
-            for tensor in message.fields(field.start, field.end):
-                _check_tensor(message, tensor, path)
-        elif field.number == _NODE:
-            _check_node(message, field, path, depth)
-
-
-def _check_node(message: _Message, node: _Field, path: Path, depth: int = 0) -> None:
-    """Check the constants of a node, and the graphs of a loop or branch."""
-    for attribute in message.fields(node.start, node.end):
-        if attribute.number != _ATTRIBUTE:
-            continue
-        for field in message.fields(attribute.start, attribute.end):
-            if field.number in _TENSORS_OF_ATTRIBUTE:
-                _check_tensor(message, field, path)
-            elif field.number in _GRAPHS_OF_ATTRIBUTE:
-                _check_graph(message, field, path, depth + 1)
+    for field in message.fields(start, end):
+        inside = _INSIDE[kind].get(field.number)
+        if inside == "tensor":
+            yield field
+        elif inside is not None:
+            yield from _tensors(message, inside, field.start, field.end, depth + 1)
 
 
 def _check_tensor(message: _Message, tensor: _Field, path: Path) -> None:

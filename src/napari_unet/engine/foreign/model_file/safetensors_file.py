@@ -1,56 +1,38 @@
-"""Files in the safetensors format: a JSON header, then numbers."""
+"""Files in the safetensors format, read by the format's own library."""
 
 from __future__ import annotations
 
-import json
-import math
+import re
 import struct
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO
 
 import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.foreign.model_file.stored_tensor import Span, Storage, StoredTensor, shown
+from napari_unet.engine.foreign.model_file.stored_tensor import (
+    Declared,
+    Row,
+    Storage,
+    StoredTensor,
+    shown,
+)
 
 _LARGEST_HEADER = 16_000_000
 """Bytes; the format allows six times as much, no network has a hundredth of it."""
 
 _TORN = "is a torn or damaged safetensors file"
 
-_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class SafetensorsHeader:
-    """The header of a safetensors file.
-
-    Attributes
-    ----------
-    metadata : dict of str
-        What its writer says about it.
-    entries : dict
-        What it says about each tensor, not checked.
-    start : int
-        Where the numbers begin, in bytes.
-    """
-
-    metadata: dict[str, str]
-    entries: dict[str, Any]
-    start: int
+_REASONS = (
+    (r"JSON.*(invalid|missing|unknown|duplicate)", "its header does not describe its tensors"),
+    (r"JSON|Deserialization|UTF|Start", "its header is no JSON"),
+    (r"offset|Offset|cover|Incomplete", "its header speaks of other numbers than there are"),
+    (r"shape|TensorInvalidInfo", "the shape and the place of a tensor do not fit each other"),
+    (r"", "its header makes no sense"),
+)
+"""What the library says, in its releases since 0.4, and what a user reads."""
 
 
 def begins_like_safetensors(head: bytes) -> bool:
@@ -63,14 +45,51 @@ def begins_like_safetensors(head: bytes) -> bool:
     )
 
 
-def read_header(file: BinaryIO, file_size: int) -> SafetensorsHeader:
-    """Read the header of a safetensors file.
+def read_metadata(file: BinaryIO, file_size: int) -> dict[str, str]:
+    """Read the texts that a safetensors file carries beside its weights.
 
     Raises
     ------
     CheckpointError
-        If it is torn or far too large. The message is a predicate.
+        If it is torn or its header is far too large. The message is a predicate.
     """
+    return dict(_opened(file, file_size).metadata() or {})
+
+
+def read_safetensors(file: BinaryIO, file_size: int) -> Declared:
+    """Read what a safetensors file declares.
+
+    Raises
+    ------
+    CheckpointError
+        As `read_metadata` does, or if a tensor is of a kind that torch does not have.
+    """
+    opened = _opened(file, file_size)
+    tensors: dict[str, StoredTensor] = {}
+    rows: dict[str, Row] = {}
+    # The order in the file tells about the network; older releases know their own order only.
+    for name in getattr(opened, "offset_keys", opened.keys)():
+        try:
+            mapped = opened.get_tensor(name)
+        except (SafetensorError, AttributeError, LookupError, RuntimeError, TypeError) as error:
+            raise CheckpointError(
+                f"holds {shown(name)} as numbers that are not read; expected floats. "
+                "Save the network as it was before it was converted."
+            ) from error
+        storage = Storage(name, mapped.dtype, mapped.numel())
+        shape = tuple(mapped.shape)
+        tensors[name] = StoredTensor(storage, mapped.dtype, 0, shape, tuple(mapped.stride()))
+        rows[name] = Row(mapped.nbytes, partial(_copied, mapped))
+    return Declared(tensors, rows.get, file_size, dict(opened.metadata() or {}))
+
+
+def _copied(mapped: Tensor) -> Tensor:
+    """Bytes of a tensor that does not keep its file mapped: see `read_row`."""
+    return mapped.clone().reshape(-1).view(torch.uint8)
+
+
+def _opened(file: BinaryIO, file_size: int) -> Any:
+    """Let the library check the header of a file against its length."""
     file.seek(0)
     (length,) = struct.unpack("<Q", file.read(8))
     if length > _LARGEST_HEADER:
@@ -81,60 +100,8 @@ def read_header(file: BinaryIO, file_size: int) -> SafetensorsHeader:
     if length > file_size - 8:
         raise CheckpointError(f"{_TORN}: it ends within its header; copy or download it again.")
     try:
-        entries = json.loads(file.read(length))
-        metadata = entries.pop("__metadata__", None) or {}
-        metadata = {str(key): str(value) for key, value in metadata.items()}
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{_TORN}: its header is no JSON; download it again.") from error
-    return SafetensorsHeader(metadata, entries, 8 + length)
-
-
-def declared_tensors(
-    header: SafetensorsHeader, file_size: int
-) -> tuple[dict[str, StoredTensor], dict[str, Span]]:
-    """Give the tensors that a header declares, and the places of their numbers by name.
-
-    Raises
-    ------
-    CheckpointError
-        If they do not fit the file. The message is a predicate.
-    """
-    tensors: dict[str, StoredTensor] = {}
-    spans: dict[str, Span] = {}
-    for name, entry in header.entries.items():
-        try:
-            kind, shape = str(entry["dtype"]), tuple(entry["shape"])
-            begin, end = entry["data_offsets"]
-            spans[name] = Span(header.start + begin, end - begin)
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"{_TORN}: its header does not describe {shown(name)}; download it again."
-            ) from error
-        if kind not in _DTYPES:
-            raise CheckpointError(
-                f"holds {shown(name)} as {shown(kind)}, which is not read; expected floats. "
-                "Save the network as it was before it was converted."
-            )
-        tensors[name] = _stored(name, _DTYPES[kind], shape, spans[name])
-    end = max((span.start + span.nbytes for span in spans.values()), default=header.start)
-    held = sum(span.nbytes for span in spans.values())
-    # The format has no gaps and no overlaps: what the header says is all there is.
-    if end != file_size or held != file_size - header.start:
-        raise CheckpointError(
-            f"{_TORN}: its header speaks of {held / 1e6:.1f} MB of numbers, there are "
-            f"{(file_size - header.start) / 1e6:.1f}; copy or download it again."
-        )
-    return tensors, spans
-
-
-def _stored(name: str, dtype: torch.dtype, shape: tuple[Any, ...], span: Span) -> StoredTensor:
-    whole = (*shape, span.start, span.nbytes)
-    possible = all(type(number) is int and 0 <= number < 2**63 for number in whole)
-    if not possible or len(shape) > 8 or math.prod(shape) * dtype.itemsize != span.nbytes:
-        raise CheckpointError(
-            f"{_TORN}: the shape and the place of {shown(name)} do not fit each other; "
-            "copy or download it again."
-        )
-    stride = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
-    storage = Storage(name, dtype, math.prod(shape))
-    return StoredTensor(storage, dtype, 0, shape, stride)
+        return safe_open(file.name, "pt")
+    except SafetensorError as error:
+        said = str(error)
+        reason = next(text for pattern, text in _REASONS if re.search(pattern, said))
+        raise CheckpointError(f"{_TORN}: {reason}; copy or download it again.") from error

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.foreign.model_file.inert_pickle import Name, NumpyArray
+from napari_unet.engine.foreign.model_file.pickled_values import Foreign, Name, NumpyArray
 from napari_unet.engine.foreign.model_file.stored_tensor import StoredTensor, shown
+from napari_unet.engine.foreign.model_file.torch_file import SAVE_ALONE
 
 _NAMES = (
     *("model_state_dict", "state_dict", "model_state", "network_weights", "model", "net"),
@@ -62,13 +63,15 @@ class StateDict:
     content: dict[Any, Any]
 
 
-def whole_state_dict(root: dict[str, StoredTensor]) -> StateDict:
-    """Take all tensors under their own names."""
-    return StateDict(root, "", "", root)
-
-
-def find_state_dict(root: object) -> StateDict:
+def find_state_dict(root: object, networks: Sequence[str] = ()) -> StateDict:
     """Find the weights of the network in what a file holds.
+
+    Parameters
+    ----------
+    root : object
+        Dicts with `StoredTensor` in them.
+    networks : sequence of str
+        Classes of whole networks in it, which are not looked into.
 
     Raises
     ------
@@ -86,8 +89,9 @@ def find_state_dict(root: object) -> StateDict:
     path, content = min(found, key=_rank) if found else ((), {})
     named = {str(key): value for key, value in content.items() if isinstance(value, StoredTensor)}
     # A loss or the weights of the classes may be tensors too.
-    if not any(len(tensor.shape) > 1 or tensor.layout for tensor in named.values()):
-        raise CheckpointError(_nothing_found(root))
+    least = 3 if networks else 2
+    if not any(len(tensor.shape) >= least or tensor.layout for tensor in named.values()):
+        raise CheckpointError(_nothing_found(root, networks))
     tensors, prefix = _without_prefix(named)
     return StateDict(tensors, ".".join(path), prefix, content)
 
@@ -96,6 +100,8 @@ def _state_dicts(root: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], dict[A
     waiting: list[tuple[tuple[str, ...], dict[Any, Any]]] = [((), root)]
     seen = {id(root)}
     for path, content in waiting:  # which grows meanwhile: breadth first
+        if isinstance(content, Foreign) and content.is_network:
+            continue
         if any(isinstance(k, str) and isinstance(v, StoredTensor) for k, v in content.items()):
             yield path, content
         for key, value in content.items():
@@ -128,7 +134,12 @@ def _is_kernel(value: object) -> bool:
     return isinstance(value, StoredTensor) and (len(value.shape) >= 3 or bool(value.layout))
 
 
-def _nothing_found(root: dict[Any, Any]) -> str:
+def _nothing_found(root: dict[Any, Any], networks: Sequence[str]) -> str:
+    if networks:
+        return (
+            f"holds a whole network as Python objects (class {shown(networks[-1])}), which only "
+            f"its own code can rebuild; none of it was run. Expected weights: {SAVE_ALONE}."
+        )
     keys = [key for key in root if isinstance(key, str)]
     if _is_of_optimizer(root) or any(_NO_NETWORK.search(key.lower()) for key in keys):
         return (
@@ -208,21 +219,23 @@ class _PlainValues:
     """
 
     def __init__(self, network: dict[Any, Any], numbers: Callable[[StoredTensor], Any]) -> None:
-        self._network = network
         self._numbers = numbers
         self._left = _MOST_FACTS
+        self._within = {id(network)}
 
     def plain(self, value: Any, depth: int) -> Any:
         """Give a value, or `_LEFT_OUT`."""
         self._left -= 1 + (len(value) if isinstance(value, list | tuple | dict) else 0)
-        if self._left < 0 or depth > _DEEPEST_FACT or value is self._network:
+        if self._left < 0 or depth > _DEEPEST_FACT or id(value) in self._within:
             return _LEFT_OUT
-        if isinstance(value, dict):
-            return self._items(value, depth + 1)
-        if isinstance(value, list | tuple):
-            return self._list(value, depth + 1)
+        if isinstance(value, dict | list | tuple):
+            self._within.add(id(value))
+            make = self._items if isinstance(value, dict) else self._list
+            found = make(value, depth + 1)  # type: ignore[arg-type]
+            self._within.discard(id(value))
+            return found
         if isinstance(value, StoredTensor):
-            return self.plain(self._small(value), depth + 1) if _is_small(value) else _LEFT_OUT
+            return self.plain(self._small(value), depth + 1)
         if isinstance(value, NumpyArray):
             array = value.decoded()
             if array is None or array.size > _MOST_NUMBERS:
@@ -239,6 +252,12 @@ class _PlainValues:
         return items
 
     def _items(self, content: dict[Any, Any], depth: int) -> Any:
+        if isinstance(content, Foreign):
+            if content.name.startswith("omegaconf."):
+                # Its values lie in nodes, beside flags and the way back to the node above.
+                return self.plain(content.get("_content", content.get("_val")), depth)
+            if content.is_network or not content:
+                return _LEFT_OUT
         tensors = [value for value in content.values() if isinstance(value, StoredTensor)]
         if _is_of_optimizer(content) or any(map(_is_kernel, tensors)):
             return _LEFT_OUT
@@ -246,21 +265,19 @@ class _PlainValues:
         return {key: value for key, value in items.items() if value is not _LEFT_OUT}
 
     def _small(self, tensor: StoredTensor) -> Any:
+        if type(tensor.storage.numel) is not int or tensor.storage.numel > _MOST_NUMBERS:
+            return _LEFT_OUT
         try:
             return self._numbers(tensor)
         except CheckpointError:
             return _LEFT_OUT
 
 
-def _is_small(tensor: StoredTensor) -> bool:
-    return type(tensor.storage.numel) is int and tensor.storage.numel <= _MOST_NUMBERS
-
-
 def _plain_scalar(value: Any) -> Any:
-    if isinstance(value, Name):
-        return _encodable(value.text)
-    if isinstance(value, str):
-        return _encodable(value) if len(value) <= _LONGEST_TEXT else _LEFT_OUT
+    if isinstance(value, Name | str):
+        text = value.text if isinstance(value, Name) else value
+        # A pickle may hold halves of surrogate pairs, which no file can.
+        return _encodable(text) if len(text) <= _LONGEST_TEXT else _LEFT_OUT
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if value is None or (isinstance(value, int) and abs(value) < 2**63):
@@ -269,5 +286,4 @@ def _plain_scalar(value: Any) -> Any:
 
 
 def _encodable(text: str) -> str:
-    # A pickle may hold halves of surrogate pairs, which no file can.
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from napari_unet.engine.base.errors import CheckpointError
 
@@ -51,24 +52,47 @@ class StoredTensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """Where in the file a storage lies, in bytes."""
+class Row:
+    """The numbers of a storage as they lie in a file.
 
-    start: int
+    Attributes
+    ----------
+    nbytes : int
+        Their length, which is known before any is read.
+    read : callable
+        Reads them, as a uint8 tensor of `nbytes` numbers that is independent of the file.
+    """
+
     nbytes: int
+    read: Callable[[], Tensor]
 
 
-FindSpan = Callable[[str], Span | None]
-"""Where the storage of a key lies; None if it is not in the file."""
+FindRow = Callable[[str], Row | None]
+"""The row of a storage's key; None if it is not in the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What a file of weights declares: dicts with `StoredTensor` in them, and their places."""
+    """What a file of weights declares, before any of it is read.
+
+    Attributes
+    ----------
+    root : Any
+        Dicts with `StoredTensor` in them.
+    find_row : callable
+    nbytes : int
+        Length of the file, of a packed one when it is unpacked.
+    metadata : dict of str
+        Texts that stand beside the weights.
+    networks : tuple of str
+        Classes of whole networks that are in it as Python objects, the outermost last.
+    """
 
     root: Any
-    find_span: FindSpan
+    find_row: FindRow
+    nbytes: int
     metadata: dict[str, str] = field(default_factory=dict)
+    networks: tuple[str, ...] = ()
 
 
 def shown(name: object) -> str:
@@ -78,19 +102,20 @@ def shown(name: object) -> str:
     return ascii(text) if not text.isprintable() else f"'{text}'"
 
 
-def read_tensors(
-    file: BinaryIO, stored: Mapping[str, StoredTensor], find_span: FindSpan, file_size: int
-) -> dict[str, torch.Tensor]:
+def listed(names: Sequence[str]) -> str:
+    """Name the first three in a sentence, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(map(shown, names[:3])) + more
+
+
+def read_tensors(stored: Mapping[str, StoredTensor], declared: Declared) -> dict[str, Tensor]:
     """Read tensors after all of them have been checked.
 
     Parameters
     ----------
-    file : binary file
     stored : dict of StoredTensor
-    find_span : callable
-        Where the storage of a key lies.
-    file_size : int
-        Bytes.
+    declared : Declared
+        All of the file that they are from.
 
     Returns
     -------
@@ -104,17 +129,17 @@ def read_tensors(
         The message is a predicate: the caller puts the file's name in front.
     """
     for name, tensor in stored.items():
-        check_kind(name, tensor)
-        check_extent(name, tensor, find_span)
+        _check_kind(name, tensor)
+        _check_extent(name, tensor, declared.find_row)
     claimed = sum(4 * math.prod(tensor.shape) for tensor in stored.values())
-    if claimed > _COPIES_OF_THE_FILE * file_size + _SLACK:
+    if claimed > _COPIES_OF_THE_FILE * declared.nbytes + _SLACK:
         raise CheckpointError(
-            f"claims {claimed / 1e6:.0f} MB of weights but has only {file_size / 1e6:.1f} MB; "
-            "it was made to fill the memory, or save it again with "
+            f"claims {claimed / 1e6:.0f} MB of weights but has only {declared.nbytes / 1e6:.1f} "
+            "MB; it was made to fill the memory, or save it again with "
             "'torch.save(model.state_dict(), ...)'."
         )
-    rows: dict[str, torch.Tensor] = {}
-    tensors = {name: read_tensor(file, tensor, find_span, rows) for name, tensor in stored.items()}
+    rows: dict[str, Tensor] = {}
+    tensors = {name: _read(tensor, declared.find_row, rows) for name, tensor in stored.items()}
     return _finite(
         {
             name: values.float() if values.is_floating_point() else values
@@ -123,7 +148,20 @@ def read_tensors(
     )
 
 
-def check_kind(name: str, tensor: StoredTensor) -> None:
+def read_numbers(tensor: StoredTensor, find_row: FindRow) -> Any:
+    """Read one small tensor as nested lists.
+
+    Raises
+    ------
+    CheckpointError
+        As `read_tensors` does.
+    """
+    _check_kind("", tensor)
+    _check_extent("", tensor, find_row)
+    return _read(tensor, find_row, {}).tolist()
+
+
+def _check_kind(name: str, tensor: StoredTensor) -> None:
     """Refuse tensors that a network here cannot be made of."""
     layout = tensor.layout
     if not layout and tensor.dtype not in _READABLE:
@@ -135,7 +173,7 @@ def check_kind(name: str, tensor: StoredTensor) -> None:
         )
 
 
-def check_extent(name: str, tensor: StoredTensor, find_span: FindSpan) -> None:
+def _check_extent(name: str, tensor: StoredTensor, find_row: FindRow) -> None:
     """Refuse a tensor that reaches beyond its storage, or is far larger than it."""
     storage, shape, stride = tensor.storage, tensor.shape, tensor.stride
     if len(shape) > _MOST_AXES:
@@ -153,8 +191,8 @@ def check_extent(name: str, tensor: StoredTensor, find_span: FindSpan) -> None:
     numel = math.prod(shape)
     last = sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
     reach = tensor.offset + last + 1 if numel else 0
-    span = find_span(storage.key)
-    there = 0 if span is None else span.nbytes // tensor.dtype.itemsize - storage.first
+    row = find_row(storage.key)
+    there = 0 if row is None else row.nbytes // tensor.dtype.itemsize - storage.first
     # Without a stride of 0, a window never holds more than its storage does.
     if reach > min(there, storage.numel) or numel > storage.numel:
         raise CheckpointError(
@@ -164,42 +202,37 @@ def check_extent(name: str, tensor: StoredTensor, find_span: FindSpan) -> None:
         )
 
 
-def read_tensor(
-    file: BinaryIO,
-    tensor: StoredTensor,
-    find_span: FindSpan,
-    rows: dict[str, torch.Tensor],
-) -> torch.Tensor:
+def _read(tensor: StoredTensor, find_row: FindRow, rows: dict[str, Tensor]) -> Tensor:
     """Read one checked tensor; `rows` keeps the storages that were read for the others."""
     if not math.prod(tensor.shape):
         return torch.empty(tensor.shape, dtype=tensor.dtype)
     key = tensor.storage.key
-    span = find_span(key)
-    if span is None:
+    found = find_row(key)
+    if found is None:
         raise CheckpointError(f"lacks the numbers of storage {shown(key)}; download it again.")
     if key not in rows:
-        rows[key] = _read_row(file, span)
+        rows[key] = found.read()
     row = rows[key]
     numbers = row[: row.numel() // tensor.dtype.itemsize * tensor.dtype.itemsize].view(tensor.dtype)
     first = tensor.storage.first + tensor.offset
     return numbers.as_strided(tensor.shape, tensor.stride, first).contiguous()
 
 
-def _read_row(file: BinaryIO, span: Span) -> torch.Tensor:
+def read_row(stream: IO[bytes], nbytes: int) -> Tensor:
+    """Read the next bytes of a stream, into memory that is taken once."""
     # Read, not mapped: a file that somebody cuts short meanwhile would end the whole program, and
     # on Windows a mapped file cannot be replaced by its next version.
-    row = np.empty(span.nbytes, np.uint8)
+    row = np.empty(nbytes, np.uint8)
     view = row.data
-    file.seek(span.start)
     while view:
-        count = file.readinto(view)  # type: ignore[attr-defined]
+        count = stream.readinto(view)  # type: ignore[attr-defined]
         if not count:
             raise CheckpointError("was cut short while it was read; copy or download it again.")
         view = view[count:]
     return torch.from_numpy(row)
 
 
-def _finite(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _finite(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     floats = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
     # Sums are ten times as fast, but those of finite numbers may be infinite: then look closer.
     if not floats or torch.stack([tensor.sum() for tensor in floats.values()]).isfinite().all():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import struct
 import zipfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+import zlib
+from collections.abc import Sequence
 from typing import BinaryIO
 
+from torch import Tensor
+
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.foreign.model_file.stored_tensor import Span, shown
+from napari_unet.engine.foreign.model_file.stored_tensor import Row, read_row, shown
 
 _LARGEST_DIRECTORY = 8_000_000
 """Bytes; about a hundred thousand files. Those of networks have some hundred."""
@@ -19,51 +21,89 @@ _LARGEST_COMPRESSION = 20
 
 _SLACK = 100_000_000
 _TORN = "is a torn zip archive (its table of contents is missing or damaged)"
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, LookupError, NotImplementedError),
+    *(EOFError, OSError, OverflowError, RuntimeError, ValueError),
+)
+"""What a damaged archive makes `zipfile` raise."""
 
 
-@dataclass(frozen=True, slots=True)
 class ZipDirectory:
-    """What is in a zip file.
+    """What is in a zip file; nothing is unpacked until it is asked for.
 
     Attributes
     ----------
-    entries : dict
-        By name.
-    first : str
-        The name that comes first: torch calls its files by the folder of that.
-    """
-
-    entries: dict[str, zipfile.ZipInfo]
-    first: str
-
-
-def read_zip_directory(file: BinaryIO, file_size: int) -> ZipDirectory:
-    """Read which files a zip file holds; nothing is unpacked.
+    names : list of str
+        In their order: torch calls its files by the folder of the first.
+    nbytes : int
+        Length of all files together, unpacked; bounded by the length of the archive.
 
     Raises
     ------
     CheckpointError
         If it is torn, or made to do harm when it is unpacked. The message is a predicate.
     """
-    if _directory_nbytes(file, file_size) > _LARGEST_DIRECTORY:
-        raise CheckpointError(
-            "is a zip archive of far more files than a model has; it was not opened. "
-            "Ask its author for the weights alone."
-        )
-    try:
-        with zipfile.ZipFile(file) as archive:
-            infos = archive.infolist()
-    # A damaged table makes `zipfile` raise many things, `struct.error` among them.
-    except (
-        *(zipfile.BadZipFile, struct.error, LookupError, NotImplementedError),
-        *(OSError, OverflowError, RuntimeError, ValueError),
-    ) as error:
-        raise CheckpointError(f"{_TORN}; copy or download it again.") from error
-    if not infos:
-        raise CheckpointError("is an empty zip archive; download or copy it again.")
-    _check_sizes(infos, file_size)
-    _check_names(infos)
-    return ZipDirectory({info.filename: info for info in infos}, infos[0].filename)
+
+    def __init__(self, file: BinaryIO, file_size: int) -> None:
+        self._file, self._file_size = file, file_size
+        if _directory_nbytes(file, file_size) > _LARGEST_DIRECTORY:
+            raise CheckpointError(
+                "is a zip archive of far more files than a model has; it was not opened. "
+                "Ask its author for the weights alone."
+            )
+        try:
+            self._archive = zipfile.ZipFile(file)
+        except _DAMAGED as error:
+            raise CheckpointError(f"{_TORN}; copy or download it again.") from error
+        infos = self._archive.infolist()
+        if not infos:
+            raise CheckpointError("is an empty zip archive; download or copy it again.")
+        _check_sizes(infos, file_size)
+        self.names = [info.filename for info in infos]
+        _check_names(self.names)
+        self.nbytes = sum(info.file_size for info in infos)
+
+    def row(self, name: str) -> Row | None:
+        """Give the bytes of a file in the archive, which are read when they are asked for."""
+        try:
+            info = self._archive.getinfo(name)
+        except KeyError:
+            return None
+        packed = info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1
+        read = self._unpacked if packed else self._stored
+        return Row(info.file_size, lambda: read(info))
+
+    def _stored(self, info: zipfile.ZipInfo) -> Tensor:
+        """Read from where the bytes lie.
+
+        `zipfile` would check their sum, which takes longer than reading them, and which torch can
+        be told not to write (`torch.serialization.set_crc32_options`).
+        """
+        self._file.seek(info.header_offset)
+        header = self._file.read(30)
+        if len(header) < 30 or header[:4] != b"PK\x03\x04":
+            raise CheckpointError(f"{_TORN}; copy or download it again.")
+        name_length, extra_length = struct.unpack_from("<HH", header, 26)
+        start = info.header_offset + 30 + name_length + extra_length
+        if start + info.file_size > self._file_size:
+            raise CheckpointError(f"{_TORN}; copy or download it again.")
+        self._file.seek(start)
+        return read_row(self._file, info.file_size)
+
+    def _unpacked(self, info: zipfile.ZipInfo) -> Tensor:
+        """Unpack what another program packed again; torch, told to map it, reads noise there."""
+        if info.flag_bits & 1:
+            raise CheckpointError(
+                f"is locked with a password ({shown(info.filename)}); pack it again without one."
+            )
+        try:
+            with self._archive.open(info) as stream:
+                return read_row(stream, info.file_size)
+        except _DAMAGED as error:
+            raise CheckpointError(
+                f"is a torn zip archive ({shown(info.filename)} cannot be unpacked); copy or "
+                "download it again."
+            ) from error
 
 
 def _directory_nbytes(file: BinaryIO, file_size: int) -> int:
@@ -83,8 +123,7 @@ def _directory_nbytes(file: BinaryIO, file_size: int) -> int:
     return int(nbytes)
 
 
-def _check_sizes(infos: Iterable[zipfile.ZipInfo], file_size: int) -> None:
-    infos = list(infos)
+def _check_sizes(infos: Sequence[zipfile.ZipInfo], file_size: int) -> None:
     stored = sum(i.file_size for i in infos if i.compress_type == zipfile.ZIP_STORED)
     claimed = sum(info.file_size for info in infos)
     if stored > file_size:
@@ -100,36 +139,11 @@ def _check_sizes(infos: Iterable[zipfile.ZipInfo], file_size: int) -> None:
         )
 
 
-def _check_names(infos: Iterable[zipfile.ZipInfo]) -> None:
-    for info in infos:
-        name = info.filename
+def _check_names(names: Sequence[str]) -> None:
+    for name in names:
         is_absolute = name.startswith("/") or name[1:2] == ":"
         if is_absolute or ".." in name.split("/") or "\\" in name:
             raise CheckpointError(
                 f"is a zip archive that would write outside of its folder ({shown(name)}); "
                 "it was not opened. Do not trust it."
             )
-
-
-def stored_span(file: BinaryIO, info: zipfile.ZipInfo, file_size: int) -> Span:
-    """Where the bytes of an uncompressed file of a zip archive lie.
-
-    Raises
-    ------
-    CheckpointError
-        If they are compressed, or not within the archive. The message is a predicate.
-    """
-    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-        raise CheckpointError(
-            f"was packed again by another program ({shown(info.filename)} is compressed); "
-            "expected it as 'torch.save' writes it. Load and save it with torch."
-        )
-    file.seek(info.header_offset)
-    header = file.read(30)
-    if len(header) < 30 or header[:4] != b"PK\x03\x04":
-        raise CheckpointError(f"{_TORN}; copy or download it again.")
-    name_length, extra_length = struct.unpack_from("<HH", header, 26)
-    span = Span(info.header_offset + 30 + name_length + extra_length, info.file_size)
-    if span.start + span.nbytes > file_size:
-        raise CheckpointError(f"{_TORN}; copy or download it again.")
-    return span

@@ -4,7 +4,7 @@ from napari_unet.engine.foreign.ready_made.network import (
     ReadyMadeConfig,
     ReadyMadeNetwork,
     load_ready_made,
-    ready_made_network,
 )
+from napari_unet.engine.foreign.ready_made.program import PROGRAMS
 
-__all__ = ["ReadyMadeConfig", "ReadyMadeNetwork", "load_ready_made", "ready_made_network"]
+__all__ = ["PROGRAMS", "ReadyMadeConfig", "ReadyMadeNetwork", "load_ready_made"]

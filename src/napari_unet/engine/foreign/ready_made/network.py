@@ -16,9 +16,10 @@ from torch import Tensor
 
 from napari_unet.engine.base.errors import CheckpointError, ImageShapeError
 from napari_unet.engine.foreign.guess_options import normalization_guess, output_guesses
+from napari_unet.engine.foreign.model_file import ModelFileKind
 from napari_unet.engine.foreign.prelude import Step
 from napari_unet.engine.foreign.ready_made.probe import Probed, probed
-from napari_unet.engine.foreign.ready_made.program import TITLES, Program, ProgramKind, open_program
+from napari_unet.engine.foreign.ready_made.program import Program, open_program
 from napari_unet.engine.images.image import Normalization
 from napari_unet.engine.images.resampling import mirrored
 from napari_unet.engine.networks.annotation import BORDER, CELL
@@ -44,7 +45,7 @@ class ReadyMadeConfig:
     in_channels : int
     meaning : OutputMeaning
         Of its output channels.
-    kind : {"torchscript", "torch-export", "onnx"}
+    kind : ModelFileKind
     file : str
         Where it comes from.
     size_multiple : int
@@ -67,7 +68,7 @@ class ReadyMadeConfig:
     ndim: int
     in_channels: int
     meaning: OutputMeaning
-    kind: ProgramKind
+    kind: ModelFileKind
     file: str = ""
     size_multiple: int = 1
     size_rest: int = 0
@@ -91,7 +92,7 @@ class ReadyMadeConfig:
     def sentence(self) -> str:
         """What it is, in a few words for people."""
         sizes = "" if self.fixed_size is None else f" that reads {_by(self.fixed_size)} pixels"
-        return f"{TITLES[self.kind]} program{sizes}"
+        return f"{self.kind} program{sizes}"
 
     @property
     def inexact_because(self) -> str:
@@ -149,7 +150,7 @@ class ReadyMadeConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Values that JSON can hold, for people: a program cannot be made again from them."""
-        return {**asdict(self), "kind": f"ready-made {TITLES[self.kind]}"}
+        return {**asdict(self), "kind": f"ready-made {self.kind}"}
 
 
 def _by(sizes: Sequence[int]) -> str:
@@ -247,13 +248,14 @@ def _starts(size: int, window: int, step: int) -> list[int]:
     return [*range(0, size - window, step), size - window]
 
 
-def load_ready_made(path: str | Path, *, kind: ProgramKind, allow_code: bool) -> Network:
-    """Open a network that comes as a program.
+def load_ready_made(path: Path, *, kind: ModelFileKind, allow_code: bool) -> Network:
+    """Open a network that comes as a program, find out what it computes, and describe it.
 
     Parameters
     ----------
-    path : path
-    kind : {"torchscript", "torch-export", "onnx"}
+    path : Path
+    kind : ModelFileKind
+        One of `PROGRAMS`.
     allow_code : bool
         Whether the user said yes to running what is in the file.
 
@@ -269,26 +271,7 @@ def load_ready_made(path: str | Path, *, kind: ProgramKind, allow_code: bool) ->
     CheckpointError
         If it cannot be opened, or computes no images.
     """
-    path = Path(path)
     program = open_program(path, kind=kind, allow_code=allow_code)
-    return ready_made_network(program, name=path.stem, file=str(path))
-
-
-def ready_made_network(program: Program, *, name: str, file: str) -> Network:
-    """Find out what a program computes, and describe it as a network.
-
-    Parameters
-    ----------
-    program : Program
-    name : str
-    file : str
-        Where it comes from.
-
-    Raises
-    ------
-    CheckpointError
-        If it computes no images.
-    """
     given = program.input
     known = [n for n in given.sizes if n is not None]
     found = probed(
@@ -307,8 +290,8 @@ def ready_made_network(program: Program, *, name: str, file: str) -> Network:
         ndim=given.ndim,
         in_channels=found.in_channels,
         meaning=meaning,
-        kind=program.kind,
-        file=file,
+        kind=kind,
+        file=str(path),
         size_multiple=found.size_multiple if found.fixed_size is None else 1,
         size_rest=found.size_rest,
         size_loss_px=found.size_loss_px,
@@ -319,13 +302,19 @@ def ready_made_network(program: Program, *, name: str, file: str) -> Network:
     network = ReadyMadeNetwork(program, config).eval()
     if own is not None:
         return Network(network, replace(own, unet=config, guesses=()))
+    return Network(network, _guessed_description(path.stem, config, reason))
+
+
+def _guessed_description(name: str, config: ReadyMadeConfig, reason: str) -> NetworkDescription:
     normalization = Normalization()
     usual = "The file does not tell; 0..1 is the most usual range."
-    guesses = (normalization_guess(normalization, usual), *output_guesses(meaning, reason=reason))
-    description = NetworkDescription(
-        name, config, meaning.class_roles, normalization, guesses=guesses
+    guesses = (
+        normalization_guess(normalization, usual),
+        *output_guesses(config.meaning, reason=reason),
     )
-    return Network(network, description)
+    return NetworkDescription(
+        name, config, config.meaning.class_roles, normalization, guesses=guesses
+    )
 
 
 def _own_description(program: Program, channels: int) -> NetworkDescription | None:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,15 +15,8 @@ from torch import Tensor, nn
 
 from napari_unet.engine.base.errors import CheckpointError, CodeInFileError
 from napari_unet.engine.base.host_memory import free_host_bytes
-from napari_unet.engine.foreign.model_file import identify
+from napari_unet.engine.foreign.model_file import ModelFileKind, identify
 
-ProgramKind: TypeAlias = Literal["torchscript", "torch-export", "onnx"]
-
-TITLES: dict[ProgramKind, str] = {
-    "torchscript": "TorchScript",
-    "torch-export": "torch.export",
-    "onnx": "ONNX",
-}
 _USUAL_CHANNELS = (1, 3, 2, 4)
 _ONNX_DTYPES = {
     "tensor(float16)": np.float16,
@@ -59,8 +52,9 @@ class Program(nn.Module):
 
     Attributes
     ----------
-    kind : {"torchscript", "torch-export", "onnx"}
     input : ProgramInput
+    carries_code : bool
+        Whether opening its file lets somebody else's program run.
     lives_in : object
         What its file needs in order to be there, kept for as long.
     description : str
@@ -68,8 +62,8 @@ class Program(nn.Module):
         for a file of another program.
     """
 
-    kind: ProgramKind
     input: ProgramInput
+    carries_code = True
     lives_in: object = None
     description: str = ""
 
@@ -86,50 +80,6 @@ class Program(nn.Module):
         raise NotImplementedError
 
 
-def open_program(path: Path, *, kind: ProgramKind, allow_code: bool) -> Program:
-    """Open a file that holds a network as a program.
-
-    Parameters
-    ----------
-    path : path
-    kind : {"torchscript", "torch-export", "onnx"}
-    allow_code : bool
-        Whether the user said yes to running what is in the file. ONNX needs
-        no yes: it is data, and no code of others is loaded for it.
-
-    Raises
-    ------
-    CodeInFileError
-        If the file carries code and nobody said yes.
-    CheckpointError
-        If it cannot be opened.
-    """
-    # Tells torn files and zip bombs, and ONNX weights outside of the model's own folder.
-    found = identify(path)
-    if found != TITLES[kind]:
-        raise CheckpointError(
-            f"'{path.name}' is no {TITLES[kind]} file, it is {found}; open it so."
-        )
-    size = path.stat().st_size
-    if size > free_host_bytes() // 2:
-        raise CheckpointError(
-            f"'{path.name}' has {size / 2**30:.1f} GiB, more than half of the memory that is free; "
-            "close other programs or use a smaller model."
-        )
-    if kind == "onnx":
-        return _OnnxProgram(path)
-    # torch.export.load reads pickles without restriction where a weight is not plain, and
-    # evaluates the formulas of its sizes as Python text: so its files carry code as well.
-    if not allow_code:
-        raise CodeInFileError(
-            f"'{path.name}' is a {TITLES[kind]} file: it holds a program as well as weights, and "
-            "opening it lets that program do what you may do on this computer. Say yes "
-            "(allow_code=True) only if you trust whoever made it; a file with weights alone, or "
-            "ONNX, needs no yes."
-        )
-    return _ScriptProgram(path) if kind == "torchscript" else _ExportedProgram(path)
-
-
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
     lines = str(error).strip().splitlines()
     return CheckpointError(
@@ -140,8 +90,6 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
 
 class _ScriptProgram(Program):
     """A TorchScript file."""
-
-    kind = "torchscript"
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -185,9 +133,11 @@ def _constants(module: Any) -> list[Tensor]:
 
 
 class _ExportedProgram(Program):
-    """A file of torch.export."""
+    """A file of torch.export.
 
-    kind = "torch-export"
+    `torch.export.load` reads pickles without restriction where a weight is not plain, and evaluates
+    the formulas of its sizes as Python text: so its files carry code as well.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -220,7 +170,7 @@ class _ExportedProgram(Program):
 class _OnnxProgram(Program):
     """An ONNX file."""
 
-    kind = "onnx"
+    carries_code = False  # it is data, and no code of others is loaded for it
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -319,3 +269,50 @@ def _first_tensor(output: Any) -> Tensor:
     for each in found:
         return _first_tensor(each)
     raise RuntimeError("the network gives out nothing")
+
+
+PROGRAMS: dict[ModelFileKind, type[_ScriptProgram | _ExportedProgram | _OnnxProgram]] = {
+    ModelFileKind.TORCHSCRIPT: _ScriptProgram,
+    ModelFileKind.TORCH_EXPORT: _ExportedProgram,
+    ModelFileKind.ONNX: _OnnxProgram,
+}
+"""What opens the files that hold a network as a program."""
+
+
+def open_program(path: Path, *, kind: ModelFileKind, allow_code: bool) -> Program:
+    """Open a file that holds a network as a program.
+
+    Parameters
+    ----------
+    path : path
+    kind : ModelFileKind
+        One of `PROGRAMS`.
+    allow_code : bool
+        Whether the user said yes to running what is in the file.
+
+    Raises
+    ------
+    CodeInFileError
+        If the file carries code and nobody said yes.
+    CheckpointError
+        If it cannot be opened.
+    """
+    # Tells torn files and zip bombs, and ONNX weights outside of the model's own folder.
+    found = identify(path)
+    if found is not kind:
+        raise CheckpointError(f"'{path.name}' is no {kind} file, it is {found}; open it so.")
+    size = path.stat().st_size
+    if size > free_host_bytes() // 2:
+        raise CheckpointError(
+            f"'{path.name}' has {size / 2**30:.1f} GiB, more than half of the memory that is free; "
+            "close other programs or use a smaller model."
+        )
+    program = PROGRAMS[kind]
+    if program.carries_code and not allow_code:
+        raise CodeInFileError(
+            f"'{path.name}' is a {kind} file: it holds a program as well as weights, and "
+            "opening it lets that program do what you may do on this computer. Say yes "
+            "(allow_code=True) only if you trust whoever made it; a file with weights alone, or "
+            "ONNX, needs no yes."
+        )
+    return program(path)

@@ -1,0 +1,106 @@
+"""The one door to models of other programs: a file becomes a network, or one sentence.
+
+A new format is a line in `model_file/contents.py`, which tells what a file is, and either a reader
+of its weights there or a program in `ready_made/program.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.foreign.bioimage import load_bioimage
+from napari_unet.engine.foreign.guesses import with_guess
+from napari_unet.engine.foreign.libraries import recognise_library
+from napari_unet.engine.foreign.model_file import (
+    OWN_FORMAT,
+    ModelFileKind,
+    WeightsFile,
+    identify,
+    read_own_metadata,
+    read_weights,
+)
+from napari_unet.engine.foreign.ready_made import PROGRAMS, load_ready_made
+from napari_unet.engine.foreign.recognition import recognise
+from napari_unet.engine.networks.network import Network
+
+__all__ = ["OWN_FORMAT", "WeightsFile", "named", "open_foreign", "read_own_metadata"]
+
+
+def open_foreign(
+    path: Path,
+    *,
+    open_own: Callable[[WeightsFile], Network],
+    allow_code: bool = False,
+    guesses: Mapping[str, str] | None = None,
+) -> Network:
+    """Open a model, whoever wrote it; what it is, its content tells and never its suffix.
+
+    Nothing in it is run, but for a program that was allowed.
+
+    Parameters
+    ----------
+    path : Path
+        A file, or the folder of a bioimage.io package.
+    open_own : callable
+        Makes the network of a file of this project, which a package may hold, too.
+    allow_code : bool
+        Whether the user said yes to running a program in the file.
+    guesses : mapping of str to str, optional
+        Corrections: what each is about, and its value.
+
+    Returns
+    -------
+    Network
+        On the CPU, in float32.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is torn, of another kind, made to do harm, or holds no U-Net.
+    CodeInFileError
+        If it carries code that was not allowed.
+    SettingsError
+        If a correction makes no sense.
+    """
+    network = _opened(path, open_own, allow_code=allow_code)
+    for about, value in (guesses or {}).items():
+        network = with_guess(network, about, value)
+    return network
+
+
+def _opened(path: Path, open_own: Callable[[WeightsFile], Network], *, allow_code: bool) -> Network:
+    kind = identify(path)
+    if kind in PROGRAMS:
+        return load_ready_made(path, kind=kind, allow_code=allow_code)
+    if kind is ModelFileKind.BIOIMAGE:
+        return load_bioimage(
+            path,
+            allow_code=allow_code,
+            recognise=_recognised,
+            open_own=lambda own: open_own(read_weights(own, kind=ModelFileKind.OWN)),
+        )
+    weights = read_weights(path, kind=kind)
+    if kind is ModelFileKind.OWN:
+        return open_own(weights)
+    try:
+        return _recognised(weights.tensors, name=path.stem, facts=weights.facts)
+    except CheckpointError as error:
+        raise named(path, error) from error
+
+
+def _recognised(tensors: Mapping[str, Tensor], *, name: str, facts: Mapping[str, Any]) -> Network:
+    """Work out whose network the weights are: a library's, or else by their shapes alone."""
+    network = recognise_library(tensors, facts, name=name)
+    return recognise(tensors, name=name, facts=facts) if network is None else network
+
+
+def named(path: Path, error: CheckpointError) -> CheckpointError:
+    """Put the file's name in front of what was found wrong with its content."""
+    # Names in a file may hold anything, line breaks too.
+    sentence = "".join(letter if letter.isprintable() else "?" for letter in str(error))
+    return CheckpointError(f"'{path}': {sentence}")
