@@ -1,5 +1,6 @@
 """Damaged model files of every kind: one sentence or weights, never a crash, never code run."""
 
+import argparse
 import functools
 import io
 import json
@@ -9,6 +10,7 @@ import pickle
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -48,6 +50,11 @@ def zipped(files: dict[str, bytes]) -> bytes:
     return stream.getvalue()
 
 
+def packed_again(content: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return zipped({name: archive.read(name) for name in archive.namelist()})
+
+
 def onnx() -> bytes:
     entry = b"\x0a\x08location\x12\x04data"
     initializer = b"\x70\x01" + b"\x6a" + bytes([len(entry)]) + entry
@@ -64,6 +71,8 @@ def examples() -> dict[str, bytes]:
         "training": torch_saved(training),
         "protocol 4": torch_saved(training, pickle_protocol=4),
         "legacy": torch_saved(training, **legacy),
+        "objects": torch_saved({**training, "args": argparse.Namespace(a=1, b=np.float32(2))}),
+        "packed": packed_again(torch_saved(training)),
         "code": torch_saved({"model": weights(), "code": Canary()}),
         "legacy code": torch_saved({"model": weights(), "code": Canary()}, **legacy),
         "plain pickle": pickle.dumps(Canary()),
@@ -128,6 +137,8 @@ def test_examples_are_what_they_are_called(path):
         "weights": ModelFileKind.TORCH_WEIGHTS,
         "training": ModelFileKind.TORCH_WEIGHTS,
         "protocol 4": ModelFileKind.TORCH_WEIGHTS,
+        "objects": ModelFileKind.TORCH_WEIGHTS,
+        "packed": ModelFileKind.TORCH_WEIGHTS,
         "legacy": ModelFileKind.TORCH_LEGACY,
         "safetensors": ModelFileKind.SAFETENSORS,
         "own": ModelFileKind.OWN,
@@ -156,7 +167,9 @@ def test_damaged_bytes_never_crash_or_run_code(path, name, data):
 
 
 @quick
-@given(name=st.sampled_from(("weights", "training", "code", "protocol 4")), data=st.data())
+@given(
+    name=st.sampled_from(("weights", "training", "objects", "code", "protocol 4")), data=st.data()
+)
 def test_damaged_pickle_in_a_whole_archive_never_crashes_or_runs_code(path, name, data):
     with zipfile.ZipFile(io.BytesIO(examples()[name])) as archive:
         files = {entry: archive.read(entry) for entry in archive.namelist()}
@@ -182,6 +195,7 @@ NAMES = (
     *(b"torch._utils\n_rebuild_tensor_v3", b"torch._tensor\n_rebuild_from_type_v2"),
     *(b"numpy\ndtype", b"numpy._core.multiarray\nscalar", b"numpy._core.multiarray\n_reconstruct"),
     *(b"_codecs\nencode", b"pathlib\nPosixPath", b"torch\ndevice", b"torch\nFloatStorage"),
+    *(b"copyreg\n_reconstructor", b"omegaconf.nodes\nAnyNode", b"lab\nOwn"),
 )
 INSTRUCTIONS = st.one_of(
     st.sampled_from(NAMES).map(lambda name: b"c" + name + b"\n"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -10,17 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_unet.engine.base.errors import (
-    CheckpointError,
-    CodeInFileError,
-    SettingsError,
-    UNetError,
-)
+from napari_unet.engine.base.errors import CheckpointError, CodeInFileError, SettingsError
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.foreign.bioimage.description import (
     PackageDescription,
@@ -29,18 +20,23 @@ from napari_unet.engine.foreign.bioimage.description import (
     read_description,
 )
 from napari_unet.engine.foreign.bioimage.files import PackageFiles
+from napari_unet.engine.foreign.bioimage.own_test import tested
 from napari_unet.engine.foreign.bioimage.processing import (
     Final,
-    Postprocessing,
     Preprocessing,
     postprocessing,
     preprocessing,
 )
-from napari_unet.engine.foreign.guess_options import fixed_guess, output_guesses
+from napari_unet.engine.foreign.guess_options import (
+    FINAL,
+    NORMALIZATION,
+    ROLES,
+    fixed_guess,
+    output_guesses,
+)
 from napari_unet.engine.foreign.model_file import ModelFileKind, identify, read_weights
 from napari_unet.engine.foreign.prelude import begun_with, read_as
 from napari_unet.engine.foreign.ready_made import ReadyMadeNetwork, load_ready_made
-from napari_unet.engine.images.image import open_image
 from napari_unet.engine.networks.annotation import BORDER, CELL
 from napari_unet.engine.networks.architecture import NetworkModule
 from napari_unet.engine.networks.channel_roles import guessed_meaning, roles_of_names
@@ -50,12 +46,6 @@ from napari_unet.engine.networks.network import Network
 from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 _LONGEST_DESCRIPTION = 4_000_000
-
-_ALIKE = 1e-3
-"""Largest difference from the package's own test output with which a network counts as the same."""
-
-_MOST_NUMBERS = 300_000
-"""Larger examples are not computed while a model is opened."""
 
 _PROGRAMS = {"onnx": ModelFileKind.ONNX, "torchscript": ModelFileKind.TORCHSCRIPT}
 
@@ -159,7 +149,8 @@ class _Opener:
             if kind not in self._package.weights:
                 continue
             try:
-                network, is_sure = self._tested(self._described(self._opened(kind)))
+                described = self._described(self._opened(kind))
+                network, is_sure = tested(described, self._package, self._files, self._after)
             except CheckpointError as error:
                 refusals.append(error)
                 continue
@@ -233,7 +224,8 @@ class _Opener:
 
     def _with_processing(
         self, unet: NetworkModule, before: Preprocessing, meaning: OutputMeaning
-    ) -> GraphNetwork | ReadyMadeNetwork:
+    ) -> NetworkModule:
+        """Let a network do what comes before it, and have its output read as the package does."""
         if isinstance(unet, GraphNetwork):
             return read_as(begun_with(unet, before.prelude), meaning)
         if not isinstance(unet, ReadyMadeNetwork):
@@ -241,8 +233,7 @@ class _Opener:
         config = unet.config
         step = self._input.step_px if config.fixed_size is None else 1
         unet.program.lives_in = self._files.folder
-        return ReadyMadeNetwork(
-            unet.program,
+        return unet.with_config(
             replace(
                 config,
                 meaning=meaning,
@@ -250,7 +241,7 @@ class _Opener:
                 prelude=before.prelude,
                 size_multiple=math.lcm(config.size_multiple, step),
                 reach_px=max(config.reach_px, self._output.halo_px),
-            ),
+            )
         )
 
     def _meaning(self, network: Network) -> tuple[OutputMeaning, tuple[Guess, ...]]:
@@ -267,121 +258,11 @@ class _Opener:
             reason = f"The package calls its output channels {', '.join(names)}."
             roles = replace(output_guesses(meaning)[1], reason=reason)
         elif told is None:
-            roles = own.get("roles", roles)
-        return meaning, (roles,) if told is not None else (own.get("final", final), roles)
-
-    # -- tested with the package's own example --------------------------------------------------
-
-    def _tested(self, network: Network) -> tuple[Network, bool]:
-        """Compute the package's own example; say what came out, and whether that is right."""
-        image, expected = self._example(self._input), self._example(self._output)
-        if image is None or expected is None:
-            return network, True
-        try:
-            output = _output_of(network, image)
-        except (UNetError, RuntimeError) as error:
-            raise CheckpointError(f"The package fails at its own test ({error}).") from error
-        if output.shape[1:] != expected.shape[1:]:
-            raise CheckpointError(
-                f"The network gives {tuple(output.shape)} where the package's own test has "
-                f"{expected.shape}."
-            )
-        final, difference = _closest(output[0], expected[0], self._after)
-        if difference <= _ALIKE and final is not None and self._after.final is None:
-            network = _with_final(network, final)
-        description = network.description
-        metrics = {**description.metrics, "own test": {"largest difference": difference}}
-        guesses = description.guesses
-        if difference > _ALIKE:
-            reason = (
-                f"The output differs from the package's own test by {difference:.2g}: one of the "
-                "other guesses is wrong, or the package is."
-            )
-            guesses += (fixed_guess("own_test", "The package's own test", "not passed", reason),)
-        description = replace(description, metrics=metrics, guesses=guesses)
-        return Network(network.unet, description), difference <= _ALIKE
-
-    def _example(self, tensor: TensorFacts) -> NDArray[Any] | None:
-        if not tensor.test_file:
-            return None
-        content = self._files.path(tensor.test_file).read_bytes()
-        try:
-            array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise CheckpointError(f"The package's '{tensor.test_file}' is damaged.") from error
-        return array if array.ndim == len(tensor.axes) and array.size <= _MOST_NUMBERS else None
+            roles = own.get(ROLES, roles)
+        return meaning, (roles,) if told is not None else (own.get(FINAL, final), roles)
 
 
-def _output_of(network: Network, image: NDArray[Any]) -> Tensor:
-    """What the author's network makes of (1, C, *S) pixels, (1, C', *S')."""
-    config = network.description.unet
-    source = open_image(
-        image[0],
-        ndim=config.ndim,
-        in_channels=config.in_channels,
-        normalization=network.description.normalization,
-        channel_axis=0,
-    )
-    pixels = source.read(tuple(slice(0, n) for n in source.shape))
-    unet: Any = network.unet
-    with torch.inference_mode():
-        output: Tensor = unet.author_output(torch.from_numpy(pixels)[None])
-    return output
-
-
-def _closest(
-    output: Tensor, expected: NDArray[Any], after: Postprocessing
-) -> tuple[Final | None, float]:
-    """How the output must be finished to be as promised, and the difference that remains.
-
-    A network may end with a sigmoid or softmax that its weights do not show:
-    where the package tells nothing, these are tried too.
-    """
-    finals: tuple[Final | None, ...] = (after.final,)
-    if after.final is None:
-        finals = (None, "sigmoid", "softmax")
-    found: list[tuple[float, Final | None]] = []
-    for final in finals:
-        y = output
-        if final == "sigmoid":
-            y = torch.sigmoid(y)
-        elif final == "softmax":
-            y = torch.softmax(y, dim=0)
-        elif final == "probability":
-            y = y.clamp(0, 1)
-        wrong = np.abs(_thresholded(y, after.threshold) - expected.astype(np.float64))
-        # A pixel right at a threshold may fall to either side: only their share counts.
-        found.append((float(wrong.max() if after.threshold is None else wrong.mean()), final))
-    difference, best = min(found, key=lambda each: each[0])
-    within = expected.min() >= 0 and expected.max() <= 1
-    return (best or ("probability" if within else None)), difference
-
-
-def _thresholded(output: Tensor, threshold: float | None) -> NDArray[np.float64]:
-    y: NDArray[Any] = (output if threshold is None else output > threshold).cpu().numpy()
-    return y.astype(np.float64)
-
-
-def _with_final(network: Network, final: Final) -> Network:
-    """Read the output as the package's own test has shown."""
-    unet = network.unet
-    assert isinstance(unet, GraphNetwork | ReadyMadeNetwork)  # noqa: S101
-    if unet.config.meaning.final == "none":
-        return network
-    meaning = replace(unet.config.meaning, final=final)
-    if isinstance(unet, GraphNetwork):
-        unet = read_as(unet, meaning)
-    else:
-        unet = ReadyMadeNetwork(unet.program, replace(unet.config, meaning=meaning))
-    description = network.description
-    guesses = tuple(guess for guess in description.guesses if guess.about != "final")
-    description = replace(
-        description, unet=unet.config, class_roles=meaning.class_roles, guesses=guesses
-    )
-    return Network(unet, description)
-
-
-_TOLD = ("normalization", "final", "roles")
+_TOLD = (NORMALIZATION, FINAL, ROLES)
 """Guesses that a package makes needless, or makes itself."""
 
 

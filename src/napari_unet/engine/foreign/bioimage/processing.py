@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -67,13 +67,13 @@ def preprocessing(tensor: TensorFacts, in_channels: int) -> Preprocessing:
         If a step of it cannot be done here; it is never left out. The message
         is a predicate.
     """
-    found = _NOTHING
+    before = _Before(tensor, in_channels)
     for step in tensor.steps:
         read = _BEFORE.get(step.name)
         if read is None:
             raise _unknown(step, "before")
-        found = read(found, step, tensor, in_channels)
-    return found
+        read(before, step)
+    return before.found
 
 
 def postprocessing(tensor: TensorFacts) -> Postprocessing:
@@ -87,30 +87,11 @@ def postprocessing(tensor: TensorFacts) -> Postprocessing:
     """
     found = Postprocessing()
     for step in tensor.steps:
-        options = step.options
-        is_first = found == Postprocessing()
-        if step.name in ("sigmoid", "softmax") and is_first and _is_over_channels(step):
-            found = Postprocessing("sigmoid" if step.name == "sigmoid" else "softmax")
-        elif step.name == "binarize" and found.threshold is None:
-            thresholds = options["threshold"]
-            thresholds = thresholds if isinstance(thresholds, list) else [thresholds]
-            if len(set(thresholds)) != 1 or not 0 < float(thresholds[0]) < 1:
-                raise _unknown(step, "after", "with its thresholds")
-            found = replace(found, final=found.final or "probability", threshold=thresholds[0])
-        elif step.name == "clip" and (options.get("min"), options.get("max")) == (0, 1):
-            # Probabilities are within these limits; others become so.
-            found = replace(found, final=found.final or "probability")
-        elif step.name == "ensure_dtype" and (
-            options.get("dtype") in _FLOATS or found.threshold is not None
-        ):
-            pass
-        else:
+        read = _AFTER.get(step.name)
+        if read is None:
             raise _unknown(step, "after")
+        found = read(found, step)
     return found
-
-
-def _is_over_channels(step: ProcessingStep) -> bool:
-    return step.name == "sigmoid" or step.options.get("axis", "channel") in ("channel", "c")
 
 
 def _unknown(step: ProcessingStep, where: str, how: str = "") -> CheckpointError:
@@ -121,125 +102,132 @@ def _unknown(step: ProcessingStep, where: str, how: str = "") -> CheckpointError
     )
 
 
-# -- before the network ---------------------------------------------------------------------------
-
-
-def _zero_mean(
-    found: Preprocessing, step: ProcessingStep, tensor: TensorFacts, in_channels: int
-) -> Preprocessing:
-    if step.options.get("mode") == "fixed" or step.options.get("mean") is not None:
-        return _fixed(found, step, tensor, in_channels)
-    epsilon = float(step.options.get("eps", _EPSILON))
-    return _measured(found, step, tensor, Normalization("zero-mean", epsilon=epsilon))
-
-
-def _scale_range(
-    found: Preprocessing,
-    step: ProcessingStep,
-    tensor: TensorFacts,
-    in_channels: int,  # noqa: ARG001
-) -> Preprocessing:
-    options = step.options
-    if options.get("reference_tensor") not in (None, tensor.name):
-        raise _unknown(step, "before", "of another tensor")
-    normalization = Normalization(
-        "percentile",
-        float(options.get("min_percentile", 0)),
-        float(options.get("max_percentile", 100)),
-        epsilon=float(options.get("eps", _EPSILON)),
-    )
-    return _measured(found, step, tensor, normalization)
-
-
-def _measured(
-    found: Preprocessing, step: ProcessingStep, tensor: TensorFacts, normalization: Normalization
-) -> Preprocessing:
-    """Take what is measured on the image as it is."""
-    axes = step.options.get("axes")
-    letters = tensor.axes if axes is None else "".join(_letter(axis) for axis in axes)
-    if not set("zyx") & set(tensor.axes) <= set(letters):
-        raise _unknown(step, "before", "of each row or slice on its own")
-    # A channel axis left out of the axes is what is measured on its own.
-    per_channel = "c" in tensor.axes and "c" not in letters
-    if found != _NOTHING:
-        # Programs differ in whether they measure before or after the steps that come first.
-        raise _unknown(step, "before", "after another step")
-    return Preprocessing(
-        replace(normalization, per_channel=per_channel),
-        measures_dataset="b" in letters or step.options.get("mode") == "per_dataset",
-    )
-
-
 def _letter(axis: str) -> str:
     return {"batch": "b", "channel": "c", "index": "i", "time": "t"}.get(axis, axis)
 
 
-def _fixed(
-    found: Preprocessing, step: ProcessingStep, tensor: TensorFacts, in_channels: int
-) -> Preprocessing:
-    mean = _numbers(step, "mean", 0.0, tensor, in_channels)
-    deviation = _numbers(step, "std", 1.0, tensor, in_channels)
-    return _with(found, Standardize((), mean, deviation))
+class _Before:
+    """Reads the steps before a network, one after the other."""
+
+    def __init__(self, tensor: TensorFacts, in_channels: int) -> None:
+        self._tensor, self._in_channels = tensor, in_channels
+        self.found = _NOTHING
+
+    def zero_mean(self, step: ProcessingStep) -> None:
+        if step.options.get("mode") == "fixed" or step.options.get("mean") is not None:
+            self.fixed(step)
+        else:
+            epsilon = float(step.options.get("eps", _EPSILON))
+            self._measured(step, Normalization("zero-mean", epsilon=epsilon))
+
+    def scale_range(self, step: ProcessingStep) -> None:
+        options = step.options
+        if options.get("reference_tensor") not in (None, self._tensor.name):
+            raise _unknown(step, "before", "of another tensor")
+        normalization = Normalization(
+            "percentile",
+            float(options.get("min_percentile", 0)),
+            float(options.get("max_percentile", 100)),
+            epsilon=float(options.get("eps", _EPSILON)),
+        )
+        self._measured(step, normalization)
+
+    def fixed(self, step: ProcessingStep) -> None:
+        mean, deviation = self._numbers(step, "mean", 0.0), self._numbers(step, "std", 1.0)
+        self._append(Standardize((), mean, deviation))
+
+    def scale_linear(self, step: ProcessingStep) -> None:
+        gain, offset = self._numbers(step, "gain", 1.0), self._numbers(step, "offset", 0.0)
+        if 0 in gain:
+            raise _unknown(step, "before", "by 0")
+        mean = tuple(-b / a for a, b in zip(gain, offset, strict=True))
+        self._append(Standardize((), mean, tuple(1 / a for a in gain)))
+
+    def clip(self, step: ProcessingStep) -> None:
+        options = step.options
+        if any(key.endswith("_percentile") and options[key] is not None for key in options):
+            raise _unknown(step, "before", "at percentiles")
+        limits = (options.get("min"), options.get("max"))
+        self._append(Clip((), *(None if limit is None else float(limit) for limit in limits)))
+
+    def ensure_dtype(self, step: ProcessingStep) -> None:
+        dtype = step.options.get("dtype")
+        if dtype not in _FLOATS and not (self.found == _NOTHING and dtype == self._tensor.dtype):
+            raise _unknown(step, "before", f"({dtype})")
+
+    def _measured(self, step: ProcessingStep, normalization: Normalization) -> None:
+        """Take what is measured on the image as it is."""
+        axes, own = step.options.get("axes"), self._tensor.axes
+        letters = own if axes is None else "".join(map(_letter, axes))
+        if not set("zyx") & set(own) <= set(letters):
+            raise _unknown(step, "before", "of each row or slice on its own")
+        if self.found != _NOTHING:
+            # Programs differ in whether they measure before or after the steps that come first.
+            raise _unknown(step, "before", "after another step")
+        self.found = Preprocessing(
+            # A channel axis left out of the axes is what is measured on its own.
+            replace(normalization, per_channel="c" in own and "c" not in letters),
+            measures_dataset="b" in letters or step.options.get("mode") == "per_dataset",
+        )
+
+    def _numbers(self, step: ProcessingStep, name: str, default: float) -> tuple[float, ...]:
+        """One number for each channel."""
+        given = step.options.get(name, default)
+        numbers = given if isinstance(given, list) else [given] * self._in_channels
+        along = step.options.get("axis", "channel")
+        fits = len(numbers) == self._in_channels and "c" in self._tensor.axes
+        if not fits or _letter(along) != "c":
+            raise _unknown(step, "before", f"with {len(numbers)} numbers along '{along}'")
+        return tuple(map(float, numbers))
+
+    def _append(self, step: Step) -> None:
+        self.found = replace(self.found, prelude=(*self.found.prelude, step))
 
 
-def _scale_linear(
-    found: Preprocessing, step: ProcessingStep, tensor: TensorFacts, in_channels: int
-) -> Preprocessing:
-    gain = _numbers(step, "gain", 1.0, tensor, in_channels)
-    offset = _numbers(step, "offset", 0.0, tensor, in_channels)
-    if 0 in gain:
-        raise _unknown(step, "before", "by 0")
-    mean = tuple(-b / a for a, b in zip(gain, offset, strict=True))
-    return _with(found, Standardize((), mean, tuple(1 / a for a in gain)))
+_BEFORE: dict[str, Callable[[_Before, ProcessingStep], None]] = {
+    "zero_mean_unit_variance": _Before.zero_mean,
+    "fixed_zero_mean_unit_variance": _Before.fixed,
+    "scale_range": _Before.scale_range,
+    "scale_linear": _Before.scale_linear,
+    "clip": _Before.clip,
+    "ensure_dtype": _Before.ensure_dtype,
+}
 
 
-def _numbers(
-    step: ProcessingStep, name: str, default: float, tensor: TensorFacts, in_channels: int
-) -> tuple[float, ...]:
-    """One number for each channel."""
-    given = step.options.get(name, default)
-    numbers = given if isinstance(given, list) else [given] * in_channels
-    along = step.options.get("axis", "channel")
-    if len(numbers) != in_channels or _letter(along) != "c" or "c" not in tensor.axes:
-        raise _unknown(step, "before", f"with {len(numbers)} numbers along '{along}'")
-    return tuple(map(float, numbers))
+def _activated(found: Postprocessing, step: ProcessingStep) -> Postprocessing:
+    over_channels = step.options.get("axis", "channel") in ("channel", "c")
+    if found != Postprocessing() or not (step.name == "sigmoid" or over_channels):
+        raise _unknown(step, "after")
+    return Postprocessing("sigmoid" if step.name == "sigmoid" else "softmax")
 
 
-def _clip(
-    found: Preprocessing,
-    step: ProcessingStep,
-    tensor: TensorFacts,  # noqa: ARG001
-    in_channels: int,  # noqa: ARG001
-) -> Preprocessing:
-    low, high = step.options.get("min"), step.options.get("max")
-    if any(key.endswith("_percentile") and step.options[key] is not None for key in step.options):
-        raise _unknown(step, "before", "at percentiles")
-    limits = (None if limit is None else float(limit) for limit in (low, high))
-    return _with(found, Clip((), *limits))
+def _binarized(found: Postprocessing, step: ProcessingStep) -> Postprocessing:
+    if found.threshold is not None:
+        raise _unknown(step, "after")
+    thresholds = step.options["threshold"]
+    thresholds = thresholds if isinstance(thresholds, list) else [thresholds]
+    if len(set(thresholds)) != 1 or not 0 < float(thresholds[0]) < 1:
+        raise _unknown(step, "after", "with its thresholds")
+    return Postprocessing(found.final or "probability", thresholds[0])
 
 
-def _ensure_dtype(
-    found: Preprocessing,
-    step: ProcessingStep,
-    tensor: TensorFacts,
-    in_channels: int,  # noqa: ARG001
-) -> Preprocessing:
-    dtype = step.options.get("dtype")
-    if dtype not in _FLOATS and not (found == _NOTHING and dtype == tensor.dtype):
-        raise _unknown(step, "before", f"({dtype})")
+def _clipped(found: Postprocessing, step: ProcessingStep) -> Postprocessing:
+    if (step.options.get("min"), step.options.get("max")) != (0, 1):
+        raise _unknown(step, "after")
+    # Probabilities are within these limits; others become so.
+    return replace(found, final=found.final or "probability")
+
+
+def _typed(found: Postprocessing, step: ProcessingStep) -> Postprocessing:
+    if step.options.get("dtype") not in _FLOATS and found.threshold is None:
+        raise _unknown(step, "after")
     return found
 
 
-def _with(found: Preprocessing, step: Step) -> Preprocessing:
-    return replace(found, prelude=(*found.prelude, step))
-
-
-_Reader: TypeAlias = Callable[[Preprocessing, ProcessingStep, TensorFacts, int], Preprocessing]
-_BEFORE: Mapping[str, _Reader] = {
-    "zero_mean_unit_variance": _zero_mean,
-    "fixed_zero_mean_unit_variance": _fixed,
-    "scale_range": _scale_range,
-    "scale_linear": _scale_linear,
-    "clip": _clip,
-    "ensure_dtype": _ensure_dtype,
+_AFTER: dict[str, Callable[[Postprocessing, ProcessingStep], Postprocessing]] = {
+    "sigmoid": _activated,
+    "softmax": _activated,
+    "binarize": _binarized,
+    "clip": _clipped,
+    "ensure_dtype": _typed,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from _compat_pickle import IMPORT_MAPPING
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_unet.engine.foreign.model_file.stored_tensor import Storage, StoredTensor
+from napari_unet.engine.foreign.model_file.stored_tensor import (
+    Storage,
+    StoredTensor,
+    unreadable,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +74,10 @@ class NumpyArray:
 
 
 def name_of(module: object, attribute: object) -> Name:
-    """Give the global that a pickle names, by the module's name in Python 3."""
+    """Give the global that a pickle names; up to protocol 2 they bear the names of Python 2."""
     if not isinstance(module, str) or not isinstance(attribute, str):
         raise TypeError("the name of a global is a text")
-    module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)
-    return Name(f"{module}.{attribute}")
+    return Name(f"{IMPORT_MAPPING.get(module, module)}.{attribute}")
 
 
 def set_items(target: dict[Any, Any], items: Sequence[Any]) -> None:
@@ -158,16 +162,16 @@ def _tensor(
     offset: int,
     shape: Any,
     stride: Any,
-    _requires_grad: object = None,
-    _hooks: object = None,
-    metadata: object = None,
+    _grad: Any = None,
+    _hooks: Any = None,
+    *more: Any,
 ) -> StoredTensor:
     # What the shape holds is looked at later, once there is a name to put into the sentence.
     tuples = isinstance(shape, tuple) and isinstance(stride, tuple)
     if not isinstance(storage, Storage) or not tuples:
         raise TypeError("not a tensor")
-    layout = "lazily conjugated or negated" if metadata else ""
-    return StoredTensor(storage, storage.dtype, offset, shape, stride, layout)
+    layout = "lazily conjugated or negated" if more and more[0] else ""
+    return StoredTensor(storage, offset, shape, stride, layout)
 
 
 def _tensor_of_dtype(
@@ -175,20 +179,19 @@ def _tensor_of_dtype(
     offset: int,
     shape: Any,
     stride: Any,
-    grad: object,
-    hooks: object,
+    grad: Any,
+    hooks: Any,
     dtype: Name,
-    metadata: object = None,
+    *more: Any,
 ) -> StoredTensor:
     # Its storage is untyped, so its offset and length count in numbers of the tensor's dtype.
     kind = _DTYPES[dtype.text]
     row = Storage(storage.key, kind, storage.numel // kind.itemsize, storage.first)
-    return _tensor(row, offset, shape, stride, grad, hooks, metadata)
+    return _tensor(row, offset, shape, stride, grad, hooks, *more)
 
 
 def _unreadable(layout: str) -> Callable[..., StoredTensor]:
-    nowhere = Storage("", torch.float32, 0)
-    return lambda *_: StoredTensor(nowhere, torch.float32, 0, (), (), layout)
+    return lambda *_: unreadable(layout)
 
 
 def _tensor_with_attributes(rebuild: Name, _type: Name, arguments: Any, _state: Any) -> Any:
@@ -253,7 +256,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
 }
 
 _ACTING = re.compile(
-    r"(os|posix|nt|subprocess|commands|popen2|pty|shutil|sys|socket|ctypes|importlib|imp|runpy|code"
+    r"(os|posix|nt|subprocess|popen2|pty|shutil|sys|socket|ctypes|importlib|imp|runpy|code"
     r"|codeop|marshal|_?pickle|dill|cloudpickle|webbrowser|multiprocessing|urllib|http|ftplib"
     r"|smtplib|pip|timeit|cProfile|pdb|bdb)\..+"
     r"|builtins\.(eval|exec|execfile|compile|open|file|__import__|input)"

@@ -78,7 +78,7 @@ def read_safetensors(file: BinaryIO, file_size: int) -> Declared:
             ) from error
         storage = Storage(name, mapped.dtype, mapped.numel())
         shape = tuple(mapped.shape)
-        tensors[name] = StoredTensor(storage, mapped.dtype, 0, shape, tuple(mapped.stride()))
+        tensors[name] = StoredTensor(storage, 0, shape, tuple(mapped.stride()))
         rows[name] = Row(mapped.nbytes, partial(_copied, mapped))
     return Declared(tensors, rows.get, file_size, dict(opened.metadata() or {}))
 

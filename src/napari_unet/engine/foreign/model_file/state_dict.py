@@ -10,7 +10,11 @@ from typing import Any
 
 from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.foreign.model_file.pickled_values import Foreign, Name, NumpyArray
-from napari_unet.engine.foreign.model_file.stored_tensor import StoredTensor, shown
+from napari_unet.engine.foreign.model_file.stored_tensor import (
+    StoredTensor,
+    shown,
+    unreadable,
+)
 from napari_unet.engine.foreign.model_file.torch_file import SAVE_ALONE
 
 _NAMES = (
@@ -87,13 +91,23 @@ def find_state_dict(root: object, networks: Sequence[str] = ()) -> StateDict:
         )
     found = list(_state_dicts(root))
     path, content = min(found, key=_rank) if found else ((), {})
-    named = {str(key): value for key, value in content.items() if isinstance(value, StoredTensor)}
+    named = {
+        str(key): unreadable(value.name) if isinstance(value, Foreign) else value
+        for key, value in content.items()
+        if isinstance(value, StoredTensor) or _is_unknown_weight(key, value)
+    }
     # A loss or the weights of the classes may be tensors too.
     least = 3 if networks else 2
     if not any(len(tensor.shape) >= least or tensor.layout for tensor in named.values()):
         raise CheckpointError(_nothing_found(root, networks))
     tensors, prefix = _without_prefix(named)
     return StateDict(tensors, ".".join(path), prefix, content)
+
+
+def _is_unknown_weight(key: Any, value: Any) -> bool:
+    """Whether a tensor of a class that is not known stands among weights: it must not be missed."""
+    is_weight = isinstance(value, Foreign) and isinstance(key, str) and "." in key
+    return is_weight and not key.endswith("_extra_state")
 
 
 def _state_dicts(root: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], dict[Any, Any]]]:

@@ -44,11 +44,20 @@ class StoredTensor:
     """A tensor as declared: a window into a storage. Nothing about it has been checked yet."""
 
     storage: Storage
-    dtype: torch.dtype
     offset: int
     shape: tuple[int, ...]
     stride: tuple[int, ...]
     layout: str = ""  # "sparse", "quantised", ...: what cannot be read; "" is an ordinary one
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its numbers."""
+        return self.storage.dtype
+
+
+def unreadable(layout: str) -> StoredTensor:
+    """Stand for a tensor of a kind that is not read."""
+    return StoredTensor(Storage("", torch.float32, 0), 0, (), (), layout)
 
 
 @dataclass(frozen=True, slots=True)
