@@ -48,24 +48,8 @@ def open_foreign(
         A file, or the folder of a bioimage.io package.
     open_own : callable
         Makes the network of a file of this project, which a package may hold, too.
-    allow_code : bool
-        Whether the user said yes to running a program in the file.
-    guesses : mapping of str to str, optional
-        Corrections: what each is about, and its value.
-
-    Returns
-    -------
-    Network
-        On the CPU, in float32.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is torn, of another kind, made to do harm, or holds no U-Net.
-    CodeInFileError
-        If it carries code that was not allowed.
-    SettingsError
-        If a correction makes no sense.
+    allow_code, guesses
+        As of `load_checkpoint`, of which this also has the result and the errors.
     """
     network = _opened(path, open_own, allow_code=allow_code)
     for about, value in (guesses or {}).items():

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
-
-from torch import Tensor
+from typing import Any, TypeAlias
 
 from napari_unet.engine.base.errors import CheckpointError, CodeInFileError, SettingsError
 from napari_unet.engine.base.settings import InstanceSettings
@@ -50,13 +48,8 @@ _LONGEST_DESCRIPTION = 4_000_000
 _PROGRAMS = {"onnx": ModelFileKind.ONNX, "torchscript": ModelFileKind.TORCHSCRIPT}
 
 
-class Recognise(Protocol):
-    """What works out a network from its weights; raises CheckpointError if it cannot."""
-
-    def __call__(
-        self, tensors: Mapping[str, Tensor], *, name: str, facts: Mapping[str, Any]
-    ) -> Network:
-        """Return the network."""
+Recognise: TypeAlias = Callable[..., Network]
+"""Works out a network from `tensors`, `name` and `facts`; raises CheckpointError if it cannot."""
 
 
 def load_bioimage(

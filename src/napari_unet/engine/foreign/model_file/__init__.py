@@ -1,4 +1,8 @@
-"""Any file that a user may call a model: what it is, and the weights in it, nothing run."""
+"""Any file that a user may call a model: what it is, and the weights in it, nothing run.
+
+Within this folder the message of a `CheckpointError` is a predicate ("is torn ..."): the functions
+below, which are all that others use, put the file's name in front.
+"""
 
 from napari_unet.engine.foreign.model_file.contents import (
     OWN_FORMAT,

@@ -176,7 +176,7 @@ def read_weights(path: str | PathLike[str], *, kind: ModelFileKind | None = None
                 "holds whole numbers only, as quantised networks do; expected floats. "
                 "Save the network as it was before it was converted."
             )
-        numbers = partial(read_numbers, find_row=declared.find_row)
+        numbers = partial(read_numbers, rows=declared.rows)
         facts = plain_facts(declared.root, found, numbers) | declared.metadata
     return WeightsFile(path, kind, tensors, found.found_under, found.prefix, facts)
 

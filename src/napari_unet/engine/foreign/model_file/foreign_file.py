@@ -41,6 +41,10 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _FIJI = (b"unet_param", b"conv_d0a-b", b"caffe")
 
+_ANSWERED = (
+    ", not a model; if it was downloaded, the server answered with a message instead of the file: "
+    "open it in a text editor to read it."
+)
 _TEXTS: tuple[tuple[str, str], ...] = (
     (
         r"version https://git-lfs\.github\.com/spec",
@@ -60,20 +64,8 @@ _TEXTS: tuple[tuple[str, str], ...] = (
             "browser: download the file there."
         ),
     ),
-    (
-        r"<\?xml|<[A-Za-z]\w*[\s>]",
-        (
-            "is an XML text, not a model; if it was downloaded, the server answered with a message "
-            "instead of the file: open it in a text editor to read it."
-        ),
-    ),
-    (
-        r"[{\[]",
-        (
-            "is a JSON text, not a model; if it was downloaded, the server answered with a message "
-            "instead of the file: open it in a text editor to read it."
-        ),
-    ),
+    (r"<\?xml|<[A-Za-z]\w*[\s>]", f"is an XML text{_ANSWERED}"),
+    (r"[{\[]", f"is a JSON text{_ANSWERED}"),
 )
 
 

@@ -84,8 +84,7 @@ def read_inert(stream: BinaryIO, file_size: int) -> InertPickle:
     Raises
     ------
     CheckpointError
-        If it is damaged or takes too many steps. The message is a predicate: the caller puts the
-        file's name in front.
+        If it is damaged or takes too many steps.
     """
     machine = _Machine(_STEPS + file_size // _BYTES_PER_FURTHER_STEP)
     try:

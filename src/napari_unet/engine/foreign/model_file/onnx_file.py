@@ -97,10 +97,7 @@ class _Message:
 def is_onnx(file: BinaryIO, file_size: int) -> bool:
     """Tell whether a file is an ONNX model, by the fields of its outermost message.
 
-    Raises
-    ------
-    CheckpointError
-        If it begins like one and is torn. The message is a predicate.
+    One that begins like it and is torn raises CheckpointError.
     """
     seen: list[int] = []
     try:
@@ -119,12 +116,9 @@ def is_onnx(file: BinaryIO, file_size: int) -> bool:
 
 
 def check_external_data(file: BinaryIO, file_size: int, path: Path) -> None:
-    """Check that weights which an ONNX model keeps in other files are there, and only there.
+    """Check that weights which an ONNX model keeps in other files are beside it, whole.
 
-    Raises
-    ------
-    CheckpointError
-        If one is missing, torn or not beside the model. The message is a predicate.
+    If not, it raises CheckpointError.
     """
     message = _Message(file)
     try:

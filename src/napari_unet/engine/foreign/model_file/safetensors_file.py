@@ -48,10 +48,7 @@ def begins_like_safetensors(head: bytes) -> bool:
 def read_metadata(file: BinaryIO, file_size: int) -> dict[str, str]:
     """Read the texts that a safetensors file carries beside its weights.
 
-    Raises
-    ------
-    CheckpointError
-        If it is torn or its header is far too large. The message is a predicate.
+    A torn file, or a header that is far too large, raises CheckpointError.
     """
     return dict(_opened(file, file_size).metadata() or {})
 
@@ -59,10 +56,7 @@ def read_metadata(file: BinaryIO, file_size: int) -> dict[str, str]:
 def read_safetensors(file: BinaryIO, file_size: int) -> Declared:
     """Read what a safetensors file declares.
 
-    Raises
-    ------
-    CheckpointError
-        As `read_metadata` does, or if a tensor is of a kind that torch does not have.
+    It raises CheckpointError as `read_metadata` does, or for numbers that torch does not have.
     """
     opened = _opened(file, file_size)
     tensors: dict[str, StoredTensor] = {}
@@ -80,7 +74,7 @@ def read_safetensors(file: BinaryIO, file_size: int) -> Declared:
         shape = tuple(mapped.shape)
         tensors[name] = StoredTensor(storage, 0, shape, tuple(mapped.stride()))
         rows[name] = Row(mapped.nbytes, partial(_copied, mapped))
-    return Declared(tensors, rows.get, file_size, dict(opened.metadata() or {}))
+    return Declared(tensors, rows, file_size, dict(opened.metadata() or {}))
 
 
 def _copied(mapped: Tensor) -> Tensor:

@@ -80,7 +80,7 @@ def find_state_dict(root: object, networks: Sequence[str] = ()) -> StateDict:
     Raises
     ------
     CheckpointError
-        If there are none. The message is a predicate.
+        If there are none.
     """
     if not isinstance(root, dict):
         single = isinstance(root, StoredTensor)

@@ -76,10 +76,6 @@ class Row:
     read: Callable[[], Tensor]
 
 
-FindRow = Callable[[str], Row | None]
-"""The row of a storage's key; None if it is not in the file."""
-
-
 @dataclass(frozen=True, slots=True)
 class Declared:
     """What a file of weights declares, before any of it is read.
@@ -88,7 +84,8 @@ class Declared:
     ----------
     root : Any
         Dicts with `StoredTensor` in them.
-    find_row : callable
+    rows : mapping of Row
+        By the keys of storages.
     nbytes : int
         Length of the file, of a packed one when it is unpacked.
     metadata : dict of str
@@ -98,7 +95,7 @@ class Declared:
     """
 
     root: Any
-    find_row: FindRow
+    rows: Mapping[str, Row]
     nbytes: int
     metadata: dict[str, str] = field(default_factory=dict)
     networks: tuple[str, ...] = ()
@@ -135,11 +132,10 @@ def read_tensors(stored: Mapping[str, StoredTensor], declared: Declared) -> dict
     ------
     CheckpointError
         If a tensor is of a kind that cannot be used, does not fit the file, or is not finite.
-        The message is a predicate: the caller puts the file's name in front.
     """
     for name, tensor in stored.items():
         _check_kind(name, tensor)
-        _check_extent(name, tensor, declared.find_row)
+        _check_extent(name, tensor, declared.rows)
     claimed = sum(4 * math.prod(tensor.shape) for tensor in stored.values())
     if claimed > _COPIES_OF_THE_FILE * declared.nbytes + _SLACK:
         raise CheckpointError(
@@ -147,8 +143,8 @@ def read_tensors(stored: Mapping[str, StoredTensor], declared: Declared) -> dict
             "MB; it was made to fill the memory, or save it again with "
             "'torch.save(model.state_dict(), ...)'."
         )
-    rows: dict[str, Tensor] = {}
-    tensors = {name: _read(tensor, declared.find_row, rows) for name, tensor in stored.items()}
+    kept: dict[str, Tensor] = {}
+    tensors = {name: _read(tensor, declared.rows, kept) for name, tensor in stored.items()}
     return _finite(
         {
             name: values.float() if values.is_floating_point() else values
@@ -157,17 +153,11 @@ def read_tensors(stored: Mapping[str, StoredTensor], declared: Declared) -> dict
     )
 
 
-def read_numbers(tensor: StoredTensor, find_row: FindRow) -> Any:
-    """Read one small tensor as nested lists.
-
-    Raises
-    ------
-    CheckpointError
-        As `read_tensors` does.
-    """
+def read_numbers(tensor: StoredTensor, rows: Mapping[str, Row]) -> Any:
+    """Read one small tensor as nested lists; it raises CheckpointError as `read_tensors` does."""
     _check_kind("", tensor)
-    _check_extent("", tensor, find_row)
-    return _read(tensor, find_row, {}).tolist()
+    _check_extent("", tensor, rows)
+    return _read(tensor, rows, {}).tolist()
 
 
 def _check_kind(name: str, tensor: StoredTensor) -> None:
@@ -182,7 +172,7 @@ def _check_kind(name: str, tensor: StoredTensor) -> None:
         )
 
 
-def _check_extent(name: str, tensor: StoredTensor, find_row: FindRow) -> None:
+def _check_extent(name: str, tensor: StoredTensor, rows: Mapping[str, Row]) -> None:
     """Refuse a tensor that reaches beyond its storage, or is far larger than it."""
     storage, shape, stride = tensor.storage, tensor.shape, tensor.stride
     if len(shape) > _MOST_AXES:
@@ -200,7 +190,7 @@ def _check_extent(name: str, tensor: StoredTensor, find_row: FindRow) -> None:
     numel = math.prod(shape)
     last = sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
     reach = tensor.offset + last + 1 if numel else 0
-    row = find_row(storage.key)
+    row = rows.get(storage.key)
     there = 0 if row is None else row.nbytes // tensor.dtype.itemsize - storage.first
     # Without a stride of 0, a window never holds more than its storage does.
     if reach > min(there, storage.numel) or numel > storage.numel:
@@ -211,26 +201,25 @@ def _check_extent(name: str, tensor: StoredTensor, find_row: FindRow) -> None:
         )
 
 
-def _read(tensor: StoredTensor, find_row: FindRow, rows: dict[str, Tensor]) -> Tensor:
-    """Read one checked tensor; `rows` keeps the storages that were read for the others."""
+def _read(tensor: StoredTensor, rows: Mapping[str, Row], kept: dict[str, Tensor]) -> Tensor:
+    """Read one checked tensor; `kept` keeps the storages that were read for the others."""
     if not math.prod(tensor.shape):
         return torch.empty(tensor.shape, dtype=tensor.dtype)
     key = tensor.storage.key
-    found = find_row(key)
-    if found is None:
-        raise CheckpointError(f"lacks the numbers of storage {shown(key)}; download it again.")
-    if key not in rows:
-        rows[key] = found.read()
-    row = rows[key]
-    numbers = row[: row.numel() // tensor.dtype.itemsize * tensor.dtype.itemsize].view(tensor.dtype)
+    if key not in kept:
+        kept[key] = rows[key].read()
+    size = tensor.dtype.itemsize
+    numbers = kept[key][: kept[key].numel() // size * size].view(tensor.dtype)
     first = tensor.storage.first + tensor.offset
     return numbers.as_strided(tensor.shape, tensor.stride, first).contiguous()
 
 
-def read_row(stream: IO[bytes], nbytes: int) -> Tensor:
-    """Read the next bytes of a stream, into memory that is taken once."""
+def read_row(stream: IO[bytes], nbytes: int, start: int | None = None) -> Tensor:
+    """Read bytes of a stream, from here or from a place, into memory that is taken once."""
     # Read, not mapped: a file that somebody cuts short meanwhile would end the whole program, and
     # on Windows a mapped file cannot be replaced by its next version.
+    if start is not None:
+        stream.seek(start)
     row = np.empty(nbytes, np.uint8)
     view = row.data
     while view:

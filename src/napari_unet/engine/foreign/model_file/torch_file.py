@@ -6,10 +6,8 @@ import io
 import re
 import struct
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import partial
 from typing import BinaryIO
-
-from torch import Tensor
 
 from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.foreign.model_file.inert_pickle import (
@@ -36,10 +34,7 @@ SAVE_ALONE = (
 def read_zipped(file: BinaryIO, file_size: int) -> Declared:
     """Read what a zipped file of torch declares, also one that another program packed again.
 
-    Raises
-    ------
-    CheckpointError
-        If it is torn or wants code to run. The message is a predicate.
+    It raises CheckpointError if it is torn or wants code to run.
     """
     directory = ZipDirectory(file, file_size)
     folder = _folder(directory.names)
@@ -55,8 +50,9 @@ def read_zipped(file: BinaryIO, file_size: int) -> Declared:
 
     pickle = _without_code(read_inert(io.BytesIO(content("data.pkl")), file_size))
     _check_byte_order(little=content("byteorder")[:6] in (b"little", b""))
-    find_row = cache(lambda key: directory.row(f"{folder}data/{key}"))
-    return Declared(pickle.root, find_row, directory.nbytes, networks=pickle.networks)
+    rows = {key: directory.row(f"{folder}data/{key}") for key in pickle.storages}
+    found = {key: row for key, row in rows.items() if row is not None}
+    return Declared(pickle.root, found, directory.nbytes, networks=pickle.networks)
 
 
 def _folder(names: Sequence[str]) -> str:
@@ -73,12 +69,8 @@ def read_legacy(file: BinaryIO, file_size: int) -> Declared:
     """Read what a file in torch's format before version 1.6 declares.
 
     It is a row of pickles (magic number, version, system, content, keys of storages), then the
-    storages, each behind its count of numbers.
-
-    Raises
-    ------
-    CheckpointError
-        If it is torn or wants code to run. The message is a predicate.
+    storages, each behind its count of numbers. It raises CheckpointError if it is torn or wants
+    code to run.
     """
     file.seek(0)
     stream = io.BytesIO(file.read(LARGEST_PICKLE))
@@ -101,14 +93,9 @@ def read_legacy(file: BinaryIO, file_size: int) -> Declared:
                 "is torn or damaged; copy or download it again: it ends within its weights "
                 f"({file_size / 1e6:.1f} MB)."
             )
-        rows[key] = Row(nbytes, partial(_row_at, file, place + 8, nbytes))
+        rows[key] = Row(nbytes, partial(read_row, file, nbytes, place + 8))
         place += 8 + nbytes
-    return Declared(pickle.root, rows.get, file_size, networks=pickle.networks)
-
-
-def _row_at(file: BinaryIO, start: int, nbytes: int) -> Tensor:
-    file.seek(start)
-    return read_row(file, nbytes)
+    return Declared(pickle.root, rows, file_size, networks=pickle.networks)
 
 
 def _without_code(pickle: InertPickle) -> InertPickle:

@@ -41,7 +41,7 @@ class ZipDirectory:
     Raises
     ------
     CheckpointError
-        If it is torn, or made to do harm when it is unpacked. The message is a predicate.
+        If it is torn, or made to do harm when it is unpacked.
     """
 
     def __init__(self, file: BinaryIO, file_size: int) -> None:
@@ -87,14 +87,19 @@ class ZipDirectory:
         start = info.header_offset + 30 + name_length + extra_length
         if start + info.file_size > self._file_size:
             raise CheckpointError(f"{_TORN}; copy or download it again.")
-        self._file.seek(start)
-        return read_row(self._file, info.file_size)
+        return read_row(self._file, info.file_size, start)
 
     def _unpacked(self, info: zipfile.ZipInfo) -> Tensor:
         """Unpack what another program packed again; torch, told to map it, reads noise there."""
         if info.flag_bits & 1:
             raise CheckpointError(
                 f"is locked with a password ({shown(info.filename)}); pack it again without one."
+            )
+        # `zipfile` unpacks other kinds without a bound to the memory that it takes.
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise CheckpointError(
+                f"was packed again by another program ({shown(info.filename)} is compressed in an "
+                "unusual way); expected it as 'torch.save' writes it. Load and save it with torch."
             )
         try:
             with self._archive.open(info) as stream:

@@ -6,7 +6,7 @@ import copy
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from napari_unet.engine.base.errors import CheckpointError, ImageShapeError
 from napari_unet.engine.foreign.guess_options import normalization_guess, output_guesses
 from napari_unet.engine.foreign.model_file import ModelFileKind
 from napari_unet.engine.foreign.prelude import Step
-from napari_unet.engine.foreign.ready_made.probe import Probed, probed
+from napari_unet.engine.foreign.ready_made.probe import Probed, SizesSeen, probed
 from napari_unet.engine.foreign.ready_made.program import Program, open_program
 from napari_unet.engine.images.image import Normalization
 from napari_unet.engine.images.resampling import mirrored
@@ -34,48 +34,27 @@ _WIDTH, _NUMBERS_PER_FEATURE = 64, 8
 """Features at full resolution, and arrays of that many kept at once, where neither is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadyMadeConfig:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyMadeConfig(SizesSeen):
     """Shape of a network whose layers are not known.
 
     Parameters
     ----------
     ndim : int
         2 or 3 spatial axes.
-    in_channels : int
     meaning : OutputMeaning
         Of its output channels.
     kind : ModelFileKind
     file : str
         Where it comes from.
-    size_multiple : int
-        Shift of the input, in pixels, that shifts the output alike.
-    size_rest : int
-        Sizes that it reads leave this rest when divided by `size_multiple`.
-    size_loss_px : int
-        Input size minus output size.
-    reach_px : int
-        How far from an output pixel the input was seen to change it.
-    sees_all : bool
-        Whether every output pixel depends a little on all of the image.
-    fixed_size : tuple of int, optional
-        The one size that it reads; larger images are then computed in
-        overlapping windows.
     prelude : tuple of Step
         What is done to each pixel before the program sees it.
     """
 
     ndim: int
-    in_channels: int
     meaning: OutputMeaning
     kind: ModelFileKind
     file: str = ""
-    size_multiple: int = 1
-    size_rest: int = 0
-    size_loss_px: int = 0
-    reach_px: int = 0
-    sees_all: bool = False
-    fixed_size: tuple[int, ...] | None = None
     prelude: tuple[Step, ...] = ()
 
     @property
@@ -287,17 +266,11 @@ def load_ready_made(path: Path, *, kind: ModelFileKind, allow_code: bool) -> Net
         is_image = isinstance(own.unet, GraphConfig) and own.unet.meaning.final == "none"
         meaning = OutputMeaning("none" if is_image else "probability", own.class_roles)
     config = ReadyMadeConfig(
+        **{field.name: getattr(found, field.name) for field in fields(SizesSeen)},
         ndim=given.ndim,
-        in_channels=found.in_channels,
         meaning=meaning,
         kind=kind,
         file=str(path),
-        size_multiple=found.size_multiple if found.fixed_size is None else 1,
-        size_rest=found.size_rest,
-        size_loss_px=found.size_loss_px,
-        reach_px=found.reach_px,
-        sees_all=found.sees_all,
-        fixed_size=found.fixed_size,
     )
     network = ReadyMadeNetwork(program, config).eval()
     if own is not None:

@@ -33,15 +33,15 @@ _SIDES = {2: (64, 128, 224, 256, 320, 384, 512, 572, 1024), 3: (32, 48, 64, 96, 
 _MOST_MULTIPLE = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Probed:
-    """What a network of unknown layers was seen to do.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizesSeen:
+    """What a network of unknown layers was seen to read.
 
     Parameters
     ----------
-    in_channels, out_channels : int
+    in_channels : int
     size_multiple : int
-        Shift of the input that shifts the output alike, in pixels.
+        Shift of the input, in pixels, that shifts the output alike.
     size_rest : int
         Sizes that it reads leave this rest when divided by `size_multiple`.
     size_loss_px : int
@@ -49,23 +49,35 @@ class Probed:
     reach_px : int
         How far from an output pixel the input was seen to change it.
     sees_all : bool
-        Whether every output pixel depends a little on every input pixel.
+        Whether every output pixel depends a little on all of the image.
     fixed_size : tuple of int, optional
-        The one size that it reads.
+        The one size that it reads; larger images are then computed in
+        overlapping windows.
+    """
+
+    in_channels: int
+    size_multiple: int = 1
+    size_rest: int = 0
+    size_loss_px: int = 0
+    reach_px: int = 0
+    sees_all: bool = False
+    fixed_size: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed(SizesSeen):
+    """All that a network of unknown layers was seen to do.
+
+    Parameters
+    ----------
+    out_channels : int
     is_probability : bool
         Whether all its numbers lie between 0 and 1.
     adds_up : bool
         Whether the channels of each pixel add up to 1.
     """
 
-    in_channels: int
     out_channels: int
-    size_multiple: int
-    size_rest: int
-    size_loss_px: int
-    reach_px: int
-    sees_all: bool
-    fixed_size: tuple[int, ...] | None
     is_probability: bool
     adds_up: bool
 
@@ -109,7 +121,7 @@ def probed(
                 break
             found = probe.look(channels, sizes)
             if found is not None:
-                return replace(found, fixed_size=sizes)
+                return replace(found, fixed_size=sizes, size_multiple=1)
         refusal = refusal or probe.refusal
     reads = " or ".join(map(str, in_channels))
     raise CheckpointError(
@@ -128,14 +140,7 @@ def _fixed_sizes(ndim: int) -> list[tuple[int, ...]]:
 
 
 class _Probe:
-    """Runs a network on noise.
-
-    Parameters
-    ----------
-    run : callable
-    seconds : float
-        After that nothing more is refined.
-    """
+    """Runs a network on noise; after so many seconds nothing more is refined."""
 
     def __init__(self, run: Run, seconds: float) -> None:
         self._run, self._seconds = run, seconds
@@ -155,11 +160,9 @@ class _Probe:
             in_channels=channels,
             out_channels=output.shape[1],
             size_multiple=min(sizes[0], _MOST_MULTIPLE),
-            size_rest=0,
             size_loss_px=lost,
             reach_px=reach,
             sees_all=sees_all,
-            fixed_size=None,
             is_probability=bool(output.min() >= 0 and output.max() <= 1),
             adds_up=bool(torch.allclose(total, torch.ones_like(total), atol=1e-3)),
         )
