@@ -103,6 +103,7 @@ def zipped(folder: Path, names: dict[str, bytes], compression: int = zipfile.ZIP
         (("serialized_exported_program.json", "version"), ModelFileKind.TORCH_EXPORT),
         (("rdf.yaml", "weights.pt"), ModelFileKind.BIOIMAGE),
         (("affable-shark.bioimageio.yaml", "weights.pt"), ModelFileKind.BIOIMAGE),
+        (("my model/rdf.yaml", "my model/weights.pt"), ModelFileKind.BIOIMAGE),
     ],
 )
 def test_archives_are_told_apart_and_never_read_as_weights(tmp_path, names, kind):

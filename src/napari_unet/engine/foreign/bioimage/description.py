@@ -96,8 +96,6 @@ class PackageDescription:
 
     Parameters
     ----------
-    version : str
-        Of the format.
     name, summary, licence, training_data : str
     inputs, outputs : tuple of TensorFacts
     weights : dict
@@ -106,7 +104,6 @@ class PackageDescription:
         Names of further files.
     """
 
-    version: str
     name: str
     summary: str
     licence: str
@@ -138,7 +135,7 @@ def read_description(text: bytes) -> PackageDescription:
             "read here. Open its file of weights (PyTorch, ONNX or TorchScript) itself."
         )
     try:
-        return _description(content, version)
+        return _description(content, is_old=version.startswith("0.4."))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"holds a description that cannot be read ({type(error).__name__}: {error}); check "
@@ -146,11 +143,9 @@ def read_description(text: bytes) -> PackageDescription:
         ) from error
 
 
-def _description(content: Mapping[str, Any], version: str) -> PackageDescription:
-    is_old = version.startswith("0.4.")
+def _description(content: Mapping[str, Any], *, is_old: bool) -> PackageDescription:
     attachments = _attachments(content.get("attachments"))
     return PackageDescription(
-        version=version,
         name=str(content["name"]),
         summary=_summary(content),
         licence=str(content.get("license") or ""),

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.foreign.model_file import PACKAGE_DESCRIPTION
 from napari_unet.engine.foreign.model_file.zip_directory import ZipDirectory
-
-_DESCRIPTION = r"(?:.*/)?(?:rdf|bioimageio|model|[^/]*\.(?:rdf|bioimageio|model))\.yaml"
 
 
 class Folder:
@@ -40,7 +39,9 @@ class PackageFiles:
         self._archive: zipfile.ZipFile | None = None
         try:
             if path.is_dir():
-                found = [p for p in sorted(path.iterdir()) if re.fullmatch(_DESCRIPTION, p.name)]
+                found = [
+                    p for p in sorted(path.iterdir()) if re.fullmatch(PACKAGE_DESCRIPTION, p.name)
+                ]
                 self.description_name = _first([p.name for p in found])
                 self._folder = path.resolve()
             elif path.suffix == ".yaml":
@@ -54,7 +55,7 @@ class PackageFiles:
     def _open_archive(self, path: Path) -> None:
         with path.open("rb") as file:
             names = ZipDirectory(file, path.stat().st_size).names
-        found = [name for name in names if re.fullmatch(_DESCRIPTION, name)]
+        found = [name for name in names if re.fullmatch(PACKAGE_DESCRIPTION, name)]
         # The outermost one: a package may hold another as an example.
         name = _first(sorted(found, key=lambda name: (name.count("/"), name)))
         self.description_name = Path(name).name

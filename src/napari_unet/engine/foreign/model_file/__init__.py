@@ -6,6 +6,7 @@ below, which are all that others use, put the file's name in front.
 
 from napari_unet.engine.foreign.model_file.contents import (
     OWN_FORMAT,
+    PACKAGE_DESCRIPTION,
     ModelFileKind,
     WeightsFile,
     identify,
@@ -15,6 +16,7 @@ from napari_unet.engine.foreign.model_file.contents import (
 
 __all__ = [
     "OWN_FORMAT",
+    "PACKAGE_DESCRIPTION",
     "ModelFileKind",
     "WeightsFile",
     "identify",

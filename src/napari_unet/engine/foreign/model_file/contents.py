@@ -54,9 +54,11 @@ from napari_unet.engine.foreign.model_file.zip_directory import ZipDirectory
 OWN_FORMAT = "napari-unet"
 """What the metadata of this project's own files call their format."""
 
+PACKAGE_DESCRIPTION = r"(?:.*/)?(?:[^/]*\.)?(?:rdf|bioimageio)\.yaml"
+"""Name of the file in a bioimage.io package that describes it."""
+
 _HEAD = 65_536
 _LONGEST_DESCRIPTION = 1_000_000
-_BIOIMAGE_NAME = r"rdf\.yaml|bioimageio\.yaml|.*\.rdf\.yaml|.*\.bioimageio\.yaml"
 _EXPORT_NAME = r"(?:[^/]+/)?(?:archive_format|serialized_exported_program\.json)"
 _SCRIPT_NAME = r"(?:.*/)?constants\.pkl"
 _ANY_MODEL = r".*\.(?:pth?|pkl|ckpt|t7|safetensors|onnx|pt2|zip|h5)"
@@ -232,7 +234,7 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
 
 def _kind_of_folder(path: Path) -> ModelFileKind:
     names = {entry.name for entry in path.iterdir()}
-    if any(re.fullmatch(_BIOIMAGE_NAME, name) for name in names):
+    if any(re.fullmatch(PACKAGE_DESCRIPTION, name) for name in names):
         return ModelFileKind.BIOIMAGE
     if names & {"saved_model.pb", "keras_metadata.pb"}:
         raise CheckpointError(foreign_sentence(b"tensorflow"))
@@ -269,7 +271,7 @@ def _kind_of_zip(file: BinaryIO, size: int) -> ModelFileKind:
         return ModelFileKind.TORCH_EXPORT
     if has(PICKLE_NAME):
         return ModelFileKind.TORCH_WEIGHTS
-    if has(_BIOIMAGE_NAME):
+    if has(PACKAGE_DESCRIPTION):
         return ModelFileKind.BIOIMAGE
     if {"config.json", "model.weights.h5"} <= names:
         raise CheckpointError(foreign_sentence(b"\x89HDF\r\n\x1a\n"))

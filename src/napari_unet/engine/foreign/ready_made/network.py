@@ -189,42 +189,37 @@ def _in_windows(
     program: Program, image: Tensor, config: ReadyMadeConfig, window: tuple[int, ...]
 ) -> Tensor:
     """Compute an image of any size in windows of one size, and keep the middle of each."""
-    lost, edge = config.size_loss_px, config.tile_overlap_px
-    sizes = tuple(image.shape[2:])
+    lost, sizes = config.size_loss_px, image.shape[2:]
     for axis, (n, length) in enumerate(zip(sizes, window, strict=True), start=2):
         if n < length:
             index = torch.from_numpy(mirrored(np.arange(length), n))
             image = image.index_select(axis, index.to(image.device))
-    starts = [
-        _starts(n, length, length - lost - 2 * edge)
+    axes = [
+        _windows(n, length, lost, config.tile_overlap_px)
         for n, length in zip(image.shape[2:], window, strict=True)
     ]
     result: Tensor | None = None
-    for corner in itertools.product(*starts):
-        part = image
-        for axis, (start, length) in enumerate(zip(corner, window, strict=True), start=2):
-            part = part.narrow(axis, start, length)
-        y: Tensor = program(part)
+    for parts in itertools.product(*axes):
+        read, kept, own = zip(*parts, strict=True)
+        y = program(image[(..., *read)])
         if result is None:
             result = y.new_empty(*y.shape[:2], *(n - lost for n in image.shape[2:]))
-        target = result
-        for axis, (start, length, all_starts) in enumerate(
-            zip(corner, window, starts, strict=True), start=2
-        ):
-            # What another window sees better is left to that one.
-            low = 0 if start == all_starts[0] else edge
-            high = length - lost - (0 if start == all_starts[-1] else edge)
-            target = target.narrow(axis, start + low, high - low)
-            y = y.narrow(axis, low, high - low)
-        target.copy_(y)
+        result[(..., *kept)] = y[(..., *own)]
     assert result is not None  # noqa: S101
-    for axis, n in enumerate(sizes, start=2):
-        result = result.narrow(axis, 0, min(n - lost, result.shape[axis]))
-    return result
+    return result[(..., *(slice(n - lost) for n in sizes))]
 
 
-def _starts(size: int, window: int, step: int) -> list[int]:
-    return [*range(0, size - window, step), size - window]
+def _windows(size: int, window: int, lost: int, edge: int) -> list[tuple[slice, slice, slice]]:
+    """Windows along an axis: what each reads, keeps in the result, and keeps of its own output."""
+    starts = [*range(0, size - window, window - lost - 2 * edge), size - window]
+    found = []
+    for start in starts:
+        # What another window sees better is left to that one.
+        low = 0 if start == starts[0] else edge
+        high = window - lost - (0 if start == starts[-1] else edge)
+        part = (slice(start, start + window), slice(start + low, start + high), slice(low, high))
+        found.append(part)
+    return found
 
 
 def load_ready_made(path: Path, *, kind: ModelFileKind, allow_code: bool) -> Network:

@@ -77,7 +77,12 @@ class Program(nn.Module):
 
     def on(self, device: torch.device) -> Program:
         """Return it, or a copy, for a device; `ONNX` takes and gives numbers on the CPU."""
-        raise NotImplementedError
+        if device.type == "cpu":
+            return self
+        with warnings.catch_warnings():
+            # torch's own copying of exported programs uses what torch will drop.
+            warnings.simplefilter("ignore", FutureWarning)
+            return copy.deepcopy(self).to(device)
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
@@ -113,9 +118,6 @@ class _ScriptProgram(Program):
 
     def forward(self, x: Tensor) -> Tensor:
         return _first_tensor(self.module(x)).float()
-
-    def on(self, device: torch.device) -> Program:
-        return self if device.type == "cpu" else copy.deepcopy(self).to(device)
 
 
 def _kernels(tensors: Iterable[Tensor]) -> list[Tensor]:
@@ -157,14 +159,6 @@ class _ExportedProgram(Program):
     def forward(self, x: Tensor) -> Tensor:
         batch = self.input.batch
         return _first_tensor(self.module(x.expand(batch, *x.shape[1:])))[:1].float()
-
-    def on(self, device: torch.device) -> Program:
-        if device.type == "cpu":
-            return self
-        with warnings.catch_warnings():
-            # torch's own copying uses what torch will drop.
-            warnings.simplefilter("ignore", FutureWarning)
-            return copy.deepcopy(self).to(device)
 
 
 class _OnnxProgram(Program):
