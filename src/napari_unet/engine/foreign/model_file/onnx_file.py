@@ -1,4 +1,8 @@
-"""ONNX files as far as they must be known before a library is given them."""
+"""ONNX files as far as they must be known before a library is given them.
+
+onnxruntime before 1.24 opens whatever file on the computer a model names as its weights: outside of
+its folder, by an absolute path, through a link. What it would read is found here first.
+"""
 
 from __future__ import annotations
 
