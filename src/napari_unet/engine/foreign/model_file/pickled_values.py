@@ -105,10 +105,6 @@ def _same(value: Any = None, *_: Any) -> Any:
     return value
 
 
-def _nothing(*_: Any) -> None:
-    """Stand for what is harmless and of no use here."""
-
-
 def _path(*parts: str) -> str:
     return "/".join(parts).replace("//", "/")
 

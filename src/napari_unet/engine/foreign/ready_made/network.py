@@ -200,11 +200,11 @@ def _in_windows(
     ]
     result: Tensor | None = None
     for parts in itertools.product(*axes):
-        read, kept, own = zip(*parts, strict=True)
-        y = program(image[(..., *read)])
+        y = program(image[(..., *(read for read, _, _ in parts))])
         if result is None:
             result = y.new_empty(*y.shape[:2], *(n - lost for n in image.shape[2:]))
-        result[(..., *kept)] = y[(..., *own)]
+        kept = (..., *(place for _, place, _ in parts))
+        result[kept] = y[(..., *(own for _, _, own in parts))]
     assert result is not None  # noqa: S101
     return result[(..., *(slice(n - lost) for n in sizes))]
 
