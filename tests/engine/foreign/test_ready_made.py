@@ -366,7 +366,11 @@ def test_constants_and_branches_of_onnx_are_looked_at_too(tmp_path):
     constant = helper.make_node("Constant", [], ["w"], value=weight)
     branch = helper.make_graph([constant], "branch", [], [])
     choice = helper.make_node("If", ["x"], ["y"], then_branch=branch, else_branch=branch)
-    for node in (constant, choice):
+    places = helper.make_tensor("i", TensorProto.INT64, [1], [0])
+    sparse = helper.make_node(
+        "Constant", [], ["s"], sparse_value=helper.make_sparse_tensor(weight, places, [3])
+    )
+    for node in (constant, choice, sparse):
         model = helper.make_model(helper.make_graph([node], "net", [], []))
         (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
         assert onnx.load(str(tmp_path / "net.onnx"), load_external_data=False) is not None

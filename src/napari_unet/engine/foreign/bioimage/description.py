@@ -227,7 +227,10 @@ def _tensors(content: Mapping[str, Any], role: str, *, is_old: bool) -> tuple[Te
 def _tensor(entry: Mapping[str, Any]) -> TensorFacts:
     """Read a tensor of format 0.5."""
     axes: Sequence[Mapping[str, Any]] = entry["axes"]
-    letters = [_LETTERS.get(axis["type"]) or str(axis.get("id")) for axis in axes]
+    letters = [
+        str(axis.get("id")) if axis["type"] == "space" else axis_letter(axis["type"])
+        for axis in axes
+    ]
     spatial = [axis for axis in axes if axis["type"] == "space"]
     units = {str(axis.get("unit")) for axis in spatial if axis.get("id") in ("x", "y")}
     data = entry.get("data") or {}
@@ -243,6 +246,11 @@ def _tensor(entry: Mapping[str, Any]) -> TensorFacts:
         steps=_steps(entry),
         test_file=_source(entry.get("test_tensor")),
     )
+
+
+def axis_letter(kind: str) -> str:
+    """Give the letter by which format 0.4 calls an axis of format 0.5."""
+    return _LETTERS.get(kind, kind)
 
 
 def _names(axis: Mapping[str, Any]) -> tuple[str, ...]:

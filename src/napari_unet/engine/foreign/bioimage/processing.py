@@ -7,7 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.foreign.bioimage.description import ProcessingStep, TensorFacts
+from napari_unet.engine.foreign.bioimage.description import (
+    ProcessingStep,
+    TensorFacts,
+    axis_letter,
+)
 from napari_unet.engine.foreign.prelude import Step
 from napari_unet.engine.images.image import Normalization
 from napari_unet.engine.networks.layer_graph import Clip, Standardize
@@ -102,10 +106,6 @@ def _unknown(step: ProcessingStep, where: str, how: str = "") -> CheckpointError
     )
 
 
-def _letter(axis: str) -> str:
-    return {"batch": "b", "channel": "c", "index": "i", "time": "t"}.get(axis, axis)
-
-
 class _Before:
     """Reads the steps before a network, one after the other."""
 
@@ -158,7 +158,7 @@ class _Before:
     def _measured(self, step: ProcessingStep, normalization: Normalization) -> None:
         """Take what is measured on the image as it is."""
         axes, own = step.options.get("axes"), self._tensor.axes
-        letters = own if axes is None else "".join(map(_letter, axes))
+        letters = own if axes is None else "".join(map(axis_letter, axes))
         if not set("zyx") & set(own) <= set(letters):
             raise _unknown(step, "before", "of each row or slice on its own")
         if self.found != _NOTHING:
@@ -176,7 +176,7 @@ class _Before:
         numbers = given if isinstance(given, list) else [given] * self._in_channels
         along = step.options.get("axis", "channel")
         fits = len(numbers) == self._in_channels and "c" in self._tensor.axes
-        if not fits or _letter(along) != "c":
+        if not fits or axis_letter(along) != "c":
             raise _unknown(step, "before", f"with {len(numbers)} numbers along '{along}'")
         return tuple(map(float, numbers))
 
