@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -200,13 +200,18 @@ def _in_windows(
     ]
     result: Tensor | None = None
     for parts in itertools.product(*axes):
-        y = program(image[(..., *(read for read, _, _ in parts))])
+        y = program(image[_spatial(read for read, _, _ in parts)])
         if result is None:
             result = y.new_empty(*y.shape[:2], *(n - lost for n in image.shape[2:]))
-        kept = (..., *(place for _, place, _ in parts))
-        result[kept] = y[(..., *(own for _, _, own in parts))]
+        kept = _spatial(place for _, place, _ in parts)
+        result[kept] = y[_spatial(own for _, _, own in parts)]
     assert result is not None  # noqa: S101
-    return result[(..., *(slice(n - lost) for n in sizes))]
+    return result[_spatial(slice(n - lost) for n in sizes)]
+
+
+def _spatial(parts: Iterable[slice]) -> tuple[slice, ...]:
+    """Index of a part of (N, C, *S)."""
+    return (slice(None), slice(None), *parts)
 
 
 def _windows(size: int, window: int, lost: int, edge: int) -> list[tuple[slice, slice, slice]]:
