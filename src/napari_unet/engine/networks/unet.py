@@ -16,10 +16,15 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.networks.architecture import NetworkModule
+from napari_unet.engine.networks.levels import Block, Level, LevelSizes
+from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 _NUMBERS_PER_FEATURE = 3.6
 """Kept at once on the CPU for each pixel and feature at full resolution; measured by
 benchmarks/memory.py and rounded up."""
+
+_CONVOLUTIONS, _KERNEL = 2, 3
+"""Of each block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,38 @@ class UNetConfig:
         """Features at each level, full resolution first."""
         limit = self.max_width or self.base_width * 2**self.depth
         return tuple(min(self.base_width * 2**level, limit) for level in range(self.depth + 1))
+
+    @property
+    def meaning(self) -> None:
+        """Its output are logits of its classes."""
+        return None
+
+    def read_as(self, meaning: OutputMeaning) -> UNetConfig:
+        """Refuse another meaning than `meaning`."""
+        raise SettingsError(f"This U-Net gives logits of its classes, not {meaning.final}.")
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """The levels of the U, full resolution first."""
+        blocks = [Block(width, _CONVOLUTIONS, (_KERNEL,) * self.ndim) for width in self.widths]
+        scales = [(1 << depth,) * self.ndim for depth in range(self.depth + 1)]
+        *above, bottom = zip(scales, blocks, strict=True)
+        return (
+            *(Level(scale, block, block, "concatenate") for scale, block in above),
+            Level(*bottom),
+        )
+
+    def level_sizes(self, shape: Sequence[int]) -> tuple[LevelSizes, ...]:
+        """How large an image of a shape is at each level, if mirrored to a size that fits."""
+        lost = 0 if self.padding == "same" else _CONVOLUTIONS * (_KERNEL - 1)
+        down = [tuple(self.valid_input_size(size) - lost for size in shape)]
+        for _ in range(self.depth):
+            down.append(tuple(size // 2 - lost for size in down[-1]))
+        up: list[tuple[int, ...]] = [()] * (self.depth + 1)
+        below = down[-1]
+        for depth in reversed(range(self.depth)):
+            up[depth] = below = tuple(2 * size - lost for size in below)
+        return tuple(LevelSizes(*sizes) for sizes in zip(down, up, strict=True))
 
     @property
     def sentence(self) -> str:

@@ -38,7 +38,6 @@ from napari_unet.engine.foreign.bioimage.processing import (
 )
 from napari_unet.engine.foreign.guess_options import fixed_guess, output_guesses
 from napari_unet.engine.foreign.model_file import ModelFileKind, identify, read_weights
-from napari_unet.engine.foreign.prelude import begun_with, read_as
 from napari_unet.engine.foreign.ready_made import ReadyMadeNetwork, load_ready_made
 from napari_unet.engine.foreign.ready_made.program import ProgramKind
 from napari_unet.engine.images.image import open_image
@@ -220,7 +219,7 @@ class _Opener:
         description = replace(
             network.description,
             name=self._package.name,
-            unet=unet.config,
+            architecture=unet.config,
             class_roles=meaning.class_roles,
             normalization=before.normalization,
             pixel_size_um=self._input.pixel_size_um,
@@ -236,7 +235,7 @@ class _Opener:
         self, unet: NetworkModule, before: Preprocessing, meaning: OutputMeaning
     ) -> GraphNetwork | ReadyMadeNetwork:
         if isinstance(unet, GraphNetwork):
-            return read_as(begun_with(unet, before.prelude), meaning)
+            return unet.begun_with(before.prelude).read_as(meaning)
         if not isinstance(unet, ReadyMadeNetwork):
             raise CheckpointError("Its weights are of napari-unet-cells itself: open them alone.")
         config = unet.config
@@ -371,13 +370,13 @@ def _with_final(network: Network, final: Final) -> Network:
         return network
     meaning = replace(unet.config.meaning, final=final)
     if isinstance(unet, GraphNetwork):
-        unet = read_as(unet, meaning)
+        unet = unet.read_as(meaning)
     else:
         unet = ReadyMadeNetwork(unet.program, replace(unet.config, meaning=meaning))
     description = network.description
     guesses = tuple(guess for guess in description.guesses if guess.about != "final")
     description = replace(
-        description, unet=unet.config, class_roles=meaning.class_roles, guesses=guesses
+        description, architecture=unet.config, class_roles=meaning.class_roles, guesses=guesses
     )
     return Network(unet, description)
 

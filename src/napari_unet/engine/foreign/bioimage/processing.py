@@ -8,9 +8,8 @@ from typing import Literal, TypeAlias
 
 from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.foreign.bioimage.description import ProcessingStep, TensorFacts
-from napari_unet.engine.foreign.prelude import Step
 from napari_unet.engine.images.image import Normalization
-from napari_unet.engine.networks.layer_graph import Clip, Standardize
+from napari_unet.engine.networks.layers import Clip, Layer, Standardize
 
 _EPSILON = 1e-6
 """What the format adds to a range or a deviation if it does not tell."""
@@ -28,14 +27,14 @@ class Preprocessing:
     ----------
     normalization : Normalization
         Measured on the image.
-    prelude : tuple of Step
+    prelude : tuple of Layer
         What comes after it, in constant numbers.
     measures_dataset : bool
         Whether its author measured many images together; here each is measured.
     """
 
     normalization: Normalization
-    prelude: tuple[Step, ...] = ()
+    prelude: tuple[Layer, ...] = ()
     measures_dataset: bool = False
 
 
@@ -230,7 +229,7 @@ def _ensure_dtype(
     return found
 
 
-def _with(found: Preprocessing, step: Step) -> Preprocessing:
+def _with(found: Preprocessing, step: Layer) -> Preprocessing:
     return replace(found, prelude=(*found.prelude, step))
 
 

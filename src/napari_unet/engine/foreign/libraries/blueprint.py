@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from napari_unet.engine.images.image import Normalization
 from napari_unet.engine.networks.guess import Guess
-from napari_unet.engine.networks.layer_graph import Standardize
+from napari_unet.engine.networks.layers import Standardize
 from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 

@@ -23,7 +23,7 @@ from napari_unet.engine.foreign.libraries.blueprint import (
 from napari_unet.engine.images.image import Normalization
 from napari_unet.engine.networks.channel_roles import guessed_meaning
 from napari_unet.engine.networks.guess import Guess
-from napari_unet.engine.networks.layer_graph import Axes
+from napari_unet.engine.networks.layers import Axes
 
 _LIBRARY = "monai.networks.nets"
 

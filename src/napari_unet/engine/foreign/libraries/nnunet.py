@@ -20,7 +20,7 @@ from napari_unet.engine.foreign.libraries.blueprint import (
 from napari_unet.engine.images.image import Normalization
 from napari_unet.engine.networks.channel_roles import guessed_meaning, roles_of_names
 from napari_unet.engine.networks.guess import Guess
-from napari_unet.engine.networks.layer_graph import Axes
+from napari_unet.engine.networks.layers import Axes
 from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 _CONVOLUTION = "encoder.stages.{}.0.convs.{{}}.conv.weight"

@@ -17,7 +17,7 @@ from napari_unet.engine.foreign.libraries.blueprint import (
 )
 from napari_unet.engine.images.image import Normalization
 from napari_unet.engine.networks.channel_roles import guessed_meaning
-from napari_unet.engine.networks.layer_graph import Standardize
+from napari_unet.engine.networks.layers import Standardize
 
 _IMAGENET = Standardize((0,), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 

@@ -11,13 +11,13 @@ from torch.overrides import TorchFunctionMode
 
 from napari_unet.engine.base.errors import CheckpointError, SettingsError
 from napari_unet.engine.networks.graph_network import GraphNetwork
-from napari_unet.engine.networks.layer_graph import (
+from napari_unet.engine.networks.layer_graph import GraphConfig
+from napari_unet.engine.networks.layers import (
     ACTIVATIONS,
     Activation,
     Axes,
     Clip,
     Convolution,
-    GraphConfig,
     Input,
     Join,
     Layer,
@@ -79,7 +79,7 @@ def traced_network(
         )
     except SettingsError as error:
         raise CheckpointError(f"The network of this {origin} is not supported: {error}") from error
-    network = _with_weights(config, module.state_dict())
+    network = GraphNetwork.of_weights(config, module.state_dict())
     with torch.no_grad():
         found = network.author_output(image)
     largest = max(1.0, float(expected.abs().max()))
@@ -89,12 +89,6 @@ def traced_network(
             "that made it, so it was not opened. Export it as ONNX there and open that."
         )
     return network
-
-
-def _with_weights(config: GraphConfig, weights: Mapping[str, Tensor]) -> GraphNetwork:
-    network = GraphNetwork(config, device="meta")
-    network.take_weights(weights)
-    return network.eval()
 
 
 class _Recorder(TorchFunctionMode):

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from napari_unet.engine.base.errors import CheckpointError, ImageShapeError
 from napari_unet.engine.foreign.guess_options import normalization_guess, output_guesses
-from napari_unet.engine.foreign.prelude import Step
 from napari_unet.engine.foreign.ready_made.probe import Probed, probed
 from napari_unet.engine.foreign.ready_made.program import TITLES, Program, ProgramKind, open_program
 from napari_unet.engine.images.image import Normalization
@@ -24,8 +23,8 @@ from napari_unet.engine.images.resampling import mirrored
 from napari_unet.engine.networks.annotation import BORDER, CELL
 from napari_unet.engine.networks.architecture import Architecture, NetworkModule
 from napari_unet.engine.networks.channel_roles import guessed_meaning
-from napari_unet.engine.networks.graph_network import in_range
-from napari_unet.engine.networks.layer_graph import GraphConfig
+from napari_unet.engine.networks.layers import Layer
+from napari_unet.engine.networks.levels import Level, LevelSizes
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.output_meaning import OutputMeaning
 
@@ -60,7 +59,7 @@ class ReadyMadeConfig:
     fixed_size : tuple of int, optional
         The one size that it reads; larger images are then computed in
         overlapping windows.
-    prelude : tuple of Step
+    prelude : tuple of Layer
         What is done to each pixel before the program sees it.
     """
 
@@ -75,7 +74,7 @@ class ReadyMadeConfig:
     reach_px: int = 0
     sees_all: bool = False
     fixed_size: tuple[int, ...] | None = None
-    prelude: tuple[Step, ...] = ()
+    prelude: tuple[Layer, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -86,6 +85,19 @@ class ReadyMadeConfig:
     def widths(self) -> tuple[int, ...]:
         """Features at full resolution, about; the levels are not known."""
         return (_WIDTH,)
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """None: the layers are not known."""
+        return ()
+
+    def level_sizes(self, shape: Sequence[int]) -> tuple[LevelSizes, ...]:  # noqa: ARG002
+        """None: the layers are not known."""
+        return ()
+
+    def read_as(self, meaning: OutputMeaning) -> ReadyMadeConfig:
+        """Return the shape with another meaning of its output."""
+        return replace(self, meaning=meaning)
 
     @property
     def sentence(self) -> str:
@@ -184,7 +196,7 @@ class ReadyMadeNetwork(NetworkModule):
         config = self.config
         x = x.float()
         for step in config.prelude:
-            x = in_range(x, step)
+            x = step.compute([x], None)
         outputs = []
         for image in torch.split(x, 1):
             if config.fixed_size is None:
@@ -301,7 +313,8 @@ def ready_made_network(program: Program, *, name: str, file: str) -> Network:
     own = _own_description(program, found.out_channels)
     meaning, reason = _meaning(found)
     if own is not None:
-        is_image = isinstance(own.unet, GraphConfig) and own.unet.meaning.final == "none"
+        own_meaning = own.architecture.meaning
+        is_image = own_meaning is not None and own_meaning.final == "none"
         meaning = OutputMeaning("none" if is_image else "probability", own.class_roles)
     config = ReadyMadeConfig(
         ndim=given.ndim,
@@ -318,7 +331,7 @@ def ready_made_network(program: Program, *, name: str, file: str) -> Network:
     )
     network = ReadyMadeNetwork(program, config).eval()
     if own is not None:
-        return Network(network, replace(own, unet=config, guesses=()))
+        return Network(network, replace(own, architecture=config, guesses=()))
     normalization = Normalization()
     usual = "The file does not tell; 0..1 is the most usual range."
     guesses = (normalization_guess(normalization, usual), *output_guesses(meaning, reason=reason))

@@ -24,10 +24,10 @@ from napari_unet.engine.foreign.graph_choices import (
     UNPADDED,
     UPSAMPLING,
     ZEROS,
-    LayerList,
 )
 from napari_unet.engine.images.image import Normalization
-from napari_unet.engine.networks.layer_graph import (
+from napari_unet.engine.networks.layer_list import LayerList
+from napari_unet.engine.networks.layers import (
     Activation,
     Convolution,
     Input,

@@ -6,14 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from napari_unet.engine.foreign.graph_choices import LayerList
 from napari_unet.engine.foreign.recognition.conventions import Convention
 from napari_unet.engine.foreign.recognition.unet_graph import UNetGraph
 from napari_unet.engine.foreign.recognition.unet_levels import Levels, find_levels
 from napari_unet.engine.foreign.recognition.unet_walk import Step, Walk
 from napari_unet.engine.foreign.recognition.walk_search import WalkSearch
 from napari_unet.engine.foreign.recognition.weight_layers import Unit, Weights, natural_key, no_unet
-from napari_unet.engine.networks.layer_graph import Activation, Join
+from napari_unet.engine.networks.layer_list import LayerList
+from napari_unet.engine.networks.layers import Activation, Join
 
 _MOST_UNITS = 400
 _FEWEST_UNITS = 4

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from napari_unet.engine.foreign.recognition.unet_levels import Levels
 from napari_unet.engine.foreign.recognition.unet_walk import Step, Walk
 from napari_unet.engine.foreign.recognition.weight_layers import Unit, WeightLayer
-from napari_unet.engine.networks.layer_graph import (
+from napari_unet.engine.networks.layers import (
     Activation,
     Axes,
     Convolution,
