@@ -6,8 +6,9 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_unet.engine.images.image import Normalization
 from napari_unet.engine.networks.guess import Guess
@@ -43,7 +44,7 @@ class Blueprint:
     title: str
     extra: str
     library: str
-    build: Callable[[], nn.Module]
+    build: Callable[[], Any]
     weights: Mapping[str, Tensor]
     image_shape: tuple[int, ...]
     meaning: OutputMeaning

@@ -105,7 +105,7 @@ class _Shape:
             else "",
         )
 
-    def build(self) -> nn.Module:
+    def build(self) -> Any:
         """Make the network with the library."""
         from dynamic_network_architectures.architectures.unet import PlainConvUNet
 
@@ -115,7 +115,7 @@ class _Shape:
             "instance": nn.InstanceNorm2d if flat else nn.InstanceNorm3d,
             "": None,
         }
-        module: nn.Module = PlainConvUNet(
+        return PlainConvUNet(
             self.in_channels,
             len(self.features),
             self.features,
@@ -132,7 +132,6 @@ class _Shape:
             nonlin_kwargs={"inplace": True},
             deep_supervision=False,  # only the last head is at full resolution
         )
-        return module
 
 
 def _labels(facts: Mapping[str, Any]) -> OutputMeaning | None:

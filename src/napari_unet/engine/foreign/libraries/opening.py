@@ -99,7 +99,7 @@ def _built(blueprint: Blueprint, name: str) -> nn.Module:
     try:
         # Without memory or random numbers, which the weights would replace at once.
         with torch.device("meta"):
-            module = blueprint.build()
+            module: nn.Module = blueprint.build()
         module.load_state_dict(_under_all_names(module, weights), strict=True, assign=True)
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         detail = str(error).strip().splitlines()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from napari_unet.engine.foreign.recognition.weight_layers import Unit, is_number
+from napari_unet.engine.foreign.recognition.weight_layers import Unit, is_number, shared_beginning
 
 _FROM_THE_END = 0.1
 _BACKWARDS = 0.1
@@ -85,12 +85,8 @@ class NameTree:
 
     def shared(self, one: int, other: int) -> int:
         """Forks until the names of two units part."""
-        count = 0
-        for (_, a), (_, b) in zip(self._forks[one], self._forks[other], strict=False):
-            if a != b:
-                break
-            count += 1
-        return count
+        ours, theirs = ([child for _, child in self._forks[n]] for n in (one, other))
+        return shared_beginning(ours, theirs)
 
     def leap(self, before: int | None, after: int, unused: int) -> float:
         """Penalty for computing `after` right behind `before`.

@@ -19,7 +19,8 @@ from napari_unet.engine.foreign.recognition.conventions import Convention, conve
 from napari_unet.engine.foreign.recognition.decisions import decided
 from napari_unet.engine.foreign.recognition.stored_facts import StoredFacts
 from napari_unet.engine.foreign.recognition.unet_assembly import assembled
-from napari_unet.engine.foreign.recognition.weight_layers import no_unet, read_weights
+from napari_unet.engine.foreign.recognition.weight_layers import no_unet
+from napari_unet.engine.foreign.recognition.weights import read_weights
 from napari_unet.engine.images.image import Normalization
 from napari_unet.engine.networks.annotation import CELL
 from napari_unet.engine.networks.channel_roles import likely_roles

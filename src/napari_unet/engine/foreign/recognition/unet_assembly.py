@@ -11,7 +11,8 @@ from napari_unet.engine.foreign.recognition.unet_graph import UNetGraph
 from napari_unet.engine.foreign.recognition.unet_levels import Levels, find_levels
 from napari_unet.engine.foreign.recognition.unet_walk import Step, Walk
 from napari_unet.engine.foreign.recognition.walk_search import WalkSearch
-from napari_unet.engine.foreign.recognition.weight_layers import Unit, Weights, natural_key, no_unet
+from napari_unet.engine.foreign.recognition.weight_layers import Unit, natural_key, no_unet
+from napari_unet.engine.foreign.recognition.weights import Weights
 from napari_unet.engine.networks.layer_list import LayerList
 from napari_unet.engine.networks.layers import Activation, Join
 
@@ -22,13 +23,8 @@ _NATURAL = 3.0
 """Penalty of an order of computing that is hardly to be doubted."""
 _FAR_FETCHED = 6.0
 """Penalty of one that is no U-Net's."""
-_ATTEMPTS = (
-    (False, True, 2500),
-    (False, False, 1500),
-    (True, True, 300),
-    (True, False, 300),
-)
-"""Whether the order of the file is not trusted, whether as usual, and steps to look for."""
+_ATTEMPTS = ((True, 2500), (False, 1500))
+"""Whether as usual, and steps to look for."""
 
 
 def assembled(weights: Weights, convention: Convention | None) -> LayerList:
@@ -132,8 +128,8 @@ def _unets_in_a_row(units: Sequence[Unit]) -> list[tuple[Unit, ...]]:
 def _best_walk(units: Sequence[Unit], weights: Weights) -> tuple[Walk, Levels]:
     """The order of computing that reads most naturally, and its levels."""
     best: tuple[float, Walk, Levels] | None = None
-    for turned, is_usual, steps in _ATTEMPTS:
-        by_name = weights.is_registered if turned else not weights.is_registered
+    for is_usual, steps in _ATTEMPTS:
+        by_name = not weights.is_registered
         search = WalkSearch(units, by_name=by_name, is_usual=is_usual, steps=steps)
         walk = search.best(_unevenness)
         levels = find_levels(walk) if walk is not None else None
