@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from napari_unet.engine.foreign.recognition.weight_layers import Unit, is_number, shared_beginning
+from napari_unet.engine.foreign.recognition.weight_layers import Unit, is_number
 
 _FROM_THE_END = 0.1
 _BACKWARDS = 0.1
@@ -82,11 +82,6 @@ class NameTree:
             [(node, node.numbers[word]) for node, word in path if len(node.below) > 1]
             for path in self._paths
         ]
-
-    def shared(self, one: int, other: int) -> int:
-        """Forks until the names of two units part."""
-        ours, theirs = ([child for _, child in self._forks[n]] for n in (one, other))
-        return shared_beginning(ours, theirs)
 
     def leap(self, before: int | None, after: int, unused: int) -> float:
         """Penalty for computing `after` right behind `before`.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from napari_unet.engine.foreign.recognition.conventions import Convention
+from napari_unet.engine.foreign.recognition.conventions import Convention, patterns
 from napari_unet.engine.foreign.recognition.unet_graph import UNetGraph
 from napari_unet.engine.foreign.recognition.unet_levels import Levels, find_levels
 from napari_unet.engine.foreign.recognition.unet_walk import Step, Walk
@@ -55,7 +54,7 @@ def assembled(weights: Weights, convention: Convention | None) -> LayerList:
     if convention is not None:
         unet.skips_from_first = convention.skips_from_first
         unet.dense_activation = convention.dense_activation
-        unet.silent = convention.silent
+        unet.silent = tuple(patterns(convention.silent))
     outputs: tuple[int, ...] = (0,)
     given: list[int] = []
     for part in _unets_in_a_row(units):
@@ -94,13 +93,13 @@ def _check_paths(units: Sequence[Unit], weights: Weights) -> None:
 
 def _in_order_of_outputs(walk: Walk, convention: Convention | None) -> Walk:
     """The walk with its heads in the order in which the author's code gives them."""
-    patterns = convention.heads if convention is not None else ()
-    if not patterns or not walk.heads:
+    heads = convention.heads if convention is not None else ()
+    if not heads or not walk.heads:
         return walk
 
     def place(head: tuple[Step, ...]) -> int:
         name = head[-1].unit.name
-        return next((i for i, p in enumerate(patterns) if re.search(p, name)), len(patterns))
+        return next((i for i, part in enumerate(heads) if part in name), len(heads))
 
     return replace(walk, heads=tuple(sorted(walk.heads, key=place)))
 

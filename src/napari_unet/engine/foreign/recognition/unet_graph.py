@@ -124,7 +124,7 @@ class UNetGraph:
         unit = step.unit
         if unit.norm_after is not None or unit.prelu is not None:
             return True
-        if any(re.fullmatch(rf"(?:.*\.)?{name}", unit.name) for name in self.silent):
+        if any(re.fullmatch(pattern, unit.name) for pattern in self.silent):
             return False
         if step.groups > 1:
             # Depthwise and pointwise are the two halves of one convolution.

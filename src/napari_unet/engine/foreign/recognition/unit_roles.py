@@ -38,11 +38,12 @@ class UnitRoles:
         enlarging, or each on its own.
     following : dict of int to int
         What is computed right behind a unit.
-    bridges, around, sideways, ups : int
-        Units whose name says that a skip goes through them, that they lead
-        around others, one of the two, or that they enlarge.
+    bridges, ups, sideways : int
+        Units whose name says that a skip goes through them, that they enlarge,
+        or that they are beside the main path.
     blocks : dict of int to int
-        Units beside each of those that lead around others; 0 if no name tells.
+        Units beside each of those whose name says that they lead around
+        others; 0 if no name tells which.
     """
 
     def __init__(self, units: Sequence[Unit], *, by_name: bool, is_usual: bool) -> None:
@@ -59,8 +60,7 @@ class UnitRoles:
         around = [
             n for n, found in enumerate(named) if units[n].is_pointwise and _has(_AROUND, found)
         ]
-        self.around = bits(around)
-        self.sideways = self.around | self.bridges
+        self.sideways = bits(around) | self.bridges
         self.ups = bits(n for n, unit in enumerate(units) if _has(_UP, _own_word(unit)))
         self.blocks = {n: self._block(units, units[n]) for n in around}
 

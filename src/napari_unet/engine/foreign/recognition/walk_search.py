@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -152,21 +152,21 @@ class WalkSearch:
         penalty += 0.0 if is_image else 0.5
         if given in inner:
             penalty += 0.25 if is_image else 2.0
-        return penalty + 1.5 * bool(self._roles.sideways >> number & 1)
+        return penalty + self._oddness(number)
+
+    def _unused(self, state: _State, index: Mapping[int, list[int]], channels: int) -> list[int]:
+        """Units of an index that read so many channels and are not computed yet."""
+        return [number for number in index.get(channels, ()) if state.unused >> number & 1]
 
     def _next(self, state: _State) -> Iterator[_State]:
         shortcuts = list(self._shortcuts(state))
-        if self._is_usual:
-            shortcuts = [s for s in shortcuts if s.shortcuts[-1].unit.number in self._roles.blocks]
         due = [s for s in shortcuts if self._is_due(s)]
         if due:
             yield due[0]
             return
-        plain = [n for n in self._roles.reads.get(state.channels, ()) if state.unused >> n & 1]
-        yield from self._plain_steps(state, plain)
-        for number in self._roles.depthwise.get(state.channels, ()):
-            if state.unused >> number & 1 and state.channels > 1:
-                given = state.channels
+        yield from self._plain_steps(state)
+        for number in self._unused(state, self._roles.depthwise, state.channels):
+            if (given := state.channels) > 1:
                 step = Step(self._units[number], "plain", given, given, groups=given)
                 yield self._after(state, number, step, _DEPTHWISE)
         if not state.pending and len(state.outs) > 1:
@@ -174,8 +174,9 @@ class WalkSearch:
         yield from self._joins(state)
         yield from shortcuts
 
-    def _plain_steps(self, state: _State, numbers: Sequence[int]) -> Iterator[_State]:
+    def _plain_steps(self, state: _State) -> Iterator[_State]:
         units = self._units
+        numbers = self._unused(state, self._roles.reads, state.channels)
         container = units[state.last].container
         stays = [n for n in numbers if container and units[n].container == container]
         for number in numbers:
@@ -186,17 +187,18 @@ class WalkSearch:
                 # Either it shrinks the image on the way down, or it follows an interpolation.
                 widens = unit.shape[0] >= unit.shape[1]
                 penalty += 0.25 if not widens else 0.75 if state.free < 0 else 1.5
-            penalty += 1.5 * bool(self._roles.sideways >> number & 1)
             # On the way down one that reads no neighbours is the last: it follows interpolation.
             penalty += 0.5 * (state.free < 0 and state.path[-1].unit.is_pointwise)
             step = Step(unit, "plain", state.channels, unit.shape[0])
-            yield self._after(state, number, step, penalty)
+            yield self._after(state, number, step, penalty + self._oddness(number))
+
+    def _oddness(self, number: int) -> float:
+        """Penalty for a unit on the main path whose name says that it is beside it."""
+        return 1.5 * bool(self._roles.sideways >> number & 1)
 
     def _transposed_steps(self, state: _State) -> Iterator[_State]:
-        for number in self._roles.enlarges.get(state.channels, ()):
+        for number in self._unused(state, self._roles.enlarges, state.channels):
             unit = self._units[number]
-            if not state.unused >> number & 1:
-                continue
             if unit.is_even:
                 penalty = 0.0 if unit.shape[0] >= unit.shape[1] else 1.5
             else:
@@ -207,22 +209,19 @@ class WalkSearch:
     def _joins(self, state: _State) -> Iterator[_State]:
         # One unit at least lies below the lowest skip.
         end = len(state.outs) - 1 if state.free < 0 else state.free
+        # Where there are transposed convolutions, a skip waits for one.
         penalty = 1.0 if self._has_transposed and not state.pending else 0.0
-        skips: dict[int, int] = {}
-        for place in range(end):
-            skips[state.outs[place]] = place
+        # Of several skips that fit, the lowest is taken.
+        skips = {state.outs[place]: place for place in range(end)}
         for skip, place in skips.items():
             given = state.channels + skip
-            for number in self._roles.depthwise.get(given, ()):
-                if state.unused >> number & 1:
-                    step = Step(self._units[number], "join", given, given, given, skip)
-                    yield self._after(state, number, step, penalty + _DEPTHWISE, free=place)
-            for number in self._roles.reads.get(given, ()):
-                if not state.unused >> number & 1:
-                    continue
+            for number in self._unused(state, self._roles.depthwise, given):
+                step = Step(self._units[number], "join", given, given, given, skip)
+                yield self._after(state, number, step, penalty + _DEPTHWISE, free=place)
+            for number in self._unused(state, self._roles.reads, given):
                 unit = self._units[number]
                 step = Step(unit, "join", given, unit.shape[0], skip=skip)
-                extra = penalty + 1.5 * bool(self._roles.sideways >> number & 1)
+                extra = penalty + self._oddness(number)
                 extra += 0.75 * (unit.is_pointwise or unit.is_even)
                 extra += 0.5 * bool(self._roles.ups >> number & 1)
                 yield self._after(state, number, step, extra, free=place)
@@ -235,14 +234,14 @@ class WalkSearch:
         unit = self._units[number]
         wanted = unit.shape[1] - state.channels
         for given, place in skips.items():
-            for other in self._roles.reads.get(given, ()):
+            for other in self._unused(state, self._roles.reads, given):
                 bridge = self._units[other]
-                if other == number or not state.unused >> other & 1 or bridge.shape[0] != wanted:
+                is_named = bool(self._roles.bridges >> other & 1)
+                if other == number or bridge.shape[0] != wanted:
                     continue
-                if self._is_usual and not self._roles.bridges >> other & 1:
+                if self._is_usual and not is_named:
                     continue
-                extra = penalty + (0.0 if self._roles.bridges >> other & 1 else 1.5)
-                extra += 0.2 * (self._tree.shared(number, other) == 0)
+                extra = penalty + (0.0 if is_named else 1.5)
                 step = Step(unit, "join", unit.shape[1], unit.shape[0], 1, wanted, bridge)
                 yield self._after(state, number, step, extra, free=place, also=1 << other)
 
@@ -259,12 +258,14 @@ class WalkSearch:
         for first in range(last, max(-1, last - _LONGEST_SHORTCUT), -1):
             if state.path[first].role == "transposed":
                 return
-            for number in self._roles.reads.get(state.path[first].in_channels, ()):
-                unit = self._units[number]
-                fits = unit.is_pointwise and unit.shape[0] == state.channels
-                if not fits or not state.unused >> number & 1:
+            given = state.path[first].in_channels
+            for number in self._unused(state, self._roles.reads, given):
+                unit, is_named = self._units[number], number in self._roles.blocks
+                if not unit.is_pointwise or unit.shape[0] != state.channels:
                     continue
-                penalty = 0.0 if self._roles.around >> number & 1 else 1.0
+                if self._is_usual and not is_named:
+                    continue
+                penalty = 0.0 if is_named else 1.0
                 penalty += 0.5 * (first == last)
                 path = before_its_role(unit.name)
                 inside = [step.unit.name.startswith(path) for step in state.path[first:]]
@@ -289,9 +290,8 @@ class WalkSearch:
         also: int = 0,
     ) -> _State:
         leap = self._tree.leap(state.last, number, state.unused & ~self._roles.sideways)
-        closeness = 0.02 * (self._tree.shared(state.last, number) == 0)
         if self._is_registered and not self._is_next(state, number):
-            closeness += _NOT_NEXT
+            penalty += _NOT_NEXT
         steps, last = self._block_steps(step, number)
         is_down = state.free < 0 and step.role == "plain" and not state.pending
         return _State(
@@ -302,7 +302,7 @@ class WalkSearch:
             free=state.free if free is None else free,
             pending=step.role == "transposed" or (state.pending and step.role == "plain"),
             last=last,
-            penalty=state.penalty + penalty + leap + closeness,
+            penalty=state.penalty + penalty + leap,
             path=(*state.path, *steps),
             joins=state.joins | (1 << number if step.role == "join" else 0),
         )
@@ -340,30 +340,21 @@ class WalkSearch:
         return Walk(state.path, state.shortcuts, heads, penalty)
 
     def _heads(self, state: _State) -> tuple[tuple[Step, ...], ...]:
-        """What is left as branches that all read what was computed last."""
+        """What is left as branches, all alike, that read what was computed last."""
         if state.unused & self._roles.sideways or state.unused.bit_count() > _MOST_IN_HEADS:
             return ()
-        left = [n for n in range(len(self._units)) if state.unused >> n & 1]
-        branches: dict[str, list[int]] = {}
-        if all(self._units[n].shape[1] == state.channels for n in left):
-            branches = {str(n): [n] for n in left}
-        else:
-            for n in left:
-                branches.setdefault(self._units[n].name.split(".")[0], []).append(n)
-        heads = [self._branch(numbers, state.channels) for numbers in branches.values()]
-        # Branches are alike.
-        kinds = {tuple((s.unit.kernel, s.unit.norm_after is None) for s in head) for head in heads}
-        if len(heads) < 2 or len(kinds) > 1 or () in kinds:
-            return ()
-        return tuple(heads)
-
-    def _branch(self, numbers: Sequence[int], channels: int) -> tuple[Step, ...]:
-        """Units one after the other; empty if they do not fit."""
-        steps = []
-        for number in numbers:
-            unit = self._units[number]
-            if unit.shape[1] != channels:
+        left = [unit for n, unit in enumerate(self._units) if state.unused >> n & 1]
+        # Heads of one layer may be called anything, those of several by their first word.
+        is_flat = all(unit.shape[1] == state.channels for unit in left)
+        branches: dict[str, list[Unit]] = {}
+        for unit in left:
+            branches.setdefault(unit.name if is_flat else unit.name.split(".")[0], []).append(unit)
+        kinds = set()
+        for branch in branches.values():
+            gives = [state.channels, *(unit.shape[0] for unit in branch[:-1])]
+            if [unit.shape[1] for unit in branch] != gives:
                 return ()
-            channels = unit.shape[0]
-            steps.append(plain_step(unit))
-        return tuple(steps)
+            kinds.add(tuple((unit.kernel, unit.norm_after is None) for unit in branch))
+        if len(branches) < 2 or len(kinds) > 1:
+            return ()
+        return tuple(tuple(map(plain_step, branch)) for branch in branches.values())

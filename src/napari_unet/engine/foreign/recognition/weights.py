@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -126,9 +125,7 @@ def _is_registered(tensors: Mapping[str, Tensor]) -> bool:
     if biases:
         # Sorting puts the bias before the weight.
         return all(i > 0 and keys[i - 1] == f"{keys[i][:-5]}.weight" for i in biases)
-    containers = [key.rpartition(".")[0].rpartition(".")[0] for key in keys]
-    runs = sum(one != other for one, other in itertools.pairwise(containers)) + 1
-    return keys != sorted(keys) and runs == len(set(containers))
+    return keys != sorted(keys)
 
 
 # -- which norm belongs to which convolution ------------------------------------------------------

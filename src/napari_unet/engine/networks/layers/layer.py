@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -202,6 +202,14 @@ class _Uninitialised:
         weight: Tensor | None = getattr(self, "weight", None)
         if weight is None or not weight.is_meta:
             super().reset_parameters()  # type: ignore[misc]
+
+
+def with_its_settings(kind: type[nn.Module], layer: Layer, device: Device) -> nn.Module:
+    """Make a module of torch's with the settings of a layer that is named alike."""
+    settings = {field.name: getattr(layer, field.name) for field in fields(layer)}
+    del settings["inputs"], settings["name"]
+    kernel = settings.pop("kernel")
+    return uninitialised(kind)(kernel_size=kernel, device=device, **settings)
 
 
 @cache

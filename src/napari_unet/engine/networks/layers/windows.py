@@ -16,7 +16,7 @@ from napari_unet.engine.networks.layers.layer import (
     Interval,
     Layer,
     NotWholeError,
-    uninitialised,
+    with_its_settings,
 )
 
 MOST_CHANNELS = 1 << 16
@@ -113,18 +113,7 @@ class Convolution(_Window):
 
     def module(self, ndim: int, device: Device) -> nn.Module:
         """Make what holds its weights and computes with them."""
-        return uninitialised((nn.Conv2d, nn.Conv3d)[ndim - 2])(
-            self.in_channels,
-            self.out_channels,
-            self.kernel,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.groups,
-            self.bias,
-            self.padding_mode,
-            device=device,
-        )
+        return with_its_settings((nn.Conv2d, nn.Conv3d)[ndim - 2], self, device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,17 +180,8 @@ class TransposedConvolution(Layer):
 
     def module(self, ndim: int, device: Device) -> nn.Module:
         """Make what holds its weights and computes with them."""
-        return uninitialised((nn.ConvTranspose2d, nn.ConvTranspose3d)[ndim - 2])(
-            self.in_channels,
-            self.out_channels,
-            self.kernel,
-            self.stride,
-            self.padding,
-            self.output_padding,
-            self.groups,
-            self.bias,
-            device=device,
-        )
+        kind = (nn.ConvTranspose2d, nn.ConvTranspose3d)[ndim - 2]
+        return with_its_settings(kind, self, device)
 
 
 def _check_channels(layer: Convolution | TransposedConvolution, given: int) -> None:
