@@ -1,5 +1,7 @@
 """Depthwise convolutions, each followed by one that mixes channels, are recognised."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -21,7 +23,7 @@ class DepthwiseUNet(nn.Module):
         for level, (before, after) in enumerate(zip((3, *WIDTHS), WIDTHS, strict=False)):
             block = nn.Sequential(separable(before, after), separable(after, after))
             self.add_module(f"down{level}", block)
-        for level, (high, low) in enumerate(zip(WIDTHS, WIDTHS[1:], strict=False)):
+        for level, (high, low) in enumerate(itertools.pairwise(WIDTHS)):
             self.add_module(f"up{level}", nn.ConvTranspose2d(low, high, 2, 2))
             block = nn.Sequential(separable(2 * high, high), separable(high, high))
             self.add_module(f"merge{level}", block)

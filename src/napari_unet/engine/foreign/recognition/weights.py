@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from torch import Tensor
@@ -179,7 +180,7 @@ def _registered_owners(layers: Sequence[WeightLayer]) -> list[_Owned] | None:
 def _owners(layers: Sequence[WeightLayer], near: _Neighbours) -> list[_Owned]:
     """Each norm with its convolution, going by their names and channels."""
     norms = [layer for layer in layers if layer.kind == "norm"]
-    fitting = [near.to(norm, lambda layer, norm=norm: any(_fits(norm, layer))) for norm in norms]
+    fitting = [near.to(norm, partial(_fits_either_side, norm)) for norm in norms]
     # Where channels fit on both sides, it is as for others whose names differ alike.
     votes: Counter[tuple[str, ...]] = Counter()
     for norm, found in zip(norms, fitting, strict=True):
@@ -240,6 +241,14 @@ def _fits(norm: WeightLayer, layer: WeightLayer) -> tuple[bool, bool]:
     return channels == layer.shape[1], channels in layer.gives
 
 
+def _fits_either_side(norm: WeightLayer, layer: WeightLayer) -> bool:
+    return any(_fits(norm, layer))
+
+
+def _can_bend(prelu: WeightLayer, layer: WeightLayer) -> bool:
+    return prelu.shape[0] in (1, layer.shape[0])
+
+
 def _relation(norm: WeightLayer, layer: WeightLayer) -> tuple[str, ...]:
     """How their names differ, numbers left out: the same for all blocks of a network."""
     away = places_apart(layer.name, norm.name)
@@ -254,8 +263,7 @@ def _prelus(layers: Sequence[WeightLayer], near: _Neighbours) -> dict[str, Weigh
     """Name of each convolution to the PReLU that follows it."""
     found: dict[str, WeightLayer] = {}
     for prelu in (layer for layer in layers if layer.kind == "prelu"):
-        slopes = prelu.shape[0]
-        fitting = near.to(prelu, lambda layer, slopes=slopes: slopes in (1, layer.shape[0]))
+        fitting = near.to(prelu, partial(_can_bend, prelu))
         free = [layer.name for layer in fitting if layer.name not in found]
         if not free:
             raise no_unet(f"'{prelu.name}' belongs to no convolution", layers)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cache
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
@@ -212,7 +211,11 @@ def with_its_settings(kind: type[nn.Module], layer: Layer, device: Device) -> nn
     return uninitialised(kind)(kernel_size=kernel, device=device, **settings)
 
 
-@cache
+_UNINITIALISED: dict[type[nn.Module], type[nn.Module]] = {}
+
+
 def uninitialised(kind: type[nn.Module]) -> type[nn.Module]:
     """Return a class of the same modules, which on the device "meta" initialises no weights."""
-    return type(kind.__name__, (_Uninitialised, kind), {})
+    if kind not in _UNINITIALISED:
+        _UNINITIALISED[kind] = type(kind.__name__, (_Uninitialised, kind), {})
+    return _UNINITIALISED[kind]
