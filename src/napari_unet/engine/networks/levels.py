@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from napari_unet.engine.networks.layer_graph import GraphConfig
+    from napari_unet.engine.networks.layer_sizes import LayerSizes
     from napari_unet.engine.networks.layers import Axes
 
 Skip: TypeAlias = Literal["", "concatenate", "add", "multiply"]
@@ -86,7 +86,7 @@ class _Found:
     skips: set[Skip] = field(default_factory=set)
 
 
-def levels_of_graph(config: GraphConfig) -> tuple[Level, ...]:
+def levels_of_graph(config: LayerSizes) -> tuple[Level, ...]:
     """Find the levels of a graph of layers, full resolution first."""
     levels = []
     for scale, found in _sides(config):
@@ -95,12 +95,12 @@ def levels_of_graph(config: GraphConfig) -> tuple[Level, ...]:
     return tuple(levels)
 
 
-def sizes_of_graph(config: GraphConfig, along: Sequence[Sequence[int]]) -> tuple[LevelSizes, ...]:
+def sizes_of_graph(config: LayerSizes, along: Sequence[Sequence[int]]) -> tuple[LevelSizes, ...]:
     """How large each level is.
 
     Parameters
     ----------
-    config : GraphConfig
+    config : LayerSizes
     along : sequence of sequence of int
         For each axis, the size of each layer's output.
     """
@@ -112,12 +112,12 @@ def sizes_of_graph(config: GraphConfig, along: Sequence[Sequence[int]]) -> tuple
     return tuple(LevelSizes(sizes(found.down), sizes(found.up)) for _, found in _sides(config))
 
 
-def _sides(config: GraphConfig) -> list[tuple[Axes, _Found]]:
+def _sides(config: LayerSizes) -> list[tuple[Axes, _Found]]:
     """Sort the layers by level, and by whether they come before or after any enlarging."""
     scales, heads = config.scales, _heads(config)
     rises: list[bool] = []
     found: dict[Axes, _Found] = {(1,) * config.ndim: _Found()}
-    for number, (layer, scale) in enumerate(zip(config.layers, scales, strict=True)):
+    for number, (layer, scale) in enumerate(zip(config.graph.layers, scales, strict=True)):
         is_enlarging = layer.enlarges is not None and scale != scales[layer.inputs[0]]
         rises.append(is_enlarging or any(rises[index] for index in layer.inputs))
         if not layer.in_picture or number in heads:
@@ -132,19 +132,19 @@ def _sides(config: GraphConfig) -> list[tuple[Axes, _Found]]:
     return sorted(found.items(), key=lambda entry: math.prod(entry[0]))
 
 
-def _heads(config: GraphConfig) -> set[int]:
+def _heads(config: LayerSizes) -> set[int]:
     """Layers that make the output of the last features: no part of any level."""
     heads: set[int] = set()
-    for index in config.outputs:
-        while not (layer := config.layers[index]).in_picture and layer.inputs:
+    for index in config.graph.outputs:
+        while not (layer := config.graph.layers[index]).in_picture and layer.inputs:
             index = layer.inputs[0]
         if set(layer.kernel_px) == {1}:
             heads.add(index)
     return heads
 
 
-def _block(config: GraphConfig, side: _Side) -> Block | None:
-    kernels = Counter(config.layers[number].kernel_px for number in side.convolutions)
+def _block(config: LayerSizes, side: _Side) -> Block | None:
+    kernels = Counter(config.graph.layers[number].kernel_px for number in side.convolutions)
     numbers = side.convolutions or side.others
     if not numbers:
         return None

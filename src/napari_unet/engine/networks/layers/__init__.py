@@ -8,7 +8,7 @@ from napari_unet.engine.networks.layers.pointwise import (
     Norm,
     Standardize,
 )
-from napari_unet.engine.networks.layers.sizes import Input, Join, Pad, Upsample
+from napari_unet.engine.networks.layers.sizes import Input, Join, Pad, Upsample, centre_crop
 from napari_unet.engine.networks.layers.windows import Convolution, Pool, TransposedConvolution
 
 __all__ = [
@@ -27,5 +27,6 @@ __all__ = [
     "Standardize",
     "TransposedConvolution",
     "Upsample",
+    "centre_crop",
     "made_layer",
 ]

@@ -14,7 +14,6 @@ from torch.nn import functional
 
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.networks.layers.layer import Axes, Interval, Layer
-from napari_unet.engine.networks.unet import centre_crop
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,3 +170,11 @@ class Join(Layer):
         if self.kind == "concatenate":
             return torch.cat(cropped, dim=1)
         return reduce(torch.add if self.kind == "add" else torch.mul, cropped)
+
+
+def centre_crop(x: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:
+    """Crop the spatial axes of (N, C, *S) at their centre to `size`."""
+    for axis, wanted in enumerate(size, start=2):
+        start = (x.shape[axis] - wanted) // 2
+        x = x.narrow(axis, start, wanted)
+    return x
