@@ -161,7 +161,8 @@ class UNetConfig(LayerSizes):
                 shape = (below, above, axes[2], axes[2], axes[0], axes[0])
                 x = add(TransposedConvolution((x,), name, *shape))
             x = block(add(Join((skips[level], x))), f"expanding.{level}", 2 * above, above)
-        return LayerList(tuple(layers), (convolution(x, "head", self.widths[0], self.classes, 1),))
+        head = convolution(x, "head", self.widths[0], self.classes, 1)
+        return LayerList(tuple(layers), (head,))
 
 
 def _conv(ndim: int) -> type[nn.Conv2d] | type[nn.Conv3d]:
