@@ -125,6 +125,13 @@ class ReadyMade:
     ndim, in_channels, classes, widths = 2, 1, 2, (8,)
     sentence, inexact_because, is_trainable = "TorchScript program", "it is measured", False
     size_multiple, size_loss_px, margin_px, tile_overlap_px = 1, 0, 3, 3
+    meaning, levels = None, ()
+
+    def level_sizes(self, shape: Any) -> tuple[()]:
+        return ()
+
+    def read_as(self, meaning: OutputMeaning) -> Any:
+        raise NotImplementedError
 
     def output_size(self, input_size: int) -> int:
         return input_size

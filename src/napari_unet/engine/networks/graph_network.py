@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -127,14 +126,7 @@ class GraphNetwork(NetworkModule):
         renamed.weights.load_state_dict(weights)
         return renamed.eval()
 
-    def fused(self, device: torch.device, dtype: torch.dtype = torch.float32) -> GraphNetwork:
-        """Return a copy for inference: batch norm folded into the convolutions, channels last."""
-        network = copy.deepcopy(self).eval().requires_grad_(False)
-        network._fold_norms()
-        network = network.to(device=device, dtype=dtype)
-        return network.to(memory_format=self.memory_format)  # type: ignore[call-overload,no-any-return]
-
-    def _fold_norms(self) -> None:
+    def fold_norms(self) -> None:
         """Fold each norm of constant statistics that alone reads a convolution of its own."""
         graph = self.config.graph
         names = [layer.weights_name for layer in graph.layers]

@@ -121,7 +121,7 @@ class GraphConfig(LayerSizes):
         """Most features at each level, full resolution first."""
         most: dict[Axes, int] = {}
         for layer, scale, channels in zip(self.layers, self.scales, self.channels, strict=True):
-            if layer.in_picture == "convolution":
+            if layer.kernel_px:
                 most[scale] = max(most.get(scale, 0), channels)
         return tuple(most[scale] for scale in sorted(most, key=math.prod))
 

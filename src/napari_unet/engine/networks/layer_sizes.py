@@ -184,7 +184,9 @@ class LayerSizes:
                 continue
             layer, (first, last) = self.graph.layers[number], wanted[number]
             for index in layer.inputs:
-                cropped = (sizes[index] - sizes[number]) // 2 if layer.crops else 0
+                # What several layers are joined to is cropped at their centre.
+                is_joined = len(layer.inputs) > 1
+                cropped = (sizes[index] - sizes[number]) // 2 if is_joined else 0
                 one, other = layer.reads(first + cropped, last + cropped, axis)
                 known = wanted.get(index, (one, other))
                 wanted[index] = min(one, known[0]), max(other, known[1])

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from napari_unet.engine.networks.layers import Axes, Join
+
 if TYPE_CHECKING:
     from napari_unet.engine.networks.layer_sizes import LayerSizes
-    from napari_unet.engine.networks.layers import Axes
 
 Skip: TypeAlias = Literal["", "concatenate", "add", "multiply"]
 
@@ -120,15 +121,15 @@ def _sides(config: LayerSizes) -> list[tuple[Axes, _Found]]:
     for number, (layer, scale) in enumerate(zip(config.graph.layers, scales, strict=True)):
         is_enlarging = layer.enlarges is not None and scale != scales[layer.inputs[0]]
         rises.append(is_enlarging or any(rises[index] for index in layer.inputs))
-        if not layer.in_picture or number in heads:
+        if not layer.is_drawn or number in heads:
             continue
         of_level = found.setdefault(scale, _Found())
-        if rises[-1] and layer.skip:
-            down = [i for i in layer.inputs if not rises[i] and scales[i] == scale]
-            of_level.skips |= {layer.skip} if down else set()
         side = of_level.up if rises[-1] else of_level.down
-        is_convolution = layer.in_picture == "convolution"
-        (side.convolutions if is_convolution else side.others).append(number)
+        (side.convolutions if layer.kernel_px else side.others).append(number)
+    for number, join in config.graph.each(Join):
+        down = [i for i in join.inputs if not rises[i] and scales[i] == scales[number]]
+        if rises[number] and down and number not in heads:
+            found[scales[number]].skips.add(join.kind)
     return sorted(found.items(), key=lambda entry: math.prod(entry[0]))
 
 
@@ -136,7 +137,7 @@ def _heads(config: LayerSizes) -> set[int]:
     """Layers that make the output of the last features: no part of any level."""
     heads: set[int] = set()
     for index in config.graph.outputs:
-        while not (layer := config.graph.layers[index]).in_picture and layer.inputs:
+        while not (layer := config.graph.layers[index]).is_drawn and layer.inputs:
             index = layer.inputs[0]
         if set(layer.kernel_px) == {1}:
             heads.add(index)

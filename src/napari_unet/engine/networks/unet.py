@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 from collections.abc import Sequence
@@ -293,12 +292,8 @@ class UNet(NetworkModule):
         """Halve the size: the largest of each 2x2 pixels."""
         return functional.max_pool2d(x, 2) if self.config.ndim == 2 else functional.max_pool3d(x, 2)
 
-    def fused(self, device: torch.device, dtype: torch.dtype = torch.float32) -> UNet:
-        """Return a copy for inference: batch norm folded into the convolutions, channels last."""
-        network = copy.deepcopy(self).eval().requires_grad_(False)
-        for block in network.modules():
+    def fold_norms(self) -> None:
+        """Let each convolution do what the batch norm behind it does, for inference."""
+        for block in self.modules():
             if isinstance(block, ConvolutionBlock):
                 block.fold_norms()
-        network = network.to(device=device, dtype=dtype)
-        # torch's stubs know this call for 2-D only.
-        return network.to(memory_format=self.memory_format)  # type: ignore[call-overload,no-any-return]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -34,9 +34,9 @@ class NotWholeError(Exception):
 class Layer:
     """One step of what a network computes.
 
-    A new kind is a subclass, whose methods differ from these where it does
-    something else than to compute each pixel from the same one of its input,
-    and whose `op` is its name in model files.
+    A new kind is a subclass whose `op` is its name in model files. It answers
+    by methods of its own where it does something else than to compute each
+    pixel from the same one of its input.
 
     Parameters
     ----------
@@ -50,10 +50,8 @@ class Layer:
     """Attributes that hold a number of pixels for each axis, and their least."""
     is_image: ClassVar[bool] = False
     """Whether it is what the network reads."""
-    crops: ClassVar[bool] = False
-    """Whether it reads the centre of what is larger than its output."""
-    in_picture: ClassVar[Literal["", "convolution", "other"]] = ""
-    """What it counts as at its level in a picture of the U, if anything."""
+    is_drawn: ClassVar[bool] = False
+    """Whether it counts as part of its level in a picture of the U."""
 
     inputs: tuple[int, ...]
 
@@ -110,11 +108,6 @@ class Layer:
     def kernel_px(self) -> Axes:
         """Pixels that a convolution reads along each axis; () of another layer."""
         return ()
-
-    @property
-    def skip(self) -> Literal["", "concatenate", "add", "multiply"]:
-        """How it joins what it reads; empty if it joins nothing."""
-        return ""
 
     @property
     def reach_px(self) -> int:

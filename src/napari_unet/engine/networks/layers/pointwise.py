@@ -44,7 +44,6 @@ class Norm(Layer):
     epsilon: float = 1e-5
 
     def channels_out(self, given: Sequence[int]) -> int:
-        """Channels of its output, if it can read inputs of so many."""
         if not (self.affine or self.tracks or self.kind == "instance"):
             raise SettingsError(f"A {self.kind} normalisation without weights is not known.")
         if self.groups < 1 or self.channels % self.groups:
@@ -62,18 +61,15 @@ class Norm(Layer):
 
     @property
     def inexact_because(self) -> str:
-        """Why it computes tiles otherwise than the whole image."""
         if self.is_constant:
             return ""
         return f"its {self.kind} normalisation measures each tile on its own"
 
     @property
     def weights_name(self) -> str | None:
-        """Where its weights and its running statistics are."""
         return self.name if self.affine or self.tracks else None
 
     def module(self, ndim: int, device: Device) -> nn.Module:
-        """Make what holds its weights and computes with them."""
         if self.kind == "group":
             return nn.GroupNorm(self.groups, self.channels, self.epsilon, self.affine, device)
         kinds: dict[tuple[str, int], type[nn.Module]] = {
@@ -91,7 +87,6 @@ class Norm(Layer):
         )
 
     def compute(self, given: Sequence[Tensor], module: nn.Module | None) -> Tensor:
-        """Compute its output from its input, both (N, C, *S)."""
         if module is None:
             return functional.instance_norm(given[0], eps=self.epsilon)
         y: Tensor = module(given[0])
@@ -140,7 +135,6 @@ class Activation(Layer):
     channels: int = 1
 
     def channels_out(self, given: Sequence[int]) -> int:
-        """Channels of its output, if it can read inputs of so many."""
         if self.kind == "prelu" and self.channels not in (1, given[0]):
             raise SettingsError(
                 f"'{self.name}' bends {self.channels} channels but is given {given[0]}."
@@ -155,11 +149,9 @@ class Activation(Layer):
         return self.name if self.kind == "prelu" else None
 
     def module(self, ndim: int, device: Device) -> nn.Module:  # noqa: ARG002
-        """Make what holds its slopes and computes with them."""
         return nn.PReLU(self.channels, device=device)
 
     def compute(self, given: Sequence[Tensor], module: nn.Module | None) -> Tensor:
-        """Compute its output from its input, both (N, C, *S)."""
         if module is None:
             return _FUNCTIONS[self.kind](given[0], self.slope)
         y: Tensor = module(given[0])
@@ -183,7 +175,6 @@ class Standardize(Layer):
     deviation: tuple[float, ...]
 
     def compute(self, given: Sequence[Tensor], module: nn.Module | None) -> Tensor:  # noqa: ARG002
-        """Compute its output from its input, both (N, C, *S)."""
         (x,) = given
         shape = (1, -1, *(1,) * (x.ndim - 2))
         mean, deviation = (
@@ -210,11 +201,9 @@ class Clip(Layer):
     high: float | None = None
 
     def channels_out(self, given: Sequence[int]) -> int:
-        """Channels of its output."""
         if self.low is self.high is None:
             raise SettingsError("A clip has neither a lower nor an upper limit.")
         return given[0]
 
     def compute(self, given: Sequence[Tensor], module: nn.Module | None) -> Tensor:  # noqa: ARG002
-        """Compute its output from its input, both (N, C, *S)."""
         return given[0].clamp(self.low, self.high)

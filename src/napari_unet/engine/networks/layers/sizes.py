@@ -44,20 +44,16 @@ class Pad(Layer):
     after: Axes
 
     def output_size(self, sizes: Sequence[int], axis: int) -> int:
-        """Pixels along an axis."""
         return sizes[0] + self.before[axis] + self.after[axis]
 
     def reads(self, low: int, high: int, axis: int) -> Interval:
-        """Input pixels behind the output pixels `low` to `high`."""
         return low - self.before[axis], high - self.before[axis]
 
     @property
     def pads(self) -> bool:
-        """Whether it continues the image by pixels of its own."""
         return True
 
     def compute(self, given: Sequence[Tensor], module: nn.Module | None) -> Tensor:  # noqa: ARG002
-        """Compute its output (N, C, *S') from its input (N, C, *S)."""
         # torch counts the last axis first.
         ends = reversed(list(zip(self.before, self.after, strict=True)))
         return functional.pad(given[0], [length for pair in ends for length in pair])
@@ -79,7 +75,7 @@ class Upsample(Layer):
 
     op: ClassVar[str] = "upsample"
     least_px: ClassVar[Mapping[str, int]] = {"factor": 1}
-    in_picture: ClassVar[Literal["", "convolution", "other"]] = "other"
+    is_drawn: ClassVar[bool] = True
 
     factor: Axes
     mode: Literal["nearest", "linear"] = "linear"
@@ -87,15 +83,12 @@ class Upsample(Layer):
 
     @property
     def enlarges(self) -> Axes | None:
-        """How many times larger it makes the image."""
         return self.factor
 
     def output_size(self, sizes: Sequence[int], axis: int) -> int:
-        """Pixels along an axis."""
         return sizes[0] * self.factor[axis]
 
     def reads(self, low: int, high: int, axis: int) -> Interval:
-        """Input pixels behind the output pixels `low` to `high`."""
         factor = self.factor[axis]
         if self.mode == "nearest" or factor == 1:
             return low // factor, high // factor
@@ -106,18 +99,15 @@ class Upsample(Layer):
 
     @property
     def reads_beyond(self) -> bool:
-        """Whether it reads pixels beside the one that is enlarged."""
         return self.mode == "linear"
 
     @property
     def inexact_because(self) -> str:
-        """Why it computes tiles otherwise than the whole image."""
         if self.mode == "linear" and self.align_corners:
             return "its interpolation aligns the corners of each tile"
         return ""
 
     def compute(self, given: Sequence[Tensor], module: nn.Module | None) -> Tensor:  # noqa: ARG002
-        """Compute its output (N, C, *S') from its input (N, C, *S)."""
         factor = tuple(map(float, self.factor))
         if self.mode == "nearest":
             return functional.interpolate(given[0], scale_factor=factor, mode="nearest")
@@ -139,18 +129,11 @@ class Join(Layer):
     """
 
     op: ClassVar[str] = "join"
-    crops: ClassVar[bool] = True
-    in_picture: ClassVar[Literal["", "convolution", "other"]] = "other"
+    is_drawn: ClassVar[bool] = True
 
     kind: Literal["concatenate", "add", "multiply"] = "concatenate"
 
-    @property
-    def skip(self) -> Literal["", "concatenate", "add", "multiply"]:
-        """How it joins what it reads."""
-        return self.kind
-
     def channels_out(self, given: Sequence[int]) -> int:
-        """Channels of its output, if inputs of so many can be joined."""
         if self.kind == "concatenate":
             return sum(given)
         # What has one channel goes with each of the others, as torch broadcasts it.
@@ -160,11 +143,9 @@ class Join(Layer):
         return max(given)
 
     def output_size(self, sizes: Sequence[int], axis: int) -> int:  # noqa: ARG002
-        """Pixels along an axis: those of the smallest."""
         return min(sizes)
 
     def compute(self, given: Sequence[Tensor], module: nn.Module | None) -> Tensor:  # noqa: ARG002
-        """Compute its output from what it joins, each (N, C, *S)."""
         size = tuple(map(min, zip(*(x.shape[2:] for x in given), strict=True)))
         cropped = [centre_crop(x, size) for x in given]
         if self.kind == "concatenate":

@@ -31,7 +31,6 @@ class _Window(Layer):
         raise NotImplementedError
 
     def output_size(self, sizes: Sequence[int], axis: int) -> int:
-        """Pixels along an axis; a stride must divide its input."""
         reach, stride, padding = self._along(axis)
         # torch would leave the rest out, and a tile that begins elsewhere another one.
         if sizes[0] % stride:
@@ -39,7 +38,6 @@ class _Window(Layer):
         return (sizes[0] + 2 * padding - reach - 1) // stride + 1
 
     def reads(self, low: int, high: int, axis: int) -> Interval:
-        """Input pixels behind the output pixels `low` to `high`."""
         reach, stride, padding = self._along(axis)
         return low * stride - padding, high * stride - padding + reach
 
@@ -64,7 +62,7 @@ class Convolution(_Window):
 
     op: ClassVar[str] = "convolution"
     least_px: ClassVar[Mapping[str, int]] = {"kernel": 1, "stride": 1, "padding": 0, "dilation": 1}
-    in_picture: ClassVar[Literal["", "convolution", "other"]] = "convolution"
+    is_drawn: ClassVar[bool] = True
 
     name: str
     in_channels: int
@@ -78,13 +76,11 @@ class Convolution(_Window):
     padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
 
     def channels_out(self, given: Sequence[int]) -> int:
-        """Channels of its output, if it can read inputs of so many."""
         _check_channels(self, given[0])
         return self.out_channels
 
     @property
     def shrinks(self) -> Axes | None:
-        """How many times smaller it makes the image."""
         return self.stride
 
     def _along(self, axis: int) -> tuple[int, int, int]:
@@ -93,26 +89,21 @@ class Convolution(_Window):
 
     @property
     def kernel_px(self) -> Axes:
-        """Pixels that it reads along each axis."""
         return self.kernel
 
     @property
     def reach_px(self) -> int:
-        """Pixels that it takes off an axis at most, where it does not pad."""
         return max(self._along(axis)[0] for axis in range(len(self.kernel)))
 
     @property
     def pads(self) -> bool:
-        """Whether it continues the image by pixels of its own."""
         return any(self.padding)
 
     @property
     def weights_name(self) -> str | None:
-        """Where its weights are."""
         return self.name
 
     def module(self, ndim: int, device: Device) -> nn.Module:
-        """Make what holds its weights and computes with them."""
         return with_its_settings((nn.Conv2d, nn.Conv3d)[ndim - 2], self, device)
 
 
@@ -135,7 +126,7 @@ class TransposedConvolution(Layer):
         "padding": 0,
         "output_padding": 0,
     }
-    in_picture: ClassVar[Literal["", "convolution", "other"]] = "other"
+    is_drawn: ClassVar[bool] = True
 
     name: str
     in_channels: int
@@ -148,38 +139,31 @@ class TransposedConvolution(Layer):
     bias: bool = True
 
     def channels_out(self, given: Sequence[int]) -> int:
-        """Channels of its output, if it can read inputs of so many."""
         _check_channels(self, given[0])
         return self.out_channels
 
     @property
     def enlarges(self) -> Axes | None:
-        """How many times larger it makes the image."""
         return self.stride
 
     def output_size(self, sizes: Sequence[int], axis: int) -> int:
-        """Pixels along an axis."""
         grown = (sizes[0] - 1) * self.stride[axis] - 2 * self.padding[axis]
         return grown + self.kernel[axis] + self.output_padding[axis]
 
     def reads(self, low: int, high: int, axis: int) -> Interval:
-        """Input pixels behind the output pixels `low` to `high`."""
         stride, padding = self.stride[axis], self.padding[axis]
         first = -((self.kernel[axis] - 1 - low - padding) // stride)
         return first, (high + padding) // stride
 
     @property
     def reads_beyond(self) -> bool:
-        """Whether its windows overlap."""
         return self.kernel != self.stride
 
     @property
     def weights_name(self) -> str | None:
-        """Where its weights are."""
         return self.name
 
     def module(self, ndim: int, device: Device) -> nn.Module:
-        """Make what holds its weights and computes with them."""
         kind = (nn.ConvTranspose2d, nn.ConvTranspose3d)[ndim - 2]
         return with_its_settings(kind, self, device)
 
@@ -221,7 +205,6 @@ class Pool(_Window):
 
     @property
     def shrinks(self) -> Axes | None:
-        """How many times smaller it makes the image."""
         return self.stride
 
     def _along(self, axis: int) -> tuple[int, int, int]:
@@ -230,11 +213,9 @@ class Pool(_Window):
 
     @property
     def pads(self) -> bool:
-        """Whether it continues the image by pixels of its own."""
         return any(self.padding or ())
 
     def compute(self, given: Sequence[Tensor], module: nn.Module | None) -> Tensor:  # noqa: ARG002
-        """Compute its output (N, C, *S') from its input (N, C, *S)."""
         pools: dict[tuple[str, int], Callable[..., Any]] = {
             ("max", 2): functional.max_pool2d,
             ("max", 3): functional.max_pool3d,
