@@ -5,11 +5,12 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
 from napari_unet.engine.foreign.recognition.name_tree import NameTree
+from napari_unet.engine.foreign.recognition.unet_levels import Levels, find_levels
 from napari_unet.engine.foreign.recognition.unet_walk import Shortcut, Step, Walk, plain_step
 from napari_unet.engine.foreign.recognition.unit_roles import UnitRoles, before_its_role, bits
 from napari_unet.engine.foreign.recognition.weight_layers import Unit
@@ -47,6 +48,15 @@ class _State:
     """Units that read a skip, one bit for each."""
 
 
+@dataclass(frozen=True, slots=True)
+class JudgedWalk:
+    """A walk with its levels and the penalty of both."""
+
+    walk: Walk
+    levels: Levels
+    penalty: float
+
+
 class WalkSearch:
     """Searches for walks through all units.
 
@@ -75,18 +85,12 @@ class WalkSearch:
             unit.is_even and unit.shape[0] >= unit.shape[1] for unit in units
         )
 
-    def best(self, judge: Callable[[Walk], float | None]) -> Walk | None:
-        """Walk through all units that reads most naturally; None if there is none.
-
-        Parameters
-        ----------
-        judge : callable
-            Gives a further penalty to a walk; None if it makes no sense.
-        """
+    def best(self) -> JudgedWalk | None:
+        """Walk through all units that reads most naturally; None if there is none."""
         order = count()
         queue: list[tuple[float, int, _State]] = []
         seen: dict[tuple[object, ...], float] = {}
-        chosen: Walk | None = None
+        chosen: JudgedWalk | None = None
         least, most = math.inf, self._steps
 
         def push(states: Iterator[_State]) -> None:
@@ -108,9 +112,10 @@ class WalkSearch:
             if walk is None:
                 push(self._next(state))
                 continue
-            penalty = judge(walk)
-            if penalty is not None and walk.penalty + penalty < least:
-                least, chosen = walk.penalty + penalty, walk
+            levels = find_levels(walk)
+            if levels is not None and walk.penalty + levels.penalty < least:
+                least = walk.penalty + levels.penalty
+                chosen = JudgedWalk(walk, levels, least)
                 # The more doubtful the walk is, the longer it pays to look for a better one.
                 most = min(most, step + int(_STEPS_FOR_A_PENALTY * max(0.0, least - _NATURAL)))
         return chosen
