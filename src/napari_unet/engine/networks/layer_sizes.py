@@ -83,8 +83,7 @@ class LayerSizes:
     @cached_property
     def size_loss_px(self) -> int:
         """Input size minus output size in pixels."""
-        size = self.valid_input_size(1)
-        return size - self.output_size(size)
+        return self._least_size - self.output_size(self._least_size)
 
     def output_size(self, input_size: int) -> int:
         """Output pixels along an axis of `input_size` pixels.
@@ -96,7 +95,7 @@ class LayerSizes:
         """
         sizes = self.sizes(input_size)
         if sizes is None:
-            least, multiple = self.valid_input_size(1), self.size_multiple
+            least, multiple = self._least_size, self.size_multiple
             rest = f"{least} plus " if least != multiple else ""
             unpadded = "unpadded " if self.size_loss_px else ""
             raise ImageShapeError(
@@ -107,23 +106,18 @@ class LayerSizes:
 
     def valid_input_size(self, output_at_least: int) -> int:
         """Smallest input size in pixels whose output covers `output_at_least` pixels."""
-        known = self._valid_input_sizes
-        if output_at_least not in known:
-            known[output_at_least] = self._searched_input_size(output_at_least)
-        return known[output_at_least]
+        # Sizes that fit are as far apart as the network shrinks the image, and so are outputs.
+        more = output_at_least - (self._least_size - self.size_loss_px)
+        return self._least_size + max(0, math.ceil(more / self.size_multiple)) * self.size_multiple
 
     @cached_property
-    def _valid_input_sizes(self) -> dict[int, int]:
-        return {}
-
-    def _searched_input_size(self, output_at_least: int) -> int:
-        start = max(1, output_at_least)
+    def _least_size(self) -> int:
+        """Smallest input size that has an output."""
         # Unpadded layers lose at most so much; beyond it no size will do.
         lost = self.size_multiple * sum(layer.reach_px for layer in self.graph.layers)
-        most = start + 2 * self.size_multiple + lost
-        for size in range(start, most):
-            along = (self.sizes(size, axis) for axis in range(self.ndim))
-            if all(sizes and sizes[self.graph.outputs[0]] >= output_at_least for sizes in along):
+        most = 1 + 2 * self.size_multiple + lost
+        for size in range(1, most):
+            if all(self.sizes(size, axis) for axis in range(self.ndim)):
                 return size
         raise SettingsError(f"No input of up to {most} pixels fits the layers; this is no U-Net.")
 
@@ -177,7 +171,7 @@ class LayerSizes:
 
     def _inputs_behind(self, low: int, high: int, axis: int) -> _Interval:
         """Input pixels, of an endless image, behind the output pixels `low` to `high`."""
-        sizes = self.sizes(self.valid_input_size(1), axis) or ()
+        sizes = self.sizes(self._least_size, axis) or ()
         wanted: dict[int, _Interval] = dict.fromkeys(self.graph.outputs, (low, high))
         for number in range(len(self.graph.layers) - 1, 0, -1):
             if number not in wanted:
