@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -238,29 +238,33 @@ def _swapped(graph: LayerList, pairs: Iterable[tuple[int, int]]) -> LayerList:
     return LayerList(tuple(layers), graph.outputs)
 
 
-def _chained(graph: LayerList) -> list[int]:
-    """Layers that only the next one reads, and that one reads first of all."""
-    readers = graph.readers()
-    return [
-        number
-        for number, after in enumerate(graph.layers[1:])
-        if after.inputs[:1] == (number,) and readers[number] == [number + 1]
-    ]
+def _neighbours(
+    graph: LayerList, ones: Container[int], others: Container[int], orders: tuple[str, str]
+) -> dict[tuple[int, int], str]:
+    """Pairs of one and another kind that follow each other, and which of `orders` they are in.
+
+    Of each pair only the second reads the first, and reads it first of all.
+    """
+    readers, found = graph.readers(), {}
+    for number, after in enumerate(graph.layers[1:]):
+        if after.inputs[:1] == (number,) and readers[number] == [number + 1]:
+            if number in ones and number + 1 in others:
+                found[number, number + 1] = orders[0]
+            elif number in others and number + 1 in ones:
+                found[number, number + 1] = orders[1]
+    return found
 
 
 def _pairs(graph: LayerList) -> dict[tuple[int, int], str]:
     """Norms and activations that follow each other behind a convolution, and their order."""
-    norms, activations = dict(graph.each(Norm)), dict(graph.each(Activation))
+    kinds = dict(graph.each(Norm)), dict(graph.each(Activation))
     convolutions = dict(graph.each(Convolution))
-    found = {}
-    for number in _chained(graph):
-        pair = number, number + 1
-        if convolutions.get(next(iter(graph.layers[number].inputs), -1)) is not None:
-            if pair[0] in norms and pair[1] in activations:
-                found[pair] = AFTER_NORM
-            elif pair[0] in activations and pair[1] in norms:
-                found[pair] = BEFORE_NORM
-    return found
+    pairs = _neighbours(graph, *kinds, (AFTER_NORM, BEFORE_NORM))
+    return {
+        pair: order
+        for pair, order in pairs.items()
+        if graph.layers[pair[0]].inputs[0] in convolutions
+    }
 
 
 def _with_activation_place(graph: LayerList, value: str) -> LayerList:
@@ -270,15 +274,7 @@ def _with_activation_place(graph: LayerList, value: str) -> LayerList:
 def _sums(graph: LayerList) -> dict[tuple[int, int], str]:
     """Sums and the activations of their own, and which of the two comes first."""
     sums = {number for number, join in graph.each(Join) if join.kind == "add"}
-    activations = dict(graph.each(Activation))
-    found = {}
-    for number in _chained(graph):
-        pair = number, number + 1
-        if pair[0] in sums and pair[1] in activations:
-            found[pair] = AFTER_SUM
-        elif pair[0] in activations and pair[1] in sums:
-            found[pair] = BEFORE_SUM
-    return found
+    return _neighbours(graph, sums, dict(graph.each(Activation)), (AFTER_SUM, BEFORE_SUM))
 
 
 def _with_sum_activation(graph: LayerList, value: str) -> LayerList:
