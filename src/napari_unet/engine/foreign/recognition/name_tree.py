@@ -9,6 +9,8 @@ from napari_unet.engine.foreign.recognition.weight_layers import Unit, is_number
 
 _FROM_THE_END = 0.1
 _BACKWARDS = 0.1
+_LIST_BACKWARDS = 0.75
+"""Lists are mostly computed as they are counted, unlike layers whose names end in a number."""
 _LEAP = 1.0
 _START = 0.5
 _UNFINISHED = 0.25
@@ -29,6 +31,10 @@ class _Node:
     def is_number(self, child: int) -> bool:
         """Whether a continuation is a number."""
         return is_number(self.order[child])
+
+    def is_of_list(self, child: int) -> bool:
+        """Whether a continuation is the number of an entry in a list."""
+        return self.order[child].startswith(".")
 
     def number_children(self, *, by_name: bool) -> None:
         """Bring the continuations into their order."""
@@ -116,6 +122,13 @@ class NameTree:
                 penalty += _ANOTHER_WORD
             elif not is_first:
                 leap = _LEAP if before is not None else _START
-                penalty += _FROM_THE_END if is_last else leap
+                penalty += self._from_end(node, number, unused) if is_last else leap
             parted = True
         return penalty
+
+    def _from_end(self, node: _Node, number: int, unused: int) -> float:
+        """Penalty for the last that is left: to begin there is odd, to go on from there is not."""
+        if not node.is_of_list(number):
+            return _FROM_THE_END
+        is_begun = bool(node.sums[-1] & ~unused)
+        return _BACKWARDS if is_begun else _LIST_BACKWARDS

@@ -44,7 +44,7 @@ _PADDINGS = {
 }
 _ENLARGEMENTS = {"nearest": NEAREST, "bilinear": LINEAR, "trilinear": LINEAR, "upsample": LINEAR}
 
-_SAID: tuple[tuple[str, str, Mapping[str | bool, str]], ...] = (
+_SAID: tuple[tuple[str, str, Mapping[Any, str]], ...] = (
     (ACTIVATION, "activation act nonlin nonlinearity", _ACTIVATIONS),
     (PADDING, "padding", {True: ZEROS, False: UNPADDED}),
     (PADDING, "padding padding_mode conv_mode", _PADDINGS),
@@ -89,10 +89,11 @@ class StoredFacts:
                 return value, f"num_groups = {value.split()[0]}"
         for choice, names, meanings in _SAID:
             for name in names.split() if choice == about else ():
-                value = self._facts.get(name)
-                word = _plain(value) if isinstance(value, str) else value
-                if isinstance(word, str | bool) and word in meanings:
-                    return meanings[word], f"{name} = {value}"
+                said = self._facts.get(name)
+                key = _plain(said) if isinstance(said, str) else said
+                # A number is no answer: 1 would be taken for True.
+                if isinstance(key, str | bool) and key in meanings:
+                    return meanings[key], f"{name} = {said}"
         return None
 
     def numbers(self, *names: str) -> tuple[float, ...] | None:

@@ -13,13 +13,17 @@ from napari_unet.engine.foreign.recognition.unet_walk import Step, Walk
 from napari_unet.engine.foreign.recognition.weight_layers import (
     Unit,
     places_apart,
+    shared_beginning,
 )
 
 _UNEVEN = 0.6
 """Penalty for each convolution that a level has more than the one above."""
 _UNEVEN_BOTTOM = 0.1
+_UNLIKE = 0.75
+"""Penalty for joins that are read by unlike layers."""
 _SAME_WIDTH = 0.5
 _SAME_CONTAINER = 1.0
+_LIKE_NAMES = 0.5
 _NOT_STRIDED = 5.0
 
 
@@ -87,6 +91,8 @@ def _cut_penalty(walk: Walk, index: int, *, widens: bool) -> float:
         return math.inf
     one, other = steps[index], steps[index + 1]
     penalty = 0.0 if _widens(other) else 0.1 if _widens(one) else _SAME_WIDTH * widens
+    names = one.unit.words, other.unit.words
+    penalty += _LIKE_NAMES * shared_beginning(*names) / max(map(len, names))
     if one.unit.container == other.unit.container and one.unit.container:
         penalty += _SAME_CONTAINER * (not _has_room(one.unit, other.unit))
     return penalty
@@ -145,8 +151,22 @@ def _unevenness(walk: Walk, joins: Sequence[int], enlarging: Sequence[int], usua
         roles = [step.role for step in walk.steps[begin:end]]
         separate = level + 1 < len(joins) and enlarging[level + 1] == end - 1
         counts.append(len(roles) - roles.count("transposed") - separate)
+    # What reads no neighbours goes with the enlargement, and each level has as many.
+    begins = [0, *joins]
+    lone = [
+        sum(step.unit.is_pointwise for step in walk.steps[begin:join])
+        for begin, join in itertools.pairwise(begins)
+    ]
     unlike = _UNEVEN_BOTTOM * abs(counts[-1] - usual)
+    unlike += _UNEVEN * sum(abs(a - b) for a, b in itertools.pairwise(lone))
+    unlike += _UNLIKE * (len({_kind(walk.steps[join]) for join in joins}) > 1)
     return unlike + _UNEVEN * sum(abs(a - b) for a, b in itertools.pairwise(counts))
+
+
+def _kind(step: Step) -> tuple[object, ...]:
+    """What steps that do the same at different levels have in common."""
+    unit = step.unit
+    return unit.pattern, unit.kernel, unit.bias > 0, unit.norm_after is None
 
 
 def _enlarging(walk: Walk, joins: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
