@@ -22,14 +22,8 @@ from napari_unet.engine.models.checkpoint import save_checkpoint
 from napari_unet.engine.networks.architecture import NetworkModule
 from napari_unet.engine.networks.graph_network import GraphNetwork
 from napari_unet.engine.networks.guess import Guess
-from napari_unet.engine.networks.layer_graph import (
-    Convolution,
-    GraphConfig,
-    Input,
-    Join,
-    Pool,
-    Upsample,
-)
+from napari_unet.engine.networks.layer_graph import GraphConfig
+from napari_unet.engine.networks.layers import Convolution, Input, Join, Pool, Upsample
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.output_meaning import OutputMeaning
 from napari_unet.engine.networks.unet import UNet, UNetConfig
@@ -131,6 +125,13 @@ class ReadyMade:
     ndim, in_channels, classes, widths = 2, 1, 2, (8,)
     sentence, inexact_because, is_trainable = "TorchScript program", "it is measured", False
     size_multiple, size_loss_px, margin_px, tile_overlap_px = 1, 0, 3, 3
+    meaning, levels = None, ()
+
+    def level_sizes(self, shape: Any) -> tuple[()]:
+        return ()
+
+    def read_as(self, meaning: OutputMeaning) -> Any:
+        raise NotImplementedError
 
     def output_size(self, input_size: int) -> int:
         return input_size

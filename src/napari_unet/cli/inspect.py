@@ -8,7 +8,14 @@ from typing import Any
 
 from napari_unet.cli.console import count, report
 from napari_unet.cli.model_options import add_loading_options, load_model, model_help
-from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.models.facts import (
+    model_facts,
+    parameters_sentence,
+    ready_made_sentence,
+    sight_sentence,
+    tiles_sentence,
+)
+from napari_unet.engine.networks.network import Network
 
 _MOST_LETTERS = 72
 
@@ -40,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _values(network: Network) -> dict[str, Any]:
-    config = network.description.unet
+    config = network.description.architecture
     return {
         **json.loads(network.description.to_json()),
         "parameters": network.parameter_count,
@@ -53,63 +60,25 @@ def _values(network: Network) -> dict[str, Any]:
 
 
 def _facts(network: Network) -> dict[str, str]:
-    description = network.description
-    config, normalization = description.unet, description.normalization
+    description, config = network.description, network.description.architecture
     facts = {
-        "name": description.name,
-        "summary": description.summary,
+        **model_facts(description),
+        "written by": "",
         "images": f"{config.ndim}-D, {count(config.in_channels, 'channel')}",
         "classes": ", ".join(description.class_roles),
-        "network": config.sentence + _parameters(network.parameter_count),
-        "sees": f"{2 * config.margin_px + 1} px across around each pixel",
-        "tiles": f"differ a little: {config.inexact_because}" if config.inexact_because else "",
-        "training": "" if config.is_trainable else "ready-made, so it cannot be fine-tuned",
-        "normalisation": (
-            f"percentiles {normalization.low_percentile:g} to {normalization.high_percentile:g}"
-            if normalization.kind == "percentile"
-            else normalization.kind
-        ),
-        "cell diameter": _with_unit(description.object_diameter_px, "px"),
-        "pixel size": _with_unit(description.pixel_size_um, "um"),
-        "cells": _instance_facts(description),
-        "training data": description.training_data,
-        "trained": "; ".join(map(_training_facts, description.history)),
-        "licence": description.licence,
+        "parameters": parameters_sentence(network.parameter_count),
+        "sight": sight_sentence(2 * config.margin_px + 1),
+        "tiles": tiles_sentence(config),
+        "training": ready_made_sentence(config),
     }
     for name, metrics in description.metrics.items():
         facts[f"on {name}"] = _metric_facts(metrics)
     return {name: value for name, value in facts.items() if value}
 
 
-def _parameters(number: int) -> str:
-    return f", {number / 1e6:.2f} M parameters" if number else ""
-
-
 def _shortened(text: str) -> str:
     """Write the roles of many channels in one line."""
     return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 4]} ..."
-
-
-def _with_unit(value: float | None, unit: str) -> str:
-    return "" if value is None else f"{value:.3g} {unit}"
-
-
-def _instance_facts(description: NetworkDescription) -> str:
-    settings = description.instances
-    way = "separated by watershed" if settings.separate_touching else "connected pieces"
-    return (
-        f"foreground above {settings.foreground_threshold:g}, seeds above "
-        f"{settings.seed_threshold:g}, {way}, at least {settings.min_size_px} px"
-    )
-
-
-def _training_facts(entry: dict[str, Any]) -> str:
-    parts = [
-        f"{entry[key]} {key}" if key != "date" else str(entry[key])[:10]
-        for key in ("date", "steps", "images", "cells")
-        if key in entry
-    ]
-    return ", ".join(parts)
 
 
 def _metric_facts(metrics: object) -> str:

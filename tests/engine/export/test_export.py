@@ -21,10 +21,10 @@ from napari_unet.engine.export.export import export_formats, export_model, itera
 from napari_unet.engine.export.settings import ExportSettings
 from napari_unet.engine.images.image import Normalization
 from napari_unet.engine.models.checkpoint import load_checkpoint
-from napari_unet.engine.networks.layer_graph import (
+from napari_unet.engine.networks.layer_graph import GraphConfig
+from napari_unet.engine.networks.layers import (
     Activation,
     Convolution,
-    GraphConfig,
     Input,
     Join,
     Norm,
@@ -535,7 +535,7 @@ def test_ready_made_network_is_refused(tmp_path: Path) -> None:
             return False
 
     network = network_of(small())
-    network.description = replace(network.description, unet=ReadyMade(classes=3))
+    network.description = replace(network.description, architecture=ReadyMade(classes=3))
 
     with pytest.raises(CheckpointError, match="pass on the file that it came in"):
         export_model(network, tmp_path / "a", format="safetensors")

@@ -1,10 +1,6 @@
 """Networks of public layouts, written anew here, are recognised from their weights alone."""
 
-import itertools
-import os
-import time
 from collections import OrderedDict
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.foreign.guesses import with_guess
 from napari_unet.engine.foreign.recognition import recognise
 from napari_unet.engine.networks.network import Network
@@ -652,90 +647,6 @@ def _word(number):
 # -- what is guessed, and why ---------------------------------------------------------------------
 
 
-def test_skip_order_is_told_by_running_means():
-    # The means behind a learned norm follow from the norms before it: only one order fits.
-    network = recognised(learned(_Unnamed(skip_first=False)))
-    assert value(network, "skip_order") == "enlarged first"
-    assert "running means" in reason(network, "skip_order")
-    network = recognised(learned(_Unnamed(skip_first=True)))
-    assert value(network, "skip_order") == "skip first"
-
-
-def test_activation_is_told_by_running_means():
-    module = learned(_Unnamed(activation=nn.ELU))
-    network = recognised(module)
-    assert value(network, "activation") == "ELU"
-    assert_same(module, network)
-
-
-@pytest.mark.parametrize("kind", [nn.LeakyReLU, nn.SiLU, nn.GELU])
-def test_what_is_too_much_like_relu_is_a_guess_that_says_so(kind):
-    # Real networks with ReLU are as far from what is worked out as these are.
-    network = recognised(learned(_Unnamed(activation=kind)))
-    assert value(network, "activation") == "ReLU"
-    assert "the file does not tell" in reason(network, "activation")
-
-
-def test_untrained_running_means_tell_nothing():
-    network = recognised(_Unnamed(skip_first=True).eval())
-    assert value(network, "skip_order") == "enlarged first"
-    assert "the file does not tell" in reason(network, "skip_order")
-
-
-class _Unnamed(nn.Module):
-    """Two levels with batch norm, under names of no known layout."""
-
-    def __init__(self, *, skip_first=False, activation=nn.ReLU):
-        super().__init__()
-        self.skip_first = skip_first
-
-        def block(given, out):
-            parts = []
-            for _ in range(2):
-                parts += [nn.Conv2d(given, out, 3, padding=1), nn.BatchNorm2d(out), activation()]
-                given = out
-            return nn.Sequential(*parts)
-
-        self.fine = block(1, 8)
-        self.middle = block(8, 16)
-        self.coarse = block(16, 32)
-        self.rise_middle = nn.ConvTranspose2d(32, 16, 2, 2)
-        self.merge_middle = block(32, 16)
-        self.rise_fine = nn.ConvTranspose2d(16, 8, 2, 2)
-        self.merge_fine = block(16, 8)
-        self.answer = nn.Conv2d(8, 2, 1)
-
-    def forward(self, x):
-        fine = self.fine(x)
-        middle = self.middle(functional.max_pool2d(fine, 2))
-        x = self.rise_middle(self.coarse(functional.max_pool2d(middle, 2)))
-        x = self.merge_middle(torch.cat((middle, x) if self.skip_first else (x, middle), 1))
-        x = self.rise_fine(x)
-        x = self.merge_fine(torch.cat((fine, x) if self.skip_first else (x, fine), 1))
-        return self.answer(x)
-
-
-def learned(module):
-    """Weights of a network whose norms have seen images."""
-    generator = torch.Generator().manual_seed(0)
-    for name, parameter in module.named_parameters():
-        if parameter.ndim > 1:
-            shape = parameter.shape
-            parameter.data = (
-                torch.randn(shape, generator=generator) * (1 / parameter[0].numel()) ** 0.5
-            )
-            parameter.data += 0.3 / parameter[0].numel()
-        elif "weight" in name:
-            parameter.data = 0.5 + torch.rand(parameter.shape, generator=generator)
-        else:
-            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.5
-    module.train()
-    with torch.no_grad():
-        for _ in range(60):
-            module(torch.randn((4, 1, 32, 32), generator=generator))
-    return module.eval()
-
-
 def test_activation_stands_where_the_numbers_leave_room_for_it():
     # Convolution 0, norm 2, convolution 3: between 0 and 2 stands what has no weights.
     network = recognised(randomised(_Vanvugt(batch_norm=True)))
@@ -779,9 +690,6 @@ def test_output_channels_mean_what_their_number_means_most_often(
     assert network.description.class_roles == (class_roles or tuple(roles.split(", ")))
 
 
-# -- other blocks ---------------------------------------------------------------------------------
-
-
 def test_valid_padding_is_a_guess_that_can_be_changed():
     module = randomised(_Vanvugt(padding=False, depth=3))
     network = with_guess(recognised(module), "padding", "none")
@@ -792,14 +700,6 @@ def test_valid_padding_is_a_guess_that_can_be_changed():
 def test_a_2x2_convolution_behind_an_interpolation_is_padded_at_its_far_end():
     module = randomised(_KerasPort())
     assert_same(module, with_guess(recognised(module), "upsampling", "nearest"))
-
-
-def test_prelus_are_found_where_they_stand():
-    class Net(_Unnamed):
-        pass
-
-    module = randomised(Net(activation=nn.PReLU))
-    assert_same(module, recognised(module))
 
 
 def test_two_unets_in_a_row_are_one_network():
@@ -822,99 +722,6 @@ def test_two_unets_in_a_row_are_one_network():
         torch.testing.assert_close(network.unet.author_output(image), wanted, atol=1e-4, rtol=1e-4)
 
 
-def test_heads_side_by_side_are_outputs_one_after_the_other():
-    class Heads(_Unnamed):
-        def __init__(self):
-            super().__init__()
-            self.answer = nn.Identity()
-            self.question = nn.ModuleDict({"one": nn.Conv2d(8, 3, 1), "two": nn.Conv2d(8, 1, 1)})
-
-        def forward(self, x):
-            x = super().forward(x)
-            return torch.cat([head(x) for head in self.question.values()], 1)
-
-    module = randomised(Heads())
-    assert_same(module, recognised(module))
-
-
-# -- what is no U-Net -----------------------------------------------------------------------------
-
-
-def _plain_chain(*widths):
-    pairs = itertools.pairwise(widths)
-    return nn.Sequential(*[part for a, b in pairs for part in (nn.Conv2d(a, b, 3), nn.ReLU())])
-
-
-class _ResNet(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 7)
-        for number, (a, b) in enumerate(((16, 16), (16, 32), (32, 64))):
-            block = nn.Module()
-            block.conv1, block.conv2 = nn.Conv2d(a, b, 3), nn.Conv2d(b, b, 3)
-            block.bn1, block.bn2 = nn.BatchNorm2d(b), nn.BatchNorm2d(b)
-            self.add_module(f"layer{number}", block)
-
-
-class _Dense(nn.Module):
-    """Each convolution reads all before it."""
-
-    def __init__(self):
-        super().__init__()
-        given = 1
-        for number, width in enumerate((8, 8, 16, 16, 32, 32, 16, 16, 8, 8, 1)):
-            self.add_module(f"conv{number}", nn.Conv2d(given, width, 3))
-            given += width
-
-
-class _Nested(nn.Module):
-    """UNet++: convolutions that read all of their level."""
-
-    def __init__(self):
-        super().__init__()
-        widths = (8, 16, 32, 64)
-        for level, width in enumerate(widths):
-            self._add(level, 0, (1, *widths)[level], width)
-        for column in range(1, 4):
-            for level in range(4 - column):
-                given = widths[level] * column + widths[level + 1]
-                self._add(level, column, given, widths[level])
-        self.final = nn.Conv2d(8, 1, 1)
-
-    def _add(self, level, column, given, width):
-        block = nn.Sequential(nn.Conv2d(given, width, 3), nn.ReLU(), nn.Conv2d(width, width, 3))
-        self.add_module(f"conv{level}_{column}", block)
-
-
-OTHERS = {
-    "perceptron": lambda: nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1)),
-    "transformer": lambda: nn.TransformerEncoderLayer(8, 2),
-    "1-D": lambda: nn.Sequential(nn.Conv1d(1, 4, 3), nn.Conv1d(4, 1, 3)),
-    "residual classifier": _ResNet,
-    "autoencoder": lambda: _plain_chain(1, 16, 32, 64, 32, 16, 1),
-    "denoiser": lambda: _plain_chain(1, *[32] * 16, 1),
-    "densely linked": _Dense,
-    "nested": _Nested,
-    "norms alone": lambda: nn.Sequential(nn.BatchNorm2d(4), nn.BatchNorm2d(4)),
-}
-
-
-@pytest.mark.parametrize("name", OTHERS)
-@pytest.mark.parametrize("is_sorted", [False, True])
-def test_what_is_no_unet_is_refused_in_one_sentence_and_at_once(name, is_sorted):
-    tensors = OTHERS[name]().state_dict()
-    tensors = dict(sorted(tensors.items())) if is_sorted else tensors
-    begin = time.thread_time()  # which other programs do not lengthen
-    with pytest.raises(CheckpointError, match=r"^The architecture of this network is unknown: "):
-        recognise(tensors, name="net")
-    assert time.thread_time() - begin < 2.0
-
-
-def test_an_empty_state_dict_is_refused():
-    with pytest.raises(CheckpointError, match="it has no convolution"):
-        recognise({}, name="net")
-
-
 def test_the_weights_are_not_copied():
     module = _Milesial()
     tensors = module.state_dict()
@@ -923,55 +730,3 @@ def test_the_weights_are_not_copied():
     assert mine.data_ptr() == tensors["inc.double_conv.0.weight"].data_ptr()
     assert mine.requires_grad is False
     assert all(parameter.requires_grad for parameter in network.unet.parameters())
-
-
-# -- trained networks of others, where they are at hand -------------------------------------------
-
-FOLDER = os.environ.get("NAPARI_UNET_THIRD_PARTY_CHECKPOINTS")
-
-THIRD_PARTY = {
-    "stardist_torch_dsb2018": ("model_weights.t7", ("ref_dist.npy", "ref_prob.npy")),
-    "lwnet_drive": ("model_checkpoint.pth", ("ref_output.npy",)),
-    "noise2noise_gaussian": ("n2n-gaussian.pt", ("ref_output.npy",)),
-    "stem_defect_unet": ("unet.pt", ("ref_output.npy",)),
-}
-
-
-@pytest.mark.skipif(FOLDER is None, reason="NAPARI_UNET_THIRD_PARTY_CHECKPOINTS names no folder")
-@pytest.mark.parametrize("name", THIRD_PARTY)
-@pytest.mark.parametrize("is_sorted", [False, True])
-def test_trained_network_gives_its_reference_output(name, is_sorted):
-    folder = Path(FOLDER or "") / name
-    file, references = THIRD_PARTY[name]
-    tensors = torch.load(folder / file, weights_only=True, map_location="cpu")
-    tensors = tensors.get("model_state_dict", tensors)
-    tensors = dict(sorted(tensors.items())) if is_sorted else tensors
-    network = recognise(tensors, name=name)
-    image = torch.from_numpy(np.load(folder / "ref_input.npy"))
-    wanted = np.concatenate([np.load(folder / reference) for reference in references], axis=1)
-    with torch.no_grad():
-        found = network.unet.author_output(image).numpy()
-    np.testing.assert_allclose(found, wanted, atol=1e-4)
-
-
-@pytest.mark.skipif(FOLDER is None, reason="NAPARI_UNET_THIRD_PARTY_CHECKPOINTS names no folder")
-def test_densely_linked_unet_is_of_an_unknown_architecture():
-    file = Path(FOLDER or "") / "cremi_dunet" / "state.nn"
-    tensors = torch.load(file, weights_only=True, map_location="cpu")
-    with pytest.raises(CheckpointError, match="found were 15 convolutions of up to 241 channels"):
-        recognise(tensors, name="cremi")
-
-
-@pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated:DeprecationWarning")
-@pytest.mark.skipif(FOLDER is None, reason="NAPARI_UNET_THIRD_PARTY_CHECKPOINTS names no folder")
-def test_weights_of_a_torchscript_file_give_its_reference_output():
-    folder = Path(FOLDER or "") / "unet2d_nuclei_broad"
-    script = torch.jit.load(folder / "weights_torchscript.pt", map_location="cpu")
-    tensors = {key: tensor.detach() for key, tensor in script.state_dict().items()}
-    network = recognise(tensors, name="nuclei")
-    raw = np.load(folder / "test_input.npy").astype(np.float32)
-    image = torch.from_numpy((raw - raw.mean()) / raw.std()).view(1, 1, *raw.shape[-2:])
-    with torch.no_grad():
-        found = network.unet.author_output(image).numpy()
-    wanted = np.load(folder / "test_output.npy")
-    np.testing.assert_allclose(found.reshape(wanted.shape), wanted, atol=1e-4)

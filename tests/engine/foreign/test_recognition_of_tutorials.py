@@ -8,7 +8,8 @@ from torch.nn import functional
 from napari_unet.engine.foreign.guesses import with_guess
 from napari_unet.engine.foreign.recognition import recognise
 from napari_unet.engine.models.checkpoint import load_checkpoint
-from napari_unet.engine.networks.unet import UNet, UNetConfig, centre_crop
+from napari_unet.engine.networks.layers.sizes import centre_crop
+from napari_unet.engine.networks.unet import UNet, UNetConfig
 
 WIDTHS = (4, 8, 16, 32, 64)
 

@@ -7,7 +7,8 @@ from torch.nn import functional
 
 from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.foreign.libraries.traced_network import traced_network
-from napari_unet.engine.networks.layer_graph import Clip, GraphConfig
+from napari_unet.engine.networks.layer_graph import GraphConfig
+from napari_unet.engine.networks.layers import Clip
 from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 MEANING = OutputMeaning("softmax", ("background", "cell"))

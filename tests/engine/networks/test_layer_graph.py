@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.images.image import ImageSource, IntensityScaling
 from napari_unet.engine.networks.graph_network import GraphNetwork
-from napari_unet.engine.networks.layer_graph import (
+from napari_unet.engine.networks.layer_graph import GraphConfig
+from napari_unet.engine.networks.layers import (
     Activation,
     Convolution,
-    GraphConfig,
     Input,
     Join,
     Norm,

@@ -7,22 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_unet.engine.foreign.ready_made import ReadyMadeConfig
 from napari_unet.engine.networks.graph_network import GraphNetwork
-from napari_unet.engine.networks.layer_graph import (
-    Activation,
-    Convolution,
-    GraphConfig,
-    Input,
-    Join,
-    Pool,
-    Upsample,
-)
+from napari_unet.engine.networks.layer_graph import GraphConfig
+from napari_unet.engine.networks.layers import Activation, Convolution, Input, Join, Pool, Upsample
 from napari_unet.engine.networks.levels import (
     Block,
     Level,
     LevelSizes,
-    level_sizes,
-    network_levels,
 )
 from napari_unet.engine.networks.output_meaning import OutputMeaning
 from napari_unet.engine.networks.unet import UNet, UNetConfig
@@ -55,7 +47,7 @@ def foreign(kind: Any = "concatenate") -> GraphConfig:
 
 
 def test_the_papers_network_doubles_its_features_at_each_level() -> None:
-    (first, second, bottom) = network_levels(UNetConfig(base_width=8, depth=2))
+    (first, second, bottom) = UNetConfig(base_width=8, depth=2).levels
 
     assert first == Level((1, 1), Block(8, 2, (3, 3)), Block(8, 2, (3, 3)), "concatenate")
     assert second == Level((2, 2), Block(16, 2, (3, 3)), Block(16, 2, (3, 3)), "concatenate")
@@ -63,7 +55,7 @@ def test_the_papers_network_doubles_its_features_at_each_level() -> None:
 
 
 def test_a_foreign_network_is_told_by_what_its_layers_do() -> None:
-    assert network_levels(foreign()) == (
+    assert foreign().levels == (
         Level((1, 1), Block(4, 1, (3, 3)), Block(6, 1, (3, 3)), "concatenate"),
         Level((2, 2), Block(8, 1, (5, 5))),
     )
@@ -71,7 +63,7 @@ def test_a_foreign_network_is_told_by_what_its_layers_do() -> None:
 
 @pytest.mark.parametrize("kind", ["concatenate", "add", "multiply"])
 def test_how_a_skip_is_read_is_told(kind: str) -> None:
-    assert network_levels(foreign(kind))[0].skip == kind
+    assert foreign(kind).levels[0].skip == kind
 
 
 def test_a_network_that_only_shrinks_once_read_has_nothing_of_full_resolution_going_down() -> None:
@@ -85,19 +77,19 @@ def test_a_network_that_only_shrinks_once_read_has_nothing_of_full_resolution_go
         convolution(4, (4, 1), 1),
     )
 
-    first, second = network_levels(GraphConfig(2, 3, layers, (5,), CELL))
+    first, second = GraphConfig(2, 3, layers, (5,), CELL).levels
 
     assert first == Level(one, None, Block(4, 1, (3, 3)))
     assert second == Level(two, Block(8, 2, (7, 7)))
 
 
 def test_sizes_are_those_of_the_image_continued_to_what_the_network_reads() -> None:
-    assert level_sizes(UNetConfig(base_width=4, depth=2), (61, 80)) == (
+    assert UNetConfig(base_width=4, depth=2).level_sizes((61, 80)) == (
         LevelSizes((64, 80), (64, 80)),
         LevelSizes((32, 40), (32, 40)),
         LevelSizes((16, 20)),
     )
-    assert level_sizes(foreign(), (61, 80)) == (
+    assert foreign().level_sizes((61, 80)) == (
         LevelSizes((62, 80), (62, 80)),
         LevelSizes((31, 40)),
     )
@@ -106,7 +98,7 @@ def test_sizes_are_those_of_the_image_continued_to_what_the_network_reads() -> N
 def test_unpadded_convolutions_lose_what_the_papers_figure_says() -> None:
     config = UNetConfig(base_width=4, depth=4, padding="valid")
 
-    sizes = level_sizes(config, (388, 388))
+    sizes = config.level_sizes((388, 388))
 
     assert [each.down[0] for each in sizes] == [568, 280, 136, 64, 28]
     assert [each.up[0] for each in sizes[:-1]] == [388, 196, 100, 52]
@@ -119,7 +111,7 @@ def test_the_last_size_is_that_of_the_output(height: int, width: int, depth: int
     for config in (UNetConfig(base_width=2, depth=depth, padding=pad), foreign()):
         wanted = tuple(config.output_size(config.valid_input_size(n)) for n in (height, width))
 
-        assert level_sizes(config, (height, width))[0].up == wanted
+        assert config.level_sizes((height, width))[0].up == wanted
 
 
 def test_sizes_are_those_that_torch_finds() -> None:
@@ -130,13 +122,12 @@ def test_sizes_are_those_that_torch_finds() -> None:
     size = config.valid_input_size(30)
     unet(torch.zeros(1, 1, size, size))
 
-    assert level_sizes(config, (30, 30))[1].down == seen[0]
+    assert config.level_sizes((30, 30))[1].down == seen[0]
     assert GraphNetwork(foreign())(torch.zeros(1, 1, 62, 80)).shape[2:] == (62, 80)
 
 
 def test_of_a_network_whose_layers_are_unknown_nothing_is_said() -> None:
-    class ReadyMade:
-        ndim = 2
+    config = ReadyMadeConfig(2, 1, CELL, "onnx")
 
-    assert network_levels(ReadyMade()) == ()  # type: ignore[arg-type]
-    assert level_sizes(ReadyMade(), (10, 10)) == ()  # type: ignore[arg-type]
+    assert config.levels == ()
+    assert config.level_sizes((10, 10)) == ()

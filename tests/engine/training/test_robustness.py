@@ -52,7 +52,7 @@ def start(dropout: float = 0.0) -> Network:
     config = dataclasses.replace(CONFIG, dropout=dropout)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Network(UNet(config), dataclasses.replace(TINY, unet=config))
+        return Network(UNet(config), dataclasses.replace(TINY, architecture=config))
 
 
 # -- resume ------------------------------------------------------------------------------------
@@ -413,7 +413,7 @@ def test_bundled_images_are_replayed_where_none_are_given():
 def test_bundled_images_that_a_network_cannot_read_are_left_out():
     def replayed(**shape):
         config = dataclasses.replace(CONFIG, **shape)
-        network = Network(UNet(config).eval(), dataclasses.replace(TINY, unet=config))
+        network = Network(UNet(config).eval(), dataclasses.replace(TINY, architecture=config))
         return replayed_images(network, device="cpu")
 
     assert [len(each.image) for each in replayed(in_channels=2)] == [1] * 5

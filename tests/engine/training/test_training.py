@@ -195,7 +195,9 @@ def test_unpadded_network_learns_where_it_has_output():
 
 
 def test_colour_and_grey_images_train_one_network():
-    description = dataclasses.replace(TINY, unet=dataclasses.replace(TINY.unet, in_channels=3))
+    description = dataclasses.replace(
+        TINY, architecture=dataclasses.replace(TINY.unet, in_channels=3)
+    )
     grey = cells()
     colour = TrainingPair(np.dstack([grey.image] * 3), grey.labels)
     run = train([grey, colour], settings=QUICK, description=description)
@@ -203,7 +205,9 @@ def test_colour_and_grey_images_train_one_network():
 
 
 def test_any_number_of_channels_can_be_learned():
-    description = dataclasses.replace(TINY, unet=dataclasses.replace(TINY.unet, in_channels=2))
+    description = dataclasses.replace(
+        TINY, architecture=dataclasses.replace(TINY.unet, in_channels=2)
+    )
     grey = cells()
     pair = TrainingPair(np.stack([grey.image, grey.image]), grey.labels, channel_axis=0)
     run = train([pair], settings=QUICK, description=description)

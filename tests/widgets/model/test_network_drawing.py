@@ -10,7 +10,6 @@ from qtpy.QtCore import QEvent, QPoint
 from qtpy.QtGui import QColor, QHelpEvent, QPalette
 from qtpy.QtWidgets import QApplication, QToolTip, QWidget
 
-from napari_unet.engine.networks.levels import level_sizes, network_levels
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.session import Session
@@ -26,7 +25,7 @@ CONFIG = UNetConfig(base_width=32, depth=4)
 
 def facts(config: UNetConfig = CONFIG, shape: tuple[int, ...] = (520, 696)) -> NetworkFacts:
     roles = ("background", "cell", "border")
-    return NetworkFacts(1, roles, network_levels(config), level_sizes(config, shape), 215)
+    return NetworkFacts(1, roles, config.levels, config.level_sizes(shape), 215)
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,14 +20,6 @@ from napari_unet.engine.models.facts import (
     program_version,
 )
 from napari_unet.engine.networks.architecture import Architecture, NetworkModule
-from napari_unet.engine.networks.graph_network import GraphNetwork, weights_name
-from napari_unet.engine.networks.layer_graph import (
-    Activation,
-    Convolution,
-    Layer,
-    Norm,
-    TransposedConvolution,
-)
 from napari_unet.engine.networks.network import Network
 
 if TYPE_CHECKING:
@@ -45,7 +35,6 @@ MOST_DIFFERENCE = 1e-4
 _MOST_BYTES = 2_000_000_000
 """A protocol buffer, which an ONNX file is, ends at 2 GiB."""
 
-_MOST_NAME = 40
 _MOST_MULTIPLE_CHECKED = 32
 _AXIS_NAMES = ("z", "y", "x")
 
@@ -111,8 +100,9 @@ def onnx_model(network: Network) -> ModelProto:
             f"'{network.description.name}' has {weight_bytes / 1e9:.1f} GB of weights; one ONNX "
             "file holds 2 GB at most. Export it as .safetensors or as a state dict."
         )
-    config = network.description.unet
-    module = with_plain_names(network.unet).fused(torch.device("cpu"))
+    config = network.description.architecture
+    # The exporter writes Python code with the names of the layers in it and runs it.
+    module = network.unet.with_plain_names().fused(torch.device("cpu"))
     example = torch.zeros(2, config.in_channels, *check_sizes(config)[0])
     try:
         with _without_remarks():
@@ -137,38 +127,6 @@ def onnx_model(network: Network) -> ModelProto:
     return _described(program.model_proto, network)
 
 
-def with_plain_names(module: NetworkModule) -> NetworkModule:
-    """Return the same network with names of our own, if its names come from a file.
-
-    The exporter writes Python code with these names in it and runs it. A layer
-    called "in" stops it, and one with a quotation mark could make it do
-    whatever the author of the file had in mind.
-    """
-    if not isinstance(module, GraphNetwork):
-        return module
-    config = module.config
-    known = [name for name in map(weights_name, config.layers) if name is not None]
-    plain = {
-        name: f"layer{number}_{re.sub('[^A-Za-z0-9]+', '_', name)[:_MOST_NAME]}"
-        for number, name in enumerate(dict.fromkeys(known))
-    }
-    layers = tuple(_renamed(layer, plain) for layer in config.layers)
-    renamed = GraphNetwork(replace(config, layers=layers))
-    weights = {}
-    for key, value in module.weights.state_dict().items():
-        name, _, value_name = key.rpartition(".")
-        weights[f"{plain[name]}.{value_name}"] = value
-    renamed.weights.load_state_dict(weights)
-    return renamed.eval()
-
-
-def _renamed(layer: Layer, plain: Mapping[str, str]) -> Layer:
-    if isinstance(layer, Convolution | TransposedConvolution | Norm | Activation):
-        name = weights_name(layer)
-        return layer if name is None else replace(layer, name=plain[name])
-    return layer
-
-
 def check_onnx(model: ModelProto, network: Network) -> float:
     """Run a translated network with ONNX Runtime, on images of two sizes.
 
@@ -189,7 +147,7 @@ def check_onnx(model: ModelProto, network: Network) -> float:
     """
     import onnxruntime
 
-    name, config = network.description.name, network.description.unet
+    name, config = network.description.name, network.description.architecture
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # fatal: errors come as exceptions
     random = np.random.default_rng(0)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from napari_unet.engine.base.errors import SettingsError
-from napari_unet.engine.networks.layer_graph import (
+from napari_unet.engine.networks.layer_list import Emit, LayerList
+from napari_unet.engine.networks.layers import (
     Activation,
     Convolution,
-    Input,
     Join,
     Layer,
     Norm,
@@ -20,21 +20,6 @@ from napari_unet.engine.networks.layer_graph import (
     Standardize,
     Upsample,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class LayerList:
-    """The layers of a graph and which of them are the output.
-
-    Parameters
-    ----------
-    layers : tuple of Layer
-    outputs : tuple of int
-    """
-
-    layers: tuple[Layer, ...]
-    outputs: tuple[int, ...]
-
 
 ACTIVATION, ACTIVATION_PLACE, SUM_ACTIVATION = "activation", "activation_place", "sum_activation"
 SKIP_ORDER, UPSAMPLING, POOLING = "skip_order", "upsampling", "pooling"
@@ -96,12 +81,6 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-def activation(name: str) -> Activation:
-    """Layer of an activation as it is named in `OPTIONS`."""
-    kind, slope = _ACTIVATIONS[name]
-    return Activation((0,), kind, slope)
-
-
 def chosen(graph: LayerList, about: str, value: str) -> LayerList:
     """Rewrite a graph so that `value` is taken.
 
@@ -127,14 +106,13 @@ def chosen(graph: LayerList, about: str, value: str) -> LayerList:
 
 def open_choices(graph: LayerList) -> list[str]:
     """Choices that make a difference to a graph; what others depend on comes first."""
-    kinds = {type(layer) for layer in graph.layers}
     tests: dict[str, bool] = {
-        SKIP_ORDER: any(_is_skip_join(graph, layer) for layer in graph.layers),
-        ACTIVATION: any(_is_hidden(graph, i) for i in range(len(graph.layers))),
-        UPSAMPLING: Upsample in kinds,
-        POOLING: Pool in kinds,
-        PADDING: any(_can_pad(layer) for layer in graph.layers),
-        NORM: any(isinstance(layer, Norm) and not layer.tracks for layer in graph.layers),
+        SKIP_ORDER: any(_is_skip_join(graph, join) for _, join in graph.each(Join)),
+        ACTIVATION: any(_is_hidden(graph, *each) for each in graph.each(Activation)),
+        UPSAMPLING: any(graph.each(Upsample)),
+        POOLING: any(graph.each(Pool)),
+        PADDING: any(_can_pad(layer) for _, layer in graph.each(Convolution)),
+        NORM: any(not norm.tracks for _, norm in graph.each(Norm)),
         ACTIVATION_PLACE: bool(_pairs(graph)),
         SUM_ACTIVATION: bool(_sums(graph)),
         SECOND_INPUT: bool(_second_inputs(graph)),
@@ -145,286 +123,228 @@ def open_choices(graph: LayerList) -> list[str]:
 # -- single layers changed ------------------------------------------------------------------------
 
 
-def _changed(graph: LayerList, change: Callable[[Layer], Layer]) -> LayerList:
-    return LayerList(tuple(map(change, graph.layers)), graph.outputs)
-
-
 def _with_activation(graph: LayerList, value: str) -> LayerList:
     kind, slope = _ACTIVATIONS[value]
-    layers = tuple(
-        replace(layer, kind=kind, slope=slope)
-        if isinstance(layer, Activation) and _is_hidden(graph, number)
-        else layer
-        for number, layer in enumerate(graph.layers)
-    )
-    return LayerList(layers, graph.outputs)
+
+    def change(number: int, layer: Activation) -> Activation:
+        is_hidden = _is_hidden(graph, number, layer)
+        return replace(layer, kind=kind, slope=slope) if is_hidden else layer
+
+    return graph.changed(Activation, change)
 
 
-def _is_hidden(graph: LayerList, number: int) -> bool:
-    """Whether a layer is an activation between convolutions, as opposed to the last one."""
-    layer = graph.layers[number]
-    return (
-        isinstance(layer, Activation)
-        and layer.kind not in ("prelu", "sigmoid", "softmax", "tanh")
-        and number not in graph.outputs
-    )
+def _is_hidden(graph: LayerList, number: int, layer: Activation) -> bool:
+    """Whether an activation stands between convolutions, as opposed to the last one."""
+    return layer.kind not in ("prelu", "sigmoid", "softmax", "tanh") and number not in graph.outputs
 
 
 def _with_skip_order(graph: LayerList, value: str) -> LayerList:
-    def change(layer: Layer) -> Layer:
-        if not isinstance(layer, Join) or not _is_skip_join(graph, layer):
-            return layer
+    def change(_: int, join: Join) -> Join:
+        if not _is_skip_join(graph, join):
+            return join
         # The skip was computed before what was enlarged.
-        low, high = sorted(layer.inputs)
-        return replace(layer, inputs=(low, high) if value == SKIP_FIRST else (high, low))
+        low, high = sorted(join.inputs)
+        return replace(join, inputs=(low, high) if value == SKIP_FIRST else (high, low))
 
-    return _changed(graph, change)
+    return graph.changed(Join, change)
 
 
-def _is_skip_join(graph: LayerList, layer: Layer) -> bool:
-    return (
-        isinstance(layer, Join)
-        and layer.kind == "concatenate"
-        and len(layer.inputs) == 2
-        and not any(_is_image(graph, index) for index in layer.inputs)
-    )
+def _is_skip_join(graph: LayerList, join: Join) -> bool:
+    return _joins_two(join) and not any(_is_image(graph, index) for index in join.inputs)
+
+
+def _joins_two(join: Join) -> bool:
+    return join.kind == "concatenate" and len(join.inputs) == 2
 
 
 def _is_image(graph: LayerList, index: int) -> bool:
     """Whether a layer is the image, or the image with its constant mean taken off."""
     layer = graph.layers[index]
-    return isinstance(layer, Input) or (isinstance(layer, Standardize) and layer.inputs == (0,))
+    return layer.is_image or (isinstance(layer, Standardize) and layer.inputs == (0,))
 
 
 def _with_upsampling(graph: LayerList, value: str) -> LayerList:
-    def change(layer: Layer) -> Layer:
-        if not isinstance(layer, Upsample):
-            return layer
-        mode: Any = "nearest" if value == NEAREST else "linear"
-        return replace(layer, mode=mode, align_corners=value == ALIGNED)
-
-    return _changed(graph, change)
+    mode: Any = "nearest" if value == NEAREST else "linear"
+    return graph.changed(
+        Upsample, lambda _, layer: replace(layer, mode=mode, align_corners=value == ALIGNED)
+    )
 
 
 def _with_padding(graph: LayerList, value: str) -> LayerList:
     modes: Mapping[str, Any] = {ZEROS: "zeros", REFLECTED: "reflect", REPEATED: "replicate"}
     padded = int(value != UNPADDED)
 
-    def change(layer: Layer) -> Layer:
-        if isinstance(layer, Pad):
-            taken = _taken_by_reader(graph, graph.layers.index(layer))
-            before = tuple(padded * (n // 2) for n in taken)
-            return replace(
-                layer, before=before, after=tuple(padded * ((n + 1) // 2) for n in taken)
-            )
-        if not isinstance(layer, Convolution) or not _can_pad(layer):
+    def change(_: int, layer: Convolution) -> Convolution:
+        if not _can_pad(layer):
             return layer
         padding = tuple(
             padded * d * (k - 1) // 2 for d, k in zip(layer.dilation, layer.kernel, strict=True)
         )
         return replace(layer, padding=padding, padding_mode=modes.get(value, "zeros"))
 
-    return _changed(graph, change)
+    def change_pad(number: int, layer: Pad) -> Pad:
+        taken = _taken_by_reader(graph, number)
+        before = tuple(padded * (n // 2) for n in taken)
+        return replace(layer, before=before, after=tuple(padded * ((n + 1) // 2) for n in taken))
+
+    return graph.changed(Convolution, change).changed(Pad, change_pad)
 
 
 def _taken_by_reader(graph: LayerList, number: int) -> list[int]:
     """What the convolution behind a padding takes off, along each axis."""
-    for layer in graph.layers:
-        if isinstance(layer, Convolution) and layer.inputs == (number,):
+    for _, layer in graph.each(Convolution):
+        if layer.inputs == (number,):
             return [k - 1 for k in layer.kernel]
     raise SettingsError("A padding stands before no convolution.")
 
 
-def _can_pad(layer: Layer) -> bool:
-    return isinstance(layer, Convolution) and any(k > 1 and k % 2 for k in layer.kernel)
+def _can_pad(layer: Convolution) -> bool:
+    return any(k > 1 and k % 2 for k in layer.kernel)
 
 
 def _with_norm(graph: LayerList, value: str) -> LayerList:
     count = re.fullmatch(r"(\d+) groups?", value)
     size = re.fullmatch(r"groups of (\d+)", value)
 
-    def change(layer: Layer) -> Layer:
-        if not isinstance(layer, Norm) or layer.tracks:
-            return layer
+    def change(_: int, norm: Norm) -> Norm:
+        if norm.tracks:
+            return norm
         if value == INSTANCE:
-            return replace(layer, kind="instance", groups=1)
-        wanted = int(count[1]) if count else layer.channels // int(size[1] if size else "1")
+            return replace(norm, kind="instance", groups=1)
+        wanted = int(count[1]) if count else norm.channels // int(size[1] if size else "1")
         # With fewer channels than groups, authors normalise them all together.
-        fits = 0 < wanted <= layer.channels and layer.channels % wanted == 0
-        if layer.channels >= wanted > 0 and not fits:
+        fits = 0 < wanted <= norm.channels and norm.channels % wanted == 0
+        if norm.channels >= wanted > 0 and not fits:
             raise SettingsError(
-                f"'{layer.name}' has {layer.channels} channels, which are not {value}; "
+                f"'{norm.name}' has {norm.channels} channels, which are not {value}; "
                 "choose another normalisation."
             )
-        return replace(layer, kind="group", groups=wanted if fits else 1)
+        return replace(norm, kind="group", groups=wanted if fits else 1)
 
-    return _changed(graph, change)
+    return graph.changed(Norm, change)
 
 
 # -- neighbours that change places ----------------------------------------------------------------
 
 
-def _users(graph: LayerList) -> dict[int, list[int]]:
-    users: dict[int, list[int]] = {}
-    for number, layer in enumerate(graph.layers):
-        for index in layer.inputs:
-            users.setdefault(index, []).append(number)
-    return users
+def _swapped(graph: LayerList, pairs: Iterable[tuple[int, int]]) -> LayerList:
+    """The graph with each layer and the next, which alone reads it, in the other order."""
+    layers = list(graph.layers)
+    for first, second in pairs:
+        one, other = layers[first], layers[second]
+        # What else the two read, such as the other summand, is read by the same one as before.
+        layers[first] = replace(other, inputs=(one.inputs[0], *other.inputs[1:]))
+        layers[second] = replace(one, inputs=(first, *one.inputs[1:]))
+    return LayerList(tuple(layers), graph.outputs)
 
 
-def _pairs(graph: LayerList) -> list[tuple[int, int]]:
-    """Norms and activations that follow each other behind a convolution, in either order."""
-    users, found = _users(graph), []
-    for number, (one, other) in enumerate(zip(graph.layers, graph.layers[1:], strict=False)):
-        kinds = {isinstance(one, Norm), isinstance(other, Norm)}
-        if (
-            other.inputs == (number,)
-            and users[number] == [number + 1]
-            and kinds == {True, False}
-            and (isinstance(one, Activation) or isinstance(other, Activation))
-            and isinstance(graph.layers[one.inputs[0]], Convolution)
-        ):
-            found.append((number, number + 1))
+def _neighbours(
+    graph: LayerList, ones: Container[int], others: Container[int], orders: tuple[str, str]
+) -> dict[tuple[int, int], str]:
+    """Pairs of one and another kind that follow each other, and which of `orders` they are in.
+
+    Of each pair only the second reads the first, and reads it first of all.
+    """
+    readers, found = graph.readers(), {}
+    for number, after in enumerate(graph.layers[1:]):
+        if after.inputs[:1] == (number,) and readers[number] == [number + 1]:
+            if number in ones and number + 1 in others:
+                found[number, number + 1] = orders[0]
+            elif number in others and number + 1 in ones:
+                found[number, number + 1] = orders[1]
     return found
+
+
+def _pairs(graph: LayerList) -> dict[tuple[int, int], str]:
+    """Norms and activations that follow each other behind a convolution, and their order."""
+    kinds = dict(graph.each(Norm)), dict(graph.each(Activation))
+    convolutions = dict(graph.each(Convolution))
+    pairs = _neighbours(graph, *kinds, (AFTER_NORM, BEFORE_NORM))
+    return {
+        pair: order
+        for pair, order in pairs.items()
+        if graph.layers[pair[0]].inputs[0] in convolutions
+    }
 
 
 def _with_activation_place(graph: LayerList, value: str) -> LayerList:
-    layers = list(graph.layers)
-    for first, second in _pairs(graph):
-        one, other = layers[first], layers[second]
-        if isinstance(one, Norm) == (value == BEFORE_NORM):
-            layers[first] = replace(other, inputs=one.inputs)
-            layers[second] = replace(one, inputs=(first,))
-    return LayerList(tuple(layers), graph.outputs)
+    return _swapped(graph, (pair for pair, place in _pairs(graph).items() if place != value))
 
 
-def _sums(graph: LayerList) -> list[tuple[int, int]]:
-    """Sums and the activations of their own: behind them, or of their first summand."""
-    users, found = _users(graph), []
-    for number, layer in enumerate(graph.layers[:-1]):
-        after = graph.layers[number + 1]
-        if isinstance(layer, Join) and layer.kind == "add":
-            is_sum = isinstance(after, Activation) and after.inputs == (number,)
-        else:
-            is_sum = (
-                isinstance(layer, Activation)
-                and isinstance(after, Join)
-                and after.kind == "add"
-                and after.inputs[0] == number
-            )
-        if is_sum and users.get(number) == [number + 1]:
-            found.append((number, number + 1))
-    return found
+def _sums(graph: LayerList) -> dict[tuple[int, int], str]:
+    """Sums and the activations of their own, and which of the two comes first."""
+    sums = {number for number, join in graph.each(Join) if join.kind == "add"}
+    return _neighbours(graph, sums, dict(graph.each(Activation)), (AFTER_SUM, BEFORE_SUM))
 
 
 def _with_sum_activation(graph: LayerList, value: str) -> LayerList:
-    layers = list(graph.layers)
-    for first, second in _sums(graph):
-        one, other = layers[first], layers[second]
-        if isinstance(one, Join) and value == BEFORE_SUM:
-            layers[first] = replace(other, inputs=one.inputs[:1])
-            layers[second] = replace(one, inputs=(first, *one.inputs[1:]))
-        elif isinstance(other, Join) and value == AFTER_SUM:
-            layers[first] = replace(other, inputs=(*one.inputs, *other.inputs[1:]))
-            layers[second] = replace(one, inputs=(first,))
-    return LayerList(tuple(layers), graph.outputs)
+    return _swapped(graph, (pair for pair, place in _sums(graph).items() if place != value))
 
 
 # -- layers added or left out ---------------------------------------------------------------------
 
-_Emit: TypeAlias = Callable[[Layer], int]
-
-
-def _rewritten(graph: LayerList, change: Callable[[int, Layer, _Emit], int | None]) -> LayerList:
-    """Copy a graph layer by layer; `change` may emit others and return the number to use."""
-    layers: list[Layer] = []
-    places: dict[int, int] = {}
-
-    def emit(layer: Layer) -> int:
-        layers.append(layer)
-        return len(layers) - 1
-
-    for number, layer in enumerate(graph.layers):
-        moved = layer
-        if layer.inputs:
-            moved = replace(layer, inputs=tuple(places[index] for index in layer.inputs))
-        place = change(number, moved, emit)
-        places[number] = emit(moved) if place is None else place
-    return LayerList(tuple(layers), tuple(places[index] for index in graph.outputs))
-
 
 def _with_pooling(graph: LayerList, value: str) -> LayerList:
-    pools: dict[int, tuple[int, ...]] = {
-        number: layer.stride for number, layer in enumerate(graph.layers) if isinstance(layer, Pool)
-    }
+    if value == STRIDED:
+        return _with_strides(graph)
+    kind: Any = "mean" if value == MEAN else "max"
+    strided = {n: layer for n, layer in graph.each(Convolution) if _shrinks_at_its_centre(layer)}
 
-    def change(number: int, layer: Layer, emit: _Emit) -> int | None:
-        given = graph.layers[number].inputs
-        if isinstance(layer, Pool):
-            if value == STRIDED:
-                return layer.inputs[0]
-            return emit(replace(layer, kind="mean" if value == MEAN else "max"))
-        if not isinstance(layer, Convolution):
-            if value == STRIDED and any(index in pools for index in given):
-                raise SettingsError(
-                    "What shrinks the image is not followed by a convolution that could have a "
-                    "stride; choose another way of shrinking."
-                )
+    def change(number: int, layer: Layer, emit: Emit) -> int | None:
+        if number not in strided:
             return None
-        if value == STRIDED and given[0] in pools:
-            return emit(replace(layer, stride=pools[given[0]]))
-        if value != STRIDED and any(
-            s > 1 and k % 2 for s, k in zip(layer.stride, layer.kernel, strict=True)
-        ):
-            kind: Any = "mean" if value == MEAN else "max"
-            pool = emit(Pool(layer.inputs, layer.stride, kind))
-            return emit(replace(layer, inputs=(pool,), stride=(1,) * len(layer.stride)))
-        return None
+        # What was once a pooling has become the stride of the convolution behind it.
+        stride = strided[number].stride
+        unstrided = replace(strided[number], stride=(1,) * len(stride))
+        return emit(replace(unstrided, inputs=(emit(Pool(layer.inputs, stride, kind)),)))
 
-    return _rewritten(graph, change)
+    pooled = graph.changed(Pool, lambda _, pool: replace(pool, kind=kind))
+    return pooled.rewritten(change)
 
 
-def _second_inputs(graph: LayerList) -> list[int]:
+def _shrinks_at_its_centre(layer: Convolution) -> bool:
+    return any(s > 1 and k % 2 for s, k in zip(layer.stride, layer.kernel, strict=True))
+
+
+def _with_strides(graph: LayerList) -> LayerList:
+    """The graph with each pooling made the stride of the convolution behind it."""
+    pools = dict(graph.each(Pool))
+    readers, convolutions = graph.readers(), {number for number, _ in graph.each(Convolution)}
+    if any(not convolutions.issuperset(readers.get(number, ())) for number in pools):
+        raise SettingsError(
+            "What shrinks the image is not followed by a convolution that could have a "
+            "stride; choose another way of shrinking."
+        )
+
+    def change(_: int, layer: Convolution) -> Convolution:
+        pool = pools.get(layer.inputs[0])
+        return layer if pool is None else replace(layer, stride=pool.stride)
+
+    return graph.changed(Convolution, change).without(pools)
+
+
+def _second_inputs(graph: LayerList) -> dict[int, Join]:
     """Joins of the image and of what a first network made of it."""
-    return [
-        number
-        for number, layer in enumerate(graph.layers)
-        if isinstance(layer, Join)
-        and layer.kind == "concatenate"
-        and len(layer.inputs) == 2
-        and _is_image(graph, layer.inputs[0])
-    ]
+    return {
+        number: join
+        for number, join in graph.each(Join)
+        if _joins_two(join) and _is_image(graph, join.inputs[0])
+    }
 
 
 def _with_second_input(graph: LayerList, value: str) -> LayerList:
-    read = {graph.layers[number].inputs[1] for number in _second_inputs(graph)}
-    sigmoids = {index for index in read if _is_sigmoid(graph.layers[index])}
+    joins = _second_inputs(graph)
+    sigmoids = {number for number, layer in graph.each(Activation) if layer.kind == "sigmoid"}
     if value == RAW_OUTPUT:
-        return without(graph, sigmoids)
-    joins = {n for n in _second_inputs(graph) if graph.layers[n].inputs[1] not in sigmoids}
+        return graph.without(sigmoids.intersection(join.inputs[1] for join in joins.values()))
 
-    def change(number: int, layer: Layer, emit: _Emit) -> int | None:
-        if number not in joins or not isinstance(layer, Join):
+    def change(number: int, layer: Layer, emit: Emit) -> int | None:
+        if number not in joins or joins[number].inputs[1] in sigmoids:
             return None
-        return emit(
-            replace(layer, inputs=(layer.inputs[0], emit(Activation(layer.inputs[1:], "sigmoid"))))
-        )
+        image, output = layer.inputs
+        return emit(replace(layer, inputs=(image, emit(Activation((output,), "sigmoid")))))
 
-    return _rewritten(graph, change)
-
-
-def _is_sigmoid(layer: Layer) -> bool:
-    return isinstance(layer, Activation) and layer.kind == "sigmoid"
-
-
-def without(graph: LayerList, numbers: Iterable[int]) -> LayerList:
-    """Leave out layers; what reads one of them reads what it read."""
-    gone = set(numbers)
-
-    def change(number: int, layer: Layer, _emit: _Emit) -> int | None:
-        return layer.inputs[0] if number in gone else None
-
-    return _rewritten(graph, change)
+    return graph.rewritten(change)
 
 
 _CHOICES: Mapping[str, Callable[[LayerList, str], LayerList]] = {

@@ -5,21 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
 from napari_unet.engine.base.errors import SettingsError
-from napari_unet.engine.foreign.graph_choices import LayerList, chosen, without
+from napari_unet.engine.foreign.graph_choices import chosen
 from napari_unet.engine.foreign.guess_options import FINAL, NORMALIZATION, ROLES
-from napari_unet.engine.foreign.ready_made import ReadyMadeConfig
 from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.networks.architecture import Architecture
 from napari_unet.engine.networks.guess import Guess
-from napari_unet.engine.networks.layer_graph import Activation, GraphConfig
+from napari_unet.engine.networks.layer_graph import GraphConfig
+from napari_unet.engine.networks.layers import Activation
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.output_meaning import UNUSED, OutputMeaning
-from napari_unet.engine.networks.unet import UNetConfig
 
-Foreign: TypeAlias = GraphConfig | ReadyMadeConfig
-"""Shape of a network that somebody else designed."""
+_MAKES_SCORES = ("sigmoid", "softmax")
 
 
 def with_guess(network: Network, about: str, value: str) -> Network:
@@ -44,7 +43,6 @@ def with_guess(network: Network, about: str, value: str) -> Network:
         If the network has no such guess, or cannot be as it says.
     """
     guess = _guess(network.description, about)
-    config = _foreign(network.description)
     if about == ROLES:
         return with_roles(network, [role.strip() for role in value.split(",")])
     value = next((each for each in guess.options if each.lower() == value.lower()), value)
@@ -52,7 +50,7 @@ def with_guess(network: Network, about: str, value: str) -> Network:
         raise SettingsError(
             f"{guess.title} cannot be '{value}'; use one of {', '.join(guess.options)}."
         )
-    description = network.description
+    description, config = network.description, network.description.architecture
     if about == NORMALIZATION:
         measured = replace(
             _normalization(value),
@@ -85,34 +83,34 @@ def with_roles(network: Network, channels: Sequence[str]) -> Network:
         If it has another number of channels, or names are used twice.
     """
     _guess(network.description, ROLES)
-    config = _foreign(network.description)
-    if len(channels) != len(config.meaning.channels) or not all(channels):
+    meaning = _meaning(network.description.architecture)
+    if len(channels) != len(meaning.channels) or not all(channels):
         raise SettingsError(
-            f"The network gives {len(config.meaning.channels)} channels but {len(channels)} names "
+            f"The network gives {len(meaning.channels)} channels but {len(channels)} names "
             f"were given ({', '.join(channels)}); name each once, or '{UNUSED}'."
         )
-    meaning = OutputMeaning(config.meaning.final, tuple(channels))
-    description = _described(network.description, replace(config, meaning=meaning))
+    meaning = OutputMeaning(meaning.final, tuple(channels))
+    config = network.description.architecture.read_as(meaning)
+    description = _described(network.description, config)
     return _sharing(network, _with_value(description, ROLES, ", ".join(channels)))
 
 
-def _foreign(description: NetworkDescription) -> Foreign:
-    """Shape of a network of others, of which alone anything is guessed."""
-    assert isinstance(description.unet, GraphConfig | ReadyMadeConfig)  # noqa: S101
-    return description.unet
+def _meaning(config: Architecture) -> OutputMeaning:
+    """Meaning of the output of a network of others, of which alone anything is guessed."""
+    assert config.meaning is not None  # noqa: S101
+    return config.meaning
 
 
 def _with_choice(config: GraphConfig, guess: Guess, value: str) -> GraphConfig:
     try:
-        graph = chosen(LayerList(config.layers, config.outputs), guess.about, value)
-        return replace(config, layers=graph.layers, outputs=graph.outputs)
+        return config.with_graph(chosen(config.graph, guess.about, value))
     except SettingsError as error:
         raise SettingsError(f"{guess.title} cannot be '{value}' here. {error}") from error
 
 
 def _guess(description: NetworkDescription, about: str) -> Guess:
     for guess in description.guesses:
-        if guess.about == about and not isinstance(description.unet, UNetConfig):
+        if guess.about == about and description.architecture.meaning is not None:
             return guess
     known = ", ".join(guess.about for guess in description.guesses) or "nothing"
     raise SettingsError(
@@ -129,32 +127,23 @@ def _normalization(value: str) -> Normalization:
     return Normalization(kind)
 
 
-def _with_final(config: Foreign, value: str) -> Foreign:
+def _with_final(config: Architecture, value: str) -> Architecture:
     """What makes scores; an activation at the end that did it before is left out."""
     final: Any = value
-    if value == "softmax" and len(config.meaning.channels) == 1:
+    channels = _meaning(config).channels
+    if value == "softmax" and len(channels) == 1:
         raise SettingsError(
             "Softmax over one channel is always 1; choose 'sigmoid' or 'probability'."
         )
-    meaning = OutputMeaning(final, config.meaning.channels)
-    if not isinstance(config, GraphConfig):
-        return replace(config, meaning=meaning)
-    graph = LayerList(config.layers, config.outputs)
-    if value in ("softmax", "sigmoid"):
-        graph = without(graph, filter(_makes_scores(config).__contains__, graph.outputs))
-    return replace(config, layers=graph.layers, outputs=graph.outputs, meaning=meaning)
+    if isinstance(config, GraphConfig) and value in ("softmax", "sigmoid"):
+        makes_scores = {n for n, a in config.graph.each(Activation) if a.kind in _MAKES_SCORES}
+        config = config.with_graph(config.graph.without(makes_scores.intersection(config.outputs)))
+    return config.read_as(OutputMeaning(final, channels))
 
 
-def _makes_scores(config: GraphConfig) -> set[int]:
-    return {
-        number
-        for number, layer in enumerate(config.layers)
-        if isinstance(layer, Activation) and layer.kind in ("sigmoid", "softmax")
-    }
-
-
-def _described(description: NetworkDescription, config: Foreign) -> NetworkDescription:
-    return replace(description, unet=config, class_roles=config.meaning.class_roles)
+def _described(description: NetworkDescription, config: Architecture) -> NetworkDescription:
+    roles = _meaning(config).class_roles
+    return replace(description, architecture=config, class_roles=roles)
 
 
 def _with_value(description: NetworkDescription, about: str, value: str) -> NetworkDescription:
@@ -174,4 +163,4 @@ def _with_value(description: NetworkDescription, about: str, value: str) -> Netw
 
 def _sharing(network: Network, description: NetworkDescription) -> Network:
     """Make a network of another shape around the weights of one."""
-    return Network(network.unet.with_config(description.unet), description)
+    return Network(network.unet.with_config(description.architecture), description)

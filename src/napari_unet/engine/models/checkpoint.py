@@ -116,7 +116,7 @@ def _own_network(weights: WeightsFile) -> Network:
 def _skeleton(description: NetworkDescription, path: Path) -> NetworkModule:
     """Make a network without memory, unless its weights cannot possibly be in the file."""
     with torch.device("meta"):
-        unet = build_module(description.unet)
+        unet = build_module(description.architecture)
     smallest = sum(parameter.numel() for parameter in unet.parameters())
     if smallest > path.stat().st_size:
         raise CheckpointError(
@@ -195,7 +195,7 @@ def save_checkpoint(
     ...     save_checkpoint(load_checkpoint("nuclei"), Path(folder) / "mine").name
     'mine.safetensors'
     """
-    config = network.description.unet
+    config = network.description.architecture
     if not config.is_trainable:
         raise CheckpointError(
             f"'{network.description.name}' is ready-made ({config.sentence}) and cannot be saved "

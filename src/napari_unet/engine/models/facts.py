@@ -1,4 +1,4 @@
-"""What somebody elsewhere must know of a network to use it, in plain sentences."""
+"""What is known of a network in plain sentences: for exports, the screen and the terminal."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from napari_unet.engine.images.image import Normalization
 from napari_unet.engine.networks.architecture import Architecture
-from napari_unet.engine.networks.layer_graph import GraphConfig
 from napari_unet.engine.networks.network import NetworkDescription
+from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 PROGRAM = "napari-unet-cells"
 
@@ -28,7 +28,7 @@ def model_facts(description: NetworkDescription) -> dict[str, str]:
     dict of str to str
         "output" is about scores, which `output_gives_scores` tells from other values.
     """
-    config = description.unet
+    config = description.architecture
     facts = {
         "name": description.name,
         "summary": description.summary,
@@ -56,12 +56,12 @@ def program_version() -> str:
 
 def output_gives_scores(config: Architecture) -> bool:
     """Whether softmax makes probabilities of the network's output, and not of colours."""
-    return not (isinstance(config, GraphConfig) and config.meaning.final == "none")
+    return config.meaning is None or config.meaning.final != "none"
 
 
 def input_sentence(description: NetworkDescription) -> str:
     """Say which axes, type and intensities the network reads."""
-    config = description.unet
+    config = description.architecture
     axes = ", ".join(("batch", f"{config.in_channels} channels", *_AXES[config.ndim]))
     axes = axes.replace("1 channels", "1 channel") if config.in_channels == 1 else axes
     repeated = " A grey image is repeated in all channels." if config.in_channels == 3 else ""
@@ -103,7 +103,7 @@ def sizes_sentence(config: Architecture) -> str:
 
 def output_sentence(description: NetworkDescription) -> str:
     """Say what the exported network gives out, its softmax included."""
-    config, roles = description.unet, description.class_roles
+    config, roles = description.architecture, description.class_roles
     axes = ", ".join(("batch", f"{len(roles)} channels", *_AXES[config.ndim]))
     if not output_gives_scores(config):
         return f"float32 ({axes}): {', '.join(roles)}."
@@ -115,17 +115,15 @@ def output_sentence(description: NetworkDescription) -> str:
 
 def author_output_sentence(description: NetworkDescription) -> str:
     """Say what the author's own network gives out, before anything is made of it."""
-    config = description.unet
-    final, channels = "softmax", description.class_roles
-    if isinstance(config, GraphConfig):
-        final, channels = config.meaning.final, config.meaning.channels
-    listed = ", ".join(channels)
+    config = description.architecture
+    meaning = config.meaning or OutputMeaning("softmax", description.class_roles)
+    listed = ", ".join(meaning.channels)
     return {
         "softmax": f"Logits; softmax over the channels makes them the probabilities of {listed}.",
         "sigmoid": f"Logits; a sigmoid makes each channel a probability, of {listed}.",
         "probability": f"Each channel is a probability, of {listed}.",
         "none": f"The channels are {listed}.",
-    }[final]
+    }[meaning.final]
 
 
 def cells_sentence(description: NetworkDescription) -> str:
@@ -146,15 +144,47 @@ def cells_sentence(description: NetworkDescription) -> str:
     )
 
 
-def training_sentence(entry: Mapping[str, Any]) -> str:
-    """Say when, from what and on how much a network was trained."""
+def training_sentence(entry: Mapping[str, Any], *, model_word: str = "") -> str:
+    """Say when, from what and on how much a network was trained.
+
+    Parameters
+    ----------
+    entry : mapping
+        One of a description's `history`; it may hold anything.
+    model_word : str
+        What stands before the name of the model that it started from: "the model ".
+    """
     date, steps, origin = str(entry.get("date", ""))[:10], entry.get("steps"), "started_from"
     text = f"{steps} steps" if steps is not None else "trained"
     if origin in entry:
-        text += f" from '{entry[origin]}'" if entry[origin] else " from nothing"
+        text += f" from {model_word}'{entry[origin]}'" if entry[origin] else " from nothing"
     seen = [f"{entry[key]} {key}" for key in ("images", "cells") if key in entry]
     text += f" on {' with '.join(seen)}" if seen else ""
+    text += f" ({entry['note']})" if entry.get("note") else ""
     return f"{date}: {text}" if date else text
+
+
+def parameters_sentence(count: int) -> str:
+    """Say how many numbers were trained; empty if that is not known."""
+    return f"{count / 1e6:.2f} million parameters" if count else ""
+
+
+def sight_sentence(receptive_field_px: int) -> str:
+    """Say on how much of the image one pixel's scores depend; empty if only on that pixel."""
+    side = receptive_field_px
+    return f"sees {side} x {side} pixels around each pixel" if side > 1 else ""
+
+
+def tiles_sentence(config: Architecture) -> str:
+    """Say why large images come out otherwise than whole ones; empty if they do not."""
+    why = config.inexact_because
+    return f"Large images are computed in tiles, which differ a little: {why}." if why else ""
+
+
+def ready_made_sentence(config: Architecture) -> str:
+    """Say that a network cannot learn; empty if it can."""
+    ready_made = "Ready-made: it finds cells as it is, and cannot be fine-tuned."
+    return "" if config.is_trainable else ready_made
 
 
 def _cell_size(description: NetworkDescription) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from napari_unet.engine.networks.levels import Level, LevelSizes
+from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 
 class TileableConfig(Protocol):
@@ -36,7 +40,10 @@ class TileableConfig(Protocol):
 
 
 class Architecture(TileableConfig, Protocol):
-    """The shape of a network, without its weights; `UNetConfig` and `GraphConfig` are such."""
+    """The shape of a network, without its weights.
+
+    `UNetConfig`, `GraphConfig` and `ReadyMadeConfig` are such.
+    """
 
     @property
     def ndim(self) -> int:
@@ -51,8 +58,27 @@ class Architecture(TileableConfig, Protocol):
         """Classes that it scores."""
 
     @property
+    def meaning(self) -> OutputMeaning | None:
+        """What its output channels mean; None for logits of its classes, which are softmax's."""
+
+    @property
     def widths(self) -> tuple[int, ...]:
         """Features at each level, full resolution first."""
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """The levels of the U, full resolution first; () where its layers are not known."""
+
+    def level_sizes(self, shape: Sequence[int]) -> tuple[LevelSizes, ...]:
+        """How large an image is at each level.
+
+        Parameters
+        ----------
+        shape : sequence of int
+            Of the image, or of the tile, in pixels along each axis that the
+            network reads. It is continued by mirroring to the next size that the
+            network can read, as `segment` does.
+        """
 
     @property
     def sentence(self) -> str:
@@ -68,6 +94,15 @@ class Architecture(TileableConfig, Protocol):
 
     def numbers_at_once(self, sizes: Sequence[int]) -> int:
         """Most numbers that are kept at once, about, while a tile of these sizes is computed."""
+
+    def read_as(self, meaning: OutputMeaning) -> Architecture:
+        """Return the same shape with another meaning of its output channels.
+
+        Raises
+        ------
+        SettingsError
+            If its output has one meaning only.
+        """
 
     def to_json(self) -> dict[str, Any]:
         """Values that JSON can hold, from which the same shape can be made again."""
@@ -96,10 +131,22 @@ class NetworkModule(nn.Module):
         """Weights under the names that the network's author gave them."""
         return self.state_dict()
 
+    def with_plain_names(self) -> NetworkModule:
+        """Return it, or a copy, whose weights have names that only this program chose."""
+        return self
+
     def with_config(self, config: Architecture) -> NetworkModule:
         """Return a network with the same weights, not copied, that is read another way."""
         raise NotImplementedError
 
     def fused(self, device: torch.device, dtype: torch.dtype = torch.float32) -> NetworkModule:
-        """Return a copy for inference, as fast as it can be made."""
+        """Return a copy for inference: norms folded into the convolutions, channels last."""
+        network = copy.deepcopy(self).eval().requires_grad_(False)
+        network.fold_norms()
+        network = network.to(device=device, dtype=dtype)
+        # torch's stubs know this call for 2-D only.
+        return network.to(memory_format=self.memory_format)  # type: ignore[call-overload,no-any-return]
+
+    def fold_norms(self) -> None:
+        """Let convolutions do what the norms behind them do, for inference."""
         raise NotImplementedError

@@ -6,28 +6,14 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from napari_unet.engine.networks.architecture import Architecture
-from napari_unet.engine.networks.layer_graph import (
-    Activation,
-    Axes,
-    Convolution,
-    GraphConfig,
-    Join,
-    Layer,
-    Norm,
-    Pool,
-    Standardize,
-    TransposedConvolution,
-    Upsample,
-)
-from napari_unet.engine.networks.unet import UNetConfig
+from napari_unet.engine.networks.layers import Axes, Join
+
+if TYPE_CHECKING:
+    from napari_unet.engine.networks.layer_sizes import LayerSizes
 
 Skip: TypeAlias = Literal["", "concatenate", "add", "multiply"]
-
-_PAPER_CONVOLUTIONS = 2
-_PAPER_KERNEL = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,76 +72,6 @@ class LevelSizes:
     up: tuple[int, ...] = ()
 
 
-def network_levels(config: Architecture) -> tuple[Level, ...]:
-    """Find the levels of a network, full resolution first.
-
-    Parameters
-    ----------
-    config : Architecture
-
-    Returns
-    -------
-    tuple of Level
-        () for a network whose layers are not known.
-    """
-    if isinstance(config, UNetConfig):
-        return _levels_of_paper(config)
-    return _levels_of_graph(config) if isinstance(config, GraphConfig) else ()
-
-
-def level_sizes(config: Architecture, shape: Sequence[int]) -> tuple[LevelSizes, ...]:
-    """Find how large an image is at each level of a network.
-
-    Parameters
-    ----------
-    config : Architecture
-    shape : sequence of int
-        Of the image, or of the tile, in pixels along each axis that the
-        network reads. It is continued by mirroring to the next size that the
-        network can read, as `segment` does.
-
-    Returns
-    -------
-    tuple of LevelSizes
-        One for each level; () for a network whose layers are not known.
-    """
-    if not isinstance(config, UNetConfig | GraphConfig):
-        return ()
-    inputs = [config.valid_input_size(size) for size in shape]
-    if isinstance(config, UNetConfig):
-        return _sizes_of_paper(config, inputs)
-    return _sizes_of_graph(config, inputs)
-
-
-def _levels_of_paper(config: UNetConfig) -> tuple[Level, ...]:
-    kernel = (_PAPER_KERNEL,) * config.ndim
-    levels = []
-    for depth, width in enumerate(config.widths):
-        block = Block(width, _PAPER_CONVOLUTIONS, kernel)
-        is_bottom = depth == config.depth
-        levels.append(
-            Level(
-                (1 << depth,) * config.ndim,
-                block,
-                None if is_bottom else block,
-                "" if is_bottom else "concatenate",
-            )
-        )
-    return tuple(levels)
-
-
-def _sizes_of_paper(config: UNetConfig, inputs: Sequence[int]) -> tuple[LevelSizes, ...]:
-    lost = 0 if config.padding == "same" else _PAPER_CONVOLUTIONS * (_PAPER_KERNEL - 1)
-    down = [tuple(size - lost for size in inputs)]
-    for _ in range(config.depth):
-        down.append(tuple(size // 2 - lost for size in down[-1]))
-    up: list[tuple[int, ...]] = [()] * (config.depth + 1)
-    below = down[-1]
-    for depth in reversed(range(config.depth)):
-        up[depth] = below = tuple(2 * size - lost for size in below)
-    return tuple(LevelSizes(*sizes) for sizes in zip(down, up, strict=True))
-
-
 @dataclass(slots=True)
 class _Side:
     """Numbers of the layers that are on one side of one level."""
@@ -171,7 +87,8 @@ class _Found:
     skips: set[Skip] = field(default_factory=set)
 
 
-def _levels_of_graph(config: GraphConfig) -> tuple[Level, ...]:
+def levels_of_graph(config: LayerSizes) -> tuple[Level, ...]:
+    """Find the levels of a graph of layers, full resolution first."""
     levels = []
     for scale, found in _sides(config):
         skip: Skip = next((s for s in ("concatenate", "add", "multiply") if s in found.skips), "")
@@ -179,8 +96,15 @@ def _levels_of_graph(config: GraphConfig) -> tuple[Level, ...]:
     return tuple(levels)
 
 
-def _sizes_of_graph(config: GraphConfig, inputs: Sequence[int]) -> tuple[LevelSizes, ...]:
-    along = [_sizes_along(config, size, axis) for axis, size in enumerate(inputs)]
+def sizes_of_graph(config: LayerSizes, along: Sequence[Sequence[int]]) -> tuple[LevelSizes, ...]:
+    """How large each level is.
+
+    Parameters
+    ----------
+    config : LayerSizes
+    along : sequence of sequence of int
+        For each axis, the size of each layer's output.
+    """
 
     def sizes(side: _Side) -> tuple[int, ...]:
         numbers = side.convolutions or side.others
@@ -189,61 +113,43 @@ def _sizes_of_graph(config: GraphConfig, inputs: Sequence[int]) -> tuple[LevelSi
     return tuple(LevelSizes(sizes(found.down), sizes(found.up)) for _, found in _sides(config))
 
 
-def _sizes_along(config: GraphConfig, input_size: int, axis: int) -> list[int]:
-    """Size of each layer's output along an axis, for an input that fits."""
-    found: list[int] = []
-    for layer in config.layers:
-        given = [found[index] for index in layer.inputs] or [input_size]
-        found.append(layer.output_size(given, axis))
-    return found
-
-
-def _sides(config: GraphConfig) -> list[tuple[Axes, _Found]]:
+def _sides(config: LayerSizes) -> list[tuple[Axes, _Found]]:
     """Sort the layers by level, and by whether they come before or after any enlarging."""
     scales, heads = config.scales, _heads(config)
     rises: list[bool] = []
-    found: dict[Axes, _Found] = {}
-    for number, (layer, scale) in enumerate(zip(config.layers, scales, strict=True)):
-        is_enlarging = isinstance(layer, TransposedConvolution | Upsample) and (
-            scale != scales[layer.inputs[0]]
-        )
+    found: dict[Axes, _Found] = {(1,) * config.ndim: _Found()}
+    for number, (layer, scale) in enumerate(zip(config.graph.layers, scales, strict=True)):
+        is_enlarging = layer.enlarges is not None and scale != scales[layer.inputs[0]]
         rises.append(is_enlarging or any(rises[index] for index in layer.inputs))
-        if isinstance(layer, Join) and rises[-1] and number not in heads:
-            for index in layer.inputs:
-                if not rises[index] and scales[index] == scale:
-                    found.setdefault(scale, _Found()).skips.add(layer.kind)
-        if number in heads or not isinstance(
-            layer, Convolution | TransposedConvolution | Upsample | Join
-        ):
+        if not layer.is_drawn or number in heads:
             continue
         of_level = found.setdefault(scale, _Found())
         side = of_level.up if rises[-1] else of_level.down
-        (side.convolutions if isinstance(layer, Convolution) else side.others).append(number)
-    found.setdefault((1,) * config.ndim, _Found())
+        (side.convolutions if layer.kernel_px else side.others).append(number)
+    for number, join in config.graph.each(Join):
+        down = [i for i in join.inputs if not rises[i] and scales[i] == scales[number]]
+        if rises[number] and down and number not in heads:
+            found[scales[number]].skips.add(join.kind)
     return sorted(found.items(), key=lambda entry: math.prod(entry[0]))
 
 
-def _heads(config: GraphConfig) -> set[int]:
+def _heads(config: LayerSizes) -> set[int]:
     """Layers that make the output of the last features: no part of any level."""
     heads: set[int] = set()
-    for index in config.outputs:
-        while isinstance(config.layers[index], Activation | Norm | Standardize | Pool):
-            index = config.layers[index].inputs[0]
-        layer = config.layers[index]
-        if isinstance(layer, Convolution) and set(layer.kernel) == {1}:
+    for index in config.graph.outputs:
+        while not (layer := config.graph.layers[index]).is_drawn and layer.inputs:
+            index = layer.inputs[0]
+        if set(layer.kernel_px) == {1}:
             heads.add(index)
     return heads
 
 
-def _block(config: GraphConfig, side: _Side) -> Block | None:
-    layers: list[Layer] = [config.layers[number] for number in side.convolutions]
-    kernels = Counter(layer.kernel for layer in layers if isinstance(layer, Convolution))
-    if kernels:
-        # Of equally frequent ones the largest: 1x1 convolutions only mix channels.
-        kernel = max(kernels, key=lambda each: (kernels[each], each))
-        widths = [layer.out_channels for layer in layers if isinstance(layer, Convolution)]
-        return Block(max(widths), len(layers), kernel)
-    if not side.others:
+def _block(config: LayerSizes, side: _Side) -> Block | None:
+    kernels = Counter(config.graph.layers[number].kernel_px for number in side.convolutions)
+    numbers = side.convolutions or side.others
+    if not numbers:
         return None
-    features = max(config.channels[number] for number in side.others)
-    return Block(features, 0, (1,) * config.ndim)
+    features = max(config.channels[number] for number in numbers)
+    # Of equally frequent ones the largest: 1x1 convolutions only mix channels.
+    most = max(kernels, key=lambda each: (kernels[each], each), default=(1,) * config.ndim)
+    return Block(features, len(side.convolutions), most)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Required
 
 import torch
@@ -47,8 +49,8 @@ class NetworkDescription:
     Parameters
     ----------
     name : str
-    unet : Architecture
-        `UNetConfig`, or what another program's network is.
+    architecture : Architecture
+        `UNetConfig`, or what another program's network is; "unet" in files.
     class_roles : tuple of str
         Meaning of each class: "background", "cell", "border", or a free name.
     normalization : Normalization
@@ -70,7 +72,7 @@ class NetworkDescription:
     """
 
     name: str
-    unet: Architecture
+    architecture: Architecture
     class_roles: tuple[str, ...] = (BACKGROUND, CELL)
     normalization: Normalization = field(default_factory=Normalization)
     object_diameter_px: float | None = None
@@ -85,26 +87,32 @@ class NetworkDescription:
     guesses: tuple[Guess, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.class_roles) != self.unet.classes:
+        if len(self.class_roles) != self.architecture.classes:
             raise SettingsError(
-                f"The network has {self.unet.classes} classes but {len(self.class_roles)} "
+                f"The network has {self.architecture.classes} classes but {len(self.class_roles)} "
                 f"names for them ({', '.join(self.class_roles)}); name each class once."
             )
 
     @property
+    def unet(self) -> Architecture:
+        """Another name of `architecture`, from version 0.1.0."""
+        return self.architecture
+
+    @property
     def not_trainable_because(self) -> str:
         """Why it cannot be trained, in a sentence; empty if it can."""
-        if self.unet.is_trainable:
+        if self.architecture.is_trainable:
             return ""
         return (
-            f"The model '{self.name}' is ready-made ({self.unet.sentence}) and cannot be "
+            f"The model '{self.name}' is ready-made ({self.architecture.sentence}) and cannot be "
             "fine-tuned; start from a model whose weights are known, or from nothing."
         )
 
     def to_json(self) -> str:
         """Text that `from_json` reads."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        values["unet"] = self.unet.to_json()
+        # Under the name that files have had since version 0.1.0.
+        values["unet"] = values.pop("architecture").to_json()
         for name in ("normalization", "intensity", "instances"):
             if values[name] is not None:
                 values[name] = dataclasses.asdict(values[name])
@@ -122,8 +130,8 @@ class NetworkDescription:
         """
         try:
             values = json.loads(text)
-            unet = _architecture(values.pop("unet"))
-            return cls(unet=unet, **typed(_OtherValues, values))
+            architecture = _architecture(values.pop("unet"))
+            return cls(architecture=architecture, **typed(_OtherValues, values))
         except (AttributeError, LookupError, TypeError, ValueError, SettingsError) as error:
             raise CheckpointError(
                 f"The model's description cannot be read ({error}); it may come from a newer "
@@ -149,22 +157,30 @@ class _OtherValues(TypedDict, total=False):
     guesses: tuple[Guess, ...]
 
 
+_READERS: dict[str, Callable[[dict[str, Any]], Architecture]] = {
+    "unet": partial(typed, UNetConfig),
+    "graph": GraphConfig.from_json,
+}
+"""How an architecture is read, by the kind that files name."""
+
+_MODULES: dict[type[Any], Callable[[Any], NetworkModule]] = {
+    UNetConfig: UNet,
+    GraphConfig: GraphNetwork,
+}
+
+
 def _architecture(values: dict[str, Any]) -> Architecture:
     kind = values.get("kind", "unet")
-    if kind == "unet":
-        return typed(UNetConfig, values)
-    if kind == "graph":
-        return GraphConfig.from_json(values)
-    raise SettingsError(f"the kind of network '{kind}' is unknown")
+    if kind not in _READERS:
+        raise SettingsError(f"the kind of network '{kind}' is unknown")
+    return _READERS[kind](values)
 
 
 def build_module(config: Architecture) -> NetworkModule:
     """Make a network of this shape, with weights that mean nothing yet."""
-    if isinstance(config, UNetConfig):
-        return UNet(config)
-    if isinstance(config, GraphConfig):
-        return GraphNetwork(config)
-    raise SettingsError(f"A network of the shape {config!r} cannot be made.")
+    if type(config) not in _MODULES:
+        raise SettingsError(f"A network of the shape {config!r} cannot be made.")
+    return _MODULES[type(config)](config)
 
 
 class Network:
@@ -183,7 +199,7 @@ class Network:
         self._fused: tuple[torch.device, torch.dtype, NetworkModule] | None = None
 
     def __repr__(self) -> str:
-        config = self.description.unet
+        config = self.description.architecture
         return (
             f"Network({self.description.name!r}, {config.ndim}-D, "
             f"{config.in_channels} channels in, classes {', '.join(self.description.class_roles)}, "

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -14,16 +14,33 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from napari_unet.engine.base.errors import ImageShapeError, SettingsError
+from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.networks.architecture import NetworkModule
+from napari_unet.engine.networks.layer_list import LayerList
+from napari_unet.engine.networks.layer_sizes import LayerSizes
+from napari_unet.engine.networks.layers import (
+    Convolution,
+    Input,
+    Join,
+    Layer,
+    Pool,
+    TransposedConvolution,
+    Upsample,
+    centre_crop,
+)
+from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 _NUMBERS_PER_FEATURE = 3.6
 """Kept at once on the CPU for each pixel and feature at full resolution; measured by
 benchmarks/memory.py and rounded up."""
 
+_KERNEL = 3
+"""Of the two convolutions of each block."""
 
-@dataclass(frozen=True, slots=True)
-class UNetConfig:
+
+# Without slots, so that it can keep what it worked out.
+@dataclass(frozen=True)
+class UNetConfig(LayerSizes):
     """Shape of a U-Net; the defaults are the paper's Fig. 1 with padded convolutions.
 
     Parameters
@@ -85,21 +102,20 @@ class UNetConfig:
         return tuple(min(self.base_width * 2**level, limit) for level in range(self.depth + 1))
 
     @property
+    def meaning(self) -> None:
+        """Its output are logits of its classes."""
+        return None
+
+    def read_as(self, meaning: OutputMeaning) -> UNetConfig:
+        """Refuse another meaning than `meaning`."""
+        raise SettingsError(f"This U-Net gives logits of its classes, not {meaning.final}.")
+
+    @property
     def sentence(self) -> str:
         """What it is, in a few words for people."""
         return (
             f"U-Net, base width {self.base_width}, depth {self.depth}, {self.padding} convolutions"
         )
-
-    @property
-    def inexact_because(self) -> str:
-        """Why tiles differ from the image as a whole: they do not."""
-        return ""
-
-    @property
-    def is_trainable(self) -> bool:
-        """Whether it can learn."""
-        return True
 
     def numbers_at_once(self, sizes: Sequence[int]) -> int:
         """Most numbers that are kept at once, about, while a tile of these sizes is computed."""
@@ -109,116 +125,43 @@ class UNetConfig:
         """Values that JSON can hold."""
         return asdict(self)
 
-    @property
-    def size_multiple(self) -> int:
-        """Pooled sizes stay whole if the input's is a multiple of this ("same" padding)."""
-        return 1 << self.depth
+    @cached_property
+    def graph(self) -> LayerList:
+        """The layers of `UNet`, from which its sizes are worked out."""
+        layers: list[Layer] = [Input()]
+        axes = [(length,) * self.ndim for length in range(_KERNEL + 1)]
 
-    @property
-    def margin_px(self) -> int:
-        """Pixels beyond an output pixel, on each side, that can change its value.
+        def add(layer: Layer) -> int:
+            layers.append(layer)
+            return len(layers) - 1
 
-        Walks the network backwards from one output pixel, keeping at every
-        level the interval of input pixels that it depends on.
-        """
-        low, high = self._level_inputs(0, 0, 0)
-        # The interval depends on the pixel's place within a pooling cell: take the worst.
-        for position in range(1, self.size_multiple):
-            place_low, place_high = self._level_inputs(0, position, position)
-            low, high = min(low, place_low - position), max(high, place_high - position)
-        return max(-low, high)
+        def convolution(x: int, name: str, before: int, after: int, kernel: int) -> int:
+            padding = axes[kernel // 2 if self.padding == "same" else 0]
+            shape = (before, after, axes[kernel], axes[1], padding, axes[1])
+            return add(Convolution((x,), name, *shape))
 
-    @property
-    def halo_px(self) -> int:
-        """Context that makes an aligned tile exact, in pixels on each side.
+        def block(x: int, name: str, before: int, after: int) -> int:
+            x = convolution(x, f"{name}.conv1", before, after, _KERNEL)
+            return convolution(x, f"{name}.conv2", after, after, _KERNEL)
 
-        For a tile that starts at a multiple of `size_multiple`, and itself a
-        multiple of it; less than `margin_px` asks for, because only pixels
-        within the tile's first pooling cell look furthest out.
-        """
-        multiple = self.size_multiple
-        low, high = self._level_inputs(0, 0, multiple - 1)
-        return math.ceil(max(-low, high - multiple + 1) / multiple) * multiple
-
-    @property
-    def tile_overlap_px(self) -> int:
-        """Output that an aligned tile must compute beyond its own to be exact, in pixels.
-
-        An unpadded network reads true context anyway; only interpolation sees
-        the tile's end, where it has no neighbour to read.
-        """
-        if self.padding == "same":
-            return self.halo_px
-        return 0 if self.up == "transposed" else self.size_multiple
-
-    def _level_inputs(self, level: int, low: int, high: int) -> tuple[int, int]:
-        """Interval of level-`level` input pixels behind its output pixels `low`..`high`."""
-        if level == self.depth:
-            return low - 2, high + 2
-        low, high = low - 2, high + 2  # the two convolutions of the expanding path
-        if self.up == "transposed":
-            below_low, below_high = low // 2, high // 2
-        else:  # linear interpolation reads a neighbour on each side
-            below_low, below_high = (low - 1) // 2, (high + 1) // 2
-        below_low, below_high = self._level_inputs(level + 1, below_low, below_high)
-        low, high = min(low, 2 * below_low), max(high, 2 * below_high + 1)
-        return low - 2, high + 2  # the two convolutions of the contracting path
-
-    @property
-    def size_loss_px(self) -> int:
-        """Input size minus output size in pixels; 0 with "same" padding."""
-        if self.padding == "same":
-            return 0
-        size = self.valid_input_size(1)
-        return size - self.output_size(size)
-
-    def output_size(self, input_size: int) -> int:
-        """Output pixels along an axis of `input_size` pixels.
-
-        Raises
-        ------
-        ImageShapeError
-            If no output is left or a pooled size would not be whole.
-        """
-        if self.padding == "same":
-            if input_size < 1 or input_size % self.size_multiple:
-                raise ImageShapeError(
-                    f"An axis has {input_size} pixels; this network reads multiples of "
-                    f"{self.size_multiple}. Use segment(), which takes any size."
-                )
-            return input_size
-        size = input_size
-        for _ in range(self.depth):
-            size -= 4
-            if size < 2 or size % 2:
-                raise ImageShapeError(self._bad_valid_size(input_size))
-            size //= 2
-        size -= 4
-        for _ in range(self.depth):
-            size = 2 * size - 4
-        if size < 1:
-            raise ImageShapeError(self._bad_valid_size(input_size))
-        return size
-
-    def _bad_valid_size(self, size: int) -> str:
-        return (
-            f"An axis has {size} pixels; this unpadded network reads "
-            f"{self.valid_input_size(1)} plus multiples of {self.size_multiple}. "
-            "Use segment(), which takes any size."
-        )
-
-    def valid_input_size(self, output_at_least: int) -> int:
-        """Smallest input size in pixels whose output covers `output_at_least` pixels."""
-        if self.padding == "same":
-            return max(1, math.ceil(output_at_least / self.size_multiple)) * self.size_multiple
-        # Output size at the bottom level, then up and down again as the network goes.
-        size = output_at_least
-        for _ in range(self.depth):
-            size = math.ceil((size + 4) / 2)
-        size = max(size, 1) + 4
-        for _ in range(self.depth):
-            size = 2 * size + 4
-        return size
+        skips: list[int] = []
+        x, before = 0, self.in_channels
+        for level, width in enumerate(self.widths):
+            x = block(
+                x if level == 0 else add(Pool((x,), axes[2])), f"contracting.{level}", before, width
+            )
+            skips.append(x)
+            before = width
+        for level, (above, below) in reversed(list(enumerate(itertools.pairwise(self.widths)))):
+            name = f"up.{level}.conv"
+            if self.up == "interpolate":
+                x = add(Upsample((convolution(x, name, below, above, 1),), axes[2]))
+            else:
+                shape = (below, above, axes[2], axes[2], axes[0], axes[0])
+                x = add(TransposedConvolution((x,), name, *shape))
+            x = block(add(Join((skips[level], x))), f"expanding.{level}", 2 * above, above)
+        head = convolution(x, "head", self.widths[0], self.classes, 1)
+        return LayerList(tuple(layers), (head,))
 
 
 def _conv(ndim: int) -> type[nn.Conv2d] | type[nn.Conv3d]:
@@ -275,14 +218,6 @@ class UpConvolution(nn.Module):
             # A 1x1 convolution commutes with interpolation and is 4 times cheaper before it.
             x = functional.interpolate(x, scale_factor=2, mode=self.mode, align_corners=False)
         return x
-
-
-def centre_crop(x: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:
-    """Crop the spatial axes of (N, C, *S) at their centre to `size`."""
-    for axis, wanted in enumerate(size, start=2):
-        start = (x.shape[axis] - wanted) // 2
-        x = x.narrow(axis, start, wanted)
-    return x
 
 
 class UNet(NetworkModule):
@@ -357,12 +292,8 @@ class UNet(NetworkModule):
         """Halve the size: the largest of each 2x2 pixels."""
         return functional.max_pool2d(x, 2) if self.config.ndim == 2 else functional.max_pool3d(x, 2)
 
-    def fused(self, device: torch.device, dtype: torch.dtype = torch.float32) -> UNet:
-        """Return a copy for inference: batch norm folded into the convolutions, channels last."""
-        network = copy.deepcopy(self).eval().requires_grad_(False)
-        for block in network.modules():
+    def fold_norms(self) -> None:
+        """Let each convolution do what the batch norm behind it does, for inference."""
+        for block in self.modules():
             if isinstance(block, ConvolutionBlock):
                 block.fold_norms()
-        network = network.to(device=device, dtype=dtype)
-        # torch's stubs know this call for 2-D only.
-        return network.to(memory_format=self.memory_format)  # type: ignore[call-overload,no-any-return]

@@ -40,15 +40,12 @@ def network_facts(
     description: NetworkDescription, shape: tuple[int, ...] | None
 ) -> Iterator[NetworkFacts]:
     """Report the facts of a network, for an image of so many pixels along the axes it reads."""
-    from napari_unet.engine.networks.levels import level_sizes, network_levels
-
-    config = description.unet
-    levels = network_levels(config)
+    config = description.architecture
     yield NetworkFacts(
         config.in_channels,
         description.class_roles,
-        levels,
-        level_sizes(config, shape) if levels and shape else (),
+        config.levels,
+        config.level_sizes(shape) if shape else (),
         2 * config.margin_px + 1,
         config.is_trainable,
     )

@@ -75,7 +75,7 @@ class NetworkPanel(QWidget):
 
     def _shape(self, network: Network) -> tuple[int, ...] | None:
         """Pixels of the selected image along the axes that the network reads."""
-        layer, ndim = self._image.layer, network.description.unet.ndim
+        layer, ndim = self._image.layer, network.description.architecture.ndim
         if layer is None or layer.ndim < ndim:
             return None
         return tuple(int(n) for n in full_resolution(layer).shape[: layer.ndim][-ndim:])
@@ -90,11 +90,8 @@ class NetworkPanel(QWidget):
 
 
 def _caption(parameters: int, facts: NetworkFacts) -> str:
-    parts = []
-    if parameters:
-        parts.append(f"{parameters / 1e6:.2f} million parameters")
-    if facts.receptive_field_px > 1:
-        side = facts.receptive_field_px
-        parts.append(f"{'sees' if parts else 'Sees'} {side} x {side} pixels around each pixel")
-    text = "; ".join(parts)
-    return f"{text}." if text else ""
+    from napari_unet.engine.models.facts import parameters_sentence, sight_sentence
+
+    told = (parameters_sentence(parameters), sight_sentence(facts.receptive_field_px))
+    text = "; ".join(filter(None, told))
+    return f"{text[:1].upper()}{text[1:]}." if text else ""

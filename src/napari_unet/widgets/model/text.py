@@ -138,38 +138,32 @@ def _list_of(words: Iterable[str], last_word: str = "or") -> str:
 
 
 def _training(entry: object) -> str:
+    from napari_unet.engine.models.facts import training_sentence
+
     if not isinstance(entry, Mapping):
         return str(entry)
-    date, steps = str(entry.get("date", ""))[:10], entry.get("steps")
-    origin = f"the model '{entry['started_from']}'" if entry.get("started_from") else "nothing"
-    seen = [f"{entry[key]} {key}" for key in ("images", "cells") if key in entry]
-    text = f"{steps} steps from {origin}" if steps is not None else f"trained from {origin}"
-    text += f" on {' with '.join(seen)}" if seen else ""
-    note = f" ({entry['note']})" if entry.get("note") else ""
-    return _sentence(f"{date}: {text}{note}" if date else f"{text}{note}")
+    return _sentence(training_sentence(entry, model_word="the model "))
 
 
 def _network(model: LoadedModel) -> list[str]:
-    network, config = model.network, model.network.description.unet
-    count = network.parameter_count
+    from napari_unet.engine.models.facts import (
+        parameters_sentence,
+        ready_made_sentence,
+        tiles_sentence,
+    )
+
+    network, config = model.network, model.network.description.architecture
+    changed = ", ".join(
+        f"{guess.title.lower()} is {guess.value}"
+        for guess in network.description.guesses
+        if guess.about in model.guesses
+    )
     return [
         _sentence(f"{config.sentence[:1].upper()}{config.sentence[1:]}"),
-        f"{count / 1e6:.2f} million parameters." if count else "",
-        ""
-        if config.is_trainable
-        else "Ready-made: it finds cells as it is, and cannot be fine-tuned.",
-        f"Large images are computed in tiles, which differ a little: {config.inexact_because}."
-        if config.inexact_because
-        else "",
-        "Changed by hand after it was opened: "
-        + ", ".join(
-            f"{guess.title.lower()} is {guess.value}"
-            for guess in network.description.guesses
-            if guess.about in model.guesses
-        )
-        + "."
-        if model.guesses
-        else "",
+        _sentence(parameters_sentence(network.parameter_count)),
+        ready_made_sentence(config),
+        tiles_sentence(config),
+        f"Changed by hand after it was opened: {changed}." if model.guesses else "",
     ]
 
 

@@ -33,7 +33,6 @@ from napari_unet.engine.foreign.guess_options import (
     output_guesses,
 )
 from napari_unet.engine.foreign.model_file import ModelFileKind, identify, read_weights
-from napari_unet.engine.foreign.prelude import begun_with, read_as
 from napari_unet.engine.foreign.ready_made import ReadyMadeNetwork, load_ready_made
 from napari_unet.engine.networks.annotation import BORDER, CELL
 from napari_unet.engine.networks.architecture import NetworkModule
@@ -192,7 +191,7 @@ class _Opener:
 
     def _described(self, network: Network) -> Network:
         """Give a network the processing and the words of the package."""
-        before = preprocessing(self._input, network.description.unet.in_channels)
+        before = preprocessing(self._input, network.description.architecture.in_channels)
         meaning, guesses = self._meaning(network)
         unet = self._with_processing(network.unet, before, meaning)
         threshold = self._after.threshold
@@ -203,7 +202,7 @@ class _Opener:
         description = replace(
             network.description,
             name=self._package.name,
-            unet=unet.config,
+            architecture=unet.config,
             class_roles=meaning.class_roles,
             normalization=before.normalization,
             pixel_size_um=self._input.pixel_size_um,
@@ -220,7 +219,7 @@ class _Opener:
     ) -> NetworkModule:
         """Let a network do what comes before it, and have its output read as the package does."""
         if isinstance(unet, GraphNetwork):
-            return read_as(begun_with(unet, before.prelude), meaning)
+            return unet.begun_with(before.prelude).read_as(meaning)
         if not isinstance(unet, ReadyMadeNetwork):
             raise CheckpointError("Its weights are of napari-unet-cells itself: open them alone.")
         config = unet.config
@@ -239,7 +238,7 @@ class _Opener:
 
     def _meaning(self, network: Network) -> tuple[OutputMeaning, tuple[Guess, ...]]:
         """How the output is read, and what of that the package does not tell."""
-        unet: Any = network.description.unet
+        unet: Any = network.description.architecture
         meaning: OutputMeaning = unet.meaning
         names, told = self._output.channels, self._after.final
         if told is not None:

@@ -90,7 +90,7 @@ def _example(tensor: TensorFacts, files: PackageFiles) -> NDArray[Any] | None:
 
 def _output_of(network: Network, image: NDArray[Any]) -> Tensor:
     """What the author's network makes of (1, C, *S) pixels, (1, C', *S')."""
-    config = network.description.unet
+    config = network.description.architecture
     source = open_image(
         image[0],
         ndim=config.ndim,

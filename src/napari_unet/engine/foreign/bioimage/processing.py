@@ -12,9 +12,8 @@ from napari_unet.engine.foreign.bioimage.description import (
     TensorFacts,
     axis_letter,
 )
-from napari_unet.engine.foreign.prelude import Step
 from napari_unet.engine.images.image import Normalization
-from napari_unet.engine.networks.layer_graph import Clip, Standardize
+from napari_unet.engine.networks.layers import Clip, Layer, Standardize
 
 _EPSILON = 1e-6
 """What the format adds to a range or a deviation if it does not tell."""
@@ -32,14 +31,14 @@ class Preprocessing:
     ----------
     normalization : Normalization
         Measured on the image.
-    prelude : tuple of Step
+    prelude : tuple of Layer
         What comes after it, in constant numbers.
     measures_dataset : bool
         Whether its author measured many images together; here each is measured.
     """
 
     normalization: Normalization
-    prelude: tuple[Step, ...] = ()
+    prelude: tuple[Layer, ...] = ()
     measures_dataset: bool = False
 
 
@@ -180,7 +179,7 @@ class _Before:
             raise _unknown(step, "before", f"with {len(numbers)} numbers along '{along}'")
         return tuple(map(float, numbers))
 
-    def _append(self, step: Step) -> None:
+    def _append(self, step: Layer) -> None:
         self.found = replace(self.found, prelude=(*self.found.prelude, step))
 
 

@@ -6,12 +6,13 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_unet.engine.images.image import Normalization
 from napari_unet.engine.networks.guess import Guess
-from napari_unet.engine.networks.layer_graph import Standardize
+from napari_unet.engine.networks.layers import Standardize
 from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 
@@ -43,7 +44,7 @@ class Blueprint:
     title: str
     extra: str
     library: str
-    build: Callable[[], nn.Module]
+    build: Callable[[], Any]
     weights: Mapping[str, Tensor]
     image_shape: tuple[int, ...]
     meaning: OutputMeaning

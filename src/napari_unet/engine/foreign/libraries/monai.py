@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_unet.engine.foreign.graph_choices import ACTIVATION
 from napari_unet.engine.foreign.guess_options import (
@@ -23,7 +23,7 @@ from napari_unet.engine.foreign.libraries.blueprint import (
 from napari_unet.engine.images.image import Normalization
 from napari_unet.engine.networks.channel_roles import guessed_meaning
 from napari_unet.engine.networks.guess import Guess
-from napari_unet.engine.networks.layer_graph import Axes
+from napari_unet.engine.networks.layers import Axes
 
 _LIBRARY = "monai.networks.nets"
 
@@ -48,10 +48,10 @@ def monai_unet(tensors: Mapping[str, Tensor]) -> Blueprint | None:
     act, norm, guesses = _act_and_norm(weights, activation="ReLU", norm="instance")
     ndim = first.ndim - 2
 
-    def build() -> nn.Module:
+    def build() -> Any:
         from monai.networks.nets import UNet
 
-        module: nn.Module = UNet(
+        return UNet(
             spatial_dims=ndim,
             in_channels=first.shape[1],
             out_channels=outs,
@@ -64,7 +64,6 @@ def monai_unet(tensors: Mapping[str, Tensor]) -> Blueprint | None:
             norm=norm,
             bias="model.0.conv.unit0.conv.bias" in weights or "model.0.conv.bias" in weights,
         )
-        return module
 
     steps = "the size of its shortcuts" if units else "MONAI's own examples"
     guesses += (
@@ -117,10 +116,10 @@ def basic_unet(tensors: Mapping[str, Tensor]) -> Blueprint | None:
     ways = {"upcat_4.upsample.deconv.weight": "deconv", "upcat_4.upsample.preconv.weight": ""}
     upsample = next((way for key, way in ways.items() if key in weights), "pixelshuffle")
 
-    def build() -> nn.Module:
+    def build() -> Any:
         from monai.networks.nets import BasicUNet
 
-        module: nn.Module = BasicUNet(
+        return BasicUNet(
             spatial_dims=first.ndim - 2,
             in_channels=first.shape[1],
             out_channels=outs,
@@ -130,7 +129,6 @@ def basic_unet(tensors: Mapping[str, Tensor]) -> Blueprint | None:
             bias="conv_0.conv_0.conv.bias" in weights,
             upsample=upsample or "nontrainable",
         )
-        return module
 
     strides: list[Axes] = [(2,) * (first.ndim - 2)] * 4
     return _blueprint("MONAI BasicUNet", build, weights, first, strides, outs, guesses)

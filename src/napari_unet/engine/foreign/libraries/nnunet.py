@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -20,7 +19,6 @@ from napari_unet.engine.foreign.libraries.blueprint import (
 from napari_unet.engine.images.image import Normalization
 from napari_unet.engine.networks.channel_roles import guessed_meaning, roles_of_names
 from napari_unet.engine.networks.guess import Guess
-from napari_unet.engine.networks.layer_graph import Axes
 from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 _CONVOLUTION = "encoder.stages.{}.0.convs.{{}}.conv.weight"
@@ -36,22 +34,29 @@ def plain_conv_unet(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> 
     if weights is None or "decoder.seg_layers.0.weight" not in weights:
         return None
     weights = {key: value for key, value in weights.items() if not _DUPLICATE.search(key)}
-    shape = _Shape.of(weights)
-    if shape is None:
+    arguments = _arguments(weights)
+    if arguments is None:
         return None
+
+    def build() -> Any:
+        from dynamic_network_architectures.architectures.unet import PlainConvUNet
+
+        return PlainConvUNet(**arguments)
+
+    in_channels, classes = arguments["input_channels"], arguments["num_classes"]
     labels = _labels(facts)
-    known = labels if labels and len(labels.channels) == shape.classes else None
-    meaning = known or guessed_meaning(shape.classes)
+    known = labels if labels and len(labels.channels) == classes else None
+    meaning = known or guessed_meaning(classes)
     reason = "The file does not tell the activation; nnU-Net uses a leaky ReLU, slope 0.01."
     return Blueprint(
         title="nnU-Net PlainConvUNet",
         extra="nnunet",
         library="dynamic_network_architectures.architectures.unet",
-        build=shape.build,
+        build=build,
         weights=weights,
-        image_shape=smallest_image(shape.in_channels, shape.strides),
+        image_shape=smallest_image(in_channels, arguments["strides"]),
         meaning=meaning,
-        normalization=Normalization("zero-mean", per_channel=shape.in_channels > 1),
+        normalization=Normalization("zero-mean", per_channel=in_channels > 1),
         guesses=(
             guess_of(ACTIVATION, "leaky ReLU (0.01)", reason),
             _intensity_guess(facts),
@@ -60,79 +65,39 @@ def plain_conv_unet(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> 
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """Arguments of `PlainConvUNet`."""
-
-    in_channels: int
-    classes: int
-    features: tuple[int, ...]
-    kernels: tuple[Axes, ...]
-    strides: tuple[Axes, ...]
-    convolutions: tuple[int, ...]
-    decoder_convolutions: tuple[int, ...]
-    bias: bool
-    norm: str
-
-    @classmethod
-    def of(cls, weights: Mapping[str, Tensor]) -> _Shape | None:
-        """Read them off the weights; None if some are missing."""
-        stages = count(weights, "encoder.stages.{}.0.convs.0.conv.weight")
-        firsts = [weights[_CONVOLUTION.format(n).format(0)] for n in range(stages)]
-        ups = [weights.get(f"decoder.transpconvs.{n}.weight") for n in range(stages - 1)]
-        heads = count(weights, "decoder.seg_layers.{}.weight")
-        if heads != stages - 1 or firsts[0].ndim not in (4, 5):
-            return None
-        # The way up enlarges by what the way down shrank, in one step without overlap.
-        strides = [tuple(up.shape[2:]) for up in ups[::-1] if up is not None]
-        norm = "encoder.stages.0.0.convs.0.norm."
-        return cls(
-            in_channels=firsts[0].shape[1],
-            classes=weights[f"decoder.seg_layers.{heads - 1}.weight"].shape[0],
-            features=tuple(first.shape[0] for first in firsts),
-            kernels=tuple(tuple(first.shape[2:]) for first in firsts),
-            strides=((1,) * (firsts[0].ndim - 2), *strides),
-            convolutions=tuple(count(weights, _CONVOLUTION.format(n)) for n in range(stages)),
-            decoder_convolutions=tuple(
-                count(weights, f"decoder.stages.{n}.convs.{{}}.conv.weight")
-                for n in range(stages - 1)
-            ),
-            bias="encoder.stages.0.0.convs.0.conv.bias" in weights,
-            norm="batch"
-            if f"{norm}running_mean" in weights
-            else "instance"
-            if f"{norm}weight" in weights
-            else "",
-        )
-
-    def build(self) -> nn.Module:
-        """Make the network with the library."""
-        from dynamic_network_architectures.architectures.unet import PlainConvUNet
-
-        flat = len(self.kernels[0]) == 2
-        norms: dict[str, type[nn.Module] | None] = {
-            "batch": nn.BatchNorm2d if flat else nn.BatchNorm3d,
-            "instance": nn.InstanceNorm2d if flat else nn.InstanceNorm3d,
-            "": None,
-        }
-        module: nn.Module = PlainConvUNet(
-            self.in_channels,
-            len(self.features),
-            self.features,
-            nn.Conv2d if flat else nn.Conv3d,
-            self.kernels,
-            self.strides,
-            self.convolutions,
-            self.classes,
-            self.decoder_convolutions,
-            conv_bias=self.bias,
-            norm_op=norms[self.norm],
-            norm_op_kwargs={"eps": 1e-5, "affine": True},
-            nonlin=nn.LeakyReLU,
-            nonlin_kwargs={"inplace": True},
-            deep_supervision=False,  # only the last head is at full resolution
-        )
-        return module
+def _arguments(weights: Mapping[str, Tensor]) -> dict[str, Any] | None:
+    """Arguments of `PlainConvUNet`, read off its weights; None if some are missing."""
+    stages = count(weights, "encoder.stages.{}.0.convs.0.conv.weight")
+    firsts = [weights[_CONVOLUTION.format(n).format(0)] for n in range(stages)]
+    ups = [weights.get(f"decoder.transpconvs.{n}.weight") for n in range(stages - 1)]
+    heads = count(weights, "decoder.seg_layers.{}.weight")
+    ndim = firsts[0].ndim - 2
+    if heads != stages - 1 or ndim not in (2, 3):
+        return None
+    # The way up enlarges by what the way down shrank, in one step without overlap.
+    strides = [tuple(up.shape[2:]) for up in ups[::-1] if up is not None]
+    decoder = "decoder.stages.{}.convs.{{}}.conv.weight"
+    norm = "encoder.stages.0.0.convs.0.norm."
+    norms: tuple[type[nn.Module], ...] = (nn.InstanceNorm2d, nn.InstanceNorm3d)
+    if f"{norm}running_mean" in weights:
+        norms = (nn.BatchNorm2d, nn.BatchNorm3d)
+    return {
+        "input_channels": firsts[0].shape[1],
+        "n_stages": stages,
+        "features_per_stage": [first.shape[0] for first in firsts],
+        "conv_op": (nn.Conv2d, nn.Conv3d)[ndim - 2],
+        "kernel_sizes": [tuple(first.shape[2:]) for first in firsts],
+        "strides": [(1,) * ndim, *strides],
+        "n_conv_per_stage": [count(weights, _CONVOLUTION.format(n)) for n in range(stages)],
+        "num_classes": weights[f"decoder.seg_layers.{heads - 1}.weight"].shape[0],
+        "n_conv_per_stage_decoder": [count(weights, decoder.format(n)) for n in range(heads)],
+        "conv_bias": "encoder.stages.0.0.convs.0.conv.bias" in weights,
+        "norm_op": norms[ndim - 2] if f"{norm}weight" in weights else None,
+        "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+        "nonlin": nn.LeakyReLU,
+        "nonlin_kwargs": {"inplace": True},
+        "deep_supervision": False,  # only the last head is at full resolution
+    }
 
 
 def _labels(facts: Mapping[str, Any]) -> OutputMeaning | None:

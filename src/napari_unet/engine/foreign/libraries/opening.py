@@ -16,7 +16,6 @@ from napari_unet.engine.foreign.libraries.monai import basic_unet, monai_unet
 from napari_unet.engine.foreign.libraries.nnunet import plain_conv_unet
 from napari_unet.engine.foreign.libraries.smp import smp_unet
 from napari_unet.engine.foreign.libraries.traced_network import traced_network
-from napari_unet.engine.foreign.prelude import begun_with
 from napari_unet.engine.networks.network import Network, NetworkDescription
 
 
@@ -63,7 +62,7 @@ def _opened(blueprint: Blueprint, name: str) -> Network:
         module, blueprint.image_shape, meaning=blueprint.meaning, origin=blueprint.title
     )
     if blueprint.standardize is not None:
-        network = begun_with(network, (blueprint.standardize,))
+        network = network.begun_with((blueprint.standardize,))
     description = NetworkDescription(
         name,
         network.config,
@@ -100,7 +99,7 @@ def _built(blueprint: Blueprint, name: str) -> nn.Module:
     try:
         # Without memory or random numbers, which the weights would replace at once.
         with torch.device("meta"):
-            module = blueprint.build()
+            module: nn.Module = blueprint.build()
         module.load_state_dict(_under_all_names(module, weights), strict=True, assign=True)
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         detail = str(error).strip().splitlines()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.foreign.guess_options import normalization_guess, output_guesses
@@ -17,9 +17,14 @@ from napari_unet.engine.foreign.libraries.blueprint import (
 )
 from napari_unet.engine.images.image import Normalization
 from napari_unet.engine.networks.channel_roles import guessed_meaning
-from napari_unet.engine.networks.layer_graph import Standardize
+from napari_unet.engine.networks.layers import Standardize
 
 _IMAGENET = Standardize((0,), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_IMAGENET_REASON = (
+    "The file does not tell; encoders for colour images most often start from ImageNet, whose "
+    "mean and deviation are then taken off first."
+)
+_GREY_REASON = "The file does not tell; 0..1 is the most usual range."
 
 # Blocks of each stage, and whether they have three convolutions.
 _RESNETS: dict[tuple[tuple[int, ...], bool], str] = {
@@ -55,10 +60,10 @@ def smp_unet(tensors: Mapping[str, Tensor]) -> Blueprint | None:
             "the image as a whole; it is not supported. Export it as ONNX and open that."
         )
 
-    def build() -> nn.Module:
+    def build() -> Any:
         from segmentation_models_pytorch import Unet
 
-        module: nn.Module = Unet(
+        return Unet(
             encoder,
             encoder_depth=depth,
             encoder_weights=None,  # nothing is ever downloaded
@@ -67,39 +72,22 @@ def smp_unet(tensors: Mapping[str, Tensor]) -> Blueprint | None:
             in_channels=first.shape[1],
             classes=outs,
         )
-        return module
 
-    blueprint = Blueprint(
+    meaning, is_colour = guessed_meaning(outs), first.shape[1] == 3
+    normalization = Normalization("none") if is_colour else Normalization()
+    reason = _IMAGENET_REASON if is_colour else _GREY_REASON
+    return Blueprint(
         title=f"segmentation-models-pytorch Unet, encoder {encoder}",
         extra="smp",
         library="segmentation_models_pytorch",
         build=build,
         weights=weights,
         image_shape=smallest_image(first.shape[1], [(2, 2)] * depth),
-        meaning=guessed_meaning(outs),
-        guesses=output_guesses(guessed_meaning(outs)),
-    )
-    return _with_imagenet(blueprint) if first.shape[1] == 3 else _with_percentiles(blueprint)
-
-
-def _with_imagenet(blueprint: Blueprint) -> Blueprint:
-    normalization = Normalization("none")
-    reason = (
-        "The file does not tell; encoders for colour images most often start from ImageNet, whose "
-        "mean and deviation are then taken off first."
-    )
-    return replace(
-        blueprint,
+        meaning=meaning,
         normalization=normalization,
-        standardize=_IMAGENET,
-        guesses=(normalization_guess(normalization, reason), *blueprint.guesses),
+        standardize=_IMAGENET if is_colour else None,
+        guesses=(normalization_guess(normalization, reason), *output_guesses(meaning)),
     )
-
-
-def _with_percentiles(blueprint: Blueprint) -> Blueprint:
-    reason = "The file does not tell; 0..1 is the most usual range."
-    guess = normalization_guess(blueprint.normalization, reason)
-    return replace(blueprint, guesses=(guess, *blueprint.guesses))
 
 
 def _encoder(weights: Mapping[str, Tensor]) -> tuple[str, Tensor]:

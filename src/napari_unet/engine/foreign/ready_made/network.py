@@ -17,7 +17,6 @@ from torch import Tensor
 from napari_unet.engine.base.errors import CheckpointError, ImageShapeError
 from napari_unet.engine.foreign.guess_options import normalization_guess, output_guesses
 from napari_unet.engine.foreign.model_file import ModelFileKind
-from napari_unet.engine.foreign.prelude import Step
 from napari_unet.engine.foreign.ready_made.probe import Probed, SizesSeen, probed
 from napari_unet.engine.foreign.ready_made.program import Program, open_program
 from napari_unet.engine.images.image import Normalization
@@ -25,8 +24,8 @@ from napari_unet.engine.images.resampling import mirrored
 from napari_unet.engine.networks.annotation import BORDER, CELL
 from napari_unet.engine.networks.architecture import Architecture, NetworkModule
 from napari_unet.engine.networks.channel_roles import guessed_meaning
-from napari_unet.engine.networks.graph_network import in_range
-from napari_unet.engine.networks.layer_graph import GraphConfig
+from napari_unet.engine.networks.layers import Layer
+from napari_unet.engine.networks.levels import Level, LevelSizes
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.output_meaning import OutputMeaning
 
@@ -47,7 +46,7 @@ class ReadyMadeConfig(SizesSeen):
     kind : ModelFileKind
     file : str
         Where it comes from.
-    prelude : tuple of Step
+    prelude : tuple of Layer
         What is done to each pixel before the program sees it.
     """
 
@@ -55,7 +54,7 @@ class ReadyMadeConfig(SizesSeen):
     meaning: OutputMeaning
     kind: ModelFileKind
     file: str = ""
-    prelude: tuple[Step, ...] = ()
+    prelude: tuple[Layer, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -66,6 +65,19 @@ class ReadyMadeConfig(SizesSeen):
     def widths(self) -> tuple[int, ...]:
         """Features at full resolution, about; the levels are not known."""
         return (_WIDTH,)
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """None: the layers are not known."""
+        return ()
+
+    def level_sizes(self, shape: Sequence[int]) -> tuple[LevelSizes, ...]:  # noqa: ARG002
+        """None: the layers are not known."""
+        return ()
+
+    def read_as(self, meaning: OutputMeaning) -> ReadyMadeConfig:
+        """Return the shape with another meaning of its output."""
+        return replace(self, meaning=meaning)
 
     @property
     def sentence(self) -> str:
@@ -164,7 +176,7 @@ class ReadyMadeNetwork(NetworkModule):
         config = self.config
         x = x.float()
         for step in config.prelude:
-            x = in_range(x, step)
+            x = step.compute([x], None)
         outputs = []
         for image in torch.split(x, 1):
             if config.fixed_size is None:
@@ -263,7 +275,8 @@ def load_ready_made(path: Path, *, kind: ModelFileKind, allow_code: bool) -> Net
     own = _own_description(program, found.out_channels)
     meaning, reason = _meaning(found)
     if own is not None:
-        is_image = isinstance(own.unet, GraphConfig) and own.unet.meaning.final == "none"
+        own_meaning = own.architecture.meaning
+        is_image = own_meaning is not None and own_meaning.final == "none"
         meaning = OutputMeaning("none" if is_image else "probability", own.class_roles)
     config = ReadyMadeConfig(
         **{field.name: getattr(found, field.name) for field in fields(SizesSeen)},
@@ -274,7 +287,7 @@ def load_ready_made(path: Path, *, kind: ModelFileKind, allow_code: bool) -> Net
     )
     network = ReadyMadeNetwork(program, config).eval()
     if own is not None:
-        return Network(network, replace(own, unet=config, guesses=()))
+        return Network(network, replace(own, architecture=config, guesses=()))
     return Network(network, _guessed_description(path.stem, config, reason))
 
 

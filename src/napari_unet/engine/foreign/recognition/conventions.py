@@ -24,10 +24,10 @@ from napari_unet.engine.foreign.graph_choices import (
     UNPADDED,
     UPSAMPLING,
     ZEROS,
-    LayerList,
 )
 from napari_unet.engine.images.image import Normalization
-from napari_unet.engine.networks.layer_graph import (
+from napari_unet.engine.networks.layer_list import LayerList
+from napari_unet.engine.networks.layers import (
     Activation,
     Convolution,
     Input,
@@ -46,10 +46,11 @@ class Convention:
     ----------
     whose : str
         Where its code is.
-    names : tuple of str
-        Patterns; each is the whole name of a layer.
-    absent : tuple of str
-        Patterns of which none may be the name of a layer.
+    names : str
+        Layers that it has, with spaces between; "a.b" stands for "x.a.b" too,
+        and "(a|b)", "a?" and "[ab]" mean what they mean in regular expressions.
+    absent : str
+        Layers of which it has none.
     choices : mapping of str to str
         What it is to what is taken.
     normalization : Normalization, optional
@@ -61,15 +62,15 @@ class Convention:
     skips_from_first, dense_activation : bool
         As of `UNetGraph`.
     heads : tuple of str
-        Patterns of the names of the outputs, in their order.
-    silent : tuple of str
-        Patterns of convolutions without an activation.
+        Parts of the names of the outputs, in their order.
+    silent : str
+        Convolutions without an activation, named as in `names`.
     layers : callable, optional
         Makes the graph where its layers are used more than once.
     """
 
     whose: str
-    names: tuple[str, ...]
+    names: str
     choices: Mapping[str, str] = field(default_factory=dict)
     normalization: Normalization | None = None
     final: Literal["softmax", "sigmoid", "probability", "none"] | None = None
@@ -78,8 +79,8 @@ class Convention:
     skips_from_first: bool = False
     dense_activation: bool = True
     heads: tuple[str, ...] = ()
-    silent: tuple[str, ...] = ()
-    absent: tuple[str, ...] = ()
+    silent: str = ""
+    absent: str = ""
     layers: Callable[[Mapping[str, tuple[int, ...]]], LayerList] | None = None
 
 
@@ -91,15 +92,21 @@ def convention_of(names: Iterable[str]) -> Convention | None:
     names : iterable of str
         Of the layers that have weights.
     """
-    text = "\n".join(names)
+    found = list(names)
 
-    def has(name: str) -> bool:
-        return re.search(rf"^(?:[\w.]+\.)?{name}$", text, re.MULTILINE) is not None
+    def has(pattern: str) -> bool:
+        return any(re.fullmatch(pattern, name) for name in found)
 
     for convention in CONVENTIONS:
-        if all(map(has, convention.names)) and not any(map(has, convention.absent)):
+        absent = patterns(convention.absent)
+        if all(map(has, patterns(convention.names))) and not any(map(has, absent)):
             return convention
     return None
+
+
+def patterns(names: str) -> list[str]:
+    """Regular expressions of names of layers as a `Convention` has them."""
+    return [rf"(?:[\w.]+\.)?{name.replace('.', re.escape('.'))}" for name in names.split()]
 
 
 def _noise2noise(shapes: Mapping[str, tuple[int, ...]]) -> LayerList:
@@ -144,45 +151,35 @@ _SKIP_LAST = {**_PLAIN, SKIP_ORDER: SKIP_LAST}
 CONVENTIONS: tuple[Convention, ...] = (
     Convention(
         "napari-unet-cells",
-        (r"contracting\.0\.conv1", r"expanding\.0\.conv1", r"up\.0\.conv", r"head"),
+        "contracting.0.conv1 expanding.0.conv1 up.0.conv head",
         {**_SKIP_FIRST, UPSAMPLING: LINEAR},
         Normalization("percentile"),
     ),
     Convention(
         "milesial/Pytorch-UNet",
-        (
-            r"inc\.(?:double_conv|conv\.conv)\.0",
-            r"up1\.conv\.(?:double_conv|conv)\.0",
-            r"outc\.conv",
-        ),
+        "inc.(double_conv|conv.conv).0 up1.conv.(double_conv|conv).0 outc.conv",
         {**_SKIP_FIRST, UPSAMPLING: ALIGNED},
         Normalization("none"),
     ),
     Convention(
         "ASHISRAVINDRAN/stardist_pytorch",
-        (
-            r"inc\.conv\.conv\.0",
-            r"up1\.conv\.conv\.0",
-            r"features",
-            r"out_ray\.conv",
-            r"out_prob\.conv",
-        ),
+        "inc.conv.conv.0 up1.conv.conv.0 features out_ray.conv out_prob.conv",
         {**_SKIP_FIRST, ACTIVATION: "ELU", UPSAMPLING: ALIGNED, NORM: "groups of 8"},
         Normalization("percentile"),
         final="probability",
         ends_with=("relu", "sigmoid"),
         roles=("unused", "cell"),
         heads=("out_ray", "out_prob"),
-        silent=(r"features",),
+        silent="features",
     ),
     Convention(
         "hanyoseob/youtube-cnn-002-pytorch-unet",
-        (r"enc1_1\.0", r"dec1_1\.0", r"unpool1", r"fc"),
+        "enc1_1.0 dec1_1.0 unpool1 fc",
         _SKIP_LAST,
     ),
     Convention(
         "mateuszbuda/brain-segmentation-pytorch",
-        (r"encoder1\.enc1conv1", r"decoder1\.dec1conv1", r"upconv1", r"conv"),
+        "encoder1.enc1conv1 decoder1.dec1conv1 upconv1 conv",
         _SKIP_LAST,
         Normalization("zero-mean"),
         final="probability",
@@ -190,74 +187,63 @@ CONVENTIONS: tuple[Convention, ...] = (
     ),
     Convention(
         "jvanvugt/pytorch-unet",
-        (r"down_path\.0\.block\.0", r"up_path\.0\.conv_block\.block\.0", r"last"),
+        "down_path.0.block.0 up_path.0.conv_block.block.0 last",
         {**_SKIP_LAST, UPSAMPLING: LINEAR},
     ),
     Convention(
         "danihae/bio-image-unet (version 0)",
-        (r"encode8\.0", r"decode9\.0", r"middle_conv2\.0", r"final\.0"),
+        "encode8.0 decode9.0 middle_conv2.0 final.0",
         _SKIP_LAST,
         Normalization("percentile", 0.0, 99.8),
         skips_from_first=True,
     ),
     Convention(
         "danihae/bio-image-unet (three levels)",
-        (r"encode6\.0", r"decode7\.0", r"middle_conv2\.0", r"final\.0"),
+        "encode6.0 decode7.0 middle_conv2.0 final.0",
         _SKIP_LAST,
         Normalization("percentile", 0.0, 99.8),
         skips_from_first=True,
-        absent=(r"decode8\.0",),
+        absent="decode8.0",
     ),
     Convention(
         "danihae/bio-image-unet",
-        (r"encode1\.0", r"decode8\.0", r"middle_conv2\.0", r"(?:final\.0|output_layers\.\w+)"),
+        "encode1.0 decode8.0 middle_conv2.0 (final.0|output_layers.[^.]+)",
         {**_SKIP_LAST, ACTIVATION: "leaky ReLU (0.1)"},
         Normalization("percentile", 0.0, 99.8),
         final="sigmoid",
     ),
     Convention(
         "aladdinpersson/Machine-Learning-Collection",
-        (
-            r"ups\.0",
-            r"ups\.1\.conv\.0",
-            r"downs\.0\.conv\.0",
-            r"bottleneck\.conv\.0",
-            r"final_conv",
-        ),
+        "ups.0 ups.1.conv.0 downs.0.conv.0 bottleneck.conv.0 final_conv",
         _SKIP_FIRST,
         Normalization("none"),
     ),
     Convention(
         "LeeJunHyun/Image_Segmentation",
-        (r"Conv1\.conv\.0", r"Up2\.up\.1", r"Up_conv2\.conv\.0", r"Conv_1x1"),
+        "Conv1.conv.0 Up2.up.1 Up_conv2.conv.0 Conv_1x1",
         {**_SKIP_FIRST, UPSAMPLING: NEAREST},
         Normalization("none"),
     ),
     Convention(
         "the tutorial 'Cook your first U-Net in PyTorch'",
-        (r"e11", r"e52", r"upconv1", r"d11", r"outconv"),
+        "e11 e52 upconv1 d11 outconv",
         _SKIP_LAST,
     ),
     Convention(
         "nikhilroxtomar/Semantic-Segmentation-Architecture",
-        (r"e1\.conv\.conv1", r"b\.conv1", r"d1\.up", r"d1\.conv\.conv1", r"outputs"),
+        "e1.conv.conv1 b.conv1 d1.up d1.conv.conv1 outputs",
         _SKIP_LAST,
     ),
     Convention(
         "the tutorial of PyImageSearch",
-        (
-            r"encoder\.enc_?[bB]locks\.0\.conv1",
-            r"decoder\.upconvs\.0",
-            r"decoder\.dec_?[bB]locks\.0\.conv1",
-            r"head",
-        ),
+        "encoder.enc_?[bB]locks.0.conv1 decoder.upconvs.0 decoder.dec_?[bB]locks.0.conv1 head",
         {**_SKIP_LAST, PADDING: UNPADDED},
         Normalization("none"),
-        silent=(r"conv2",),
+        silent="conv2",
     ),
     Convention(
         "a U-Net of the tiktorch authors",
-        (r"encoders\.0\.0", r"base\.1", r"decoders\.0\.0", r"upsamplers\.0\.1", r"output"),
+        "encoders.0.0 base.1 decoders.0.0 upsamplers.0.1 output",
         {**_SKIP_FIRST, UPSAMPLING: LINEAR},
         Normalization("zero-mean"),
         final="probability",
@@ -266,19 +252,19 @@ CONVENTIONS: tuple[Convention, ...] = (
     ),
     Convention(
         "wolny/pytorch-3dunet",
-        (r"encoders\.0\.basic_module\.SingleConv1\.conv", r"final_conv"),
+        "encoders.0.basic_module.SingleConv1.conv final_conv",
         {**_SKIP_FIRST, UPSAMPLING: NEAREST, NORM: "8 groups"},
         Normalization("zero-mean"),
     ),
     Convention(
         "agaldran/lwnet",
-        (r"(?:unet1\.)?first\.block\.0", r"(?:unet1\.)?up_path\.0\.conv_bridge_layer\.block\.0"),
+        "(unet1.)?first.block.0 (unet1.)?up_path.0.conv_bridge_layer.block.0",
         {**_SKIP_LAST, SECOND_INPUT: RAW_OUTPUT},
         Normalization("none"),
     ),
     Convention(
         "joeylitalien/noise2noise-pytorch",
-        (r"_block1\.0", r"_block2\.0", r"_block3\.2", r"_block4\.4", r"_block5\.4", r"_block6\.4"),
+        "_block1.0 _block2.0 _block3.2 _block4.4 _block5.4 _block6.4",
         _SKIP_LAST,
         Normalization("none"),
         final="none",
@@ -287,7 +273,7 @@ CONVENTIONS: tuple[Convention, ...] = (
     ),
     Convention(
         "aamirmalik-dr/stem-defect-segmentation",
-        (r"enc1\.0", r"bottom\.0", r"up3", r"dec3\.0", r"head"),
+        "enc1.0 bottom.0 up3 dec3.0 head",
         _SKIP_LAST,
         Normalization("zero-mean"),
         final="softmax",

@@ -26,7 +26,6 @@ from napari_unet.engine.foreign.graph_choices import (
     SUM_ACTIVATION,
     UPSAMPLING,
     ZEROS,
-    LayerList,
     chosen,
     open_choices,
 )
@@ -36,7 +35,8 @@ from napari_unet.engine.foreign.recognition.running_statistics import best_choic
 from napari_unet.engine.foreign.recognition.stored_facts import StoredFacts
 from napari_unet.engine.foreign.recognition.weight_layers import words
 from napari_unet.engine.networks.guess import Guess
-from napari_unet.engine.networks.layer_graph import Activation, Norm
+from napari_unet.engine.networks.layer_list import LayerList
+from napari_unet.engine.networks.layers import Activation, Norm
 
 _COMMON = {
     ACTIVATION: ("ReLU", "most U-Nets have it"),
@@ -116,14 +116,12 @@ def _measured(graph: LayerList, about: str, tensors: Mapping[str, Tensor]) -> st
 
 def _first_norm_is_late(graph: LayerList) -> bool:
     """Whether numbering has put activations before norms already."""
-    return any(
-        isinstance(layer, Norm) and isinstance(graph.layers[layer.inputs[0]], Activation)
-        for layer in graph.layers
-    )
+    activations = dict(graph.each(Activation))
+    return any(norm.inputs[0] in activations for _, norm in graph.each(Norm))
 
 
 def _named_norm(graph: LayerList) -> tuple[str, str]:
-    norms = [layer for layer in graph.layers if isinstance(layer, Norm) and not layer.tracks]
+    norms = [norm for _, norm in graph.each(Norm) if not norm.tracks]
     named = {word.lower() for norm in norms for word in words(norm.name)}
     if named & {"in", "instance", "instancenorm", "inst"}:
         return INSTANCE, "its layers are named so"

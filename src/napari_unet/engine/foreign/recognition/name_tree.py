@@ -83,15 +83,6 @@ class NameTree:
             for path in self._paths
         ]
 
-    def shared(self, one: int, other: int) -> int:
-        """Forks until the names of two units part."""
-        count = 0
-        for (_, a), (_, b) in zip(self._forks[one], self._forks[other], strict=False):
-            if a != b:
-                break
-            count += 1
-        return count
-
     def leap(self, before: int | None, after: int, unused: int) -> float:
         """Penalty for computing `after` right behind `before`.
 

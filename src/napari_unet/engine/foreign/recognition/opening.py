@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from torch import Tensor
 
 from napari_unet.engine.base.errors import SettingsError
-from napari_unet.engine.foreign.graph_choices import LayerList
 from napari_unet.engine.foreign.guess_options import (
     FINAL,
     NORMALIZATION,
@@ -21,13 +19,16 @@ from napari_unet.engine.foreign.recognition.conventions import Convention, conve
 from napari_unet.engine.foreign.recognition.decisions import decided
 from napari_unet.engine.foreign.recognition.stored_facts import StoredFacts
 from napari_unet.engine.foreign.recognition.unet_assembly import assembled
-from napari_unet.engine.foreign.recognition.weight_layers import no_unet, read_weights
+from napari_unet.engine.foreign.recognition.weight_layers import no_unet
+from napari_unet.engine.foreign.recognition.weights import read_weights
 from napari_unet.engine.images.image import Normalization
 from napari_unet.engine.networks.annotation import CELL
 from napari_unet.engine.networks.channel_roles import likely_roles
 from napari_unet.engine.networks.graph_network import GraphNetwork
 from napari_unet.engine.networks.guess import Guess
-from napari_unet.engine.networks.layer_graph import Convolution, GraphConfig, Layer, Standardize
+from napari_unet.engine.networks.layer_graph import GraphConfig
+from napari_unet.engine.networks.layer_list import LayerList
+from napari_unet.engine.networks.layers import Convolution, Standardize
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.output_meaning import UNUSED, OutputMeaning
 
@@ -79,7 +80,9 @@ def _network(
     stored: StoredFacts,
     guesses: list[Guess],
 ) -> Network:
-    in_channels, ndim, channels = _ends(graph)
+    _, first = next(graph.each(Convolution))
+    in_channels, ndim = first.in_channels, len(first.kernel)
+    channels = sum(graph.channels(in_channels)[index] for index in graph.outputs)
     graph, normalization, reason = _normalized(graph, in_channels, convention, stored)
     meaning, roles_reason, final_reason = _meaning(channels, convention)
     config = GraphConfig(
@@ -103,19 +106,7 @@ def _network(
         summary=f"Recognised from the shapes of its weights: {config.sentence}.",
         guesses=tuple(guesses),
     )
-    return Network(_module(config, tensors), description)
-
-
-def _ends(graph: LayerList) -> tuple[int, int, int]:
-    """Channels of the image, spatial axes, channels of the output."""
-    first = next(layer for layer in graph.layers if isinstance(layer, Convolution))
-    ends = 0
-    for index in graph.outputs:
-        layer = graph.layers[index]
-        while not isinstance(layer, Convolution):
-            layer = graph.layers[layer.inputs[0]]
-        ends += layer.out_channels
-    return first.in_channels, len(first.kernel), ends
+    return Network(GraphNetwork.of_weights(config, tensors), description)
 
 
 def _normalized(
@@ -127,7 +118,8 @@ def _normalized(
     if mean and deviation and min(deviation) > 0:
         lengths = {len(mean), len(deviation)}
         if lengths <= {1, in_channels}:
-            graph = _standardized(graph, in_channels, mean, deviation)
+            wide = [tuple(v) * (in_channels if len(v) == 1 else 1) for v in (mean, deviation)]
+            graph = graph.begun_with([Standardize((), *wide)])
             kind: Literal["raw", "none"] = "raw" if max(mean) > 1 else "none"
             said = "the file names the mean and the deviation, which the network subtracts itself"
             return graph, Normalization(kind), said
@@ -135,18 +127,6 @@ def _normalized(
         said = f"its layers are named as in {convention.whose}"
         return graph, convention.normalization, said
     return graph, Normalization(), "the file does not tell; percentiles suit most images"
-
-
-def _standardized(
-    graph: LayerList, channels: int, mean: Sequence[float], deviation: Sequence[float]
-) -> LayerList:
-    """The graph behind a subtraction of the mean and a division by the deviation."""
-    wide = [tuple(v) * (channels if len(v) == 1 else 1) for v in (mean, deviation)]
-    layers: list[Layer] = [graph.layers[0], Standardize((0,), wide[0], wide[1])]
-    for layer in graph.layers[1:]:
-        # All that read the image read what was made of it, which is layer 1 now.
-        layers.append(replace(layer, inputs=tuple(index + 1 for index in layer.inputs)))
-    return LayerList(tuple(layers), tuple(index + 1 for index in graph.outputs))
 
 
 def _meaning(channels: int, convention: Convention | None) -> tuple[OutputMeaning, str, str]:
@@ -168,10 +148,3 @@ def _meaning(channels: int, convention: Convention | None) -> tuple[OutputMeanin
         roles = (CELL, *(f"class {number}" for number in range(2, channels + 1)))
     kind: Any = final
     return OutputMeaning(kind, roles), roles_why, final_why
-
-
-def _module(config: GraphConfig, tensors: Mapping[str, Tensor]) -> GraphNetwork:
-    """The network with these weights, which are not copied."""
-    unet = GraphNetwork(config, device="meta")
-    unet.take_weights(tensors)
-    return unet.eval()

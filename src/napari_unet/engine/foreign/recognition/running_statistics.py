@@ -13,13 +13,15 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import singledispatchmethod
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from napari_unet.engine.foreign.graph_choices import LayerList, chosen
-from napari_unet.engine.networks.graph_network import activated
-from napari_unet.engine.networks.layer_graph import (
+from napari_unet.engine.foreign.graph_choices import chosen
+from napari_unet.engine.networks.layer_list import LayerList
+from napari_unet.engine.networks.layers import (
     Activation,
     Convolution,
     Join,
@@ -85,8 +87,8 @@ def best_choice(
     sums: dict[str, Tensor] = {}
     errors: dict[str, float] = {}
     for value in values if norms else ():
-        moments = _MomentsOfLayers(chosen(graph, about, value), tensors, sums)
-        errors[value] = _error(moments, norms)
+        tried = chosen(graph, about, value)
+        errors[value] = _error(tried, _MomentsOfLayers(tried, tensors, sums), norms)
     return _clearly_best(errors)
 
 
@@ -107,32 +109,27 @@ def _clearly_best(errors: Mapping[str, float]) -> str | None:
 def _told(graph: LayerList, tensors: Mapping[str, Tensor]) -> list[str]:
     """Names of norms that have learned something and are cheap to look at, the last first."""
     names: list[str] = []
-    for layer in reversed(graph.layers):
-        if not isinstance(layer, Norm) or not layer.tracks or len(names) >= _MOST_NORMS:
+    convolutions = dict(graph.each(Convolution))
+    passed = {number for kind in (Norm, Activation) for number, _ in graph.each(kind)}
+    for number, norm in reversed(list(graph.each(Norm))):
+        before = number
+        while before in passed:
+            before = graph.layers[before].inputs[0]
+        if not norm.tracks or before not in convolutions or len(names) >= _MOST_NORMS:
             continue
-        before = _convolution_before(graph, layer)
-        if before is None or tensors[f"{before.name}.weight"].numel() > _MOST_WEIGHTS:
-            continue
-        if layer.affine and tensors[f"{layer.name}.running_mean"].any():
-            names.append(layer.name)
+        is_cheap = tensors[f"{convolutions[before].name}.weight"].numel() <= _MOST_WEIGHTS
+        if is_cheap and norm.affine and tensors[f"{norm.name}.running_mean"].any():
+            names.append(norm.name)
     return names
 
 
-def _convolution_before(graph: LayerList, norm: Norm) -> Convolution | None:
-    layer: Layer = norm
-    while isinstance(layer, Norm | Activation):
-        layer = graph.layers[layer.inputs[0]]
-    return layer if isinstance(layer, Convolution) else None
-
-
-def _error(moments: _MomentsOfLayers, names: list[str]) -> float:
+def _error(graph: LayerList, moments: _MomentsOfLayers, names: list[str]) -> float:
     """Share of the running means that does not follow from the layers before."""
     errors = []
-    for layer in moments.layers:
-        if isinstance(layer, Norm) and layer.name in names:
-            found = moments.of(layer.inputs[0])
-            if found is not None:
-                errors.append(moments.difference(found, layer))
+    for _, norm in graph.each(Norm):
+        found = moments.of(norm.inputs[0]) if norm.name in names else None
+        if found is not None:
+            errors.append(moments.difference(found, norm))
     return statistics.median(errors) if errors else math.inf
 
 
@@ -159,63 +156,81 @@ class _MomentsOfLayers:
     def of(self, number: int) -> _Moments | None:
         """Moments of a layer's output; None if they depend on the images."""
         if number not in self._found:
-            self._found[number] = None
-            self._found[number] = self._computed(self.layers[number])
+            self._found[number] = self._behind(self.layers[number])
         return self._found[number]
 
-    def _computed(self, layer: Layer) -> _Moments | None:
-        if isinstance(layer, Norm):
-            return self._norm(layer)
-        if isinstance(layer, Join):
-            return self._joined(layer)
-        given = self.of(layer.inputs[0]) if layer.inputs else None
-        if given is None:
-            return None
-        if isinstance(layer, Activation):
-            return _behind_activation(given, layer)
-        if isinstance(layer, Convolution | TransposedConvolution):
-            return self._convolved(layer, given)
-        if isinstance(layer, Upsample) or (isinstance(layer, Pool) and layer.kind == "mean"):
-            return _Moments(given.mean)
-        return None
-
-    def _norm(self, layer: Norm) -> _Moments | None:
-        if not layer.affine:
-            return None
-        weight, bias = (self._tensors.get(f"{layer.name}.{part}") for part in ("weight", "bias"))
-        if weight is None or bias is None:
-            return None
-        return _Moments(bias.float(), weight.float().abs())
-
-    def _joined(self, layer: Join) -> _Moments | None:
+    def _given(self, layer: Layer) -> list[_Moments] | None:
+        """Moments of what a layer reads; None if one of them is not known."""
         given = [self.of(index) for index in layer.inputs]
-        means = [moments.mean for moments in given if moments is not None]
-        if len(means) < len(given) or layer.kind == "multiply":
+        known = [moments for moments in given if moments is not None]
+        return known if known and len(known) == len(given) else None
+
+    def _tensor(self, layer: Norm | Convolution | TransposedConvolution, part: str) -> Any:
+        """One of a layer's tensors as float32; None if it has none."""
+        found = self._tensors.get(f"{layer.name}.{part}")
+        return None if found is None else found.float()
+
+    def _summed(self, layer: Convolution | TransposedConvolution) -> Tensor | None:
+        """Weights of a convolution, summed over its window; None if they are too many."""
+        if layer.groups > 1 or self._tensors[f"{layer.name}.weight"].numel() > _MOST_WEIGHTS:
             return None
-        if layer.kind == "concatenate":
-            return _Moments(torch.cat(means))
-        return _Moments(torch.stack(means).sum(0))
+        if layer.name not in self._sums:
+            self._sums[layer.name] = self._tensor(layer, "weight").flatten(2).sum(2)
+        return self._sums[layer.name]
 
-    def _convolved(
-        self, layer: Convolution | TransposedConvolution, given: _Moments
-    ) -> _Moments | None:
-        weight = self._tensors[f"{layer.name}.weight"]
-        if layer.groups > 1 or weight.numel() > _MOST_WEIGHTS:
-            return None
-        summed = self._sums.get(layer.name)
-        if summed is None:
-            summed = self._sums[layer.name] = weight.float().flatten(2).sum(2)
-        if isinstance(layer, TransposedConvolution):
-            mean = given.mean @ summed / math.prod(layer.stride)
-        else:
-            mean = summed @ given.mean
-        bias = self._tensors.get(f"{layer.name}.bias")
-        return _Moments(mean if bias is None else mean + bias.float())
-
-
-def _behind_activation(given: _Moments, layer: Activation) -> _Moments | None:
-    """Mean of an activation of numbers that are normally distributed."""
-    if given.deviation is None or layer.kind in ("prelu", "softmax"):
+    @singledispatchmethod
+    def _behind(self, layer: Layer) -> _Moments | None:  # noqa: ARG002
+        """Moments behind a layer; behind most kinds they depend on the images."""
         return None
-    values = given.mean[:, None] + given.deviation[:, None] * _PLACES  # (C, places)
-    return _Moments(activated(values, layer) @ _DENSITY)
+
+    @_behind.register
+    def _(self, layer: Norm) -> _Moments | None:
+        weight, bias = self._tensor(layer, "weight"), self._tensor(layer, "bias")
+        return _Moments(bias, weight.abs()) if layer.affine else None
+
+    @_behind.register
+    def _(self, layer: Join) -> _Moments | None:
+        given = self._given(layer)
+        if given is None or layer.kind == "multiply":
+            return None
+        means = [moments.mean for moments in given]
+        is_added = layer.kind == "add"
+        return _Moments(torch.stack(means).sum(0) if is_added else torch.cat(means))
+
+    @_behind.register
+    def _(self, layer: Activation) -> _Moments | None:
+        """Mean of an activation of numbers that are normally distributed."""
+        given = self._given(layer)
+        deviation = given[0].deviation if given else None
+        if given is None or deviation is None or layer.kind in ("prelu", "softmax"):
+            return None
+        values = given[0].mean[:, None] + deviation[:, None] * _PLACES  # (C, places)
+        return _Moments(layer.compute([values], None) @ _DENSITY)
+
+    @_behind.register
+    def _(self, layer: Convolution) -> _Moments | None:
+        given, summed = self._given(layer), self._summed(layer)
+        if given is None or summed is None:
+            return None
+        bias = self._tensor(layer, "bias")
+        return _Moments(summed @ given[0].mean + (0 if bias is None else bias))
+
+    @_behind.register
+    def _(self, layer: TransposedConvolution) -> _Moments | None:
+        given, summed = self._given(layer), self._summed(layer)
+        if given is None or summed is None:
+            return None
+        bias = self._tensor(layer, "bias")
+        # Of the weights in its window, one in so many reaches an output pixel.
+        mean = given[0].mean @ summed / math.prod(layer.stride)
+        return _Moments(mean + (0 if bias is None else bias))
+
+    @_behind.register
+    def _(self, layer: Upsample) -> _Moments | None:
+        given = self._given(layer)
+        return _Moments(given[0].mean) if given else None
+
+    @_behind.register
+    def _(self, layer: Pool) -> _Moments | None:
+        given = self._given(layer) if layer.kind == "mean" else None
+        return _Moments(given[0].mean) if given else None

@@ -44,6 +44,16 @@ _PADDINGS = {
 }
 _ENLARGEMENTS = {"nearest": NEAREST, "bilinear": LINEAR, "trilinear": LINEAR, "upsample": LINEAR}
 
+_SAID: tuple[tuple[str, str, Mapping[Any, str]], ...] = (
+    (ACTIVATION, "activation act nonlin nonlinearity", _ACTIVATIONS),
+    (PADDING, "padding", {True: ZEROS, False: UNPADDED}),
+    (PADDING, "padding padding_mode conv_mode", _PADDINGS),
+    (UPSAMPLING, "align_corners", {True: ALIGNED, False: LINEAR}),
+    (UPSAMPLING, "upsampling upsample_mode up_mode interpolation", _ENLARGEMENTS),
+    (NORM, "norm normalization", {"instance": INSTANCE, "in": INSTANCE}),
+)
+"""A choice, names that hyper-parameters about it have, and what their values mean."""
+
 
 class StoredFacts:
     """Looks up what a file says.
@@ -73,19 +83,17 @@ class StoredFacts:
         about : str
             A key of `graph_choices.OPTIONS`.
         """
-        if about == ACTIVATION:
-            return self._word(_ACTIVATIONS, "activation", "act", "nonlin", "nonlinearity")
-        if about == PADDING:
-            return self._flag({True: ZEROS, False: UNPADDED}, "padding") or self._word(
-                _PADDINGS, "padding", "padding_mode", "conv_mode"
-            )
-        if about == UPSAMPLING:
-            aligned = self._flag({True: ALIGNED, False: LINEAR}, "align_corners")
-            return aligned or self._word(
-                _ENLARGEMENTS, "upsampling", "upsample_mode", "up_mode", "interpolation"
-            )
-        if about == NORM:
-            return self._norm()
+        groups = self.numbers("num_groups", "n_groups", "norm_groups") if about == NORM else None
+        for value in (f"{groups[0]:g} groups", f"{groups[0]:g} group") if groups else ():
+            if value in OPTIONS[NORM]:
+                return value, f"num_groups = {value.split()[0]}"
+        for choice, names, meanings in _SAID:
+            for name in names.split() if choice == about else ():
+                said = self._facts.get(name)
+                key = _plain(said) if isinstance(said, str) else said
+                # A number is no answer: 1 would be taken for True.
+                if isinstance(key, str | bool) and key in meanings:
+                    return meanings[key], f"{name} = {said}"
         return None
 
     def numbers(self, *names: str) -> tuple[float, ...] | None:
@@ -97,26 +105,7 @@ class StoredFacts:
                 return tuple(map(float, values))
         return None
 
-    def _norm(self) -> tuple[str, str] | None:
-        groups = self.numbers("num_groups", "n_groups", "norm_groups")
-        if groups is not None:
-            for value in (f"{groups[0]:g} groups", f"{groups[0]:g} group"):
-                if value in OPTIONS[NORM]:
-                    return value, f"num_groups = {groups[0]:g}"
-        return self._word({"instance": INSTANCE, "in": INSTANCE}, "norm", "normalization")
 
-    def _word(self, meanings: Mapping[str, str], *names: str) -> tuple[str, str] | None:
-        for name in names:
-            value = self._facts.get(name)
-            if isinstance(value, str):
-                word = value.lower().rpartition(".")[2].replace("_", "").replace("()", "")
-                if word in meanings:
-                    return meanings[word], f"{name} = {value}"
-        return None
-
-    def _flag(self, meanings: Mapping[bool, str], *names: str) -> tuple[str, str] | None:
-        for name in names:
-            value = self._facts.get(name)
-            if isinstance(value, bool):
-                return meanings[value], f"{name} = {value}"
-        return None
+def _plain(value: str) -> str:
+    """The word in "torch.nn.LeakyReLU()" or "leaky_relu": "leakyrelu"."""
+    return value.lower().rpartition(".")[2].replace("_", "").replace("()", "")

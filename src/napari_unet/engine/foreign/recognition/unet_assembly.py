@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from napari_unet.engine.foreign.graph_choices import LayerList
-from napari_unet.engine.foreign.recognition.conventions import Convention
+from napari_unet.engine.foreign.recognition.conventions import Convention, patterns
 from napari_unet.engine.foreign.recognition.unet_graph import UNetGraph
-from napari_unet.engine.foreign.recognition.unet_levels import Levels, find_levels
 from napari_unet.engine.foreign.recognition.unet_walk import Step, Walk
-from napari_unet.engine.foreign.recognition.walk_search import WalkSearch
-from napari_unet.engine.foreign.recognition.weight_layers import Unit, Weights, natural_key, no_unet
-from napari_unet.engine.networks.layer_graph import Activation, Join
+from napari_unet.engine.foreign.recognition.walk_search import JudgedWalk, WalkSearch
+from napari_unet.engine.foreign.recognition.weight_layers import Unit, natural_key, no_unet
+from napari_unet.engine.foreign.recognition.weights import Weights
+from napari_unet.engine.networks.layer_list import LayerList
+from napari_unet.engine.networks.layers import Activation, Join
 
 _MOST_UNITS = 400
 _FEWEST_UNITS = 4
@@ -22,13 +21,8 @@ _NATURAL = 3.0
 """Penalty of an order of computing that is hardly to be doubted."""
 _FAR_FETCHED = 6.0
 """Penalty of one that is no U-Net's."""
-_ATTEMPTS = (
-    (False, True, 2500),
-    (False, False, 1500),
-    (True, True, 300),
-    (True, False, 300),
-)
-"""Whether the order of the file is not trusted, whether as usual, and steps to look for."""
+_ATTEMPTS = ((True, 2500), (False, 1500))
+"""Whether as usual, and steps to look for."""
 
 
 def assembled(weights: Weights, convention: Convention | None) -> LayerList:
@@ -59,12 +53,12 @@ def assembled(weights: Weights, convention: Convention | None) -> LayerList:
     if convention is not None:
         unet.skips_from_first = convention.skips_from_first
         unet.dense_activation = convention.dense_activation
-        unet.silent = convention.silent
+        unet.silent = tuple(patterns(convention.silent))
     outputs: tuple[int, ...] = (0,)
     given: list[int] = []
     for part in _unets_in_a_row(units):
-        walk, levels = _best_walk(part, weights)
-        walk = _in_order_of_outputs(walk, convention)
+        judged = _best_walk(part, weights)
+        walk = _in_order_of_outputs(judged.walk, convention)
         wanted = walk.steps[0].in_channels
         given = given or [wanted]
         x = outputs[0]
@@ -72,7 +66,7 @@ def assembled(weights: Weights, convention: Convention | None) -> LayerList:
             x = unet.add(Join((0, x)))
         elif wanted != given[-1] or len(outputs) > 1:
             raise no_unet("its second part does not read what its first gives", weights.layers)
-        outputs = unet.add_unet(walk, levels, x)
+        outputs = unet.add_unet(walk, judged.levels, x)
         given = [given[0], walk.steps[-1].out_channels]
     return _ended(LayerList(tuple(unet.layers), outputs), convention)
 
@@ -98,13 +92,13 @@ def _check_paths(units: Sequence[Unit], weights: Weights) -> None:
 
 def _in_order_of_outputs(walk: Walk, convention: Convention | None) -> Walk:
     """The walk with its heads in the order in which the author's code gives them."""
-    patterns = convention.heads if convention is not None else ()
-    if not patterns or not walk.heads:
+    heads = convention.heads if convention is not None else ()
+    if not heads or not walk.heads:
         return walk
 
     def place(head: tuple[Step, ...]) -> int:
         name = head[-1].unit.name
-        return next((i for i, p in enumerate(patterns) if re.search(p, name)), len(patterns))
+        return next((i for i, part in enumerate(heads) if part in name), len(heads))
 
     return replace(walk, heads=tuple(sorted(walk.heads, key=place)))
 
@@ -129,28 +123,19 @@ def _unets_in_a_row(units: Sequence[Unit]) -> list[tuple[Unit, ...]]:
     ]
 
 
-def _best_walk(units: Sequence[Unit], weights: Weights) -> tuple[Walk, Levels]:
-    """The order of computing that reads most naturally, and its levels."""
-    best: tuple[float, Walk, Levels] | None = None
-    for turned, is_usual, steps in _ATTEMPTS:
-        by_name = weights.is_registered if turned else not weights.is_registered
-        search = WalkSearch(units, by_name=by_name, is_usual=is_usual, steps=steps)
-        walk = search.best(_unevenness)
-        levels = find_levels(walk) if walk is not None else None
-        if walk is not None and levels is not None:
-            penalty = walk.penalty + levels.penalty
-            if best is None or penalty < best[0]:
-                best = penalty, walk, levels
-        if best is not None and best[0] < _NATURAL:
+def _best_walk(units: Sequence[Unit], weights: Weights) -> JudgedWalk:
+    """The order of computing that reads most naturally."""
+    best: JudgedWalk | None = None
+    for is_usual, steps in _ATTEMPTS:
+        by_name = not weights.is_registered
+        found = WalkSearch(units, by_name=by_name, is_usual=is_usual, steps=steps).best()
+        if found is not None and (best is None or found.penalty < best.penalty):
+            best = found
+        if best is not None and best.penalty < _NATURAL:
             break
-    if best is not None and best[0] < _FAR_FETCHED:
-        return best[1:]
+    if best is not None and best.penalty < _FAR_FETCHED:
+        return best
     raise no_unet("its layers do not fit together as two paths with skips", weights.layers)
-
-
-def _unevenness(walk: Walk) -> float | None:
-    levels = find_levels(walk)
-    return levels.penalty if levels is not None else None
 
 
 def _ended(graph: LayerList, convention: Convention | None) -> LayerList:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from napari_unet.engine.foreign.recognition.unet_levels import Levels
-from napari_unet.engine.foreign.recognition.unet_walk import Step, Walk
-from napari_unet.engine.foreign.recognition.weight_layers import Unit, WeightLayer
-from napari_unet.engine.networks.layer_graph import (
+from napari_unet.engine.foreign.recognition.unet_walk import Step, Walk, plain_step
+from napari_unet.engine.foreign.recognition.weight_layers import Unit, WeightLayer, places_apart
+from napari_unet.engine.networks.layers import (
     Activation,
     Axes,
     Convolution,
@@ -66,7 +66,8 @@ class UNetGraph:
         for number, step in enumerate(steps):
             stride = None
             if level and number == levels.ends[level - 1] + 1:
-                stride = self._shrink_stride(step, factors[level - 1])
+                # An even kernel here stands for a pooling.
+                stride = factors[level - 1] if step.unit.is_even else None
                 if stride is None:
                     x = self.add(Pool((x,), factors[level - 1]))
                 first = number
@@ -111,16 +112,9 @@ class UNetGraph:
             begin = join
         return factors[::-1]
 
-    def _shrink_stride(self, step: Step, factor: Axes) -> Axes | None:
-        """Stride of a convolution that stands for a pooling."""
-        return factor if step.unit.kernel[-1] % 2 == 0 else None
-
     def _bridged(self, join: Step, skip: int) -> int:
         """The skip, or what the convolution on its way makes of it."""
-        if join.bridge is None:
-            return skip
-        bridge = Step(join.bridge, "plain", join.bridge.shape[1], join.bridge.shape[0])
-        return self._add_step(skip, bridge)
+        return skip if join.bridge is None else self._add_step(skip, plain_step(join.bridge))
 
     # -- one convolution ------------------------------------------------------------------------
 
@@ -130,7 +124,7 @@ class UNetGraph:
         unit = step.unit
         if unit.norm_after is not None or unit.prelu is not None:
             return True
-        if any(re.fullmatch(rf"(?:.*\.)?{name}", unit.name) for name in self.silent):
+        if any(re.fullmatch(pattern, unit.name) for pattern in self.silent):
             return False
         if step.groups > 1:
             # Depthwise and pointwise are the two halves of one convolution.
@@ -154,11 +148,11 @@ class UNetGraph:
         unit = step.unit
         if unit.norm_before is not None:
             x = self._add_norm(x, unit.norm_before)
-            if _gap(unit.norm_before.name, unit.name) > 1:
+            if (places_apart(unit.norm_before.name, unit.name) or 1) > 1:
                 x, activates = self._activate(x, unit), False
         x = self._add_convolution(x, step, stride)
         after = unit.norm_after
-        if after is not None and activates and _gap(unit.name, after.name) > 1:
+        if after is not None and activates and (places_apart(unit.name, after.name) or 1) > 1:
             x = self._add_norm(self._activate(x, unit), after)
             activates = False
         elif after is not None:
@@ -168,10 +162,7 @@ class UNetGraph:
         return self._activate(x, unit) if activates else x
 
     def _add_way(self, way: _Way, x: int) -> int:
-        if way.unit is None:
-            return x
-        step = Step(way.unit, "plain", way.unit.shape[1], way.unit.shape[0])
-        return self._add_step(x, step, activates=False)
+        return x if way.unit is None else self._add_step(x, plain_step(way.unit), activates=False)
 
     def _activate(self, x: int, unit: Unit) -> int:
         if unit.prelu is not None:
@@ -248,12 +239,3 @@ def _all_shortcuts(walk: Walk, levels: Levels) -> list[_Way]:
             if walk.steps[first].in_channels == walk.steps[last].out_channels:
                 ways.append(_Way(None, first, last))
     return ways
-
-
-def _gap(before: str, after: str) -> int:
-    """How many numbers apart two layers of one sequence stand; 1 if that is not known."""
-    one, _, first = before.rpartition(".")
-    other, _, second = after.rpartition(".")
-    if one != other or not (first.isdigit() and second.isdigit()):
-        return 1
-    return int(second) - int(first)

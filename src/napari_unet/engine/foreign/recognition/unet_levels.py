@@ -9,8 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from napari_unet.engine.foreign.recognition.unet_walk import Shortcut, Step, Walk
-from napari_unet.engine.foreign.recognition.weight_layers import Unit
+from napari_unet.engine.foreign.recognition.unet_walk import Step, Walk
+from napari_unet.engine.foreign.recognition.weight_layers import (
+    Unit,
+    places_apart,
+    shared_beginning,
+)
 
 _UNEVEN = 0.6
 """Penalty for each convolution that a level has more than the one above."""
@@ -83,41 +87,25 @@ def _cut_penalty(walk: Walk, index: int, *, widens: bool) -> float:
     Where other levels are wider than those above (`widens`), this one had better be, too.
     """
     steps = walk.steps
-    if index + 1 >= len(steps) or any(_goes_around(s, index) for s in walk.shortcuts):
+    if index + 1 >= len(steps) or any(s.first <= index < s.last for s in walk.shortcuts):
         return math.inf
     one, other = steps[index], steps[index + 1]
     penalty = 0.0 if _widens(other) else 0.1 if _widens(one) else _SAME_WIDTH * widens
-    penalty += _LIKE_NAMES * _likeness(one.unit, other.unit)
+    names = one.unit.words, other.unit.words
+    penalty += _LIKE_NAMES * shared_beginning(*names) / max(map(len, names))
     if one.unit.container == other.unit.container and one.unit.container:
         penalty += _SAME_CONTAINER * (not _has_room(one.unit, other.unit))
     return penalty
-
-
-def _goes_around(shortcut: Shortcut, index: int) -> bool:
-    return shortcut.first <= index < shortcut.last
 
 
 def _widens(step: Step) -> bool:
     return step.out_channels > step.in_channels
 
 
-def _likeness(one: Unit, other: Unit) -> float:
-    """How much of two names is the same, from 0 to 1."""
-    shared = 0
-    for a, b in zip(one.words, other.words, strict=False):
-        if a != b:
-            break
-        shared += 1
-    return shared / max(len(one.words), len(other.words))
-
-
 def _has_room(one: Unit, other: Unit) -> bool:
     """Whether numbers in a sequence leave room for an activation and a pooling."""
-    first, second = one.name.rpartition(".")[2], other.name.rpartition(".")[2]
-    if not (first.isdigit() and second.isdigit()):
-        return False
     own = (one.norm_after is not None) + (one.prelu is not None)
-    return int(second) - int(first) - 1 - own >= 2
+    return (places_apart(one.name, other.name) or 0) - 1 - own >= 2
 
 
 def _cuts(
@@ -125,7 +113,7 @@ def _cuts(
 ) -> tuple[float, tuple[int, ...]] | None:
     """Choose the last step of each level: the least penalty, and these steps."""
     # The last may follow an interpolation; others without a centre shrink the image.
-    strided = [i for i, step in enumerate(steps[:-1]) if i and step.unit.kernel[-1] % 2 == 0]
+    strided = [i for i, step in enumerate(steps[:-1]) if i and step.unit.is_even]
 
     @cache
     def best(level: int, start: int, size: int) -> tuple[float, tuple[int, ...]]:
@@ -201,6 +189,6 @@ def _follows_interpolation(steps: Sequence[Step], usual: int) -> bool:
     if len(steps) < 2:
         return False
     before, last = steps[-2].unit, steps[-1].unit
-    if last.kernel[-1] % 2 == 0 or (last.is_pointwise and not before.is_pointwise):
+    if last.is_even or (last.is_pointwise and not before.is_pointwise):
         return True
     return len(steps) > usual and (last.container != before.container or not last.container)

@@ -50,6 +50,11 @@ class Step:
     bridge: Unit | None = None
 
 
+def plain_step(unit: Unit) -> Step:
+    """Step of a unit that reads nothing but what was computed last."""
+    return Step(unit, "plain", unit.shape[1], unit.shape[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Walk:
     """Every layer exactly once.

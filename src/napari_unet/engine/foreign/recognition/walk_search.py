@@ -5,14 +5,15 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
 from napari_unet.engine.foreign.recognition.name_tree import NameTree
-from napari_unet.engine.foreign.recognition.unet_walk import Shortcut, Step, Walk
-from napari_unet.engine.foreign.recognition.weight_layers import Unit, is_number, natural_key, words
+from napari_unet.engine.foreign.recognition.unet_levels import Levels, find_levels
+from napari_unet.engine.foreign.recognition.unet_walk import Shortcut, Step, Walk, plain_step
+from napari_unet.engine.foreign.recognition.unit_roles import UnitRoles, before_its_role, bits
+from napari_unet.engine.foreign.recognition.weight_layers import Unit
 
 _STEPS_FOR_A_PENALTY = 1000
 _NATURAL = 0.4
@@ -20,15 +21,9 @@ _NATURAL = 0.4
 _LONGEST_SHORTCUT = 4
 _MORE_HEADS = 0.5
 _MOST_IN_HEADS = 12
-_ANOTHER_ROLE = 0.3
 _DEPTHWISE = 0.1
 _NOT_NEXT = 0.1
 _MOST_COLOURS = 4
-
-_AROUND = re.compile(r"short_?cut|skip|res(idual)?|identity|downsample|proj(ection)?|match(ing)?")
-_BRIDGE = re.compile(r"bridge|lateral|skip")
-_UP = re.compile(r"up|up_?(conv|sampl\w*)|de_?conv|trans(posed?)?")
-"""What a layer that stands between interpolation and skip calls itself, not only its block."""
 _PROGRESS = 0.2
 """Penalty that a step may cost before another walk is tried."""
 
@@ -51,8 +46,15 @@ class _State:
     path: tuple[Step, ...]
     joins: int = 0
     """Units that read a skip, one bit for each."""
-    roles: frozenset[tuple[int, str]] = frozenset()
-    """What layers with names of the same pattern were used for."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedWalk:
+    """A walk with its levels and the penalty of both."""
+
+    walk: Walk
+    levels: Levels
+    penalty: float
 
 
 class WalkSearch:
@@ -78,56 +80,17 @@ class WalkSearch:
         self._is_usual, self._is_registered = is_usual, not by_name
         self._steps = steps
         self._tree = NameTree(units, by_name=by_name)
-        self._following = _runs(units, by_name=by_name) if is_usual else {}
-        # Numbers of the units that read so many channels: as they are, enlarging, depthwise.
-        self._reads: dict[int, list[int]] = {}
-        self._enlarges: dict[int, list[int]] = {}
-        self._depthwise: dict[int, list[int]] = {}
-        self._index_shapes()
-        # What its name says to be beside the main path, one bit for each unit.
-        named = [{word.lower() for word in unit.words} for unit in units]
-        self._bridges = _bits(n for n, found in enumerate(named) if _has(_BRIDGE, found))
-        self._around = _bits(
-            n for n, found in enumerate(named) if units[n].is_pointwise and _has(_AROUND, found)
-        )
-        self._sideways = self._around | self._bridges
-        self._ups = _bits(n for n, unit in enumerate(units) if _has(_UP, _own_word(unit)))
-        self._blocks = {
-            n: self._block(unit) for n, unit in enumerate(units) if self._around >> n & 1
-        }
-        patterns: dict[tuple[object, ...], int] = {}
-        self._patterns = [
-            patterns.setdefault((unit.pattern, unit.is_pointwise), len(patterns)) for unit in units
-        ]
+        self._roles = UnitRoles(units, by_name=by_name, is_usual=is_usual)
         self._has_transposed = any(
-            _is_even(unit) and unit.shape[0] >= unit.shape[1] for unit in units
+            unit.is_even and unit.shape[0] >= unit.shape[1] for unit in units
         )
 
-    def _index_shapes(self) -> None:
-        inner = set(self._following.values())
-        for number, unit in enumerate(self._units):
-            out, given = unit.shape[:2]
-            if number in inner:
-                continue
-            if unit.can_give(out):
-                self._reads.setdefault(given, []).append(number)
-            if not unit.is_pointwise and unit.can_give(given):
-                self._enlarges.setdefault(out, []).append(number)
-            if given == 1 and out > 1 and not unit.is_pointwise:
-                self._depthwise.setdefault(out, []).append(number)
-
-    def best(self, judge: Callable[[Walk], float | None]) -> Walk | None:
-        """Walk through all units that reads most naturally; None if there is none.
-
-        Parameters
-        ----------
-        judge : callable
-            Gives a further penalty to a walk; None if it makes no sense.
-        """
+    def best(self) -> JudgedWalk | None:
+        """Walk through all units that reads most naturally; None if there is none."""
         order = count()
         queue: list[tuple[float, int, _State]] = []
         seen: dict[tuple[object, ...], float] = {}
-        chosen: Walk | None = None
+        chosen: JudgedWalk | None = None
         least, most = math.inf, self._steps
 
         def push(states: Iterator[_State]) -> None:
@@ -149,29 +112,24 @@ class WalkSearch:
             if walk is None:
                 push(self._next(state))
                 continue
-            penalty = judge(walk)
-            if penalty is not None and walk.penalty + penalty < least:
-                least, chosen = walk.penalty + penalty, walk
+            levels = find_levels(walk)
+            if levels is not None and walk.penalty + levels.penalty < least:
+                least = walk.penalty + levels.penalty
+                chosen = JudgedWalk(walk, levels, least)
                 # The more doubtful the walk is, the longer it pays to look for a better one.
                 most = min(most, step + int(_STEPS_FOR_A_PENALTY * max(0.0, least - _NATURAL)))
         return chosen
-
-    def _block(self, shortcut: Unit) -> int:
-        """What lies beside a shortcut, one bit for each unit; 0 if its name does not tell."""
-        path = _before_its_role(shortcut.name)
-        inside = (n for n, unit in enumerate(self._units) if unit.name.startswith(f"{path}."))
-        return _bits(n for n in inside if path and not self._sideways >> n & 1)
 
     # -- steps ----------------------------------------------------------------------------------
 
     def _starts(self) -> Iterator[_State]:
         everything = (1 << len(self._units)) - 1
-        for number in itertools.chain.from_iterable(self._reads.values()):
+        for number in itertools.chain.from_iterable(self._roles.reads.values()):
             first = self._first_step(number)
             steps, last = self._block_steps(first, number)
             yield _State(
                 shortcuts=(),
-                unused=everything & ~_bits(s.unit.number for s in steps),
+                unused=everything & ~bits(s.unit.number for s in steps),
                 channels=steps[-1].out_channels,
                 outs=tuple(s.out_channels for s in steps),
                 free=-1,
@@ -184,8 +142,8 @@ class WalkSearch:
     def _first_step(self, number: int) -> Step:
         unit = self._units[number]
         out, given = unit.shape[:2]
-        depthwise = set(itertools.chain.from_iterable(self._depthwise.values()))
-        alike = {n for n in depthwise if self._patterns[n] == self._patterns[number]}
+        depthwise = itertools.chain.from_iterable(self._roles.depthwise.values())
+        alike = {n for n in depthwise if self._units[n].pattern == unit.pattern}
         # It reads one grey channel, or is depthwise as others are that are called like it.
         if number in alike and len(alike) > 1 and unit.pattern and out <= _MOST_COLOURS:
             return Step(unit, "plain", out, out, groups=out)
@@ -193,27 +151,27 @@ class WalkSearch:
 
     def _start_penalty(self, number: int, given: int, everything: int) -> float:
         inner = {unit.shape[0] for unit in self._units if not unit.is_pointwise}
-        penalty = self._tree.leap(None, number, everything & ~self._sideways)
+        penalty = self._tree.leap(None, number, everything & ~self._roles.sideways)
         # An image has few channels, which no layer gives but perhaps the last.
         is_image = given <= _MOST_COLOURS
         penalty += 0.0 if is_image else 0.5
         if given in inner:
             penalty += 0.25 if is_image else 2.0
-        return penalty + 1.5 * bool(self._sideways >> number & 1)
+        return penalty + self._oddness(number)
+
+    def _unused(self, state: _State, index: Mapping[int, list[int]], channels: int) -> list[int]:
+        """Units of an index that read so many channels and are not computed yet."""
+        return [number for number in index.get(channels, ()) if state.unused >> number & 1]
 
     def _next(self, state: _State) -> Iterator[_State]:
         shortcuts = list(self._shortcuts(state))
-        if self._is_usual:
-            shortcuts = [s for s in shortcuts if s.shortcuts[-1].unit.number in self._blocks]
         due = [s for s in shortcuts if self._is_due(s)]
         if due:
             yield due[0]
             return
-        plain = [n for n in self._reads.get(state.channels, ()) if state.unused >> n & 1]
-        yield from self._plain_steps(state, plain)
-        for number in self._depthwise.get(state.channels, ()):
-            if state.unused >> number & 1 and state.channels > 1:
-                given = state.channels
+        yield from self._plain_steps(state)
+        for number in self._unused(state, self._roles.depthwise, state.channels):
+            if (given := state.channels) > 1:
                 step = Step(self._units[number], "plain", given, given, groups=given)
                 yield self._after(state, number, step, _DEPTHWISE)
         if not state.pending and len(state.outs) > 1:
@@ -221,30 +179,32 @@ class WalkSearch:
         yield from self._joins(state)
         yield from shortcuts
 
-    def _plain_steps(self, state: _State, numbers: Sequence[int]) -> Iterator[_State]:
+    def _plain_steps(self, state: _State) -> Iterator[_State]:
         units = self._units
+        numbers = self._unused(state, self._roles.reads, state.channels)
         container = units[state.last].container
         stays = [n for n in numbers if container and units[n].container == container]
         for number in numbers:
             unit = units[number]
             penalty = 0.5 if stays and number not in stays else 0.0
             penalty += 0.25 * state.pending
-            if _is_even(unit):
+            if unit.is_even:
                 # Either it shrinks the image on the way down, or it follows an interpolation.
                 widens = unit.shape[0] >= unit.shape[1]
                 penalty += 0.25 if not widens else 0.75 if state.free < 0 else 1.5
-            penalty += 1.5 * bool(self._sideways >> number & 1)
             # On the way down one that reads no neighbours is the last: it follows interpolation.
             penalty += 0.5 * (state.free < 0 and state.path[-1].unit.is_pointwise)
             step = Step(unit, "plain", state.channels, unit.shape[0])
-            yield self._after(state, number, step, penalty)
+            yield self._after(state, number, step, penalty + self._oddness(number))
+
+    def _oddness(self, number: int) -> float:
+        """Penalty for a unit on the main path whose name says that it is beside it."""
+        return 1.5 * bool(self._roles.sideways >> number & 1)
 
     def _transposed_steps(self, state: _State) -> Iterator[_State]:
-        for number in self._enlarges.get(state.channels, ()):
+        for number in self._unused(state, self._roles.enlarges, state.channels):
             unit = self._units[number]
-            if not state.unused >> number & 1:
-                continue
-            if _is_even(unit):
+            if unit.is_even:
                 penalty = 0.0 if unit.shape[0] >= unit.shape[1] else 1.5
             else:
                 penalty = 1.5 if unit.shape[0] == unit.shape[1] else 0.5
@@ -254,24 +214,21 @@ class WalkSearch:
     def _joins(self, state: _State) -> Iterator[_State]:
         # One unit at least lies below the lowest skip.
         end = len(state.outs) - 1 if state.free < 0 else state.free
+        # Where there are transposed convolutions, a skip waits for one.
         penalty = 1.0 if self._has_transposed and not state.pending else 0.0
-        skips: dict[int, int] = {}
-        for place in range(end):
-            skips[state.outs[place]] = place
+        # Of several skips that fit, the lowest is taken.
+        skips = {state.outs[place]: place for place in range(end)}
         for skip, place in skips.items():
             given = state.channels + skip
-            for number in self._depthwise.get(given, ()):
-                if state.unused >> number & 1:
-                    step = Step(self._units[number], "join", given, given, given, skip)
-                    yield self._after(state, number, step, penalty + _DEPTHWISE, free=place)
-            for number in self._reads.get(given, ()):
-                if not state.unused >> number & 1:
-                    continue
+            for number in self._unused(state, self._roles.depthwise, given):
+                step = Step(self._units[number], "join", given, given, given, skip)
+                yield self._after(state, number, step, penalty + _DEPTHWISE, free=place)
+            for number in self._unused(state, self._roles.reads, given):
                 unit = self._units[number]
                 step = Step(unit, "join", given, unit.shape[0], skip=skip)
-                extra = penalty + 1.5 * bool(self._sideways >> number & 1)
-                extra += 0.75 * (unit.is_pointwise or _is_even(unit))
-                extra += 0.5 * bool(self._ups >> number & 1)
+                extra = penalty + self._oddness(number)
+                extra += 0.75 * (unit.is_pointwise or unit.is_even)
+                extra += 0.5 * bool(self._roles.ups >> number & 1)
                 yield self._after(state, number, step, extra, free=place)
                 yield from self._bridged(state, number, skips, penalty)
 
@@ -282,23 +239,23 @@ class WalkSearch:
         unit = self._units[number]
         wanted = unit.shape[1] - state.channels
         for given, place in skips.items():
-            for other in self._reads.get(given, ()):
+            for other in self._unused(state, self._roles.reads, given):
                 bridge = self._units[other]
-                if other == number or not state.unused >> other & 1 or bridge.shape[0] != wanted:
+                is_named = bool(self._roles.bridges >> other & 1)
+                if other == number or bridge.shape[0] != wanted:
                     continue
-                if self._is_usual and not self._bridges >> other & 1:
+                if self._is_usual and not is_named:
                     continue
-                extra = penalty + (0.0 if self._bridges >> other & 1 else 1.5)
-                extra += 0.2 * (self._tree.shared(number, other) == 0)
+                extra = penalty + (0.0 if is_named else 1.5)
                 step = Step(unit, "join", unit.shape[1], unit.shape[0], 1, wanted, bridge)
                 yield self._after(state, number, step, extra, free=place, also=1 << other)
 
     def _is_due(self, state: _State) -> bool:
         """Whether the last shortcut of a walk belongs by name to a block that is complete."""
         unit = state.shortcuts[-1].unit
-        block = self._blocks.get(unit.number, 0)
+        block = self._roles.blocks.get(unit.number, 0)
         inside = {step.unit.number for step in state.path[state.shortcuts[-1].first :]}
-        return bool(block) and not block & state.unused and _bits(inside) == block
+        return bool(block) and not block & state.unused and bits(inside) == block
 
     def _shortcuts(self, state: _State) -> Iterator[_State]:
         """Ways around the last steps, back to where a skip was joined or four steps at most."""
@@ -306,14 +263,16 @@ class WalkSearch:
         for first in range(last, max(-1, last - _LONGEST_SHORTCUT), -1):
             if state.path[first].role == "transposed":
                 return
-            for number in self._reads.get(state.path[first].in_channels, ()):
-                unit = self._units[number]
-                fits = unit.is_pointwise and unit.shape[0] == state.channels
-                if not fits or not state.unused >> number & 1:
+            given = state.path[first].in_channels
+            for number in self._unused(state, self._roles.reads, given):
+                unit, is_named = self._units[number], number in self._roles.blocks
+                if not unit.is_pointwise or unit.shape[0] != state.channels:
                     continue
-                penalty = 0.0 if self._around >> number & 1 else 1.0
+                if self._is_usual and not is_named:
+                    continue
+                penalty = 0.0 if is_named else 1.0
                 penalty += 0.5 * (first == last)
-                path = _before_its_role(unit.name)
+                path = before_its_role(unit.name)
                 inside = [step.unit.name.startswith(path) for step in state.path[first:]]
                 penalty += 0.0 if all(inside) else 1.0
                 yield replace(
@@ -335,42 +294,35 @@ class WalkSearch:
         free: int | None = None,
         also: int = 0,
     ) -> _State:
-        leap = self._tree.leap(state.last, number, state.unused & ~self._sideways)
-        closeness = 0.02 * (self._tree.shared(state.last, number) == 0)
+        leap = self._tree.leap(state.last, number, state.unused & ~self._roles.sideways)
         if self._is_registered and not self._is_next(state, number):
-            closeness += _NOT_NEXT
+            penalty += _NOT_NEXT
         steps, last = self._block_steps(step, number)
         is_down = state.free < 0 and step.role == "plain" and not state.pending
-        path = "way down" if is_down else step.role
-        role = (self._patterns[number], path)
-        if role not in state.roles and any(role[0] == other for other, _ in state.roles):
-            penalty += _ANOTHER_ROLE
         return _State(
             shortcuts=state.shortcuts,
-            unused=state.unused & ~also & ~_bits(s.unit.number for s in steps),
+            unused=state.unused & ~also & ~bits(s.unit.number for s in steps),
             channels=steps[-1].out_channels,
             outs=(*state.outs, *(s.out_channels for s in steps)) if is_down else state.outs,
             free=state.free if free is None else free,
             pending=step.role == "transposed" or (state.pending and step.role == "plain"),
             last=last,
-            penalty=state.penalty + penalty + leap + closeness,
+            penalty=state.penalty + penalty + leap,
             path=(*state.path, *steps),
-            roles=state.roles | {role},
             joins=state.joins | (1 << number if step.role == "join" else 0),
         )
 
     def _is_next(self, state: _State, number: int) -> bool:
         """Whether a unit stands in the file right behind the last, but for what was computed."""
         between = ((1 << number) - 1) & ~((2 << state.last) - 1)
-        return number > state.last and not between & state.unused & ~self._sideways
+        return number > state.last and not between & state.unused & ~self._roles.sideways
 
     def _block_steps(self, step: Step, number: int) -> tuple[tuple[Step, ...], int]:
         """A step and all that follow in its block, and the number of the last unit."""
         steps = [step]
-        while number in self._following:
-            number = self._following[number]
-            unit = self._units[number]
-            steps.append(Step(unit, "plain", unit.shape[1], unit.shape[0]))
+        while number in self._roles.following:
+            number = self._roles.following[number]
+            steps.append(plain_step(self._units[number]))
         return tuple(steps), number
 
     # -- the end --------------------------------------------------------------------------------
@@ -393,85 +345,21 @@ class WalkSearch:
         return Walk(state.path, state.shortcuts, heads, penalty)
 
     def _heads(self, state: _State) -> tuple[tuple[Step, ...], ...]:
-        """What is left as branches that all read what was computed last."""
-        if state.unused & self._sideways or state.unused.bit_count() > _MOST_IN_HEADS:
+        """What is left as branches, all alike, that read what was computed last."""
+        if state.unused & self._roles.sideways or state.unused.bit_count() > _MOST_IN_HEADS:
             return ()
-        left = [n for n in range(len(self._units)) if state.unused >> n & 1]
-        branches: dict[str, list[int]] = {}
-        if all(self._units[n].shape[1] == state.channels for n in left):
-            branches = {str(n): [n] for n in left}
-        else:
-            for n in left:
-                branches.setdefault(self._units[n].name.split(".")[0], []).append(n)
-        heads = [self._branch(numbers, state.channels) for numbers in branches.values()]
-        # Branches are alike, and no part of what was computed before.
-        kinds = {tuple((s.unit.kernel, s.unit.norm_after is None) for s in head) for head in heads}
-        if len(heads) < 2 or len(kinds) > 1 or () in kinds or self._belong(state, left):
-            return ()
-        return tuple(heads)
-
-    def _belong(self, state: _State, left: Sequence[int]) -> bool:
-        """Whether what is left is called like what was computed, or shrinks or enlarges."""
-        for step in state.path:
-            for unit in (self._units[n] for n in left):
-                is_inside = bool(unit.container) and unit.container == step.unit.container
-                is_alike = bool(unit.pattern) and unit.pattern == step.unit.pattern
-                if is_inside or is_alike or _is_even(unit):
-                    return True
-        return False
-
-    def _branch(self, numbers: Sequence[int], channels: int) -> tuple[Step, ...]:
-        """Units one after the other; empty if they do not fit."""
-        steps = []
-        for number in numbers:
-            unit = self._units[number]
-            if unit.shape[1] != channels:
+        left = [unit for n, unit in enumerate(self._units) if state.unused >> n & 1]
+        # Heads of one layer may be called anything, those of several by their first word.
+        is_flat = all(unit.shape[1] == state.channels for unit in left)
+        branches: dict[str, list[Unit]] = {}
+        for unit in left:
+            branches.setdefault(unit.name if is_flat else unit.name.split(".")[0], []).append(unit)
+        kinds = set()
+        for branch in branches.values():
+            gives = [state.channels, *(unit.shape[0] for unit in branch[:-1])]
+            if [unit.shape[1] for unit in branch] != gives:
                 return ()
-            channels = unit.shape[0]
-            steps.append(Step(unit, "plain", unit.shape[1], channels))
-        return tuple(steps)
-
-
-def _runs(units: Sequence[Unit], *, by_name: bool) -> dict[int, int]:
-    """What follows each unit within its container, where they fit one after the other."""
-    containers: dict[str, list[Unit]] = {}
-    for unit in units:
-        if unit.container:
-            containers.setdefault(unit.container, []).append(unit)
-    following = {}
-    for inside in containers.values():
-        ordered = sorted(inside, key=natural_key) if by_name else inside
-        for one, other in itertools.pairwise(ordered):
-            simple = all(not unit.is_pointwise and not _is_even(unit) for unit in (one, other))
-            if simple and one.shape[0] == other.shape[1] and other.can_give(other.shape[0]):
-                following[one.number] = other.number
-    return following
-
-
-def _own_word(unit: Unit) -> list[str]:
-    """Last word of a name, without the numbers behind it."""
-    own = [word.lower() for word in unit.words if not is_number(word)]
-    return own[-1:]
-
-
-def _is_even(unit: Unit) -> bool:
-    """Whether its kernel has no centre, as those that change the size often have."""
-    return unit.kernel[-1] % 2 == 0
-
-
-def _bits(numbers: Iterable[int]) -> int:
-    """One bit for each number."""
-    return sum(1 << number for number in numbers)
-
-
-def _has(pattern: re.Pattern[str], found: Iterable[str]) -> bool:
-    return any(map(pattern.fullmatch, found))
-
-
-def _before_its_role(name: str) -> str:
-    """Path of the block that a shortcut belongs to, as far as its name tells."""
-    pieces = name.split(".")
-    for place, piece in enumerate(pieces):
-        if any(_AROUND.fullmatch(word.lower()) for word in words(piece)):
-            return ".".join(pieces[:place])
-    return ""
+            kinds.add(tuple((unit.kernel, unit.norm_after is None) for unit in branch))
+        if len(branches) < 2 or len(kinds) > 1:
+            return ()
+        return tuple(tuple(map(plain_step, branch)) for branch in branches.values())
