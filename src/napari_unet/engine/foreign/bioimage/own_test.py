@@ -146,6 +146,6 @@ def _with_final(network: Network, final: Final) -> Network:
     unet = network.unet.with_config(replace(config, meaning=meaning))
     guesses = tuple(guess for guess in description.guesses if guess.about != FINAL)
     description = replace(
-        description, unet=unet.config, class_roles=meaning.class_roles, guesses=guesses
+        description, architecture=unet.config, class_roles=meaning.class_roles, guesses=guesses
     )
     return Network(unet, description)
