@@ -69,26 +69,19 @@ def meeting_runs(
     by_face : (M,) bool array
         Whether they share a face.
     """
+    height, width = shape[-2:]
+    cut = (runs.first, runs.starts, runs.lengths)
     pairs, by_face = np.empty((0, 2), np.int64), np.empty(0, np.bool_)
-    for _ in range(2):  # once to count them
-        count = _meet(*runs[:3], *shape[-2:], corners, pairs, by_face)
-        if not len(pairs):
-            pairs, by_face = np.empty((count, 2), np.int64), np.empty(count, np.bool_)
+    count = _meet(cut, height, width, corners, pairs, by_face)
+    pairs, by_face = np.empty((count, 2), np.int64), np.empty(count, np.bool_)
+    _meet(cut, height, width, corners, pairs, by_face)
     return pairs, by_face
 
 
 @numba.njit(cache=True, nogil=True)
-def _meet(
-    first: Any,
-    starts: Any,
-    lengths: Any,
-    height: int,
-    width: int,
-    corners: bool,  # noqa: FBT001 - numba takes no keywords here
-    pairs: Any,
-    by_face: Any,
-) -> int:
+def _meet(cut: Any, height: int, width: int, corners: Any, pairs: Any, by_face: Any) -> int:
     """Count the meetings, and write them down where there is room."""
+    first, starts, lengths = cut
     reach, count = int(corners), 0
     for row in range(first.size - 1):
         for run in range(first[row] + 1, first[row + 1]):
