@@ -25,15 +25,15 @@ from napari_unet.engine.base.regions import (
     within,
 )
 from napari_unet.engine.images.image import LabelImage, WeightMap
+from napari_unet.engine.weight_map.formula import WeightFormula, reach_px, weight_formula
 from napari_unet.engine.weight_map.settings import WeightMapSettings
-from napari_unet.engine.weight_map.two_nearest import Box, WeightFormula, reach_px, weigh
+from napari_unet.engine.weight_map.two_nearest import Box, weigh
 from napari_unet.engine.weight_map.weight_map import (
     carve,
     check_labels,
     check_numbers,
     volume,
     volume_spacing,
-    weight_formula,
 )
 
 _CELL, _IGNORED = -1.0, -2.0
