@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,8 +96,3 @@ def mirrored(box: Region, axes: Iterable[int], shape: Sequence[int]) -> Region:
     for axis in axes:
         parts[axis] = slice(shape[axis] - box[axis].stop, shape[axis] - box[axis].start)
     return tuple(parts)
-
-
-def channels_of(box: Region) -> tuple[Any, ...]:
-    """Index of a box in an array that has an axis of channels in front."""
-    return (slice(None), *box)

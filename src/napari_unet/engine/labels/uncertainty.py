@@ -319,4 +319,5 @@ _REASONS: dict[UncertaintyKind, str] = {
 }
 
 # Former names.
-rank_doubt, DoubtfulRegion = rank_uncertainty, UncertainRegion
+DoubtfulRegion = UncertainRegion
+rank_doubt = rank_uncertainty
