@@ -29,9 +29,9 @@ from skimage.segmentation import watershed
 import napari_unet
 from napari_unet import InstanceSettings, load_checkpoint, segment
 from napari_unet.engine.labels.components import label_pieces
-from napari_unet.engine.labels.connected import Runs, cut_rows, joined, meeting_runs
-from napari_unet.engine.segmentation.instances import SPLITTERS, Foreground, instances_from_scores
-from napari_unet.engine.segmentation.watershed import Canvas
+from napari_unet.engine.labels.connected import Runs, cut_rows
+from napari_unet.engine.segmentation.foreground import Foreground, components
+from napari_unet.engine.segmentation.instances import SPLITTERS, instances_from_scores
 from napari_unet.files.images import read_image
 
 SAMPLES = {"sparse": "large.png", "crowded": "crowded.png"}
@@ -71,12 +71,10 @@ def volume_of(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.stack(slices, axis=1))
 
 
-def components(mask: NDArray[np.bool_]) -> tuple[Runs, NDArray[np.int64]]:
+def connected(mask: NDArray[np.bool_]) -> tuple[Runs, NDArray[np.int64]]:
     """Our connected components, of background, too, as runs: that is what they are used as."""
     runs = cut_rows(mask)
-    pairs, _ = meeting_runs(runs, mask.shape)
-    is_same = runs.values[pairs[:, 0]] == runs.values[pairs[:, 1]]
-    return runs, joined(pairs, is_same, runs.starts.size)
+    return runs, components(runs, mask.shape)
 
 
 def painted(found: tuple[Runs, NDArray[np.int64]], shape: tuple[int, ...]) -> NDArray[np.int32]:
@@ -94,14 +92,14 @@ def pieces_by_scikit_image(labels: NDArray[Any]) -> NDArray[np.int64]:
 
 def splitting(mask: NDArray[np.bool_], cell: NDArray[np.float32]) -> Contender:
     """Our watershed, which finds its seeds, too, from the components on."""
-    runs, pieces = components(mask)
-    canvas = Canvas(mask.shape)
-    start = painted((runs, pieces), mask.shape)
+    foreground = Foreground.of(mask, cell)
+    labels = foreground.canvas.inner_labels
+    start = labels.copy()
 
     def split() -> NDArray[np.int32]:
-        canvas.inner_labels[...] = start
-        SPLITTERS["watershed"](Foreground(mask, cell, canvas, runs, pieces), SETTINGS)
-        return canvas.inner_labels
+        labels[...] = start
+        SPLITTERS["watershed"](foreground, SETTINGS)
+        return labels
 
     return split
 
@@ -133,7 +131,7 @@ def steps_of(
     yield (
         "components of the foreground",
         {
-            "ours": lambda: components(mask),
+            "ours": lambda: connected(mask),
             "scikit-image": lambda: label(mask, connectivity=1),
             "SciPy": lambda: ndimage.label(mask)[0],
         },

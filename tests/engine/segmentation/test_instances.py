@@ -378,10 +378,9 @@ def test_preparing_compiles_all_that_an_image_needs():
     # In a process of its own, where nothing is compiled yet.
     code = """
 import numpy as np
-from napari_unet.engine.segmentation import watershed as flood
-from napari_unet.engine.segmentation import instances
-from napari_unet.engine.labels import connected as pieces
-functions = [f for m in (flood, instances, pieces) for f in vars(m).values()
+from napari_unet.engine.segmentation import foreground, instances, watershed
+from napari_unet.engine.labels import connected
+functions = [f for m in (foreground, watershed, instances, connected) for f in vars(m).values()
              if hasattr(f, "signatures")]
 compiled = lambda: [len(f.signatures) for f in functions]
 at_first = compiled()

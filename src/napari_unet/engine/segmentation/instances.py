@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numba
@@ -15,9 +15,15 @@ from numpy.typing import NDArray
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, Scores
-from napari_unet.engine.labels.connected import Runs, cut_rows, joined, meeting_runs
+from napari_unet.engine.labels.connected import Runs
 from napari_unet.engine.labels.runs import CommonRuns
-from napari_unet.engine.segmentation.watershed import OUTSIDE, UNDECIDED, Canvas, flood
+from napari_unet.engine.segmentation.foreground import OUTSIDE, Foreground
+from napari_unet.engine.segmentation.watershed import grow_seeds
+
+Splitter: TypeAlias = Callable[[Foreground, InstanceSettings], None]
+
+SPLITTERS: Mapping[str, Splitter] = {"watershed": grow_seeds}
+"""Ways to split cells that touch: each changes the labels of a `Foreground` in place."""
 
 
 def check_class_roles(class_roles: Sequence[str]) -> None:
@@ -71,17 +77,18 @@ def instances_from_scores(
         for role in ("background", "cell")
     )
     mask = background < np.float32(1 - settings.foreground_threshold)
-    runs = cut_rows(mask)
-    # Pieces of background, too; a cell's are connected by faces, as the seeds are.
-    pieces = _joined(runs, shape)
-    canvas = Canvas(shape)
-    places, labels = canvas.places(runs.starts), canvas.labels.reshape(-1)
-    numbers = np.where(runs.values, pieces + 1, 0).astype(np.int32)
-    _paint(places, runs.lengths, numbers, labels)
+    foreground = Foreground.of(mask, cell)
     if settings.separate_touching:
-        SPLITTERS["watershed"](Foreground(mask, cell, canvas, runs, pieces), settings)
+        SPLITTERS["watershed"](foreground, settings)
+    canvas, runs, places, numbers = (
+        foreground.canvas,
+        foreground.runs,
+        foreground.places,
+        foreground.numbers,
+    )
+    labels = canvas.labels.reshape(-1)
     if settings.fill_holes:
-        _fill_holes(places, runs.lengths, pieces, numbers, labels, canvas.beside)
+        _fill_holes(places, runs.lengths, foreground.pieces, numbers, labels, canvas.beside)
     highest = int(canvas.labels.max(initial=0))
     sizes, totals = _measure(runs, places, numbers, labels, background.reshape(-1), highest)
     kept = sizes >= max(1, settings.min_size_px)
@@ -93,93 +100,6 @@ def instances_from_scores(
                 kept[np.take(canvas.inner_labels, end, axis=axis)] = False
     _number_in_reading_order(runs, places, numbers, labels, kept, found.reshape(-1))
     return found
-
-
-def _joined(runs: Runs, shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """Number the components of runs of equal value; faces connect them."""
-    pairs, _ = meeting_runs(runs, shape)
-    is_same = runs.values[pairs[:, 0]] == runs.values[pairs[:, 1]]
-    return joined(pairs, is_same, runs.starts.size)
-
-
-# -- ways to split cells that touch --------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Foreground:
-    """What is to be split: each connected piece of foreground has one number so far.
-
-    Parameters
-    ----------
-    mask : bool array of the image's shape
-    cell : float32 array of the image's shape
-        Scores of the cells.
-    canvas : Canvas
-        Labels with a rim; `canvas.inner_labels` are those of the image. A
-        splitter writes other positive numbers into the foreground and nothing
-        into the background.
-    runs : Runs
-        Of `mask`.
-    pieces : (runs,) int array
-        Component of each, of background, too; its label is one more.
-    """
-
-    mask: NDArray[np.bool_]
-    cell: NDArray[np.float32]
-    canvas: Canvas
-    runs: Runs
-    pieces: NDArray[np.int64]
-
-
-Splitter: TypeAlias = Callable[[Foreground, InstanceSettings], None]
-
-
-def _grow_seeds(foreground: Foreground, settings: InstanceSettings) -> None:
-    """Split each piece with several seeds by watershed.
-
-    A piece with one seed is that cell; one without any is a faint cell, not
-    background. Seeds are connected pixels of the foreground whose score is
-    above `seed_threshold`, at least `min_seed_px` of them.
-    """
-    canvas, runs, pieces = foreground.canvas, foreground.runs, foreground.pieces
-    labels = canvas.labels.reshape(-1)
-    seeds = cut_rows(foreground.mask & (foreground.cell > np.float32(settings.seed_threshold)))
-    numbers = _joined(seeds, foreground.mask.shape)
-    sizes = np.bincount(numbers, seeds.lengths * seeds.values)
-    is_large = seeds.values & (sizes >= max(1, settings.min_seed_px))[numbers]
-    places = canvas.places(seeds.starts)
-    # One run for each seed, to count them in each piece.
-    one = np.unique(numbers[is_large], return_index=True)[1]
-    seeds_in = np.bincount(labels[places[is_large][one]] - 1, minlength=int(pieces.max()) + 1)
-    is_crowded = runs.values & (seeds_in > 1)[pieces]
-    if not is_crowded.any():
-        return
-    is_grown = is_large.copy()
-    is_grown[is_large] = seeds_in[labels[places[is_large]] - 1] > 1
-    undecided = np.where(is_crowded, np.int32(UNDECIDED), np.int32(0))
-    _paint(canvas.places(runs.starts), runs.lengths, undecided, labels)
-    # The seeds' numbers are above those of the pieces.
-    _paint(
-        places,
-        seeds.lengths,
-        np.where(is_grown, numbers + seeds_in.size + 1, 0).astype(np.int32),
-        labels,
-    )
-    flood(canvas, foreground.cell, runs, is_crowded, seeds, is_grown)
-
-
-SPLITTERS: Mapping[str, Splitter] = {"watershed": _grow_seeds}
-
-
-# -- loops over pixels ---------------------------------------------------------------------------
-
-
-@numba.njit(cache=True, nogil=True)
-def _paint(places: Any, lengths: Any, numbers: Any, labels: Any) -> None:
-    """Give the pixels of each run its number, unless that is 0."""
-    for run in range(numbers.size):
-        if numbers[run] != 0:
-            labels[places[run] : places[run] + lengths[run]] = numbers[run]
 
 
 @numba.njit(cache=True, nogil=True)

@@ -6,12 +6,10 @@ from typing import Any
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_unet.engine.labels.connected import Runs
-
-OUTSIDE = -1
-"""Label of the rim around an image, which gives every pixel all of its neighbours."""
+from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.engine.labels.connected import Runs, cut_rows
+from napari_unet.engine.segmentation.foreground import Foreground, components, paint
 
 UNDECIDED = -2
 """Label, this or below, of a pixel that several seeds compete for."""
@@ -20,81 +18,48 @@ _LAST = np.iinfo(np.int64).max
 _ONE = np.uint64(1)
 
 
-class Canvas:
-    """Labels with a rim around them, so that every pixel has all of its neighbours.
+def grow_seeds(foreground: Foreground, settings: InstanceSettings) -> None:
+    """Split each piece with several seeds: every pixel goes to a seed, the highest score first.
 
-    Places in it are flat indices, and its pixels are in reading order, too.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Of the image.
-
-    Attributes
-    ----------
-    labels : int32 array, one pixel larger on each side
-        0 inside and OUTSIDE around.
-    inner_labels : int32 array
-        View of those of the image.
-    beside, around : int array
-        Steps from a pixel to those that share a face with it, and to all of
-        its neighbours.
-    """
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        # Zeros that are never written to take no memory: not a full array with zeros in it.
-        self.labels = np.zeros([n + 2 for n in shape], np.int32)
-        for axis in range(len(shape)):
-            np.moveaxis(self.labels, axis, 0)[[0, -1]] = OUTSIDE
-        self.inner_labels = self.labels[(slice(1, -1),) * len(shape)]
-        strides = np.array(self.labels.strides) // self.labels.itemsize
-        self.beside = np.concatenate((-strides, strides[::-1]))
-        steps = np.indices((3,) * len(shape)).reshape(len(shape), -1) - 1
-        self.around = strides @ steps[:, steps.any(axis=0)]
-        self._strides = strides
-
-    def places(self, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Places of pixels of the image, which are given in C order."""
-        at = np.unravel_index(pixels, self.inner_labels.shape)
-        places: NDArray[np.int64] = self._strides @ (np.stack(at) + 1)
-        return places
-
-
-def flood(
-    canvas: Canvas,
-    cell: NDArray[np.float32],
-    runs: Runs,
-    is_crowded: NDArray[np.bool_],
-    seeds: Runs,
-    is_grown: NDArray[np.bool_],
-) -> None:
-    """Give each undecided pixel to a neighbouring seed, in place, the highest score first.
+    Seeds are connected pixels of the foreground whose score is above
+    `seed_threshold`, at least `min_seed_px` of them. A piece with one seed is
+    that cell; one without any is a faint cell, not background.
 
     A pixel waits with the lowest score on the way to it; of several with the
     same score the one that was reached first goes first, and of those of the
     seeds themselves the heap chooses. Pixel by pixel this is what
-    `skimage.segmentation.watershed` (0.26) makes of the rims of the seeds, in
-    a sixth to a tenth of the time (benchmarks/instances.py).
-
-    Parameters
-    ----------
-    canvas : Canvas
-        Its labels are OUTSIDE, UNDECIDED, 0 or the number of a piece or seed.
-    cell : float32 array of the image's shape, in C order
-        Scores, not negative.
-    runs, seeds : Runs
-        The foreground, and the pixels of seeds.
-    is_crowded, is_grown : (runs,) bool array
-        Which of the runs belong to a piece with several seeds, and which of
-        the seeds' lie in one and are large enough.
+    `skimage.segmentation.watershed` (0.26) makes of the rims of the seeds, and
+    several times as fast (benchmarks/instances.py).
     """
-    # The bits of floats that are not negative are in the same order as these.
-    bits = cell.reshape(-1).view(np.int32)
+    canvas, runs, pieces, cell = (
+        foreground.canvas,
+        foreground.runs,
+        foreground.pieces,
+        foreground.cell,
+    )
+    labels = canvas.labels.reshape(-1)
+    seeds = cut_rows(foreground.mask & (cell > np.float32(settings.seed_threshold)))
+    numbers = components(seeds, cell.shape)
+    sizes = np.bincount(numbers, seeds.lengths * seeds.values)
+    is_large = seeds.values & (sizes >= max(1, settings.min_seed_px))[numbers]
+    seeds, numbers = Runs(seeds.first, *(part[is_large] for part in seeds[1:])), numbers[is_large]
+    places = canvas.places(seeds.starts)
+    # One run for each seed, to count them in each piece.
+    one = np.unique(numbers, return_index=True)[1]
+    seeds_in = np.bincount(labels[places[one]] - 1, minlength=int(pieces.max()) + 1)
+    compete = seeds_in[labels[places] - 1] > 1
+    crowded = np.flatnonzero(runs.values & (seeds_in > 1)[pieces])
+    undecided = np.full(crowded.size, UNDECIDED, np.int32)
+    paint(foreground.places[crowded], runs.lengths[crowded], undecided, labels)
+    # The seeds' numbers are above those of the pieces.
+    grown = (numbers[compete] + seeds_in.size + 1).astype(np.int32)
+    paint(places[compete], seeds.lengths[compete], grown, labels)
     _flood(
-        canvas.labels.reshape(-1),
-        bits,
-        (canvas.places(runs.starts[is_crowded]), runs.starts[is_crowded], runs.lengths[is_crowded]),
-        (canvas.places(seeds.starts[is_grown]), seeds.starts[is_grown], seeds.lengths[is_grown]),
+        labels,
+        # The bits of floats that are not negative are in the same order as these.
+        cell.reshape(-1).view(np.int32),
+        (foreground.places[crowded], runs.starts[crowded], runs.lengths[crowded]),
+        (places[compete], seeds.starts[compete], seeds.lengths[compete]),
         canvas.beside,
         canvas.around,
     )
@@ -102,7 +67,11 @@ def flood(
 
 @numba.njit(cache=True, nogil=True)
 def _flood(labels: Any, bits: Any, crowded: Any, seeds: Any, beside: Any, around: Any) -> None:
-    """Do it; of runs there are the place in the canvas, that in the image, and the length."""
+    """Give each undecided pixel to a neighbouring seed.
+
+    Of runs, those of crowded pieces and those of the seeds in them, there are
+    the places in the canvas, those in the image, and the lengths.
+    """
     most = _write_ranks(labels, bits, crowded)
     # A binary heap from index 1 on; in a key are rank and age.
     keys = np.full(most + 2, _LAST, np.int64)
