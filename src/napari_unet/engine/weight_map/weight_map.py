@@ -235,8 +235,7 @@ def number_pieces(labels: LabelImage, *, axes: int | None = None) -> NDArray[np.
     # Neighbours along the last axes, not along those before.
     structure = np.zeros((3,) * labels.ndim, np.bool_)
     structure[(1,) * (labels.ndim - axes)] = True
-    numbered: NDArray[np.int32] = ndimage.label(labels > 0, structure)[0]
-    return numbered
+    return ndimage.label(labels > 0, structure)[0].astype(np.int32, copy=False)
 
 
 def _extreme_numbers(labels: LabelImage) -> tuple[int, int]:
