@@ -14,6 +14,7 @@ FUNCTIONS = [
     "load_checkpoint",
     "preflight",
     "rank_doubt",
+    "rank_uncertainty",
     "save_checkpoint",
     "segment",
     "train",

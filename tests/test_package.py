@@ -42,6 +42,7 @@ def test_every_call_of_the_python_interface_is_public() -> None:
         "load_checkpoint",
         "preflight",
         "rank_doubt",
+        "rank_uncertainty",
         "save_checkpoint",
         "segment",
         "train",

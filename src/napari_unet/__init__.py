@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_unet.engine.export.settings import ExportSettings
     from napari_unet.engine.labels.comparison import change_image, compare_cells
     from napari_unet.engine.labels.evaluation import evaluate
-    from napari_unet.engine.labels.uncertainty import rank_doubt
+    from napari_unet.engine.labels.uncertainty import rank_doubt, rank_uncertainty
     from napari_unet.engine.models.checkpoint import (
         bundled_models,
         load_checkpoint,
@@ -58,6 +58,7 @@ _HOMES = {
     "preflight": "checks.preflight",
     "preflight_all": "checks.preflight",
     "rank_doubt": "labels.uncertainty",
+    "rank_uncertainty": "labels.uncertainty",
     "repair": "checks.preflight",
     "save_checkpoint": "models.checkpoint",
     "segment": "segmentation.segmentation",
@@ -88,6 +89,7 @@ __all__ = [
     "preflight",
     "preflight_all",
     "rank_doubt",
+    "rank_uncertainty",
     "repair",
     "save_checkpoint",
     "segment",

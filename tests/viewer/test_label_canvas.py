@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import PlaneIndex, plane_key
-from napari_unet.engine.segmentation.segmentation import PlaneScores
+from napari_unet.engine.segmentation.planes import PlaneScores
 from napari_unet.viewer.label_canvas import LabelCanvas
 
 ALL = slice(None)

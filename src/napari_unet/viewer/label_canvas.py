@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.engine.base.regions import Region, shared, sizes, whole, within
 from napari_unet.engine.base.settings import InstanceSettings
-from napari_unet.engine.images.image import LabelImage, PlaneIndex, Region, plane_key
+from napari_unet.engine.images.image import LabelImage, PlaneIndex, plane_key
 from napari_unet.engine.labels.runs import LabelRuns
 from napari_unet.engine.segmentation.instances import keep_numbers
 
 if TYPE_CHECKING:
-    from napari_unet.engine.segmentation.segmentation import PlaneScores
+    from napari_unet.engine.segmentation.planes import PlaneScores
 
 Checksums: TypeAlias = dict[str, list[int]]
 """For each plane that was written, by `plane_key`, one number for each strip of rows."""
@@ -111,17 +112,16 @@ class LabelCanvas:
             False if someone else wrote there: it is left alone.
         """
         if plane.wanted is not None:
-            area = _intersection(area, plane.wanted)
+            area = shared(area, plane.wanted)
             if self._reached_in is None:
                 self._note_reached(self.array[index][plane.wanted])
-        if any(part.start >= part.stop for part in area):
+        if 0 in sizes(area):
             return True
         around = plane.part(area, margin_px=_PREVIEW_MARGIN_PX)
         # The part's edge is not the image's.
         found = around.labels(replace(instances, drop_border_cells=False))
         numbers = self._numbered_as(self.array[index][around.area], found)
-        inside = _within(area, around.area)
-        return self._put(index, area, numbers[inside])
+        return self._put(index, area, numbers[within(area, around.area)])
 
     def finish(
         self, index: PlaneIndex, plane: PlaneScores, labels: LabelImage, *, keeps_numbers: bool
@@ -157,10 +157,10 @@ class LabelCanvas:
             gone = np.zeros(max(int(here.max(initial=0)), int(reached_in.max(initial=0))) + 1, bool)
             gone[reached_in] = True
             replaced = gone[here] & (here > 0)
-            whole = np.where(replaced, 0, here)
+            labels_now = np.where(replaced, 0, here)
             numbers = self._numbered_as(np.where(replaced, here, 0)[area], labels)
-            whole[area] = np.where(whole[area] == 0, numbers, whole[area])
-            is_written = self._put(index, tuple(slice(0, n) for n in here.shape), whole)
+            labels_now[area] = np.where(labels_now[area] == 0, numbers, labels_now[area])
+            is_written = self._put(index, whole(here.shape), labels_now)
         if is_written:
             self.predictions[plane_key(index)] = LabelRuns.of(here)
             self._end_plane(labels)
@@ -272,15 +272,3 @@ def _from_one(labels: LabelImage) -> LabelImage:
 def _checksum(labels: LabelImage) -> int:
     start = zlib.crc32(f"{labels.dtype}{labels.shape}".encode())
     return zlib.crc32(np.ascontiguousarray(labels).data.cast("B"), start)
-
-
-def _intersection(area: Region, other: Region) -> Region:
-    return tuple(
-        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(area, other, strict=True)
-    )
-
-
-def _within(area: Region, around: Region) -> Region:
-    return tuple(
-        slice(a.start - b.start, a.stop - b.start) for a, b in zip(area, around, strict=True)
-    )

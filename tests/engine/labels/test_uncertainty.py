@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
-from napari_unet.engine.labels.uncertainty import DoubtfulRegion, rank_doubt
+from napari_unet.engine.labels.uncertainty import UncertainRegion, rank_uncertainty
 
 ROLES = ("background", "cell")
 
@@ -24,8 +24,8 @@ def unclear(*places: tuple[int, int, float], size: int = 16, shape=(128, 128)) -
     return cell
 
 
-def ranked(cell: np.ndarray, **options) -> tuple[DoubtfulRegion, ...]:
-    return rank_doubt(scored(cell), ROLES, **({"window_px": 32} | options))
+def ranked(cell: np.ndarray, **options) -> tuple[UncertainRegion, ...]:
+    return rank_uncertainty(scored(cell), ROLES, **({"window_px": 32} | options))
 
 
 def test_window_holds_what_is_unsure_and_the_most_unsure_comes_first():
@@ -42,7 +42,7 @@ def test_window_holds_what_is_unsure_and_the_most_unsure_comes_first():
 def test_doubt_is_the_mean_over_the_window_less_the_edges():
     (region,) = ranked(unclear((8, 8, 0.25)))
     # 12 x 12 of 16 x 16 pixels are further than 2 from the edge; scores there are 0.5 apart.
-    assert region.doubt == pytest.approx(0.5 * 12 * 12 / 32**2)
+    assert region.uncertainty == pytest.approx(0.5 * 12 * 12 / 32**2)
 
 
 def test_sharp_cells_give_no_doubt_nor_do_the_soft_edges_of_their_scores():
@@ -56,8 +56,8 @@ def test_sharp_cells_give_no_doubt_nor_do_the_soft_edges_of_their_scores():
 def test_a_class_of_three_is_in_doubt_if_the_two_best_are_near():
     scores = np.zeros((3, 32, 32), np.float32)
     scores[0], scores[1], scores[2] = 0.1, 0.45, 0.45
-    (region,) = rank_doubt(scores, ("background", "cell", "border"), window_px=32)
-    assert region.doubt == pytest.approx(1)
+    (region,) = rank_uncertainty(scores, ("background", "cell", "border"), window_px=32)
+    assert region.uncertainty == pytest.approx(1)
 
 
 def test_scores_that_differ_for_the_mirrored_image_are_unstable():
@@ -97,31 +97,34 @@ def test_as_many_windows_as_asked_for():
 def test_a_volume_has_windows_of_three_axes():
     cell = np.zeros((8, 64, 64))
     cell[4:, 40:60, 40:60] = 0.5
-    region = rank_doubt(scored(cell), ROLES, window_px=32)[0]
+    region = rank_uncertainty(scored(cell), ROLES, window_px=32)[0]
     assert region.box == (slice(0, 8), slice(32, 64), slice(32, 64))
 
 
 def test_a_window_is_about_four_cells_wide_and_never_larger_than_the_image():
     labels = np.kron(np.arange(1, 17).reshape(4, 4), np.ones((20, 20), int))
     cell = np.full(labels.shape, 0.5)
-    assert rank_doubt(scored(cell), ROLES, labels)[0].box == (slice(0, 80), slice(0, 80))
-    small = rank_doubt(scored(np.full((5, 7), 0.5)), ROLES)[0]
+    assert rank_uncertainty(scored(cell), ROLES, labels)[0].box == (slice(0, 80), slice(0, 80))
+    small = rank_uncertainty(scored(np.full((5, 7), 0.5)), ROLES)[0]
     assert small.box == (slice(0, 5), slice(0, 7))
     empty = np.zeros((200, 200), int)
-    assert rank_doubt(scored(empty + 0.5), ROLES, empty)[0].box == (slice(0, 128), slice(0, 128))
+    assert rank_uncertainty(scored(empty + 0.5), ROLES, empty)[0].box == (
+        slice(0, 128),
+        slice(0, 128),
+    )
 
 
 def test_what_does_not_fit_is_refused():
     scores = scored(np.zeros((9, 9)))
     with pytest.raises(ImageShapeError, match="with 3 classes"):
-        rank_doubt(scores, ("background", "cell", "border"))
+        rank_uncertainty(scores, ("background", "cell", "border"))
     with pytest.raises(ImageShapeError, match="labels have shape"):
-        rank_doubt(scores, ROLES, np.zeros((9, 8), int))
+        rank_uncertainty(scores, ROLES, np.zeros((9, 8), int))
     with pytest.raises(ImageShapeError, match="reviewed pixels have shape"):
-        rank_doubt(scores, ROLES, reviewed=np.zeros((9, 8), bool))
+        rank_uncertainty(scores, ROLES, reviewed=np.zeros((9, 8), bool))
     with pytest.raises(SettingsError, match="window_px is 0"):
-        rank_doubt(scores, ROLES, window_px=0)
-    assert rank_doubt(np.zeros((2, 0, 9), np.float32), ROLES) == ()
+        rank_uncertainty(scores, ROLES, window_px=0)
+    assert rank_uncertainty(np.zeros((2, 0, 9), np.float32), ROLES) == ()
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([(30, 41), (5, 20, 23)]), st.integers(1, 50))
@@ -131,7 +134,7 @@ def test_windows_do_not_overlap_lie_in_the_image_and_are_in_order(seed, shape, w
     labels = (rng.random(shape) > 0.5).astype(int)
     scores = scored(cell)
     before = scores.copy()
-    regions = rank_doubt(
+    regions = rank_uncertainty(
         scores, ROLES, labels, flipped_scores=scores[..., ::-1], window_px=window_px, count=9
     )
     assert np.array_equal(scores, before)
@@ -141,9 +144,9 @@ def test_windows_do_not_overlap_lie_in_the_image_and_are_in_order(seed, shape, w
             0 <= part.start < part.stop <= n for part, n in zip(region.box, shape, strict=True)
         )
         taken[region.box] += 1
-        assert 0 < region.doubt <= 1
+        assert 0 < region.uncertainty <= 1
     assert taken.max(initial=0) <= 1
-    doubts = [region.doubt for region in regions]
+    doubts = [region.uncertainty for region in regions]
     assert doubts == sorted(doubts, reverse=True)
 
 
@@ -165,4 +168,4 @@ def test_the_first_window_holds_as_much_doubt_as_any_other_on_the_grid(seed, win
         for x in range(0, cell.shape[1], steps[1])
     ]
     assert nearness[region.box].sum() == pytest.approx(max(sums), rel=1e-4)
-    assert region.doubt == pytest.approx(max(sums) / np.prod(sides), rel=1e-4)
+    assert region.uncertainty == pytest.approx(max(sums) / np.prod(sides), rel=1e-4)

@@ -16,6 +16,7 @@ from skimage.segmentation import watershed
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.labels.evaluation import evaluate
+from napari_unet.engine.segmentation import instances
 from napari_unet.engine.segmentation.instances import (
     instances_from_scores,
     keep_numbers,
@@ -45,6 +46,17 @@ def test_touching_cells_with_separate_seeds_become_two():
 def test_without_separation_a_connected_piece_is_one_cell():
     together = InstanceSettings(separate_touching=False, min_size_px=0)
     assert instances_from_scores(scores_of([".##+##."]), THREE, together).max() == 1
+
+
+def test_what_another_way_to_split_writes_is_filled_measured_and_numbered(monkeypatch):
+    def halve(foreground, _settings):
+        labels = foreground.canvas.inner_labels
+        right = labels[:, labels.shape[1] // 2 :]
+        right[right > 0] += 1000  # more cells than the image has runs
+
+    monkeypatch.setattr(instances, "SPLITTERS", {"watershed": halve})
+    labels = instances_from_scores(scores_of(["######", "######", "##...#"]), THREE, ALL)
+    assert labels.tolist() == [[1, 1, 1, 2, 2, 2], [1, 1, 1, 2, 2, 2], [1, 1, 0, 0, 0, 2]]
 
 
 def test_faint_cell_without_a_seed_is_kept():
@@ -366,10 +378,9 @@ def test_preparing_compiles_all_that_an_image_needs():
     # In a process of its own, where nothing is compiled yet.
     code = """
 import numpy as np
-from napari_unet.engine.segmentation import watershed as flood
-from napari_unet.engine.segmentation import instances
-from napari_unet.engine.labels import connected as pieces
-functions = [f for m in (flood, instances, pieces) for f in vars(m).values()
+from napari_unet.engine.segmentation import foreground, instances, watershed
+from napari_unet.engine.labels import connected
+functions = [f for m in (foreground, watershed, instances, connected) for f in vars(m).values()
              if hasattr(f, "signatures")]
 compiled = lambda: [len(f.signatures) for f in functions]
 at_first = compiled()

@@ -15,7 +15,7 @@ from napari_unet.engine.base.settings import InstanceSettings, SegmentationSetti
 from napari_unet.engine.images.image import Normalization
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
-from napari_unet.engine.segmentation import segmentation
+from napari_unet.engine.segmentation import planes
 from napari_unet.engine.segmentation.bands import BandedUNet
 from napari_unet.engine.segmentation.segmentation import (
     iterate_planes,
@@ -106,7 +106,7 @@ def test_stopping_leaves_nothing_behind_and_the_next_run_is_whole(monkeypatch):
             read.append(tile.done)
             yield tile
 
-    monkeypatch.setattr(segmentation, "predict_tiles", counting)
+    monkeypatch.setattr(planes, "predict_tiles", counting)
     run = iterate_segmentation(squares((5, 5)), CELLS, settings=_tiles_of(20))
     next(run)
     next(run)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from napari_unet.engine.base.device_errors import is_out_of_memory
 from napari_unet.engine.base.errors import CheckpointError, SettingsError, TrainingError
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.labels.evaluation import evaluate
 from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
-from napari_unet.engine.training.learner import is_out_of_memory
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.replay import replayed_images
 from napari_unet.engine.training.settings import TrainingSettings

@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 from numpy.typing import NDArray
 
 from napari_unet.engine.base.settings import InstanceSettings
-from napari_unet.engine.segmentation.segmentation import PlaneScores
+from napari_unet.engine.segmentation.planes import PlaneScores
 from napari_unet.widgets.segment import runs
 
 
@@ -23,7 +23,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Any:
             raise AssertionError("the network was asked")
 
         monkeypatch.setattr("napari_unet.engine.segmentation.segmentation.iterate_planes", refuse)
-        monkeypatch.setattr("napari_unet.engine.segmentation.segmentation.predict_tiles", refuse)
+        monkeypatch.setattr("napari_unet.engine.segmentation.planes.predict_tiles", refuse)
         monkeypatch.setattr("napari_unet.engine.segmentation.bands.BandedUNet.__call__", refuse)
 
     return forbid
@@ -160,7 +160,7 @@ def test_a_stroke_in_the_middle_of_a_change_is_kept(
     faint: NDArray[np.float32],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from napari_unet.engine.segmentation.segmentation import PlaneScores
+    from napari_unet.engine.segmentation.planes import PlaneScores
 
     viewer.add_image(faint)
     person.run()

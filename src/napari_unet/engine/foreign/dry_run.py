@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.base.regions import Region, region_of, within
 from napari_unet.engine.base.settings import SegmentationSettings
 from napari_unet.engine.foreign.guesses import with_guess
-from napari_unet.engine.images.image import AnyImage, Region
+from napari_unet.engine.images.image import AnyImage
 from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL
 from napari_unet.engine.networks.network import Network
-from napari_unet.engine.segmentation.segmentation import PlaneScores, iterate_scores
+from napari_unet.engine.segmentation.planes import PlaneScores
+from napari_unet.engine.segmentation.segmentation import iterate_scores
 
 _COLOURS = ((230, 159, 0), (86, 180, 233), (204, 121, 167), (0, 158, 115), (240, 228, 66))
 _STRENGTH = 0.65
@@ -96,8 +98,7 @@ def _tried(
     *_, plane = iterate_scores(
         image, network, settings=settings, device=device, intensity_reference=intensity_reference
     )
-    region = settings.region or ()
-    wanted = tuple(slice(a, b) for a, b in zip(region[::2], region[1::2], strict=True))
+    wanted = region_of(settings.region or ())
     picture = _picture(_grey(image, wanted, settings.channel_axis), plane, wanted)
     try:
         labels = plane.labels(network.description.instances)
@@ -125,11 +126,7 @@ def _middle(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _picture(grey: NDArray[np.float32], plane: PlaneScores, wanted: Region) -> NDArray[np.uint8]:
-    inside = tuple(
-        slice(part.start - box.start, part.stop - box.start)
-        for part, box in zip(wanted, plane.box, strict=True)
-    )
-    scores = plane.scores[(slice(None), *inside)]
+    scores = plane.scores[(slice(None), *within(wanted, plane.box))]
     for index in _middle(scores.shape[1:]):
         scores = scores[:, index]
     picture = np.repeat(grey[..., np.newaxis] * 255, 3, axis=-1)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
+from napari_unet.engine.base.regions import Region as Region
 from napari_unet.engine.images.pixels import check_kind, check_pixels, finite_pieces, values_at
 
 AnyImage: TypeAlias = NDArray[Any]
@@ -24,7 +25,6 @@ Scores: TypeAlias = NDArray[np.float32]
 """(C, H, W) or (C, Z, H, W); one probability per class role."""
 
 WeightMap: TypeAlias = NDArray[np.float32]
-Region: TypeAlias = tuple[slice, ...]
 PlaneIndex: TypeAlias = tuple[int | slice, ...]
 """Where a plane lies in a stack: a number for each axis of slices, a whole slice for the others."""
 

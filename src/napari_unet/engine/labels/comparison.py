@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from napari_unet.engine.base.errors import ImageShapeError, LabelsError
-from napari_unet.engine.images.image import LabelImage, Region
+from napari_unet.engine.base.errors import ImageShapeError
+from napari_unet.engine.base.regions import Region
+from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.labels.evaluation import Evaluation, evaluate
+from napari_unet.engine.labels.runs import Cells, CommonRuns, boxes_of, ends_of_runs, ious_of
 
 ChangeKind: TypeAlias = Literal["gained", "lost", "split", "merged", "regrouped", "reshaped"]
 
@@ -146,10 +148,14 @@ def compare_cells(
     >>> [(change.kind, change.after_ids) for change in compare_cells(before, after).changes]
     [('split', (1, 2)), ('gained', (3,))]
     """
-    images = [np.asarray(before), np.asarray(after)]
-    images += [] if truth is None else [np.asarray(truth)]
-    _check(images)
-    runs = _Runs.of(images)
+    images = [np.asarray(each) for each in (before, after, truth) if each is not None]
+    for image in images:
+        if image.shape != images[0].shape:
+            raise ImageShapeError(
+                f"The labels before have shape {images[0].shape}, the others {image.shape}; "
+                "they must be labels of the same image."
+            )
+    runs = CommonRuns.of(*images)
     old, new = runs.cells(0), runs.cells(1)
     shared = runs.shared(old, new)
     groups, count = _groups(old, new, shared)
@@ -194,69 +200,7 @@ def change_image(comparison: Comparison) -> NDArray[np.uint8]:
     return coloured.reshape(comparison.shape)
 
 
-def _check(images: list[LabelImage]) -> None:
-    for image in images:
-        if image.dtype.kind not in "bui":
-            raise LabelsError(
-                f"Labels have dtype {image.dtype}; give integers: 0 for background, "
-                "1, 2, ... for cells."
-            )
-        if image.shape != images[0].shape:
-            raise ImageShapeError(
-                f"The labels before have shape {images[0].shape}, the others {image.shape}; "
-                "they must be labels of the same image."
-            )
-
-
-# -- counting ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Cells:
-    """Cells of one image: background is the first, so that indices suit every pixel."""
-
-    ids: NDArray[np.int64]
-    index: NDArray[np.int64]
-    areas: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Runs:
-    """Rows of several label images cut where one of them changes."""
-
-    lengths: NDArray[np.int64]
-    places: NDArray[np.int64]
-    numbers: list[NDArray[np.int64]]
-    shape: tuple[int, ...]
-
-    @classmethod
-    def of(cls, images: list[LabelImage]) -> _Runs:
-        flats = [np.ascontiguousarray(image).reshape(-1) for image in images]
-        begins = np.zeros(flats[0].size, np.bool_)
-        begins[:: max(1, images[0].shape[-1])] = True
-        for flat in flats:
-            begins[1:] |= flat[1:] != flat[:-1]
-        places = np.flatnonzero(begins)
-        numbers = [np.maximum(flat[places].astype(np.int64), 0) for flat in flats]
-        return cls(np.diff(places, append=begins.size), places, numbers, images[0].shape)
-
-    def cells(self, image: int) -> _Cells:
-        # With a 0 in front there is a background in any image.
-        ids, index = np.unique(np.append(self.numbers[image], 0), return_inverse=True)
-        index = index.reshape(-1)[:-1]
-        areas = np.bincount(index, self.lengths, ids.size).astype(np.int64)
-        return _Cells(ids, index, areas)
-
-    def shared(self, one: _Cells, other: _Cells) -> coo_array:
-        """Pixels that two cells share, background left out."""
-        in_cells = (one.index > 0) & (other.index > 0)
-        pairs = (one.index[in_cells], other.index[in_cells])
-        table = coo_array((self.lengths[in_cells], pairs), (one.ids.size, other.ids.size))
-        table.sum_duplicates()
-        return table
-
-
-def _related(one: _Cells, other: _Cells, shared: coo_array) -> NDArray[np.bool_]:
+def _related(one: Cells, other: Cells, shared: coo_array) -> NDArray[np.bool_]:
     """Whether each pair in `shared` belongs together."""
     rows, columns = shared.coords
     smaller = np.minimum(one.areas[rows], other.areas[columns])
@@ -265,7 +209,7 @@ def _related(one: _Cells, other: _Cells, shared: coo_array) -> NDArray[np.bool_]
 
 
 def _groups(
-    old: _Cells, new: _Cells, shared: coo_array
+    old: Cells, new: Cells, shared: coo_array
 ) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], int]:
     """For each cell before and after the group that it belongs to; 0 is the background's."""
     rows, columns = (part[_related(old, new, shared)] for part in shared.coords)
@@ -278,8 +222,8 @@ def _groups(
 
 
 def _is_same(
-    old: _Cells,
-    new: _Cells,
+    old: Cells,
+    new: Cells,
     shared: coo_array,
     groups: tuple[NDArray[np.int64], NDArray[np.int64]],
     count: int,
@@ -288,7 +232,7 @@ def _is_same(
     """Whether each group is one cell that is the same before and after, or the background."""
     olds, news = (np.bincount(part, minlength=count) for part in groups)
     rows, columns = shared.coords
-    ious = shared.data / (old.areas[rows] + new.areas[columns] - shared.data)
+    ious = ious_of(old, new, shared)
     within = groups[0][rows] == groups[1][columns]
     best = np.zeros(count)
     np.maximum.at(best, groups[0][rows[within]], ious[within])
@@ -301,9 +245,9 @@ def _is_same(
 
 
 def _changes(
-    runs: _Runs,
-    old: _Cells,
-    new: _Cells,
+    runs: CommonRuns,
+    old: Cells,
+    new: Cells,
     of_old: NDArray[np.int64],
     of_new: NDArray[np.int64],
 ) -> list[Change]:
@@ -346,24 +290,18 @@ def _kind(before: int, after: int) -> ChangeKind:
 
 
 def _places(
-    runs: _Runs, then: NDArray[np.int64], now: NDArray[np.int64], count: int
+    runs: CommonRuns, then: NDArray[np.int64], now: NDArray[np.int64], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Box (changes, D, 2) and mean place (changes, D) of the pixels of each change."""
     which = np.concatenate([then, np.where(now == then, -1, now)])
     run = np.concatenate([np.arange(then.size)] * 2)[which >= 0]
     which = which[which >= 0]
     lengths = runs.lengths[run]
-    firsts = np.stack(np.unravel_index(runs.places[run], runs.shape), axis=1)
-    lasts = firsts.copy()
-    lasts[:, -1] += lengths - 1
-    ndim = len(runs.shape)
-    boxes = np.zeros((count, ndim, 2), np.int64)
-    boxes[..., 0] = np.array(runs.shape)
-    np.minimum.at(boxes[..., 0], which, firsts)
-    np.maximum.at(boxes[..., 1], which, lasts + 1)
+    firsts, lasts = ends_of_runs(runs.starts[run], lengths, runs.shape)
+    boxes = np.stack(boxes_of(firsts, lasts, which), axis=-1)
     pixels = np.bincount(which, lengths, count)
-    middles = (firsts + lasts) / 2
-    sums = [np.bincount(which, lengths * middles[:, axis], count) for axis in range(ndim)]
+    middles = ((firsts + lasts) / 2).T
+    sums = [np.bincount(which, lengths * middle, count) for middle in middles]
     return boxes, np.stack(sums, axis=1) / np.maximum(pixels, 1)[:, np.newaxis]
 
 
@@ -374,7 +312,7 @@ def _rank(change: Change) -> tuple[int, list[int]]:
 # -- the truth -----------------------------------------------------------------------------------
 
 
-def _judged(changes: list[Change], runs: _Runs, old: _Cells, new: _Cells) -> list[Change]:
+def _judged(changes: list[Change], runs: CommonRuns, old: Cells, new: Cells) -> list[Change]:
     """Say of each change how much nearer to the truth it is."""
     true = runs.cells(2)
     old_ious, new_ious = (_ious(true, found, runs) for found in (old, new))
@@ -388,13 +326,12 @@ def _judged(changes: list[Change], runs: _Runs, old: _Cells, new: _Cells) -> lis
     return judged
 
 
-def _ious(true: _Cells, found: _Cells, runs: _Runs) -> dict[int, dict[int, float]]:
+def _ious(true: Cells, found: Cells, runs: CommonRuns) -> dict[int, dict[int, float]]:
     """For each found cell the true ones that it belongs to, with the IoU of both."""
     shared = runs.shared(true, found)
     related = _related(true, found, shared)
     rows, columns = (part[related] for part in shared.coords)
-    pixels = shared.data[related]
-    ious = pixels / (true.areas[rows] + found.areas[columns] - pixels)
+    ious = ious_of(true, found, shared)[related]
     table: dict[int, dict[int, float]] = {}
     for number, cell, iou in zip(
         true.ids[rows].tolist(), found.ids[columns].tolist(), ious.tolist(), strict=True

@@ -1,4 +1,9 @@
-"""Connected pieces of cells, seeds and background, from the runs of alike pixels in each row."""
+"""Connected components, from the runs of equal pixels in each row.
+
+Held against `skimage.measure.label` and `scipy.ndimage.label` by
+benchmarks/instances.py: several times as fast, because there are far fewer
+runs than pixels.
+"""
 
 from __future__ import annotations
 
@@ -8,138 +13,140 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-BACKGROUND, CELL, SEED = 0, 1, 2
-"""The kinds of pixel; a seed is part of a cell, too."""
+from napari_unet.engine.labels.runs import run_starts
 
 
 class Runs(NamedTuple):
-    """Rows cut where the kind of pixel changes, all in reading order; a tuple as numba needs it.
+    """An image as runs of equal pixels, none longer than its row, in reading order.
 
     Parameters
     ----------
     first : (rows + 1,) int array
         The first run of each row; the last entry is the number of runs.
-    places : (runs,) int array
-        Where each begins in a canvas, see `cut_rows`.
-    lengths : (runs,) int array
-        In pixels; together they are all pixels of the image.
-    kinds : (runs,) uint8 array
-        BACKGROUND, CELL or SEED.
+    starts, lengths : (runs,) int array
+        In pixels in C order; together they are all pixels of the image.
+    values : (runs,) array
+        Of the pixels of each.
     """
 
     first: NDArray[np.int64]
-    places: NDArray[np.int64]
-    lengths: NDArray[np.int32]
-    kinds: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    values: NDArray[Any]
 
 
-@numba.njit(cache=True, nogil=True)
-def cut_rows(background: Any, cell: Any, below: Any, above: Any, row_places: Any) -> Runs:
-    """Cut the rows of a score image into runs.
+def cut_rows(image: NDArray[Any]) -> Runs:
+    """Cut the rows of an image where the value changes.
 
     Parameters
     ----------
-    background, cell : (rows, width) float32 array
-        Scores.
-    below : float32
-        A pixel belongs to a cell where the background score is below this,
-    above : float32
-        and to a seed where, besides, the cell score is above this.
-    row_places : (rows,) int array
-        Where each row begins in a flat canvas, which may be larger than the
-        image.
-
-    Returns
-    -------
-    Runs
+    image : (H, W) or (Z, H, W) array
     """
-    rows, width = background.shape
-    kind_at = np.empty((rows, width), np.uint8)
-    count = rows
-    for row in range(rows):
-        for x in range(width):
-            in_cell = background[row, x] < below
-            kind_at[row, x] = np.uint8(in_cell) + np.uint8(in_cell & (cell[row, x] > above))
-        for x in range(1, width):
-            count += kind_at[row, x] != kind_at[row, x - 1]
-    first = np.empty(rows + 1, np.int64)
-    places = np.empty(count, np.int64)
-    lengths = np.empty(count, np.int32)
-    kinds = np.empty(count, np.uint8)
-    run = 0
-    for row in range(rows):
-        first[row] = run
-        begin = 0
-        for x in range(1, width + 1):
-            if x == width or kind_at[row, x] != kind_at[row, begin]:
-                places[run] = row_places[row] + begin
-                lengths[run] = x - begin
-                kinds[run] = kind_at[row, begin]
-                run += 1
-                begin = x
-    first[rows] = run
-    return Runs(first, places, lengths, kinds)
+    flat = image.reshape(-1)
+    starts = run_starts(image, by_row=True)
+    rows = image.size // max(1, image.shape[-1])
+    first = np.searchsorted(starts, np.arange(rows + 1) * image.shape[-1])
+    return Runs(first, starts, np.diff(starts, append=image.size), flat[starts])
 
 
-@numba.njit(cache=True, nogil=True)
-def join_runs(runs: Runs, height: int) -> tuple[Any, Any]:
-    """Join the runs that touch by a face.
+def meeting_runs(
+    runs: Runs, shape: tuple[int, ...], *, corners: bool = False
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """List every two runs that touch.
 
     Parameters
     ----------
     runs : Runs
-    height : int
-        Rows of one plane; the next ones belong to the plane behind it.
+    shape : tuple of int
+        Of the image.
+    corners : bool
+        Whether those count that share an edge or a corner and no face.
 
     Returns
     -------
-    pieces : (runs,) int array
-        For each run the first one of its piece, cell or background.
-    seeds : (runs,) int array
-        For each run of a seed the first one of this seed.
+    pairs : (M, 2) int64 array
+        Indices of runs.
+    by_face : (M,) bool array
+        Whether they share a face.
     """
-    first, _, lengths, kinds = runs
-    pieces = np.arange(lengths.size)
-    seeds = np.arange(lengths.size)
+    height, width = shape[-2:]
+    cut = (runs.first, runs.starts, runs.lengths)
+    pairs, by_face = np.empty((0, 2), np.int64), np.empty(0, np.bool_)
+    count = _meet(cut, height, width, corners, pairs, by_face)
+    pairs, by_face = np.empty((count, 2), np.int64), np.empty(count, np.bool_)
+    _meet(cut, height, width, corners, pairs, by_face)
+    return pairs, by_face
+
+
+@numba.njit(cache=True, nogil=True)
+def _meet(cut: Any, height: int, width: int, corners: Any, pairs: Any, by_face: Any) -> int:
+    """Count the meetings, and write them down where there is room."""
+    first, starts, lengths = cut
+    reach, count = int(corners), 0
     for row in range(first.size - 1):
         for run in range(first[row] + 1, first[row + 1]):
-            if kinds[run] != BACKGROUND and kinds[run - 1] != BACKGROUND:
-                _join(pieces, run - 1, run)
-        if row % height:
-            _join_rows(runs, row - 1, row, pieces, seeds)
-        if row >= height:
-            _join_rows(runs, row - height, row, pieces, seeds)
-    for run in range(lengths.size):
-        pieces[run] = pieces[pieces[run]]
-        seeds[run] = seeds[seeds[run]]
-    return pieces, seeds
+            if count < len(pairs):
+                pairs[count] = run - 1, run
+                by_face[count] = True
+            count += 1
+        # The row before, and the rows of the plane before: beside the one behind, and that one.
+        for step in range(4):
+            other = row - 1 if step == 0 else row - height + step - 2
+            plane = row // height if step == 0 else row // height - 1
+            is_diagonal = step == 1 or step == 3
+            if other < 0 or other // height != plane or (is_diagonal and not corners):
+                continue
+            shift = (row - other) * width
+            begin = first[other]
+            for a in range(first[row], first[row + 1]):
+                start = starts[a] - shift
+                stop = start + lengths[a]
+                while starts[begin] + lengths[begin] + reach <= start:
+                    begin += 1
+                for b in range(begin, first[other + 1]):
+                    if starts[b] >= stop + reach:
+                        break
+                    if count < len(pairs):
+                        pairs[count] = b, a
+                        overlap = starts[b] < stop and starts[b] + lengths[b] > start
+                        by_face[count] = overlap and not is_diagonal
+                    count += 1
+    return count
+
+
+def joined(pairs: NDArray[np.int64], is_joined: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
+    """Number the components that runs make up where some pairs of them are joined.
+
+    Parameters
+    ----------
+    pairs : (M, 2) int64 array
+    is_joined : (M,) bool array
+    count : int
+        Of runs.
+
+    Returns
+    -------
+    (runs,) int64 array
+        From 0, in the order of the components' first runs.
+    """
+    parents = _parents(pairs, is_joined, count)
+    is_first = parents == np.arange(count)
+    numbers: NDArray[np.int64] = (np.cumsum(is_first) - 1)[parents]
+    return numbers
 
 
 @numba.njit(cache=True, nogil=True)
-def _join_rows(runs: Runs, row: int, other_row: int, pieces: Any, seeds: Any) -> None:
-    first, _, lengths, kinds = runs
-    a, b = first[row], first[other_row]
-    end_a, end_b = lengths[a], lengths[b]
-    while True:
-        if (kinds[a] == BACKGROUND) == (kinds[b] == BACKGROUND):
-            _join(pieces, a, b)
-            if kinds[a] == SEED and kinds[b] == SEED:
-                _join(seeds, a, b)
-        ends_first, ends_last = end_a <= end_b, end_b <= end_a
-        if ends_first:
-            a += 1
-            if a == first[row + 1]:
-                return
-            end_a += lengths[a]
-        if ends_last:
-            b += 1
-            end_b += lengths[b]
-
-
-@numba.njit(cache=True, nogil=True)
-def _join(parents: Any, a: int, b: int) -> None:
-    a, b = _root(parents, a), _root(parents, b)
-    parents[max(a, b)] = min(a, b)
+def _parents(pairs: Any, is_joined: Any, count: int) -> Any:
+    """For each run the first one of its component: union-find, the earlier run on top."""
+    parents = np.arange(count)
+    for pair in range(len(pairs)):
+        if is_joined[pair]:
+            a, b = _root(parents, pairs[pair, 0]), _root(parents, pairs[pair, 1])
+            parents[max(a, b)] = min(a, b)
+    for run in range(count):
+        # The parent comes before it, so that its own is a root by now.
+        parents[run] = parents[parents[run]]
+    return parents
 
 
 @numba.njit(cache=True, nogil=True)

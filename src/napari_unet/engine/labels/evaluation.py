@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from napari_unet.engine.base.errors import ImageShapeError, LabelsError
+from napari_unet.engine.base.errors import ImageShapeError
 from napari_unet.engine.images.image import LabelImage
+from napari_unet.engine.labels.runs import CommonRuns, ious_of
 
 THRESHOLDS = (0.5, 0.7, 0.9)
 
@@ -177,54 +178,23 @@ def _evaluate_image(
             f"The true labels have shape {truth.shape}, the predicted ones {prediction.shape}; "
             "they must be labels of the same image."
         )
-    for labels in (truth, prediction):
-        if labels.dtype.kind not in "bui":
-            raise LabelsError(
-                f"Labels have dtype {labels.dtype}; give integers: 0 for background, "
-                "1, 2, ... for cells."
-            )
-    overlap, true_areas, predicted_areas = _overlaps(truth, prediction)
+    runs = CommonRuns.of(truth, prediction)
+    true, predicted = runs.cells(0), runs.cells(1)
+    true_cells, predicted_cells = true.ids.size - 1, predicted.ids.size - 1
+    overlap = runs.shared(true, predicted)
+    ious = ious_of(true, predicted, overlap)
     rows, columns = overlap.coords
-    ious = overlap.data / (true_areas[rows] + predicted_areas[columns] - overlap.data)
     scores = []
     for threshold in thresholds:
         matched = _count_matches(rows, columns, ious, threshold, overlap.shape)
         scores.append(
-            ThresholdScore(
-                threshold, matched, predicted_areas.size - matched, true_areas.size - matched
-            )
+            ThresholdScore(threshold, matched, predicted_cells - matched, true_cells - matched)
         )
-    swallowed = columns[overlap.data > 0.5 * true_areas[rows]]
+    swallowed = columns[overlap.data > 0.5 * true.areas[rows]]
     merged = int(np.maximum(np.bincount(swallowed) - 1, 0).sum()) if swallowed.size else 0
     return ImageScore(
-        int(true_areas.size),
-        int(predicted_areas.size),
-        tuple(scores),
-        tuple(float(iou) for iou in ious[ious > 0.5]),
-        merged,
+        true_cells, predicted_cells, tuple(scores), tuple(ious[ious > 0.5].tolist()), merged
     )
-
-
-def _overlaps(
-    truth: LabelImage, prediction: LabelImage
-) -> tuple[coo_array, NDArray[np.int64], NDArray[np.int64]]:
-    """Pixels shared by each true and predicted cell, and the areas of both."""
-    true, predicted = truth.reshape(-1), prediction.reshape(-1)
-    # Runs of equal pairs: there are far fewer of them than pixels.
-    starts = np.flatnonzero(
-        np.append(True, (true[1:] != true[:-1]) | (predicted[1:] != predicted[:-1]))[: true.size]
-    )
-    true_ids, true_index = np.unique(true[starts], return_inverse=True)
-    predicted_ids, predicted_index = np.unique(predicted[starts], return_inverse=True)
-    table = coo_array(
-        (np.diff(starts, append=true.size), (true_index, predicted_index)),
-        shape=(true_ids.size, predicted_ids.size),
-    ).tocsr()  # tocsr adds up equal pairs
-    keep_true = np.flatnonzero(true_ids != 0)
-    keep_predicted = np.flatnonzero(predicted_ids != 0)
-    true_areas: NDArray[np.int64] = np.asarray(table.sum(axis=1)).reshape(-1)[keep_true]
-    predicted_areas: NDArray[np.int64] = np.asarray(table.sum(axis=0)).reshape(-1)[keep_predicted]
-    return table[keep_true][:, keep_predicted].tocoo(), true_areas, predicted_areas
 
 
 def _count_matches(

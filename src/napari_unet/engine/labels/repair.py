@@ -91,8 +91,11 @@ def pieces_numbered(labels: LabelImage, ids: Collection[int]) -> LabelImage:
     values = pieces.numbers.copy()
     values[strays] = numbers
     highest = int(values.max(initial=0))
-    fits = labels.dtype.kind in "ui" and highest <= np.iinfo(labels.dtype).max
-    return pieces.painted(values.astype(labels.dtype if fits else _wider(labels.dtype, highest)))
+    dtype = labels.dtype
+    if dtype.kind not in "ui" or highest > np.iinfo(dtype).max:
+        # A signed dtype has one more number below 0 than above.
+        dtype = np.min_scalar_type(-highest - 1 if dtype.kind == "i" else highest)
+    return pieces.painted(values.astype(dtype))
 
 
 def _free_numbers(taken: NDArray[np.int64], count: int, dtype: np.dtype[Any]) -> NDArray[np.int64]:
@@ -103,13 +106,6 @@ def _free_numbers(taken: NDArray[np.int64], count: int, dtype: np.dtype[Any]) ->
         return above
     unused = np.setdiff1d(np.arange(1, taken.size + count + 1), taken)[:count]
     return unused.astype(np.int64)
-
-
-def _wider(dtype: np.dtype[Any], highest: int) -> type[np.integer[Any]]:
-    signed = (np.int16, np.int32, np.int64)
-    unsigned = (np.uint8, np.uint16, np.uint32)
-    options = signed if dtype.kind == "i" else unsigned
-    return next(option for option in options if highest <= np.iinfo(option).max)
 
 
 def specks_removed(labels: LabelImage, ids: Collection[int]) -> LabelImage:

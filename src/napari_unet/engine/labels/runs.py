@@ -1,4 +1,4 @@
-"""Labels kept small, as runs of equal numbers, to know later what was changed since."""
+"""Label images as runs of equal numbers, of which there are far fewer than pixels."""
 
 from __future__ import annotations
 
@@ -6,13 +6,39 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
 
+from napari_unet.engine.base.errors import LabelsError
 from napari_unet.engine.images.image import LabelImage
+
+
+def run_starts(*images: NDArray[np.generic], by_row: bool = False) -> NDArray[np.int64]:
+    """Where a run begins: any of the images has another value there than a pixel before.
+
+    Parameters
+    ----------
+    *images : arrays of one shape
+    by_row : bool
+        Whether a run also begins with each row.
+
+    Returns
+    -------
+    (runs,) int64 array
+        In pixels in C order.
+    """
+    begins = np.zeros(images[0].size, np.bool_)
+    begins[:1] = True
+    if by_row:
+        begins[:: max(1, images[0].shape[-1])] = True
+    for image in images:
+        flat = image.reshape(-1)
+        begins[1:] |= flat[1:] != flat[:-1]
+    return np.flatnonzero(begins)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelRuns:
-    """A copy of labels that takes a few bytes for each run of equal numbers.
+    """A copy of labels that takes a few bytes for each run, to know later what was changed since.
 
     Parameters
     ----------
@@ -30,10 +56,8 @@ class LabelRuns:
     @classmethod
     def of(cls, labels: LabelImage) -> LabelRuns:
         """Copy labels of any shape."""
-        flat = np.ascontiguousarray(labels).reshape(-1)
-        ends = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-        starts = np.concatenate([[0], ends])[: flat.size]
-        return cls(labels.shape, starts, flat[starts].copy())
+        starts = run_starts(labels)
+        return cls(labels.shape, starts, labels.reshape(-1)[starts])
 
     def labels(self) -> LabelImage:
         """Return the labels as they were."""
@@ -45,3 +69,137 @@ class LabelRuns:
         """Where labels of the same shape are other ones now: bool array."""
         different: NDArray[np.bool_] = self.labels() != labels
         return different
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """The cells of one image of several that were cut into the same runs.
+
+    Parameters
+    ----------
+    ids : (N,) int64 array
+        Ascending; the first one is 0, the background, whether there is any or not.
+    index : (runs,) int64 array
+        Which of them each run belongs to.
+    areas : (N,) int64 array
+        In pixels.
+    """
+
+    ids: NDArray[np.int64]
+    index: NDArray[np.int64]
+    areas: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CommonRuns:
+    """Rows of several label images of one shape, cut where any of them changes.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    starts, lengths : (runs,) int64 array
+        In pixels in C order.
+    numbers : tuple of (runs,) int64 array
+        Of each image; 0 where they are negative.
+    """
+
+    shape: tuple[int, ...]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    numbers: tuple[NDArray[np.int64], ...]
+
+    @classmethod
+    def of(cls, *images: LabelImage) -> CommonRuns:
+        """Cut label images of one shape.
+
+        Raises
+        ------
+        LabelsError
+            If they are not integers.
+        """
+        for image in images:
+            check_integers(image)
+        starts = run_starts(*images, by_row=True)
+        numbers = (image.reshape(-1)[starts].astype(np.int64) for image in images)
+        return cls(
+            images[0].shape,
+            starts,
+            np.diff(starts, append=images[0].size),
+            tuple(np.maximum(each, 0) for each in numbers),
+        )
+
+    def cells(self, image: int) -> Cells:
+        """Cells of one of the images, given by its place."""
+        # With a 0 in front there is a background in any image.
+        ids, index = np.unique(np.append(self.numbers[image], 0), return_inverse=True)
+        index = index.reshape(-1)[:-1]
+        areas = np.bincount(index, self.lengths, ids.size).astype(np.int64)
+        return Cells(ids, index, areas)
+
+    def shared(self, one: Cells, other: Cells) -> coo_array:
+        """Pixels that each two cells of two images share, background left out.
+
+        Returns
+        -------
+        (N, M) sparse array
+            By the index of the cells in `one` and in `other`.
+        """
+        in_cells = (one.index > 0) & (other.index > 0)
+        pairs = (one.index[in_cells], other.index[in_cells])
+        table = coo_array((self.lengths[in_cells], pairs), (one.ids.size, other.ids.size))
+        table.sum_duplicates()
+        return table
+
+
+def ious_of(one: Cells, other: Cells, shared: coo_array) -> NDArray[np.float64]:
+    """Shared pixels of each pair of cells divided by those of both."""
+    rows, columns = shared.coords
+    ious: NDArray[np.float64] = shared.data / (one.areas[rows] + other.areas[columns] - shared.data)
+    return ious
+
+
+def ends_of_runs(
+    starts: NDArray[np.int64], lengths: NDArray[np.int64], shape: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last pixel (runs, D) of runs that do not leave their row."""
+    firsts = np.stack(np.unravel_index(starts, shape), axis=1).astype(np.int64, copy=False)
+    lasts = firsts.copy()
+    lasts[:, -1] += lengths - 1
+    return firsts, lasts
+
+
+def boxes_of(
+    firsts: NDArray[np.int64], lasts: NDArray[np.int64], groups: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Box around each group of runs, by their first and last pixels.
+
+    Parameters
+    ----------
+    firsts, lasts : (runs, D) int array
+    groups : (runs,) int array
+        The group of each run, from 0.
+
+    Returns
+    -------
+    starts, stops : (groups, D) int64 array
+    """
+    shape = (int(groups.max(initial=-1)) + 1, firsts.shape[1])
+    starts, stops = np.full(shape, np.iinfo(np.int64).max), np.zeros(shape, np.int64)
+    for axis in range(shape[1]):
+        np.minimum.at(starts[:, axis], groups, firsts[:, axis])
+        np.maximum.at(stops[:, axis], groups, lasts[:, axis] + 1)
+    return starts, stops
+
+
+def check_integers(labels: LabelImage) -> None:
+    """Raise unless labels are whole numbers.
+
+    Raises
+    ------
+    LabelsError
+    """
+    if labels.dtype.kind not in "bui":
+        raise LabelsError(
+            f"Labels have dtype {labels.dtype}; give integers: 0 for background, "
+            "1, 2, ... for cells."
+        )

@@ -1,4 +1,4 @@
-"""Where the network doubts most, so that an annotation there teaches it most."""
+"""Where the network is least certain, so that an annotation there teaches it most."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.measure import block_reduce
 
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
-from napari_unet.engine.images.image import LabelImage, Region, Scores
+from napari_unet.engine.base.regions import Region
+from napari_unet.engine.images.image import LabelImage, Scores
 from napari_unet.engine.networks.annotation import CELL
 from napari_unet.engine.weight_map.weight_map import boundary_weight_map, check_labels
 
-DoubtKind: TypeAlias = Literal["unsure", "unstable", "gap"]
+UncertaintyKind: TypeAlias = Literal["unsure", "unstable", "gap"]
 
 _WINDOW_CELLS = 4.0
 """Median cells along a side of a window."""
@@ -27,28 +30,28 @@ _BLOCKS = 4
 # Chosen on 73 test images of the 2018 Data Science Bowl and the bundled model: the windows that
 # come first, 19 % of the image, hold 61 % of the wrong pixels (benchmarks/retraining.py).
 _EDGE_PX = 2
-"""Scores change within so many pixels on either side of any edge; that is no doubt."""
+"""Scores change within so many pixels on either side of any edge; that is no uncertainty."""
 
 _GAP_SIGMA_PX = 2.0
 _UNSTABLE, _GAP = 2.0, 30.0
 """Weights beside that of being unsure."""
 
-_LEAST_DOUBT = 1e-3
+_LEAST_UNCERTAINTY = 1e-3
 _TIE = 1e-6
 _LEAST_PART = 0.15
-"""A smaller share of a window's doubt is not its reason."""
+"""A smaller share of a window's uncertainty is not its reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class DoubtfulRegion:
-    """A window in which the network is in doubt.
+class UncertainRegion:
+    """A window in which the network is uncertain.
 
     Parameters
     ----------
     centre : tuple of float
         In pixels.
     box : tuple of slices
-    doubt : float
+    uncertainty : float
         Weighed mean over the window; 0 for none, 1 where it knows nothing.
     kind : {"unsure", "unstable", "gap"}
         What it has more of than other windows: scores near each other, scores that differ for
@@ -59,12 +62,17 @@ class DoubtfulRegion:
 
     centre: tuple[float, ...]
     box: Region
-    doubt: float
-    kind: DoubtKind
+    uncertainty: float
+    kind: UncertaintyKind
     reason: str
 
+    @property
+    def doubt(self) -> float:
+        """Former name of `uncertainty`."""
+        return self.uncertainty
 
-def rank_doubt(
+
+def rank_uncertainty(
     scores: Scores,
     class_roles: Sequence[str],
     labels: LabelImage | None = None,
@@ -73,8 +81,8 @@ def rank_doubt(
     flipped_scores: Scores | None = None,
     count: int = 20,
     window_px: int | None = None,
-) -> tuple[DoubtfulRegion, ...]:
-    """Say where to annotate next: the windows in which the network doubts most.
+) -> tuple[UncertainRegion, ...]:
+    """Say where to annotate next: the windows in which the network is least certain.
 
     Parameters
     ----------
@@ -84,7 +92,7 @@ def rank_doubt(
     labels : integer array of the image's shape, optional
         Cells made of these scores; with them narrow gaps count.
     reviewed : bool array of the image's shape, optional
-        What a person has looked at already; there nothing is in doubt.
+        What a person has looked at already; there nothing is uncertain.
     flipped_scores : float array of the shape of `scores`, optional
         Those for mirrored images, or their mean, brought back to the image.
     count : int
@@ -94,8 +102,8 @@ def rank_doubt(
 
     Returns
     -------
-    tuple of DoubtfulRegion
-        The most doubtful first; they do not overlap. Fewer than `count` where
+    tuple of UncertainRegion
+        The least certain first; they do not overlap. Fewer than `count` where
         the rest is clear.
 
     Raises
@@ -108,10 +116,11 @@ def rank_doubt(
     Examples
     --------
     >>> import numpy as np
-    >>> from napari_unet import rank_doubt
+    >>> from napari_unet import rank_uncertainty
     >>> cell = np.zeros((64, 64), np.float32)
     >>> cell[40:60, 40:60] = 0.5
-    >>> region = rank_doubt(np.stack([1 - cell, cell]), ("background", "cell"), window_px=32)[0]
+    >>> scores = np.stack([1 - cell, cell])
+    >>> region = rank_uncertainty(scores, ("background", "cell"), window_px=32)[0]
     >>> region.box, region.kind
     ((slice(32, 64, None), slice(32, 64, None)), 'unsure')
     """
@@ -124,12 +133,12 @@ def rank_doubt(
         return ()
     grid = _Grid.of(shape, window_px or _usual_window_px(labels))
     sums = []
-    for doubt in _doubts(scores, class_roles, labels, flipped_scores):
+    for uncertainty in _uncertainties(scores, class_roles, labels, flipped_scores):
         if reviewed is not None:
-            doubt[reviewed] = 0
-        sums.append(grid.window_sums(doubt) / grid.window_size)
+            uncertainty[reviewed] = 0
+        sums.append(grid.window_sums(uncertainty) / grid.window_size)
     best = _best(sums, grid, count)
-    return tuple(sorted(best, key=lambda region: -region.doubt))
+    return tuple(sorted(best, key=lambda region: -region.uncertainty))
 
 
 def _check(
@@ -156,16 +165,16 @@ def _check(
             )
 
 
-# -- doubt of each pixel -------------------------------------------------------------------------
+# -- uncertainty of each pixel -------------------------------------------------------------------
 
 
-def _doubts(
+def _uncertainties(
     scores: Scores,
     class_roles: Sequence[str],
     labels: LabelImage | None,
     flipped_scores: Scores | None,
 ) -> Iterator[NDArray[np.float32]]:
-    """Doubt of each pixel: of being unsure, of being unstable and of gaps."""
+    """Uncertainty of each pixel: of being unsure, of being unstable and of gaps."""
     yield _beyond_edges(_nearness(scores))
     if flipped_scores is None:
         yield np.zeros(scores.shape[1:], np.float32)
@@ -174,7 +183,7 @@ def _doubts(
     if labels is None or CELL not in class_roles:
         yield np.zeros(scores.shape[1:], np.float32)
     else:
-        yield _GAP * _gap_doubt(scores[list(class_roles).index(CELL)], labels)
+        yield _GAP * _gap_uncertainty(scores[list(class_roles).index(CELL)], labels)
 
 
 def _nearness(scores: Scores) -> NDArray[np.float32]:
@@ -197,19 +206,14 @@ def _difference(scores: Scores, flipped_scores: Scores) -> NDArray[np.float32]:
     return largest
 
 
-def _beyond_edges(doubt: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Keep doubt that covers more than the edge of a cell: the least one around each pixel."""
-    for _ in range(_EDGE_PX):
-        for axis in (-1, -2):
-            lines = np.moveaxis(doubt, axis, 0)
-            least = np.moveaxis(doubt.copy(), axis, 0)
-            np.minimum(least[1:], lines[:-1], out=least[1:])
-            np.minimum(least[:-1], lines[1:], out=least[:-1])
-            doubt = np.moveaxis(least, 0, axis)
-    return doubt
+def _beyond_edges(uncertainty: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Keep what covers more than the edge of a cell: the least one around each pixel."""
+    size = (1,) * (uncertainty.ndim - 2) + (2 * _EDGE_PX + 1,) * 2
+    least: NDArray[np.float32] = ndimage.minimum_filter(uncertainty, size, mode="nearest")
+    return least
 
 
-def _gap_doubt(cell: NDArray[np.float32], labels: LabelImage) -> NDArray[np.float32]:
+def _gap_uncertainty(cell: NDArray[np.float32], labels: LabelImage) -> NDArray[np.float32]:
     """Weigh the gaps between cells by how near the network is to joining them."""
     # Of the map only the boundary term is left: what lies below is taken off.
     gaps = boundary_weight_map(
@@ -256,16 +260,10 @@ class _Grid:
 
     def window_sums(self, image: NDArray[np.float32]) -> NDArray[np.float64]:
         """Sum of the pixels of each window, by its first block along each axis."""
-        sums: NDArray[np.float64] = image.astype(np.float64, copy=False)
-        for axis, (n, block) in reversed(list(enumerate(zip(self.shape, self.block, strict=True)))):
-            sums = np.add.reduceat(sums, np.arange(0, n, block), axis=axis, dtype=np.float64)
-        for axis, blocks in enumerate(self.blocks):
-            zero = np.zeros_like(sums.take([0], axis))
-            total = np.cumsum(np.concatenate([zero, sums], axis), axis)
-            count = total.shape[axis]
-            blocks = min(blocks, count - 1)
-            ends = np.arange(blocks, count)
-            sums = total.take(ends, axis) - total.take(ends - blocks, axis)
+        blocks = block_reduce(image, self.block, np.sum, func_kwargs={"dtype": np.float64})
+        size = tuple(map(min, self.blocks, blocks.shape))
+        windows = sliding_window_view(blocks, size)
+        sums: NDArray[np.float64] = windows.sum(axis=tuple(range(-len(size), 0)))
         return sums
 
     def box(self, window: Sequence[int]) -> Region:
@@ -278,19 +276,19 @@ class _Grid:
         )
 
 
-def _best(sums: list[NDArray[np.float64]], grid: _Grid, count: int) -> Iterator[DoubtfulRegion]:
-    """Take the window with the most doubt, then the next that does not overlap it, and so on."""
+def _best(sums: list[NDArray[np.float64]], grid: _Grid, count: int) -> Iterator[UncertainRegion]:
+    """Take the least certain window, then the next that does not overlap it, and so on."""
     total = np.sum(sums, axis=0)
     # Of windows around one place the middle one, which has the others on both sides.
     left = total + _TIE * ndimage.uniform_filter(total, 3, mode="nearest")
     usual = [float(each.mean()) or 1.0 for each in sums]
     for _ in range(count):
         window = np.unravel_index(int(np.argmax(left)), left.shape)
-        if left[window] < 0 or total[window] < _LEAST_DOUBT:
+        if left[window] < 0 or total[window] < _LEAST_UNCERTAINTY:
             return
         box = grid.box([int(first) for first in window])
         kind = _kind([float(each[window]) for each in sums], usual)
-        yield DoubtfulRegion(
+        yield UncertainRegion(
             tuple((part.start + part.stop - 1) / 2 for part in box),
             box,
             float(min(1.0, total[window])),
@@ -304,7 +302,7 @@ def _best(sums: list[NDArray[np.float64]], grid: _Grid, count: int) -> Iterator[
         left[near] = -1
 
 
-def _kind(parts: list[float], usual: list[float]) -> DoubtKind:
+def _kind(parts: list[float], usual: list[float]) -> UncertaintyKind:
     """Of what counts in a window, name what it has more of than other windows."""
     excess = [
         part / mean if part >= _LEAST_PART * sum(parts) else 0.0
@@ -313,9 +311,13 @@ def _kind(parts: list[float], usual: list[float]) -> DoubtKind:
     return _KINDS[int(np.argmax(excess))]
 
 
-_KINDS: tuple[DoubtKind, ...] = ("unsure", "unstable", "gap")
-_REASONS: dict[DoubtKind, str] = {
+_KINDS: tuple[UncertaintyKind, ...] = ("unsure", "unstable", "gap")
+_REASONS: dict[UncertaintyKind, str] = {
     "unsure": "The network can hardly tell cell from background here.",
     "unstable": "The network sees other cells here when the image is mirrored.",
     "gap": "Cells lie close together here and the network would almost join them.",
 }
+
+# Former names.
+DoubtfulRegion = UncertainRegion
+rank_doubt = rank_uncertainty

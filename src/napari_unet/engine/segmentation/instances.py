@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numba
 import numpy as np
@@ -15,8 +15,15 @@ from numpy.typing import NDArray
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, Scores
-from napari_unet.engine.labels.connected import BACKGROUND, SEED, Runs, cut_rows, join_runs
-from napari_unet.engine.segmentation.watershed import OUTSIDE, UNDECIDED, flood
+from napari_unet.engine.labels.connected import Runs
+from napari_unet.engine.labels.runs import CommonRuns
+from napari_unet.engine.segmentation.foreground import OUTSIDE, Foreground
+from napari_unet.engine.segmentation.watershed import grow_seeds
+
+Splitter: TypeAlias = Callable[[Foreground, InstanceSettings], None]
+
+SPLITTERS: Mapping[str, Splitter] = {"watershed": grow_seeds}
+"""Ways to split cells that touch: each changes the labels of a `Foreground` in place."""
 
 
 def check_class_roles(class_roles: Sequence[str]) -> None:
@@ -64,25 +71,26 @@ def instances_from_scores(
     found = np.zeros(shape, np.int32)
     if not found.size:
         return found
-    background, cell = (_rows(scores[class_roles.index(role)]) for role in ("background", "cell"))
-    canvas = _Canvas(shape)
-    runs = cut_rows(
-        background,
-        cell,
-        np.float32(1 - settings.foreground_threshold),
-        np.float32(settings.seed_threshold if settings.separate_touching else np.inf),
-        canvas.row_places,
+    # In the one memory layout that the loops are compiled for.
+    background, cell = (
+        np.require(scores[class_roles.index(role)], np.float32, ["C", "W"])
+        for role in ("background", "cell")
     )
-    pieces, seeds = join_runs(runs, shape[-2])
-    numbers, is_crowded = _number_runs(runs, pieces, seeds, max(1, settings.min_seed_px))
+    mask = background < np.float32(1 - settings.foreground_threshold)
+    foreground = Foreground.of(mask, cell)
+    if settings.separate_touching:
+        SPLITTERS["watershed"](foreground, settings)
+    canvas, runs, places, numbers = (
+        foreground.canvas,
+        foreground.runs,
+        foreground.places,
+        foreground.numbers,
+    )
     labels = canvas.labels.reshape(-1)
-    _paint(runs, numbers, labels)
-    if is_crowded.any():
-        bits = cell.reshape(-1).view(np.int32)
-        flood(labels, bits, runs, is_crowded, canvas.beside, canvas.around)
     if settings.fill_holes:
-        _fill_holes(runs, pieces, numbers, labels, canvas.beside)
-    sizes, totals = _measure(runs, numbers, labels, background.reshape(-1))
+        _fill_holes(places, runs.lengths, foreground.pieces, numbers, labels, canvas.beside)
+    highest = int(canvas.labels.max(initial=0))
+    sizes, totals = _measure(runs, places, numbers, labels, background.reshape(-1), highest)
     kept = sizes >= max(1, settings.min_size_px)
     if settings.min_score > 0:
         kept &= totals <= (1 - settings.min_score) * sizes
@@ -90,75 +98,14 @@ def instances_from_scores(
         for axis in range(len(shape)):
             for end in (0, -1):
                 kept[np.take(canvas.inner_labels, end, axis=axis)] = False
-    _number_in_reading_order(runs, numbers, labels, kept, found.reshape(-1))
+    _number_in_reading_order(runs, places, numbers, labels, kept, found.reshape(-1))
     return found
 
 
-def _rows(plane: NDArray[Any]) -> NDArray[np.float32]:
-    """(rows, width), in the one memory layout that the loops are compiled for."""
-    return np.require(plane, np.float32, ["C", "W"]).reshape(-1, plane.shape[-1])
-
-
-class _Canvas:
-    """Labels with a rim around them, so that every pixel has all of its neighbours.
-
-    Places in it are flat indices, and its pixels are in reading order, too.
-    """
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.labels = np.zeros([n + 2 for n in shape], np.int32)
-        for axis in range(len(shape)):
-            np.moveaxis(self.labels, axis, 0)[[0, -1]] = OUTSIDE
-        self.inner_labels = self.labels[(slice(1, -1),) * len(shape)]
-        strides = np.array(self.labels.strides) // self.labels.itemsize
-        rows = np.indices(shape[:-1]).reshape(len(shape) - 1, -1)
-        self.row_places = strides[:-1] @ (rows + 1) + 1
-        self.beside = np.concatenate((-strides, strides[::-1]))
-        steps = np.indices((3,) * len(shape)).reshape(len(shape), -1) - 1
-        self.around = strides @ steps[:, steps.any(axis=0)]
-
-
 @numba.njit(cache=True, nogil=True)
-def _number_runs(runs: Runs, pieces: Any, seeds: Any, min_seed_px: int) -> tuple[Any, Any]:
-    """Number each run and say whether several seeds compete for its piece.
-
-    0 is background; a number stands for one cell and is anything below the
-    number of runs.
-    """
-    count = pieces.size
-    seed_sizes = np.zeros(count, np.int64)
-    for run in range(count):
-        if runs.kinds[run] == SEED:
-            seed_sizes[seeds[run]] += runs.lengths[run]
-    seeds_in = np.zeros(count, np.int64)
-    for run in range(count):
-        # Zero except in the first run of a seed.
-        seeds_in[pieces[run]] += seed_sizes[run] >= min_seed_px
-    numbers = np.zeros(count, np.int32)
-    is_crowded = np.zeros(count, np.bool_)
-    for run in range(count):
-        if runs.kinds[run] == BACKGROUND:
-            continue
-        # A piece with one seed is that cell; one without any is a faint cell, not background.
-        is_crowded[run] = seeds_in[pieces[run]] > 1
-        if not is_crowded[run]:
-            numbers[run] = pieces[run] + 1
-        elif runs.kinds[run] == SEED and seed_sizes[seeds[run]] >= min_seed_px:
-            numbers[run] = seeds[run] + 1
-        else:
-            numbers[run] = UNDECIDED
-    return numbers, is_crowded
-
-
-@numba.njit(cache=True, nogil=True)
-def _paint(runs: Runs, numbers: Any, labels: Any) -> None:
-    for run in range(numbers.size):
-        if numbers[run] != 0:
-            labels[runs.places[run] : runs.places[run] + runs.lengths[run]] = numbers[run]
-
-
-@numba.njit(cache=True, nogil=True)
-def _fill_holes(runs: Runs, pieces: Any, numbers: Any, labels: Any, beside: Any) -> None:
+def _fill_holes(
+    places: Any, lengths: Any, pieces: Any, numbers: Any, labels: Any, beside: Any
+) -> None:
     """Give each enclosed piece of background to the cell around it, if there is only one."""
     # Background is connected by faces, cells by more: a hole is a piece that touches no border.
     owners = np.zeros(numbers.size, np.int32)
@@ -166,7 +113,7 @@ def _fill_holes(runs: Runs, pieces: Any, numbers: Any, labels: Any, beside: Any)
         if numbers[run] != 0:
             continue
         piece = pieces[run]
-        for place in range(runs.places[run], runs.places[run] + runs.lengths[run]):
+        for place in range(places[run], places[run] + lengths[run]):
             if owners[piece] == OUTSIDE:
                 break
             for step in beside:
@@ -177,43 +124,44 @@ def _fill_holes(runs: Runs, pieces: Any, numbers: Any, labels: Any, beside: Any)
     for run in range(numbers.size):
         if numbers[run] == 0 and owners[pieces[run]] > 0:
             numbers[run] = owners[pieces[run]]
-            labels[runs.places[run] : runs.places[run] + runs.lengths[run]] = numbers[run]
+            labels[places[run] : places[run] + lengths[run]] = numbers[run]
 
 
 @numba.njit(cache=True, nogil=True)
-def _measure(runs: Runs, numbers: Any, labels: Any, background: Any) -> tuple[Any, Any]:
-    """Pixels of each number, and the sum of their background scores."""
-    sizes = np.zeros(numbers.size + 1, np.int64)
-    totals = np.zeros(numbers.size + 1, np.float64)
-    begin = 0
+def _measure(
+    runs: Runs, places: Any, numbers: Any, labels: Any, background: Any, highest: int
+) -> tuple[Any, Any]:
+    """Pixels of each number up to the highest, and the sum of their background scores."""
+    sizes = np.zeros(highest + 1, np.int64)
+    totals = np.zeros(highest + 1, np.float64)
     for run in range(numbers.size):
         if numbers[run] != 0:
             for i in range(runs.lengths[run]):
-                number = labels[runs.places[run] + i]
+                number = labels[places[run] + i]
                 sizes[number] += 1
-                totals[number] += background[begin + i]
-        begin += runs.lengths[run]
+                totals[number] += background[runs.starts[run] + i]
     return sizes, totals
 
 
 @numba.njit(cache=True, nogil=True)
 def _number_in_reading_order(
-    runs: Runs, numbers: Any, labels: Any, is_kept: Any, found: Any
+    runs: Runs, places: Any, numbers: Any, labels: Any, is_kept: Any, found: Any
 ) -> None:
     """Write the cells that are kept as 1, 2, ... into an image of zeros."""
-    order = np.zeros(numbers.size + 1, np.int32)
+    order = np.zeros(is_kept.size, np.int32)
     count = 0
-    begin = 0
     for run in range(numbers.size):
         if numbers[run] != 0:
             for i in range(runs.lengths[run]):
-                number = labels[runs.places[run] + i]
+                number = labels[places[run] + i]
                 if is_kept[number]:
                     if order[number] == 0:
                         count += 1
                         order[number] = count
-                    found[begin + i] = order[number]
-        begin += runs.lengths[run]
+                    found[runs.starts[run] + i] = order[number]
+
+
+# -- numbers that stay ---------------------------------------------------------------------------
 
 
 def keep_numbers(labels: LabelImage, before: LabelImage, *, above: int = 0) -> NDArray[np.int32]:
@@ -248,87 +196,42 @@ def keep_numbers(labels: LabelImage, before: LabelImage, *, above: int = 0) -> N
         )
     if not labels.size:
         return labels.astype(np.int32)
-    flat = np.require(labels, np.int32, ["C", "W"]).reshape(-1)
-    count = int(flat.max())
+    count = int(labels.max())
     # Numbers that leave no room for `count` new ones above them are not kept.
     largest = np.iinfo(np.int32).max - count
     if int(before.max()) > largest:
         before = np.where(before > largest, 0, before)
-    earlier = np.require(before, np.int32, ["C", "W"]).reshape(-1)
-    pairs, shared_px = _overlaps(flat, earlier)
-    pairs = pairs[np.argsort(-shared_px, kind="stable")]
-    _, places = np.unique(pairs[:, 1], return_inverse=True)
-    numbers = _match(pairs, places, count)
+    highest = max(count, int(before.max()), min(above, largest))
+    runs = CommonRuns.of(labels, before)
+    numbers = _kept_numbers(runs, count)
     new = np.flatnonzero(numbers[1:] == 0) + 1
-    highest = max(count, int(earlier.max()), min(above, largest))
     numbers[new] = highest + 1 + np.arange(new.size)
-    result: NDArray[np.int32] = _renumbered(flat, numbers).reshape(labels.shape)
-    return result
+    return np.repeat(numbers[runs.numbers[0]], runs.lengths).reshape(labels.shape)
 
 
-@numba.njit(cache=True, nogil=True)
-def _overlaps(labels: Any, before: Any) -> tuple[Any, Any]:
-    """Every pair of a cell and an earlier cell that share pixels, and how many they share."""
-    runs = 1
-    for i in range(1, labels.size):
-        runs += (labels[i] != labels[i - 1]) | (before[i] != before[i - 1])
-    # A hash table of indices of pairs, counted from 1; at least half of it stays empty.
-    slots = 2
-    while slots < 2 * runs:
-        slots *= 2
-    table = np.zeros(slots, np.int32)
-    pairs = np.empty((runs, 2), np.int32)
-    shared_px = np.zeros(runs, np.int64)
-    count = 0
-    begin = 0
-    for i in range(1, labels.size + 1):
-        cell, earlier = labels[begin], before[begin]
-        if i < labels.size and labels[i] == cell and before[i] == earlier:
-            continue
-        if cell > 0 and earlier > 0:
-            slot = (cell * 40503 + earlier * 60493) & (slots - 1)
-            while True:
-                pair = table[slot] - 1
-                if pair < 0:
-                    pair = count
-                    pairs[pair] = cell, earlier
-                    count += 1
-                    table[slot] = count
-                if pairs[pair, 0] == cell and pairs[pair, 1] == earlier:
-                    break
-                slot = (slot + 1) & (slots - 1)
-            shared_px[pair] += i - begin
-        begin = i
-    return pairs[:count], shared_px[:count]
-
-
-@numba.njit(cache=True, nogil=True)
-def _match(pairs: Any, places: Any, count: int) -> Any:
-    """For each cell the number that it keeps, or 0; earlier pairs go first."""
-    numbers = np.zeros(count + 1, np.int32)
-    is_taken = np.zeros(places.size, np.bool_)
-    for i in range(places.size):
-        cell = pairs[i, 0]
-        if numbers[cell] == 0 and not is_taken[places[i]]:
-            numbers[cell] = pairs[i, 1]
-            is_taken[places[i]] = True
+def _kept_numbers(runs: CommonRuns, count: int) -> NDArray[np.int32]:
+    """For each of `count` cells, from 1, the number of an earlier cell that it keeps, or 0."""
+    cells, earlier = runs.numbers
+    on_one = (cells > 0) & (earlier > 0)
+    cells, earlier = cells[on_one], earlier[on_one]
+    # Both are below 2^31.
+    _, first, pair = np.unique((cells << 31) + earlier, return_index=True, return_inverse=True)
+    shared_px = np.bincount(pair, runs.lengths[on_one])
+    # Those that share most go first; of equal ones that which comes first in the image.
+    order = first[np.lexsort((first, -shared_px))]
+    numbers, taken = np.zeros(count + 1, np.int32), set()
+    for cell, number in zip(cells[order].tolist(), earlier[order].tolist(), strict=True):
+        if numbers[cell] == 0 and number not in taken:
+            numbers[cell] = number
+            taken.add(number)
     return numbers
-
-
-@numba.njit(cache=True, nogil=True)
-def _renumbered(labels: Any, numbers: Any) -> Any:
-    result = np.empty_like(labels)
-    for i in range(labels.size):
-        result[i] = numbers[labels[i]]
-    return result
 
 
 def prepare_instances() -> None:
     """Compile what finds cells, a few seconds once, so that the first image need not wait."""
     cell = np.array([[0, 1, 0.6, 1, 0]], np.float32)
     settings = InstanceSettings(seed_threshold=0.8, min_seed_px=1, min_size_px=1)
-    labels = instances_from_scores(np.stack([1 - cell, cell]), ("background", "cell"), settings)
-    keep_numbers(labels, labels)
+    instances_from_scores(np.stack([1 - cell, cell]), ("background", "cell"), settings)
 
 
 _SEEDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

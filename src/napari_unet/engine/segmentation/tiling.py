@@ -6,18 +6,20 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unet.engine.base.device import free_memory_bytes
+from napari_unet.engine.base.device_errors import gpu_errors_explained, result_if_it_fits
 from napari_unet.engine.base.errors import CheckpointError, DeviceError, SettingsError
-from napari_unet.engine.images.image import FloatImage, Region, Scores
+from napari_unet.engine.base.regions import Region, aligned, whole
+from napari_unet.engine.images.image import FloatImage, Scores
+from napari_unet.engine.images.resampling import mirrored
 from napari_unet.engine.networks.architecture import TileableConfig
 
 Interval = tuple[int, int]
@@ -29,12 +31,6 @@ _MOST_PIXELS_GPU = 1 << 22
 _MEMORY_SHARE = 0.5
 _FIRST_PIXELS = 1 << 18
 """Of the tile that is computed first where someone waits for it."""
-
-# torch has a class of its own for a GPU only; these are what its other allocators say.
-_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
-
-# What torch says when a GPU is unplugged, reset, or its driver restarts.
-_LOST_GPU = ("cuda error", "cudnn_status", "cublas_status", "driver shutting down", "mps backend")
 
 
 class TileableNetwork(Protocol):
@@ -110,15 +106,12 @@ class AxisTile:
 
     Parameters
     ----------
-    kept : (start, stop)
-        Scores that the tile is for.
     read : (start, stop)
         Input; what lies outside of the image is mirrored.
     crop : (low, high)
-        Scores computed beyond those kept.
+        Scores computed beyond those wanted.
     """
 
-    kept: Interval
     read: Interval
     crop: Interval
 
@@ -141,13 +134,13 @@ def axis_tile(config: TileableConfig, size: int, start: int, stop: int) -> AxisT
         too or the end of the image.
     """
     multiple, overlap = config.size_multiple, config.tile_overlap_px
-    whole = config.output_size(config.valid_input_size(size))
+    computed = config.output_size(config.valid_input_size(size))
     low = max(0, start - overlap)
     # Outputs are a multiple plus the same rest everywhere: 388 = 24 * 16 + 4.
-    high = math.ceil(stop / multiple) * multiple + overlap + whole % multiple
-    high = min(whole, high)
+    high = math.ceil(stop / multiple) * multiple + overlap + computed % multiple
+    high = min(computed, high)
     margin = config.size_loss_px // 2
-    return AxisTile((start, stop), (low - margin, high + margin), (start - low, high - stop))
+    return AxisTile((low - margin, high + margin), (start - low, high - stop))
 
 
 def split_axis(size: int, tile_px: int, multiple: int) -> list[Interval]:
@@ -248,21 +241,19 @@ def predict_tiles(
     elif tile_px < 1:
         raise SettingsError(f"The tile is {tile_px} pixels long; use 1 or more, or automatic.")
     tile_px = math.ceil(tile_px / multiple) * multiple
-    box = aligned_box(source.shape, region, multiple)
-    if near is None:
-        waiting = deque(_split(box, tile_px, multiple))
-    else:
-        waiting = deque(_split_around(near, box, tile_px, multiple))
+    box = whole(source.shape) if region is None else aligned(region, multiple, source.shape)
+    tiles = _split if near is None else partial(_split_around, near)
+    waiting = deque(tiles(box, tile_px, multiple))
     precise: TileableNetwork | None = None
     done = halvings = 0
     while waiting:
-        scores = _try_tile(source, network, waiting[0])
+        scores = _tile_scores_if_they_fit(source, network, waiting[0])
         overflowed = scores is not None and not np.isfinite(scores).all()
         if overflowed:
             if in_float32 is None or network.dtype == torch.float32:
                 raise _no_numbers()
             precise = precise or in_float32()
-            scores = _try_tile(source, precise, waiting[0])
+            scores = _tile_scores_if_they_fit(source, precise, waiting[0])
             if scores is not None and not np.isfinite(scores).all():
                 raise _no_numbers()
         if scores is None:
@@ -273,59 +264,40 @@ def predict_tiles(
             halvings += 1
             waiting = deque(part for tile in waiting for part in _split(tile, tile_px, multiple))
             continue
-        region = tuple(slice(start, stop) for start, stop in waiting.popleft())
-        done += 1
-        yield TileScores(region, scores, done, done + len(waiting), tile_px, halvings, overflowed)
+        tile, done = waiting.popleft(), done + 1
+        yield TileScores(tile, scores, done, done + len(waiting), tile_px, halvings, overflowed)
 
 
-def aligned_box(
-    shape: tuple[int, ...], region: Region | None, multiple: int
-) -> tuple[Interval, ...]:
-    """Widen a region to starts at multiples and stops at multiples or the image's end."""
-    if region is None:
-        return tuple((0, n) for n in shape)
-    return tuple(
-        (part.start // multiple * multiple, min(n, math.ceil(part.stop / multiple) * multiple))
-        for part, n in zip(region, shape, strict=True)
-    )
+def _split(box: Region, tile_px: int, multiple: int) -> list[Region]:
+    axes = []
+    for part in box:
+        pieces = split_axis(part.stop - part.start, tile_px, multiple)
+        axes.append([slice(part.start + low, part.start + high) for low, high in pieces])
+    return list(itertools.product(*axes))
 
 
-def _split_around(
-    near: Sequence[int], box: Sequence[Interval], tile_px: int, multiple: int
-) -> list[tuple[Interval, ...]]:
+def _split_around(near: Sequence[int], box: Region, tile_px: int, multiple: int) -> list[Region]:
     """A small tile around a pixel, then the rest of the box, from there outwards."""
     side = round(_FIRST_PIXELS ** (1 / len(box)))
     side = min(tile_px, max(1, side // multiple) * multiple)
     centre = []
-    for pixel, (start, stop) in zip(near, box, strict=True):
-        low = max(start, min(pixel - side // 2, stop - side)) // multiple * multiple
+    for pixel, part in zip(near, box, strict=True):
+        low = max(part.start, min(pixel - side // 2, part.stop - side)) // multiple * multiple
         # A rest thinner than the tile itself is not worth a tile of its own.
-        narrow = stop - start < 2 * side
-        centre.append((start, stop) if narrow else (low, min(stop, low + side)))
-    tiles = _split(centre, tile_px, multiple)
-    rest = list(box)
-    around: list[tuple[Interval, ...]] = []
-    for axis, (low, high) in enumerate(centre):
-        start, stop = rest[axis]
-        for piece in ((start, low), (high, stop)):
-            if piece[0] < piece[1]:
-                around += _split([*rest[:axis], piece, *rest[axis + 1 :]], tile_px, multiple)
-        rest[axis] = (low, high)
+        narrow = part.stop - part.start < 2 * side
+        centre.append(part if narrow else slice(low, min(part.stop, low + side)))
+    rest, outside = list(box), []
+    for axis, inner in enumerate(centre):
+        for piece in (slice(rest[axis].start, inner.start), slice(inner.stop, rest[axis].stop)):
+            if piece.start < piece.stop:
+                outside += _split((*rest[:axis], piece, *rest[axis + 1 :]), tile_px, multiple)
+        rest[axis] = inner
 
-    def distance(tile: tuple[Interval, ...]) -> float:
-        return math.dist(
-            near, [min(max(at, low), high) for at, (low, high) in zip(near, tile, strict=True)]
-        )
+    def distance(tile: Region) -> float:
+        nearest = (min(max(at, part.start), part.stop) for at, part in zip(near, tile, strict=True))
+        return math.dist(near, list(nearest))
 
-    return tiles + sorted(around, key=distance)
-
-
-def _split(box: Sequence[Interval], tile_px: int, multiple: int) -> list[tuple[Interval, ...]]:
-    axes = []
-    for start, stop in box:
-        pieces = split_axis(stop - start, tile_px, multiple)
-        axes.append([(start + low, start + high) for low, high in pieces])
-    return list(itertools.product(*axes))
+    return _split(tuple(centre), tile_px, multiple) + sorted(outside, key=distance)
 
 
 def _halved(tile_px: int, multiple: int, device: torch.device) -> int:
@@ -337,60 +309,10 @@ def _halved(tile_px: int, multiple: int, device: torch.device) -> int:
     return math.ceil(tile_px / 2 / multiple) * multiple
 
 
-def _try_tile(
-    source: PixelSource, network: TileableNetwork, tile: tuple[Interval, ...]
+def _tile_scores_if_they_fit(
+    source: PixelSource, network: TileableNetwork, tile: Region
 ) -> Scores | None:
-    """Scores of one tile, or None where memory runs out."""
-    try:
-        return _tile_scores(source, network, tile)
-    except (MemoryError, RuntimeError) as error:
-        if _is_out_of_memory(error):
-            return None
-        if network.device.type != "cpu" and _says(error, _LOST_GPU):
-            raise _lost(network.device, error) from error
-        raise
-
-
-@contextmanager
-def gpu_errors_explained(device: torch.device) -> Iterator[None]:
-    """Say what to do where a GPU is lost, or too full for what must be there.
-
-    Raises
-    ------
-    DeviceError
-        In place of torch's own error.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if device.type == "cpu":
-            raise
-        if _is_out_of_memory(error):
-            raise DeviceError(
-                f"There is not enough free memory on {device} for the model; close other programs "
-                "that use the GPU, or choose another device."
-            ) from error
-        if _says(error, _LOST_GPU):
-            raise _lost(device, error) from error
-        raise
-
-
-def _lost(device: torch.device, error: Exception) -> DeviceError:
-    return DeviceError(
-        f"The GPU ({device}) stopped answering ({str(error).splitlines()[0]}); choose the CPU as "
-        "device and run again, or restart napari to use the GPU."
-    )
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return _says(error, _OUT_OF_MEMORY)
-
-
-def _says(error: BaseException, phrases: Sequence[str]) -> bool:
-    text = str(error).lower()
-    return any(phrase in text for phrase in phrases)
+    return result_if_it_fits(lambda: _tile_scores(source, network, tile), network.device)
 
 
 def _no_numbers() -> CheckpointError:
@@ -400,12 +322,10 @@ def _no_numbers() -> CheckpointError:
     )
 
 
-def _tile_scores(
-    source: PixelSource, network: TileableNetwork, tile: tuple[Interval, ...]
-) -> Scores:
+def _tile_scores(source: PixelSource, network: TileableNetwork, tile: Region) -> Scores:
     axes = [
-        axis_tile(network.config, size, start, stop)
-        for size, (start, stop) in zip(source.shape, tile, strict=True)
+        axis_tile(network.config, size, part.start, part.stop)
+        for size, part in zip(source.shape, tile, strict=True)
     ]
     pixels = read_mirrored(source, [axis.read for axis in axes])
     x = torch.from_numpy(pixels).unsqueeze(0).to(network.device, network.dtype)
@@ -430,17 +350,10 @@ def read_mirrored(source: PixelSource, box: Sequence[Interval]) -> FloatImage:
     -------
     (in_channels, *box) float32 array
     """
-    indices = [_mirrored(*interval, n) for interval, n in zip(box, source.shape, strict=True)]
+    indices = [mirrored(np.arange(*ends), n) for ends, n in zip(box, source.shape, strict=True)]
     region = tuple(slice(int(index.min()), int(index.max()) + 1) for index in indices)
     pixels = source.read(region)
     for axis, (index, part) in enumerate(zip(indices, region, strict=True), start=1):
         if not np.array_equal(index, np.arange(part.start, part.stop)):
             pixels = np.take(pixels, index - part.start, axis=axis)
     return np.ascontiguousarray(pixels)
-
-
-def _mirrored(start: int, stop: int, size: int) -> NDArray[np.intp]:
-    """Pixel of an axis of `size` that stands for each of `start`..`stop`: 2 1 0 1 2 1 0."""
-    period = max(1, 2 * (size - 1))
-    index = np.arange(start, stop) % period
-    return np.minimum(index, period - index)

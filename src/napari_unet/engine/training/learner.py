@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_unet.engine.base.device import resolve_precision
+from napari_unet.engine.base.device_errors import result_if_it_fits
 from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.networks.architecture import NetworkModule
 from napari_unet.engine.networks.network import Network
@@ -109,24 +110,22 @@ class Learner:
     def _gradients(self, batch: Batch, step: int) -> float:
         """Loss of a batch; in parts, each half as large as before, where memory runs out."""
         while True:
-            try:
-                with torch.random.fork_rng(self._random_devices()):
-                    # Drop-out, too, is the same whenever and wherever the step is done.
-                    torch.manual_seed(_seed_of(self._settings.seed, step))
-                    return self._accumulate(batch)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                self._halve(error)
+            with torch.random.fork_rng(self._random_devices()):
+                # Drop-out, too, is the same whenever and wherever the step is done.
+                torch.manual_seed(_seed_of(self._settings.seed, step))
+                loss = result_if_it_fits(lambda: self._accumulate(batch), self._device)
+            if loss is not None:
+                return loss
+            self._halve()
 
-    def _halve(self, error: BaseException) -> None:
+    def _halve(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         if self.part_size == 1:
             size = self._settings.patch_size_px
             raise TrainingError(
                 f"Not even one patch of {size} x {size} pixels fits into the memory; close other "
                 f"programs, or train with smaller patches, for example of {max(16, size // 2)}."
-            ) from error
+            )
         self._halvings += 1
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
@@ -209,13 +208,3 @@ def _hold_norms(unet: NetworkModule) -> None:
     for module in unet.modules():
         if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
             module.eval()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on a GPU or in the computer."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(error).lower()
-    return any(
-        words in text for words in ("can't allocate memory", "not enough memory", "out of memory")
-    )

@@ -14,7 +14,8 @@ from napari_unet.engine.labels.evaluation import Evaluation, evaluate
 from napari_unet.engine.networks.annotation import teaches_classes
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.instances import tune_instances
-from napari_unet.engine.segmentation.segmentation import PlaneScores, iterate_scores
+from napari_unet.engine.segmentation.planes import PlaneScores
+from napari_unet.engine.segmentation.segmentation import iterate_scores
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.patches import Patches
 from napari_unet.engine.weight_map.weight_map import IGNORED

@@ -10,12 +10,13 @@ sums are brought back.
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_unet.engine.weight_map.formula import BLOCK, Terms, compute_terms, write_weights
 
 
 class Search(NamedTuple):
@@ -56,24 +57,6 @@ class Search(NamedTuple):
     waiting: NDArray[Any]
 
 
-class Terms(NamedTuple):
-    """A WeightFormula as numba needs it; factors are -1 / (2 sigma^2)."""
-
-    background: float
-    cell: float
-    ignored: float
-    border: float
-    border_factor: float
-    border_reach: float
-    near: float
-    near_factor: float
-    near_reach: float
-
-
-_BLOCK = np.uint64(64)
-"""Pixels that look outward together, until none of them can find a nearer cell."""
-
-
 @numba.njit(cache=True, nogil=True)
 def weigh_band(
     ids: Any,
@@ -89,7 +72,7 @@ def weigh_band(
     z_start, z_stop, x_start, x_stop = places
     rows, depth, height, width = band[1] - band[0], ids.shape[0], ids.shape[1], ids.shape[2]
     flat_ids = ids.reshape(ids.size)
-    block = np.int64(_BLOCK)
+    block = np.int64(BLOCK)
     part = (width + block - 1) // block * block
     slices = search.slice_costs.size - 1
     first, last = max(0, z_start - slices), min(depth, z_stop + slices)
@@ -122,9 +105,9 @@ def weigh_band(
                     term[:] = 0
                 else:
                     _search_row(row, margin + x, room, best, search, key)
-                    _compute_terms(best, term, search, terms)
+                    compute_terms(best, term, search, terms)
                 count = min(block, x_stop - x)
-                _write(flat_ids, id_place + x, weights, place + x, count, term, terms)
+                write_weights(flat_ids, id_place + x, weights, place + x, count, term, terms)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -257,7 +240,7 @@ def _search_row(row: Any, at: int, room: int, best: Any, search: Search, key: An
     """Find the nearest and the second cell of a block of background pixels."""
     mask = search.mask
     costs = search.pixel_costs
-    block = np.int64(_BLOCK)
+    block = np.int64(BLOCK)
     _copy(row, at, best, 0, block)
     for k in range(1, search.near_steps + 1):
         if not _any_above(best, 0, key(costs[k] | mask)):
@@ -299,7 +282,7 @@ def _is_lonely(x: Any, width: Any, lowest: Any, highest: Any, search: Search, te
     """Whether a block has not two cells within reach, so that no term stands there."""
     steps = search.pixel_costs.size - 1
     first = max(0, x - steps) // _STRETCH
-    last = (min(width, x + np.int64(_BLOCK) + steps) - 1) // _STRETCH
+    last = (min(width, x + np.int64(BLOCK) + steps) - 1) // _STRETCH
     low, high = lowest[first], highest[first]
     for stretch in range(first + 1, last + 1):
         low, high = min(low, lowest[stretch]), max(high, highest[stretch])
@@ -317,7 +300,7 @@ def _copy(source: Any, start: Any, target: Any, place: Any, count: Any) -> None:
 def _any_above(best: Any, at: Any, limit: Any) -> bool:
     at = np.uint64(at)
     found = 0
-    for i in range(_BLOCK):
+    for i in range(BLOCK):
         found |= best[at + i] > limit
     return found != 0
 
@@ -325,15 +308,15 @@ def _any_above(best: Any, at: Any, limit: Any) -> bool:
 @numba.njit(cache=True, nogil=True)
 def _any_waiting(best: Any, limit: Any, near_limit: Any) -> bool:
     found = 0
-    for i in range(_BLOCK):
-        found |= (best[_BLOCK + i] > limit) & (best[i] <= near_limit)
+    for i in range(BLOCK):
+        found |= (best[BLOCK + i] > limit) & (best[i] <= near_limit)
     return found != 0
 
 
 @numba.njit(cache=True, nogil=True)
 def _take_nearer(best: Any, at: Any, rows: Any, one: Any, other: Any, cost: Any, key: Any) -> None:
     at, one, other = np.uint64(at), np.uint64(one), np.uint64(other)
-    for i in range(_BLOCK):
+    for i in range(BLOCK):
         near = best[at + i]
         a, b = rows[one + i], rows[other + i]
         reached = key((a if a < b else b) + cost)
@@ -346,7 +329,7 @@ def _take_own_second(
 ) -> None:
     """Start with the better of the own candidates whose label is not the nearest."""
     at, far, own, part = np.uint64(at), np.uint64(far), np.uint64(own), np.uint64(part)
-    for i in range(_BLOCK):
+    for i in range(BLOCK):
         near, second = rows[own + i], rows[own + part + i]
         best[at + far + i] = second if ((near ^ best[at + i]) & mask) == 0 else near
 
@@ -354,8 +337,8 @@ def _take_own_second(
 @numba.njit(cache=True, nogil=True)
 def _close_cells(best: Any, mask: Any, key: Any) -> None:
     """Let the pixels of cells wait for nothing."""
-    for i in range(_BLOCK):
-        best[_BLOCK + i] = best[_BLOCK + i] if best[i] > mask else key(0)
+    for i in range(BLOCK):
+        best[BLOCK + i] = best[BLOCK + i] if best[i] > mask else key(0)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -373,7 +356,7 @@ def _take_second(
 ) -> None:
     at, far, part = np.uint64(at), np.uint64(far), np.uint64(part)
     one, other = np.uint64(one), np.uint64(other)
-    for i in range(_BLOCK):
+    for i in range(BLOCK):
         near, found = best[at + i], best[at + far + i]
         first, second = rows[one + i], rows[one + part + i]
         reached = key((second if ((first ^ near) & mask) == 0 else first) + cost)
@@ -381,52 +364,3 @@ def _take_second(
         first, second = rows[other + i], rows[other + part + i]
         reached = key((second if ((first ^ near) & mask) == 0 else first) + cost)
         best[at + far + i] = reached if reached < found else found
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"contract", "nnan", "nsz"})
-def _compute_terms(best: Any, term: Any, search: Search, terms: Terms) -> None:
-    shift, unit, none = search.shift, search.unit, search.none
-    for i in range(_BLOCK):
-        near = math.sqrt(np.float64(np.int64(best[i] >> shift)) * unit)
-        gap = near + math.sqrt(np.float64(np.int64(best[_BLOCK + i] >> shift)) * unit)
-        border = terms.border * _exp(gap * gap * terms.border_factor)
-        # In a small image the distance of what is not there may be less than the reach.
-        is_there = (gap <= terms.border_reach) & (best[_BLOCK + i] < none)
-        term[i] = border if is_there else 0.0
-    if terms.near > 0:
-        for i in range(_BLOCK):
-            near = math.sqrt(np.float64(np.int64(best[i] >> shift)) * unit)
-            other = terms.near * _exp(near * near * terms.near_factor)
-            term[i] += other if (near <= terms.near_reach) & (best[i] < none) else 0.0
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-def _exp(x: float) -> float:
-    """Exponential of a number from -100 to 0, without calls or branches; exact to 1e-7 of it."""
-    x = x * (1 / 256) if x > -128.0 else -0.5
-    y = 1 / 5040 + x * (1 / 40320)
-    y = 1 / 120 + x * (1 / 720 + x * y)
-    y = 1 / 6 + x * (1 / 24 + x * y)
-    y = 1 + x * (1 + x * (1 / 2 + x * y))
-    y *= y
-    y *= y
-    y *= y
-    y *= y
-    y *= y
-    y *= y
-    y *= y
-    return y * y
-
-
-@numba.njit(cache=True, nogil=True)
-def _write(
-    ids: Any, at: Any, weights: Any, place: Any, count: Any, term: Any, terms: Terms
-) -> None:
-    at, place = np.uint64(at), np.uint64(place)
-    background, cell = np.float32(terms.background), np.float32(terms.cell)
-    ignored = np.float32(terms.ignored)
-    for i in range(np.uint64(count)):
-        label = ids[at + i]
-        weight = np.float32(background + np.float32(term[i]))
-        weight = cell if label > 0 else weight
-        weights[place + i] = weight if label >= 0 else ignored

@@ -12,16 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.base.errors import ImageShapeError
-from napari_unet.engine.images.image import LabelImage, Region, WeightMap
+from napari_unet.engine.base.regions import (
+    Region,
+    around,
+    around_true,
+    clipped,
+    grown,
+    shared,
+    shifted,
+    sizes,
+    whole,
+    within,
+)
+from napari_unet.engine.images.image import LabelImage, WeightMap
+from napari_unet.engine.weight_map.formula import WeightFormula, reach_px, weight_formula
 from napari_unet.engine.weight_map.settings import WeightMapSettings
-from napari_unet.engine.weight_map.two_nearest import Box, WeightFormula, reach_px, weigh
+from napari_unet.engine.weight_map.two_nearest import Box, weigh
 from napari_unet.engine.weight_map.weight_map import (
     carve,
     check_labels,
     check_numbers,
     volume,
     volume_spacing,
-    weight_formula,
 )
 
 _CELL, _IGNORED = -1.0, -2.0
@@ -139,7 +151,7 @@ class WeightMapTracker:
         self._settings = settings
         self._has_balance = settings.class_balance and settings.variant == "paper"
         self._terms = np.empty_like(self._weights) if self._has_balance else self._weights
-        everywhere = _inside((slice(None),) * self._kept.ndim, self._kept.shape)
+        everywhere = whole(self._kept.shape)
         self._compute(everywhere, workers=self._workers)
         self._cell_px, self._background_px = self._count(everywhere)
         self._stale = everywhere if self._has_balance else None
@@ -163,16 +175,13 @@ class WeightMapTracker:
         LabelsError
             If a label is negative; the map is left as it was.
         """
-        box = _inside(box, self._kept.shape)
+        box = clipped(box, self._kept.shape)
         fresh = np.array(self._labels[box])
-        found = _bounds(fresh != self._kept[box])
+        found = around_true(fresh != self._kept[box])
         if found is None:
             return None
         check_numbers(fresh, ignore_label=self._settings.ignore_label)
-        changed = tuple(
-            slice(part.start + whole.start, part.stop + whole.start)
-            for part, whole in zip(found, box, strict=True)
-        )
+        changed = shifted(found, [part.start for part in box])
         self._kept[changed] = fresh[found]
         return self._recompute(changed)
 
@@ -212,20 +221,20 @@ class WeightMapTracker:
             self._kept = self._kept.astype(labels.dtype)
         for part, numbers in zip(parts, fresh, strict=True):
             self._kept[part] = numbers
-        for part in _joined(parts, self.reach_px):
+        for part in _joined(parts, self.reach_px, self._kept.shape):
             self._recompute(part)
-        return _grown(_around(parts), self.reach_px, self._kept.shape) if parts else None
+        return grown(around(parts), self.reach_px, self._kept.shape) if parts else None
 
     def distances_at(self, point: Sequence[int]) -> PixelWeight | None:
         """Tell the weight of a pixel and the distances it comes from; None outside the image."""
         if not all(0 <= n < size for n, size in zip(point, self._kept.shape, strict=True)):
             return None
         here = tuple(slice(n, n + 1) for n in point)
-        around = _grown(here, self.reach_px, self._kept.shape)
-        ids = self._ids(around)
+        near = grown(here, self.reach_px, self._kept.shape)
+        ids = self._ids(near)
         # (cells' pixels, axes)
         away = np.argwhere(ids > 0) - (
-            [0] * (3 - len(point)) + [n - part.start for n, part in zip(point, around, strict=True)]
+            [0] * (3 - len(point)) + [n - part.start for n, part in zip(point, near, strict=True)]
         )
         distances = np.sqrt(((away * self._spacing) ** 2).sum(axis=1))
         numbers = ids[ids > 0]
@@ -253,23 +262,19 @@ class WeightMapTracker:
 
     def _compute(self, area: Region, *, workers: int = 1) -> None:
         """Compute the terms of an area from the labels within reach of it."""
-        source = _grown(area, self.reach_px, self._kept.shape)
-        inside = tuple(
-            slice(part.start - whole.start, part.stop - whole.start)
-            for part, whole in zip(area, source, strict=True)
-        )
+        source = grown(area, self.reach_px, self._kept.shape)
         weigh(
             self._ids(source),
             volume(self._terms),
             self._formula(),
             spacing=self._spacing,
-            box=_box(inside),
+            box=_box(within(area, source)),
             corner=tuple(part.start for part in _box(source)),
             workers=workers,
         )
 
     def _recompute(self, changed: Region) -> Region:
-        area = _grown(changed, self.reach_px, self._kept.shape)
+        area = grown(changed, self.reach_px, self._kept.shape)
         before = self._count(area)
         self._compute(area)
         if self._has_balance:
@@ -277,9 +282,9 @@ class WeightMapTracker:
             self._cell_px += after[0] - before[0]
             self._background_px += after[1] - before[1]
             if before != after:
-                self._stale = _inside((slice(None),) * self._kept.ndim, self._kept.shape)
+                self._stale = whole(self._kept.shape)
             else:
-                self._stale = _around([area, self._stale or area])
+                self._stale = around([area, self._stale or area])
         return area
 
     def _count(self, area: Region) -> tuple[int, int]:
@@ -321,70 +326,35 @@ def _box(part: Region) -> Box:
     return (part[0], part[1], part[2]) if len(part) == 3 else (slice(0, 1), part[0], part[1])
 
 
-def _inside(box: Region, shape: tuple[int, ...]) -> Region:
-    """The part of a box that is in the image."""
-    bounds = [part.indices(n)[:2] for part, n in zip(box, shape, strict=True)]
-    return tuple(slice(start, max(start, stop)) for start, stop in bounds)
-
-
-def _grown(box: Region, margins: Sequence[int], shape: tuple[int, ...]) -> Region:
-    return tuple(
-        slice(max(0, part.start - margin), min(n, part.stop + margin))
-        for part, margin, n in zip(box, margins, shape, strict=True)
-    )
-
-
-def _around(boxes: Sequence[Region]) -> Region:
-    """The smallest box around all."""
-    return tuple(
-        slice(min(part.start for part in parts), max(part.stop for part in parts))
-        for parts in zip(*boxes, strict=True)
-    )
-
-
-def _bounds(mask: NDArray[np.bool_]) -> Region | None:
-    """The smallest box around what is true; None if nothing is."""
-    parts = []
-    for axis in range(mask.ndim):
-        hits = np.flatnonzero(mask.any(axis=tuple(n for n in range(mask.ndim) if n != axis)))
-        if not hits.size:
-            return None
-        parts.append(slice(int(hits[0]), int(hits[-1]) + 1))
-    return tuple(parts)
-
-
 def _changed_parts(fresh: LabelImage, kept: LabelImage) -> Iterator[Region]:
     """Boxes of what differs, found in bands of rows that stay in the cache."""
-    planes = [(n,) for n in range(fresh.shape[0])] if fresh.ndim == 3 else [()]
+    planes = [(slice(n, n + 1),) for n in range(fresh.shape[0])] if fresh.ndim == 3 else [()]
     for plane in planes:
         for start in range(0, fresh.shape[-2], _COMPARED_ROWS):
-            rows = slice(start, start + _COMPARED_ROWS)
-            differs = fresh[plane][rows] != kept[plane][rows]
-            found = _bounds(differs) if differs.any() else None
+            rows = slice(start, min(start + _COMPARED_ROWS, fresh.shape[-2]))
+            band = (*plane, rows, slice(0, fresh.shape[-1]))
+            differs = fresh[band] != kept[band]
+            found = around_true(differs) if differs.any() else None
             if found is not None:
-                y = slice(start + found[0].start, start + found[0].stop)
-                yield (*(slice(n, n + 1) for n in plane), y, found[1])
+                yield shifted(found, [part.start for part in band])
 
 
-def _joined(boxes: Sequence[Region], margins: Sequence[int]) -> list[Region]:
+def _joined(
+    boxes: Sequence[Region], margins: Sequence[int], shape: tuple[int, ...]
+) -> list[Region]:
     """Join boxes whose surroundings overlap, so that nothing is computed twice."""
     if len(boxes) > _MOST_PARTS:
-        return [_around(boxes)]
+        return [around(boxes)]
+    both_margins = [2 * margin for margin in margins]
     joined: list[Region] = []
     for box in boxes:
         apart = box
         while True:
-            near = [other for other in joined if _overlap(apart, other, margins)]
+            reached = grown(apart, both_margins, shape)
+            near = [other for other in joined if 0 not in sizes(shared(reached, other))]
             if not near:
                 break
             joined = [other for other in joined if other not in near]
-            apart = _around([apart, *near])
+            apart = around([apart, *near])
         joined.append(apart)
     return joined
-
-
-def _overlap(one: Region, other: Region, margins: Sequence[int]) -> bool:
-    return all(
-        a.start - margin < b.stop + margin and b.start - margin < a.stop + margin
-        for a, b, margin in zip(one, other, margins, strict=True)
-    )

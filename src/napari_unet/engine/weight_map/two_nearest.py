@@ -12,13 +12,13 @@ import itertools
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.weight_map.candidates import Search, Terms, weigh_band
+from napari_unet.engine.weight_map.candidates import Search, weigh_band
+from napari_unet.engine.weight_map.formula import WeightFormula
 
 Box: TypeAlias = tuple[slice, slice, slice]
 """Start and stop along (Z, Y, X), in pixels."""
@@ -26,55 +26,8 @@ Box: TypeAlias = tuple[slice, slice, slice]
 MOST_CELLS = (1 << 24) - 1
 """Largest number of a cell: so many bits of a candidate are its label."""
 
-_LEAST_TERM = 2.0**-25
-"""Less than this does not change a weight of 1/2 or more in float32."""
-
 _BAND_BYTES = 1 << 20
 _LEAST_BAND_ROWS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class WeightFormula:
-    """What a pixel weighs, d1 and d2 away from its nearest and its second nearest cell.
-
-    On background: background + border * exp(-(d1 + d2)^2 / (2 border_sigma^2))
-    + near * exp(-d1^2 / (2 near_sigma^2)); `cell` in a cell; `ignored` where it
-    is to be ignored. The terms are summed up, then rounded to float32 and added
-    to `background` in float32. Terms too small to change such a sum are left
-    out.
-    """
-
-    background: float
-    cell: float
-    border: float
-    border_sigma: float
-    near: float = 0.0
-    near_sigma: float = 1.0
-    ignored: float = 0.0
-
-    @property
-    def border_reach(self) -> float:
-        """Least d1 + d2 at which the border term is too small to count."""
-        return _reach(self.border, self.border_sigma)
-
-    @property
-    def near_reach(self) -> float:
-        """Least d1 at which the other term is too small to count."""
-        return _reach(self.near, self.near_sigma)
-
-    @property
-    def reach(self) -> float:
-        """A cell farther away than this changes no weight."""
-        return max(self.border_reach, self.near_reach)
-
-
-def _reach(height: float, sigma: float) -> float:
-    return sigma * math.sqrt(2 * max(0.0, math.log(max(height, _LEAST_TERM) / _LEAST_TERM)))
-
-
-def reach_px(formula: WeightFormula, spacing: Sequence[float]) -> tuple[int, ...]:
-    """Pixels along each axis within which cells count."""
-    return tuple(math.floor(formula.reach / step) for step in spacing)
 
 
 def weigh(
@@ -110,17 +63,7 @@ def weigh(
     if any(part.stop <= part.start for part in box):
         return
     search = _search(ids, weights.shape, formula, tuple(spacing))
-    terms = Terms(
-        formula.background,
-        formula.cell,
-        formula.ignored,
-        formula.border,
-        -1 / (2 * formula.border_sigma**2),
-        formula.border_reach,
-        formula.near,
-        -1 / (2 * formula.near_sigma**2),
-        formula.near_reach,
-    )
+    terms = formula.terms
     first = (corner[0] * weights.shape[1] + corner[1]) * weights.shape[2] + corner[2]
     strides = (first, weights.shape[1] * weights.shape[2], weights.shape[2])
     places = (box[0].start, box[0].stop, box[2].start, box[2].stop)

@@ -13,8 +13,9 @@ from scipy import ndimage
 
 from napari_unet.engine.base.errors import ImageShapeError, LabelsError, SettingsError
 from napari_unet.engine.images.image import LabelImage, WeightMap
+from napari_unet.engine.weight_map.formula import weight_formula
 from napari_unet.engine.weight_map.settings import WeightMapSettings
-from napari_unet.engine.weight_map.two_nearest import MOST_CELLS, WeightFormula, weigh
+from napari_unet.engine.weight_map.two_nearest import MOST_CELLS, weigh
 
 _ENOUGH_PIXELS = 1000
 _ALIKE_IN_CELLS = 0.3
@@ -107,29 +108,6 @@ def boundary_weight_map(
 def prepare_weight_map() -> None:
     """Compile what computes the map, a few seconds once, so that the first one need not wait."""
     boundary_weight_map(np.array([[1, 0, 2]]))
-
-
-def weight_formula(
-    settings: WeightMapSettings, *, background_px: int = 0, cell_px: int = 0
-) -> WeightFormula:
-    """Return the formula of the settings for an image with so many pixels of each class.
-
-    Where a class has no pixel both weigh 1.
-    """
-    if settings.variant == "fiji":
-        return WeightFormula(
-            settings.background_weight,
-            1.0,
-            settings.w0,
-            settings.border_sigma_px,
-            1 - settings.background_weight,
-            settings.background_sigma_px,
-        )
-    background, cell = 1.0, 1.0
-    if settings.class_balance and background_px and cell_px:
-        background = (background_px + cell_px) / (2 * background_px)
-        cell = (background_px + cell_px) / (2 * cell_px)
-    return WeightFormula(background, cell, settings.w0, settings.border_sigma_px)
 
 
 def check_labels(labels: LabelImage, *, ignore_label: int | None = None) -> NDArray[np.int32]:
@@ -254,14 +232,10 @@ def number_pieces(labels: LabelImage, *, axes: int | None = None) -> NDArray[np.
     """
     labels = np.asarray(labels)
     axes = labels.ndim if axes is None else min(axes, labels.ndim)
-    numbered = np.empty(labels.shape, np.int32)
-    corners = ndimage.generate_binary_structure(axes, axes)
-    before = 0
-    for place in np.ndindex(labels.shape[: labels.ndim - axes]):
-        pieces, count = ndimage.label(labels[place] > 0, corners)
-        numbered[place] = np.where(pieces, pieces + before, 0)
-        before += count
-    return numbered
+    # Neighbours along the last axes, not along those before.
+    structure = np.zeros((3,) * labels.ndim, np.bool_)
+    structure[(1,) * (labels.ndim - axes)] = True
+    return ndimage.label(labels > 0, structure)[0].astype(np.int32, copy=False)
 
 
 def _extreme_numbers(labels: LabelImage) -> tuple[int, int]:

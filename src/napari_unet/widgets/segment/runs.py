@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
     from napari_unet.engine.networks.network import Network
-    from napari_unet.engine.segmentation.segmentation import PlaneScores, SegmentationReport
+    from napari_unet.engine.segmentation.planes import PlaneScores
+    from napari_unet.engine.segmentation.segmentation import SegmentationReport
     from napari_unet.viewer.label_canvas import LabelCanvas
 
 _NO_SCORES = "The scores take too much memory to be kept, so changed thresholds need another Run."

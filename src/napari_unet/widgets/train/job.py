@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.base.errors import CheckpointError, TrainingError
+from napari_unet.engine.base.regions import region_of, within
 from napari_unet.engine.images.image import LabelImage, PlaneIndex, plane_key
 from napari_unet.versions import Autosave, InterruptedTraining
 from napari_unet.viewer.layers import LayerImage
@@ -495,13 +496,8 @@ def see(
         last = report
     if last is None or last.labels is None or last.plane is None:
         return None
-    inside = tuple(slice(start, stop) for start, stop in np.reshape(region, (-1, 2)).tolist())
-    area = last.plane.area
-    part = tuple(
-        slice(want.start - have.start, want.stop - have.start)
-        for want, have in zip(inside, area, strict=True)
-    )
-    labels = np.array(last.labels[part])
+    inside = region_of(region)
+    labels = np.array(last.labels[within(inside, last.plane.area)])
     corner, shape = [], []
     sizes = iter(zip(inside, labels.shape, strict=True))
     for place in view.plane:
