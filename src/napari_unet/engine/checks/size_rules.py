@@ -1,0 +1,138 @@
+"""Rules for the size of an image, of its cells and of its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.engine.checks.finding import Finding, note, warning
+from napari_unet.engine.checks.image_case import ImageCase
+from napari_unet.engine.checks.likeness import is_of_other_size
+
+if TYPE_CHECKING:
+    from napari_unet.engine.networks.network import NetworkDescription
+
+_MOST_ZOOM = 20.0
+_UNLIKELY_ZOOM = 5.0
+_UNEQUAL_SIDES = 1.5
+_AS_IT_IS = "Take the image as it is"
+
+
+def found_size_finding(
+    median_diameter_px: float | None, description: NetworkDescription, zoom: float = 1.0
+) -> Finding | None:
+    """Compare cells that were found, or drawn, with those that the model learnt on.
+
+    Parameters
+    ----------
+    median_diameter_px : float, optional
+        In pixels of the image.
+    description : NetworkDescription
+    zoom : float
+        Factor by which the image was resized for the model.
+
+    Returns
+    -------
+    Finding or None
+        None as well if one of the two sizes is not known.
+    """
+    learnt = description.object_diameter_px
+    if not median_diameter_px or not learnt:
+        return None
+    seen = median_diameter_px * zoom
+    if not is_of_other_size(seen, learnt):
+        return None
+    size = float(round(median_diameter_px, 1 if median_diameter_px < 10 else None))
+    resized = "" if zoom == 1 else f" ({seen:.0f} as the model sees them)"
+    return note(
+        f"The cells found are about {size:g} pixels across{resized}; the model learnt on "
+        f"{learnt:.0f}. With their size set, the image is resized for it.",
+        f"Set the cell size to {size:g} pixels",
+        {"diameter_px": size},
+    )
+
+
+def size_without_scale(case: ImageCase) -> Finding | None:
+    """Micrometres need the size of a pixel."""
+    if not case.choices.size_in_um or case.facts.pixel_size_um is not None:
+        return None
+    return warning(
+        f"The cell size is in micrometres, but '{case.facts.name}' does not say how large its "
+        "pixels are. Set the layer's scale and units, or give the size in pixels.",
+        _AS_IT_IS,
+        {"diameter_px": None},
+    )
+
+
+def too_small(case: ImageCase) -> Finding | None:
+    """Of less than a cell, or less than the network sums up, it sees mostly mirror images."""
+    cell, block = case.cell_px, case.description.unet.size_multiple
+    height, width = case.plane_shape
+    text = f"'{case.facts.name}' is {height} x {width} pixels, less than"
+    if cell is not None and min(height, width) < cell:
+        return warning(
+            f"{text} one cell of {cell:.0f} pixels; what is found there says little. Check the "
+            "cell size, or take a larger image."
+        )
+    if min(height, width) >= block:
+        return None
+    return note(
+        f"{text} the {block} that the network sums up in one value at its lowest level; it sees "
+        "mostly mirror images. Take a larger image."
+    )
+
+
+def zoom(case: ImageCase) -> Finding | None:
+    """A slip in a cell or pixel size resizes the image beyond recognition."""
+    facts, description, asked = case.facts, case.description, case.choices.diameter_px
+    learnt, of_model = description.object_diameter_px, description.pixel_size_um
+    if case.cell_px is not None and min(case.plane_shape) < case.cell_px:
+        return None  # That was said already.
+    if asked is not None:
+        remedy: tuple[str, Mapping[str, Any]] = (_AS_IT_IS, {"diameter_px": None})
+        if learnt is not None:
+            return _about_factor(learnt / asked, f"With cells of {asked:g} pixels", remedy)
+        return warning(
+            "The model does not say how large the cells were that it learnt on, so a cell size "
+            "cannot be used. Resize the image instead.",
+            *remedy,
+        )
+    if of_model is None:
+        return None
+    if facts.pixel_size_um is None:
+        return note(
+            f"How large the pixels of '{facts.name}' are is not known, so it is taken to be as "
+            f"magnified as the images the model learnt on ({of_model:.3g} µm per pixel). If it is "
+            "not, set the cell size."
+        )
+    reason = (
+        f"By their pixel sizes ({facts.pixel_size_um:.3g} µm in '{facts.name}', {of_model:.3g} µm "
+        "where the model learnt)"
+    )
+    remedy = (_AS_IT_IS, {"diameter_px": round(learnt, 1)}) if learnt else ("", {})
+    return _about_factor(facts.pixel_size_um / of_model, reason, remedy)
+
+
+def _about_factor(
+    factor: float, reason: str, remedy: tuple[str, Mapping[str, Any]]
+) -> Finding | None:
+    if 1 / _UNLIKELY_ZOOM <= factor <= _UNLIKELY_ZOOM:
+        return None
+    change = f"enlarged {factor:.3g} times" if factor > 1 else f"shrunk {1 / factor:.3g} times"
+    is_possible = 1 / _MOST_ZOOM <= factor <= _MOST_ZOOM
+    end = "." if is_possible else f"; more than {_MOST_ZOOM:g} times is refused."
+    text = f"{reason} the image is {change} for the model. Check the number{end}"
+    return (note if is_possible else warning)(text, *remedy)
+
+
+def unequal_sides(case: ImageCase) -> Finding | None:
+    """The model learnt on square pixels."""
+    ratio = case.facts.pixel_aspect
+    if 1 / _UNEQUAL_SIDES < ratio < _UNEQUAL_SIDES:
+        return None
+    longer, shorter = ("high", "wide") if ratio > 1 else ("wide", "high")
+    return note(
+        f"The pixels of '{case.facts.name}' are {max(ratio, 1 / ratio):.1f} times as {longer} as "
+        f"{shorter}, so round cells look squeezed to the model. Resize the image to square pixels, "
+        "or correct the layer's scale."
+    )
