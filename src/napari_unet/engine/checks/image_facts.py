@@ -212,13 +212,14 @@ class ImageFacts:
 
     @property
     def _compares_channels(self) -> bool:
+        """Whether all channels were read, and there are several."""
         wanted = min(self.channels, 3) if self.is_rgb else self.channels
         return 1 < self.sample.shape[0] == wanted
 
     @cached_property
     def is_grey(self) -> bool:
         """Whether all colours are the same everywhere."""
-        return self._compares_channels and bool((self.sample == self.sample[:1]).all())
+        return self._compares_channels and bool((self.sample == self.sample[0]).all())
 
     @cached_property
     @np.errstate(over="ignore", invalid="ignore")  # real numbers can be that large

@@ -127,7 +127,8 @@ class LabelFacts:
     def _is_cell(self) -> NDArray[np.bool_]:
         """Of each piece, whether it was painted as a cell or part of one."""
         numbers = self.pieces.numbers
-        return (numbers > 0) & (numbers != (self.given.background_label or 0))
+        is_cell: NDArray[np.bool_] = (numbers > 0) & (numbers != self.given.background_label)
+        return is_cell
 
     @cached_property
     def ids(self) -> NDArray[np.int64]:

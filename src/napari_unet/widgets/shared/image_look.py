@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
-from napari_unet.engine.checks.guard import ImageFacts, image_facts
+from napari_unet.engine.checks.image_facts import ImageFacts, image_facts
 from napari_unet.viewer.layers import SCORES_KEY, full_resolution, pixel_size_um
 from napari_unet.viewer.worker import Worker
 
@@ -108,7 +108,6 @@ def _options(
         "axis_labels": tuple(layer.axis_labels),
         "pixel_size_um": pixel_size_um(layer),
         "pixel_aspect": abs(height / width) if width else 1.0,
-        "is_multiscale": bool(layer.multiscale),
         "other_images": tuple(
             str(other.name)
             for other in viewer.layers

@@ -13,6 +13,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.checks.finding import Finding
 from napari_unet.engine.images.image import LabelImage, PlaneIndex
 from napari_unet.session import Session
 from napari_unet.viewer.worker import Worker
@@ -21,7 +22,6 @@ from napari_unet.widgets.train.plan import PairSource, plane_name, region_of
 from napari_unet.widgets.train.repair_job import RepairJob
 
 if TYPE_CHECKING:
-    from napari_unet.engine.checks.preflight import Finding
     from napari_unet.engine.networks.network import NetworkDescription
 
 _PAUSE_MS = 400
@@ -36,6 +36,10 @@ class _Looked:
 
     findings: tuple[Finding, ...]
     places: dict[str, tuple[int, PlaneIndex]]
+
+
+def _refused(sentence: str) -> _Looked:
+    return _Looked((Finding("error", sentence, code="refused"),), {})
 
 
 class TrainAdvice(QObject):
@@ -122,22 +126,19 @@ class TrainAdvice(QObject):
         refusal = "" if network is None else network.description.not_trainable_because
         if refusal:
             # Before anybody labels for it.
-            self._show(_Looked((_refusal(refusal),), {}))
+            self._show(_refused(refusal))
             return
         try:
             sources = self._read_sources()
         except UNetError as error:
-            self._show(_Looked((_refusal(str(error)),) if self._layers else (), {}))
+            self._show(_refused(str(error)) if self._layers else _Looked((), {}))
             return
         self._is_due = False
-        look = partial(
-            _look_at,
-            sources,
-            self._form.unlabelled.meaning,
-            self._form.unlabelled.background_label,
-            None if network is None else network.description,
+        choice = self._form.unlabelled
+        description = None if network is None else network.description
+        self._worker = Worker(
+            partial(_look_at, sources, choice.meaning, choice.background_label, description)
         )
-        self._worker = Worker(look)
         self._worker.finished.connect(self._show)
         self._worker.ended.connect(self._on_ended)
         self._worker.start()
@@ -162,19 +163,14 @@ class TrainAdvice(QObject):
                 self.failed.emit(error)
 
 
-def _refusal(sentence: str) -> Finding:
-    from napari_unet.engine.checks.preflight import Finding
-
-    return Finding("refused", "error", sentence)
-
-
 def _look_at(
     sources: Sequence[PairSource],
     meaning: str,
     background_label: int | None,
     description: NetworkDescription | None,
 ) -> Iterator[_Looked]:
-    from napari_unet.engine.checks.preflight import AnnotatedImage, preflight_all
+    from napari_unet.engine.checks.label_facts import AnnotatedImage
+    from napari_unet.engine.checks.preflight import preflight_all
 
     annotated: list[AnnotatedImage] = []
     places: dict[str, tuple[int, PlaneIndex]] = {}

@@ -18,7 +18,7 @@ from napari_unet.viewer.worker import Worker
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-    from napari_unet.engine.checks.preflight import Finding
+    from napari_unet.engine.checks.finding import Finding
 
 _MOST_PIXELS = 100_000
 """Written in one round of the event loop, which takes some hundredths of a second."""
