@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from napari_unet.cli.console import count, listing, say, say_of
+from napari_unet.cli.console import listing, say, say_of
 from napari_unet.cli.image_part import ImagePart
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.base.settings import SegmentationSettings
@@ -110,7 +110,7 @@ def _in_one_line(those: Sequence[Finding]) -> str:
     text = f"{first.text.removesuffix('.')} ({options})." if options else first.text
     if not names:
         return text
-    return f"{text} The same goes for {count(len(names), 'more')}: {listing(names)}."
+    return f"{text} The same goes for {len(names)} more: {listing(names)}."
 
 
 def look_at_image(
@@ -160,9 +160,8 @@ def look_at_pairs(pairs: Sequence[TrainingPair], description: NetworkDescription
     """Look at images and their labels before a training; of many at some, which is said."""
     some = evenly(pairs, MOST_LOOKED_AT)
     if len(some) < len(pairs):
-        say(
-            f"looking at {len(some)} of {len(pairs)} images and their labels for what may spoil it."
-        )
+        of = f"{len(some)} of {len(pairs)} images and their labels"
+        say(f"looking at {of} for what may spoil the training.")
     annotated = [
         AnnotatedImage(
             pair.labels,

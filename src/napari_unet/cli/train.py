@@ -34,7 +34,13 @@ from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL, tea
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.training.hold_out import hold_out
-from napari_unet.engine.training.pairs import RING_PX, TrainingPair, Unlabelled, annotated_pair
+from napari_unet.engine.training.pairs import (
+    RING_PX,
+    TrainingPair,
+    Unlabelled,
+    annotated_pair,
+    check_pairs,
+)
 from napari_unet.engine.training.settings import MANY_STEPS, TrainingSettings
 from napari_unet.engine.training.training import train
 from napari_unet.files.pairs import pair_files, read_pairs
@@ -157,6 +163,13 @@ def run(arguments: argparse.Namespace) -> int:
     description = start.description if start else _new_description(arguments, pairs)
     if not validation:
         pairs, validation = _part_held_out(arguments, pairs, description, settings.seed)
+    if arguments.checks:
+        roles = description.class_roles
+        # What the engine would refuse, it says in its own words.
+        check_pairs(pairs, validation, ndim=description.unet.ndim, class_roles=roles)
+        look = look_at_pairs([*pairs, *validation], description)
+        look.refuse()
+        look.tell()
     training_run = train(
         pairs,
         start,
@@ -166,10 +179,6 @@ def run(arguments: argparse.Namespace) -> int:
         description=None if start else description,
         resume_from=state_path if arguments.resume else None,
     )
-    if arguments.checks:
-        look = look_at_pairs([*pairs, *validation], description)
-        look.refuse()
-        look.tell()
     session = TrainingSession(training_run, arguments, model_path, state_path)
     return session.run()
 
