@@ -117,7 +117,7 @@ def test_many_images_are_looked_at_evenly_and_that_is_said(
     assert main([*words, "--validation-fraction", "0"]) == 0
 
     assert output.complaint() == (
-        "looking at 2 of 3 images and their labels for what may spoil the training."
+        "looking at 2 of 3 images and their labels for what may spoil the result."
     )
 
 

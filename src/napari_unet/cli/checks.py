@@ -50,8 +50,8 @@ def add_check_option(parser: argparse.ArgumentParser, refused: str) -> None:
         "--no-checks",
         dest="checks",
         action="store_false",
-        help="do not look at the files for what may spoil the result; otherwise each thing that is "
-        f"found is told in one line, and {refused} refused",
+        help="do not look at the files for what may spoil the result. Otherwise each thing that is "
+        f"found is told in a line, and {refused} refused",
     )
 
 
@@ -133,9 +133,7 @@ def look_at_image(
     return look
 
 
-def look_at_labels(
-    labels: LabelImage, path: Path, *, axes: int, consequence: str = "they count as one cell"
-) -> list[Finding]:
+def look_at_labels(labels: LabelImage, path: Path, *, axes: int) -> list[Finding]:
     """Look at the numbers of a label image; of many planes at some.
 
     Parameters
@@ -144,24 +142,19 @@ def look_at_labels(
     path : Path
     axes : int
         Along how many of the last axes a cell extends.
-    consequence : str
-        What becomes of pieces with one number.
     """
     axes = min(axes, labels.ndim)
     planes = evenly(labels.reshape(-1, *labels.shape[-axes:]), _MOST_PLANES)
     found: dict[str, Finding] = {}
     for plane in planes:
-        for each in label_findings(plane, name=str(path), consequence=consequence):
+        for each in label_findings(plane, name=str(path)):
             found.setdefault(each.code, each)
     return list(found.values())
 
 
 def look_at_pairs(pairs: Sequence[TrainingPair], description: NetworkDescription) -> Look:
-    """Look at images and their labels before a training; of many at some, which is said."""
-    some = evenly(pairs, MOST_LOOKED_AT)
-    if len(some) < len(pairs):
-        of = f"{len(some)} of {len(pairs)} images and their labels"
-        say(f"looking at {of} for what may spoil the training.")
+    """Look at images and their labels before a training."""
+    some = some_of(pairs, "images and their labels")
     annotated = [
         AnnotatedImage(
             pair.labels,
@@ -175,6 +168,14 @@ def look_at_pairs(pairs: Sequence[TrainingPair], description: NetworkDescription
     look = Look()
     look.add(preflight_all(annotated, network=description), files=len(some))
     return look
+
+
+def some_of(items: Sequence[Item], noun: str) -> list[Item]:
+    """Take of many files only some to look at, and say so."""
+    some = evenly(items, MOST_LOOKED_AT)
+    if len(some) < len(items):
+        say(f"looking at {len(some)} of {len(items)} {noun} for what may spoil the result.")
+    return some
 
 
 def evenly(items: Sequence[Item], most: int) -> list[Item]:

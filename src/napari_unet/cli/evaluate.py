@@ -12,13 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.cli.batch import for_each
-from napari_unet.cli.checks import (
-    MOST_LOOKED_AT,
-    Look,
-    add_check_option,
-    evenly,
-    look_at_labels,
-)
+from napari_unet.cli.checks import Look, add_check_option, look_at_labels, some_of
 from napari_unet.cli.console import count, listing, report, say
 from napari_unet.cli.setting_options import real_number
 from napari_unet.engine.base.errors import SettingsError
@@ -73,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     report_unpaired(paired, "true label image", "predicted label image")
     scores: dict[str, ImageScore] = {}
     looks = (Look(), Look())
-    looked_at = set(evenly(paired.pairs, MOST_LOOKED_AT)) if arguments.checks else set()
+    looked_at = some_of(paired.pairs, "pairs") if arguments.checks else []
 
     def compare(pair: tuple[Path, Path]) -> None:
         both = [read_labels(path).array for path in pair]

@@ -98,9 +98,7 @@ def preflight_all(
     return worst_first([*findings, *found_by(TOGETHER_RULES, together)])
 
 
-def label_findings(
-    labels: LabelImage, *, name: str, consequence: str = "they count as one cell"
-) -> tuple[Finding, ...]:
+def label_findings(labels: LabelImage, *, name: str) -> tuple[Finding, ...]:
     """Say what is wrong with the numbers of labels, whatever they are for.
 
     Parameters
@@ -108,10 +106,9 @@ def label_findings(
     labels : (H, W) or (Z, H, W) integer array
     name : str
         For messages.
-    consequence : str
-        What becomes of pieces with one number.
     """
-    case = LabelCase(LabelFacts(AnnotatedImage(labels, name=name)), consequence=consequence)
+    facts = LabelFacts(AnnotatedImage(labels, name=name))
+    case = LabelCase(facts, consequence="they count as one cell")
     found = _first(KIND_RULES, case) or found_by((mask, disconnected), case, name=name)
     return worst_first(found)
 
