@@ -28,6 +28,7 @@ check: $(VENV)/.installed-dev ## ruff, mypy, import-linter, npe2, the docs, and 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/house.py --check
 	$(BIN)/mkdocs build --strict
 	scripts/with_display.sh $(BIN)/npe2 validate --imports napari-unet-cells
 	scripts/with_display.sh $(BIN)/python scripts/check_wheel.py

@@ -13,7 +13,7 @@ from napari_unet import preflight
 from napari_unet.engine.labels.comparison import change_image, compare_cells
 from napari_unet.engine.labels.uncertainty import DoubtfulRegion
 from napari_unet.viewer import worker
-from napari_unet.widgets.shared.viewpoint import look_at
+from napari_unet.viewer.viewpoint import look_at
 from napari_unet.widgets.train.curves.curves import TrainingCurves
 from napari_unet.widgets.train.repair_job import apply_repair
 from napari_unet.widgets.train.review.change_layer import CHANGE_COLOURS, show_changes

@@ -16,17 +16,19 @@ from napari_unet.engine.base.settings import InstanceSettings, SegmentationSetti
 from napari_unet.viewer.layers import (
     LayerImage,
     as_array,
+    pixel_size_um,
+    place_of,
+    read_layer,
+    visible_box,
+)
+from napari_unet.viewer.results import (
     find_result,
     find_scores,
     new_labels_layer,
     new_scores_layer,
     note_origin,
     part_of_place,
-    pixel_size_um,
-    place_of,
     provenance,
-    read_layer,
-    visible_box,
 )
 
 ALL = slice(None)

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import pytest
 import torch
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import QEventLoop, QThread, QTimer
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import QEventLoop, QObject, QThread, QTimer
+from qtpy.QtWidgets import QApplication, QWidget
 
-from napari_unet.viewer.worker import Worker, stop_all
+from napari_unet.engine.base.errors import UNetError
+from napari_unet.viewer.worker import Job, Worker, failure_sentence, stop_all
 
 
 class Heard:
@@ -364,3 +365,78 @@ def test_a_torch_that_cannot_be_loaded_gets_a_sentence_with_a_way_out(
         "PyTorch is installed but cannot be loaded ([WinError 1114] A dynamic link library"
     )
     wait_for_threads(qtbot, worker)
+
+
+def test_what_a_function_returns_is_the_result(qtbot: QtBot) -> None:
+    worker = Worker(lambda: (1, 2))
+    heard = Heard(worker)
+
+    with qtbot.waitSignal(worker.ended, timeout=10_000):
+        worker.start()
+
+    assert heard.events == [("finished", (1, 2)), ("ended", None)]
+    wait_for_threads(qtbot, worker)
+
+
+def test_job_tells_its_reports_its_result_and_its_end(qtbot: QtBot) -> None:
+    owner, told = QObject(), []
+    job = Job(owner)
+    assert not job.is_running
+
+    job.start(
+        lambda: iter([1, 2]),
+        on_report=lambda report: told.append(("report", report)),
+        on_result=lambda result: told.append(("result", result, job.is_running)),
+        on_end=lambda: told.append(("end",)),
+    )
+
+    assert job.is_running
+    qtbot.waitUntil(lambda: not job.is_running, timeout=10_000)
+    assert told == [("report", 1), ("report", 2), ("result", 2, False), ("end",)]
+
+
+def test_job_that_starts_anew_stops_what_ran(qtbot: QtBot) -> None:
+    owner, told = QObject(), []
+    job = Job(owner)
+    job.start(Endless(), on_stop=lambda: told.append("stop"), on_end=lambda: told.append("end"))
+
+    job.start(lambda: "new", on_result=told.append)
+
+    assert told == ["stop", "end"]
+    qtbot.waitUntil(lambda: not job.is_running, timeout=10_000)
+    assert told == ["stop", "end", "new"]
+
+
+def test_job_ends_with_its_owner(qtbot: QtBot) -> None:
+    owner, endless = QWidget(), Endless()
+    Job(owner).start(endless)
+    qtbot.waitUntil(lambda: endless.reports > 0, timeout=10_000)
+
+    owner.deleteLater()
+
+    qtbot.waitUntil(endless.was_closed.is_set, timeout=10_000)
+
+
+def test_failure_that_nobody_asks_for_is_in_the_log(
+    qtbot: QtBot, caplog: pytest.LogCaptureFixture
+) -> None:
+    def work() -> None:
+        raise ValueError("bad")
+
+    owner = QObject()
+    job = Job(owner)
+
+    job.start(work)
+
+    qtbot.waitUntil(lambda: not job.is_running, timeout=10_000)
+    assert "ValueError: bad" in caplog.text
+
+
+def test_failure_sentence_is_the_engines_or_says_where_the_details_are() -> None:
+    assert failure_sentence(UNetError("Choose one slice."), kept="All is well.") == (
+        "Choose one slice."
+    )
+    assert failure_sentence(ValueError("bad"), kept="The model is as it was.") == (
+        "Something went wrong that should not (ValueError: bad); the log has the details. "
+        "The model is as it was."
+    )

@@ -1,39 +1,19 @@
-"""Between napari's layers and arrays: what is segmented, and where the labels go."""
+"""Between napari's image layers and arrays: what is segmented, and where it lies."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_unet import __version__
-from napari_unet.engine.base.errors import ImageShapeError, UNetError
-from napari_unet.engine.images.image import AnyImage, LabelImage, PlaneIndex
+from napari_unet.engine.base.errors import ImageShapeError
+from napari_unet.engine.images.image import AnyImage, PlaneIndex
 
 if TYPE_CHECKING:
-    from napari.components import Dims, ViewerModel
-    from napari.layers import Image, Labels, Layer
-
-    from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
-    from napari_unet.engine.labels.runs import LabelRuns
-    from napari_unet.engine.weight_map.settings import WeightMapSettings
-
-METADATA_KEY = "napari_unet"
-"""Where a layer's metadata say how its labels came about."""
-
-PREDICTIONS_KEY = "napari_unet_predictions"
-"""Where a layer's metadata keep its labels as they were predicted, plane by plane."""
-
-PREVIEW_KEY = "napari_unet_preview"
-"""Marks a layer that shows what a network in training sees."""
-
-SCORES_KEY = "napari_unet_scores"
-"""Where a layer's metadata say whose scores it shows."""
+    from napari.components import Dims
+    from napari.layers import Image, Layer
 
 Extent: TypeAlias = Literal["slice", "stack", "view"]
 """The slice that is shown, every slice, or only the part of the slice that is in view."""
@@ -275,15 +255,6 @@ def place_of(layer: Layer, axes: tuple[int, ...]) -> dict[str, Any]:
     }
 
 
-def part_of_place(place: dict[str, Any], corner: Sequence[int]) -> dict[str, Any]:
-    """Place of a part of a layer whose first pixel is at `corner`, from the place of the whole."""
-    axes = len(corner)
-    scaled = np.asarray(place["scale"]) * np.asarray(corner, float)
-    turned = np.asarray(place["rotate"]) @ np.asarray(place["shear"]) @ scaled
-    translate = np.asarray(place["translate"]) + turned
-    return {**place, "translate": translate[:axes]}
-
-
 def pixel_size_um(layer: Image) -> float | None:
     """Size of a pixel in the plane in micrometres; None if the layer's units are no lengths."""
     sizes = [
@@ -329,234 +300,3 @@ def visible_box(
     # napari fills the corners in when it draws; before, or out of view, they span nothing.
     spans = zip(box[::2], box[1::2], sizes, strict=True)
     return tuple(box) if all(high - low > 1 or n == 1 for low, high, n in spans) else None
-
-
-def move_to(layer: Layer, place: dict[str, Any]) -> None:
-    """Put a layer where `place_of` says, if it is not there."""
-    now = place_of(layer, tuple(range(layer.ndim)))
-    for name, value in place.items():
-        is_there = now[name] == value if isinstance(value, tuple) else np.allclose(now[name], value)
-        if not is_there:
-            setattr(layer, name, value)
-
-
-def find_result(viewer: ViewerModel, image: LayerImage, model: str) -> Labels | None:
-    """Find the layer of the last run on the same image layer and channel with the same model."""
-    channel = None if image.channel is None else image.channel + 1
-    for layer in reversed(viewer.layers):
-        made = layer.metadata.get(METADATA_KEY, {})
-        found = [made.get(key) for key in ("image_id", "model", "channel", "layer_id")]
-        # A copy that a person made of the layer has all of its metadata, too.
-        same = found == [image.layer_id, model, channel, str(layer.unique_id)]
-        if same and writable(layer) and layer.data.shape == image.labels_shape:
-            return cast("Labels", layer)
-    return None
-
-
-def note_origin(
-    layer: Layer, made: dict[str, Any], predictions: Mapping[str, LabelRuns] | None = None
-) -> None:
-    """Keep in a layer how its labels came about, for `find_result`.
-
-    Parameters
-    ----------
-    layer : napari layer
-    made : dict
-    predictions : mapping of str to LabelRuns, optional
-        Planes that were just predicted, by their keys; beside those of before.
-    """
-    own = {**made, "layer_id": str(layer.unique_id)}
-    kept = {**layer.metadata.get(PREDICTIONS_KEY, {}), **(predictions or {})}
-    layer.metadata = {**layer.metadata, METADATA_KEY: own, PREDICTIONS_KEY: kept}
-
-
-def predictions_of(layer: Layer) -> dict[str, LabelRuns]:
-    """What was predicted in each plane of a layer that Segment filled; empty for others.
-
-    A copy that a person made of the layer is one of the others: it may be
-    another image's by now.
-    """
-    made = layer.metadata.get(METADATA_KEY, {})
-    is_own = made.get("layer_id") == str(layer.unique_id)
-    return dict(layer.metadata.get(PREDICTIONS_KEY, {})) if is_own else {}
-
-
-def writable(layer: Layer) -> bool:
-    """Whether labels can be written into a layer's own memory."""
-    data = layer.data
-    return isinstance(data, np.ndarray) and data.dtype == np.int32 and bool(data.flags.writeable)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LabelEdit:
-    """Pixels of a layer that get another label.
-
-    Parameters
-    ----------
-    places : tuple of (pixels,) int array
-        One for each axis.
-    values : (pixels,) integer array
-    dtype : data type
-        That has room for all labels.
-    """
-
-    places: tuple[NDArray[np.intp], ...]
-    values: LabelImage
-    dtype: np.dtype[Any]
-
-    def parts(self, most: int) -> Iterator[LabelEdit]:
-        """Cut it into edits of at most so many pixels."""
-        for start in range(0, self.values.size, most):
-            part = slice(start, start + most)
-            places = tuple(axis[part] for axis in self.places)
-            yield LabelEdit(places, self.values[part], self.dtype)
-
-
-def label_edit(before: LabelImage, after: LabelImage) -> LabelEdit:
-    """Find what turns one label image into another of the same shape; any thread may."""
-    places = np.nonzero(before != after)
-    values = after[places]
-    limits = np.iinfo(before.dtype)
-    fits = not values.size or (limits.min <= values.min() and values.max() <= limits.max)
-    return LabelEdit(places, values, before.dtype if fits else after.dtype)
-
-
-def edit_labels(layer: Labels, edit: LabelEdit, *, refreshes: bool = True) -> None:
-    """Write labels into a layer as one step that undo takes back.
-
-    It is told like a stroke of the brush, so that whatever follows the labels
-    follows this. A layer whose numbers are too short for the new ones gets
-    longer ones first; what was painted before cannot be undone then. A million
-    pixels take a quarter of a second.
-
-    Parameters
-    ----------
-    layer : napari Labels layer
-    edit : LabelEdit
-    refreshes : bool
-        Whether the layer is drawn anew.
-    """
-    if edit.values.size:
-        if layer.data.dtype != edit.dtype:
-            layer.data = layer.data.astype(edit.dtype)
-        layer.data_setitem(edit.places, edit.values, refresh=refreshes)
-
-
-def labels_in_memory(layer: Labels) -> LabelImage:
-    """Return the array of a layer, into which labels can be written.
-
-    Raises
-    ------
-    UNetError
-        If its labels are not in memory or cannot be written to.
-    """
-    data = layer.data
-    if not isinstance(data, np.ndarray) or not data.flags.writeable:
-        raise UNetError(
-            f"The labels of '{layer.name}' cannot be written to, as they are read from a file or "
-            "computed; duplicate the layer as a NumPy array first."
-        )
-    return data
-
-
-def find_scores(viewer: ViewerModel, image: LayerImage, model: str, role: str) -> Image | None:
-    """Find the layer that shows the scores of one class."""
-    key = [image.layer_id, image.result_name(model), role]
-    for layer in reversed(viewer.layers):
-        if layer.metadata.get(SCORES_KEY) == key and layer.data.shape == image.labels_shape:
-            return cast("Image", layer)
-    return None
-
-
-def new_labels_layer(array: LabelImage, image: LayerImage, model: str) -> Labels:
-    """Make a layer around `array`, on the grid of the image; any thread may."""
-    from napari.layers import Labels
-
-    return Labels(array, name=f"{image.name}: {image.result_name(model)}", **image.place)
-
-
-def new_preview_layer(array: LabelImage, image: LayerImage, corner: Sequence[int]) -> Labels:
-    """Make a layer of outlines around the part of an image that begins at `corner`; any thread may.
-
-    Its name is that of the image, and nobody is offered it where labels are asked for.
-    """
-    from napari.layers import Labels
-
-    layer = Labels(
-        array,
-        name=f"{image.name}: preview of training",
-        metadata={PREVIEW_KEY: True},
-        **part_of_place(image.place, corner),
-    )
-    layer.contour, layer.editable = 2, False
-    return layer
-
-
-_SCORE_COLOURS = {"cell": "green", "border": "magenta"}
-
-
-def new_scores_layer(array: AnyImage, image: LayerImage, model: str, role: str) -> Image:
-    """Make a layer for the scores of one class, 0 to 1, on the grid of the image."""
-    from napari.layers import Image
-
-    return Image(
-        array,
-        name=f"{image.name}: {image.result_name(model)}, {role} score",
-        metadata={SCORES_KEY: [image.layer_id, image.result_name(model), role]},
-        colormap=_SCORE_COLOURS.get(role, "gray"),
-        blending="additive",
-        contrast_limits=(0, 1),
-        opacity=0.6,
-        **image.place,
-    )
-
-
-def weight_limits(settings: WeightMapSettings) -> tuple[float, float]:
-    """Weights between which colours change: the same for every image with these settings."""
-    return 0.0, settings.w0
-
-
-def new_weight_layer(array: AnyImage, labels: Labels, settings: WeightMapSettings) -> Image:
-    """Make a layer for a weight map on the grid of its labels, to be seen through."""
-    from napari.layers import Image
-
-    return Image(
-        array,
-        name=f"{labels.name}: weight map",
-        metadata={SCORES_KEY: [str(labels.unique_id), "", "weight map"]},
-        colormap="inferno",
-        blending="additive",
-        contrast_limits=weight_limits(settings),
-        **place_of(labels, tuple(range(labels.ndim))),
-    )
-
-
-def provenance(
-    image: LayerImage,
-    model: str,
-    *,
-    source: str,
-    file_hash: str,
-    guesses: Mapping[str, str],
-    cells: int,
-    settings: SegmentationSettings,
-    instances: InstanceSettings,
-    checksums: dict[str, list[int]],
-) -> dict[str, Any]:
-    """How a layer of labels came about, in plain values that can be written to a file."""
-    return {
-        "image": image.name,
-        "image_id": image.layer_id,
-        "extent": image.extent,
-        "channel": None if image.channel is None else image.channel + 1,
-        "model": model,
-        "model_source": source,
-        "model_sha256": file_hash,
-        "model_guesses": dict(guesses),
-        "cells": cells,
-        "settings": asdict(settings),
-        "instances": asdict(instances),
-        "version": __version__,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "checksums": checksums,
-    }

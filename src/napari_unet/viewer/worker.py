@@ -1,8 +1,9 @@
-"""Runs an engine generator beside the Qt thread and brings its reports back to it."""
+"""Runs the engine beside the Qt thread and brings its reports back to it."""
 
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 import time
@@ -13,8 +14,11 @@ from typing import Any
 
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
+from napari_unet.engine.base.errors import UNetError
 from napari_unet.installation import InstallationError
 from napari_unet.viewer.warm_up import import_torch
+
+_log = logging.getLogger(__name__)
 
 _QUIT_TIMEOUT_S = 20.0
 _WIND_UP_S = 10.0
@@ -26,6 +30,96 @@ _running: set[Worker] = set()
 
 class _StoppedError(BaseException):
     """Unwinds the engine; no `except Exception` on the way may hold it up."""
+
+
+class Job(QObject):
+    """What a form has done beside the Qt thread, one piece of work at a time.
+
+    The owner's callbacks are called on its own thread; when it is destroyed, what runs is stopped.
+
+    Parameters
+    ----------
+    owner : QObject
+    """
+
+    def __init__(self, owner: QObject) -> None:
+        super().__init__(owner)
+        self._worker: Worker | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether what was started has not yet finished, failed or been stopped."""
+        return self._worker is not None and self._worker.is_running
+
+    def start(
+        self,
+        work: Callable[[], Any],
+        *,
+        on_report: Callable[[Any], Any] | None = None,
+        on_result: Callable[[Any], Any] | None = None,
+        on_error: Callable[[Exception], Any] | None = None,
+        on_stop: Callable[[], Any] | None = None,
+        on_end: Callable[[], Any] | None = None,
+    ) -> None:
+        """Stop what runs, and start this.
+
+        Parameters
+        ----------
+        work : callable
+            Called in the thread, as in `Worker`.
+        on_report : callable, optional
+            Given each report of a generator.
+        on_result : callable, optional
+            Given what a function returns, or the last report.
+        on_error : callable, optional
+            Given the exception; without it, the log is.
+        on_stop : callable, optional
+            Called when it is stopped, before `stop` returns.
+        on_end : callable, optional
+            Called after any of the three ends, and nothing after it.
+        """
+        self.stop()
+        worker = self._worker = Worker(work)
+        for signal, callback in (
+            (worker.reported, on_report),
+            (worker.finished, on_result),
+            (worker.failed, on_error or _log_failure),
+            (worker.stopped, on_stop),
+            (worker.ended, on_end),
+        ):
+            if callback is not None:
+                signal.connect(callback)
+        # The window may go at any moment, and this object with it; its threads go, too.
+        self.destroyed.connect(worker.stop)
+        worker.start()
+
+    def stop(self) -> None:
+        """Stop what runs, if anything does."""
+        if self._worker is not None:
+            self._worker.stop()
+
+
+def _log_failure(error: Exception) -> None:
+    _log.error("A job failed", exc_info=error)
+
+
+def failure_sentence(error: Exception, *, kept: str = "") -> str:
+    """Say what went wrong and what to do; what nobody foresaw goes into the log as well.
+
+    Parameters
+    ----------
+    error : Exception
+    kept : str
+        What an error that nobody foresaw left as it was, as a sentence.
+    """
+    if isinstance(error, UNetError):
+        return str(error)
+    _log_failure(error)
+    sentence = (
+        f"Something went wrong that should not ({type(error).__name__}: {error}); the log has the "
+        "details."
+    )
+    return f"{sentence} {kept}".rstrip()
 
 
 class Worker(QObject):
@@ -43,15 +137,16 @@ class Worker(QObject):
     Parameters
     ----------
     work : callable
-        Called in the thread; returns an iterator of reports. It must hold no
-        layer, viewer or widget: those belong to the Qt thread.
+        Called in the thread; returns an iterator of reports, whose last one is
+        the result, or the result. It must hold no layer, viewer or widget: those
+        belong to the Qt thread.
 
     Attributes
     ----------
     reported : Signal
         Each report, as it comes.
     finished, failed, stopped : Signal
-        One of them, once: the last report, the exception, or nothing.
+        One of them, once: the result, the exception, or nothing.
     ended : Signal
         After any of the three.
     """
@@ -63,7 +158,7 @@ class Worker(QObject):
     ended = Signal()
     _arrived = Signal()
 
-    def __init__(self, work: Callable[[], Iterator[Any]]) -> None:
+    def __init__(self, work: Callable[[], Any]) -> None:
         super().__init__()
         self._work = work
         self._stop_requested = threading.Event()
@@ -118,8 +213,13 @@ class Worker(QObject):
             _load_torch()
             _leave_a_core_to_the_window()
             self._wait_for_stopped_ones()
+            with _stops_torch(self._stop_requested):
+                made = self._work()
+            if not isinstance(made, Iterator):
+                self._hand_over("result", made)
+                return
             # Closed by hand, because cleaning up may well take operations of torch.
-            with closing(_closable(self._work())) as reports, _stops_torch(self._stop_requested):
+            with closing(_closable(made)) as reports, _stops_torch(self._stop_requested):
                 for last in reports:
                     self._room.acquire()
                     if self._stop_requested.is_set():

@@ -33,7 +33,7 @@ from napari_unet.widgets.model.widget import ModelWidget
 from napari_unet.widgets.segment.widget import SegmentWidget
 from napari_unet.widgets.shared.code_question import CodeQuestion
 from napari_unet.widgets.shared.model_choice import ModelChoice
-from napari_unet.widgets.shared.recent_models import RecentModels
+from napari_unet.widgets.shared.model_files import RecentModels
 
 GIB = 1 << 30
 
@@ -486,8 +486,8 @@ def test_an_unforeseen_error_is_shown_and_logged_with_its_details(
         wait_for_load(qtbot, widget, lambda: widget.model_choice.open(str(other_file)))
 
     assert failure(widget) == (
-        "Something went wrong that should not (RuntimeError: the disk sings); "
-        "the loaded model is as it was, the log has the details."
+        "Something went wrong that should not (RuntimeError: the disk sings); the log has the "
+        "details. The loaded model is as it was."
     )
     assert "Traceback" in caplog.text
 

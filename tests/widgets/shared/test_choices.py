@@ -13,8 +13,9 @@ from napari_unet.engine.base.device import device_names
 from napari_unet.engine.models.checkpoint import bundled_models
 from napari_unet.engine.networks.network import Network
 from napari_unet.session import Session
-from napari_unet.viewer.layers import SCORES_KEY
-from napari_unet.widgets.shared.choices import ChannelChoice, ExtentChoice, LayerChoice
+from napari_unet.viewer.results import SCORES_KEY
+from napari_unet.widgets.segment.reading_choices import ChannelChoice, ExtentChoice
+from napari_unet.widgets.shared.choices import LayerChoice
 from napari_unet.widgets.shared.model_choice import ModelChoice
 
 

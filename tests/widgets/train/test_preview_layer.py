@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_unet.viewer.layers import LayerImage, new_preview_layer, read_layer
+from napari_unet.viewer.layers import LayerImage, read_layer
+from napari_unet.viewer.results import new_preview_layer
 from napari_unet.widgets.train.job import Previewed
 from napari_unet.widgets.train.preview_layer import PreviewLayer
 

@@ -15,7 +15,7 @@ from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.checks.finding import Finding
 from napari_unet.engine.weight_map.settings import WeightMapSettings
 from napari_unet.viewer import worker
-from napari_unet.viewer.layers import edit_labels, label_edit
+from napari_unet.viewer.label_edits import edit_labels, label_edit
 from napari_unet.widgets.train import repair_job
 from napari_unet.widgets.train.repair_job import RepairJob, apply_repair
 from napari_unet.widgets.weight_map.live import LiveWeightMap

@@ -12,7 +12,7 @@ from napari_unet.session import Session
 from napari_unet.viewer.layers import full_resolution
 from napari_unet.widgets.shared.device_choice import DeviceChoice
 from napari_unet.widgets.shared.selected_image import SelectedImage
-from napari_unet.widgets.shared.sentence import Sentence
+from napari_unet.widgets.shared.texts import Sentence
 
 if TYPE_CHECKING:
     from napari_unet.engine.base.device import DeviceState

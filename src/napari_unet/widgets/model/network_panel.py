@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_unet.session import Session
 from napari_unet.viewer.layers import full_resolution
-from napari_unet.viewer.worker import Worker
+from napari_unet.viewer.worker import Job
 from napari_unet.widgets.model.network_drawing import NetworkDrawing
 from napari_unet.widgets.model.network_facts import NetworkFacts, network_facts
 from napari_unet.widgets.shared.selected_image import SelectedImage
@@ -31,7 +31,7 @@ class NetworkPanel(QWidget):
     def __init__(self, session: Session, image: SelectedImage) -> None:
         super().__init__()
         self._session, self._image = session, image
-        self._worker: Worker | None = None
+        self._job = Job(self)
         self._wanted: tuple[Any, ...] = ()
         self.drawing = NetworkDrawing()
         self.caption = QLabel()
@@ -47,12 +47,11 @@ class NetworkPanel(QWidget):
     @property
     def is_busy(self) -> bool:
         """Whether a picture is still to come."""
-        return self._worker is not None
+        return self._job.is_running
 
     def stop(self) -> None:
         """Drop a picture that is being worked out."""
-        if self._worker is not None:
-            self._worker.stop()
+        self._job.stop()
 
     def _update(self, _cause: Any = None) -> None:
         # The session outlives the widget.
@@ -68,13 +67,11 @@ class NetworkPanel(QWidget):
         wanted = (network, self._shape(network))
         if self._wanted and wanted[0] is self._wanted[0] and wanted[1] == self._wanted[1]:
             return
-        self.stop()
         self._wanted = wanted
-        self._worker = Worker(partial(network_facts, network.description, wanted[1]))
-        self._worker.finished.connect(partial(self._on_found, network))
-        self._worker.ended.connect(self._on_ended)
-        self.destroyed.connect(self._worker.stop)
-        self._worker.start()
+        self._job.start(
+            partial(network_facts, network.description, wanted[1]),
+            on_result=partial(self._on_found, network),
+        )
 
     def _shape(self, network: Network) -> tuple[int, ...] | None:
         """Pixels of the selected image along the axes that the network reads."""
@@ -90,9 +87,6 @@ class NetworkPanel(QWidget):
             "<qt>The receptive field: only the pixels in this square around a pixel decide what "
             "the network says of it.</qt>"
         )
-
-    def _on_ended(self) -> None:
-        self._worker = None
 
 
 def _caption(parameters: int, facts: NetworkFacts) -> str:

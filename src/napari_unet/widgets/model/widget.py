@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,10 +21,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.engine.base.errors import UNetError
 from napari_unet.session import Session, shared_session
 from napari_unet.viewer.commands import open_widget
-from napari_unet.viewer.worker import Worker
+from napari_unet.viewer.worker import Job, failure_sentence
 from napari_unet.widgets.model.concerns import ModelConcerns
 from napari_unet.widgets.model.export.job import ExportJob, ready_made_sentence
 from napari_unet.widgets.model.guesses.panel import GuessesPanel
@@ -36,15 +34,12 @@ from napari_unet.widgets.shared.device_choice import DeviceChoice
 from napari_unet.widgets.shared.model_choice import ModelChoice
 from napari_unet.widgets.shared.model_jobs import save_model
 from napari_unet.widgets.shared.selected_image import SelectedImage
-from napari_unet.widgets.shared.sentence import Sentence
-from napari_unet.widgets.shared.text_block import TextBlock
+from napari_unet.widgets.shared.texts import Sentence, TextBlock
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_unet.engine.networks.network import Network
-
-_log = logging.getLogger(__name__)
 
 _SUFFIX = ".safetensors"
 
@@ -63,7 +58,7 @@ class ModelWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._session = session or shared_session()
-        self._saver: Worker | None = None
+        self._saving = Job(self)
         self._build()
         self.setAcceptDrops(True)
         self._session.network_loaded.connect(self._show_model)
@@ -152,14 +147,7 @@ class ModelWidget(QWidget):
         self.sentence.show_text("")
 
     def _on_failed(self, error: Exception) -> None:
-        message = str(error)
-        if not isinstance(error, UNetError):
-            _log.error("A model could not be loaded or saved", exc_info=error)
-            message = (
-                f"Something went wrong that should not ({type(error).__name__}: {error}); "
-                "the loaded model is as it was, the log has the details."
-            )
-        self._fail(message)
+        self._fail(failure_sentence(error, kept="The loaded model is as it was."))
 
     def _fail(self, message: str) -> None:
         self.sentence.show_error(message)
@@ -180,11 +168,8 @@ class ModelWidget(QWidget):
             return
         # The dialog asked about overwriting the name that it was given, and only that.
         file = Path(name)
-        self._saver = Worker(partial(save_model, network, file, overwrite=file.suffix == _SUFFIX))
-        self._saver.finished.connect(self._on_saved)
-        self._saver.failed.connect(self._on_failed)
-        self.destroyed.connect(self._saver.stop)
-        self._saver.start()
+        save = partial(save_model, network, file, overwrite=file.suffix == _SUFFIX)
+        self._saving.start(save, on_result=self._on_saved, on_error=self._on_failed)
 
     def _on_saved(self, file: Path) -> None:
         self.model_choice.remember(str(file))

@@ -14,7 +14,8 @@ from napari_unet.engine.base.settings import InstanceSettings, SegmentationSetti
 from napari_unet.session import Session
 from napari_unet.viewer.layers import pixel_size_um, spatial_ndim
 from napari_unet.widgets.segment.object_size import ObjectSizeChoice
-from napari_unet.widgets.shared.choices import ChannelChoice, ExtentChoice, LayerChoice, narrow_form
+from napari_unet.widgets.segment.reading_choices import ChannelChoice, ExtentChoice
+from napari_unet.widgets.shared.choices import LayerChoice, narrow_form
 from napari_unet.widgets.shared.device_choice import DeviceChoice
 from napari_unet.widgets.shared.findings_panel import FindingsPanel
 from napari_unet.widgets.shared.model_choice import ModelChoice

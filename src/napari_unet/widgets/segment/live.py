@@ -12,8 +12,8 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import PlaneIndex, Region
-from napari_unet.viewer.layers import METADATA_KEY, note_origin
-from napari_unet.viewer.worker import Worker
+from napari_unet.viewer.results import METADATA_KEY, note_origin
+from napari_unet.viewer.worker import Job
 from napari_unet.widgets.segment.runs import Drawn, Edited, FoundAgain, KeptScores, find_again
 
 
@@ -45,7 +45,7 @@ class LiveLabels(QObject):
         self._view = view
         self._kept: KeptScores | None = None
         self._layer: Labels | None = None
-        self._worker: Worker | None = None
+        self._job = Job(self)
 
     @property
     def is_ready(self) -> bool:
@@ -55,7 +55,7 @@ class LiveLabels(QObject):
     @property
     def is_busy(self) -> bool:
         """Whether a change is on its way."""
-        return self._worker is not None
+        return self._job.is_running
 
     def keep(self, kept: KeptScores, layer: Labels) -> None:
         """Follow the settings with this layer from now on."""
@@ -64,8 +64,8 @@ class LiveLabels(QObject):
 
     def forget(self) -> None:
         """Drop the scores; the layer stays as it is."""
-        if self._worker is not None and self._kept is not None:
-            self._stop()
+        if self.is_busy and self._kept is not None:
+            self._job.stop()
             self._kept.canvas.close()
             self._note({"stopped": True})
         self._kept = self._layer = None
@@ -79,30 +79,25 @@ class LiveLabels(QObject):
         """Make the cells anew; an earlier change that is still on its way is dropped."""
         if self._kept is None or self._layer is None:
             return
-        self._stop()
+        self._job.stop()
         if self._layer.data is not self._kept.canvas.array:
             self._refuse()
             return
         # Its own for each change: a thread that winds up must not write into the next one's.
         self._kept = replace(self._kept, canvas=self._kept.canvas.reopened())
         shown, visible = self._view(self._layer, self._kept.plane_ndim)
-        self._worker = Worker(partial(find_again, self._kept, instances, shown, visible))
-        self._worker.reported.connect(self._on_reported)
-        self._worker.finished.connect(partial(self._on_finished, instances))
-        self._worker.failed.connect(self._on_failed)
-        self._worker.start()
-
-    def _stop(self) -> None:
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker = None
+        self._job.start(
+            partial(find_again, self._kept, instances, shown, visible),
+            on_report=self._on_reported,
+            on_result=partial(self._on_finished, instances),
+            on_error=self._on_failed,
+        )
 
     def _on_reported(self, report: Drawn | Edited | FoundAgain) -> None:
         if isinstance(report, Drawn) and self._layer is not None:
             self._layer.refresh(extent=False, highlight=False, thumbnail=report.is_whole)
 
     def _on_finished(self, instances: InstanceSettings, last: Drawn | Edited | FoundAgain) -> None:
-        self._worker = None
         if isinstance(last, FoundAgain):
             self._note({"cells": last.cells, "instances": asdict(instances)})
             self.counted.emit(last.cells, last.edited_slices)
@@ -123,6 +118,5 @@ class LiveLabels(QObject):
         self.refused.emit()
 
     def _on_failed(self, error: Exception) -> None:
-        self._worker = None
         self._note({"stopped": True})
         self.failed.emit(error)

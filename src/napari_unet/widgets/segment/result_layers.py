@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.engine.images.image import PlaneIndex, Region
-from napari_unet.viewer.layers import (
-    METADATA_KEY,
-    LayerImage,
-    find_result,
-    find_scores,
-    move_to,
-    note_origin,
-    shown_plane,
-    visible_box,
-)
+from napari_unet.viewer.layers import LayerImage, shown_plane, visible_box
+from napari_unet.viewer.results import METADATA_KEY, find_result, find_scores, move_to, note_origin
 from napari_unet.widgets.segment.runs import Drawn, Found, Opened, Recipe
 
 if TYPE_CHECKING:

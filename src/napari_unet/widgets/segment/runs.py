@@ -13,13 +13,8 @@ from numpy.typing import NDArray
 from napari_unet.engine.base.errors import DeviceError, LabelsError
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.images.image import LabelImage, PlaneIndex, Region
-from napari_unet.viewer.layers import (
-    METADATA_KEY,
-    LayerImage,
-    new_labels_layer,
-    new_scores_layer,
-    provenance,
-)
+from napari_unet.viewer.layers import LayerImage
+from napari_unet.viewer.results import METADATA_KEY, new_labels_layer, new_scores_layer, provenance
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels

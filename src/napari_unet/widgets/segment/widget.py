@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from napari_unet.script import SegmentRecipe
 from napari_unet.session import Session, shared_session
 from napari_unet.viewer.commands import open_widget, segment_view
 from napari_unet.viewer.layers import LayerImage, full_resolution, read_layer
-from napari_unet.viewer.worker import Worker
+from napari_unet.viewer.worker import Job, failure_sentence
 from napari_unet.widgets.segment.advice import Advice
 from napari_unet.widgets.segment.form import SegmentForm
 from napari_unet.widgets.segment.live import LiveLabels
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 
     from napari_unet.engine.base.settings import InstanceSettings
     from napari_unet.engine.networks.network import Network
-
-_log = logging.getLogger(__name__)
 
 _KEY_SEGMENT_VIEW = "Shift-U"
 _NOTHING_CHANGED = "The layers are as they were."
@@ -54,7 +51,7 @@ class SegmentWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._session = session or shared_session()
-        self._worker: Worker | None = None
+        self._job = Job(self)
         self._layer: Image | None = None
         self._array: Any = None
         self._instances: InstanceSettings | None = None
@@ -104,7 +101,7 @@ class SegmentWidget(QWidget):
 
     def run(self) -> None:
         """Segment the chosen layer, as soon as the model is loaded."""
-        if self._worker is not None:
+        if self._job.is_running:
             return
         if self.model_choice.is_loading:
             self._runs_when_loaded = True
@@ -121,14 +118,13 @@ class SegmentWidget(QWidget):
         earlier, scores = self._results.earlier(image, recipe)
         self._layer, self._array, self._instances = layer, image.array, recipe.instances
         self._started_s = time.perf_counter()
-        self._worker = Worker(partial(find_cells, image, recipe, earlier, scores))
-        self._worker.reported.connect(self._on_reported)
-        self._worker.finished.connect(partial(self._on_finished, recipe.network))
-        self._worker.failed.connect(self._on_failed)
-        self._worker.ended.connect(self._on_ended)
-        # The window may go at any moment; its threads go with it.
-        self.destroyed.connect(self._worker.stop)
-        self._worker.start()
+        self._job.start(
+            partial(find_cells, image, recipe, earlier, scores),
+            on_report=self._on_reported,
+            on_result=partial(self._on_finished, recipe.network),
+            on_error=self._on_failed,
+            on_end=self._on_ended,
+        )
         self.panel.show_running("segmenting")
 
     def run_view(self) -> None:
@@ -175,9 +171,9 @@ class SegmentWidget(QWidget):
         """Stop what runs; slices that are done and cells found so far stay in the layer."""
         self._runs_when_loaded = False
         kept = ""
-        if self._worker is not None:
+        if self._job.is_running:
             kept = self._results.close()
-            self._worker.stop()
+            self._job.stop()
         if self.panel.is_running:
             kept = kept or ("" if reason else _NOTHING_CHANGED)
             self.panel.show_idle(" ".join(filter(None, (reason or "Stopped.", kept))))
@@ -218,7 +214,7 @@ class SegmentWidget(QWidget):
             open_widget(self._viewer, changes["widget"])
 
     def _on_instances_changed(self) -> None:
-        if self._worker is None and self.live.is_ready:
+        if not self._job.is_running and self.live.is_ready:
             self.live.update(self.form.instances())
 
     def _on_copied(self, sentence: str) -> None:
@@ -286,23 +282,15 @@ class SegmentWidget(QWidget):
         self._show_failure(error, "")
 
     def _show_failure(self, error: Exception, kept: str) -> None:
-        if isinstance(error, UNetError):
-            self._fail(" ".join(filter(None, (str(error), kept))))
-            return
-        _log.error("Segmentation failed", exc_info=error)
-        self._fail(
-            f"Something went wrong that should not ({type(error).__name__}: {error}); "
-            f"the log has the details. {kept or _NOTHING_CHANGED}"
-        )
-
-    def _fail(self, message: str) -> None:
+        message = failure_sentence(error, kept=kept or _NOTHING_CHANGED)
+        if isinstance(error, UNetError) and kept:
+            message = f"{message} {kept}"
         self._runs_when_loaded = False
-        if self._worker is None or not self._worker.is_running:
+        if not self._job.is_running:
             self.panel.show_error(message)
         show_error(message)
 
     def _on_ended(self) -> None:
-        self._worker = None
         self._layer = self._array = None
         # Changed while it ran.
         if self.live.is_ready and self.form.instances() != self._instances:
@@ -312,7 +300,7 @@ class SegmentWidget(QWidget):
         if not isalive(self):
             return
         gone = self._results.missing(self._layer)
-        if gone and self._worker is not None:
+        if gone and self._job.is_running:
             self.stop(f"Layer '{gone}' was removed; the segmentation stopped.")
         self.live.forget_missing(self._viewer.layers)
 

@@ -1,23 +1,23 @@
-"""Boxes to choose an image layer, its channels and how much of it is segmented, kept narrow."""
+"""Boxes of a form that keep narrow, and the one that chooses a layer."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.compat import isalive
-from qtpy.QtWidgets import QComboBox, QFormLayout
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QPaintEvent, QWheelEvent
+from qtpy.QtWidgets import QComboBox, QFormLayout, QStyle, QStyleOptionComboBox, QStylePainter
 
-from napari_unet.viewer.layers import PREVIEW_KEY, SCORES_KEY, Extent, full_resolution, spatial_ndim
+from napari_unet.viewer.results import is_made_up
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 _NARROWEST = 8
 """Characters of an entry that a box insists on."""
-
-_MOST_CHANNELS = 16
-_MADE_UP = {SCORES_KEY, PREVIEW_KEY}
 
 _PLACEHOLDERS: dict[type[Layer], str] = {
     Image: "open an image",
@@ -41,7 +41,90 @@ def keep_narrow(box: QComboBox, *, characters: int = _NARROWEST) -> None:
     box.setMinimumContentsLength(characters)
 
 
-class LayerChoice(QComboBox):
+class OfferBox(QComboBox):
+    """A narrow box whose entries change with what there is to choose from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        keep_narrow(self)
+        # Beside Qt's own data, which one of its bindings makes a list of a tuple.
+        self._entries: list[tuple[str, Any]] = []
+
+    @property
+    def chosen(self) -> Any:
+        """What the chosen entry stands for; None without one."""
+        index = self.currentIndex()
+        return self._entries[index][1] if 0 <= index < len(self._entries) else None
+
+    def choose_value(self, value: Any) -> None:
+        """Choose what stands for a value, if it is offered."""
+        values = [each for _, each in self._entries]
+        if value in values:
+            self.setCurrentIndex(values.index(value))
+
+    def offer(self, entries: Sequence[tuple[str, Any]]) -> bool:
+        """Offer texts that stand for values; the choice stays if it can, or else is the first.
+
+        Returns
+        -------
+        bool
+            Whether these are others than before; no signal tells of it.
+        """
+        if list(entries) == self._entries:
+            return False
+        chosen, before = self.chosen, self.blockSignals(True)
+        self.clear()
+        self._entries = list(entries)
+        for text, value in entries:
+            self.addItem(text, value)
+        self.setCurrentIndex(0 if entries else -1)
+        self.choose_value(chosen)
+        self.blockSignals(before)
+        return True
+
+
+class StillBox(QComboBox):
+    """Cuts long entries while it is closed, and lets the wheel scroll the dock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        keep_narrow(self)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+
+    def showPopup(self) -> None:  # noqa: N802
+        """Open the list, as wide as its longest entry."""
+        view = self.view()
+        if view is not None:
+            view.setMinimumWidth(view.sizeHintForColumn(0))
+        super().showPopup()
+
+    def paintEvent(self, _event: QPaintEvent | None) -> None:  # noqa: N802
+        """Draw the box as always, with dots where its text is cut."""
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        painter, style = QStylePainter(self), self.style()
+        if style is not None:
+            field = style.subControlRect(
+                QStyle.ComplexControl.CC_ComboBox,
+                option,
+                QStyle.SubControl.SC_ComboBoxEditField,
+                self,
+            )
+            option.currentText = self.fontMetrics().elidedText(
+                option.currentText, Qt.TextElideMode.ElideRight, field.width()
+            )
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+    def wheelEvent(self, event: QWheelEvent | None) -> None:  # noqa: N802
+        """Change the choice only where the box has the focus: a stray turn loads nothing."""
+        if event is not None and not self.hasFocus():
+            event.ignore()
+        else:
+            super().wheelEvent(event)
+
+
+class LayerChoice(OfferBox):
     """Layers of one kind of a viewer; follows the active layer and every change of the list.
 
     Parameters
@@ -61,7 +144,6 @@ class LayerChoice(QComboBox):
         follows_active: bool = True,
     ) -> None:
         super().__init__()
-        keep_narrow(self)
         self.setPlaceholderText(_PLACEHOLDERS[kind])
         self._kind = kind
         self._viewer = viewer
@@ -76,24 +158,23 @@ class LayerChoice(QComboBox):
     @property
     def layer(self) -> Any:
         """The chosen layer; None if there is none."""
-        return self._layers().get(self.currentData())
+        return self._layers().get(self.chosen)
 
     def choose(self, name: str) -> None:
-        """Choose a layer by its name."""
+        """Choose a layer by its name, if it is offered."""
         index = self.findText(name)
         self.setCurrentIndex(index if index >= 0 else self.currentIndex())
 
     def choose_layer(self, layer: Layer) -> None:
         """Choose a layer, if it is offered."""
-        index = self.findData(str(layer.unique_id))
-        self.setCurrentIndex(index if index >= 0 else self.currentIndex())
+        self.choose_value(str(layer.unique_id))
 
     def _layers(self) -> dict[str, Layer]:
         # Scores are images, too, and previews labels, but nobody wants to work on those.
         layers = (
             layer
             for layer in self._viewer.layers
-            if isinstance(layer, self._kind) and not _MADE_UP & layer.metadata.keys()
+            if isinstance(layer, self._kind) and not is_made_up(layer)
         )
         return {str(layer.unique_id): layer for layer in layers}
 
@@ -102,17 +183,13 @@ class LayerChoice(QComboBox):
         # napari's signals outlive the widget until Python collects it.
         if not isalive(self):
             return
-        chosen = self.currentData()
-        before = self.blockSignals(True)
-        self.clear()
-        for layer_id, layer in self._layers().items():
-            self.addItem(layer.name, layer_id)
+        chosen, layers = self.chosen, self._layers()
+        for layer in layers.values():
             # Once for each layer, however often; a list that tells of it is new in napari 0.7.
             layer.events.name.connect(self.reset_choices)
             layer.events.data.connect(self._on_data_changed)
-        self.setCurrentIndex(max(self.findData(chosen), 0 if self.count() else -1))
-        self.blockSignals(before)
-        if self.currentData() != chosen:
+        self.offer([(layer.name, layer_id) for layer_id, layer in layers.items()])
+        if self.chosen != chosen:
             self.currentIndexChanged.emit(self.currentIndex())
 
     def _on_data_changed(self, event: Any) -> None:
@@ -126,117 +203,3 @@ class LayerChoice(QComboBox):
         active = self._viewer.layers.selection.active
         if active is not None:
             self.choose_layer(active)
-
-
-class ExtentChoice(QComboBox):
-    """How much of the image is segmented: what is offered depends on its axes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        keep_narrow(self)
-        self.setToolTip(
-            "<qt>How much is segmented. 'Field of view' takes what the canvas shows: quick to try "
-            "settings out, and the cells are those of the whole image. In a stack or a time "
-            "series, each slice is segmented by itself.</qt>"
-        )
-        self.show_for(has_slices=False)
-
-    @property
-    def extent(self) -> Extent:
-        """What `read_layer` takes."""
-        extent: Extent = self.currentData()
-        return extent
-
-    def choose(self, extent: str) -> None:
-        """Choose, as far as it is offered."""
-        self.setCurrentIndex(max(self.findData(extent), 0))
-
-    def show_for(self, *, has_slices: bool) -> None:
-        """Offer what makes sense for an image; the choice stays if it still does."""
-        entries = [("Whole image", "slice"), ("Field of view", "view")]
-        if has_slices:
-            entries = [("This slice", "slice"), ("Every slice", "stack"), ("Field of view", "view")]
-        if [self.itemText(i) for i in range(self.count())] == [text for text, _ in entries]:
-            return
-        chosen = self.currentData()
-        before = self.blockSignals(True)
-        self.clear()
-        for text, extent in entries:
-            self.addItem(text, extent)
-        self.choose(chosen)
-        self.blockSignals(before)
-        self.currentIndexChanged.emit(self.currentIndex())
-
-
-class ChannelChoice(QComboBox):
-    """Which axis of a layer counts channels, and which of them are read."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        keep_narrow(self)
-        self.setToolTip(
-            "<qt>What the network looks at: all colours or channels together, or one of them. A "
-            "nuclear stain alone in one colour is often found best by itself. For a stack whose "
-            "slices are channels, say so here.</qt>"
-        )
-        self._entries: list[tuple[str, tuple[int | None, int | None]]] = []
-        self.show_for(None)
-
-    @property
-    def channel_axis(self) -> int | None:
-        """Axis of a layer without colours that counts channels."""
-        chosen: tuple[int | None, int | None] | None = self.currentData()
-        return chosen[0] if chosen else None
-
-    @property
-    def channel(self) -> int | None:
-        """The only channel that is read, counted from 0; None for all."""
-        chosen: tuple[int | None, int | None] | None = self.currentData()
-        return chosen[1] if chosen else None
-
-    @property
-    def has_choice(self) -> bool:
-        """Whether there is more than one entry."""
-        return self.count() > 1
-
-    def choose(self, channel_axis: int | None, channel: int | None) -> None:
-        """Choose an entry, if there is such a one."""
-        values = [value for _, value in self._entries]
-        if (channel_axis, channel) in values:
-            self.setCurrentIndex(values.index((channel_axis, channel)))
-
-    def show_for(self, layer: Image | None, *, network_ndim: int = 2) -> None:
-        """Offer what a layer has; the choice stays if it still makes sense."""
-        entries = list(self._entries_for(layer, network_ndim))
-        if entries == self._entries:
-            return
-        chosen, self._entries = self.currentText(), entries
-        before = self.blockSignals(True)
-        self.clear()
-        for text, value in entries:
-            self.addItem(text, value)
-        self.setCurrentIndex(max(self.findText(chosen), 0))
-        self.blockSignals(before)
-        self.currentIndexChanged.emit(self.currentIndex())
-
-    @staticmethod
-    def _entries_for(
-        layer: Image | None, network_ndim: int
-    ) -> list[tuple[str, tuple[int | None, int | None]]]:
-        if layer is None:
-            return []
-        if layer.rgb:
-            colours = [
-                (name, (None, number)) for number, name in enumerate(("Red", "Green", "Blue"))
-            ]
-            return [("All colours", (None, None)), *colours]
-        entries: list[tuple[str, tuple[int | None, int | None]]] = [("One channel", (None, None))]
-        shape = full_resolution(layer).shape
-        for axis in range(spatial_ndim(layer, None) - network_ndim):
-            size = int(shape[axis])
-            if not 2 <= size <= _MOST_CHANNELS:
-                continue
-            where = f"axis {axis}"
-            entries.append((f"All {size} of {where}", (axis, None)))
-            entries += [(f"Channel {n + 1} of {where}", (axis, n)) for n in range(size)]
-        return entries

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -11,14 +10,12 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QHideEvent, QShowEvent
 
 from napari_unet.session import Session
-from napari_unet.viewer.worker import Worker
+from napari_unet.viewer.worker import Job
+from napari_unet.widgets.shared.choices import StillBox
 from napari_unet.widgets.shared.model_jobs import list_devices
-from napari_unet.widgets.shared.still_box import StillBox
 
 if TYPE_CHECKING:
     from napari_unet.engine.base.device import DeviceState
-
-_log = logging.getLogger(__name__)
 
 _AUTOMATIC = "auto"
 
@@ -44,7 +41,7 @@ class DeviceChoice(StillBox):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
-        self._asking: Worker | None = None
+        self._asking = Job(self)
         self.states: tuple[DeviceState, ...] = ()
         self.setToolTip(
             "<qt>Where the network runs. Automatic takes the GPU with the most free memory, or "
@@ -68,20 +65,12 @@ class DeviceChoice(StillBox):
 
     def refresh(self) -> None:
         """Ask every device in a worker how much memory is free."""
-        if self._asking is not None:
-            return
-        self._asking = Worker(list_devices)
-        self._asking.finished.connect(self._show)
-        self._asking.failed.connect(self._on_failed)
-        self._asking.ended.connect(self._on_ended)
-        # The window may go at any moment; its threads go with it.
-        self.destroyed.connect(self._asking.stop)
-        self._asking.start()
+        if not self._asking.is_running:
+            self._asking.start(list_devices, on_result=self._show)
 
     def stop(self) -> None:
         """Wait no longer for an answer of the devices."""
-        if self._asking is not None:
-            self._asking.stop()
+        self._asking.stop()
 
     def _show(self, states: tuple[DeviceState, ...]) -> None:
         self.states = states
@@ -103,12 +92,6 @@ class DeviceChoice(StillBox):
         self.setItemText(index, text)
         # In a narrow dock the end of the line is cut.
         self.setItemData(index, text, Qt.ItemDataRole.ToolTipRole)
-
-    def _on_failed(self, error: Exception) -> None:
-        _log.error("The devices could not be asked for their free memory", exc_info=error)
-
-    def _on_ended(self) -> None:
-        self._asking = None
 
     def _on_activated(self, index: int) -> None:
         self._session.choose_device(str(self.itemData(index)))

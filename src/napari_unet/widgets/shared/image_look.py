@@ -11,7 +11,8 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.engine.checks.image_facts import ImageFacts, image_facts
-from napari_unet.viewer.layers import SCORES_KEY, full_resolution, pixel_size_um
+from napari_unet.viewer.layers import full_resolution, pixel_size_um
+from napari_unet.viewer.results import SCORES_KEY
 from napari_unet.viewer.worker import Worker
 
 if TYPE_CHECKING:

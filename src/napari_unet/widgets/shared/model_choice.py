@@ -14,12 +14,11 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 from napari_unet.engine.base.errors import CheckpointError, CodeInFileError
 from napari_unet.session import LoadedModel, Session
 from napari_unet.versions import version_name
-from napari_unet.viewer.worker import Worker
+from napari_unet.viewer.worker import Job
+from napari_unet.widgets.shared.choices import StillBox
 from napari_unet.widgets.shared.code_question import CodeQuestion
-from napari_unet.widgets.shared.model_files import OPEN_FILTER
+from napari_unet.widgets.shared.model_files import OPEN_FILTER, RecentMenu, RecentModels
 from napari_unet.widgets.shared.model_jobs import LoadRequest, Machine, load_network
-from napari_unet.widgets.shared.recent_models import RecentMenu, RecentModels
-from napari_unet.widgets.shared.still_box import StillBox
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import Network
@@ -64,7 +63,7 @@ class ModelChoice(QWidget):
     def __init__(self, session: Session, *, file_text: str = "…") -> None:
         super().__init__()
         self._session = session
-        self._loader: Worker | None = None
+        self._job = Job(self)
         self._loading_source = ""
         self._opened = ""
         self._question: CodeQuestion | None = None
@@ -103,7 +102,7 @@ class ModelChoice(QWidget):
     @property
     def is_loading(self) -> bool:
         """Whether a network is on its way."""
-        return self._loader is not None
+        return self._job.is_running
 
     def open(self, source: str) -> None:
         """Load what a user picked by hand: read the file again, and keep it as a recent one."""
@@ -123,25 +122,18 @@ class ModelChoice(QWidget):
     def _load(self, source: str, *, reads_again: bool, allows_code: bool = False) -> None:
         # Whoever asks for another model has answered.
         self._drop_question()
-        if self._loader is not None:
-            # Who waits for a network waits for the new one.
-            self._loader.ended.disconnect(self.load_ended)
-            self._loader.stop()
         session = self._session
         loaded_source = None if session.network is None else session.source
         request = LoadRequest(source, loaded_source, session.file_hash, reads_again, allows_code)
         # A model that nobody named gives way to one that somebody did.
         self._turn = session.request() if source and (reads_again or not request.is_loaded) else 0
         self._loading_source, self._opened = source, source if reads_again else ""
-        self._loader = Worker(partial(load_network, request))
-        self._loader.reported.connect(self._on_reported)
-        self._loader.finished.connect(self._on_finished)
-        self._loader.failed.connect(self._on_failed)
-        self._loader.stopped.connect(self._on_stopped)
-        self._loader.ended.connect(self.load_ended)
-        # The window may go at any moment; its threads go with it.
-        self.destroyed.connect(self._loader.stop)
-        self._loader.start()
+        self._job.start(
+            partial(load_network, request),
+            on_report=self._on_reported,
+            on_result=self._on_finished,
+            on_error=self._on_failed,
+        )
         self._fill()
         if self._turn:
             self.load_started.emit(Path(source).stem)
@@ -159,8 +151,10 @@ class ModelChoice(QWidget):
     def stop(self) -> None:
         """Drop a load that still runs, and a question that is open."""
         self._drop_question()
-        if self._loader is not None:
-            self._loader.stop()
+        if self.is_loading:
+            self._job.stop()
+            self._forget_load()
+            self.load_ended.emit()
 
     def _drop_question(self) -> None:
         if self._question is not None:
@@ -177,22 +171,24 @@ class ModelChoice(QWidget):
         else:
             self._session.adopt_model(report, request=self._turn)
 
-    def _on_finished(self) -> None:
+    def _on_finished(self, _last: Machine | LoadedModel) -> None:
         if self._opened and self._opened not in self._bundled:
             self._recent.add(self._opened)
-        self._on_stopped()
+        self._forget_load()
         self.load_finished.emit()
+        self.load_ended.emit()
 
     def _on_failed(self, error: Exception) -> None:
         if isinstance(error.__cause__, FileNotFoundError):
             self._recent.remove(self._loading_source)
             self._were_loaded.pop(self._loading_source, None)
         source, opened = self._loading_source, bool(self._opened)
-        self._on_stopped()
+        self._forget_load()
         if isinstance(error, CodeInFileError):
             self._ask(source, str(error), reads_again=opened)
         else:
             self.load_failed.emit(error)
+        self.load_ended.emit()
 
     def _ask(self, source: str, sentence: str, *, reads_again: bool) -> None:
         """Load the file once more if its code may run."""
@@ -211,8 +207,7 @@ class ModelChoice(QWidget):
             )
             self.load_failed.emit(refused)
 
-    def _on_stopped(self) -> None:
-        self._loader = None
+    def _forget_load(self) -> None:
         self._loading_source = ""
         self._fill()
 

@@ -1,29 +1,115 @@
-"""The model files that a dialog offers, whoever wrote them."""
+"""The model files that a dialog offers, and those that were opened last."""
 
 from __future__ import annotations
 
-MODEL_SUFFIXES = (
-    ".safetensors",
-    ".pt",
-    ".pth",
-    ".ckpt",
-    ".bin",
-    ".t7",
-    ".pt2",
-    ".onnx",
-    ".zip",
-)
-"""Of files that may hold a network; what one holds is told from its content."""
+from pathlib import Path
 
-_KINDS = (
-    ("Models", (*(f"*{suffix}" for suffix in MODEL_SUFFIXES), "*rdf.yaml", "*bioimageio.yaml")),
-    ("napari-unet-cells, safetensors", ("*.safetensors",)),
-    ("PyTorch, TorchScript", ("*.pt", "*.pth", "*.ckpt", "*.bin", "*.t7")),
-    ("torch.export", ("*.pt2",)),
-    ("ONNX", ("*.onnx",)),
-    ("bioimage.io packages", ("*.zip", "*rdf.yaml", "*bioimageio.yaml")),
-    ("All files", ("*",)),
-)
+from qtpy.QtCore import QSettings, Signal
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import QMenu, QWidget
 
-OPEN_FILTER = ";;".join(f"{title} ({' '.join(patterns)})" for title, patterns in _KINDS)
+_KINDS = {
+    "napari-unet-cells, safetensors": "*.safetensors",
+    "PyTorch, TorchScript": "*.pt *.pth *.ckpt *.bin *.t7",
+    "torch.export": "*.pt2",
+    "ONNX": "*.onnx",
+    "bioimage.io packages": "*.zip *rdf.yaml *bioimageio.yaml",
+}
+_OFFERED = {"Models": " ".join(_KINDS.values()), **_KINDS, "All files": "*"}
+
+OPEN_FILTER = ";;".join(f"{title} ({patterns})" for title, patterns in _OFFERED.items())
 """What a dialog that opens a model lists."""
+
+
+_MOST = 8
+_FILES, _FOLDER = "models/recent", "models/folder"
+
+
+class RecentModels:
+    """Reads and writes the user's settings; every widget sees the same list."""
+
+    def __init__(self) -> None:
+        # A file on every system, so that it can be looked at, copied and deleted.
+        self._settings = QSettings(
+            QSettings.Format.IniFormat,
+            QSettings.Scope.UserScope,
+            "napari-unet-cells",
+            "napari-unet-cells",
+        )
+
+    @property
+    def files(self) -> list[str]:
+        """Model files, the last one first; they may be gone."""
+        value = self._settings.value(_FILES)
+        # A list of one comes back from the file as text.
+        return [value] if isinstance(value, str) else [str(file) for file in value or ()]
+
+    @property
+    def folder(self) -> str:
+        """Where the last file was; empty before the first."""
+        return str(self._settings.value(_FOLDER) or "")
+
+    def add(self, file: str) -> None:
+        """Put a file at the top and remember its folder."""
+        others = [other for other in self.files if other != file]
+        self._settings.setValue(_FILES, [file, *others][:_MOST])
+        self._settings.setValue(_FOLDER, str(Path(file).parent))
+
+    def remove(self, file: str) -> None:
+        """Forget a file."""
+        self._settings.setValue(_FILES, [other for other in self.files if other != file])
+
+    def clear(self) -> None:
+        """Forget every file."""
+        self._settings.remove(_FILES)
+
+
+class RecentMenu(QMenu):
+    """Lists the recent files each time it opens.
+
+    Parameters
+    ----------
+    recent : RecentModels
+    parent : QWidget
+
+    Attributes
+    ----------
+    chosen : Signal
+        Carries the file.
+    cleared : Signal
+        The list was emptied.
+    """
+
+    chosen = Signal(str)
+    cleared = Signal()
+
+    def __init__(self, recent: RecentModels, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._recent = recent
+        self.setToolTipsVisible(True)
+        self.aboutToShow.connect(self._fill)
+        self.triggered.connect(self._on_triggered)
+
+    def _fill(self) -> None:
+        self.clear()
+        for file in self._recent.files:
+            self._add(f"{Path(file).name} in {Path(file).parent}", f"Load {file}", file)
+        self.addSeparator()
+        clear = self._add(
+            "Clear recent", "Forget these files; the files themselves stay where they are.", ""
+        )
+        clear.setEnabled(bool(self._recent.files))
+
+    def _add(self, text: str, tip: str, file: str) -> QAction:
+        action = QAction(text, self)
+        action.setToolTip(tip)
+        action.setData(file)
+        self.addAction(action)
+        return action
+
+    def _on_triggered(self, action: QAction) -> None:
+        if action.data():
+            self.chosen.emit(str(action.data()))
+        else:
+            self._recent.clear()
+            self.cleared.emit()

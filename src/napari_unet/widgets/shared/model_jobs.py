@@ -97,15 +97,15 @@ def _read(request: LoadRequest, source: str) -> LoadedModel:
         raise
 
 
-def list_devices() -> Iterator[tuple[DeviceState, ...]]:
-    """Report the devices of this machine and their free memory."""
+def list_devices() -> tuple[DeviceState, ...]:
+    """Ask the devices of this machine for their free memory."""
     from napari_unet.engine.base.device import device_states
 
-    yield device_states()
+    return device_states()
 
 
-def save_model(network: Network, path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Write a model file and report it."""
+def save_model(network: Network, path: Path, *, overwrite: bool) -> Path:
+    """Write a model file and say where it is."""
     from napari_unet.engine.models.checkpoint import save_checkpoint
 
-    yield save_checkpoint(network, path, overwrite=overwrite)
+    return save_checkpoint(network, path, overwrite=overwrite)

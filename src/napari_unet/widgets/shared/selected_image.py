@@ -8,12 +8,10 @@ from napari.layers import Image
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_unet.viewer.layers import PREVIEW_KEY, SCORES_KEY
+from napari_unet.viewer.results import is_made_up
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-
-_MADE_UP = {SCORES_KEY, PREVIEW_KEY}
 
 
 class SelectedImage(QObject):
@@ -48,7 +46,12 @@ class SelectedImage(QObject):
     def layer(self) -> Image | None:
         """The selected image layer; the uppermost one if another kind is selected."""
         active = self._viewer.layers.selection.active
-        images = [layer for layer in self._viewer.layers if _is_image(layer)]
+        # Scores are images, too, but of no cells.
+        images = [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, Image) and not is_made_up(layer)
+        ]
         if active in images:
             return active
         return images[-1] if images else None
@@ -68,8 +71,3 @@ class SelectedImage(QObject):
     def _on_due(self) -> None:
         self._follow()
         self.changed.emit()
-
-
-def _is_image(layer: Any) -> bool:
-    # Scores are images, too, but of no cells.
-    return isinstance(layer, Image) and not _MADE_UP & layer.metadata.keys()

@@ -15,7 +15,8 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.images.image import LabelImage, WeightMap
-from napari_unet.viewer.layers import PREVIEW_KEY, SCORES_KEY, LayerImage
+from napari_unet.viewer.layers import LayerImage
+from napari_unet.viewer.results import PREVIEW_KEY, SCORES_KEY
 from napari_unet.viewer.worker import Worker
 from napari_unet.widgets.train.plan import Plan, annotation
 

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.viewer.worker import Worker
-from napari_unet.widgets.shared.sentence import Sentence
+from napari_unet.widgets.shared.texts import Sentence
 from napari_unet.widgets.train.version_text import average_precision, details, local_date
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from napari_unet.engine.base.errors import CheckpointError, TrainingError
 from napari_unet.engine.images.image import LabelImage, PlaneIndex, plane_key
 from napari_unet.versions import Autosave, InterruptedTraining
-from napari_unet.viewer.layers import LayerImage, new_preview_layer
+from napari_unet.viewer.layers import LayerImage
+from napari_unet.viewer.results import new_preview_layer
 from napari_unet.widgets.train.plan import PairSource, Plan, annotation
 
 if TYPE_CHECKING:

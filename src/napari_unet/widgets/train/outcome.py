@@ -23,9 +23,9 @@ from napari_unet.versions import (
     data_folder,
     find_interrupted,
 )
+from napari_unet.viewer.viewpoint import look_at
 from napari_unet.viewer.worker import Worker
-from napari_unet.widgets.shared.sentence import Sentence
-from napari_unet.widgets.shared.viewpoint import look_at
+from napari_unet.widgets.shared.texts import Sentence
 from napari_unet.widgets.train.job import Compared, Trained, ViewChanges
 from napari_unet.widgets.train.plan import Plan
 from napari_unet.widgets.train.review.change_layer import remove_changes, show_changes

@@ -21,7 +21,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.viewer.layers import METADATA_KEY, SCORES_KEY, full_resolution
+from napari_unet.viewer.layers import full_resolution
+from napari_unet.viewer.results import METADATA_KEY, SCORES_KEY
 from napari_unet.widgets.shared.choices import LayerChoice, keep_narrow
 
 if TYPE_CHECKING:

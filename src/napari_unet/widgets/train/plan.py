@@ -14,7 +14,8 @@ from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.images.image import AnyImage, LabelImage, PlaneIndex, plane_key
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.viewer.drawn_regions import DrawnRegion, drawn_regions, region_mask
-from napari_unet.viewer.layers import LayerImage, full_resolution, predictions_of, read_layer
+from napari_unet.viewer.layers import LayerImage, full_resolution, read_layer
+from napari_unet.viewer.results import predictions_of
 
 if TYPE_CHECKING:
     from napari.components import Dims

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.viewer.layers import part_of_place
+from napari_unet.viewer.results import part_of_place
 from napari_unet.widgets.train.job import Previewed
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.images.image import LabelImage, PlaneIndex
-from napari_unet.viewer.layers import LabelEdit, edit_labels, label_edit, labels_in_memory
+from napari_unet.viewer.label_edits import LabelEdit, edit_labels, label_edit, labels_in_memory
 from napari_unet.viewer.worker import Worker
 
 if TYPE_CHECKING:

@@ -15,14 +15,9 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.engine.images.image import LabelImage, PlaneIndex, WeightMap
 from napari_unet.engine.weight_map.settings import WeightMapSettings
-from napari_unet.viewer.layers import (
-    move_to,
-    new_weight_layer,
-    place_of,
-    shown_plane,
-    weight_limits,
-)
-from napari_unet.viewer.worker import Worker
+from napari_unet.viewer.layers import place_of, shown_plane
+from napari_unet.viewer.results import move_to, new_weight_layer, weight_limits
+from napari_unet.viewer.worker import Job
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -97,7 +92,7 @@ class LiveWeightMap(QObject):
         self._ndim = 2
         self._spacing: tuple[float, ...] | None = None
         self._trackers: dict[str, WeightMapTracker] = {}
-        self._worker: Worker | None = None
+        self._job = Job(self)
         self._is_due = False
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
@@ -122,7 +117,7 @@ class LiveWeightMap(QObject):
     @property
     def is_busy(self) -> bool:
         """Whether an edit is not shown yet."""
-        return self._worker is not None or self._pause.isActive()
+        return self._job.is_running or self._pause.isActive()
 
     def start(
         self,
@@ -175,10 +170,8 @@ class LiveWeightMap(QObject):
 
     def stop(self) -> None:
         """Take the overlay away; nothing listens to the labels any more."""
+        self._job.stop()
         self._pause.stop()
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker = None
         labels, overlay = self._labels, self._overlay
         self._labels = self._overlay = None
         self._trackers = {}
@@ -202,7 +195,7 @@ class LiveWeightMap(QObject):
         PixelWeight or None
             None outside of the labels and while no map is ready.
         """
-        if self._labels is None or self._worker is not None:
+        if self._labels is None or self._job.is_running:
             return None
         inside = self._labels.world_to_data(position[len(position) - self._labels.ndim :])
         pixel = [round(float(each)) for each in inside]
@@ -234,7 +227,7 @@ class LiveWeightMap(QObject):
         labels, overlay = self._labels, self._overlay
         if labels is None or overlay is None:
             return
-        if self._worker is not None:
+        if self._job.is_running:
             self._is_due = True
             return
         if labels.data.shape != overlay.data.shape:
@@ -252,11 +245,12 @@ class LiveWeightMap(QObject):
             self._settings,
             self._spacing,
         )
-        self._worker = Worker(job)
-        self._worker.reported.connect(self._on_reported)
-        self._worker.failed.connect(self._on_failed)
-        self._worker.ended.connect(self._on_ended)
-        self._worker.start()
+        self._job.start(
+            job,
+            on_report=self._on_reported,
+            on_error=self.failed.emit,
+            on_end=self._on_ended,
+        )
 
     def _on_reported(self, report: MapReport) -> None:
         if self._overlay is not None:
@@ -270,11 +264,7 @@ class LiveWeightMap(QObject):
             rest_ms = _REST * 1000 * (time.perf_counter() - began)
             self._pause.setInterval(max(_PAUSE_MS, round(rest_ms)))
 
-    def _on_failed(self, error: Exception) -> None:
-        self.failed.emit(error)
-
     def _on_ended(self) -> None:
-        self._worker = None
         if self._is_due and self._labels is not None:
             self._pause.start()
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Labels
@@ -15,7 +14,7 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.viewer.layers import place_of
-from napari_unet.viewer.worker import Worker
+from napari_unet.viewer.worker import Job
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -45,7 +44,7 @@ class MaskRemedy(QPushButton):
         self._viewer = viewer
         self._mask: Labels | None = None
         self._ndim = 2
-        self._worker: Worker | None = None
+        self._job = Job(self)
         self.clicked.connect(self._on_clicked)
         self.hide()
 
@@ -57,22 +56,20 @@ class MaskRemedy(QPushButton):
 
     def stop(self) -> None:
         """Let go of what is not finished."""
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker = None
+        self._job.stop()
         self.offer(None)
 
     def _on_clicked(self) -> None:
         if self._mask is None:
             return
         self.setEnabled(False)
-        self._worker = Worker(partial(_number, self._mask.data, self._ndim))
-        self._worker.finished.connect(partial(self._on_numbered, self._mask))
-        self._worker.failed.connect(self.failed)
-        self._worker.start()
+        self._job.start(
+            partial(_number, self._mask.data, self._ndim),
+            on_result=partial(self._on_numbered, self._mask),
+            on_error=self.failed.emit,
+        )
 
     def _on_numbered(self, mask: Labels, pieces: NDArray[np.int32]) -> None:
-        self._worker = None
         if not isalive(self) or mask not in self._viewer.layers:
             return
         self.offer(None)
@@ -81,7 +78,7 @@ class MaskRemedy(QPushButton):
         self._viewer.add_layer(Labels(pieces, name=f"{mask.name}: pieces", **place))
 
 
-def _number(mask: LabelImage, ndim: int) -> Iterator[Any]:
+def _number(mask: LabelImage, ndim: int) -> NDArray[np.int32]:
     from napari_unet.engine.weight_map.weight_map import number_pieces
 
-    yield number_pieces(mask, axes=ndim)
+    return number_pieces(mask, axes=ndim)

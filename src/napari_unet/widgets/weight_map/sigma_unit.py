@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 
 from napari.layers import Labels
-from qtpy.QtWidgets import QComboBox
 
-from napari_unet.widgets.shared.choices import keep_narrow
+from napari_unet.widgets.shared.choices import OfferBox
 
 _PIXELS = "px"
 
 
-class SigmaUnit(QComboBox):
+class SigmaUnit(OfferBox):
     """Offers pixels, and the unit of a layer whose axes are lengths."""
 
     def __init__(self) -> None:
         super().__init__()
-        keep_narrow(self)
         self.setToolTip(
             "<qt>Unit of the sigmas. Where the layer has a scale and a unit of length they can be "
             "lengths, so that they mean the same at every magnification.</qt>"
@@ -27,7 +25,7 @@ class SigmaUnit(QComboBox):
     @property
     def symbol(self) -> str:
         """Such as "px" or "µm"."""
-        return str(self.currentData())
+        return str(self.chosen)
 
     @property
     def is_length(self) -> bool:
@@ -40,13 +38,10 @@ class SigmaUnit(QComboBox):
         if labels is not None and lengths(labels, ndim) is not None:
             symbol = f"{labels.units[-1]:~P}"
             entries.append((symbol, symbol))
-        if [(self.itemText(n), self.itemData(n)) for n in range(self.count())] != entries:
-            was_length, before = self.currentIndex() > 0, self.blockSignals(True)
-            self.clear()
-            for entry in entries:
-                self.addItem(*entry)
-            self.setCurrentIndex(1 if was_length and len(entries) > 1 else 0)
-            self.blockSignals(before)
+        was_length, before = self.currentIndex() > 0, self.blockSignals(True)
+        self.offer(entries)
+        self.setCurrentIndex(1 if was_length and len(entries) > 1 else 0)
+        self.blockSignals(before)
         self.setEnabled(len(entries) > 1)
 
     def spacing(self, labels: Labels, ndim: int) -> tuple[float, ...] | None:

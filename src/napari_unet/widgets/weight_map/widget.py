@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +14,16 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton, QVBoxLayou
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.weight_map.settings import Variant, WeightMapSettings
+from napari_unet.viewer.worker import failure_sentence
 from napari_unet.widgets.shared.choices import LayerChoice, keep_narrow, narrow_form
-from napari_unet.widgets.shared.sentence import Sentence
 from napari_unet.widgets.shared.settings_form import SettingsForm
+from napari_unet.widgets.shared.texts import Sentence
 from napari_unet.widgets.weight_map.live import LiveWeightMap, MapReport
 from napari_unet.widgets.weight_map.mask_remedy import MaskRemedy
 from napari_unet.widgets.weight_map.sigma_unit import SigmaUnit
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-
-_log = logging.getLogger(__name__)
 
 _DISTANCES = "d<sub>1</sub>, d<sub>2</sub>: distances to the two nearest cells."
 _BORDER = (
@@ -267,14 +265,7 @@ class WeightMapWidget(QWidget):
 
     def _on_failed(self, error: Exception) -> None:
         self.stop()
-        if isinstance(error, UNetError):
-            message = str(error)
-        else:
-            _log.error("The weight map failed", exc_info=error)
-            message = (
-                f"Something went wrong that should not ({type(error).__name__}: {error}); the "
-                "log has the details."
-            )
+        message = failure_sentence(error)
         self.sentence.show_error(message)
         show_error(message)
 

@@ -20,8 +20,7 @@ from qtpy.QtWidgets import (
 from napari_unet.engine.base.setting_texts import setting_texts
 from napari_unet.engine.export.settings import ExportSettings
 from napari_unet.widgets.shared.choices import keep_narrow, narrow_form
-from napari_unet.widgets.shared.faint_label import FaintLabel
-from napari_unet.widgets.shared.sentence import Sentence
+from napari_unet.widgets.shared.texts import FaintLabel, Sentence
 
 if TYPE_CHECKING:
     from napari_unet.engine.export.export import ExportFormat

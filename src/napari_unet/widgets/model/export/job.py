@@ -17,7 +17,7 @@ from napari_unet.engine.export.settings import ExportSettings
 from napari_unet.engine.images.image import AnyImage
 from napari_unet.session import Session
 from napari_unet.viewer.layers import LayerImage, read_layer
-from napari_unet.viewer.worker import Worker
+from napari_unet.viewer.worker import Job
 from napari_unet.widgets.model.export.dialog import ExportDialog
 from napari_unet.widgets.model.guesses.jobs import tried_region
 from napari_unet.widgets.shared.selected_image import SelectedImage
@@ -78,7 +78,7 @@ class ExportJob(QObject):
     ) -> None:
         super().__init__(button)
         self._viewer, self._session, self._image = viewer, session, image
-        self._worker: Worker | None = None
+        self._job = Job(self)
         self._button = button
         self.dialog: ExportDialog | None = None
         self.folder = ""
@@ -92,18 +92,17 @@ class ExportJob(QObject):
     @property
     def is_running(self) -> bool:
         """Whether something is being written."""
-        return self._worker is not None
+        return self._job.is_running
 
     def stop(self) -> None:
         """Write no further; no file is left."""
         if self.dialog is not None:
             self.dialog.close()
-        if self._worker is not None:
-            self._worker.stop()
+        self._job.stop()
 
     def _on_clicked(self) -> None:
-        if self._worker is not None:
-            self._worker.stop()
+        if self.is_running:
+            self._job.stop()
             return
         network = self._session.network
         if network is None:
@@ -111,17 +110,18 @@ class ExportJob(QObject):
         if not network.description.unet.is_trainable:
             self.failed.emit(UNetError(ready_made_sentence(self._session)))
             return
-        self._run(Worker(_list_formats), self._ask)
+        self._run(_list_formats, self._ask)
 
-    def _run(self, worker: Worker, on_finished: Callable[[Any], None]) -> None:
-        self._worker = worker
-        worker.finished.connect(on_finished)
-        worker.failed.connect(self.failed)
-        worker.stopped.connect(self._on_stopped)
-        worker.ended.connect(self._on_ended)
-        self.destroyed.connect(worker.stop)
+    def _run(self, work: Callable[[], Any], on_result: Callable[[Any], None]) -> None:
         self._button.setText("Stop")
-        worker.start()
+        self._job.start(
+            work,
+            on_report=self._on_reported,
+            on_result=on_result,
+            on_error=self.failed.emit,
+            on_stop=self._on_stopped,
+            on_end=self._on_ended,
+        )
 
     def _ask(self, formats: tuple[ExportFormat, ...]) -> None:
         network, layer = self._session.network, self._image.layer
@@ -160,9 +160,7 @@ class ExportJob(QObject):
             return
         self.folder = str(Path(name).parent)
         request = ExportRequest(network, Path(name), kind.name, settings, image)
-        worker = Worker(partial(export, request))
-        worker.reported.connect(self._on_reported)
-        self._run(worker, self._on_written)
+        self._run(partial(export, request), self._on_written)
         self.told.emit("Exporting …")
 
     def _selected_image(self, network: Network) -> LayerImage | None:
@@ -188,7 +186,6 @@ class ExportJob(QObject):
         self.told.emit("Stopped; nothing was written.")
 
     def _on_ended(self) -> None:
-        self._worker = None
         self._button.setText(_CAPTION)
 
 
@@ -201,10 +198,10 @@ def ready_made_sentence(session: Session) -> str:
     )
 
 
-def _list_formats() -> Iterator[tuple[ExportFormat, ...]]:
+def _list_formats() -> tuple[ExportFormat, ...]:
     from napari_unet.engine.export.export import export_formats
 
-    yield export_formats()
+    return export_formats()
 
 
 def export(request: ExportRequest) -> Iterator[ExportReport]:

@@ -38,14 +38,14 @@ class Trial:
     device: str
 
 
-def change_guesses(model: LoadedModel, changes: Mapping[str, str]) -> Iterator[LoadedModel]:
-    """Report the same model with other guesses; its file stays as it is."""
+def change_guesses(model: LoadedModel, changes: Mapping[str, str]) -> LoadedModel:
+    """Take other guesses for a model; its file stays as it is."""
     from napari_unet.engine.foreign.guesses import with_guess
 
     network = model.network
     for about, value in changes.items():
         network = with_guess(network, about, value)
-    yield replace(model, network=network, guesses={**model.guesses, **changes})
+    return replace(model, network=network, guesses={**model.guesses, **changes})
 
 
 def try_guess(trial: Trial, image: LayerImage) -> Iterator[DryRun]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 
-from napari_unet.widgets.shared.faint_label import FaintLabel
+from napari_unet.widgets.shared.texts import FaintLabel
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.guess import Guess

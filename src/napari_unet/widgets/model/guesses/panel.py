@@ -13,13 +13,13 @@ from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.session import LoadedModel, Session
 from napari_unet.viewer.layers import read_layer
-from napari_unet.viewer.worker import Worker
+from napari_unet.viewer.worker import Job
 from napari_unet.widgets.model.guesses.jobs import Trial, change_guesses
 from napari_unet.widgets.model.guesses.roles_row import ROLES, RolesRow
 from napari_unet.widgets.model.guesses.row import GuessRow, sentence
 from napari_unet.widgets.model.guesses.trial import GuessTrial
-from napari_unet.widgets.shared.faint_label import FaintLabel
 from napari_unet.widgets.shared.selected_image import SelectedImage
+from napari_unet.widgets.shared.texts import FaintLabel
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -62,7 +62,7 @@ class GuessesPanel(QWidget):
     def __init__(self, viewer: ViewerModel, session: Session, image: SelectedImage) -> None:
         super().__init__()
         self._viewer, self._session, self._image = viewer, session, image
-        self._worker: Worker | None = None
+        self._job = Job(self)
         self._changes: dict[str, str] = {}
         self._base: LoadedModel | None = None
         self._tried_with: dict[str, str] = {}
@@ -97,13 +97,12 @@ class GuessesPanel(QWidget):
     @property
     def is_busy(self) -> bool:
         """Whether a change is still to come."""
-        return self._worker is not None
+        return self._job.is_running
 
     def stop(self) -> None:
         """Drop what runs."""
         self.trial.close_pictures()
-        if self._worker is not None:
-            self._worker.stop()
+        self._job.stop()
 
     def _on_network_loaded(self, _network: Any = None) -> None:
         # The session outlives the widget.
@@ -184,21 +183,17 @@ class GuessesPanel(QWidget):
         model = self._session.model
         if model is None:
             return
-        if self._worker is not None and self._base is model:
+        if self.is_busy and self._base is model:
             # What was chosen a moment ago counts, too.
             self._changes[about] = value
         else:
             self._changes = {about: value}
-        if self._worker is not None:
-            self._worker.stop()
         self._base = model
-        request = self._session.request()
-        self._worker = Worker(partial(change_guesses, model, dict(self._changes)))
-        self._worker.finished.connect(partial(self._on_changed, request))
-        self._worker.failed.connect(self._on_failed)
-        self._worker.ended.connect(self._on_ended)
-        self.destroyed.connect(self._worker.stop)
-        self._worker.start()
+        self._job.start(
+            partial(change_guesses, model, dict(self._changes)),
+            on_result=partial(self._on_changed, self._session.request()),
+            on_error=self._on_failed,
+        )
 
     def _on_changed(self, request: int, model: LoadedModel) -> None:
         titles = [self._guesses[each].title for each in self._changes if each in self._guesses]
@@ -213,9 +208,6 @@ class GuessesPanel(QWidget):
             self.trial.show_taken(self.rows[self.trial.about].guess.value)
         if self._session.model is self._base:
             self.failed.emit(error)
-
-    def _on_ended(self) -> None:
-        self._worker = None
 
     # -- trying ------------------------------------------------------------------------------------
 

@@ -11,8 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout
 
 from napari_unet.widgets.model.guesses.line import GuessLine
 from napari_unet.widgets.model.guesses.row import sentence
-from napari_unet.widgets.shared.choices import keep_narrow, narrow_form
-from napari_unet.widgets.shared.still_box import StillBox
+from napari_unet.widgets.shared.choices import StillBox, keep_narrow, narrow_form
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.guess import Guess

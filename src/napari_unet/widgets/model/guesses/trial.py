@@ -14,12 +14,12 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QToolButton, Q
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.viewer.layers import LayerImage
-from napari_unet.viewer.worker import Worker
+from napari_unet.viewer.worker import Job
 from napari_unet.widgets.model.guesses.jobs import Trial, try_guess
 from napari_unet.widgets.model.guesses.line import NARROW_BUTTON
 from napari_unet.widgets.model.guesses.roles_row import ROLES, roles_text
 from napari_unet.widgets.model.guesses.row import option_text
-from napari_unet.widgets.shared.sentence import Sentence
+from napari_unet.widgets.shared.texts import Sentence
 
 if TYPE_CHECKING:
     from napari_unet.engine.foreign.dry_run import DryRun
@@ -50,7 +50,7 @@ class GuessTrial(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._worker: Worker | None = None
+        self._job = Job(self)
         self._guess: Guess | None = None
         self._open: list[str] = []
         self.pictures: dict[str, QToolButton] = {}
@@ -78,18 +78,12 @@ class GuessTrial(QWidget):
     @property
     def is_running(self) -> bool:
         """Whether pictures are still to come."""
-        return self._worker is not None
+        return self._job.is_running
 
     def start(self, trial: Trial, guess: Guess, image: LayerImage) -> None:
         """Try out every value of a guess, what is taken now first."""
         self.close_pictures()
         self._guess = guess
-        self._worker = Worker(partial(try_guess, trial, image))
-        self._worker.reported.connect(self._on_reported)
-        self._worker.failed.connect(self._on_failed)
-        self._worker.stopped.connect(self._on_stopped)
-        self._worker.ended.connect(self._on_ended)
-        self.destroyed.connect(self._worker.stop)
         for number, value in enumerate(trial.values):
             self._add_picture(number, value)
         self._open = list(trial.values)
@@ -97,7 +91,13 @@ class GuessTrial(QWidget):
         self._show_progress()
         self.button.setText("Stop")
         self.setVisible(True)
-        self._worker.start()
+        self._job.start(
+            partial(try_guess, trial, image),
+            on_report=self._on_reported,
+            on_error=self._on_failed,
+            on_stop=self._on_stopped,
+            on_end=self._on_ended,
+        )
 
     def show_refusal(self, guess: Guess, sentence: str) -> None:
         """Say why nothing can be tried."""
@@ -114,8 +114,7 @@ class GuessTrial(QWidget):
 
     def stop(self) -> None:
         """Compute no more pictures; those that are there stay."""
-        if self._worker is not None:
-            self._worker.stop()
+        self._job.stop()
 
     def close_pictures(self) -> None:
         """Stop, and take the pictures away."""
@@ -191,7 +190,6 @@ class GuessTrial(QWidget):
         self._open = []
 
     def _on_ended(self) -> None:
-        self._worker = None
         self.button.setText("Close")
         self.ended.emit()
 

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QSizePolicy, QVBoxLayout,
 
 from napari_unet.viewer.warm_up import import_pyqtgraph
 from napari_unet.viewer.worker import Worker
-from napari_unet.widgets.shared.sentence import Sentence
+from napari_unet.widgets.shared.texts import Sentence
 from napari_unet.widgets.train.curves.points import CurvePoints, CurveRow, write_rows
 
 _REDRAWN_MS = 100

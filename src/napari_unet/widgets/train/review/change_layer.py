@@ -10,7 +10,8 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_unet.engine.images.image import PlaneIndex
-from napari_unet.viewer.layers import SCORES_KEY, full_resolution, move_to, place_of
+from napari_unet.viewer.layers import full_resolution, place_of
+from napari_unet.viewer.results import SCORES_KEY, move_to
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

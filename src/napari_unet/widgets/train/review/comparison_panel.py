@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.widgets.shared.sentence import Sentence
+from napari_unet.widgets.shared.texts import Sentence
 from napari_unet.widgets.train.review.change_layer import CHANGE_COLOURS
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.engine.images.image import PlaneIndex, Region
-from napari_unet.viewer.layers import SCORES_KEY, move_to, place_of, shown_plane
-from napari_unet.widgets.shared.sentence import Sentence
-from napari_unet.widgets.shared.viewpoint import box_in_layer, look_at
+from napari_unet.viewer.layers import place_of, shown_plane
+from napari_unet.viewer.results import SCORES_KEY, move_to
+from napari_unet.viewer.viewpoint import box_in_layer, look_at
+from napari_unet.widgets.shared.texts import Sentence
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.utils._proxies import PublicOnlyProxy
 
-from napari_unet.widgets.shared.viewpoint import box_in_layer, look_at
+from napari_unet.viewer.viewpoint import box_in_layer, look_at
 
 
 @pytest.fixture

@@ -1,0 +1,207 @@
+"""Layers of results: made on the grid of their image, found again, and how they came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from napari_unet import __version__
+from napari_unet.engine.images.image import AnyImage, LabelImage
+from napari_unet.viewer.layers import LayerImage, place_of
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels, Layer
+
+    from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+    from napari_unet.engine.labels.runs import LabelRuns
+    from napari_unet.engine.weight_map.settings import WeightMapSettings
+
+METADATA_KEY = "napari_unet"
+"""Where a layer's metadata say how its labels came about."""
+
+PREDICTIONS_KEY = "napari_unet_predictions"
+"""Where a layer's metadata keep its labels as they were predicted, plane by plane."""
+
+PREVIEW_KEY = "napari_unet_preview"
+"""Marks a layer that shows what a network in training sees."""
+
+SCORES_KEY = "napari_unet_scores"
+"""Where a layer's metadata say whose scores it shows."""
+
+
+def is_made_up(layer: Layer) -> bool:
+    """Whether a layer shows scores or a preview, so that nobody wants to work on it."""
+    return bool({SCORES_KEY, PREVIEW_KEY} & layer.metadata.keys())
+
+
+def part_of_place(place: dict[str, Any], corner: Sequence[int]) -> dict[str, Any]:
+    """Place of a part of a layer whose first pixel is at `corner`, from the place of the whole."""
+    axes = len(corner)
+    scaled = np.asarray(place["scale"]) * np.asarray(corner, float)
+    turned = np.asarray(place["rotate"]) @ np.asarray(place["shear"]) @ scaled
+    translate = np.asarray(place["translate"]) + turned
+    return {**place, "translate": translate[:axes]}
+
+
+def move_to(layer: Layer, place: dict[str, Any]) -> None:
+    """Put a layer where `place_of` says, if it is not there."""
+    now = place_of(layer, tuple(range(layer.ndim)))
+    for name, value in place.items():
+        is_there = now[name] == value if isinstance(value, tuple) else np.allclose(now[name], value)
+        if not is_there:
+            setattr(layer, name, value)
+
+
+def find_result(viewer: ViewerModel, image: LayerImage, model: str) -> Labels | None:
+    """Find the layer of the last run on the same image layer and channel with the same model."""
+    channel = None if image.channel is None else image.channel + 1
+    for layer in reversed(viewer.layers):
+        made = layer.metadata.get(METADATA_KEY, {})
+        found = [made.get(key) for key in ("image_id", "model", "channel", "layer_id")]
+        # A copy that a person made of the layer has all of its metadata, too.
+        same = found == [image.layer_id, model, channel, str(layer.unique_id)]
+        if same and writable(layer) and layer.data.shape == image.labels_shape:
+            return cast("Labels", layer)
+    return None
+
+
+def note_origin(
+    layer: Layer, made: dict[str, Any], predictions: Mapping[str, LabelRuns] | None = None
+) -> None:
+    """Keep in a layer how its labels came about, for `find_result`.
+
+    Parameters
+    ----------
+    layer : napari layer
+    made : dict
+    predictions : mapping of str to LabelRuns, optional
+        Planes that were just predicted, by their keys; beside those of before.
+    """
+    own = {**made, "layer_id": str(layer.unique_id)}
+    kept = {**layer.metadata.get(PREDICTIONS_KEY, {}), **(predictions or {})}
+    layer.metadata = {**layer.metadata, METADATA_KEY: own, PREDICTIONS_KEY: kept}
+
+
+def predictions_of(layer: Layer) -> dict[str, LabelRuns]:
+    """What was predicted in each plane of a layer that Segment filled; empty for others.
+
+    A copy that a person made of the layer is one of the others: it may be
+    another image's by now.
+    """
+    made = layer.metadata.get(METADATA_KEY, {})
+    is_own = made.get("layer_id") == str(layer.unique_id)
+    return dict(layer.metadata.get(PREDICTIONS_KEY, {})) if is_own else {}
+
+
+def writable(layer: Layer) -> bool:
+    """Whether labels can be written into a layer's own memory."""
+    data = layer.data
+    return isinstance(data, np.ndarray) and data.dtype == np.int32 and bool(data.flags.writeable)
+
+
+def find_scores(viewer: ViewerModel, image: LayerImage, model: str, role: str) -> Image | None:
+    """Find the layer that shows the scores of one class."""
+    key = [image.layer_id, image.result_name(model), role]
+    for layer in reversed(viewer.layers):
+        if layer.metadata.get(SCORES_KEY) == key and layer.data.shape == image.labels_shape:
+            return cast("Image", layer)
+    return None
+
+
+def new_labels_layer(array: LabelImage, image: LayerImage, model: str) -> Labels:
+    """Make a layer around `array`, on the grid of the image; any thread may."""
+    from napari.layers import Labels
+
+    return Labels(array, name=f"{image.name}: {image.result_name(model)}", **image.place)
+
+
+def new_preview_layer(array: LabelImage, image: LayerImage, corner: Sequence[int]) -> Labels:
+    """Make a layer of outlines around the part of an image that begins at `corner`; any thread may.
+
+    Its name is that of the image, and nobody is offered it where labels are asked for.
+    """
+    from napari.layers import Labels
+
+    layer = Labels(
+        array,
+        name=f"{image.name}: preview of training",
+        metadata={PREVIEW_KEY: True},
+        **part_of_place(image.place, corner),
+    )
+    layer.contour, layer.editable = 2, False
+    return layer
+
+
+_SCORE_COLOURS = {"cell": "green", "border": "magenta"}
+
+
+def new_scores_layer(array: AnyImage, image: LayerImage, model: str, role: str) -> Image:
+    """Make a layer for the scores of one class, 0 to 1, on the grid of the image."""
+    from napari.layers import Image
+
+    return Image(
+        array,
+        name=f"{image.name}: {image.result_name(model)}, {role} score",
+        metadata={SCORES_KEY: [image.layer_id, image.result_name(model), role]},
+        colormap=_SCORE_COLOURS.get(role, "gray"),
+        blending="additive",
+        contrast_limits=(0, 1),
+        opacity=0.6,
+        **image.place,
+    )
+
+
+def weight_limits(settings: WeightMapSettings) -> tuple[float, float]:
+    """Weights between which colours change: the same for every image with these settings."""
+    return 0.0, settings.w0
+
+
+def new_weight_layer(array: AnyImage, labels: Labels, settings: WeightMapSettings) -> Image:
+    """Make a layer for a weight map on the grid of its labels, to be seen through."""
+    from napari.layers import Image
+
+    return Image(
+        array,
+        name=f"{labels.name}: weight map",
+        metadata={SCORES_KEY: [str(labels.unique_id), "", "weight map"]},
+        colormap="inferno",
+        blending="additive",
+        contrast_limits=weight_limits(settings),
+        **place_of(labels, tuple(range(labels.ndim))),
+    )
+
+
+def provenance(
+    image: LayerImage,
+    model: str,
+    *,
+    source: str,
+    file_hash: str,
+    guesses: Mapping[str, str],
+    cells: int,
+    settings: SegmentationSettings,
+    instances: InstanceSettings,
+    checksums: dict[str, list[int]],
+) -> dict[str, Any]:
+    """How a layer of labels came about, in plain values that can be written to a file."""
+    return {
+        "image": image.name,
+        "image_id": image.layer_id,
+        "extent": image.extent,
+        "channel": None if image.channel is None else image.channel + 1,
+        "model": model,
+        "model_source": source,
+        "model_sha256": file_hash,
+        "model_guesses": dict(guesses),
+        "cells": cells,
+        "settings": asdict(settings),
+        "instances": asdict(instances),
+        "version": __version__,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "checksums": checksums,
+    }

@@ -1,0 +1,137 @@
+"""Texts of a form: one sentence, a paler one, and rich text as high as it needs to be."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtGui import QColor, QResizeEvent
+from qtpy.QtWidgets import QFrame, QLabel, QSizePolicy, QTextBrowser
+
+_ERROR_STYLE = "border-left: 3px solid #d9534f; padding-left: 6px;"
+
+
+class Sentence(QLabel):
+    """Text that wraps anywhere, can be copied, and takes no room while there is none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.show_text("")
+
+    @property
+    def message(self) -> str:
+        """The sentence that is shown."""
+        return self.text().replace("\u200b", "")
+
+    def show_text(self, message: str) -> None:
+        """Say how it went; nothing for an empty text."""
+        self._show(message, "")
+
+    def show_error(self, message: str) -> None:
+        """Say what went wrong and what to do."""
+        self._show(message, _ERROR_STYLE)
+
+    def _show(self, message: str, style: str) -> None:
+        self.setStyleSheet(style)
+        # A file's path has no spaces: without these places to break it widens the dock.
+        self.setText(re.sub(r"([/\\_\-]|\.(?!\d))", "\\1\u200b", message))
+        self.setVisible(bool(message))
+
+
+_STRENGTH = 0.68
+_SMALLER = 0.9
+
+
+class FaintLabel(QLabel):
+    """Wraps, and mixes its colour from those of the theme."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__()
+        self._plain = ""
+        self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.RichText)
+        self.show_text(text)
+
+    @property
+    def message(self) -> str:
+        """The text that is shown."""
+        return self._plain
+
+    def show_text(self, text: str) -> None:
+        """Show a plain text; nothing, and no room, for an empty one."""
+        self._plain = text
+        self._paint_text()
+        self.setVisible(bool(text))
+
+    def event(self, event: QEvent | None) -> bool:
+        """Take another theme's colours over."""
+        if event is not None and event.type() in (
+            QEvent.Type.StyleChange,
+            QEvent.Type.PaletteChange,
+            QEvent.Type.FontChange,
+        ):
+            self._paint_text()
+        return bool(super().event(event))
+
+    def _paint_text(self) -> None:
+        palette = self.palette()
+        text = palette.color(self.foregroundRole())
+        ground = palette.color(self.backgroundRole())
+        mixed = [
+            round(_STRENGTH * a + (1 - _STRENGTH) * b)
+            for a, b in zip(text.getRgb()[:3], ground.getRgb()[:3], strict=True)
+        ]
+        size = max(1, round(_SMALLER * self.fontInfo().pixelSize()))
+        self.setText(
+            f'<span style="color: {QColor(*mixed).name()}; font-size: {size}px">'
+            f"{escape(self._plain)}</span>"
+        )
+
+
+_BESIDE_PX = 10
+
+
+class TextBlock(QTextBrowser):
+    """Text that can be selected and copied.
+
+    Parameters
+    ----------
+    style : str
+        CSS of its elements.
+    """
+
+    def __init__(self, style: str) -> None:
+        super().__init__()
+        self.setAcceptDrops(False)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setStyleSheet("QTextBrowser { background: transparent; padding: 6px 0px 0px 5px; }")
+        for policy in (self.setHorizontalScrollBarPolicy, self.setVerticalScrollBarPolicy):
+            policy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        document = self.document()
+        if document is not None:
+            document.setDefaultStyleSheet(style)
+            document.setDocumentMargin(0)
+            document.contentsChanged.connect(self._fit)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Other widths break the lines elsewhere."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """As high as the text."""
+        return QSize(200, self._text_height())
+
+    def _fit(self) -> None:
+        height = self._text_height()
+        if height != self.minimumHeight():
+            self.setFixedHeight(height)
+
+    def _text_height(self) -> int:
+        document = self.document()
+        return 0 if document is None else int(document.size().height()) + _BESIDE_PX
