@@ -144,7 +144,7 @@ def look_at_labels(labels: LabelImage, path: Path, *, axes: int) -> list[Finding
         Along how many of the last axes a cell extends.
     """
     axes = min(axes, labels.ndim)
-    planes = evenly(labels.reshape(-1, *labels.shape[-axes:]), _MOST_PLANES)
+    planes = evenly(list(labels.reshape(-1, *labels.shape[-axes:])), _MOST_PLANES)
     found: dict[str, Finding] = {}
     for plane in planes:
         for each in label_findings(plane, name=str(path)):

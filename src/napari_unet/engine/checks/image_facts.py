@@ -214,7 +214,8 @@ class ImageFacts:
     def _compares_channels(self) -> bool:
         """Whether all channels were read, and there are several."""
         wanted = min(self.channels, 3) if self.is_rgb else self.channels
-        return 1 < self.sample.shape[0] == wanted
+        seen: int = self.sample.shape[0]
+        return 1 < seen == wanted
 
     @cached_property
     def is_grey(self) -> bool:
