@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from napari_unet.engine.checks.finding import Finding, Severity, note, warning
+from collections.abc import Iterator
+
+from napari_unet.engine.checks.finding import Finding, note, warning
 from napari_unet.engine.checks.image_case import ImageCase
 from napari_unet.engine.checks.image_facts import ImageFacts
 
@@ -12,48 +14,53 @@ _MOST_UNNAMED_CHANNELS = 4
 _COLOURS = ("red", "green", "blue")
 
 
-def channels(case: ImageCase) -> Finding | None:
+def channels(case: ImageCase) -> Iterator[Finding]:
     """Whether the network is given the channels that it learnt on."""
     if case.facts.is_rgb:
-        return _colours(case)
-    if case.facts.channel_axis is not None:
-        return _chosen_channels(case)
-    axis = _possible_channel_axis(case.facts, case.description.unet.ndim)
-    return _one_channel(case) if axis is None else _unnamed_axis(case, axis)
+        yield from _colours(case)
+    elif case.facts.channel_axis is not None:
+        yield from _chosen_channels(case)
+    elif (axis := _possible_channel_axis(case.facts, case.description.unet.ndim)) is not None:
+        yield from _unnamed_axis(case, axis)
+    else:
+        yield from _one_channel(case)
 
 
-def _colours(case: ImageCase) -> Finding | None:
+def _colours(case: ImageCase) -> Iterator[Finding]:
     facts, reads, strongest = case.facts, case.reads, case.facts.brightest_channel
     if facts.channel is not None or reads == 3 or (reads == 1 and facts.is_grey):
-        return None
+        return
     if reads != 1:
-        return warning(
+        yield warning(
             f"'{facts.name}' is in colour, which is 3 channels, and the model reads {reads}. "
             "Choose the colour that shows the cells.",
             f"Read only {_COLOURS[(strongest or 1) - 1]}",
             {"channel": strongest or 1},
         )
-    return note(
-        f"'{facts.name}' is in colour and the model reads one channel, so its colours are mixed "
-        "into grey, in which blue hardly counts. If the cells are in one colour, read only that.",
-        f"Read only {_COLOURS[strongest - 1]}" if strongest else "",
-        {"channel": strongest} if strongest else {},
-    )
+    else:
+        yield note(
+            f"'{facts.name}' is in colour and the model reads one channel, so its colours are "
+            "mixed into grey, in which blue hardly counts. If the cells are in one colour, read "
+            "only that.",
+            f"Read only {_COLOURS[strongest - 1]}" if strongest else "",
+            {"channel": strongest} if strongest else {},
+        )
 
 
-def _chosen_channels(case: ImageCase) -> Finding | None:
+def _chosen_channels(case: ImageCase) -> Iterator[Finding]:
     facts, reads = case.facts, case.reads
     axis, count = facts.channel_axis, facts.channels
     label = _label(facts, axis)
     if label in _SLICE_NAMES and count > 1:
-        return warning(
+        yield warning(
             f"The axis of '{facts.name}' chosen as channels is called '{label}'; its {count} "
             "planes may be slices.",
             "Segment every one as a slice",
             {"channel_axis": None, "channel": None, "extent": "stack"},
         )
+        return
     if facts.channel is not None or count in (1, reads):
-        return None
+        return
     choose = "Choose the one that shows the cells."
     if count in (3, 4) and reads == 1:
         text = (
@@ -68,43 +75,41 @@ def _chosen_channels(case: ImageCase) -> Finding | None:
     else:
         text = f"'{facts.name}' has {count} channels and the model reads {reads}. {choose}"
     one = facts.brightest_channel or 1
-    return warning(text, f"Read only channel {one}", {"channel_axis": axis, "channel": one})
+    yield warning(text, f"Read only channel {one}", {"channel_axis": axis, "channel": one})
 
 
-def _unnamed_axis(case: ImageCase, axis: int) -> Finding:
+def _unnamed_axis(case: ImageCase, axis: int) -> Iterator[Finding]:
     facts, reads, plane = case.facts, case.reads, case.choices.plane
     count = facts.shape[axis]
     is_named = _label(facts, axis) in _CHANNEL_NAMES
-    severity: Severity = "warning" if is_named else "note"
+    finding = warning if is_named else note
     kind = "are channels" if is_named else "may be channels rather than slices"
     text = f"The {count} planes along axis {axis} of '{facts.name}' {kind}"
     if count == reads and count > 1:
-        return Finding(
-            severity,
+        yield finding(
             f"{text}; the model reads {count} channels together.",
             f"Read the {count} planes as channels",
             {"channel_axis": axis, "channel": None},
         )
-    shown = plane[axis] if axis < len(plane) else 0
-    one = shown + 1 if isinstance(shown, int) else 1
-    return Finding(
-        severity,
-        f"{text}. Choose the one that shows the cells.",
-        f"Read only channel {one}",
-        {"channel_axis": axis, "channel": one},
-    )
+    else:
+        shown = plane[axis] if axis < len(plane) else 0
+        one = shown + 1 if isinstance(shown, int) else 1
+        yield finding(
+            f"{text}. Choose the one that shows the cells.",
+            f"Read only channel {one}",
+            {"channel_axis": axis, "channel": one},
+        )
 
 
-def _one_channel(case: ImageCase) -> Finding | None:
+def _one_channel(case: ImageCase) -> Iterator[Finding]:
     """Say that one channel is repeated, where nobody knows that the network can do with that."""
     description, reads = case.description, case.reads
     if reads == 1 or description.history or description.intensity is not None:
-        return None
+        return
     meant = "colours (red, green, blue)" if reads == 3 else f"{reads} different channels"
-    return Finding(
-        "note" if reads == 3 else "warning",
+    yield (note if reads == 3 else warning)(
         f"'{case.facts.name}' has one channel and the model reads {reads}, so it is given the same "
-        f"one {reads} times. If the model learnt on {meant}, it may find little.",
+        f"one {reads} times. If the model learnt on {meant}, it may find little."
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -63,19 +63,18 @@ class Finding:
         return replace(self, remedy="", changes={}) if self.changes == changes else self
 
 
+Rule: TypeAlias = Callable[[Case], Iterator[Finding]]
+"""Yields what it finds; its docstring tells why that matters, its name is the usual code."""
+
 error, warning, note = (partial(Finding, severity) for severity in SEVERITIES)
 
 
-def found_by(
-    rules: Iterable[Callable[[Case], Finding | None]], case: Case, *, name: str = ""
-) -> list[Finding]:
+def found_by(rules: Iterable[Rule[Case]], case: Case, *, name: str = "") -> list[Finding]:
     """Ask every rule.
 
     Parameters
     ----------
-    rules : iterable of callable
-        Each says one thing that may go wrong, or None. Its docstring tells why
-        that matters; its name is the code of a finding that brings none.
+    rules : iterable of Rule
     case : object
         What the rules judge.
     name : str
@@ -84,7 +83,7 @@ def found_by(
     return [
         replace(found, code=found.code or rule.__name__.replace("_", "-"), name=name)
         for rule in rules
-        if (found := rule(case))
+        for found in rule(case)
     ]
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from napari_unet.engine.checks.finding import Finding
 from napari_unet.engine.images.image import PlaneIndex
 
 if TYPE_CHECKING:
@@ -61,11 +59,12 @@ class ImageCase:
         return self.choices.diameter_px or self.description.object_diameter_px
 
     @property
+    def is_within_a_cell(self) -> bool:
+        """Whether the image shows less than one whole cell."""
+        return self.cell_px is not None and min(self.plane_shape) < self.cell_px
+
+    @property
     def plane_shape(self) -> tuple[int, int]:
         """Height and width; a line counts as one row."""
         height, width = (1, *self.facts.shape)[-2:]
         return height, width
-
-
-ImageRule: TypeAlias = Callable[[ImageCase], Finding | None]
-"""Says one thing that may go wrong, or None; its docstring tells why that matters."""

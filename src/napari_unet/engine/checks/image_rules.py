@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.engine.checks.channel_rules import channels
 from napari_unet.engine.checks.finding import (
     IN_MODEL_WIDGET,
     Finding,
+    Rule,
     found_by,
     note,
     warning,
     worst_first,
 )
-from napari_unet.engine.checks.image_case import Choices, ImageCase, ImageRule
+from napari_unet.engine.checks.image_case import Choices, ImageCase
 from napari_unet.engine.checks.likeness import as_read, other_brightness, other_ground
 from napari_unet.engine.checks.size_rules import size_without_scale, too_small, unequal_sides, zoom
+from napari_unet.engine.networks.annotation import BACKGROUND, CELL
 
 if TYPE_CHECKING:
     from napari_unet.engine.checks.image_facts import ImageFacts
@@ -64,95 +66,89 @@ def image_findings(
 # -- no image at all -----------------------------------------------------------------------------
 
 
-def labels_instead(case: ImageCase) -> Finding | None:
+def labels_instead(case: ImageCase) -> Iterator[Finding]:
     """A network finds nothing of use in labels, which are easily taken for their image."""
     facts, others = case.facts, case.facts.other_images
-    if not facts.few_values:
-        return None
     text = f"'{facts.name}' looks like labels or a mask rather than an image of cells."
-    if len(others) == 1:
+    if facts.few_values and len(others) == 1:
         remedy = (f"Segment '{others[0]}' instead", {"layer": others[0]})
-        return warning(text, *remedy, is_senseless=True)
-    kind = "layer" if others else "image"
-    text = f"{text} Choose the {kind} that it was made from."
-    return warning(text, is_senseless=True)
+        yield warning(text, *remedy, is_senseless=True)
+    elif facts.few_values:
+        kind = "layer" if others else "image"
+        yield warning(f"{text} Choose the {kind} that it was made from.", is_senseless=True)
 
 
-def empty_image(case: ImageCase) -> Finding | None:
+def empty_image(case: ImageCase) -> Iterator[Finding]:
     """An image that is the same all over has been exported wrongly, or is the wrong slice."""
     facts = case.facts
-    if not facts.is_flat or facts.range is None:
-        return None
-    where = "the middle of " if facts.is_lazy else ""
-    return Finding(
-        "note" if facts.is_lazy else "warning",
-        f"All pixels looked at in {where}'{facts.name}' are {facts.range[1]:g}; it seems to "
-        "be empty. Choose another slice, channel or image.",
-    )
+    if facts.is_flat and facts.range is not None:
+        where = "the middle of " if facts.is_lazy else ""
+        yield (note if facts.is_lazy else warning)(
+            f"All pixels looked at in {where}'{facts.name}' are {facts.range[1]:g}; it seems to "
+            "be empty. Choose another slice, channel or image."
+        )
 
 
 # -- the model and its axes ----------------------------------------------------------------------
 
 
-def no_cells_told(case: ImageCase) -> Finding | None:
+def no_cells_told(case: ImageCase) -> Iterator[Finding]:
     """Cells can only be made of what the network tells if it tells them from background."""
     roles, guesses = case.description.class_roles, case.description.guesses
-    if "cell" in roles and "background" in roles:
-        return None
+    if CELL in roles and BACKGROUND in roles:
+        return
     *others, last = (f"'{word}'" for word in roles)
     listed = f"{', '.join(others)} and {last}" if others else last
     text = f"The model tells {listed}, and not where cells are, so nothing can be segmented"
-    if not any(guess.about == "roles" for guess in guesses):
-        return warning(f"{text}. Choose another model.")
-    text = f"{text} yet. Say in the Model widget what its channels mean."
-    return warning(text, "Say what its channels mean", IN_MODEL_WIDGET)
+    if any(guess.about == "roles" for guess in guesses):
+        text = f"{text} yet. Say in the Model widget what its channels mean."
+        yield warning(text, "Say what its channels mean", IN_MODEL_WIDGET)
+    else:
+        yield warning(f"{text}. Choose another model.")
 
 
-def too_few_axes(case: ImageCase) -> Finding | None:
+def too_few_axes(case: ImageCase) -> Iterator[Finding]:
     """A model of stacks cannot read a single image."""
     axes, reads = len(case.facts.shape), case.description.unet.ndim
-    if axes >= reads:
-        return None
-    return warning(
-        f"'{case.facts.name}' has {axes} axes and the model reads stacks of {reads}. Open a stack, "
-        "or choose a model that reads single images."
-    )
+    if axes < reads:
+        yield warning(
+            f"'{case.facts.name}' has {axes} axes and the model reads stacks of {reads}. Open a "
+            "stack, or choose a model that reads single images."
+        )
 
 
-def slices_apart(case: ImageCase) -> Finding | None:
+def slices_apart(case: ImageCase) -> Iterator[Finding]:
     """Whoever segments a stack slice by slice may expect cells to be linked."""
     count = math.prod(case.facts.shape[: -case.description.unet.ndim])
-    if case.choices.extent != "stack" or count <= 1:
-        return None
-    return note(
-        f"Each of the {count} slices is segmented by itself: a cell seen in several of them "
-        "gets another number in each."
-    )
+    if case.choices.extent == "stack" and count > 1:
+        yield note(
+            f"Each of the {count} slices is segmented by itself: a cell seen in several of them "
+            "gets another number in each."
+        )
 
 
 # -- memory --------------------------------------------------------------------------------------
 
 
-def memory(case: ImageCase) -> Finding | None:
+def memory(case: ImageCase) -> Iterator[Finding]:
     """An image beyond the memory may take everything else on the computer along."""
     extent, needed, free = case.choices.extent, case.choices.needed_bytes, case.choices.free_bytes
     if needed is not None and free is not None and needed > free:
-        smaller: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+        smaller: dict[str, tuple[str, dict[str, Any]]] = {
             "stack": ("Segment this slice alone", {"extent": "slice"}),
             "slice": ("Segment the field of view alone", {"extent": "view"}),
             "view": ("", {}),
         }
-        return warning(
+        yield warning(
             f"This takes about {_size(needed)} of memory and {_size(free)} are free: it will be "
             "slow, or stop with a message. Close other programs, or segment it in parts.",
             *smaller[extent],
         )
-    if case.choices.keeps_scores:
-        return None
-    return note(
-        f"There is no memory to keep the scores of '{case.facts.name}', so changed thresholds show "
-        "only after another Run."
-    )
+    elif not case.choices.keeps_scores:
+        yield note(
+            f"There is no memory to keep the scores of '{case.facts.name}', so changed thresholds "
+            "show only after another Run."
+        )
 
 
 def _size(count: int) -> str:
@@ -163,84 +159,84 @@ def _size(count: int) -> str:
 # -- intensities ---------------------------------------------------------------------------------
 
 
-def contrast(case: ImageCase) -> Finding | None:
+def contrast(case: ImageCase) -> Iterator[Finding]:
     """Noise, a black frame and few levels spoil the range to which intensities are stretched."""
     facts = case.facts
     if facts.range is None or case.description.normalization.kind == "none":
-        return None
+        return
     if facts.is_noise and facts.is_large:
-        return note(
+        yield note(
             f"'{facts.name}' looks like noise alone, which is stretched to full contrast here. "
             "Look whether there are cells in this slice and channel."
         )
-    if facts.padded:
-        return warning(
+    elif facts.padded:
+        yield warning(
             f"{100 * facts.padded:.0f} % of '{facts.name}' is exactly 0, as around a stitched or "
             "turned image, and that leaves little contrast for the rest. Crop it away first."
         )
-    if facts.levels is not None and facts.levels < _FEWEST_LEVELS and facts.is_large:
-        return note(
+    elif facts.levels is not None and facts.levels < _FEWEST_LEVELS and facts.is_large:
+        yield note(
             f"'{facts.name}' has only {facts.levels} grey levels between dark and bright, so dim "
             "cells may be missed. Export it again with its full depth, such as 16 bits."
         )
-    return None
 
 
-def raw_intensity(case: ImageCase) -> Finding | None:
+def other_range(case: ImageCase) -> Iterator[Finding]:
     """A model that takes intensities as they are needs the range that it learnt on."""
-    facts, description, learnt = case.facts, case.description, case.description.intensity
-    if facts.range is None or description.normalization.kind != "none":
-        return None
-    if learnt is None:
-        if as_read(facts.range[2], facts.dtype) <= _USUAL_HIGHEST:
-            return None
-        text = (
-            f"The model takes intensities as they are, and '{facts.name}' goes up to "
-            f"{facts.range[2]:g}; most such networks learnt on 0 to 1. "
+    facts, learnt = case.facts, case.description.intensity
+    if learnt is not None and (other := other_brightness(facts, case.description)):
+        yield warning(
+            f"To the model, which takes intensities as they are, '{facts.name}' is {other[0]:.0f} "
+            f"times {other[1]} than the images it learnt on. Bring it to their range first "
+            f"({learnt.low:g} to {learnt.high:g}, {learnt.dtype})."
         )
-        if not any("normali" in guess.about for guess in description.guesses):
-            return note(f"{text}Bring it to that range before it reads them.")
-        text += "Choose in the Model widget how it reads them."
-        return note(text, "Choose how it reads them", IN_MODEL_WIDGET)
-    other = other_brightness(facts, description)
-    if other is None:
-        return None
-    return warning(
-        f"To the model, which takes intensities as they are, '{facts.name}' is {other[0]:.0f} "
-        f"times {other[1]} than the images it learnt on. Bring it to their range first "
-        f"({learnt.low:g} to {learnt.high:g}, {learnt.dtype})."
+
+
+def unknown_range(case: ImageCase) -> Iterator[Finding]:
+    """Where a model does not say which range it learnt on, it is mostly from 0 to 1."""
+    facts, description = case.facts, case.description
+    is_raw = description.normalization.kind == "none" and description.intensity is None
+    if facts.range is None or not is_raw:
+        return
+    if as_read(facts.range[2], facts.dtype) <= _USUAL_HIGHEST:
+        return
+    text = (
+        f"The model takes intensities as they are, and '{facts.name}' goes up to "
+        f"{facts.range[2]:g}; most such networks learnt on 0 to 1."
     )
+    if any("normali" in guess.about for guess in description.guesses):
+        text = f"{text} Choose in the Model widget how it reads them."
+        yield note(text, "Choose how it reads them", IN_MODEL_WIDGET)
+    else:
+        yield note(f"{text} Bring it to that range before it reads them.")
 
 
-def inverted(case: ImageCase) -> Finding | None:
+def inverted(case: ImageCase) -> Iterator[Finding]:
     """Stretching does not turn dark cells on a bright ground into bright ones."""
-    other = other_ground(case.facts, case.description)
-    if other is None:
-        return None
-    return warning(
-        f"'{case.facts.name}' is {other[0]} between its cells, the images the model learnt on were "
-        f"{other[1]} there. Invert the image, or choose a model for such images."
-    )
+    if other := other_ground(case.facts, case.description):
+        yield warning(
+            f"'{case.facts.name}' is {other[0]} between its cells, the images the model learnt on "
+            f"were {other[1]} there. Invert the image, or choose a model for such images."
+        )
 
 
-def saturated(case: ImageCase) -> Finding | None:
+def saturated(case: ImageCase) -> Iterator[Finding]:
     """Where the camera has run over, nothing shows where one cell ends and the next begins."""
     facts = case.facts
     # The white ground of a bright field is meant to be so.
-    if facts.saturated < _SATURATED or (facts.ground or 0) >= 0.5:
-        return None
-    return note(
-        f"{100 * facts.saturated:.0f} % of the pixels of '{facts.name}' are as bright as its "
-        "camera or file allows, so touching cells may run together. Less exposure keeps them "
-        "apart."
-    )
+    if facts.saturated >= _SATURATED and (facts.ground or 0) < 0.5:
+        yield note(
+            f"{100 * facts.saturated:.0f} % of the pixels of '{facts.name}' are as bright as its "
+            "camera or file allows, so touching cells may run together. Less exposure keeps them "
+            "apart."
+        )
 
 
-NO_IMAGE_RULES: tuple[ImageRule, ...] = (labels_instead, empty_image)
+NO_IMAGE_RULES: tuple[Rule[ImageCase], ...] = (labels_instead, empty_image)
 
-IMAGE_RULES: tuple[ImageRule, ...] = (
+IMAGE_RULES: tuple[Rule[ImageCase], ...] = (
     *(no_cells_told, too_few_axes, size_without_scale, channels, memory),
-    *(contrast, raw_intensity, inverted, saturated),
+    *(contrast, other_range, unknown_range, inverted, saturated),
     *(too_small, zoom, unequal_sides, slices_apart),
 )
 """In the order in which findings of one severity are told."""

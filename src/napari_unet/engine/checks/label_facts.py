@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.checks.finding import Finding
 from napari_unet.engine.checks.image_facts import ImageFacts, image_facts
 from napari_unet.engine.images.image import AnyImage, LabelImage
 from napari_unet.engine.labels.components import LabelPieces, label_pieces
@@ -216,9 +214,6 @@ class LabelCase:
     def roles(self) -> tuple[str, ...]:
         """What the numbers stand for, if they are classes; () if they are cells."""
         return class_roles(self.description)
-
-
-LabelRule: TypeAlias = Callable[[LabelCase], Finding | None]
 
 
 def class_roles(description: NetworkDescription | None) -> tuple[str, ...]:

@@ -11,12 +11,11 @@ from napari_unet.engine.checks.finding import Finding, found_by, worst_first
 from napari_unet.engine.checks.label_facts import AnnotatedImage, LabelCase, LabelFacts
 from napari_unet.engine.checks.label_rules import (
     CELL_RULES,
-    CLASS_KIND_RULES,
-    CLASS_RULES,
-    NO_CELL_RULES,
     TOGETHER_RULES,
     AllLabels,
+    classes,
     disconnected,
+    empty,
     mask,
 )
 from napari_unet.engine.checks.pair_rules import KIND_RULES, PAIR_RULES
@@ -90,7 +89,7 @@ def preflight_all(
     looked_at: list[LabelFacts] = []
     for each in annotated:
         case = LabelCase(LabelFacts(each), description, is_alone=len(annotated) == 1)
-        refused = _first(KIND_RULES, case)
+        refused = _refused(case)
         findings += refused or _about_one(case)
         if not refused:
             looked_at.append(case.facts)
@@ -109,31 +108,22 @@ def label_findings(labels: LabelImage, *, name: str) -> tuple[Finding, ...]:
     """
     facts = LabelFacts(AnnotatedImage(labels, name=name))
     case = LabelCase(facts, consequence="they count as one cell")
-    found = _first(KIND_RULES, case) or found_by((mask, disconnected), case, name=name)
+    found = _refused(case) or found_by((mask, disconnected), case, name=name)
     return worst_first(found)
 
 
-def _first(
-    rules: Sequence[Callable[[LabelCase], Finding | None]], case: LabelCase
-) -> list[Finding]:
-    """Stop at the first finding, as each rule relies on those before it."""
-    for rule in rules:
-        found = found_by((rule,), case, name=case.given.name)
-        if found:
+def _refused(case: LabelCase) -> list[Finding]:
+    """Say the first thing that keeps these labels from being looked at."""
+    for rule in KIND_RULES:
+        if found := found_by((rule,), case, name=case.given.name):
             return found
     return []
 
 
 def _about_one(case: LabelCase) -> list[Finding]:
-    name = case.given.name
-    findings = found_by(PAIR_RULES, case, name=name)
-    if case.roles:
-        return findings + (
-            found_by(CLASS_KIND_RULES, case, name=name) or found_by(CLASS_RULES, case, name=name)
-        )
-    return findings + found_by(
-        CELL_RULES if case.facts.ids.size else NO_CELL_RULES, case, name=name
-    )
+    about_cells = CELL_RULES if case.facts.ids.size else (empty,)
+    rules = (*PAIR_RULES, *((classes,) if case.roles else about_cells))
+    return found_by(rules, case, name=case.given.name)
 
 
 def repair(labels: LabelImage, finding: Finding) -> LabelImage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.engine.checks.finding import Finding, note, warning
@@ -52,87 +52,81 @@ def found_size_finding(
     )
 
 
-def size_without_scale(case: ImageCase) -> Finding | None:
+def size_without_scale(case: ImageCase) -> Iterator[Finding]:
     """Micrometres need the size of a pixel."""
-    if not case.choices.size_in_um or case.facts.pixel_size_um is not None:
-        return None
-    return warning(
-        f"The cell size is in micrometres, but '{case.facts.name}' does not say how large its "
-        "pixels are. Set the layer's scale and units, or give the size in pixels.",
-        _AS_IT_IS,
-        {"diameter_px": None},
-    )
-
-
-def too_small(case: ImageCase) -> Finding | None:
-    """Of less than a cell, or less than the network sums up, it sees mostly mirror images."""
-    cell, block = case.cell_px, case.description.unet.size_multiple
-    height, width = case.plane_shape
-    text = f"'{case.facts.name}' is {height} x {width} pixels, less than"
-    if cell is not None and min(height, width) < cell:
-        return warning(
-            f"{text} one cell of {cell:.0f} pixels; what is found there says little. Check the "
-            "cell size, or take a larger image."
+    if case.choices.size_in_um and case.facts.pixel_size_um is None:
+        yield warning(
+            f"The cell size is in micrometres, but '{case.facts.name}' does not say how large its "
+            "pixels are. Set the layer's scale and units, or give the size in pixels.",
+            _AS_IT_IS,
+            {"diameter_px": None},
         )
-    if min(height, width) >= block:
-        return None
-    return note(
-        f"{text} the {block} that the network sums up in one value at its lowest level; it sees "
-        "mostly mirror images. Take a larger image."
-    )
 
 
-def zoom(case: ImageCase) -> Finding | None:
+def too_small(case: ImageCase) -> Iterator[Finding]:
+    """Of less than a cell, or less than the network sums up, it sees mostly mirror images."""
+    block, (height, width) = case.description.unet.size_multiple, case.plane_shape
+    text = f"'{case.facts.name}' is {height} x {width} pixels, less than"
+    if case.is_within_a_cell:
+        yield warning(
+            f"{text} one cell of {case.cell_px:.0f} pixels; what is found there says little. Check "
+            "the cell size, or take a larger image."
+        )
+    elif min(height, width) < block:
+        yield note(
+            f"{text} the {block} that the network sums up in one value at its lowest level; it "
+            "sees mostly mirror images. Take a larger image."
+        )
+
+
+def zoom(case: ImageCase) -> Iterator[Finding]:
     """A slip in a cell or pixel size resizes the image beyond recognition."""
     facts, description, asked = case.facts, case.description, case.choices.diameter_px
     learnt, of_model = description.object_diameter_px, description.pixel_size_um
-    if case.cell_px is not None and min(case.plane_shape) < case.cell_px:
-        return None  # That was said already.
-    if asked is not None:
-        remedy: tuple[str, Mapping[str, Any]] = (_AS_IT_IS, {"diameter_px": None})
-        if learnt is not None:
-            return _about_factor(learnt / asked, f"With cells of {asked:g} pixels", remedy)
-        return warning(
+    if case.is_within_a_cell:
+        return  # Which says it already.
+    if asked is not None and learnt is not None:
+        reason = f"With cells of {asked:g} pixels"
+        yield from _about_factor(learnt / asked, reason, _AS_IT_IS, {"diameter_px": None})
+    elif asked is not None:
+        yield warning(
             "The model does not say how large the cells were that it learnt on, so a cell size "
             "cannot be used. Resize the image instead.",
-            *remedy,
+            _AS_IT_IS,
+            {"diameter_px": None},
         )
-    if of_model is None:
-        return None
-    if facts.pixel_size_um is None:
-        return note(
+    elif of_model is not None and facts.pixel_size_um is None:
+        yield note(
             f"How large the pixels of '{facts.name}' are is not known, so it is taken to be as "
             f"magnified as the images the model learnt on ({of_model:.3g} µm per pixel). If it is "
             "not, set the cell size."
         )
-    reason = (
-        f"By their pixel sizes ({facts.pixel_size_um:.3g} µm in '{facts.name}', {of_model:.3g} µm "
-        "where the model learnt)"
-    )
-    remedy = (_AS_IT_IS, {"diameter_px": round(learnt, 1)}) if learnt else ("", {})
-    return _about_factor(facts.pixel_size_um / of_model, reason, remedy)
+    elif of_model is not None and facts.pixel_size_um is not None:
+        reason = (
+            f"By their pixel sizes ({facts.pixel_size_um:.3g} µm in '{facts.name}', "
+            f"{of_model:.3g} µm where the model learnt)"
+        )
+        remedy = (_AS_IT_IS, {"diameter_px": round(learnt, 1)}) if learnt else ()
+        yield from _about_factor(facts.pixel_size_um / of_model, reason, *remedy)
 
 
-def _about_factor(
-    factor: float, reason: str, remedy: tuple[str, Mapping[str, Any]]
-) -> Finding | None:
+def _about_factor(factor: float, reason: str, *remedy: Any) -> Iterator[Finding]:
     if 1 / _UNLIKELY_ZOOM <= factor <= _UNLIKELY_ZOOM:
-        return None
+        return
     change = f"enlarged {factor:.3g} times" if factor > 1 else f"shrunk {1 / factor:.3g} times"
     is_possible = 1 / _MOST_ZOOM <= factor <= _MOST_ZOOM
     end = "." if is_possible else f"; more than {_MOST_ZOOM:g} times is refused."
     text = f"{reason} the image is {change} for the model. Check the number{end}"
-    return (note if is_possible else warning)(text, *remedy)
+    yield (note if is_possible else warning)(text, *remedy)
 
 
-def unequal_sides(case: ImageCase) -> Finding | None:
+def unequal_sides(case: ImageCase) -> Iterator[Finding]:
     """The model learnt on square pixels."""
     ratio = case.facts.pixel_aspect
-    if 1 / _UNEQUAL_SIDES < ratio < _UNEQUAL_SIDES:
-        return None
-    longer, shorter = ("high", "wide") if ratio > 1 else ("wide", "high")
-    return note(
-        f"The pixels of '{case.facts.name}' are {max(ratio, 1 / ratio):.1f} times as {longer} as "
-        f"{shorter}, so round cells look squeezed to the model. Resize the image to square pixels, "
-        "or correct the layer's scale."
-    )
+    if not 1 / _UNEQUAL_SIDES < ratio < _UNEQUAL_SIDES:
+        longer, shorter = ("high", "wide") if ratio > 1 else ("wide", "high")
+        yield note(
+            f"The pixels of '{case.facts.name}' are {max(ratio, 1 / ratio):.1f} times as {longer} "
+            f"as {shorter}, so round cells look squeezed to the model. Resize the image to square "
+            "pixels, or correct the layer's scale."
+        )
