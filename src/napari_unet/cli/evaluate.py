@@ -27,6 +27,10 @@ from napari_unet.files.images import read_labels
 from napari_unet.files.pairs import PairedFiles, pair_files
 
 _WIDEST_NAME = 40
+_SCORE_NAMES = (
+    *("threshold", "true_positives", "false_positives", "false_negatives"),
+    *("average_precision", "precision", "recall", "f1"),
+)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -165,13 +169,4 @@ def _as_json(evaluation: Evaluation, names: list[str], paired: PairedFiles) -> d
 
 
 def _score_json(score: ThresholdScore) -> dict[str, float]:
-    return {
-        "threshold": score.threshold,
-        "true_positives": score.true_positives,
-        "false_positives": score.false_positives,
-        "false_negatives": score.false_negatives,
-        "average_precision": score.average_precision,
-        "precision": score.precision,
-        "recall": score.recall,
-        "f1": score.f1,
-    }
+    return {name: getattr(score, name) for name in _SCORE_NAMES}

@@ -8,7 +8,7 @@ written, and the same command with --resume goes on where it stopped.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -161,8 +161,6 @@ def run(arguments: argparse.Namespace) -> int:
     _check_shape_options(arguments, start)
     pairs, validation = _read_pairs(arguments, start, settings.seed)
     description = start.description if start else _new_description(arguments, pairs)
-    if not validation:
-        pairs, validation = _part_held_out(arguments, pairs, description, settings.seed)
     if arguments.checks:
         roles = description.class_roles
         # What the engine would refuse, it says in its own words.
@@ -170,6 +168,8 @@ def run(arguments: argparse.Namespace) -> int:
         look = look_at_pairs([*pairs, *validation], description)
         look.refuse()
         look.tell()
+    if not validation:
+        pairs, validation = _part_held_out(arguments, pairs, description, settings.seed)
     training_run = train(
         pairs,
         start,
@@ -219,8 +219,7 @@ def _check_outputs(arguments: argparse.Namespace, model: Path, state: Path) -> N
 
 
 def _check_shape_options(arguments: argparse.Namespace, start: Network | None) -> None:
-    given = read_settings(arguments, _NEW_SHAPE, leave_out=_MADE_FROM_IMAGES) != _NEW_SHAPE
-    if start is not None and (given or arguments.two_classes):
+    if start is not None and (_new_shape(arguments) != _NEW_SHAPE or arguments.two_classes):
         raise SettingsError(
             "A model that training starts from (--from) keeps its shape; leave out --from to "
             "make a new one, or leave out the options of its shape."
@@ -238,32 +237,28 @@ def _read_pairs(
     if (given[0] is None) != (given[1] is None):
         raise SettingsError("Give both --validation-images and --validation-labels, or neither.")
     files = _paired(arguments.images, arguments.labels)
-    if given[0] is not None:
-        held_out = _paired(*given)
+    if given[0] is None:
+        files, held_out = _divided(files, arguments.validation_fraction, seed)
     else:
-        fraction = arguments.validation_fraction
-        if not 0 <= fraction < 1:
-            raise SettingsError(
-                f"--validation-fraction is {fraction:g}; use 0 up to, not including, 1."
-            )
-        number = int(len(files) * fraction + 0.5) if len(files) > 1 else 0
-        order = np.random.default_rng(seed).permutation(len(files))
-        held_out = [files[index] for index in sorted(order[:number])]
-        files = [files[index] for index in sorted(order[number:])]
+        held_out = _paired(*given)
     shape = start.description.unet if start else _new_shape(arguments)
-    meaning = _Meaning(
-        arguments.unlabelled,
-        arguments.background_label,
-        arguments.ring,
-        start is not None and teaches_classes(start.description.class_roles),
-    )
+    are_classes = start is not None and teaches_classes(start.description.class_roles)
+
+    def pair(image: Any, labels: LabelImage, name: str) -> TrainingPair:
+        return annotated_pair(
+            image,
+            labels,
+            unlabelled=arguments.unlabelled,
+            background_label=arguments.background_label,
+            teaches="classes" if are_classes else "cells",
+            ring_px=arguments.ring,
+            name=name,
+            channel_axis=-1 if image.ndim > labels.ndim else None,
+        )
+
     pairs, validation = (
-        [
-            pair
-            for paths in each
-            for pair in read_pairs(*paths, ndim=shape.ndim, make_pair=meaning.pair)
-        ]
-        for each in (files, held_out)
+        [each for paths in part for each in read_pairs(*paths, ndim=shape.ndim, make_pair=pair)]
+        for part in (files, held_out)
     )
     cells = sum(int(np.unique(pair.labels[pair.labels > 0]).size) for pair in pairs)
     report(f"{count(len(pairs), 'image')} with {count(cells, 'cell')} to learn from")
@@ -271,6 +266,21 @@ def _read_pairs(
         names = [pair.name for pair in validation]
         report(f"{count(len(names), 'image')} held out: {listing(names)}")
     return pairs, validation
+
+
+def _divided(
+    files: list[tuple[Path, Path]], fraction: float, seed: int
+) -> tuple[list[tuple[Path, Path]], list[tuple[Path, Path]]]:
+    """Files to learn from, and a share of them to validate on."""
+    if not 0 <= fraction < 1:
+        raise SettingsError(
+            f"--validation-fraction is {fraction:g}; use 0 up to, not including, 1."
+        )
+    number = int(len(files) * fraction + 0.5) if len(files) > 1 else 0
+    order = np.random.default_rng(seed).permutation(len(files))
+    parts = (order[number:], order[:number])
+    learnt, held_out = ([files[index] for index in sorted(part)] for part in parts)
+    return learnt, held_out
 
 
 def _part_held_out(
@@ -302,28 +312,6 @@ def _paired(images: Path, labels: Path) -> list[tuple[Path, Path]]:
     paired = pair_files(images, labels)
     report_unpaired(paired, "image", "label image")
     return paired.pairs
-
-
-@dataclass(frozen=True, slots=True)
-class _Meaning:
-    """What the numbers in label images mean."""
-
-    unlabelled: Unlabelled = "reviewed"
-    background_label: int | None = None
-    ring_px: float = RING_PX
-    are_classes: bool = False
-
-    def pair(self, image: Any, labels: LabelImage, name: str) -> TrainingPair:
-        return annotated_pair(
-            image,
-            labels,
-            unlabelled=self.unlabelled,
-            background_label=self.background_label,
-            teaches="classes" if self.are_classes else "cells",
-            ring_px=self.ring_px,
-            name=name,
-            channel_axis=-1 if image.ndim > labels.ndim else None,
-        )
 
 
 def _new_shape(arguments: argparse.Namespace) -> UNetConfig:

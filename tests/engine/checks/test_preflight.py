@@ -11,7 +11,12 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from napari_unet.engine.checks.finding import Finding
 from napari_unet.engine.checks.label_facts import AnnotatedImage, Grid
-from napari_unet.engine.checks.preflight import preflight, preflight_all, repair
+from napari_unet.engine.checks.preflight import (
+    label_findings,
+    preflight,
+    preflight_all,
+    repair,
+)
 from napari_unet.engine.images.image import Normalization
 from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
 from napari_unet.engine.networks.unet import UNetConfig
@@ -164,6 +169,38 @@ def test_a_repair_stays_in_its_box_and_among_its_cells_and_is_not_offered_again(
         before = set(labels[changed].tolist())
         assert before <= {0, *found.ids}
         assert found.code not in codes(preflight(repaired, unlabelled="ignore"), notes=True)
+
+
+# -- mistaken files --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sample_names())
+def test_images_are_told_from_labels_and_labels_from_images(name: str):
+    sample = load_sample(name)
+    image = sample.image if sample.image.ndim == 2 else sample.image[..., 1]
+    swapped = only("not-labels", preflight(image, image=sample.labels))
+    assert swapped.is_senseless
+    assert "so give the two the other way round" in swapped.text
+    alone = only("not-labels", preflight(image))
+    assert "looks like an image rather than labels" in alone.text
+    twice = only("not-image", preflight(sample.labels, image=sample.labels))
+    assert twice.is_senseless
+    shrunk = preflight(sample.labels[::3, ::3], image=image[::3, ::3])
+    assert not {"not-labels", "not-image"} & set(codes(shrunk))
+
+
+def test_cells_that_fill_the_image_are_labels_however_many_touch():
+    y, x = np.indices((120, 120)) // 4
+    assert "not-labels" not in codes(preflight(1 + y * 30 + x))
+
+
+def test_numbers_are_looked_at_without_a_training_in_mind():
+    mask = (cells() > 0).astype(np.uint8)
+    (found,) = label_findings(mask, name="truth")
+    assert found.text == (
+        "'truth' is a mask: 9 separate pieces have the one number 1, so they count as one cell."
+    )
+    assert label_findings(cells(), name="truth") == ()
 
 
 # -- what is known of the pixels -------------------------------------------------------------------
