@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from napari_unet.engine.images.image import open_image
+from napari_unet.engine.images.image import ImageSource, channels_first, open_image
 from napari_unet.engine.networks.annotation import class_target, teaches_classes, training_target
 from napari_unet.engine.networks.network import Network, NetworkDescription, TrainingIntensity
 from napari_unet.engine.training.augmentation import (
@@ -25,7 +25,11 @@ from napari_unet.engine.training.augmentation import (
 )
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.settings import TrainingSettings
-from napari_unet.engine.weight_map.weight_map import IGNORED, boundary_weight_map
+from napari_unet.engine.training.stain import StainedImage, stained_image
+from napari_unet.engine.weight_map.weight_map import (
+    IGNORED,
+    boundary_weight_map,
+)
 
 _MOST_PLACES = 20_000
 """Pixels of a kind that are remembered as places for patches."""
@@ -38,6 +42,9 @@ _MORE_CORRECTED = 2.0
 
 _DEBRIS = 0.1
 """Share of a small cell's area below which a piece is no cell."""
+
+_TOUCHING_PX = 2
+"""Cells that are not further apart than this touch each other, as far as crowds are concerned."""
 
 Places = NDArray[np.float64]
 """(N, D) positions in an image, in pixels."""
@@ -91,6 +98,12 @@ class PreparedPair:
         Pixels that a person has changed.
     reviewed : (N, D) array, optional
         Pixels that count, where not all do.
+    crowded : (N, D) array
+        Pixels of cells that touch another, near that; empty if nobody asks.
+    stained : StainedImage, optional
+        Of a colour image of stained tissue.
+    weight : float
+        How much more often it is drawn than others.
     """
 
     image: Tensor
@@ -98,6 +111,9 @@ class PreparedPair:
     foreground: tuple[Places, ...]
     corrected: Places
     reviewed: Places | None
+    crowded: Places
+    stained: StainedImage | None
+    weight: float
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -110,7 +126,7 @@ class PreparedPair:
         if self.reviewed is not None and not len(self.reviewed):
             return 0.0
         # Crowded images teach more, yet not in proportion: neighbours look alike.
-        odds = math.sqrt(1 + sum(map(len, self.foreground)))
+        odds = self.weight * math.sqrt(1 + sum(map(len, self.foreground)))
         return odds * (_MORE_CORRECTED if len(self.corrected) else 1.0)
 
 
@@ -154,7 +170,8 @@ class Patches:
         self._settings = settings
         self._replayed = tuple(replayed)
         self._is_semantic = teaches_classes(network.description.class_roles)
-        self.prepared = tuple(prepare_pair(pair, network.description) for pair in pairs)
+        crowds = settings.crowded_share > 0
+        self.prepared = tuple(prepare_pair(p, network.description, crowds=crowds) for p in pairs)
         odds = np.array([pair.odds for pair in self.prepared])
         self._odds = odds / odds.sum()
         self._class_weights = self._balance() if settings.class_balance else None
@@ -195,7 +212,8 @@ class Patches:
             target, weights = self.supervise(ids)
             if weights.any():
                 break
-        return self._varied(pair.image, positions, rng), target, torch.from_numpy(weights)
+        varied = self._varied(pair.image, positions, rng, pair.stained)
+        return varied, target, torch.from_numpy(weights)
 
     def _replay(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         replayed = self._replayed[int(rng.integers(len(self._replayed)))]
@@ -210,8 +228,18 @@ class Patches:
         shape = tuple(config.valid_input_size(n) for n in self._output_shape())
         return source_positions(deformation, centre, shape)
 
-    def _varied(self, image: Tensor, positions: Tensor, rng: np.random.Generator) -> Tensor:
-        patch = vary_intensities(sample_image(image, positions), rng, self._settings.augmentation)
+    def _varied(
+        self,
+        image: Tensor,
+        positions: Tensor,
+        rng: np.random.Generator,
+        stained: StainedImage | None = None,
+    ) -> Tensor:
+        augmentation = self._settings.augmentation
+        patch = sample_image(image, positions)
+        if stained is not None and augmentation.changes_stain:
+            patch = stained.varied(patch, rng, augmentation)
+        patch = vary_intensities(patch, rng, augmentation)
         channels = self._description.unet.in_channels
         return patch.expand(channels, *patch.shape[1:]) if len(patch) < channels else patch
 
@@ -239,6 +267,8 @@ class Patches:
             kind = pair.foreground[int(rng.integers(len(pair.foreground)))]
             if len(pair.corrected) and rng.random() < settings.corrected_share:
                 kind = pair.corrected
+            elif len(pair.crowded) and rng.random() < settings.crowded_share:
+                kind = pair.crowded
             centre = kind[rng.integers(len(kind))]
             half = np.array(self._output_shape()) / 2
             centre = centre + rng.uniform(-0.5, 0.5, len(size)) * half
@@ -292,31 +322,40 @@ class Patches:
         return weights.astype(np.float32)
 
 
-def prepare_pair(pair: TrainingPair, description: NetworkDescription) -> PreparedPair:
+def prepare_pair(
+    pair: TrainingPair, description: NetworkDescription, *, crowds: bool = False
+) -> PreparedPair:
     """Normalise an image and find the places around which patches are drawn."""
-    image = normalised(pair, description)
+    source = _source(pair, description)
     labels = pair.checked_labels()
-    if teaches_classes(description.class_roles):
+    is_semantic = teaches_classes(description.class_roles)
+    if is_semantic:
         _, known = class_target(labels, description.class_roles)
         kinds = [_places((labels == number) & known) for number in np.unique(labels[known])]
     else:
         kinds = [_cell_centres(labels)]
     corrected = (pair.corrected & (labels != IGNORED)) if pair.corrected is not None else None
     return PreparedPair(
-        image,
+        _read(source, description),
         torch.from_numpy(labels),
         tuple(kind for kind in kinds if len(kind)),
         _places(corrected) if corrected is not None else np.empty((0, labels.ndim)),
         _places(labels != IGNORED) if pair.reviewed is not None else None,
+        _places(_touching(labels) if crowds and not is_semantic else np.zeros_like(labels, bool)),
+        _stained(pair, source, description),
+        pair.weight,
     )
 
 
 def normalised(pair: TrainingPair, description: NetworkDescription) -> Tensor:
     """(C, *S) float32; a grey image is kept once, however many channels the network reads."""
+    return _read(_source(pair, description), description)
+
+
+def _source(pair: TrainingPair, description: NetworkDescription) -> ImageSource:
     config = description.unet
-    image = np.asarray(pair.image)
     source = open_image(
-        image,
+        np.asarray(pair.image),
         ndim=config.ndim,
         in_channels=config.in_channels,
         normalization=description.normalization,
@@ -324,8 +363,35 @@ def normalised(pair: TrainingPair, description: NetworkDescription) -> Tensor:
         intensity_reference=pair.intensity_reference,
     )
     channels = 1 if source.array.shape[0] == 1 else config.in_channels
-    source = dataclasses.replace(source, in_channels=channels)
-    return torch.from_numpy(np.ascontiguousarray(source.read((slice(None),) * config.ndim)))
+    return dataclasses.replace(source, in_channels=channels)
+
+
+def _read(source: ImageSource, description: NetworkDescription) -> Tensor:
+    everything = (slice(None),) * description.unet.ndim
+    return torch.from_numpy(np.ascontiguousarray(source.read(everything)))
+
+
+def _stained(
+    pair: TrainingPair, source: ImageSource, description: NetworkDescription
+) -> StainedImage | None:
+    """What a change of stain needs of an image whose colours the network reads."""
+    if source.in_channels != 3 or len(source.array) != 3:
+        return None
+    measured = source.array
+    if pair.intensity_reference is not None:
+        ndim, axis = description.unet.ndim, pair.channel_axis
+        measured = channels_first(pair.intensity_reference, ndim=ndim, channel_axis=axis)[:3]
+    return stained_image(measured, source.scaling, description.normalization)
+
+
+def _touching(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Pixels of cells with another cell not further than `_TOUCHING_PX` away."""
+    size = 2 * _TOUCHING_PX + 1
+    highest = ndimage.maximum_filter(labels, size)
+    above_all = np.iinfo(labels.dtype).max
+    lowest = ndimage.minimum_filter(np.where(labels > 0, labels, above_all), size)
+    touching: NDArray[np.bool_] = (labels > 0) & (highest != lowest)
+    return touching
 
 
 def _cell_centres(labels: NDArray[np.int32]) -> Places:

@@ -57,6 +57,9 @@ class TrainingSettings:
     corrected_share : float
         Share of those near a cell that are centred on corrected pixels, in
         images that have any.
+    crowded_share : float
+        Share of those near a cell that are centred where two cells touch, in
+        images where any do.
     keep_knowledge : float
         How strongly the network is held to what it could do before, on
         images that are replayed without labels; 0 lets it forget.
@@ -89,6 +92,7 @@ class TrainingSettings:
     class_balance: bool = False
     background_share: float = 0.1
     corrected_share: float = 0.5
+    crowded_share: float = 0.0
     keep_knowledge: float = 0.0
     adapt_norms: bool = True
     validation_interval: int = 100
@@ -113,7 +117,13 @@ class TrainingSettings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise SettingsError(f"{name} is {value:g}; use a positive number.")
-        for name in ("decay", "average", "background_share", "corrected_share"):
+        for name in (
+            "decay",
+            "average",
+            "background_share",
+            "corrected_share",
+            "crowded_share",
+        ):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} is {getattr(self, name):g}; use 0 to 1.")
         if self.optimizer not in ("adam", "sgd"):

@@ -253,6 +253,7 @@ class TrainingRun(Iterator[TrainingReport]):
         self._note(self._validation.note(network))
         self._validation_is_due = False
         self._loss = math.nan
+        self._warm_from = 0
         self._learner = Learner(network, settings, self._device)
         self._best: dict[str, Tensor] | None = None
         # On the CPU a second thread would only take the network's cores.
@@ -402,8 +403,9 @@ class TrainingRun(Iterator[TrainingReport]):
     def _learning_rate(self) -> float:
         settings = self.settings
         rate = settings.learning_rate
-        if self.step < settings.warmup_steps:
-            rate *= (self.step + 1) / settings.warmup_steps
+        steps_since = self.step - self._warm_from
+        if steps_since < settings.warmup_steps:
+            rate *= (steps_since + 1) / settings.warmup_steps
         remaining = 1 - self.share
         if remaining < settings.decay:
             rate *= 0.5 * (1 - math.cos(math.pi * remaining / settings.decay))
@@ -431,6 +433,14 @@ class TrainingRun(Iterator[TrainingReport]):
 
     # -- resume ------------------------------------------------------------------
 
+    def go_on_at(self, step: int) -> None:
+        """Take the weights that this training was begun with for those it had after `step` steps.
+
+        What the optimiser knew is gone, so that the learning rate rises anew
+        over the warm-up. Patches and rate are those of the steps to come.
+        """
+        self.step = self._warm_from = step
+
     def save_state(self, path: str | Path) -> None:
         """Write all that an exact resume needs; complete or not at all.
 
@@ -451,6 +461,7 @@ class TrainingRun(Iterator[TrainingReport]):
             "best_quality": self.best_quality,
             "loss": self._loss,
             "validation_is_due": self._validation_is_due,
+            "warm_from": self._warm_from,
             "notes": list(self._notes),
             "best": self._best,
             **self._learner.state(),
@@ -471,6 +482,7 @@ class TrainingRun(Iterator[TrainingReport]):
             self.step, self.best_quality = state["step"], state["best_quality"]
             self._elapsed_s, self._best = state["elapsed_s"], state["best"]
             self._validation_is_due = state["validation_is_due"]
+            self._warm_from = state.get("warm_from", 0)
             self._loss, self._notes = state["loss"], tuple(state["notes"])
             self._note_changes(json.loads(state["settings"]))
         except CheckpointError:
