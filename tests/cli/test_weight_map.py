@@ -1,6 +1,8 @@
 """`napari-unet weight-map` as a user meets it."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,11 @@ from napari_unet import boundary_weight_map
 from napari_unet.cli import main
 from napari_unet.engine.weight_map.weight_map import number_pieces
 from napari_unet.files.images import read_image, write_labels
+
+Output = Any
+"""The fixture `output`: `read()` returns both streams, `complaint()` the only line of error."""
+
+Pixels = Callable[..., np.ndarray]
 
 
 @pytest.fixture
@@ -140,3 +147,42 @@ def test_what_cannot_be_drawn_is_one_sentence(
 def test_the_scale_of_the_labels_is_kept(tmp_path: Path, labels: np.ndarray) -> None:
     draw(tmp_path, labels, pixel_size_um=(0.5, 0.5))
     assert read_image(tmp_path / "out.tif").pixel_size_um == pytest.approx((0.5, 0.5))
+
+
+def test_weight_map_is_a_float_tiff_heaviest_in_the_gap(tmp_path: Path) -> None:
+    labels = np.zeros((9, 9), int)
+    labels[:, :4], labels[:, 5:] = 1, 2
+    write_labels(tmp_path / "a.tif", labels, pixel_size_um=(0.5, 0.5))
+    words = ["weight-map", str(tmp_path / "a.tif"), "-o", str(tmp_path / "w.tif")]
+
+    assert main([*words, "--no-class-balance"]) == 0
+
+    file = read_image(tmp_path / "w.tif")
+    assert file.array.dtype == np.float32
+    assert file.pixel_size_um == pytest.approx((0.5, 0.5))
+    # d1 = d2 = 1 in the gap: 1 + 10 exp(-(1 + 1)^2 / (2 * 25))
+    np.testing.assert_allclose(file.array[:, 4], 1 + 10 * np.exp(-4 / 50), rtol=1e-5)
+    np.testing.assert_array_equal(file.array[:, :4], 1)
+
+
+def test_stack_of_labels_is_weighed_slice_by_slice_unless_3d_is_asked_for(tmp_path: Path) -> None:
+    labels = np.zeros((2, 9, 9), int)
+    labels[0, :, :4], labels[1, :, 5:] = 1, 2
+    write_labels(tmp_path / "a.tif", labels, pixel_size_um=(2.0, 0.5, 0.5))
+    words = ["weight-map", str(tmp_path / "a.tif"), "--no-class-balance", "-o"]
+
+    assert main([*words, str(tmp_path / "slices.tif")]) == 0
+    assert main([*words, str(tmp_path / "volume.tif"), "--3d"]) == 0
+
+    assert read_image(tmp_path / "slices.tif").array.max() == 1  # one cell in each slice
+    assert read_image(tmp_path / "volume.tif").array.max() > 2
+
+
+def test_colour_picture_instead_of_labels_is_refused(
+    tmp_path: Path, output: Output, cells_image: Pixels, save_image: Callable[..., str]
+) -> None:
+    image = save_image(tmp_path / "a.png", np.dstack([cells_image(), *[cells_image() // 2] * 2]))
+
+    assert main(["weight-map", image, "-o", str(tmp_path / "w.tif")]) == 1
+
+    assert "is a colour picture with 3 channels" in output.complaint()

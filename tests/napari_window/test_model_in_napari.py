@@ -11,7 +11,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_unet.engine.models.checkpoint import save_checkpoint
 from napari_unet.engine.networks.network import Network, NetworkDescription
@@ -128,7 +128,7 @@ def test_what_helps_is_done_in_the_segment_widget(
     widget = open_widget(viewer, "Model")
     qtbot.waitUntil(lambda: bool(widget.concerns.texts), timeout=30_000)
 
-    widget.concerns.button_clicked.emit(0)
+    widget.concerns.findChild(QPushButton).click()
 
     segment = open_widget(viewer, "Segment cells")
     assert segment.form.channel_choice.channel == 1

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from napari_unet.cli.console import count, describe_failure, listing, say
+from napari_unet.cli.console import count, describe_failure, listing, say, say_of
 
 Item = TypeVar("Item")
 
@@ -48,8 +48,7 @@ def for_each(
         except Exception as error:  # whatever is wrong with this one, the next may be fine
             if debug:
                 traceback.print_exc()
-            message = describe_failure(error)
-            say(message if str(path) in message else f"{path}: {message}")
+            say_of(path, describe_failure(error))
             failed.append(path.name)
     if failed and len(items) > 1:
         say(f"{len(failed)} of {count(len(items), noun)} failed: {listing(failed)}.")

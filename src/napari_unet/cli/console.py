@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
@@ -17,6 +18,11 @@ PROGRAM = "napari-unet"
 def say(message: str) -> None:
     """Write one line to the user on standard error, above any progress bar."""
     tqdm.write(f"{PROGRAM}: {message}", file=sys.stderr)
+
+
+def say_of(path: Path, message: str) -> None:
+    """Say something of a file, with its name where the message does not have it."""
+    say(message if str(path) in message else f"{path}: {message}")
 
 
 def report(line: str) -> None:

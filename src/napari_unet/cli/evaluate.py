@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.cli.batch import for_each
+from napari_unet.cli.checks import Look, add_check_option, look_at_labels, some_of
 from napari_unet.cli.console import count, listing, report, say
 from napari_unet.cli.setting_options import real_number
 from napari_unet.engine.base.errors import SettingsError
@@ -26,6 +27,10 @@ from napari_unet.files.images import read_labels
 from napari_unet.files.pairs import PairedFiles, pair_files
 
 _WIDEST_NAME = 40
+_SCORE_NAMES = (
+    *("threshold", "true_positives", "false_positives", "false_negatives"),
+    *("average_precision", "precision", "recall", "f1"),
+)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +53,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="IOU",
         help="overlaps from which two cells count as the same (default: 0.5 0.7 0.9)",
     )
+    add_check_option(
+        parser,
+        "what is in half of the files or more is, if they are masks or images rather than labels,",
+    )
     parser.add_argument("--per-image", action="store_true", help="also list every image")
     parser.add_argument("--json", action="store_true", help="write everything as JSON instead")
 
@@ -61,10 +70,15 @@ def run(arguments: argparse.Namespace) -> int:
     paired = pair_files(arguments.truth, arguments.prediction)
     report_unpaired(paired, "true label image", "predicted label image")
     scores: dict[str, ImageScore] = {}
+    looks = (Look(), Look())
+    looked_at = some_of(paired.pairs, "pairs") if arguments.checks else []
 
     def compare(pair: tuple[Path, Path]) -> None:
-        truth, prediction = (read_labels(path).array for path in pair)
-        scores[pair[0].name] = evaluate(truth, prediction, thresholds=thresholds).images[0]
+        both = [read_labels(path).array for path in pair]
+        scores[pair[0].name] = evaluate(*both, thresholds=thresholds).images[0]
+        if pair in looked_at:
+            for look, path, labels in zip(looks, pair, both, strict=True):
+                look.add(look_at_labels(labels, path, axes=3))
 
     status = for_each(
         paired.pairs,
@@ -73,6 +87,10 @@ def run(arguments: argparse.Namespace) -> int:
         noun="pair",
         debug=arguments.debug,
     )
+    for look in looks:
+        look.refuse()
+    for look in looks:
+        look.tell()
     if scores:
         evaluation = Evaluation(tuple(scores.values()))
         if arguments.json:
@@ -151,13 +169,4 @@ def _as_json(evaluation: Evaluation, names: list[str], paired: PairedFiles) -> d
 
 
 def _score_json(score: ThresholdScore) -> dict[str, float]:
-    return {
-        "threshold": score.threshold,
-        "true_positives": score.true_positives,
-        "false_positives": score.false_positives,
-        "false_negatives": score.false_negatives,
-        "average_precision": score.average_precision,
-        "precision": score.precision,
-        "recall": score.recall,
-        "f1": score.f1,
-    }
+    return {name: getattr(score, name) for name in _SCORE_NAMES}

@@ -16,7 +16,8 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_unet.cli.batch import for_each
-from napari_unet.cli.console import count, progress_bar, report, say
+from napari_unet.cli.checks import Look, add_check_option, look_at_image
+from napari_unet.cli.console import count, progress_bar, report, say_of
 from napari_unet.cli.file_plan import PlannedFile, plan_outputs
 from napari_unet.cli.image_part import (
     ImagePart,
@@ -96,6 +97,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scores", action="store_true", help="also write the model's scores, as float32 TIFF"
     )
+    add_check_option(parser, "an image that looks like labels or a mask is")
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     parser.add_argument(
         "--progress", action="store_true", help="show the progress bar even if not on a terminal"
@@ -135,6 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
         intensities=arguments.intensities,
         overwrite=arguments.overwrite,
         progress=arguments.progress,
+        checks=arguments.checks,
     )
     return for_each(
         plan, job, name=lambda planned: planned.source, noun="image", debug=arguments.debug
@@ -156,6 +159,8 @@ class SegmentationJob:
     intensities : {"stack", "slice"}
         Where the range of intensities of a single slice is measured.
     overwrite, progress : bool
+    checks : bool
+        Look at each image first, and refuse what is none.
     """
 
     network: Network
@@ -166,6 +171,7 @@ class SegmentationJob:
     intensities: Literal["stack", "slice"] = "stack"
     overwrite: bool = False
     progress: bool = False
+    checks: bool = False
 
     def __call__(self, planned: PlannedFile) -> Segmentation:
         """Segment one image and write all that was asked for."""
@@ -173,6 +179,8 @@ class SegmentationJob:
         ndim = self.network.description.unet.ndim
         part = self.part.of(read_image(planned.source), ndim=ndim)
         settings = self._settings_for(part)
+        look = look_at_image(part, self.network.description, settings) if self.checks else Look()
+        look.refuse()
         result = self._segment(part, settings, keep_scores="scores" in planned.extras)
         self._write(planned, part.image, settings, result)
         resized = "" if result.zoom == 1 else f", resized {result.zoom:.3g} times for the model"
@@ -180,8 +188,10 @@ class SegmentationJob:
             f"{planned.source.name}: {count(result.cell_count, 'cell')} "
             f"in {time.perf_counter() - started:.1f} s{resized} -> {planned.output}"
         )
+        # After what the engine refuses: that is said in its own words.
+        look.tell(planned.source)
         for note in result.notes:
-            say(f"{planned.source}: {note}")
+            say_of(planned.source, note)
         return result
 
     def _settings_for(self, part: ImagePart) -> SegmentationSettings:

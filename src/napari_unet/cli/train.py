@@ -8,20 +8,17 @@ written, and the same command with --resume goes on where it stopped.
 from __future__ import annotations
 
 import argparse
-import os
-import shlex
-import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
-from napari_unet.cli.console import StopRequest, count, listing, progress_bar, report, say
+from napari_unet.cli.checks import add_check_option, look_at_pairs
+from napari_unet.cli.console import count, listing, report
 from napari_unet.cli.evaluate import report_unpaired
 from napari_unet.cli.file_plan import check_writable
 from napari_unet.cli.model_options import add_loading_options, load_model
-from napari_unet.cli.program import INTERRUPTED
 from napari_unet.cli.setting_options import (
     add_setting_options,
     is_given,
@@ -29,22 +26,27 @@ from napari_unet.cli.setting_options import (
     real_number,
     whole_number,
 )
-from napari_unet.engine.base.errors import FileError, SettingsError, UNetError
+from napari_unet.cli.training_session import TrainingSession
+from napari_unet.engine.base.errors import FileError, SettingsError
 from napari_unet.engine.images.image import LabelImage
-from napari_unet.engine.labels.evaluation import Evaluation
-from napari_unet.engine.models.checkpoint import SUFFIX, bundled_models, save_checkpoint
+from napari_unet.engine.models.checkpoint import SUFFIX, bundled_models
 from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL, teaches_classes
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.training.hold_out import hold_out
-from napari_unet.engine.training.pairs import RING_PX, TrainingPair, Unlabelled, annotated_pair
+from napari_unet.engine.training.pairs import (
+    RING_PX,
+    TrainingPair,
+    Unlabelled,
+    annotated_pair,
+    check_pairs,
+)
 from napari_unet.engine.training.settings import MANY_STEPS, TrainingSettings
-from napari_unet.engine.training.training import TrainingReport, TrainingRun, train
+from napari_unet.engine.training.training import train
 from napari_unet.files.pairs import pair_files, read_pairs
 
 _MADE_FROM_IMAGES = ("in_channels", "classes")
 _NEW_SHAPE = UNetConfig(base_width=32)
-_LINES_WITHOUT_VALIDATION = 10
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +74,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace MODEL if it exists")
     parser.add_argument(
         "--progress", action="store_true", help="show the progress bar even if not on a terminal"
+    )
+    add_check_option(
+        parser, "masks, images for labels and labels for images, if half of the files are such, are"
     )
     _add_meaning_options(parser)
     _add_validation_options(parser)
@@ -156,6 +161,13 @@ def run(arguments: argparse.Namespace) -> int:
     _check_shape_options(arguments, start)
     pairs, validation = _read_pairs(arguments, start, settings.seed)
     description = start.description if start else _new_description(arguments, pairs)
+    if arguments.checks:
+        roles = description.class_roles
+        # What the engine would refuse, it says in its own words.
+        check_pairs(pairs, validation, ndim=description.unet.ndim, class_roles=roles)
+        look = look_at_pairs([*pairs, *validation], description)
+        look.refuse()
+        look.tell()
     if not validation:
         pairs, validation = _part_held_out(arguments, pairs, description, settings.seed)
     training_run = train(
@@ -207,8 +219,7 @@ def _check_outputs(arguments: argparse.Namespace, model: Path, state: Path) -> N
 
 
 def _check_shape_options(arguments: argparse.Namespace, start: Network | None) -> None:
-    given = read_settings(arguments, _NEW_SHAPE, leave_out=_MADE_FROM_IMAGES) != _NEW_SHAPE
-    if start is not None and (given or arguments.two_classes):
+    if start is not None and (_new_shape(arguments) != _NEW_SHAPE or arguments.two_classes):
         raise SettingsError(
             "A model that training starts from (--from) keeps its shape; leave out --from to "
             "make a new one, or leave out the options of its shape."
@@ -226,32 +237,28 @@ def _read_pairs(
     if (given[0] is None) != (given[1] is None):
         raise SettingsError("Give both --validation-images and --validation-labels, or neither.")
     files = _paired(arguments.images, arguments.labels)
-    if given[0] is not None:
-        held_out = _paired(*given)
+    if given[0] is None:
+        files, held_out = _divided(files, arguments.validation_fraction, seed)
     else:
-        fraction = arguments.validation_fraction
-        if not 0 <= fraction < 1:
-            raise SettingsError(
-                f"--validation-fraction is {fraction:g}; use 0 up to, not including, 1."
-            )
-        number = int(len(files) * fraction + 0.5) if len(files) > 1 else 0
-        order = np.random.default_rng(seed).permutation(len(files))
-        held_out = [files[index] for index in sorted(order[:number])]
-        files = [files[index] for index in sorted(order[number:])]
+        held_out = _paired(*given)
     shape = start.description.unet if start else _new_shape(arguments)
-    meaning = _Meaning(
-        arguments.unlabelled,
-        arguments.background_label,
-        arguments.ring,
-        start is not None and teaches_classes(start.description.class_roles),
-    )
+    are_classes = start is not None and teaches_classes(start.description.class_roles)
+
+    def pair(image: Any, labels: LabelImage, name: str) -> TrainingPair:
+        return annotated_pair(
+            image,
+            labels,
+            unlabelled=arguments.unlabelled,
+            background_label=arguments.background_label,
+            teaches="classes" if are_classes else "cells",
+            ring_px=arguments.ring,
+            name=name,
+            channel_axis=-1 if image.ndim > labels.ndim else None,
+        )
+
     pairs, validation = (
-        [
-            pair
-            for paths in each
-            for pair in read_pairs(*paths, ndim=shape.ndim, make_pair=meaning.pair)
-        ]
-        for each in (files, held_out)
+        [each for paths in part for each in read_pairs(*paths, ndim=shape.ndim, make_pair=pair)]
+        for part in (files, held_out)
     )
     cells = sum(int(np.unique(pair.labels[pair.labels > 0]).size) for pair in pairs)
     report(f"{count(len(pairs), 'image')} with {count(cells, 'cell')} to learn from")
@@ -259,6 +266,21 @@ def _read_pairs(
         names = [pair.name for pair in validation]
         report(f"{count(len(names), 'image')} held out: {listing(names)}")
     return pairs, validation
+
+
+def _divided(
+    files: list[tuple[Path, Path]], fraction: float, seed: int
+) -> tuple[list[tuple[Path, Path]], list[tuple[Path, Path]]]:
+    """Files to learn from, and a share of them to validate on."""
+    if not 0 <= fraction < 1:
+        raise SettingsError(
+            f"--validation-fraction is {fraction:g}; use 0 up to, not including, 1."
+        )
+    number = int(len(files) * fraction + 0.5) if len(files) > 1 else 0
+    order = np.random.default_rng(seed).permutation(len(files))
+    parts = (order[number:], order[:number])
+    learnt, held_out = ([files[index] for index in sorted(part)] for part in parts)
+    return learnt, held_out
 
 
 def _part_held_out(
@@ -292,28 +314,6 @@ def _paired(images: Path, labels: Path) -> list[tuple[Path, Path]]:
     return paired.pairs
 
 
-@dataclass(frozen=True, slots=True)
-class _Meaning:
-    """What the numbers in label images mean."""
-
-    unlabelled: Unlabelled = "reviewed"
-    background_label: int | None = None
-    ring_px: float = RING_PX
-    are_classes: bool = False
-
-    def pair(self, image: Any, labels: LabelImage, name: str) -> TrainingPair:
-        return annotated_pair(
-            image,
-            labels,
-            unlabelled=self.unlabelled,
-            background_label=self.background_label,
-            teaches="classes" if self.are_classes else "cells",
-            ring_px=self.ring_px,
-            name=name,
-            channel_axis=-1 if image.ndim > labels.ndim else None,
-        )
-
-
 def _new_shape(arguments: argparse.Namespace) -> UNetConfig:
     return read_settings(arguments, _NEW_SHAPE, leave_out=_MADE_FROM_IMAGES)
 
@@ -328,152 +328,3 @@ def _new_description(
     shape = replace(_NEW_SHAPE, in_channels=in_channels, classes=len(roles))
     config = read_settings(arguments, shape, leave_out=_MADE_FROM_IMAGES)
     return NetworkDescription(arguments.out.stem, config, class_roles=roles)
-
-
-# -- training --------------------------------------------------------------------------------------
-
-
-class TrainingSession:
-    """A training with its messages and files.
-
-    Parameters
-    ----------
-    run : TrainingRun
-    arguments : Namespace
-    model_path, state_path : Path
-        Where the model, and what a resume needs, are written.
-    """
-
-    def __init__(
-        self,
-        run: TrainingRun,
-        arguments: argparse.Namespace,
-        model_path: Path,
-        state_path: Path,
-    ) -> None:
-        self._run = run
-        self._arguments = arguments
-        self._noted: tuple[str, ...] = ()
-        self._model_path = model_path
-        self._state_path = state_path
-
-    def run(self) -> int:
-        """Train to the end or until stopped; return the exit status."""
-        try:
-            finished = self._iterate()
-        except KeyboardInterrupt:
-            finished = False  # in the middle of a step: the last saved state stays
-        except UNetError:
-            if self._run.step > 0:
-                self._write_model()
-            raise
-        if self._run.step == 0:
-            say("stopped before the first step; nothing was written.")
-            return INTERRUPTED
-        # Before the thresholds are tuned: who interrupts that has the model.
-        self._write_model()
-        if not finished:
-            self._explain_resume()
-            return INTERRUPTED
-        if self._arguments.tune:
-            self._write_tuned_model()
-        self._state_path.unlink(missing_ok=True)
-        return 0
-
-    def _iterate(self) -> bool:
-        """Return whether training came to its end."""
-        training_run = self._run
-        with (
-            StopRequest() as stop,
-            progress_bar(100, "training", forced=self._arguments.progress) as bar,
-        ):
-            training_run.should_stop = lambda: stop.requested
-            bar.update(int(100 * training_run.share))
-            before = training_run.share
-            for step in training_run:
-                bar.set_postfix_str(f"step {step.step}, loss {step.loss:.3f}", refresh=False)
-                bar.update(int(100 * step.share) - bar.n)
-                self._report(step, before)
-                before = step.share
-                # A validation is a moment from which a crash costs little.
-                if step.validation_loss is not None or stop.requested:
-                    training_run.save_state(self._state_path)
-                if stop.requested:
-                    return step.share >= 1 and not training_run.validation_is_due
-        return True
-
-    def _report(self, step: TrainingReport, share_before: float) -> None:
-        for note in step.notes:
-            if note not in self._noted:
-                say(note)
-        self._noted = step.notes
-        seconds = self._run.settings.seconds
-        of = f"of {step.steps}" if seconds is None else f"after {step.share * seconds:.0f} s"
-        line = f"step {step.step} {of}: loss {step.loss:.3f}"
-        best = ", best so far" if step.is_best else ""
-        if step.validation is not None:
-            report(f"{line}, {describe_evaluation(step.validation)}{best}")
-        elif step.validation_loss is not None:
-            report(f"{line}, on held-out images {step.validation_loss:.3f}{best}")
-        elif not self._run.is_validated and int(step.share * _LINES_WITHOUT_VALIDATION) > int(
-            share_before * _LINES_WITHOUT_VALIDATION
-        ):
-            report(line)
-
-    def _write_model(self) -> None:
-        # The file, if there is one, is this training's own, or may be replaced: it was checked.
-        path = save_checkpoint(self._named(self._run.network), self._model_path, overwrite=True)
-        report(f"model after {count(self._run.step, 'step')} -> {path}")
-
-    def _write_tuned_model(self) -> None:
-        untuned = self._named(self._run.network)
-        tuned = self._run.tuned()
-        is_tuned = tuned.description.instances != untuned.description.instances
-        result = self._run.validate(tuned) if self._run.is_validated else None
-        if result is None or result.evaluation is None:
-            if is_tuned:
-                save_checkpoint(self._named(tuned), self._model_path, overwrite=True)
-                report("thresholds tuned on the training images")
-            return
-        evaluation, name = result.evaluation, "held-out images"
-        if is_tuned:
-            name += ", thresholds tuned"
-        report(f"{name}: {describe_evaluation(evaluation)}")
-        metrics = {
-            f"AP {t:g} (pooled)": evaluation.pooled(t).average_precision
-            for t in evaluation.thresholds
-        }
-        described = replace(self._named(tuned).description, metrics={name: metrics})
-        save_checkpoint(Network(tuned.unet, described), self._model_path, overwrite=True)
-
-    def _named(self, network: Network) -> Network:
-        """Describe what the network has become; what was measured before is no longer true."""
-        arguments = self._arguments
-        given = {
-            name: getattr(arguments, name)
-            for name in ("summary", "training_data", "licence")
-            if getattr(arguments, name) is not None
-        }
-        description = replace(
-            network.description,
-            **{"summary": "", "metrics": {}, **given, "name": arguments.out.stem},
-        )
-        return Network(network.unet, description)
-
-    def _explain_resume(self) -> None:
-        if not self._state_path.exists():
-            say("stopped; the model was written, but this training cannot be resumed.")
-            return
-        given = [word for word in self._arguments.command_line if word != "--resume"]
-        words = ["napari-unet", *given, "--resume"]
-        command = shlex.join(words) if os.name == "posix" else subprocess.list2cmdline(words)
-        say(f"stopped after step {self._run.step}; to go on: {command}")
-
-
-def describe_evaluation(evaluation: Evaluation) -> str:
-    """Write "AP 0.5 / 0.7 / 0.9: 0.88 / 0.74 / 0.25 pooled"."""
-    thresholds = " / ".join(f"{t:g}" for t in evaluation.thresholds)
-    values = " / ".join(
-        f"{evaluation.pooled(t).average_precision:.3f}" for t in evaluation.thresholds
-    )
-    return f"AP {thresholds}: {values} pooled"

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.cli.batch import for_each
-from napari_unet.cli.console import report, say
+from napari_unet.cli.checks import Look, add_check_option, look_at_labels
+from napari_unet.cli.console import report, say_of
 from napari_unet.cli.file_plan import PlannedFile, plan_outputs
 from napari_unet.cli.setting_options import (
     add_setting_options,
@@ -26,6 +27,7 @@ from napari_unet.cli.setting_options import (
     whole_number,
 )
 from napari_unet.engine.base.setting_texts import setting_texts
+from napari_unet.engine.checks.finding import Finding
 from napari_unet.engine.images.image import LabelImage, WeightMap
 from napari_unet.engine.weight_map.settings import WeightMapSettings
 from napari_unet.engine.weight_map.weight_map import (
@@ -79,6 +81,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="for masks: number the connected pieces first; cells that touch become one",
     )
+    add_check_option(parser, "an image that is given for labels is")
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     add_setting_options(parser, WeightMapSettings(), title="weights", leave_out=_DESCRIBED_HERE)
 
@@ -91,8 +94,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     def draw(planned: PlannedFile) -> None:
         labels = read_labels(planned.source)
+        look = Look()
+        if arguments.checks:
+            look.add(_findings(labels, arguments))
+        look.refuse()
         cells = _cells(labels, settings, arguments)
         weights = _weights(cells, labels, settings, volume=arguments.volume)
+        look.tell(planned.source)
         _explain_no_border(planned.source, cells)
         write_float_image(
             planned.output,
@@ -123,6 +131,14 @@ def _settings(arguments: argparse.Namespace) -> WeightMapSettings:
     return replace(given, **own, ignore_label=arguments.ignore_label)
 
 
+def _findings(labels: ImageFile, arguments: argparse.Namespace) -> list[Finding]:
+    """What is wrong with the numbers, but for what is told when the map shows no border."""
+    axes = 3 if arguments.volume else 2
+    found = look_at_labels(labels.array, labels.path, axes=axes)
+    meant = ("mask", "disconnected") if arguments.pieces else ("mask",)
+    return [each for each in found if each.code not in meant]
+
+
 def _cells(
     file: ImageFile, settings: WeightMapSettings, arguments: argparse.Namespace
 ) -> LabelImage:
@@ -138,7 +154,7 @@ def _explain_no_border(path: Path, cells: LabelImage) -> None:
     sentence = why_no_border(cells)
     if sentence:
         remedy = " (--pieces does that)." if looks_like_mask(cells) else "."
-        say(f"{path}: {sentence.removesuffix('.')}{remedy}")
+        say_of(path, f"{sentence.removesuffix('.')}{remedy}")
 
 
 def _weights(

@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from napari_unet.engine.checks.finding import Finding
+from napari_unet.engine.checks.label_facts import AnnotatedImage, Grid
 from napari_unet.engine.checks.preflight import (
-    AnnotatedImage,
-    Finding,
-    Grid,
-    changed_box,
+    label_findings,
     preflight,
     preflight_all,
     repair,
@@ -84,7 +83,7 @@ def test_a_mask_is_a_warning_and_one_click_numbers_its_pieces():
     found = only("mask", preflight(mask))
     assert found.severity == "warning"
     assert "9 separate pieces have the one number 255" in found.text
-    assert found.repair == "Number the 9 pieces"
+    assert found.remedy == "Number the 9 pieces"
     repaired = repair(mask, found)
     assert codes(preflight(mask, network=model()), notes=True) == ["mask", "content"]
     assert "9 cells, the median one 23 pixels across" in preflight(mask)[1].text
@@ -159,7 +158,7 @@ def test_a_finding_without_a_repair_changes_nothing():
 )
 def test_a_repair_stays_in_its_box_and_among_its_cells_and_is_not_offered_again(labels):
     for found in preflight(labels, unlabelled="ignore"):
-        if not found.repair:
+        if not found.remedy:
             continue
         repaired = repair(labels, found)
         changed = repaired != labels
@@ -172,12 +171,36 @@ def test_a_repair_stays_in_its_box_and_among_its_cells_and_is_not_offered_again(
         assert found.code not in codes(preflight(repaired, unlabelled="ignore"), notes=True)
 
 
-def test_box_of_a_change_is_the_smallest_one():
-    before = np.zeros((4, 5), int)
-    after = before.copy()
-    after[1, 2], after[3, 3] = 1, 2
-    assert changed_box(before, after) == (slice(1, 4), slice(2, 4))
-    assert changed_box(before, before) is None
+# -- mistaken files --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sample_names())
+def test_images_are_told_from_labels_and_labels_from_images(name: str):
+    sample = load_sample(name)
+    image = sample.image if sample.image.ndim == 2 else sample.image[..., 1]
+    swapped = only("not-labels", preflight(image, image=sample.labels))
+    assert swapped.is_senseless
+    assert "so give the two the other way round" in swapped.text
+    alone = only("not-labels", preflight(image))
+    assert "looks like an image rather than labels" in alone.text
+    twice = only("not-image", preflight(sample.labels, image=sample.labels))
+    assert twice.is_senseless
+    shrunk = preflight(sample.labels[::3, ::3], image=image[::3, ::3])
+    assert not {"not-labels", "not-image"} & set(codes(shrunk))
+
+
+def test_cells_that_fill_the_image_are_labels_however_many_touch():
+    y, x = np.indices((120, 120)) // 4
+    assert "not-labels" not in codes(preflight(1 + y * 30 + x))
+
+
+def test_numbers_are_looked_at_without_a_training_in_mind():
+    mask = (cells() > 0).astype(np.uint8)
+    (found,) = label_findings(mask, name="truth")
+    assert found.text == (
+        "'truth' is a mask: 9 separate pieces have the one number 1, so they count as one cell."
+    )
+    assert label_findings(cells(), name="truth") == ()
 
 
 # -- what is known of the pixels -------------------------------------------------------------------
@@ -291,11 +314,11 @@ def test_labels_of_another_shape_stop_a_training():
 def test_labels_that_are_no_integers_stop_a_training_and_whole_ones_can_be_stored():
     whole = only("not-integer", preflight(cells().astype(float)))
     assert whole.severity == "error"
-    assert whole.repair == "Store them as whole numbers"
+    assert whole.remedy == "Store them as whole numbers"
     stored = repair(cells().astype(float), whole)
     assert stored.dtype == np.int32
     assert np.array_equal(stored, cells())
-    assert only("not-integer", preflight(cells() / 2)).repair is None
+    assert only("not-integer", preflight(cells() / 2)).remedy == ""
     assert codes(preflight(np.full((3, 3), np.nan))) == ["not-integer"]
     huge = only("numbers", preflight(np.full((3, 3), 2**63, np.uint64)))
     assert "9223372036854775808, which is too large" in huge.text

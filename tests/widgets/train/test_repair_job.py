@@ -12,7 +12,7 @@ from pytestqt.qtbot import QtBot
 
 from napari_unet import boundary_weight_map, preflight, repair
 from napari_unet.engine.base.errors import UNetError
-from napari_unet.engine.checks.preflight import Finding
+from napari_unet.engine.checks.finding import Finding
 from napari_unet.engine.weight_map.settings import WeightMapSettings
 from napari_unet.viewer import worker
 from napari_unet.viewer.label_edits import edit_labels, label_edit

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from qtpy.compat import isalive
 from qtpy.QtCore import Signal
 
-from napari_unet.engine.checks.guard import IN_MODEL_WIDGET, Choices, concerns
+from napari_unet.engine.checks.finding import IN_MODEL_WIDGET
+from napari_unet.engine.checks.image_case import Choices
+from napari_unet.engine.checks.image_rules import image_findings
 from napari_unet.session import Session
 from napari_unet.viewer.layers import shown_plane, spatial_ndim
-from napari_unet.widgets.shared.concerns_panel import ConcernsPanel
+from napari_unet.widgets.shared.findings_panel import FindingsPanel
 from napari_unet.widgets.shared.image_look import ImageLook
 from napari_unet.widgets.shared.selected_image import SelectedImage
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
-class ModelConcerns(ConcernsPanel):
+class ModelConcerns(FindingsPanel):
     """Follows the session's network and the selected image.
 
     Parameters
@@ -56,7 +58,7 @@ class ModelConcerns(ConcernsPanel):
         layer = self._image.layer
         if layer is None or self._session.network is None:
             self._look.stop()
-            self.show_concerns(())
+            self.show_findings(())
             return
         self._look.start(layer, self._viewer)
 
@@ -69,8 +71,8 @@ class ModelConcerns(ConcernsPanel):
         plane = (
             shown_plane(layer, self._viewer.dims, ndim) if spatial_ndim(layer, None) >= ndim else ()
         )
-        found = concerns(facts, network.description, Choices("slice", plane))
-        self.show_concerns([each.without_remedy(IN_MODEL_WIDGET) for each in found])
+        found = image_findings(facts, network.description, Choices("slice", plane))
+        self.show_findings([each.without_remedy(IN_MODEL_WIDGET) for each in found])
 
     def _on_remedy_chosen(self, changes: dict[str, Any]) -> None:
         self.segment_wanted.emit(self._image.layer, changes)

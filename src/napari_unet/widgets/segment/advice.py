@@ -11,13 +11,11 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.base.host_memory import free_host_bytes
-from napari_unet.engine.checks.guard import (
-    Choices,
-    Concern,
-    ImageFacts,
-    concerns,
-    found_size_concern,
-)
+from napari_unet.engine.checks.finding import Finding
+from napari_unet.engine.checks.image_case import Choices
+from napari_unet.engine.checks.image_facts import ImageFacts
+from napari_unet.engine.checks.image_rules import image_findings
+from napari_unet.engine.checks.size_rules import found_size_finding
 from napari_unet.engine.segmentation.memory import segmentation_memory
 from napari_unet.session import Session
 from napari_unet.viewer.layers import (
@@ -52,7 +50,7 @@ class Advice(QObject):
         self._form = form
         self._image_look = ImageLook(self)
         self._image_look.looked.connect(self._show)
-        self._found: Concern | None = None
+        self._found: Finding | None = None
         # Several fields change at once when another layer is chosen.
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -76,7 +74,7 @@ class Advice(QObject):
         network = self._session.network
         if network is not None:
             zoom = _zoom(network.description, settings["diameter_px"], settings["pixel_size_um"])
-            self._found = found_size_concern(diameter_px, network.description, zoom)
+            self._found = found_size_finding(diameter_px, network.description, zoom)
             self._show()
 
     def stop(self) -> None:
@@ -88,7 +86,7 @@ class Advice(QObject):
         layer, choice = self._form.layer, self._form.channel_choice
         if layer is None or self._session.network is None:
             self._image_look.stop()
-            self._form.concerns.show_concerns(())
+            self._form.concerns.show_findings(())
             return
         self._image_look.start(
             layer, self._viewer, channel_axis=choice.channel_axis, channel=choice.channel
@@ -99,9 +97,11 @@ class Advice(QObject):
         facts = self._image_look.facts
         if network is None or layer is None or facts is None:
             return
-        found = [] if self._found is None else [self._found]
+        found = () if self._found is None else (self._found,)
         choices = self._choices(layer, facts, network.description)
-        self._form.concerns.show_concerns(found + concerns(facts, network.description, choices))
+        self._form.concerns.show_findings(
+            (*found, *image_findings(facts, network.description, choices))
+        )
 
     def _choices(self, layer: Image, facts: ImageFacts, description: NetworkDescription) -> Choices:
         extent = self._form.extent_choice.extent

@@ -16,8 +16,8 @@ from napari_unet.viewer.layers import pixel_size_um, spatial_ndim
 from napari_unet.widgets.segment.object_size import ObjectSizeChoice
 from napari_unet.widgets.segment.reading_choices import ChannelChoice, ExtentChoice
 from napari_unet.widgets.shared.choices import LayerChoice, narrow_form
-from napari_unet.widgets.shared.concerns_panel import ConcernsPanel
 from napari_unet.widgets.shared.device_choice import DeviceChoice
+from napari_unet.widgets.shared.findings_panel import FindingsPanel
 from napari_unet.widgets.shared.model_choice import ModelChoice
 from napari_unet.widgets.shared.run_panel import RunPanel
 from napari_unet.widgets.shared.settings_form import SettingsForm
@@ -57,7 +57,7 @@ class SegmentForm(QWidget):
         self._build_input(viewer, session)
         self._build_settings(session)
         self.panel = RunPanel("Run", "Segment the chosen image layer into a Labels layer.")
-        self.concerns = ConcernsPanel()
+        self.concerns = FindingsPanel()
         self.concerns.remedy_chosen.connect(self.apply_changes)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +9,10 @@ import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
-from napari_unet.engine.checks.guard import ImageFacts, image_facts
+from napari_unet.engine.checks.image_facts import ImageFacts, image_facts
 from napari_unet.viewer.layers import full_resolution, pixel_size_um
 from napari_unet.viewer.results import SCORES_KEY
-from napari_unet.viewer.worker import Worker
+from napari_unet.viewer.worker import Job
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -41,7 +40,7 @@ class ImageLook(QObject):
         super().__init__(parent)
         self.facts: ImageFacts | None = None
         self._looked_at: tuple[Any, ...] = ()
-        self._worker: Worker | None = None
+        self._job = Job(self)
 
     def start(
         self,
@@ -68,33 +67,21 @@ class ImageLook(QObject):
             return
         self.stop()
         self._looked_at = wanted
-        look = partial(_look_at, array, options)
+        look = partial(image_facts, array, **options)
         if isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
-            (self.facts,) = look()
-            self.looked.emit()
-            return
-        # A block of a lazy array may take any time to read.
-        self._worker = Worker(look)
-        self._worker.finished.connect(self._on_finished)
-        self._worker.ended.connect(self._on_ended)
-        self._worker.start()
+            self._on_result(look())
+        else:
+            # A block of a lazy array may take any time to read.
+            self._job.start(look, on_result=self._on_result)
 
     def stop(self) -> None:
         """Drop a look that takes long, and forget."""
         self.facts, self._looked_at = None, ()
-        if self._worker is not None:
-            self._worker.stop()
+        self._job.stop()
 
-    def _on_finished(self, facts: ImageFacts) -> None:
+    def _on_result(self, facts: ImageFacts) -> None:
         self.facts = facts
         self.looked.emit()
-
-    def _on_ended(self) -> None:
-        self._worker = None
-
-
-def _look_at(array: Any, options: dict[str, Any]) -> Iterator[ImageFacts]:
-    yield image_facts(array, **options)
 
 
 def _options(
@@ -109,7 +96,6 @@ def _options(
         "axis_labels": tuple(layer.axis_labels),
         "pixel_size_um": pixel_size_um(layer),
         "pixel_aspect": abs(height / width) if width else 1.0,
-        "is_multiscale": bool(layer.multiscale),
         "other_images": tuple(
             str(other.name)
             for other in viewer.layers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,15 +13,15 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.checks.finding import Finding
 from napari_unet.engine.images.image import LabelImage, PlaneIndex
 from napari_unet.session import Session
-from napari_unet.viewer.worker import Worker
+from napari_unet.viewer.worker import Job
 from napari_unet.widgets.train.form import TrainForm
 from napari_unet.widgets.train.plan import PairSource, plane_name, region_of
 from napari_unet.widgets.train.repair_job import RepairJob
 
 if TYPE_CHECKING:
-    from napari_unet.engine.checks.preflight import Finding
     from napari_unet.engine.networks.network import NetworkDescription
 
 _PAUSE_MS = 400
@@ -36,6 +36,10 @@ class _Looked:
 
     findings: tuple[Finding, ...]
     places: dict[str, tuple[int, PlaneIndex]]
+
+
+def _refused(sentence: str) -> _Looked:
+    return _Looked((Finding("error", sentence, code="refused"),), {})
 
 
 class TrainAdvice(QObject):
@@ -66,7 +70,7 @@ class TrainAdvice(QObject):
         self._form = form
         self._session = session
         self._read_sources = read_sources
-        self._worker: Worker | None = None
+        self._job = Job(self)
         self._repair = RepairJob()
         self._repair.failed.connect(self.failed)
         self._is_due = False
@@ -84,15 +88,14 @@ class TrainAdvice(QObject):
     @property
     def is_busy(self) -> bool:
         """Whether a look is still to come."""
-        return self._worker is not None or self._soon.isActive()
+        return self._job.is_running or self._soon.isActive()
 
     def stop(self) -> None:
         """Look no more."""
         self._soon.stop()
         self._follow([])
         self._repair.stop()
-        if self._worker is not None:
-            self._worker.stop()
+        self._job.stop()
 
     def _on_input_changed(self, _value: Any = None) -> None:
         # The session outlives the form.
@@ -115,39 +118,31 @@ class TrainAdvice(QObject):
             self._soon.start()
 
     def _look(self) -> None:
-        if self._worker is not None:
+        if self._job.is_running:
             self._is_due = True
             return
         network = None if self._form.begins_anew else self._session.network
         refusal = "" if network is None else network.description.not_trainable_because
         if refusal:
             # Before anybody labels for it.
-            self._show(_Looked((_refusal(refusal),), {}))
+            self._show(_refused(refusal))
             return
         try:
             sources = self._read_sources()
         except UNetError as error:
-            self._show(_Looked((_refusal(str(error)),) if self._layers else (), {}))
+            self._show(_refused(str(error)) if self._layers else _Looked((), {}))
             return
         self._is_due = False
-        look = partial(
-            _look_at,
-            sources,
-            self._form.unlabelled.meaning,
-            self._form.unlabelled.background_label,
-            None if network is None else network.description,
-        )
-        self._worker = Worker(look)
-        self._worker.finished.connect(self._show)
-        self._worker.ended.connect(self._on_ended)
-        self._worker.start()
+        choice = self._form.unlabelled
+        description = None if network is None else network.description
+        look = partial(_look_at, sources, choice.meaning, choice.background_label, description)
+        self._job.start(look, on_result=self._show, on_end=self._on_ended)
 
     def _show(self, looked: _Looked) -> None:
         self._looked = looked
         self._form.findings.show_findings(looked.findings)
 
     def _on_ended(self) -> None:
-        self._worker = None
         if self._is_due:
             self._soon.start()
 
@@ -162,19 +157,14 @@ class TrainAdvice(QObject):
                 self.failed.emit(error)
 
 
-def _refusal(sentence: str) -> Finding:
-    from napari_unet.engine.checks.preflight import Finding
-
-    return Finding("refused", "error", sentence)
-
-
 def _look_at(
     sources: Sequence[PairSource],
     meaning: str,
     background_label: int | None,
     description: NetworkDescription | None,
-) -> Iterator[_Looked]:
-    from napari_unet.engine.checks.preflight import AnnotatedImage, preflight_all
+) -> _Looked:
+    from napari_unet.engine.checks.label_facts import AnnotatedImage
+    from napari_unet.engine.checks.preflight import preflight_all
 
     annotated: list[AnnotatedImage] = []
     places: dict[str, tuple[int, PlaneIndex]] = {}
@@ -198,4 +188,4 @@ def _look_at(
                     background_label,
                 )
             )
-    yield _Looked(preflight_all(annotated, network=description), places)
+    return _Looked(preflight_all(annotated, network=description), places)

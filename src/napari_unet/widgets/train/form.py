@@ -14,11 +14,11 @@ from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.session import Session
 from napari_unet.widgets.shared.choices import narrow_form
 from napari_unet.widgets.shared.device_choice import DeviceChoice
+from napari_unet.widgets.shared.findings_panel import FindingsPanel
 from napari_unet.widgets.shared.model_choice import ModelChoice
 from napari_unet.widgets.shared.run_panel import RunPanel
 from napari_unet.widgets.shared.settings_form import SettingsForm
 from napari_unet.widgets.train.curves.curves import TrainingCurves
-from napari_unet.widgets.train.findings_panel import FindingsPanel
 from napari_unet.widgets.train.pairs_list import PairsList
 from napari_unet.widgets.train.unlabelled_choice import UnlabelledChoice
 

@@ -13,12 +13,12 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.images.image import LabelImage, PlaneIndex
 from napari_unet.viewer.label_edits import LabelEdit, edit_labels, label_edit, labels_in_memory
-from napari_unet.viewer.worker import Worker
+from napari_unet.viewer.worker import Job
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-    from napari_unet.engine.checks.preflight import Finding
+    from napari_unet.engine.checks.finding import Finding
 
 _MOST_PIXELS = 100_000
 """Written in one round of the event loop, which takes some hundredths of a second."""
@@ -47,7 +47,7 @@ class RepairJob(QObject):
         self._finding: Finding | None = None
         self._labels: LabelImage | None = None
         self._mode = ""
-        self._worker: Worker | None = None
+        self._job = Job(self)
         self._parts: Iterator[LabelEdit] = iter(())
         self._step = ExitStack()
         self._next = QTimer(self)
@@ -82,15 +82,15 @@ class RepairJob(QObject):
         self._mode = str(layer.mode)
         # A layer that cannot be edited would forget what can be undone.
         layer.mode = "pan_zoom"
-        self._worker = Worker(partial(_repaired, labels, finding, plane))
-        self._worker.finished.connect(self._on_computed)
-        self._worker.failed.connect(self._on_failed)
-        self._worker.start()
+        self._job.start(
+            partial(_repaired, labels, finding, plane),
+            on_result=self._on_computed,
+            on_error=self._on_failed,
+        )
 
     def stop(self) -> None:
         """Let go of what is not finished; what was written by then is one step to undo."""
-        if self._worker is not None:
-            self._worker.stop()
+        self._job.stop()
         self._end()
 
     def _on_computed(self, edit: LabelEdit) -> None:
@@ -131,7 +131,7 @@ class RepairJob(QObject):
 
     def _end(self) -> None:
         self._next.stop()
-        layer, self._layer, self._worker = self._layer, None, None
+        layer, self._layer = self._layer, None
         self._step.close()
         if layer is not None:
             layer.mode = self._mode
@@ -139,18 +139,15 @@ class RepairJob(QObject):
         self._parts = iter(())
 
 
-def _repaired(
-    labels: LabelImage, finding: Finding, plane: PlaneIndex | None = None
-) -> Iterator[LabelEdit]:
+def _repaired(labels: LabelImage, finding: Finding, plane: PlaneIndex | None = None) -> LabelEdit:
     from napari_unet.engine.checks.preflight import repair
 
     if plane is None:
-        yield label_edit(labels, repair(labels, finding))
-        return
+        return label_edit(labels, repair(labels, finding))
     part = repair(labels[plane], finding)
     whole = labels.astype(np.promote_types(labels.dtype, part.dtype))
     whole[plane] = part
-    yield label_edit(labels, whole)
+    return label_edit(labels, whole)
 
 
 def apply_repair(layer: Labels, finding: Finding) -> None:
@@ -161,5 +158,4 @@ def apply_repair(layer: Labels, finding: Finding) -> None:
     UNetError
         If the layer's labels cannot be written to.
     """
-    for edit in _repaired(labels_in_memory(layer), finding):
-        edit_labels(layer, edit)
+    edit_labels(layer, _repaired(labels_in_memory(layer), finding))

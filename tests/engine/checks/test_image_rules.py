@@ -12,14 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from napari_unet.engine.checks.guard import (
-    Choices,
-    Concern,
-    ImageFacts,
-    concerns,
-    found_size_concern,
-    image_facts,
-)
+from napari_unet.engine.checks.finding import Finding
+from napari_unet.engine.checks.image_case import Choices
+from napari_unet.engine.checks.image_facts import image_facts
+from napari_unet.engine.checks.image_rules import image_findings
+from napari_unet.engine.checks.size_rules import found_size_finding
 from napari_unet.engine.images.image import Normalization
 from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
@@ -47,12 +44,12 @@ def said(
     description: NetworkDescription | None = None,
     choices: Choices | None = None,
     **known: Any,
-) -> list[Concern]:
+) -> tuple[Finding, ...]:
     image = cells(128, 160).astype("uint16") if array is None else array
-    return concerns(image_facts(image, name="X", **known), description or model(), choices)
+    return image_findings(image_facts(image, name="X", **known), description or model(), choices)
 
 
-def only(found: list[Concern]) -> Concern:
+def only(found: tuple[Finding, ...]) -> Finding:
     assert len(found) == 1, found
     return found[0]
 
@@ -189,9 +186,9 @@ def test_any_array_can_be_looked_at_and_spoken_of(
     facts = image_facts(array, name="X", channel_axis=channel_axis)
 
     assert 0 <= facts.saturated <= 1
-    found = concerns(facts, model(in_channels=2, pixel_size_um=0.5), Choices(extent="stack"))
+    found = image_findings(facts, model(in_channels=2, pixel_size_um=0.5), Choices(extent="stack"))
     assert len(found) <= 3
-    assert all(concern.text.endswith(".") for concern in found)
+    assert all(finding.text.endswith(".") for finding in found)
 
 
 def test_array_without_pixels_or_numbers_has_no_range() -> None:
@@ -208,11 +205,11 @@ def test_bundled_model_has_nothing_to_say_of_the_bundled_images(name: str) -> No
     sample = load_sample(name)
     description = load_checkpoint("nuclei").description
 
-    assert said(sample.image, description, is_rgb=sample.is_rgb) == []
+    assert said(sample.image, description, is_rgb=sample.is_rgb) == ()
     # Nor of the cells that are there: it found them all as well without a resize.
     areas = np.bincount(sample.labels.ravel())[1:]
     median = float(np.sqrt(4 / np.pi * np.median(areas[areas > 0])))
-    assert found_size_concern(median, description) is None
+    assert found_size_finding(median, description) is None
 
 
 @pytest.mark.parametrize("name", sample_names())
@@ -240,79 +237,79 @@ def test_dim_image_is_not_taken_for_labels(name: str, divisor: int) -> None:
 def test_labels_are_answered_with_the_one_other_image() -> None:
     labels = load_sample("crowded").labels
 
-    concern = only(said(labels, other_images=("raw",)))
+    finding = only(said(labels, other_images=("raw",)))
 
-    assert concern.text == "'X' looks like labels or a mask rather than an image of cells."
-    assert (concern.remedy, concern.changes) == ("Segment 'raw' instead", {"layer": "raw"})
-    assert concern.severity == "warning"
+    assert finding.text == "'X' looks like labels or a mask rather than an image of cells."
+    assert (finding.remedy, finding.changes) == ("Segment 'raw' instead", {"layer": "raw"})
+    assert finding.severity == "warning"
 
 
 def test_labels_among_several_images_offer_none_of_them() -> None:
-    concern = only(said(load_sample("crowded").labels, other_images=("a", "b")))
+    finding = only(said(load_sample("crowded").labels, other_images=("a", "b")))
 
-    assert concern.text.endswith("Choose the layer that it was made from.")
-    assert (concern.remedy, concern.changes) == ("", {})
+    assert finding.text.endswith("Choose the layer that it was made from.")
+    assert (finding.remedy, finding.changes) == ("", {})
 
 
 def test_empty_image_is_called_empty() -> None:
-    concern = only(said(np.full((50, 60), 7, "uint16")))
+    finding = only(said(np.full((50, 60), 7, "uint16")))
 
-    assert concern.text == (
+    assert finding.text == (
         "All pixels looked at in 'X' are 7; it seems to be empty. "
         "Choose another slice, channel or image."
     )
 
 
 def test_lazy_image_is_only_called_empty_in_the_middle() -> None:
-    concern = only(said(dask.array.zeros((64, 64), chunks=32)))
+    finding = only(said(dask.array.zeros((64, 64), chunks=32)))
 
-    assert concern.text.startswith("All pixels looked at in the middle of 'X' are 0;")
-    assert concern.severity == "note"
+    assert finding.text.startswith("All pixels looked at in the middle of 'X' are 0;")
+    assert finding.severity == "note"
 
 
 def test_few_small_cells_on_black_are_no_empty_image() -> None:
     image = np.zeros((256, 256), "uint16")
     image[100:104, 100:104] = np.arange(16).reshape(4, 4) + 500
 
-    assert said(image, model(object_diameter_px=4.0)) == []
+    assert said(image, model(object_diameter_px=4.0)) == ()
 
 
 # -- intensities -----------------------------------------------------------------------------------
 
 
-def test_ordinary_image_of_any_brightness_raises_no_concern() -> None:
+def test_ordinary_image_of_any_brightness_raises_no_finding() -> None:
     image = cells(128, 160)
-    assert said() == []
-    assert said((image / 50 + 3).astype("uint8")) == []
-    assert said((image * 15).astype("uint16")) == []
-    assert said((image - 1000).astype("float32")) == []
+    assert said() == ()
+    assert said((image / 50 + 3).astype("uint8")) == ()
+    assert said((image * 15).astype("uint16")) == ()
+    assert said((image - 1000).astype("float32")) == ()
 
 
 def test_saturated_cells_are_noted() -> None:
     image = np.clip(cells(128, 160, bright=9000), 0, 4095).astype("uint16")
 
-    concern = only(said(image))
+    finding = only(said(image))
 
-    assert concern.text == (
+    assert finding.text == (
         f"{100 * (image == 4095).mean():.0f} % of the pixels of 'X' are as bright as its camera or "
         "file allows, so touching cells may run together. Less exposure keeps them apart."
     )
-    assert concern.severity == "note"
+    assert finding.severity == "note"
 
 
 def test_white_ground_of_a_bright_field_is_not_called_saturated() -> None:
     image = np.clip(255 - cells(128, 160, ground=0, bright=200, noise=9), 0, 255).astype("uint8")
 
     assert image_facts(image, name="").saturated > 0.2
-    assert said(image) == []
+    assert said(image) == ()
 
 
 def test_few_grey_levels_are_noted() -> None:
     image = (cells(128, 160, ground=0, bright=8, noise=0.7).clip(0)).astype("uint16")
 
-    concern = only(said(image))
+    finding = only(said(image))
 
-    assert concern.text == (
+    assert finding.text == (
         f"'X' has only {image_facts(image, name='').levels} grey levels between dark and bright, "
         "so dim cells may be missed. Export it again with its full depth, such as 16 bits."
     )
@@ -322,14 +319,14 @@ def test_black_frame_around_a_bright_ground_is_warned_of() -> None:
     image = cells(128, 160, ground=2000).astype("uint16")
     image[:16] = 0
 
-    concern = only(said(image))
+    finding = only(said(image))
 
-    assert concern.text == (
+    assert finding.text == (
         f"{100 * image_facts(image, name='').padded:.0f} % of 'X' is exactly 0, as around a "
         "stitched or turned image, and that leaves little contrast for the rest. Crop it away "
         "first."
     )
-    assert concern.severity == "warning"
+    assert finding.severity == "warning"
 
 
 def test_black_ground_and_a_frame_around_a_dark_one_are_fine() -> None:
@@ -337,14 +334,14 @@ def test_black_ground_and_a_frame_around_a_dark_one_are_fine() -> None:
     framed[:16] = 0
     cut_off = cells(128, 160).clip(1500) - 1500
 
-    assert said(framed) == []
-    assert said(cut_off.astype("uint16")) == []
+    assert said(framed) == ()
+    assert said(cut_off.astype("uint16")) == ()
 
 
 def test_noise_without_cells_is_noted() -> None:
-    concern = only(said(RNG.normal(100, 5, (300, 300)).astype("uint16")))
+    finding = only(said(RNG.normal(100, 5, (300, 300)).astype("uint16")))
 
-    assert concern.text == (
+    assert finding.text == (
         "'X' looks like noise alone, which is stretched to full contrast here. "
         "Look whether there are cells in this slice and channel."
     )
@@ -356,9 +353,9 @@ DARK_GROUND = TrainingIntensity("uint16", 90, 110, 3000)
 def test_inverted_image_is_warned_of() -> None:
     image = (4000 - cells(128, 160)).astype("uint16")
 
-    concern = only(said(image, model(intensity=DARK_GROUND)))
+    finding = only(said(image, model(intensity=DARK_GROUND)))
 
-    assert concern.text == (
+    assert finding.text == (
         "'X' is bright between its cells, the images the model learnt on were dark there. "
         "Invert the image, or choose a model for such images."
     )
@@ -370,7 +367,7 @@ def test_inverted_image_is_warned_of() -> None:
 def test_model_of_colours_takes_bright_and_dark_grounds() -> None:
     image = (4000 - cells(128, 160)).astype("uint16")
 
-    assert said(image, model(in_channels=3, intensity=DARK_GROUND)) == []
+    assert said(image, model(in_channels=3, intensity=DARK_GROUND)) == ()
 
 
 RAW = Normalization(kind="none")
@@ -379,10 +376,10 @@ RAW = Normalization(kind="none")
 def test_model_without_normalisation_is_told_of_another_brightness() -> None:
     description = model(normalization=RAW, intensity=TrainingIntensity("uint8", 5, 7, 102))
 
-    concern = only(said(None, description))
+    finding = only(said(None, description))
 
     # 3000 of 65535 against 102 of 255.
-    assert concern.text == (
+    assert finding.text == (
         "To the model, which takes intensities as they are, 'X' is 9 times darker than the images "
         "it learnt on. Bring it to their range first (5 to 102, uint8)."
     )
@@ -392,8 +389,8 @@ def test_model_without_normalisation_is_told_of_another_brightness() -> None:
 def test_model_without_normalisation_accepts_its_own_range() -> None:
     description = model(normalization=RAW, intensity=TrainingIntensity("uint16", 100, 110, 2500))
 
-    assert said(None, description) == []
-    assert said(None, model(normalization=RAW)) == []
+    assert said(None, description) == ()
+    assert said(None, model(normalization=RAW)) == ()
 
 
 # -- channels and slices ---------------------------------------------------------------------------
@@ -407,53 +404,53 @@ def colour_picture() -> np.ndarray:
 
 
 def test_colours_for_a_grey_model_offer_the_strongest_one() -> None:
-    concern = only(said(colour_picture(), is_rgb=True))
+    finding = only(said(colour_picture(), is_rgb=True))
 
-    assert concern.text == (
+    assert finding.text == (
         "'X' is in colour and the model reads one channel, so its colours are mixed into grey, in "
         "which blue hardly counts. If the cells are in one colour, read only that."
     )
-    assert (concern.remedy, concern.changes) == ("Read only blue", {"channel": 3})
+    assert (finding.remedy, finding.changes) == ("Read only blue", {"channel": 3})
 
 
 def test_colours_are_fine_for_a_colour_model_one_channel_or_a_grey_picture() -> None:
     picture = colour_picture()
 
-    assert said(picture, model(in_channels=3), is_rgb=True) == []
-    assert said(picture, is_rgb=True, channel=3) == []
-    assert said(picture[..., [2, 2, 2]], is_rgb=True) == []
-    assert said(picture[..., 2], model(in_channels=3, history=({"steps": 1},))) == []
+    assert said(picture, model(in_channels=3), is_rgb=True) == ()
+    assert said(picture, is_rgb=True, channel=3) == ()
+    assert said(picture[..., [2, 2, 2]], is_rgb=True) == ()
+    assert said(picture[..., 2], model(in_channels=3, history=({"steps": 1},))) == ()
 
 
 def test_three_planes_for_a_model_of_three_channels_may_be_channels() -> None:
-    concern = only(said(cells(3, 64, 80), model(in_channels=3)))
+    finding = only(said(cells(3, 64, 80), model(in_channels=3)))
 
-    assert concern.text == (
+    assert finding.text == (
         "The 3 planes along axis 0 of 'X' may be channels rather than slices; "
         "the model reads 3 channels together."
     )
-    assert concern.remedy == "Read the 3 planes as channels"
-    assert concern.changes == {"channel_axis": 0, "channel": None}
-    assert concern.severity == "note"
+    assert finding.remedy == "Read the 3 planes as channels"
+    assert finding.changes == {"channel_axis": 0, "channel": None}
+    assert finding.severity == "note"
 
 
 def test_planes_that_may_be_channels_offer_the_one_that_is_shown() -> None:
-    concern = only(said(cells(2, 64, 80), choices=Choices(plane=(1, slice(None), slice(None)))))
+    finding = only(said(cells(2, 64, 80), choices=Choices(plane=(1, slice(None), slice(None)))))
 
-    assert concern.text == (
+    assert finding.text == (
         "The 2 planes along axis 0 of 'X' may be channels rather than slices. "
         "Choose the one that shows the cells."
     )
-    assert concern.remedy == "Read only channel 2"
-    assert concern.changes == {"channel_axis": 0, "channel": 2}
+    assert finding.remedy == "Read only channel 2"
+    assert finding.changes == {"channel_axis": 0, "channel": 2}
 
 
 def test_axis_called_channels_is_warned_of_however_long() -> None:
-    concern = only(said(cells(9, 6, 64, 80), axis_labels=("z", "C", "y", "x")))
+    finding = only(said(cells(9, 6, 64, 80), axis_labels=("z", "C", "y", "x")))
 
-    assert concern.text.startswith("The 6 planes along axis 1 of 'X' are channels. Choose")
-    assert concern.changes == {"channel_axis": 1, "channel": 1}
-    assert concern.severity == "warning"
+    assert finding.text.startswith("The 6 planes along axis 1 of 'X' are channels. Choose")
+    assert finding.changes == {"channel_axis": 1, "channel": 1}
+    assert finding.severity == "warning"
 
 
 def test_channels_between_slices_and_rows_are_seen_without_a_name() -> None:
@@ -463,32 +460,32 @@ def test_channels_between_slices_and_rows_are_seen_without_a_name() -> None:
 
 
 def test_slices_that_are_called_so_or_many_are_no_channels() -> None:
-    assert said(cells(3, 64, 80), axis_labels=("z", "y", "x")) == []
-    assert said(cells(12, 64, 80)) == []
-    assert said(cells(3, 64, 80), model(ndim=3)) == []
+    assert said(cells(3, 64, 80), axis_labels=("z", "y", "x")) == ()
+    assert said(cells(12, 64, 80)) == ()
+    assert said(cells(3, 64, 80), model(ndim=3)) == ()
 
 
 def test_channels_that_are_called_time_may_be_slices() -> None:
-    concern = only(said(cells(5, 64, 80), channel_axis=0, axis_labels=("t", "y", "x")))
+    finding = only(said(cells(5, 64, 80), channel_axis=0, axis_labels=("t", "y", "x")))
 
-    assert concern.text == (
+    assert finding.text == (
         "The axis of 'X' chosen as channels is called 't'; its 5 planes may be slices."
     )
-    assert concern.remedy == "Segment every one as a slice"
-    assert concern.changes == {"channel_axis": None, "channel": None, "extent": "stack"}
+    assert finding.remedy == "Segment every one as a slice"
+    assert finding.changes == {"channel_axis": None, "channel": None, "extent": "stack"}
 
 
 def test_channels_that_do_not_fit_the_model_offer_the_strongest_one() -> None:
     image = cells(5, 64, 80)
     image[3] *= 2
 
-    concern = only(said(image, model(in_channels=3), channel_axis=0))
+    finding = only(said(image, model(in_channels=3), channel_axis=0))
 
-    assert concern.text == (
+    assert finding.text == (
         "'X' has 5 channels and the model reads 3. Choose the one that shows the cells."
     )
-    assert concern.remedy == "Read only channel 4"
-    assert concern.changes == {"channel_axis": 0, "channel": 4}
+    assert finding.remedy == "Read only channel 4"
+    assert finding.changes == {"channel_axis": 0, "channel": 4}
 
 
 def test_channels_that_would_be_mixed_or_left_out_are_warned_of() -> None:
@@ -506,19 +503,19 @@ def test_channels_that_would_be_mixed_or_left_out_are_warned_of() -> None:
 
 
 def test_channels_that_fit_or_are_chosen_are_fine() -> None:
-    assert said(cells(3, 64, 80), model(in_channels=3), channel_axis=0) == []
-    assert said(cells(5, 64, 80), channel_axis=0, channel=2) == []
+    assert said(cells(3, 64, 80), model(in_channels=3), channel_axis=0) == ()
+    assert said(cells(5, 64, 80), channel_axis=0, channel=2) == ()
 
 
 def test_every_slice_of_a_stack_tells_that_cells_are_not_linked() -> None:
-    concern = only(said(cells(12, 64, 80), choices=Choices(extent="stack")))
+    finding = only(said(cells(12, 64, 80), choices=Choices(extent="stack")))
 
-    assert concern.text == (
+    assert finding.text == (
         "Each of the 12 slices is segmented by itself: a cell seen in several of them gets "
         "another number in each."
     )
-    assert concern.severity == "note"
-    assert said(cells(12, 64, 80), model(ndim=3), Choices(extent="stack")) == []
+    assert finding.severity == "note"
+    assert said(cells(12, 64, 80), model(ndim=3), Choices(extent="stack")) == ()
 
 
 # -- memory ----------------------------------------------------------------------------------------
@@ -537,22 +534,22 @@ def test_image_beyond_the_memory_is_offered_in_parts(
 ) -> None:
     choices = Choices(extent=extent, needed_bytes=12 << 30, free_bytes=8 << 30)
 
-    concern = only(said(choices=choices))
+    finding = only(said(choices=choices))
 
-    assert concern.text == (
+    assert finding.text == (
         "This takes about 12.0 GB of memory and 8.0 GB are free: it will be slow, or stop with a "
         "message. Close other programs, or segment it in parts."
     )
-    assert (concern.remedy, concern.changes) == (remedy, changes)
+    assert (finding.remedy, finding.changes) == (remedy, changes)
 
 
 def test_scores_beyond_the_memory_are_noted_and_enough_memory_is_not() -> None:
     enough = Choices(needed_bytes=8 << 30, free_bytes=12 << 30)
-    assert said(choices=enough) == []
+    assert said(choices=enough) == ()
 
-    concern = only(said(choices=replace(enough, keeps_scores=False)))
+    finding = only(said(choices=replace(enough, keeps_scores=False)))
 
-    assert concern.text == (
+    assert finding.text == (
         "There is no memory to keep the scores of 'X', so changed thresholds show only after "
         "another Run."
     )
@@ -562,50 +559,50 @@ def test_scores_beyond_the_memory_are_noted_and_enough_memory_is_not() -> None:
 
 
 def test_image_smaller_than_a_cell_is_warned_of() -> None:
-    concern = only(said(cells(1, 500)))
+    finding = only(said(cells(1, 500)))
 
-    assert concern.text == (
+    assert finding.text == (
         "'X' is 1 x 500 pixels, less than one cell of 20 pixels; what is found there says little. "
         "Check the cell size, or take a larger image."
     )
     assert "one cell of 150 pixels" in only(said(choices=Choices(diameter_px=150.0))).text
-    assert said(cells(30, 500)) == []
+    assert said(cells(30, 500)) == ()
 
 
 def test_pixels_that_are_no_squares_are_noted() -> None:
-    concern = only(said(pixel_aspect=3.0))
+    finding = only(said(pixel_aspect=3.0))
 
-    assert concern.text == (
+    assert finding.text == (
         "The pixels of 'X' are 3.0 times as high as wide, so round cells look squeezed to the "
         "model. Resize the image to square pixels, or correct the layer's scale."
     )
     assert "4.0 times as wide as high" in only(said(pixel_aspect=0.25)).text
-    assert said(pixel_aspect=1.2) == []
+    assert said(pixel_aspect=1.2) == ()
 
 
 def test_micrometres_without_a_pixel_size_are_warned_of() -> None:
     micrometres = Choices(size_in_um=True)
 
-    concern = only(said(choices=micrometres))
+    finding = only(said(choices=micrometres))
 
-    assert concern.text == (
+    assert finding.text == (
         "The cell size is in micrometres, but 'X' does not say how large its pixels are. "
         "Set the layer's scale and units, or give the size in pixels."
     )
-    assert concern.changes == {"diameter_px": None}
-    assert said(choices=micrometres, pixel_size_um=0.3) == []
+    assert finding.changes == {"diameter_px": None}
+    assert said(choices=micrometres, pixel_size_um=0.3) == ()
 
 
 def test_cell_size_for_a_model_that_knows_none_is_warned_of() -> None:
-    concern = only(
+    finding = only(
         said(description=model(object_diameter_px=None), choices=Choices(diameter_px=30.0))
     )
 
-    assert concern.text == (
+    assert finding.text == (
         "The model does not say how large the cells were that it learnt on, so a cell size cannot "
         "be used. Resize the image instead."
     )
-    assert concern.changes == {"diameter_px": None}
+    assert finding.changes == {"diameter_px": None}
 
 
 def test_cell_size_that_asks_for_an_unlikely_resize_is_noted() -> None:
@@ -619,74 +616,72 @@ def test_cell_size_that_asks_for_an_unlikely_resize_is_noted() -> None:
     assert few.severity == "note"
     assert none.text.endswith("Check the number; more than 20 times is refused.")
     assert none.severity == "warning"
-    assert said(choices=Choices(diameter_px=9.0)) == []
+    assert said(choices=Choices(diameter_px=9.0)) == ()
 
 
 def test_pixel_sizes_far_apart_are_noted_with_the_way_out() -> None:
-    concern = only(said(description=model(pixel_size_um=0.5), pixel_size_um=0.05))
+    finding = only(said(description=model(pixel_size_um=0.5), pixel_size_um=0.05))
 
-    assert concern.text == (
+    assert finding.text == (
         "By their pixel sizes (0.05 µm in 'X', 0.5 µm where the model learnt) the image is shrunk "
         "10 times for the model. Check the number."
     )
-    assert (concern.remedy, concern.changes) == ("Take the image as it is", {"diameter_px": 20.0})
-    assert said(description=model(pixel_size_um=0.5), pixel_size_um=0.3) == []
+    assert (finding.remedy, finding.changes) == ("Take the image as it is", {"diameter_px": 20.0})
+    assert said(description=model(pixel_size_um=0.5), pixel_size_um=0.3) == ()
 
 
 def test_unknown_pixel_size_is_noted_for_a_model_that_goes_by_it() -> None:
-    concern = only(said(description=model(pixel_size_um=0.5)))
+    finding = only(said(description=model(pixel_size_um=0.5)))
 
-    assert concern.text == (
+    assert finding.text == (
         "How large the pixels of 'X' are is not known, so it is taken to be as magnified as the "
         "images the model learnt on (0.5 µm per pixel). If it is not, set the cell size."
     )
-    assert said(description=model(pixel_size_um=0.5), choices=Choices(diameter_px=30.0)) == []
+    assert said(description=model(pixel_size_um=0.5), choices=Choices(diameter_px=30.0)) == ()
 
 
 def test_cells_found_much_larger_than_learnt_offer_their_size() -> None:
-    concern = found_size_concern(61.3, model())
+    finding = found_size_finding(61.3, model())
 
-    assert concern is not None
-    assert concern.text == (
+    assert finding is not None
+    assert finding.text == (
         "The cells found are about 61 pixels across; the model learnt on 20. With their size set, "
         "the image is resized for it."
     )
-    assert concern.remedy == "Set the cell size to 61 pixels"
-    assert concern.changes == {"diameter_px": 61.0}
+    assert finding.remedy == "Set the cell size to 61 pixels"
+    assert finding.changes == {"diameter_px": 61.0}
 
 
 def test_cells_found_are_compared_as_the_model_saw_them() -> None:
-    assert found_size_concern(60.0, model(), zoom=1 / 3) is None
-    concern = found_size_concern(21.0, model(), zoom=3.0)
-    assert concern is not None
-    assert "about 21 pixels across (63 as the model sees them); the model learnt" in concern.text
+    assert found_size_finding(60.0, model(), zoom=1 / 3) is None
+    finding = found_size_finding(21.0, model(), zoom=3.0)
+    assert finding is not None
+    assert "about 21 pixels across (63 as the model sees them); the model learnt" in finding.text
 
 
 def test_cells_found_much_smaller_keep_a_decimal() -> None:
-    concern = found_size_concern(6.27, model())
+    finding = found_size_finding(6.27, model())
 
-    assert concern is not None
-    assert concern.changes == {"diameter_px": 6.3}
+    assert finding is not None
+    assert finding.changes == {"diameter_px": 6.3}
 
 
 def test_cells_of_about_the_size_or_of_an_unknown_one_are_fine() -> None:
-    assert found_size_concern(45.0, model()) is None
-    assert found_size_concern(10.0, model()) is None
-    assert found_size_concern(None, model()) is None
-    assert found_size_concern(90.0, model(object_diameter_px=None)) is None
+    assert found_size_finding(45.0, model()) is None
+    assert found_size_finding(10.0, model()) is None
+    assert found_size_finding(None, model()) is None
+    assert found_size_finding(90.0, model(object_diameter_px=None)) is None
 
 
 # -- together --------------------------------------------------------------------------------------
 
 
 def test_at_most_three_are_said_and_warnings_come_first() -> None:
-    facts = ImageFacts(
-        "X", (4, 64, 64), "uint16", range=(0, 100, 4095), saturated=0.3, pixel_aspect=4.0
-    )
+    image = np.clip(cells(4, 64, 64, bright=9000), 0, 4095).astype("uint16")
     choices = Choices(extent="stack", needed_bytes=2, free_bytes=1)
 
-    found = concerns(facts, model(), choices)
+    found = said(image, choices=choices, axis_labels=("z", "y", "x"), pixel_aspect=4.0)
 
     assert len(found) == 3
-    assert [concern.severity for concern in found] == ["warning", "note", "note"]
+    assert [finding.severity for finding in found] == ["warning", "note", "note"]
     assert found[0].text.startswith("This takes about 0 MB")

@@ -1,0 +1,166 @@
+"""A training as the command line shows it: its messages, its files, and how it is stopped."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+from napari_unet.cli.console import StopRequest, count, progress_bar, report, say
+from napari_unet.cli.program import INTERRUPTED
+from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.labels.evaluation import Evaluation
+from napari_unet.engine.models.checkpoint import save_checkpoint
+from napari_unet.engine.networks.network import Network
+from napari_unet.engine.training.training import TrainingReport, TrainingRun
+
+_LINES_WITHOUT_VALIDATION = 10
+
+
+class TrainingSession:
+    """A training with its messages and files.
+
+    Parameters
+    ----------
+    run : TrainingRun
+    arguments : Namespace
+    model_path, state_path : Path
+        Where the model, and what a resume needs, are written.
+    """
+
+    def __init__(
+        self,
+        run: TrainingRun,
+        arguments: argparse.Namespace,
+        model_path: Path,
+        state_path: Path,
+    ) -> None:
+        self._run = run
+        self._arguments = arguments
+        self._noted: tuple[str, ...] = ()
+        self._model_path = model_path
+        self._state_path = state_path
+
+    def run(self) -> int:
+        """Train to the end or until stopped; return the exit status."""
+        try:
+            finished = self._iterate()
+        except KeyboardInterrupt:
+            finished = False  # in the middle of a step: the last saved state stays
+        except UNetError:
+            if self._run.step > 0:
+                self._write_model()
+            raise
+        if self._run.step == 0:
+            say("stopped before the first step; nothing was written.")
+            return INTERRUPTED
+        # Before the thresholds are tuned: who interrupts that has the model.
+        self._write_model()
+        if not finished:
+            self._explain_resume()
+            return INTERRUPTED
+        if self._arguments.tune:
+            self._write_tuned_model()
+        self._state_path.unlink(missing_ok=True)
+        return 0
+
+    def _iterate(self) -> bool:
+        """Return whether training came to its end."""
+        training_run = self._run
+        with (
+            StopRequest() as stop,
+            progress_bar(100, "training", forced=self._arguments.progress) as bar,
+        ):
+            training_run.should_stop = lambda: stop.requested
+            bar.update(int(100 * training_run.share))
+            before = training_run.share
+            for step in training_run:
+                bar.set_postfix_str(f"step {step.step}, loss {step.loss:.3f}", refresh=False)
+                bar.update(int(100 * step.share) - bar.n)
+                self._report(step, before)
+                before = step.share
+                # A validation is a moment from which a crash costs little.
+                if step.validation_loss is not None or stop.requested:
+                    training_run.save_state(self._state_path)
+                if stop.requested:
+                    return step.share >= 1 and not training_run.validation_is_due
+        return True
+
+    def _report(self, step: TrainingReport, share_before: float) -> None:
+        for note in step.notes:
+            if note not in self._noted:
+                say(note)
+        self._noted = step.notes
+        seconds = self._run.settings.seconds
+        of = f"of {step.steps}" if seconds is None else f"after {step.share * seconds:.0f} s"
+        line = f"step {step.step} {of}: loss {step.loss:.3f}"
+        best = ", best so far" if step.is_best else ""
+        if step.validation is not None:
+            report(f"{line}, {describe_evaluation(step.validation)}{best}")
+        elif step.validation_loss is not None:
+            report(f"{line}, on held-out images {step.validation_loss:.3f}{best}")
+        elif not self._run.is_validated and int(step.share * _LINES_WITHOUT_VALIDATION) > int(
+            share_before * _LINES_WITHOUT_VALIDATION
+        ):
+            report(line)
+
+    def _write_model(self) -> None:
+        # The file, if there is one, is this training's own, or may be replaced: it was checked.
+        path = save_checkpoint(self._named(self._run.network), self._model_path, overwrite=True)
+        report(f"model after {count(self._run.step, 'step')} -> {path}")
+
+    def _write_tuned_model(self) -> None:
+        untuned = self._named(self._run.network)
+        tuned = self._run.tuned()
+        is_tuned = tuned.description.instances != untuned.description.instances
+        result = self._run.validate(tuned) if self._run.is_validated else None
+        if result is None or result.evaluation is None:
+            if is_tuned:
+                save_checkpoint(self._named(tuned), self._model_path, overwrite=True)
+                report("thresholds tuned on the training images")
+            return
+        evaluation, name = result.evaluation, "held-out images"
+        if is_tuned:
+            name += ", thresholds tuned"
+        report(f"{name}: {describe_evaluation(evaluation)}")
+        metrics = {
+            f"AP {t:g} (pooled)": evaluation.pooled(t).average_precision
+            for t in evaluation.thresholds
+        }
+        described = replace(self._named(tuned).description, metrics={name: metrics})
+        save_checkpoint(Network(tuned.unet, described), self._model_path, overwrite=True)
+
+    def _named(self, network: Network) -> Network:
+        """Describe what the network has become; what was measured before is no longer true."""
+        arguments = self._arguments
+        given = {
+            name: getattr(arguments, name)
+            for name in ("summary", "training_data", "licence")
+            if getattr(arguments, name) is not None
+        }
+        description = replace(
+            network.description,
+            **{"summary": "", "metrics": {}, **given, "name": arguments.out.stem},
+        )
+        return Network(network.unet, description)
+
+    def _explain_resume(self) -> None:
+        if not self._state_path.exists():
+            say("stopped; the model was written, but this training cannot be resumed.")
+            return
+        given = [word for word in self._arguments.command_line if word != "--resume"]
+        words = ["napari-unet", *given, "--resume"]
+        command = shlex.join(words) if os.name == "posix" else subprocess.list2cmdline(words)
+        say(f"stopped after step {self._run.step}; to go on: {command}")
+
+
+def describe_evaluation(evaluation: Evaluation) -> str:
+    """Write "AP 0.5 / 0.7 / 0.9: 0.88 / 0.74 / 0.25 pooled"."""
+    thresholds = " / ".join(f"{t:g}" for t in evaluation.thresholds)
+    values = " / ".join(
+        f"{evaluation.pooled(t).average_precision:.3f}" for t in evaluation.thresholds
+    )
+    return f"AP {thresholds}: {values} pooled"

@@ -1,0 +1,284 @@
+"""Rules for the cells or classes that are painted in the labels of one image, and in all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.engine.checks.finding import Finding, Rule, error, note, warning
+from napari_unet.engine.checks.label_facts import LabelCase, LabelFacts, class_roles
+from napari_unet.engine.checks.likeness import is_of_other_size
+from napari_unet.engine.networks.annotation import BACKGROUND
+
+if TYPE_CHECKING:
+    from napari_unet.engine.networks.network import NetworkDescription
+
+# Chosen on 693 label images of real cells, whose faults are few and small.
+_MANY_SPECKS = 0.1
+_LARGE_HOLES = 0.02
+
+_FEW_CELLS = 5
+_TINY_CELL_PX = 30
+
+
+# -- cells ---------------------------------------------------------------------------------------
+
+
+def no_background(case: LabelCase) -> Iterator[Finding]:
+    """From cells alone a network learns that all is cell."""
+    facts = case.facts
+    if not facts.background_px and case.given.unlabelled == "ignore":
+        yield warning(
+            f"{case.name} holds {_count(facts.ids.size, 'cell')} but no background, as pixels that "
+            "are not painted are ignored; paint some background, or mark regions in which every "
+            "cell is painted."
+        )
+    elif not facts.background_px:
+        yield warning(
+            f"{case.name} holds cells at all {facts.cell_px:,} of its pixels and no background; if "
+            "that is not so, paint cells alone."
+        )
+
+
+def mask(case: LabelCase) -> Iterator[Finding]:
+    """In a mask the number says cell or no cell, and not which; training would merge them all."""
+    facts, strays = case.facts, case.facts.faults.strays
+    if facts.is_mask:
+        count = int(strays.sum()) + 1
+        yield warning(
+            f"{case.name} is a mask: {count} separate pieces have the one number {facts.ids[0]}, "
+            f"so {case.consequence}.",
+            f"Number the {count} pieces",
+            ids=_all(facts.ids),
+            box=facts.pieces.box(strays),
+            is_senseless=True,
+        )
+
+
+def disconnected(case: LabelCase) -> Iterator[Finding]:
+    """Slips of the brush and cells that share a number are learnt as one cell."""
+    facts, strays = case.facts, case.facts.faults.strays
+    ids = np.unique(facts.pieces.numbers[strays])
+    if ids.size and not facts.is_mask:
+        count = int(strays.sum()) + ids.size
+        which = f"The number {ids[0]} lies" if ids.size == 1 else f"{ids.size} numbers lie"
+        yield warning(
+            f"{which} in several places of {case.name}, in {count} pieces together; cells that do "
+            "not touch need numbers of their own.",
+            f"Number the {count} pieces",
+            ids=_all(ids),
+            box=facts.pieces.box(strays),
+        )
+
+
+def specks(case: LabelCase) -> Iterator[Finding]:
+    """Left by a slip of the brush, each would be a cell, with a border of its own."""
+    pieces, found = case.facts.pieces, case.facts.faults.specks
+    if found.any():
+        count = int(found.sum())
+        is_many = count > max(3, _MANY_SPECKS * case.facts.ids.size)
+        yield (warning if is_many else note)(
+            f"{case.name} holds {_count(count, 'speck')} of at most "
+            f"{_count(int(pieces.sizes[found].max()), 'pixel')}, far too small for a cell.",
+            f"Remove {_count(count, 'speck')}",
+            ids=_all(np.unique(pieces.numbers[found])),
+            box=pieces.box(found),
+        )
+
+
+def holes(case: LabelCase) -> Iterator[Finding]:
+    """Where the brush left a gap, the network would learn background amid a cell."""
+    pieces, found = case.facts.pieces, case.facts.faults.holes
+    if found.any():
+        count, pixels = _count(int(found.sum()), "hole"), int(pieces.sizes[found].sum())
+        ids = np.unique(pieces.numbers[pieces.owners[found]])
+        is_large = pixels / case.facts.areas.sum() > _LARGE_HOLES
+        yield (warning if is_large else note)(
+            f"{_count(ids.size, 'cell')} of {case.name} {'has' if ids.size == 1 else 'have'} "
+            f"{count}, {_count(pixels, 'pixel')} together, which the network would learn as "
+            "background.",
+            f"Fill {count}",
+            ids=_all(ids),
+            box=pieces.box(found),
+        )
+
+
+def content(case: LabelCase) -> Iterator[Finding]:
+    """Whoever sees a number of cells that they did not paint finds most slips by it."""
+    facts, pixels = case.facts, case.given.labels.size
+    painted, background = facts.cell_px, facts.background_px
+    across = float(np.median(facts.diameters_px))
+    text = (
+        f"{case.name} holds {_count(facts.cell_sizes_px.size, 'cell')}, the median one "
+        f"{_px(across)} pixels across, on {painted:,} of its {pixels:,} pixels "
+        f"({_percent(painted, pixels)})"
+    )
+    if painted + background < pixels:
+        text += (
+            f"; {_count(background, 'pixel')} of background "
+            f"count{'s' if background == 1 else ''} too, the other "
+            f"{pixels - painted - background:,} are ignored"
+        )
+    yield note(f"{text}.", ids=_all(facts.ids))
+
+
+def touching(case: LabelCase) -> Iterator[Finding]:
+    """Where cells meet, the paper's way of learning takes a pixel from them."""
+    pieces, every = case.facts.pieces, case.facts.ids
+    ids = np.intersect1d(pieces.numbers[pieces.touches], every)
+    if ids.size > 1:
+        yield note(
+            f"{ids.size} of the {every.size} cells of {case.name} touch a neighbour; where they "
+            "meet the network learns a gap of one pixel.",
+            ids=_all(ids),
+        )
+
+
+CELL_RULES: tuple[Rule[LabelCase], ...] = (
+    *(no_background, mask, disconnected, specks, holes, content, touching),
+)
+
+
+def empty(case: LabelCase) -> Iterator[Finding]:
+    """An image without cells teaches where there are none, if somebody has looked."""
+    background = case.facts.background_px
+    if case.is_alone:
+        return  # That is said of all labels together.
+    if background:
+        yield note(
+            f"{case.name} holds no cell, so the network learns from all {background:,} pixels that "
+            "there is none; that is fine if it is true."
+        )
+    else:
+        yield warning(
+            f"{case.name} holds nothing painted or reviewed, so all of its pixels are ignored.",
+            code="ignored",
+        )
+
+
+# -- classes -------------------------------------------------------------------------------------
+
+
+def classes(case: LabelCase) -> Iterator[Finding]:
+    """A number beyond the last class has no channel; from one class alone a network learns it."""
+    facts, roles = case.facts, case.roles
+    if facts.ids.size and facts.ids[-1] > len(roles):
+        known = ", ".join(f"{number} {role}" for number, role in enumerate(roles, 1))
+        yield error(
+            f"{case.name} holds the number {facts.ids[-1]}, for which the model has no class; it "
+            f"knows {known}, so paint with these numbers."
+        )
+        return
+    areas = {roles[number - 1]: area for number, area in zip(facts.ids, facts.areas, strict=True)}
+    seen = areas.keys() | ({BACKGROUND} & set(roles) if facts.background_px else set())
+    if len(seen) == 1:
+        yield warning(
+            f"{case.name} holds only {seen.pop()} and none of the other classes; paint examples of "
+            "each.",
+            code="one-class",
+        )
+    if areas:
+        shares = ", ".join(f"{area:,} of {role}" for role, area in areas.items())
+        pixels = case.given.labels.size
+        yield note(f"{case.name} has {shares} among its {pixels:,} pixels.", code="content")
+
+
+# -- all labels together -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AllLabels:
+    """What a rule for all labels together judges.
+
+    Parameters
+    ----------
+    facts : sequence of LabelFacts
+        Of those that could be looked at.
+    description : NetworkDescription, optional
+    is_complete : bool
+        All could be looked at.
+    """
+
+    facts: Sequence[LabelFacts]
+    description: NetworkDescription | None
+    is_complete: bool
+
+    @property
+    def cells(self) -> int:
+        """How many there are in all."""
+        return sum(each.cell_sizes_px.size for each in self.facts)
+
+
+def no_labels(case: AllLabels) -> Iterator[Finding]:
+    """Without a cell there is nothing to learn; what could not be looked at may hold one."""
+    if case.cells or not case.is_complete:
+        return
+    if not case.facts:
+        yield error("There are no labels; choose at least one layer.", code="no-images")
+    elif any(each.background_px for each in case.facts):
+        yield error("No cell is painted; paint at least a few whole cells before training.")
+    else:
+        yield error(
+            "Nothing is painted or reviewed, so every pixel would be ignored; paint at least a few "
+            "cells.",
+            code="all-ignored",
+        )
+
+
+def few(case: AllLabels) -> Iterator[Finding]:
+    """What cells have in common shows only in several."""
+    cells = case.cells
+    if not case.is_complete or not 0 < cells < _FEW_CELLS or class_roles(case.description):
+        return
+    largest = max(int(each.cell_sizes_px.max(initial=0)) for each in case.facts)
+    if cells == 1 and largest <= _TINY_CELL_PX:
+        yield warning(
+            f"The only cell that is painted has {_count(largest, 'pixel')}; paint at least a few "
+            "whole cells.",
+            code="tiny",
+        )
+    else:
+        yield note(
+            f"Only {_count(cells, 'cell')} {'is' if cells == 1 else 'are'} painted; a network "
+            "needs several to learn what they have in common."
+        )
+
+
+def size(case: AllLabels) -> Iterator[Finding]:
+    """A model knows cells of about one size."""
+    learnt = None if case.description is None else case.description.object_diameter_px
+    if not learnt or not case.cells or class_roles(case.description):
+        return
+    seen = float(np.median(np.concatenate([each.diameters_px for each in case.facts])))
+    if is_of_other_size(seen, learnt):
+        yield warning(
+            f"The cells are {_px(seen)} pixels across and those the model learnt on {_px(learnt)}; "
+            f"resize images and labels by {learnt / seen:.2g}, or train for longer."
+        )
+
+
+TOGETHER_RULES: tuple[Rule[AllLabels], ...] = (no_labels, few, size)
+
+
+# -- words ---------------------------------------------------------------------------------------
+
+
+def _all(ids: NDArray[np.int64]) -> tuple[int, ...]:
+    return tuple(int(number) for number in ids)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _px(length: float) -> str:
+    return f"{length:.1f}" if length < 10 else f"{length:.0f}"
+
+
+def _percent(part: int, whole: int) -> str:
+    share = 100 * part / whole
+    return f"{share:.0f} %" if share >= 1 or not part else f"{share:.1g} %"

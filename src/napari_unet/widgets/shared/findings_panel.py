@@ -1,0 +1,101 @@
+"""What may spoil the work, each beside a bar whose colour says how bad it is, with the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
+
+if TYPE_CHECKING:
+    from napari_unet.engine.checks.finding import Finding
+
+_COLOURS = {"error": "#d9534f", "warning": "#e0a030", "note": "#5b8fc9"}
+"""The worst first."""
+
+_MOST_SHOWN = 6
+_CHANGE = "Change the form as this says; nothing runs yet."
+_UNDO = "Undo (Ctrl+Z in the layer) takes it back."
+_REPAIRS = {
+    "mask": "Give each separate piece a number of its own.",
+    "disconnected": "The largest piece keeps its number, the others get new ones.",
+    "specks": "Make the specks background.",
+    "holes": "Give each hole to the cell around it.",
+}
+
+
+class FindingsPanel(QWidget):
+    """Shows findings, errors first; what is over is counted. Without any it takes no room.
+
+    Attributes
+    ----------
+    remedy_chosen : Signal
+        Carries the changes of the form of the finding whose button was pressed.
+    repair_chosen : Signal
+        Carries the `Finding` itself, where its labels are to be repaired.
+    """
+
+    remedy_chosen = Signal(dict)
+    repair_chosen = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._findings: tuple[Finding, ...] = ()
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self.setVisible(False)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All of them in the order of what is shown."""
+        return self._findings
+
+    @property
+    def texts(self) -> list[str]:
+        """The sentences that are shown."""
+        return [finding.text for finding in self._findings[:_MOST_SHOWN]]
+
+    def show_findings(self, findings: Sequence[Finding]) -> None:
+        """Replace what is shown."""
+        order = list(_COLOURS)
+        before = self._findings
+        self._findings = tuple(sorted(findings, key=lambda each: order.index(each.severity)))
+        if self._findings == before:
+            return
+        while (item := self._layout.takeAt(0)) is not None:
+            if (widget := item.widget()) is not None:
+                widget.hide()
+                widget.deleteLater()
+        for finding in self._findings[:_MOST_SHOWN]:
+            self._layout.addWidget(self._entry(finding))
+        more = len(self._findings) - _MOST_SHOWN
+        if more > 0:
+            self._layout.addWidget(QLabel(f"and {more} more"))
+        self.setVisible(bool(self._findings))
+
+    def _entry(self, finding: Finding) -> QFrame:
+        entry = QFrame()
+        entry.setObjectName("finding")
+        colour = _COLOURS[finding.severity]
+        entry.setStyleSheet(f"QFrame#finding {{ border-left: 3px solid {colour}; }}")
+        layout = QVBoxLayout(entry)
+        layout.setContentsMargins(6, 0, 0, 0)
+        text = QLabel(finding.text)
+        text.setWordWrap(True)
+        text.setTextFormat(Qt.TextFormat.PlainText)  # names of layers may hold anything
+        layout.addWidget(text)
+        if finding.remedy:
+            button = QPushButton(finding.remedy)
+            repair = _REPAIRS.get(finding.code, "Put the labels right.")
+            button.setToolTip(_CHANGE if finding.changes else f"<qt>{repair} {_UNDO}</qt>")
+            button.clicked.connect(partial(self._on_clicked, finding))
+            layout.addWidget(button)
+        return entry
+
+    def _on_clicked(self, finding: Finding, _checked: bool = False) -> None:  # noqa: FBT001, FBT002 - as Qt calls it
+        if finding.changes:
+            self.remedy_chosen.emit(dict(finding.changes))
+        else:
+            self.repair_chosen.emit(finding)

@@ -1,0 +1,86 @@
+"""`napari-unet evaluate` as a user meets it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_unet.cli import main
+from napari_unet.files.images import write_labels
+
+Output = Any
+"""The fixture `output`: `read()` returns both streams, `complaint()` the only line of error."""
+
+Pixels = Callable[..., np.ndarray]
+
+
+def test_evaluation_of_one_pair_is_a_table(
+    tmp_path: Path, output: Output, cells_labels: Pixels
+) -> None:
+    truth, prediction = cells_labels(), cells_labels()
+    truth[12:16, 20:24] = 7
+    prediction[12:16, 20:24] = 0
+    write_labels(tmp_path / "t.tif", truth)
+    write_labels(tmp_path / "p.tif", prediction)
+
+    assert main(["evaluate", str(tmp_path / "t.tif"), str(tmp_path / "p.tif")]) == 0
+
+    out, _ = output.read()
+    assert "1 image, 2 true cells, 1 cell found" in out
+    rows = [line.split() for line in out.splitlines() if line.startswith(" 0.")]
+    assert rows[0] == ["0.50", "0.500", "0.500", "0.667", "1", "1", "0"]
+    assert "mean IoU of matched cells: 1.000" in out
+
+
+def test_evaluation_of_folders_pools_pairs_and_names_what_has_no_partner(
+    tmp_path: Path, output: Output, cells_labels: Pixels
+) -> None:
+    for folder, names in (("t", ["a", "b", "c"]), ("p", ["a", "b_masks", "d"])):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            write_labels(tmp_path / folder / f"{name}.tif", cells_labels() == 1)
+
+    words = ["evaluate", str(tmp_path / "t"), str(tmp_path / "p"), "--json", "--thresholds", "0.5"]
+    assert main(words) == 0
+
+    out, error = output.read()
+    result = json.loads(out)
+    assert [image["name"] for image in result["images"]] == ["a.tif", "b.tif"]
+    assert result["pooled"][0]["true_positives"] == 2
+    assert result["mean_over_images"] == [{"threshold": 0.5, "average_precision": 1.0}]
+    assert result["without_prediction"] == ["c.tif"]
+    assert "1 true label image left out, without a predicted label image: c.tif." in error
+    assert "1 predicted label image left out, without a true label image: d.tif." in error
+
+
+def test_evaluation_of_folders_without_common_names_says_how_files_are_paired(
+    tmp_path: Path, output: Output, cells_labels: Pixels
+) -> None:
+    for folder, name in (("t", "a"), ("p", "b")):
+        (tmp_path / folder).mkdir()
+        write_labels(tmp_path / folder / f"{name}.tif", cells_labels())
+
+    assert main(["evaluate", str(tmp_path / "t"), str(tmp_path / "p")]) == 1
+
+    assert "files belong together by their names without endings" in output.complaint()
+
+
+def test_labels_of_another_shape_are_named(
+    tmp_path: Path, output: Output, cells_labels: Pixels
+) -> None:
+    write_labels(tmp_path / "t.tif", cells_labels())
+    write_labels(tmp_path / "p.tif", cells_labels()[:20])
+
+    assert main(["evaluate", str(tmp_path / "t.tif"), str(tmp_path / "p.tif")]) == 1
+
+    complaint = output.complaint()
+    assert complaint.startswith(str(tmp_path / "p.tif"))
+    assert "(24, 32), the predicted ones (20, 32)" in complaint
+
+
+def test_threshold_out_of_range_is_explained(tmp_path: Path, output: Output) -> None:
+    assert main(["evaluate", "t", "p", "--thresholds", "50"]) == 1
+
+    assert "A threshold is 50; use overlaps above 0, at most 1." in output.complaint()

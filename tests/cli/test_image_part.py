@@ -1,0 +1,117 @@
+"""One slice or channel of an image, as `napari-unet segment` is told of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_unet.cli import main
+from napari_unet.files.images import read_image, read_labels
+
+Output = Any
+"""The fixture `output`: `read()` returns both streams, `complaint()` the only line of error."""
+
+Pixels = Callable[..., np.ndarray]
+
+
+@pytest.fixture
+def fading_stack(tmp_path: Path, cells_image: Pixels, save_image: Callable[..., str]) -> str:
+    """Slices of which the third is so dim that the whole stack's range leaves no cell in it."""
+    stack = np.stack([cells_image(), cells_image() // 2 + 20, cells_image() // 4])
+    options: dict[str, Any] = {"axes": "ZYX", "unit": "um", "spacing": 3.0}
+    return save_image(tmp_path / "a.tif", stack, imagej=True, resolution=(2, 2), metadata=options)
+
+
+def test_one_slice_is_segmented_as_with_all_others(
+    tmp_path: Path, model: str, fading_stack: str
+) -> None:
+    words = ["segment", fading_stack, "--model", model, "-o"]
+
+    assert main([*words, str(tmp_path / "all.tif"), "--every-slice"]) == 0
+    for number in (1, 2, 3):
+        assert main([*words, str(tmp_path / f"{number}.tif"), "--slice", str(number)]) == 0
+
+    together = read_labels(tmp_path / "all.tif").array
+    for number, cells in ((1, 2), (2, 2), (3, 0)):
+        alone = read_labels(tmp_path / f"{number}.tif")
+        assert alone.axes == "YX"
+        assert alone.pixel_size_um == pytest.approx((0.5, 0.5))
+        assert alone.array.max() == cells
+        np.testing.assert_array_equal(alone.array > 0, together[number - 1] > 0)
+
+
+def test_slice_measured_by_itself_shows_its_dim_cells(
+    tmp_path: Path, model: str, fading_stack: str
+) -> None:
+    words = ["segment", fading_stack, "--model", model, "-o", str(tmp_path / "out.tif")]
+
+    assert main([*words, "--slice", "3", "--intensities", "slice", "--overlay"]) == 0
+
+    assert read_labels(tmp_path / "out.tif").array.max() == 2
+    assert read_image(tmp_path / "out_overlay.png").array.shape == (24 * 4, 32 * 4, 3)
+
+
+def test_slice_of_a_deep_stack_takes_a_number_for_each_axis(
+    tmp_path: Path, model: str, cells_image: Pixels, save_image: Callable[..., str]
+) -> None:
+    deep = np.zeros((2, 3, 24, 32), np.uint8)
+    deep[1, 2] = cells_image()
+    image = save_image(tmp_path / "a.tif", deep, imagej=True, metadata={"axes": "TZYX"})
+    words = ["segment", image, "--model", model, "--overwrite", "-o", str(tmp_path / "out.tif")]
+
+    for plane, cells in (("2,3", 2), ("1,3", 0), ("2,:,4", 1)):
+        assert main([*words, "--slice", plane]) == 0
+        assert read_labels(tmp_path / "out.tif").array.max() == cells
+    # Rows 4 of all depths: a picture of 3 x 32 pixels.
+    assert read_labels(tmp_path / "out.tif").array.shape == (3, 32)
+
+
+@pytest.mark.parametrize(
+    ("shape", "words", "message"),
+    [
+        ((24, 32), ["--slice", "2"], "has shape (24, 32) and no slices to choose from; leave"),
+        ((3, 24, 32), ["--slice", "4"], "There is no slice 4, the image has 3 slices along axis 0"),
+        ((3, 24, 32), ["--slice", "0"], "There is no slice 0, the image has 3 slices along axis 0"),
+        ((3, 24, 32), ["--slice", "1,2"], "to tell one of its slices, --slice needs one number, a"),
+        ((2, 3, 24, 32), ["--slice", "1"], "--slice needs 2 numbers with commas, as in 2,7."),
+        ((3, 24, 32), ["--slice", "1", "--every-slice"], "Both --slice and --every-slice were giv"),
+        ((3, 24, 32), ["--channel-axis", "3"], "There is no axis 3, the image has shape (3, 24, 3"),
+        ((3, 24, 32), ["--channel-axis", "0", "--channel", "5"], "There is no channel 5, the imag"),
+    ],
+)
+def test_part_that_is_not_there_is_explained(
+    tmp_path: Path,
+    model: str,
+    output: Output,
+    shape: tuple[int, ...],
+    words: list[str],
+    message: str,
+    cells_image: Pixels,
+    save_image: Callable[..., str],
+) -> None:
+    image = save_image(tmp_path / "a.tif", cells_image(*shape), photometric="minisblack")
+
+    assert main(["segment", image, "-o", str(tmp_path / "out.tif"), "--model", model, *words]) == 1
+
+    assert message in output.complaint()
+    assert not (tmp_path / "out.tif").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--slice", "second"], "'second' is no slice; give its number, such as 3, or one for e"),
+        (["--slice", "1;2"], "'1;2' is no slice"),
+        (["--channel-axis", "C"], "'C' is neither a whole number nor none"),
+    ],
+)
+def test_part_that_is_no_number_is_a_usage_error(
+    output: Output, words: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        main(["segment", "a.tif", "-o", "out.tif", *words])
+
+    assert leaving.value.code == 2
+    assert message in output.complaint()

@@ -1,0 +1,349 @@
+"""`napari-unet train` as a user meets it, also when it is stopped."""
+
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.cli import main
+from napari_unet.engine.models.checkpoint import load_checkpoint
+from napari_unet.engine.training.learner import Learner
+from napari_unet.engine.training.training import TrainingReport, TrainingRun
+from napari_unet.files.images import write_labels
+
+Output = Any
+"""The fixture `output`: `read()` returns both streams, `complaint()` the only line of error."""
+
+Pixels = Callable[..., np.ndarray]
+
+FAST_TRAINING = ["--batch-size", "1", "--patch-size", "16", "--validation-interval", "1"]
+FAST_TRAINING += ["--precision", "float32", "--device", "cpu"]
+
+
+def test_training_from_a_model_writes_one_that_knows_its_history(
+    tmp_path: Path, model: str, training_folders: list[str], output: Output
+) -> None:
+    words = ["train", *training_folders, "-o", str(tmp_path / "mine"), "--from", model]
+    words += [*FAST_TRAINING, "--steps", "2", "--validation-fraction", "0.34", "--licence", "CC0"]
+
+    assert main(words) == 0
+
+    description = load_checkpoint(tmp_path / "mine.safetensors").description
+    assert (description.name, description.licence) == ("mine", "CC0")
+    assert description.history[-1]["steps"] == 2
+    assert description.history[-1]["started_from"] == "bright"
+    assert "held-out images" in description.metrics
+    out, error = output.read()
+    assert "2 images with 4 cells to learn from" in out
+    assert "1 image held out: " in out
+    assert "step 2 of 2: loss " in out
+    assert "AP 0.5 / 0.7 / 0.9: " in out
+    assert error == ""
+    assert not (tmp_path / "mine.resume").exists()
+
+
+def test_new_model_takes_its_channels_from_the_images_and_its_shape_from_the_options(
+    tmp_path: Path, training_folders: list[str]
+) -> None:
+    words = ["train", *training_folders, "-o", str(tmp_path / "new.safetensors"), *FAST_TRAINING]
+    words += ["--steps", "1", "--base-width", "2", "--depth", "1", "--two-classes"]
+
+    assert main(words) == 0
+
+    config = load_checkpoint(tmp_path / "new.safetensors").description.unet
+    assert (config.base_width, config.depth, config.in_channels, config.classes) == (2, 1, 1, 2)
+
+
+def test_stacks_teach_a_2d_model_slice_by_slice(
+    tmp_path: Path,
+    model: str,
+    output: Output,
+    cells_image: Pixels,
+    cells_labels: Pixels,
+    save_image: Callable[..., str],
+) -> None:
+    stack = cells_image(3, 24, 32)
+    image = save_image(tmp_path / "a.tif", stack, photometric="minisblack")
+    write_labels(tmp_path / "l.tif", cells_labels(3, 24, 32) == 1)
+    words = ["train", image, str(tmp_path / "l.tif"), "-o", str(tmp_path / "m"), "--from", model]
+
+    assert main([*words, *FAST_TRAINING, "--steps", "1"]) == 0
+
+    assert "3 images with 3 cells" in output.read()[0]
+
+
+def history_of(path: Path) -> dict[str, Any]:
+    return load_checkpoint(path).description.history[-1]
+
+
+def test_going_on_from_a_model_takes_a_minute_unless_steps_are_given(
+    tmp_path: Path, model: str, training_folders: list[str]
+) -> None:
+    words = ["train", *training_folders, *FAST_TRAINING, "--overwrite"]
+    words += ["-o", str(tmp_path / "m"), "--from", model]
+
+    assert main([*words, "--seconds", "0.5"]) == 0
+    settings = history_of(tmp_path / "m.safetensors")["settings"]
+    assert settings["seconds"] == 0.5
+    assert settings["keep_knowledge"] > 0
+    assert not settings["adapt_norms"]
+
+    assert main([*words, "--steps", "1"]) == 0
+    settings = history_of(tmp_path / "m.safetensors")["settings"]
+    assert (settings["steps"], settings["seconds"]) == (1, None)
+
+
+def test_seconds_alone_end_the_training_of_a_new_model(
+    tmp_path: Path, training_folders: list[str], output: Output
+) -> None:
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), *FAST_TRAINING]
+
+    assert main([*words, "--base-width", "2", "--depth", "1", "--seconds", "0.2"]) == 0
+
+    settings = history_of(tmp_path / "m.safetensors")["settings"]
+    assert settings["seconds"] == 0.2
+    assert settings["steps"] > 1000
+    assert re.search(r"step \d+ after \d s: loss", output.read()[0])
+
+
+def test_unlabelled_pixels_are_ignored_where_it_is_asked_for(
+    tmp_path: Path,
+    model: str,
+    monkeypatch: pytest.MonkeyPatch,
+    cells_image: Pixels,
+    cells_labels: Pixels,
+    save_image: Callable[..., str],
+) -> None:
+    labels = cells_labels()
+    labels[0, 0] = 9
+    image = save_image(tmp_path / "a.png", cells_image())
+    write_labels(tmp_path / "l.tif", labels)
+    words = ["train", image, str(tmp_path / "l.tif"), "-o", str(tmp_path / "m"), "--from", model]
+    words += [*FAST_TRAINING, "--steps", "1", "--unlabelled", "ignore", "--background-label", "9"]
+    learned: list[Any] = []
+    original = TrainingRun.__init__
+
+    def note(run: TrainingRun, pairs: Any, *arguments: Any, **options: Any) -> None:
+        learned.extend(pairs)
+        original(run, pairs, *arguments, **options)
+
+    monkeypatch.setattr(TrainingRun, "__init__", note)
+
+    assert main(words) == 0
+
+    (pair,) = learned
+    assert pair.labels.max() == 2
+    assert pair.reviewed[0, 0]
+    assert pair.reviewed[cells_labels() > 0].all()
+    assert not pair.reviewed[-1, -1]
+
+    assert main([*words, "--overwrite", "--ring", "0"]) == 0
+
+    assert np.array_equal(learned[1].reviewed, labels > 0)
+
+
+def test_few_images_say_that_nothing_is_held_out(
+    tmp_path: Path, model: str, training_folders: list[str], output: Output
+) -> None:
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
+
+    assert main([*words, *FAST_TRAINING, "--steps", "1"]) == 0
+
+    assert "Nothing is held out, as 6 cells in 3 images are too few" in output.read()[0]
+
+
+def test_memory_that_runs_out_is_noted_once(
+    tmp_path: Path,
+    model: str,
+    training_folders: list[str],
+    output: Output,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
+    original = Learner._accumulate
+
+    def refuse_two(learner: Learner, batch: Any) -> float:
+        if learner.part_size > 1:
+            raise MemoryError
+        return original(learner, batch)
+
+    monkeypatch.setattr(Learner, "_accumulate", refuse_two)
+
+    assert main([*words, *FAST_TRAINING, "--batch-size", "2", "--steps", "2"]) == 0
+
+    assert output.complaint().startswith("Memory ran out, so a batch is computed in parts of 1;")
+
+
+def test_training_that_diverges_leaves_the_last_good_model(
+    tmp_path: Path,
+    model: str,
+    training_folders: list[str],
+    output: Output,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
+    original = Learner._accumulate
+    losses: list[float] = []
+
+    def diverge(learner: Learner, batch: Any) -> float:
+        losses.append(original(learner, batch))
+        return losses[-1] if len(losses) < 3 else float("nan")
+
+    monkeypatch.setattr(Learner, "_accumulate", diverge)
+
+    assert main([*words, *FAST_TRAINING, "--steps", "4"]) == 1
+
+    assert "The loss became nan at step 3; the best state so far is kept." in output.complaint()
+    assert history_of(tmp_path / "m.safetensors")["steps"] == 2
+
+
+def test_images_without_labels_are_left_out_and_named(
+    tmp_path: Path,
+    model: str,
+    training_folders: list[str],
+    output: Output,
+    cells_image: Pixels,
+    save_image: Callable[..., str],
+) -> None:
+    save_image(tmp_path / "images" / "new.png", cells_image())
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
+
+    assert main([*words, *FAST_TRAINING, "--steps", "1"]) == 0
+
+    assert output.complaint() == "1 image left out, without a label image: new.png."
+
+
+def test_model_that_exists_is_never_overwritten_unasked(
+    model: str, training_folders: list[str], output: Output
+) -> None:
+    before = Path(model).read_bytes()
+
+    assert main(["train", *training_folders, "-o", model, *FAST_TRAINING, "--steps", "1"]) == 1
+
+    assert "bright.safetensors' exists already; choose another name" in output.complaint()
+    assert Path(model).read_bytes() == before
+
+
+def test_shape_of_a_model_that_is_trained_on_cannot_be_changed(
+    tmp_path: Path, model: str, training_folders: list[str], output: Output
+) -> None:
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
+
+    assert main([*words, "--depth", "3"]) == 1
+
+    assert "keeps its shape; leave out --from to make a new one" in output.complaint()
+
+
+def stop_at_step(monkeypatch: pytest.MonkeyPatch, step: int, stop: Callable[[], None]) -> None:
+    original = TrainingRun.__next__
+
+    def stop_then_go_on(run: TrainingRun) -> TrainingReport:
+        if run.step == step:
+            stop()
+        return original(run)
+
+    monkeypatch.setattr(TrainingRun, "__next__", stop_then_go_on)
+
+
+def weights_of(path: Path) -> Iterator[torch.Tensor]:
+    return iter(load_checkpoint(path).unet.state_dict().values())
+
+
+@pytest.fixture
+def _ctrl_c_arrives() -> Iterator[None]:
+    """Behind `nohup ... &` a process is started with SIGINT ignored, and Python leaves it so."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_arrives")
+def test_ctrl_c_writes_the_best_model_and_resuming_ends_as_if_never_stopped(
+    tmp_path: Path,
+    model: str,
+    training_folders: list[str],
+    output: Output,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def words(name: str) -> list[str]:
+        given = ["train", *training_folders, "-o", str(tmp_path / name), "--from", model]
+        return [*given, *FAST_TRAINING, "--steps", "4"]
+
+    assert main(words("through")) == 0
+    output.read()
+
+    with monkeypatch.context() as patch:
+        stop_at_step(patch, 1, lambda: signal.raise_signal(signal.SIGINT))
+        assert main(words("stopped")) == 130
+
+    out, error = output.read()
+    assert "model after 2 steps -> " in out
+    assert "stopping after this step" in error
+    assert "stopped after step 2; to go on: napari-unet train " in error
+    assert error.strip().endswith("--resume")
+    assert load_checkpoint(tmp_path / "stopped.safetensors").description.history[-1]["steps"] == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    assert main(words("stopped")) == 1
+    assert "is left of a stopped training; go on with it by --resume" in output.complaint()
+
+    assert main([*words("stopped"), "--resume"]) == 0
+    assert not (tmp_path / "stopped.resume").exists()
+    through, resumed = tmp_path / "through.safetensors", tmp_path / "stopped.safetensors"
+    assert all(map(torch.equal, weights_of(through), weights_of(resumed)))
+
+
+def test_model_is_written_before_its_thresholds_are_tuned(
+    tmp_path: Path, model: str, training_folders: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingRun, "tuned", interrupt)
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, *FAST_TRAINING]
+
+    assert main([*words, "--steps", "1", "--validation-fraction", "0.34"]) == 130
+
+    assert load_checkpoint(tmp_path / "m.safetensors").description.name == "m"
+
+
+def test_interruption_in_the_middle_of_a_step_still_writes_the_model(
+    tmp_path: Path, model: str, training_folders: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    stop_at_step(monkeypatch, 1, interrupt)
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, *FAST_TRAINING]
+
+    assert main([*words, "--steps", "3"]) == 130
+
+    assert load_checkpoint(tmp_path / "m.safetensors").description.history[-1]["steps"] == 1
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_resume_without_a_stopped_training_says_so(
+    tmp_path: Path, model: str, training_folders: list[str], output: Output
+) -> None:
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, "--resume"]
+
+    assert main(words) == 1
+
+    assert "There is no stopped training" in output.complaint()
+
+
+def test_labels_that_do_not_fit_their_image_are_named(
+    tmp_path: Path, model: str, training_folders: list[str], output: Output, cells_labels: Pixels
+) -> None:
+    write_labels(tmp_path / "labels" / "1_masks.tif", cells_labels(20, 32), overwrite=True)
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
+
+    assert main([*words, *FAST_TRAINING]) == 1
+
+    assert "'1.png' has 24 x 32 pixels but its labels have 20 x 32" in output.complaint()
+    assert not (tmp_path / "m.safetensors").exists()
