@@ -24,7 +24,8 @@ from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoin
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 from napari_unet.engine.training.learner import Learner
-from napari_unet.engine.training.training import TrainingReport, TrainingRun
+from napari_unet.engine.training.report import TrainingReport
+from napari_unet.engine.training.training import TrainingRun
 from napari_unet.files.images import read_image, read_labels, write_labels
 
 FAST_TRAINING = ["--batch-size", "1", "--patch-size", "16", "--validation-interval", "1"]

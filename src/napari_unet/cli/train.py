@@ -38,8 +38,9 @@ from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.training.hold_out import hold_out
 from napari_unet.engine.training.pairs import RING_PX, TrainingPair, Unlabelled, annotated_pair
+from napari_unet.engine.training.report import TrainingReport
 from napari_unet.engine.training.settings import MANY_STEPS, TrainingSettings
-from napari_unet.engine.training.training import TrainingReport, TrainingRun, train
+from napari_unet.engine.training.training import TrainingRun, train
 from napari_unet.files.pairs import pair_files, read_pairs
 
 _MADE_FROM_IMAGES = ("in_channels", "classes")

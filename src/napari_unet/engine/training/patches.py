@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from napari_unet.engine.images.image import open_image
 from napari_unet.engine.networks.annotation import class_target, teaches_classes, training_target
-from napari_unet.engine.networks.network import Network, NetworkDescription, TrainingIntensity
+from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.training.augmentation import (
     draw_deformation,
     sample_image,
@@ -36,9 +37,6 @@ _TRIES = 20
 _MORE_CORRECTED = 2.0
 """How much more often an image with corrections is drawn."""
 
-_DEBRIS = 0.1
-"""Share of a small cell's area below which a piece is no cell."""
-
 Places = NDArray[np.float64]
 """(N, D) positions in an image, in pixels."""
 
@@ -55,14 +53,14 @@ class Batch:
         Class index of each pixel.
     weights : (N, *P) float32 tensor
         0 where a pixel is ignored.
-    knowledge : (R, classes, *P) float32 tensor
+    replayed : (R, classes, *P) float32 tensor
         What the starting network says about the replayed patches.
     """
 
     images: Tensor
     target: Tensor
     weights: Tensor
-    knowledge: Tensor
+    replayed: Tensor
 
     def to(self, device: torch.device, memory_format: torch.memory_format) -> Batch:
         """The same on a device."""
@@ -70,7 +68,7 @@ class Batch:
             self.images.to(device, memory_format=memory_format, non_blocking=True),
             *(
                 part.to(device, non_blocking=True)
-                for part in (self.target, self.weights, self.knowledge)
+                for part in (self.target, self.weights, self.replayed)
             ),
         )
 
@@ -178,12 +176,12 @@ class Patches:
         new = max(1, self._settings.batch_size - replay)
         generators = [np.random.default_rng((seed, step, i)) for i in range(new + replay)]
         images, targets, weights = zip(*map(self._patch, generators[:new]), strict=True)
-        knowledge = torch.empty((0, self._description.unet.classes, *targets[0].shape))
+        scores = torch.empty((0, self._description.unet.classes, *targets[0].shape))
         if replay:
-            again, scores = zip(*map(self._replay, generators[new:]), strict=True)
+            again, answers = zip(*map(self._replay, generators[new:]), strict=True)
             images = (*images, *again)
-            knowledge = torch.stack(scores)
-        return Batch(torch.stack(images), torch.stack(targets), torch.stack(weights), knowledge)
+            scores = torch.stack(answers)
+        return Batch(torch.stack(images), torch.stack(targets), torch.stack(weights), scores)
 
     def _patch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         pair = self.prepared[int(rng.choice(len(self.prepared), p=self._odds))]
@@ -341,44 +339,18 @@ def _places(mask: NDArray[np.bool_]) -> Places:
     return np.stack(np.unravel_index(flat, mask.shape), axis=1).astype(float)
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingFacts:
-    """What a network can say about the images that it learned from.
+class BatchesAhead:
+    """Makes the next batch in a thread while the network learns from this one."""
 
-    Parameters
-    ----------
-    diameter_px : float, optional
-        Median over the cells.
-    debris_px : int, optional
-        Pieces smaller than this are far too small to be one of the cells.
-    intensity : TrainingIntensity
-    """
+    def __init__(self, patches: Patches) -> None:
+        self._patches = patches
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="patches")
+        self._next: tuple[int, Future[Batch]] | None = None
 
-    diameter_px: float | None
-    debris_px: int | None
-    intensity: TrainingIntensity
-
-
-def training_facts(
-    pairs: Sequence[TrainingPair], prepared: Sequence[PreparedPair]
-) -> TrainingFacts:
-    """Measure the numbered cells and the raw intensities of training images."""
-    counts = [np.bincount(np.maximum(pair.labels.numpy(), 0).reshape(-1))[1:] for pair in prepared]
-    areas = np.concatenate(counts).astype(float)
-    areas = areas[areas > 0]
-    diameters = 2 * np.sqrt(areas / math.pi)
-    if len(prepared[0].shape) == 3:
-        diameters = 2 * np.cbrt(3 * areas / (4 * math.pi))
-    images = [
-        pair.image if pair.intensity_reference is None else pair.intensity_reference
-        for pair in pairs
-    ]
-    percentiles = np.array([np.percentile(image, (1, 50, 99.8)) for image in images])
-    low, median, high = np.median(percentiles, axis=0)
-    dtypes = [str(np.asarray(pair.image).dtype) for pair in pairs]
-    dtype = max(set(dtypes), key=dtypes.count)
-    return TrainingFacts(
-        float(np.median(diameters)) if areas.size else None,
-        int(_DEBRIS * np.percentile(areas, 5)) if areas.size else None,
-        TrainingIntensity(dtype, float(low), float(median), float(high)),
-    )
+    def batch(self, step: int) -> Batch:
+        """Batch of a step, and begin the one after it."""
+        if self._next is None or self._next[0] != step:
+            self._next = (step, self._pool.submit(self._patches.batch, step))
+        batch = self._next[1].result()
+        self._next = (step + 1, self._pool.submit(self._patches.batch, step + 1))
+        return batch
