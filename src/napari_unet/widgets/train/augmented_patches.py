@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.images.image import LabelImage, WeightMap
 from napari_unet.viewer.layers import LayerImage
 from napari_unet.viewer.results import PREVIEW_KEY, SCORES_KEY
-from napari_unet.viewer.worker import Worker
-from napari_unet.widgets.train.plan import Plan, annotation
+from napari_unet.viewer.worker import Job
+from napari_unet.widgets.train.annotation import annotation
+from napari_unet.widgets.train.plan import Plan
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -52,7 +53,7 @@ class Mosaic:
     w0: float
 
 
-def draw_patches(plan: Plan) -> Iterator[Mosaic]:
+def draw_patches(plan: Plan) -> Mosaic:
     """Make the first patches of a training, for a worker's thread.
 
     Of stacks the middle slice is shown.
@@ -78,7 +79,7 @@ def draw_patches(plan: Plan) -> Iterator[Mosaic]:
             seen = np.where(weight.numpy() > 0, target.numpy(), 0).astype(np.int32)
             classes.append(_plane(seen, target.ndim))
             weights.append(_plane(weight.numpy(), target.ndim))
-    yield Mosaic(_mosaic(images), _mosaic(classes), _mosaic(weights), plan.settings.w0)
+    return Mosaic(_mosaic(images), _mosaic(classes), _mosaic(weights), plan.settings.w0)
 
 
 def _plane(patch: NDArray[Any], ndim: int) -> NDArray[Any]:
@@ -134,13 +135,12 @@ def show_patches(viewer: ViewerModel, mosaic: Mosaic, beside: LayerImage | None)
     viewer.layers.selection.active = active
 
 
-class PatchesJob(QObject):
-    """Makes and shows the patches when a button is clicked.
+class PatchesButton(QPushButton):
+    """A button that makes and shows the patches.
 
     Parameters
     ----------
     viewer : napari viewer
-    button : QPushButton
     read_plan : callable
         Returns what the form says; raises a `UNetError` if it is not complete.
 
@@ -152,39 +152,34 @@ class PatchesJob(QObject):
 
     failed = Signal(object)
 
-    def __init__(
-        self, viewer: ViewerModel, button: QPushButton, read_plan: Callable[[], Plan]
-    ) -> None:
-        super().__init__(button)
+    def __init__(self, viewer: ViewerModel, read_plan: Callable[[], Plan]) -> None:
+        super().__init__("Show what the network gets to see")
+        self.setToolTip(
+            "<qt>Add layers with some patches as the network learns from them: turned, deformed, "
+            "with other grey values, each with its classes and its weights.</qt>"
+        )
         self._viewer = viewer
-        self._button = button
         self._read_plan = read_plan
-        self._worker: Worker | None = None
-        button.clicked.connect(self._on_clicked)
+        self._job = Job(self)
+        self.clicked.connect(self._on_clicked)
 
     def stop(self) -> None:
         """Let go of what is not finished."""
-        if self._worker is not None:
-            self._worker.stop()
+        self._job.stop()
 
     def _on_clicked(self) -> None:
-        if self._worker is not None:
-            return
         try:
             plan = self._read_plan()
         except UNetError as error:
             self.failed.emit(error)
             return
-        self._button.setEnabled(False)
-        self._worker = Worker(partial(draw_patches, plan))
-        self._worker.finished.connect(partial(self._on_finished, plan))
-        self._worker.failed.connect(self.failed)
-        self._worker.ended.connect(self._on_ended)
-        self._worker.start()
+        self.setEnabled(False)
+        self._job.start(
+            partial(draw_patches, plan),
+            on_result=partial(self._on_drawn, plan),
+            on_error=self.failed.emit,
+            on_end=partial(self.setEnabled, True),
+        )
 
-    def _on_finished(self, plan: Plan, mosaic: Mosaic) -> None:
+    def _on_drawn(self, plan: Plan, mosaic: Mosaic) -> None:
         show_patches(self._viewer, mosaic, plan.sources[0].image if plan.sources else None)
-
-    def _on_ended(self) -> None:
-        self._worker = None
-        self._button.setEnabled(True)

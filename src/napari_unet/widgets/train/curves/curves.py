@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QPoint, QSize, Qt, QTimer
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unet.viewer.warm_up import import_pyqtgraph
-from napari_unet.viewer.worker import Worker
+from napari_unet.viewer.worker import Job
 from napari_unet.widgets.shared.texts import Sentence
 from napari_unet.widgets.train.curves.points import CurvePoints, CurveRow, write_rows
+
+if TYPE_CHECKING:
+    from napari_unet.engine.training.report import TrainingReport
 
 _REDRAWN_MS = 100
 _HEIGHT_PX = 230
@@ -41,8 +43,7 @@ class TrainingCurves(QWidget):
         self._points = CurvePoints()
         self._marks: dict[str, int] = {}
         self._plots: Any = None
-        self._importer: Worker | None = None
-        self._writer: Worker | None = None
+        self._importing, self._writing = Job(self), Job(self)
         self._redraw = QTimer(self)
         self._redraw.setSingleShot(True)
         self._redraw.setInterval(_REDRAWN_MS)
@@ -98,6 +99,16 @@ class TrainingCurves(QWidget):
         self._points.add_validation(step, loss, ap, iou)
         self._schedule()
 
+    def add_reports(self, reports: Sequence[TrainingReport]) -> None:
+        """Add steps as the engine reports them, each with its validation if it has one."""
+        self.add_steps([each.step for each in reports], [each.loss for each in reports])
+        for each in reports:
+            if each.validation_loss is not None:
+                found = each.validation
+                ap = None if found is None else found.pooled(0.5).average_precision
+                iou = None if found is None else found.mean_matched_iou
+                self.add_validation(each.step, each.validation_loss, ap, iou)
+
     def mark(self, step: int, text: str) -> None:
         """Draw a line with a word at a step; the same word moves there."""
         self._marks[text] = step
@@ -144,17 +155,12 @@ class TrainingCurves(QWidget):
             self._redraw.start()
         elif "pyqtgraph" in sys.modules:
             self._on_imported()
-        elif self._importer is None:
-            self._importer = Worker(_import)
-            self._importer.finished.connect(self._on_imported)
-            self._importer.failed.connect(self._on_import_failed)
-            self.destroyed.connect(self._importer.stop)
-            self._importer.start()
+        elif not self._importing.is_running:
+            self._importing.start(
+                import_pyqtgraph, on_result=self._on_imported, on_error=self._on_import_failed
+            )
 
     def _on_imported(self, _result: Any = None) -> None:
-        self._importer = None
-        if not isalive(self) or self._plots is not None:
-            return
         from napari_unet.widgets.train.curves.plots import CurvePlots
 
         self._plots = CurvePlots(_TOOLTIP)
@@ -166,12 +172,10 @@ class TrainingCurves(QWidget):
         self._on_redraw()
 
     def _on_import_failed(self, error: Exception) -> None:
-        self._importer = None
-        if isalive(self):
-            self.sentence.show_error(
-                f"Curves cannot be drawn: pyqtgraph does not load ({error}). Install it again; "
-                "training works without it."
-            )
+        self.sentence.show_error(
+            f"Curves cannot be drawn: pyqtgraph does not load ({error}). Install it again; "
+            "training works without it."
+        )
 
     def _show_theme(self) -> None:
         if self._plots is not None:
@@ -192,25 +196,14 @@ class TrainingCurves(QWidget):
         )
         if not file:
             return
-        self._writer = Worker(partial(_write, self._points.copy(), file))
-        self._writer.finished.connect(partial(self._on_saved, file))
-        self._writer.failed.connect(self._on_save_failed)
-        self._writer.start()
+        self._writing.start(
+            partial(write_rows, self._points.rows(), file),
+            on_result=partial(self._on_saved, file),
+            on_error=self._on_save_failed,
+        )
 
     def _on_saved(self, file: str, _result: Any = None) -> None:
-        if isalive(self):
-            self.sentence.show_text(f"The numbers are in {file}.")
+        self.sentence.show_text(f"The numbers are in {file}.")
 
     def _on_save_failed(self, error: Exception) -> None:
-        if isalive(self):
-            self.sentence.show_error(f"The numbers were not written ({error}); try another place.")
-
-
-def _import() -> Iterator[None]:
-    import_pyqtgraph()
-    yield
-
-
-def _write(points: CurvePoints, file: str) -> Iterator[None]:
-    write_rows(points.rows(), file)
-    yield
+        self.sentence.show_error(f"The numbers were not written ({error}); try another place.")

@@ -11,13 +11,14 @@ from napari.layers import Shapes
 from numpy.typing import NDArray
 from qtpy.compat import isalive
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_unet.engine.images.image import PlaneIndex, Region
 from napari_unet.viewer.layers import place_of, shown_plane
 from napari_unet.viewer.results import SCORES_KEY, move_to
 from napari_unet.viewer.viewpoint import box_in_layer, look_at
 from napari_unet.widgets.shared.texts import Sentence
+from napari_unet.widgets.train.action_button import action_button
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -61,20 +62,17 @@ class DoubtPanel(QWidget):
             "What makes the network unsure here. Correct the cells inside the yellow frame, or "
             "paint them anew."
         )
-        self.previous_button = QPushButton("Previous")
-        self.previous_button.setToolTip("Go back to the place before this one.")
-        self.previous_button.clicked.connect(self._on_previous_clicked)
-        self.next_button = QPushButton("Next")
-        self.next_button.setToolTip("Go to the next place, where the network is a little surer.")
-        self.next_button.clicked.connect(self._on_next_clicked)
-        self.done_button = QPushButton("Done")
-        self.done_button.setToolTip("Take the frame away; what you painted stays.")
-        self.done_button.clicked.connect(self._on_done_clicked)
-        self._lay_out()
-        self.setVisible(False)
-        viewer.layers.events.removed.connect(self._on_layer_removed)
-
-    def _lay_out(self) -> None:
+        self.previous_button = action_button(
+            "Previous", "Go back to the place before this one.", self._on_previous_clicked
+        )
+        self.next_button = action_button(
+            "Next",
+            "Go to the next place, where the network is a little surer.",
+            self._on_next_clicked,
+        )
+        self.done_button = action_button(
+            "Done", "Take the frame away; what you painted stays.", self.clear
+        )
         buttons = QHBoxLayout()
         for button in (self.previous_button, self.next_button, self.done_button):
             buttons.addWidget(button)
@@ -82,6 +80,8 @@ class DoubtPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.sentence)
         layout.addLayout(buttons)
+        self.setVisible(False)
+        viewer.layers.events.removed.connect(self._on_layer_removed)
 
     @property
     def region(self) -> DoubtfulRegion | None:
@@ -172,9 +172,6 @@ class DoubtPanel(QWidget):
 
     def _on_next_clicked(self) -> None:
         self._show(self._place + 1)
-
-    def _on_done_clicked(self) -> None:
-        self.clear()
 
 
 def _frames(box: Region, axes: tuple[int, int]) -> list[NDArray[np.float64]]:
