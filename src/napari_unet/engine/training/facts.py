@@ -1,11 +1,10 @@
-"""What a network can say about the images that it learned from."""
+"""What a network says about the images that it learned from."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,59 +17,40 @@ _DEBRIS = 0.1
 """Share of a small cell's area below which a piece is no cell."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingFacts:
-    """What a network can say about the images that it learned from.
+def description_after(
+    before: NetworkDescription, pairs: Sequence[TrainingPair], prepared: Sequence[PreparedPair]
+) -> NetworkDescription:
+    """Return what a network expects once it has learned from images.
 
     Parameters
     ----------
-    diameter_px : float, optional
-        Median over the cells.
-    debris_px : int, optional
-        Pieces smaller than this are far too small to be one of the cells.
-    intensity : TrainingIntensity
+    before : NetworkDescription
+        Of the network that the training starts from.
+    pairs : sequence of TrainingPair
+    prepared : sequence of PreparedPair
+        The same, normalised.
     """
-
-    diameter_px: float | None
-    debris_px: int | None
-    intensity: TrainingIntensity
-
-    def told_in(self, before: NetworkDescription, entry: Mapping[str, Any]) -> NetworkDescription:
-        """Return the description of a network that learned from the images.
-
-        Parameters
-        ----------
-        before : NetworkDescription
-            Of the network that the training started from.
-        entry : mapping of str to value
-            How it was trained, for its history.
-        """
-        instances = before.instances
-        is_semantic = teaches_classes(before.class_roles)
-        if self.debris_px and not is_semantic:
-            smallest = max(instances.min_size_px, self.debris_px)
-            instances = replace(instances, min_size_px=smallest)
-        return replace(
-            before,
-            # What it learned last is what it expects now.
-            object_diameter_px=None if is_semantic else self.diameter_px,
-            pixel_size_um=None,
-            intensity=self.intensity,
-            instances=instances,
-            history=(*before.history, entry),
-        )
-
-
-def training_facts(
-    pairs: Sequence[TrainingPair], prepared: Sequence[PreparedPair]
-) -> TrainingFacts:
-    """Measure the numbered cells and the raw intensities of training images."""
+    description = replace(before, pixel_size_um=None, intensity=_intensity(pairs))
+    if teaches_classes(before.class_roles):
+        return replace(description, object_diameter_px=None)
     counts = [np.bincount(np.maximum(pair.labels.numpy(), 0).reshape(-1))[1:] for pair in prepared]
     areas = np.concatenate(counts).astype(float)
     areas = areas[areas > 0]
+    if not areas.size:
+        return replace(description, object_diameter_px=None)
     diameters = 2 * np.sqrt(areas / math.pi)
-    if len(prepared[0].shape) == 3:
+    if before.unet.ndim == 3:
         diameters = 2 * np.cbrt(3 * areas / (4 * math.pi))
+    debris_px = int(_DEBRIS * np.percentile(areas, 5))
+    smallest = max(before.instances.min_size_px, debris_px)
+    return replace(
+        description,
+        object_diameter_px=float(np.median(diameters)),
+        instances=replace(before.instances, min_size_px=smallest),
+    )
+
+
+def _intensity(pairs: Sequence[TrainingPair]) -> TrainingIntensity:
     images = [
         pair.image if pair.intensity_reference is None else pair.intensity_reference
         for pair in pairs
@@ -79,8 +59,4 @@ def training_facts(
     low, median, high = np.median(percentiles, axis=0)
     dtypes = [str(np.asarray(pair.image).dtype) for pair in pairs]
     dtype = max(set(dtypes), key=dtypes.count)
-    return TrainingFacts(
-        float(np.median(diameters)) if areas.size else None,
-        int(_DEBRIS * np.percentile(areas, 5)) if areas.size else None,
-        TrainingIntensity(dtype, float(low), float(median), float(high)),
-    )
+    return TrainingIntensity(dtype, float(low), float(median), float(high))

@@ -19,7 +19,7 @@ from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.images.image import AnyImage
 from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
 from napari_unet.engine.networks.unet import UNetConfig
-from napari_unet.engine.training.facts import training_facts
+from napari_unet.engine.training.facts import description_after
 from napari_unet.engine.training.learner import Learner
 from napari_unet.engine.training.pairs import TrainingPair, check_pairs
 from napari_unet.engine.training.patches import Batch, BatchesAhead, Patches
@@ -160,7 +160,7 @@ class TrainingRun(Iterator[TrainingReport]):
         check_pairs(pairs, validation, ndim=description.unet.ndim, class_roles=roles)
         known = replayed_images(network, replay, device=device) if settings.keep_knowledge else []
         self._patches = Patches(pairs, network, settings, known)
-        self._facts = training_facts(pairs, self._patches.prepared)
+        self._expects = description_after(description, pairs, self._patches.prepared)
         self._pairs = tuple(pairs)
         self._validation = Validation(validation, self._patches)
         self._note(self._validation.note(network))
@@ -230,7 +230,7 @@ class TrainingRun(Iterator[TrainingReport]):
             "cells": self._patches.cell_count,
             "settings": dataclasses.asdict(self.settings),
         }
-        return self._facts.told_in(self._start.description, entry)
+        return dataclasses.replace(self._expects, history=(*self._expects.history, entry))
 
     # -- steps -------------------------------------------------------------------
 

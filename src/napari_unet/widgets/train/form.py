@@ -14,7 +14,7 @@ from napari_unet.session import Session
 from napari_unet.widgets.shared.choices import narrow_form
 from napari_unet.widgets.shared.model_choice import ModelChoice
 from napari_unet.widgets.shared.run_panel import RunPanel
-from napari_unet.widgets.train.augmented_patches import PatchesButton
+from napari_unet.widgets.train.augmented_patches import patches_button
 from napari_unet.widgets.train.curves.curves import TrainingCurves
 from napari_unet.widgets.train.findings_panel import FindingsPanel
 from napari_unet.widgets.train.input.layer_pair import read_pair
@@ -65,7 +65,7 @@ class TrainForm(QWidget):
         self.findings = FindingsPanel()
         self.curves = TrainingCurves()
         self.curves.hide()
-        self.augmented_button = PatchesButton(viewer, self.read_plan)
+        self.augmented_button = patches_button(viewer, self.read_plan)
         self.more = MoreSettings(session, self.augmented_button)
         self.model_choice.devices_found.connect(self.more.device_choice.add_devices)
         self.results, self.foot = QVBoxLayout(), QVBoxLayout()

@@ -41,7 +41,6 @@ class TrainingCurves(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._points = CurvePoints()
-        self._marks: dict[str, int] = {}
         self._plots: Any = None
         self._importing, self._writing = Job(self), Job(self)
         self._redraw = QTimer(self)
@@ -81,9 +80,8 @@ class TrainingCurves(QWidget):
         return self._plots is not None and not self._redraw.isActive()
 
     def clear(self) -> None:
-        """Forget every point and every mark: another training starts."""
+        """Forget every point: another training starts."""
         self._points = CurvePoints()
-        self._marks.clear()
         self.sentence.show_text("")
         self._schedule()
 
@@ -109,11 +107,6 @@ class TrainingCurves(QWidget):
                 iou = None if found is None else found.mean_matched_iou
                 self.add_validation(each.step, each.validation_loss, ap, iou)
 
-    def mark(self, step: int, text: str) -> None:
-        """Draw a line with a word at a step; the same word moves there."""
-        self._marks[text] = step
-        self._schedule()
-
     def rows(self) -> list[CurveRow]:
         """Every number that is drawn, one row for each step."""
         return self._points.rows()
@@ -133,7 +126,7 @@ class TrainingCurves(QWidget):
             return
         plots, has_quality = self._plots, self._points.has_validation
         plots.is_log = self.log_action.isChecked()
-        plots.draw(self._points, self._marks)
+        plots.draw(self._points)
         self.quality_legend.setVisible(has_quality)
         plots.quality.setVisible(has_quality)
         plots.show_steps(below_loss=not has_quality)

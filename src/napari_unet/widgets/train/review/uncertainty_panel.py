@@ -10,7 +10,6 @@ import numpy as np
 from napari.layers import Shapes
 from numpy.typing import NDArray
 from qtpy.compat import isalive
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_unet.engine.images.image import PlaneIndex, Region
@@ -40,14 +39,7 @@ class DoubtPanel(QWidget):
     Parameters
     ----------
     viewer : napari viewer
-
-    Attributes
-    ----------
-    region_shown : Signal
-        Carries the `DoubtfulRegion` that is before the eyes now.
     """
-
-    region_shown = Signal(object)
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
@@ -135,7 +127,6 @@ class DoubtPanel(QWidget):
         box = box_in_layer(region.box, self._plane)
         look_at(self._viewer, self._layer, box)
         self._draw(self._layer, box)
-        self.region_shown.emit(region)
 
     def _draw(self, layer: Layer, box: Region) -> None:
         flat = [axis for axis, part in enumerate(self._plane or box) if isinstance(part, slice)]

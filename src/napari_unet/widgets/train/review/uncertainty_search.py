@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Signal
@@ -14,8 +14,7 @@ from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.images.image import PlaneIndex, plane_key
 from napari_unet.session import Session
 from napari_unet.viewer.layers import shown_plane
-from napari_unet.viewer.worker import Job
-from napari_unet.widgets.train.action_button import action_button
+from napari_unet.widgets.train.action_button import JobButton
 from napari_unet.widgets.train.plan import PairSource, find_layer
 from napari_unet.widgets.train.review.uncertainty_panel import DoubtPanel
 
@@ -57,45 +56,36 @@ class DoubtSearch(QWidget):
         self._viewer = viewer
         self._session = session
         self._read_sources = read_sources
-        self._job = Job(self)
-        self.button = action_button(
+        self.button = JobButton(
             "Where to annotate next",
             "Look for the places of the image in which the loaded model is least sure, and go "
             "through them: labels painted there teach it most.",
-            self.search,
+            self._prepare,
         )
+        self.button.failed.connect(self.failed)
         self.panel = DoubtPanel(viewer)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.button)
         layout.addWidget(self.panel)
 
-    def search(self) -> None:
-        """Look at the slice of the first pair that is shown."""
-        try:
-            sources = self._read_sources()
-            if not sources:
-                raise UNetError("There is no image layer to look at; open one of the images.")
-            network = self._session.network
-            if network is None:
-                raise UNetError("No model is loaded; choose one first.")
-        except UNetError as error:
-            self.failed.emit(error)
-            return
-        source = sources[0]
-        plane = self._plane(source)
-        self.button.setEnabled(False)
-        self._job.start(
-            partial(uncertain_places, source, plane, network, self._session.device),
-            on_result=partial(self._on_found, source, plane),
-            on_error=self.failed.emit,
-            on_end=partial(self.button.setEnabled, True),
-        )
-
     def stop(self) -> None:
         """Look no more, and take the frame away."""
-        self._job.stop()
+        self.button.stop()
         self.panel.clear()
+
+    def _prepare(self) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+        """Look at the slice of the first pair that is shown."""
+        sources = self._read_sources()
+        if not sources:
+            raise UNetError("There is no image layer to look at; open one of the images.")
+        network = self._session.network
+        if network is None:
+            raise UNetError("No model is loaded; choose one first.")
+        source = sources[0]
+        plane = self._plane(source)
+        work = partial(uncertain_places, source, plane, network, self._session.device)
+        return work, partial(self._on_found, source, plane)
 
     def _plane(self, source: PairSource) -> PlaneIndex:
         labels = find_layer(self._viewer, source.labels_id)
