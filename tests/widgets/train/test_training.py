@@ -15,6 +15,7 @@ from napari_unet.engine.labels.runs import LabelRuns
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.script import TrainRecipe
 from napari_unet.viewer.drawn_regions import DrawnRegion
 from napari_unet.viewer.layers import LayerImage, read_layer
 from napari_unet.widgets.train.annotation import annotation
@@ -45,18 +46,18 @@ def layer_image(array: np.ndarray, extent: Any = "stack") -> LayerImage:
     return read_layer(layer, viewer.dims, network_ndim=2, extent=extent)
 
 
-def plan_for(labels: np.ndarray, network: Network | None, **changes: Any) -> Plan:
-    image = layer_image((labels > 0).astype(np.float32))
-    usual: dict[str, Any] = {
-        "meaning": "reviewed",
-        "background_label": None,
-        "network": network,
-        "settings": SETTINGS,
-        "holds_out": False,
-        "device": "cpu",
-    }
-    source = changes.pop("source", PairSource(image, labels, "picture"))
-    return Plan((source,), **{**usual, **changes})
+def plan_for(
+    labels: np.ndarray,
+    network: Network | None,
+    *,
+    source: PairSource | None = None,
+    autosave_folder: Path | None = None,
+    **changes: Any,
+) -> Plan:
+    source = source or PairSource(layer_image((labels > 0).astype(np.float32)), labels, "picture")
+    usual = {"pairs": (), "settings": SETTINGS, "holds_out": False, "device": "cpu"}
+    recipe = TrainRecipe(**{**usual, **changes})
+    return Plan(recipe, (source,), network, autosave_folder=autosave_folder)
 
 
 def weights_of(network: Network) -> torch.Tensor:

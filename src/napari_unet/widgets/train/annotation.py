@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,10 +31,10 @@ def annotation_in_parts(plan: Plan) -> HeldOut:
     from napari_unet.engine.training.hold_out import HeldOut, hold_out
 
     pairs = annotation(plan)
-    if not plan.holds_out or not pairs:
+    if not plan.recipe.holds_out or not pairs:
         return HeldOut(tuple(pairs), (), "Nothing is held out.")
     gap_px = 96 if plan.network is None else plan.network.description.unet.margin_px
-    return hold_out(pairs, seed=plan.settings.seed, gap_px=gap_px)
+    return hold_out(pairs, seed=plan.recipe.settings.seed, gap_px=gap_px)
 
 
 def labelled_planes(source: PairSource, plan: Plan) -> Iterator[TrainingPair]:
@@ -59,14 +60,14 @@ def _pair(
 ) -> TrainingPair:
     image = replace(source.image, plane=index, extent="slice")
     pixels, channel_axis = image.pixels()
-    if plan.meaning == "painted" and corrected is not None:
+    if plan.recipe.meaning == "painted" and corrected is not None:
         # Only the cells that somebody has changed: the others are the network's own.
         touched = np.isin(labels, np.unique(labels[corrected]))
         labels = np.where(touched & (labels > 0), labels, labels.dtype.type(0))
     pair = _maker(plan)(
         np.asarray(pixels),
         labels,
-        regions=region_of(source, index) if plan.meaning == "regions" else None,
+        regions=region_of(source, index) if plan.recipe.meaning == "regions" else None,
         corrected=corrected,
         name=plane_name(source.name, index),
         channel_axis=channel_axis,
@@ -80,7 +81,7 @@ def _pair(
 def _from_folders(plan: Plan) -> Iterator[TrainingPair]:
     from napari_unet.files.pairs import pair_files, read_pairs
 
-    if plan.folders and plan.meaning == "regions":
+    if plan.recipe.folders and plan.recipe.meaning == "regions":
         raise TrainingError(
             "Regions are drawn on layers, so nothing in the folders would be learned from; choose "
             "another meaning of unlabelled pixels, or take the folders away."
@@ -91,8 +92,8 @@ def _from_folders(plan: Plan) -> Iterator[TrainingPair]:
         return _maker(plan)(image, labels, name=name, channel_axis=channel_axis)
 
     ndim = 2 if plan.network is None else plan.network.description.unet.ndim
-    for images, labels in plan.folders:
-        for paths in pair_files(images, labels).pairs:
+    for images, labels in plan.recipe.folders:
+        for paths in pair_files(Path(images), Path(labels)).pairs:
             yield from read_pairs(*paths, ndim=ndim, make_pair=make_pair)
 
 
@@ -104,7 +105,7 @@ def _maker(plan: Plan) -> Callable[..., TrainingPair]:
     roles = () if plan.network is None else plan.network.description.class_roles
     return partial(
         annotated_pair,
-        unlabelled="ignore" if plan.meaning == "painted" else "reviewed",
-        background_label=plan.background_label,
+        unlabelled="ignore" if plan.recipe.meaning == "painted" else "reviewed",
+        background_label=plan.recipe.background_label,
         teaches="classes" if roles and teaches_classes(roles) else "cells",
     )

@@ -65,10 +65,10 @@ def draw_patches(plan: Plan) -> Mosaic:
     pairs = annotation(plan)
     network = plan.network
     if network is None:
-        network = train(pairs, settings=plan.settings, device="cpu").latest
-    patches = Patches(pairs, network, plan.settings)
+        network = train(pairs, settings=plan.recipe.settings, device="cpu").latest
+    patches = Patches(pairs, network, plan.recipe.settings)
     batches = [
-        patches.batch(step) for step in range(math.ceil(_SIDE**2 / plan.settings.batch_size))
+        patches.batch(step) for step in range(math.ceil(_SIDE**2 / plan.recipe.settings.batch_size))
     ]
     image, target, weights = (
         np.concatenate([getattr(batch, name).numpy() for batch in batches])
@@ -78,7 +78,9 @@ def draw_patches(plan: Plan) -> Mosaic:
     image = np.moveaxis(image, 1, -1) if image.shape[1] == 3 else image[:, 0]
     classes = np.where(weights > 0, target, 0).astype(np.int32)
     ndim = target.ndim - 1
-    return Mosaic(*(_mosaic(each, ndim) for each in (image, classes, weights)), plan.settings.w0)
+    return Mosaic(
+        *(_mosaic(each, ndim) for each in (image, classes, weights)), plan.recipe.settings.w0
+    )
 
 
 def _mosaic(patches: NDArray[Any], ndim: int) -> NDArray[Any]:

@@ -10,6 +10,7 @@ from superqt import QLabeledDoubleSlider
 
 from napari_unet.engine.base.errors import TrainingError, UNetError
 from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.script import TrainRecipe
 from napari_unet.session import Session
 from napari_unet.widgets.shared.choices import narrow_form
 from napari_unet.widgets.shared.model_choice import ModelChoice
@@ -182,15 +183,17 @@ class TrainForm(QWidget):
             raise UNetError("No model is loaded; choose one, or tick 'Begin with nothing'.")
         if network is not None and network.description.not_trainable_because:
             raise TrainingError(network.description.not_trainable_because)
-        return Plan(
-            self.read_sources(),
+        sources = self.read_sources()
+        recipe = TrainRecipe(
+            tuple((str(image.name), str(labels.name)) for image, labels in self.pairs.pairs),
+            self._session.source,
+            self.begins_anew,
             self.unlabelled.meaning,
             self.unlabelled.background_label,
-            network,
             self.settings(),
-            holds_out=self.hold_out_box.isChecked(),
-            device=self._session.device,
-            folders=tuple(self.pairs.folders),
-            model_source="" if network is None else self._session.source,
-            guesses=self._session.guesses,
+            self.hold_out_box.isChecked(),
+            self._session.device,
+            tuple((str(images), str(labels)) for images, labels in self.pairs.folders),
+            self._session.guesses,
         )
+        return Plan(recipe, sources, network)

@@ -187,7 +187,7 @@ class TrainOutcome(QWidget):
     def _parent(self) -> str | None:
         """Id of the version that the training started from."""
         plan = self._job.plan
-        return self.history.id_of(plan.model_source) if plan and plan.network else None
+        return self.history.id_of(plan.recipe.model) if plan and plan.network else None
 
     def _on_kept(self, model: LoadedModel) -> None:
         self._session.adopt_model(model, request=self._session.request())

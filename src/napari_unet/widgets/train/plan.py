@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.images.image import AnyImage, LabelImage, PlaneIndex
-from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.script import TrainRecipe
 from napari_unet.viewer.drawn_regions import DrawnRegion, region_mask
 from napari_unet.viewer.layers import LayerImage
@@ -39,7 +38,7 @@ class PairSource:
     labels : integer array
         The layer's own memory; it is copied before anything is learned.
     name : str
-    labels_id, labels_name : str
+    labels_id : str
         Of the labels layer, so that it can be found again.
     predictions : mapping of str to LabelRuns
         What Segment had found, by plane.
@@ -53,7 +52,6 @@ class PairSource:
     labels_id: str = ""
     predictions: Mapping[str, LabelRuns] = field(default_factory=dict)
     regions: tuple[DrawnRegion, ...] = ()
-    labels_name: str = ""
 
     def plane_pixels(self, index: PlaneIndex) -> tuple[AnyImage, int]:
         """Pixels of one plane, and which of their axes counts channels."""
@@ -66,37 +64,21 @@ class Plan:
 
     Parameters
     ----------
+    recipe : TrainRecipe
+        What a script needs to know, too: the settings, what labels mean, and the like.
     sources : tuple of PairSource
-    meaning : {"reviewed", "regions", "painted"}
-    background_label : int, optional
+        The pairs of layers that the recipe names.
     network : Network, optional
         Where to start; without it a new one is made.
-    settings : TrainingSettings
-    holds_out : bool
-        Set part of the annotation aside, to see how good the network gets.
-    device : str
-    folders : tuple of (Path, Path)
-        Of images, and of label images with the same names.
-    model_source : str
-        Bundled name or file of the network; empty if it is in memory alone.
-    guesses : mapping of str to str
-        What a person said about things that the model's file does not tell.
     autosave_folder : Path, optional
         Where the training is saved, to go on with after a stop or a crash.
     resumes : InterruptedTraining, optional
         Go on with this one.
     """
 
+    recipe: TrainRecipe
     sources: tuple[PairSource, ...]
-    meaning: Meaning
-    background_label: int | None
     network: Network | None
-    settings: TrainingSettings
-    holds_out: bool
-    device: str
-    folders: tuple[tuple[Path, Path], ...] = ()
-    model_source: str = ""
-    guesses: Mapping[str, str] = field(default_factory=dict)
     autosave_folder: Path | None = None
     resumes: InterruptedTraining | None = None
 
@@ -105,26 +87,10 @@ class Plan:
         """What it is, to be told when it is offered again."""
         return {
             "model": "" if self.network is None else self.network.description.name,
-            "source": self.model_source,
-            "images": [source.name for source in self.sources],
-            "labels": [source.labels_name for source in self.sources],
+            "source": "" if self.network is None else self.recipe.model,
+            "images": [image for image, _ in self.recipe.pairs],
+            "labels": [labels for _, labels in self.recipe.pairs],
         }
-
-    @property
-    def recipe(self) -> TrainRecipe:
-        """The same for a script."""
-        return TrainRecipe(
-            tuple((source.name, source.labels_name) for source in self.sources),
-            self.model_source,
-            self.network is None,
-            self.meaning,
-            self.background_label,
-            self.settings,
-            self.holds_out,
-            self.device,
-            tuple((str(images), str(labels)) for images, labels in self.folders),
-            self.guesses,
-        )
 
 
 def plane_name(name: str, index: PlaneIndex) -> str:

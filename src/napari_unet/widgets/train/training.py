@@ -56,9 +56,9 @@ def run_training(plan: Plan, control: Control) -> Iterator[Report]:
     run = train(
         parts.training,
         plan.network,
-        settings=plan.settings,
+        settings=plan.recipe.settings,
         validation=parts.validation,
-        device=plan.device,
+        device=plan.recipe.device,
         resume_from=plan.resumes.state if plan.resumes else None,
         should_stop=control.cancel.is_set,
     )
@@ -120,7 +120,7 @@ class _Training:
         """
         from torch.overrides import TorchFunctionMode
 
-        cancel, is_safe = self._control.cancel, not self._plan.settings.adapt_norms
+        cancel, is_safe = self._control.cancel, not self._plan.recipe.settings.adapt_norms
 
         class CancelsHere(TorchFunctionMode):
             def __torch_function__(
@@ -155,7 +155,9 @@ class _Training:
 
     def _preview(self, view: LayerImage, step: int) -> Iterator[Previewed]:
         began = time.perf_counter()
-        found = see(view, self._run.latest, device=self._plan.device, cancel=self._control.cancel)
+        found = see(
+            view, self._run.latest, device=self._plan.recipe.device, cancel=self._control.cancel
+        )
         now = time.perf_counter()
         self._preview_due = now + max(_PREVIEW_S, (now - began) / _PREVIEW_SHARE)
         if found is not None:

@@ -59,7 +59,6 @@ def read_pair(
         str(labels.unique_id),
         predictions_of(labels),
         () if regions is None else drawn_regions(regions, labels),
-        str(labels.name),
     )
 
 

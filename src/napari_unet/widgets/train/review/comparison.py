@@ -132,7 +132,7 @@ def compare(
     view: LayerImage | None,
 ) -> Compared:
     """Let two networks segment the held-out images and the field of view, in the thread."""
-    parts = tuple(_compared(pair, before, after, plan.device) for pair in held_out)
+    parts = tuple(_compared(pair, before, after, plan.recipe.device) for pair in held_out)
     return Compared(parts, None if view is None else _view_changes(plan, view, before, after))
 
 
@@ -163,7 +163,7 @@ def _view_changes(
 ) -> ViewChanges | None:
     from napari_unet.engine.labels.comparison import compare_cells
 
-    seen = [see(view, network, device=plan.device) for network in (before, after)]
+    seen = [see(view, network, device=plan.recipe.device) for network in (before, after)]
     if seen[0] is None or seen[1] is None:
         return None
     (first, corner), (second, _) = seen[0], seen[1]
