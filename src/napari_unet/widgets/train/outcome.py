@@ -163,7 +163,9 @@ class TrainOutcome(QWidget):
         """Write the network as a new version, and make it the session's."""
         job = self._job
         if job.trained is not None:
-            work = partial(keep_trained, self.history, job.trained, job.compared, self._parent())
+            network = job.plan.network if job.plan else None
+            parent = self.history.id_of(job.plan.recipe.model) if job.plan and network else None
+            work = partial(keep_trained, self.history, job.trained, job.compared, parent)
         elif self._interrupted is not None:
             work = partial(keep_interrupted, self.history, self._interrupted)
         else:
@@ -183,11 +185,6 @@ class TrainOutcome(QWidget):
         self.clear()
         self._job.clear()
         self.settled.emit(sentence)
-
-    def _parent(self) -> str | None:
-        """Id of the version that the training started from."""
-        plan = self._job.plan
-        return self.history.id_of(plan.recipe.model) if plan and plan.network else None
 
     def _on_kept(self, model: LoadedModel) -> None:
         self._session.adopt_model(model, request=self._session.request())

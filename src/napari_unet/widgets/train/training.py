@@ -26,7 +26,6 @@ _FIRST_PREVIEW_S = 2.0
 _PREVIEW_S = 4.0
 _PREVIEW_SHARE = 0.1
 """Of the time that previews may take."""
-
 _AUTOSAVE_S = 45.0
 
 
@@ -161,10 +160,9 @@ class _Training:
         now = time.perf_counter()
         self._preview_due = now + max(_PREVIEW_S, (now - began) / _PREVIEW_SHARE)
         if found is not None:
-            labels, corner = found
-            layer = None if self._has_previewed else new_preview_layer(labels, view, corner)
+            layer = None if self._has_previewed else new_preview_layer(found[0], view, found[1])
             self._has_previewed = True
-            yield Previewed(view, labels, corner, step, layer)
+            yield Previewed(view, *found, step, layer)
 
     def _save(self, *, now: bool = False) -> None:
         if self._autosave is None:

@@ -115,8 +115,6 @@ class TrainingCurves(QWidget):
         """About as high as wide, in a narrow dock."""
         return QSize(_HEIGHT_PX, _HEIGHT_PX)
 
-    # -- drawing ---------------------------------------------------------------------------------
-
     def _schedule(self) -> None:
         if self._plots is not None and self.isVisible() and not self._redraw.isActive():
             self._redraw.start()
@@ -176,8 +174,6 @@ class TrainingCurves(QWidget):
             self._plots.recolour(palette.color(self.foregroundRole()), self.font())
             self.loss_legend.setText(self._plots.loss_legend)
             self.quality_legend.setText(self._plots.quality_legend)
-
-    # -- the menu --------------------------------------------------------------------------------
 
     def _on_menu_requested(self, place: QPoint) -> None:
         self.save_action.setEnabled(not self._points.is_empty)

@@ -45,7 +45,6 @@ class HistoryPanel(QWidget):
     def __init__(self, history: ModelHistory) -> None:
         super().__init__()
         self._history = history
-        self._current: str | None = None
         self._job = Job(self)
         self.list = VersionList()
         self.list.itemSelectionChanged.connect(self._on_selection_changed)
@@ -100,8 +99,8 @@ class HistoryPanel(QWidget):
 
     def show_current(self, number: str | None) -> None:
         """Say which version is in use; None if it is another model."""
-        self._current = number
-        self._fill(self.versions)
+        self.list.current = number
+        self.list.fill(self.versions)
 
     def stop(self) -> None:
         """Let go of what is not finished."""
@@ -116,17 +115,14 @@ class HistoryPanel(QWidget):
         )
 
     def _on_listed(self, versions: tuple[Version, ...]) -> None:
-        self._fill(versions)
+        self.list.fill(versions)
         self.sentence.show_text("" if versions else _NONE_YET)
         self.refreshed.emit()
 
     def _on_failed(self, error: Exception) -> None:
         # A name that was not taken must not stay on the screen.
-        self._fill(self.versions)
+        self.list.fill(self.versions)
         self.sentence.show_error(failure_sentence(error))
-
-    def _fill(self, versions: tuple[Version, ...]) -> None:
-        self.list.fill(versions, self._current)
 
     def _on_selection_changed(self) -> None:
         version = self.selected
@@ -134,7 +130,7 @@ class HistoryPanel(QWidget):
         for button in self.buttons.values():
             button.setEnabled(version is not None)
         self.buttons["folder"].setEnabled(bool(self.versions))
-        is_current = version is not None and version.id == self._current
+        is_current = version is not None and version.id == self.list.current
         self.buttons["back"].setEnabled(version is not None and not is_current)
 
     def _on_renamed(self, version: Version, name: str) -> None:

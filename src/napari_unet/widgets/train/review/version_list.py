@@ -30,6 +30,10 @@ class VersionList(QTreeWidget):
     ----------
     renamed : Signal
         Carries a `Version` and the name that was typed.
+    versions : tuple of Version
+        What is listed.
+    current : str, optional
+        Id of the version in use, which is shown in bold from the next `fill` on.
     """
 
     renamed = Signal(object, str)
@@ -57,10 +61,10 @@ class VersionList(QTreeWidget):
         items = self.selectedItems()
         return self.versions[self.indexOfTopLevelItem(items[0])] if items else None
 
-    def fill(self, versions: Sequence[Version], current: str | None) -> None:
-        """Show versions, the one in use with the id `current` in bold; what is selected stays."""
+    def fill(self, versions: Sequence[Version]) -> None:
+        """List versions; what is selected stays."""
         selected = self.selected
-        self.versions, self.current = tuple(versions), current
+        self.versions = tuple(versions)
         was_blocked = self.blockSignals(True)
         self.clear()
         for version in self.versions:
@@ -68,7 +72,7 @@ class VersionList(QTreeWidget):
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
             item.setToolTip(_NAME, f"<qt>{escape(details(version, self.versions))}</qt>")
             font = item.font(_NAME)
-            font.setBold(version.id == current)
+            font.setBold(version.id == self.current)
             item.setFont(_NAME, font)
             self.addTopLevelItem(item)
             if selected is not None and version.id == selected.id:
@@ -85,7 +89,7 @@ class VersionList(QTreeWidget):
     def _on_item_changed(self, item: QTreeWidgetItem, column: int) -> None:
         version = self.versions[self.indexOfTopLevelItem(item)]
         if column != _NAME:
-            self.fill(self.versions, self.current)
+            self.fill(self.versions)
         elif item.text(_NAME) != version.name:
             self.renamed.emit(version, item.text(_NAME))
 
