@@ -148,13 +148,13 @@ def test_the_way_leads_to_where_the_network_is_least_sure(
     camera = getattr(viewer, "scene", viewer).camera
     centre = tuple(camera.center)
 
-    with qtbot.waitSignal(train.doubt.found, timeout=60_000):
-        click(qtbot, train.doubt.button)
+    with qtbot.waitSignal(train.uncertainty.found, timeout=60_000):
+        click(qtbot, train.uncertainty.button)
 
-    assert train.doubt.panel.region is not None
+    assert train.uncertainty.panel.region is not None
     assert tuple(camera.center) != centre
     names = [layer.name for layer in viewer.layers]
-    click(qtbot, train.doubt.panel.done_button)
+    click(qtbot, train.uncertainty.panel.done_button)
     assert len(viewer.layers) == len(names) - 1
     assert worker.stop_all()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from qtpy.QtCore import Signal
@@ -75,5 +74,9 @@ class JobButton(QPushButton):
             work,
             on_result=show,
             on_error=self.failed.emit,
-            on_end=partial(self.setEnabled, True),
+            on_end=self._on_end,
         )
+
+    def _on_end(self) -> None:
+        # A method, so that Qt forgets it with the button; a partial would be called after its end.
+        self.setEnabled(True)

@@ -27,7 +27,7 @@ from napari_unet.widgets.train.outcome import TrainOutcome
 from napari_unet.widgets.train.reports import Begun, Learned, Report, Trained
 from napari_unet.widgets.train.review.comparison import Compared
 from napari_unet.widgets.train.review.history_panel import VersionsFold
-from napari_unet.widgets.train.review.uncertainty_search import DoubtSearch
+from napari_unet.widgets.train.review.uncertainty_search import UncertaintySearch
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -61,7 +61,7 @@ class TrainWidget(DockedForm):
         self.job = TrainingJob(napari_viewer, self._session, self)
         self.advice = TrainAdvice(self.form, self._session, self.form.read_sources)
         self.outcome = TrainOutcome(napari_viewer, self._session, self.job, folder)
-        self.doubt = DoubtSearch(napari_viewer, self._session, self.form.read_sources)
+        self.uncertainty = UncertaintySearch(napari_viewer, self._session, self.form.read_sources)
         self.versions = VersionsFold(self.outcome.history, self._session)
         self.script_button = ScriptButton(
             lambda: self.form.read_plan().recipe, training_python, training_command
@@ -75,7 +75,7 @@ class TrainWidget(DockedForm):
             self._on_failed(error)
 
     def _lay_out(self) -> None:
-        for part in (self.outcome, self.doubt, self.versions):
+        for part in (self.outcome, self.uncertainty, self.versions):
             self.form.results.addWidget(part)
         self.form.foot.addWidget(self.script_button)
         self._scroll_area = scrolled(self.form)
@@ -92,12 +92,12 @@ class TrainWidget(DockedForm):
         self.outcome.settled.connect(self._on_settled)
         self.outcome.resumed.connect(self.train)
         self.outcome.segmented.connect(self._on_segment_wanted)
-        self.doubt.found.connect(partial(self._bring_up, self.doubt))
+        self.uncertainty.found.connect(partial(self._bring_up, self.uncertainty))
         self.versions.chosen.connect(self.form.model_choice.load)
         self.script_button.copied.connect(self._on_copied)
         self.form.model_choice.load_failed.connect(self._on_failed)
         patches, copying = self.form.augmented_button, self.script_button
-        for part in (patches, self.advice, self.outcome, self.doubt, copying):
+        for part in (patches, self.advice, self.outcome, self.uncertainty, copying):
             part.failed.connect(self._on_failed)
 
     def train(self, interrupted: InterruptedTraining | None = None) -> None:
@@ -186,6 +186,11 @@ class TrainWidget(DockedForm):
         """End the training, let go of what is not finished, and take the preview away."""
         if self.job.close():
             self.panel.show_idle("The training was closed; what was autosaved is offered again.")
-        for part in (self.form.augmented_button, self.doubt, self.advice, self.versions.panel):
+        for part in (
+            self.form.augmented_button,
+            self.uncertainty,
+            self.advice,
+            self.versions.panel,
+        ):
             part.stop()
         self.form.model_choice.stop()

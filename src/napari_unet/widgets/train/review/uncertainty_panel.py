@@ -30,7 +30,7 @@ _EDGE_SHARE = 1 / 60
 _NOWHERE = "The network is sure everywhere, so any new image teaches it more than this one."
 
 
-class DoubtPanel(QWidget):
+class UncertaintyPanel(QWidget):
     """Goes from region to region, and outlines the one that is looked at.
 
     Whoever holds the panel calls `clear` before it goes, so that no outline

@@ -16,7 +16,7 @@ from napari_unet.session import Session
 from napari_unet.viewer.layers import shown_plane
 from napari_unet.widgets.train.action_button import JobButton
 from napari_unet.widgets.train.plan import PairSource, find_layer
-from napari_unet.widgets.train.review.uncertainty_panel import DoubtPanel
+from napari_unet.widgets.train.review.uncertainty_panel import UncertaintyPanel
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_unet.engine.networks.network import Network
 
 
-class DoubtSearch(QWidget):
+class UncertaintySearch(QWidget):
     """A button, and below it the way through what was found.
 
     Parameters
@@ -63,7 +63,7 @@ class DoubtSearch(QWidget):
             self._prepare,
         )
         self.button.failed.connect(self.failed)
-        self.panel = DoubtPanel(viewer)
+        self.panel = UncertaintyPanel(viewer)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.button)
