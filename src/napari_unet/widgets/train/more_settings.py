@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
+from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -50,6 +51,14 @@ _RANGES = {
 _VARIED = [each.name for each in fields(AugmentationSettings) if each.name != "elastic_grid"]
 
 
+class _AsHighAsItsRows(QWidget):
+    """Asks for the height that it has at its width, where long rows are wrapped; a fold does not."""
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        hint = super().sizeHint()
+        return QSize(hint.width(), max(hint.height(), self.heightForWidth(self.width())))
+
+
 class MoreSettings(QCollapsible):
     """Device, numbers of the method, and how much each patch is varied.
 
@@ -66,7 +75,7 @@ class MoreSettings(QCollapsible):
         self.device_choice = DeviceChoice(session)
         self.rare = SettingsForm(TrainingSettings.fine_tuning(), _RARE, _RANGES)
         self.varied = SettingsForm(AugmentationSettings(), _VARIED, _RANGES)
-        inside = QWidget()
+        inside = _AsHighAsItsRows()
         layout = QVBoxLayout(inside)
         layout.setContentsMargins(0, 0, 0, 0)
         device = narrow_form()
