@@ -1,5 +1,7 @@
 """Deformations and grey-value changes."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,10 @@ from napari_unet.engine.training.augmentation import (
     source_positions,
     vary_intensities,
 )
-from napari_unet.engine.training.augmentation_settings import NO_AUGMENTATION, AugmentationSettings
+from napari_unet.engine.training.augmentation_settings import (
+    NO_AUGMENTATION,
+    AugmentationSettings,
+)
 
 SHAPE = (9, 11)
 CENTRE = np.array([4.0, 5.0])
@@ -102,6 +107,20 @@ def test_intensities_vary_with_the_seed_and_only_with_it():
     assert torch.isfinite(first).all()
     unchanged = vary_intensities(patch, np.random.default_rng(1), NO_AUGMENTATION)
     assert torch.equal(unchanged, patch)
+
+
+def test_dim_patches_show_few_grey_values_and_most_patches_all_of_theirs():
+    settings = dataclasses.replace(NO_AUGMENTATION, fewest_levels=8)
+    patch = torch.linspace(0, 1, 2000).reshape(1, 40, 50)
+    counts = []
+    for seed in range(300):
+        varied = vary_intensities(patch, np.random.default_rng(seed), settings)
+        assert (varied - patch).abs().max() <= 0.5 / 8 + 1e-6
+        counts.append(varied.unique().numel())
+    few = [count for count in counts if count < 2000]
+    assert len(few) / 300 == pytest.approx(0.2, abs=0.07)
+    assert 9 <= min(few) < 20  # 0, 1/8, ... 1 are nine values
+    assert 150 < max(few) <= 257
 
 
 def test_impossible_augmentation_is_refused():

@@ -162,6 +162,39 @@ def test_corrected_pixels_are_drawn_more_often():
     assert drawn_near(corrected) == pytest.approx(2 / 3, abs=0.1)
 
 
+def test_images_are_drawn_by_their_weight():
+    pair = TrainingPair(image(squares()), squares())
+    pairs = [pair, dataclasses.replace(pair, weight=3.0)]
+    source = train(pairs, settings=QUICK, description=TINY, device="cpu")._patches
+    assert source._odds.tolist() == pytest.approx([0.25, 0.75])
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_weight_that_is_none_is_refused(weight):
+    pair = TrainingPair(image(squares()), squares(), "left", weight=weight)
+    with pytest.raises(TrainingError, match=f"'left' has the weight {weight:g}; use a positive"):
+        patches(pair)
+
+
+def test_patches_are_centred_where_cells_touch_as_often_as_asked_for():
+    settings = dataclasses.replace(QUICK, patch_size_px=16, background_share=0.0, crowded_share=0.6)
+    pair = TrainingPair(image(squares()), squares())
+    source = patches(pair, settings=settings)
+    # Between the first two cells are two pixels of background, so that nothing touches.
+    assert [len(p.crowded) for p in source.prepared] == [0]
+    labels = squares()
+    labels[4:14, 15:16] = 2
+    source = patches(TrainingPair(image(labels), labels), settings=settings)
+    # One pixel of background: of each cell the column beside it lies within two pixels.
+    rows, columns = source.prepared[0].crowded.T
+    assert sorted(set(columns)) == [13, 15]
+    assert sorted(set(rows)) == list(range(4, 14))
+    rngs = [np.random.default_rng(seed) for seed in range(300)]
+    centres = [source._draw_centre(rng, source.prepared[0]) for rng in rngs]
+    # Else a third of the centres is near the cell at the bottom.
+    assert np.mean([centre[0] > 32 for centre in centres]) == pytest.approx(0.4 / 3, abs=0.06)
+
+
 def test_prediction_on_ignored_pixels_is_neither_right_nor_wrong():
     truth = np.array([[1, 1, 0, 0, 0, 0]])
     prediction = np.array([[4, 4, 4, 0, 5, 5]])

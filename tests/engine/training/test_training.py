@@ -13,8 +13,11 @@ from napari_unet.engine.base.errors import (
     TrainingError,
 )
 from napari_unet.engine.networks.network import NetworkDescription
-from napari_unet.engine.networks.unet import UNetConfig
-from napari_unet.engine.training.augmentation_settings import NO_AUGMENTATION
+from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.training.augmentation_settings import (
+    NO_AUGMENTATION,
+)
+from napari_unet.engine.training.learner import learning_format
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.state import load_interrupted
@@ -82,6 +85,43 @@ def test_stopped_and_resumed_equals_uninterrupted(tmp_path):
     assert early + [report.loss for report in second] == losses
     assert torch.equal(weights_of(second.network), weights_of(whole.network))
     assert torch.equal(weights_of(second.latest), weights_of(whole.latest))
+
+
+def test_training_from_weights_alone_goes_on_at_its_step_and_warms_up_anew(tmp_path):
+    settings = dataclasses.replace(QUICK, steps=10, decay=0.0, learning_rate=1e-3, warmup_steps=4)
+    first = train([cells()], settings=settings, description=TINY)
+    for _ in range(5):
+        next(first)
+    run = train([cells()], first.latest, settings=settings)
+    run.go_on_at(5)
+    assert torch.equal(run.next_batch().images, first.next_batch().images)
+    rates = [run._learning_rate()]
+    assert next(run).step == 6
+    run.save_state(tmp_path / "state")
+    resumed = train([cells()], first.latest, settings=settings, resume_from=tmp_path / "state")
+    rates.append(resumed._learning_rate())
+    next(resumed)
+    rates.append(resumed._learning_rate())
+    assert rates == pytest.approx([0.25e-3, 0.5e-3, 0.75e-3])
+    assert [report.step for report in resumed] == [8, 9, 10]
+
+
+@pytest.mark.parametrize(
+    ("capability", "device", "ndim", "expected"),
+    [
+        ("AVX2", "cpu", 2, torch.contiguous_format),
+        ("AVX512", "cpu", 2, torch.channels_last),
+        ("DEFAULT", "cpu", 2, torch.channels_last),
+        ("AVX2", "cuda", 2, torch.channels_last),
+        ("AVX2", "cpu", 3, torch.channels_last_3d),
+    ],
+)
+def test_network_learns_in_the_layout_that_is_fastest_there(
+    monkeypatch, capability, device, ndim, expected
+):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    unet = UNet(UNetConfig(ndim=ndim, base_width=2, depth=1))
+    assert learning_format(unet, torch.device(device)) == expected
 
 
 def test_best_state_is_kept_not_the_last():

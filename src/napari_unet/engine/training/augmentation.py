@@ -160,6 +160,10 @@ def vary_intensities(
         sigma = rng.uniform(0, settings.noise) * (rng.random() < 0.5)
         noise = rng.standard_normal(tuple(patch.shape), dtype=np.float32)
         patch = patch + float(sigma) * torch.from_numpy(noise)
+    if settings.fewest_levels > 0 and rng.random() < 0.2:
+        # A bright image has 256 values at least; what lies between is drawn evenly in bits.
+        levels = settings.fewest_levels * (256 / settings.fewest_levels) ** rng.random()
+        patch = (patch * levels).round() / levels
     return patch
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from napari_unet.engine.networks.annotation import teaches_classes
 from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
 from napari_unet.engine.training.pairs import TrainingPair
-from napari_unet.engine.training.patches import PreparedPair
+from napari_unet.engine.training.prepared import PreparedPair
 
 _DEBRIS = 0.1
 """Share of a small cell's area below which a piece is no cell."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
@@ -47,6 +48,8 @@ class TrainingPair:
     intensity_reference : array, optional
         Measure intensities on this image, so that a crop of it is read as the
         whole.
+    weight : float
+        How much more often its patches are drawn than others'.
     """
 
     image: AnyImage
@@ -56,6 +59,7 @@ class TrainingPair:
     reviewed: NDArray[np.bool_] | None = None
     corrected: NDArray[np.bool_] | None = None
     intensity_reference: AnyImage | None = None
+    weight: float = 1.0
 
     def checked_labels(self) -> NDArray[np.int32]:
         """Labels as int32, `IGNORED` where they were not reviewed.
@@ -172,6 +176,11 @@ def check_pairs(
     if not pairs:
         raise TrainingError("There are no training images; give at least one with its labels.")
     for pair in (*pairs, *validation):
+        if not (math.isfinite(pair.weight) and pair.weight > 0):
+            raise TrainingError(
+                f"'{pair.name}' has the weight {pair.weight:g}; use a positive number, 1 for an "
+                "image that is drawn as often as others."
+            )
         labels = check_labels(pair.labels)
         shape = channels_first(
             np.asarray(pair.image), ndim=ndim, channel_axis=pair.channel_axis

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,12 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
-from napari_unet.engine.images.image import open_image
 from napari_unet.engine.networks.annotation import class_target, teaches_classes, training_target
-from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.augmentation import (
     draw_deformation,
     sample_image,
@@ -25,20 +21,16 @@ from napari_unet.engine.training.augmentation import (
     vary_intensities,
 )
 from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.engine.training.prepared import PreparedPair, prepare_pair
 from napari_unet.engine.training.settings import TrainingSettings
-from napari_unet.engine.weight_map.weight_map import IGNORED, boundary_weight_map
-
-_MOST_PLACES = 20_000
-"""Pixels of a kind that are remembered as places for patches."""
+from napari_unet.engine.training.stain import StainedImage
+from napari_unet.engine.weight_map.weight_map import (
+    IGNORED,
+    boundary_weight_map,
+)
 
 _TRIES = 20
 """Draws of a patch before one without a pixel that counts is taken."""
-
-_MORE_CORRECTED = 2.0
-"""How much more often an image with corrections is drawn."""
-
-Places = NDArray[np.float64]
-"""(N, D) positions in an image, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,45 +63,6 @@ class Batch:
                 for part in (self.target, self.weights, self.replayed)
             ),
         )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PreparedPair:
-    """A training pair, normalised, and where its patches may lie.
-
-    Parameters
-    ----------
-    image : (C, *S) float32 tensor
-    labels : (*S) int32 tensor
-        `IGNORED` where not reviewed.
-    foreground : tuple of (N, D) array
-        Kinds of places that are drawn equally often: the centres of cells, or
-        pixels of each class.
-    corrected : (N, D) array
-        Pixels that a person has changed.
-    reviewed : (N, D) array, optional
-        Pixels that count, where not all do.
-    """
-
-    image: Tensor
-    labels: Tensor
-    foreground: tuple[Places, ...]
-    corrected: Places
-    reviewed: Places | None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the labels."""
-        return tuple(self.labels.shape)
-
-    @property
-    def odds(self) -> float:
-        """How often it is drawn, beside others."""
-        if self.reviewed is not None and not len(self.reviewed):
-            return 0.0
-        # Crowded images teach more, yet not in proportion: neighbours look alike.
-        odds = math.sqrt(1 + sum(map(len, self.foreground)))
-        return odds * (_MORE_CORRECTED if len(self.corrected) else 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,7 +105,8 @@ class Patches:
         self._settings = settings
         self._replayed = tuple(replayed)
         self._is_semantic = teaches_classes(network.description.class_roles)
-        self.prepared = tuple(prepare_pair(pair, network.description) for pair in pairs)
+        crowds = settings.crowded_share > 0
+        self.prepared = tuple(prepare_pair(p, network.description, crowds=crowds) for p in pairs)
         odds = np.array([pair.odds for pair in self.prepared])
         self._odds = odds / odds.sum()
         self._class_weights = self._balance() if settings.class_balance else None
@@ -193,7 +147,8 @@ class Patches:
             target, weights = self.supervise(ids)
             if weights.any():
                 break
-        return self._varied(pair.image, positions, rng), target, torch.from_numpy(weights)
+        varied = self._varied(pair.image, positions, rng, pair.stained)
+        return varied, target, torch.from_numpy(weights)
 
     def _replay(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         replayed = self._replayed[int(rng.integers(len(self._replayed)))]
@@ -208,8 +163,18 @@ class Patches:
         shape = tuple(config.valid_input_size(n) for n in self._output_shape())
         return source_positions(deformation, centre, shape)
 
-    def _varied(self, image: Tensor, positions: Tensor, rng: np.random.Generator) -> Tensor:
-        patch = vary_intensities(sample_image(image, positions), rng, self._settings.augmentation)
+    def _varied(
+        self,
+        image: Tensor,
+        positions: Tensor,
+        rng: np.random.Generator,
+        stained: StainedImage | None = None,
+    ) -> Tensor:
+        augmentation = self._settings.augmentation
+        patch = sample_image(image, positions)
+        if stained is not None and augmentation.changes_stain:
+            patch = stained.varied(patch, rng, augmentation)
+        patch = vary_intensities(patch, rng, augmentation)
         channels = self._description.unet.in_channels
         return patch.expand(channels, *patch.shape[1:]) if len(patch) < channels else patch
 
@@ -237,6 +202,8 @@ class Patches:
             kind = pair.foreground[int(rng.integers(len(pair.foreground)))]
             if len(pair.corrected) and rng.random() < settings.corrected_share:
                 kind = pair.corrected
+            elif len(pair.crowded) and rng.random() < settings.crowded_share:
+                kind = pair.crowded
             centre = kind[rng.integers(len(kind))]
             half = np.array(self._output_shape()) / 2
             centre = centre + rng.uniform(-0.5, 0.5, len(size)) * half
@@ -288,55 +255,6 @@ class Patches:
             counts += np.bincount(target[known], minlength=len(roles))
         weights: NDArray[np.float32] = counts.sum() / (len(roles) * np.maximum(counts, 1))
         return weights.astype(np.float32)
-
-
-def prepare_pair(pair: TrainingPair, description: NetworkDescription) -> PreparedPair:
-    """Normalise an image and find the places around which patches are drawn."""
-    image = normalised(pair, description)
-    labels = pair.checked_labels()
-    if teaches_classes(description.class_roles):
-        _, known = class_target(labels, description.class_roles)
-        kinds = [_places((labels == number) & known) for number in np.unique(labels[known])]
-    else:
-        kinds = [_cell_centres(labels)]
-    corrected = (pair.corrected & (labels != IGNORED)) if pair.corrected is not None else None
-    return PreparedPair(
-        image,
-        torch.from_numpy(labels),
-        tuple(kind for kind in kinds if len(kind)),
-        _places(corrected) if corrected is not None else np.empty((0, labels.ndim)),
-        _places(labels != IGNORED) if pair.reviewed is not None else None,
-    )
-
-
-def normalised(pair: TrainingPair, description: NetworkDescription) -> Tensor:
-    """(C, *S) float32; a grey image is kept once, however many channels the network reads."""
-    config = description.unet
-    image = np.asarray(pair.image)
-    source = open_image(
-        image,
-        ndim=config.ndim,
-        in_channels=config.in_channels,
-        normalization=description.normalization,
-        channel_axis=pair.channel_axis,
-        intensity_reference=pair.intensity_reference,
-    )
-    channels = 1 if source.array.shape[0] == 1 else config.in_channels
-    source = dataclasses.replace(source, in_channels=channels)
-    return torch.from_numpy(np.ascontiguousarray(source.read((slice(None),) * config.ndim)))
-
-
-def _cell_centres(labels: NDArray[np.int32]) -> Places:
-    boxes = [box for box in ndimage.find_objects(np.maximum(labels, 0)) if box]
-    centres = [[(part.start + part.stop - 1) / 2 for part in box] for box in boxes]
-    return np.array(centres, float).reshape(-1, labels.ndim)
-
-
-def _places(mask: NDArray[np.bool_]) -> Places:
-    """Pixels of a mask, of many an even choice."""
-    flat = np.flatnonzero(mask)
-    flat = flat[:: max(1, math.ceil(flat.size / _MOST_PLACES))]
-    return np.stack(np.unravel_index(flat, mask.shape), axis=1).astype(float)
 
 
 class BatchesAhead:

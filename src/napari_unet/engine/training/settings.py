@@ -58,6 +58,9 @@ class TrainingSettings:
     corrected_share : float
         Share of those near a cell that are centred on corrected pixels, in
         images that have any.
+    crowded_share : float
+        Share of those near a cell that are centred where two cells touch, in
+        images where any do.
     keep_knowledge : float
         How strongly the network is held to what it could do before, on
         images that are replayed without labels; 0 lets it forget.
@@ -90,6 +93,7 @@ class TrainingSettings:
     class_balance: bool = False
     background_share: float = 0.1
     corrected_share: float = 0.5
+    crowded_share: float = 0.0
     keep_knowledge: float = 0.0
     adapt_norms: bool = True
     validation_interval: int = 100
@@ -114,14 +118,27 @@ class TrainingSettings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise SettingsError(f"{name} is {value:g}; use a positive number.")
-        for name in ("decay", "average", "background_share", "corrected_share"):
+        for name in (
+            "decay",
+            "average",
+            "background_share",
+            "corrected_share",
+            "crowded_share",
+        ):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} is {getattr(self, name):g}; use 0 to 1.")
         if self.optimizer not in ("adam", "sgd"):
             raise SettingsError(f"optimizer is {self.optimizer!r}; use 'adam' or 'sgd'.")
 
     def learning_rate_at(self, step: int, share: float) -> float:
-        """Learning rate of a step, counted from 0, with a share of the training done, 0 to 1."""
+        """Learning rate of a step, counted from 0 and from the last fresh start of the optimiser.
+
+        Parameters
+        ----------
+        step : int
+        share : float
+            How much of the training is done, 0 to 1.
+        """
         rate = self.learning_rate
         if step < self.warmup_steps:
             rate *= (step + 1) / self.warmup_steps

@@ -166,6 +166,7 @@ class TrainingRun(Iterator[TrainingReport]):
         self._note(self._validation.note(network))
         self.validation_is_due = False
         self._loss = math.nan
+        self._warm_from = 0
         self._learner = Learner(network, settings, self._device)
         self._best: dict[str, Tensor] | None = None
         # On the CPU a second thread would only take the network's cores.
@@ -249,7 +250,7 @@ class TrainingRun(Iterator[TrainingReport]):
         batch = self.next_batch()
         prepared = time.perf_counter()
         try:
-            rate = self.settings.learning_rate_at(self.step, self.share)
+            rate = self._learning_rate()
             self._loss = self._learner.learn(batch, step=self.step, learning_rate=rate)
         except TrainingError:
             self._learner.restore(self._best or self._learner.average.state_dict())
@@ -293,6 +294,9 @@ class TrainingRun(Iterator[TrainingReport]):
         if sentence and sentence not in self._notes:
             self._notes = (*self._notes, sentence)
 
+    def _learning_rate(self) -> float:
+        return self.settings.learning_rate_at(self.step - self._warm_from, self.share)
+
     # -- validation --------------------------------------------------------------
 
     def validate(self, network: Network | None = None) -> ValidationResult | None:
@@ -315,6 +319,14 @@ class TrainingRun(Iterator[TrainingReport]):
 
     # -- resume ------------------------------------------------------------------
 
+    def go_on_at(self, step: int) -> None:
+        """Take the weights that this training was begun with for those it had after `step` steps.
+
+        What the optimiser knew is gone, so that the learning rate rises anew
+        over the warm-up. Patches and rate are those of the steps to come.
+        """
+        self.step = self._warm_from = step
+
     def save_state(self, path: str | Path) -> None:
         """Write all that an exact resume needs; complete or not at all.
 
@@ -336,6 +348,7 @@ class TrainingRun(Iterator[TrainingReport]):
                 "best_quality": self.best_quality,
                 "loss": self._loss,
                 "validation_is_due": self.validation_is_due,
+                "warm_from": self._warm_from,
                 "notes": list(self._notes),
                 "best": self._best,
                 **self._learner.state(),
@@ -361,6 +374,7 @@ class TrainingRun(Iterator[TrainingReport]):
         self.step, self.best_quality = state["step"], state["best_quality"]
         self._elapsed_s, self._best = state["elapsed_s"], state["best"]
         self.validation_is_due = state["validation_is_due"]
+        self._warm_from = state.get("warm_from", 0)
         self._loss, self._notes = state["loss"], tuple(state["notes"])
         self._note_changes(json.loads(state["settings"]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from qtpy.QtCore import QSize
@@ -48,11 +48,22 @@ _RANGES = {
     "blur_px": (0.0, 5.0),
     "colour": (1.0, 3.0),
 }
-_VARIED = [each.name for each in fields(AugmentationSettings) if each.name != "elastic_grid"]
+_VARIED = (
+    "flip",
+    "rotate",
+    "scale",
+    "elastic_sigma_px",
+    "brightness",
+    "contrast",
+    "gamma",
+    "noise",
+    "blur_px",
+    "colour",
+)
 
 
 class _AsHighAsItsRows(QWidget):
-    """Asks for the height that it has at its width, where long rows are wrapped; a fold does not."""
+    """Asks for the height that it has at its width: where that is narrow, long rows are wrapped."""
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         hint = super().sizeHint()
