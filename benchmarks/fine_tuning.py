@@ -184,7 +184,7 @@ def speed_rows(pair: TrainingPair, rounds: int) -> Iterator[Row]:
     settings = TrainingSettings.fine_tuning(steps=rounds + 2, seconds=None)
     run = train([pair], load_checkpoint("nuclei"), settings=settings)
     batch = run.next_batch()
-    target = torch.argmax(batch.knowledge, 1)
+    target = torch.argmax(batch.replayed, 1)
     target = torch.cat([batch.target, target])
     plain = PlainLoop(load_checkpoint("nuclei"), batch.images, target)
     ours_s, plain_s, preparation_s = [], [], []

@@ -393,7 +393,7 @@ def measure_training(seconds: int) -> dict[str, Any]:
     """Train on a sample with its truth, paint meanwhile, and stop."""
     import napari
 
-    from napari_unet.widgets.train import job as training_job
+    from napari_unet.widgets.train.preview import Previewed
 
     os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp()
     viewer = napari.Viewer()
@@ -406,13 +406,13 @@ def measure_training(seconds: int) -> dict[str, Any]:
     widget.form.seconds_box.setValue(10 * seconds)
     spend(2.0)
     previews: list[float] = []
-    show = widget.preview.show
+    show = widget.job.preview.show
 
-    def note_preview(seen: training_job.Previewed) -> None:
+    def note_preview(seen: Previewed) -> None:
         previews.append(time.perf_counter())
         show(seen)
 
-    widget.preview.show = note_preview
+    widget.job.preview.show = note_preview
     began = time.perf_counter()
     with Watch() as learning:
         widget.panel.button.click()

@@ -17,7 +17,7 @@ from napari_unet.viewer.viewpoint import look_at
 from napari_unet.widgets.train.curves.curves import TrainingCurves
 from napari_unet.widgets.train.repair_job import apply_repair
 from napari_unet.widgets.train.review.change_layer import CHANGE_COLOURS, show_changes
-from napari_unet.widgets.train.review.uncertainty_panel import DoubtPanel
+from napari_unet.widgets.train.review.uncertainty_panel import UncertaintyPanel
 
 pytestmark = pytest.mark.viewer
 
@@ -63,7 +63,7 @@ def test_a_doubtful_region_is_in_the_middle_of_the_canvas(
 ) -> None:
     viewer = make_napari_viewer(show=True)
     labels = viewer.add_labels(np.zeros((600, 800), np.int32))
-    panel = DoubtPanel(PublicOnlyProxy(viewer))
+    panel = UncertaintyPanel(PublicOnlyProxy(viewer))
     viewer.window.add_dock_widget(panel)
     boxes = [
         (slice(20, 60), slice(20, 60)),

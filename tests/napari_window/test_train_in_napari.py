@@ -41,7 +41,9 @@ def click(qtbot: QtBot, button: Any) -> None:
 
 
 def wait(qtbot: QtBot, widget: Any) -> None:
-    qtbot.waitUntil(lambda: widget._worker is None, timeout=120_000)
+    # A training goes on to compare when its panel is idle already.
+    job = getattr(widget, "job", None)
+    qtbot.waitUntil(lambda: job is None or not job.is_running, timeout=120_000)
     qtbot.waitUntil(lambda: not widget.panel.is_running, timeout=10_000)
 
 
@@ -76,7 +78,7 @@ def test_segment_correct_train_stop_go_on_compare_keep_and_segment_again(
     viewer.layers.selection.active = labels
     train = dock(viewer, qtbot, "Train")
     assert train.form.pairs.pairs == [(image, labels)]
-    (source,) = train._read_sources()
+    (source,) = train.form.read_sources()
     assert source.predictions[":,:"].changed(labels.data).any()
 
     # What may spoil it is said before, and a click puts it right; undo takes that back.
@@ -130,7 +132,7 @@ def test_segment_correct_train_stop_go_on_compare_keep_and_segment_again(
     (version,) = train.outcome.history.versions()
     train.form.model_choice.load("nuclei")
     qtbot.waitUntil(lambda: shared_session().source == "nuclei", timeout=20_000)
-    train.history.version_chosen.emit(version)
+    train.versions.panel.version_chosen.emit(version)
     qtbot.waitUntil(lambda: shared_session().source == str(version.path), timeout=20_000)
     assert worker.stop_all()
 
@@ -146,13 +148,13 @@ def test_the_way_leads_to_where_the_network_is_least_sure(
     camera = getattr(viewer, "scene", viewer).camera
     centre = tuple(camera.center)
 
-    with qtbot.waitSignal(train.doubt.found, timeout=60_000):
-        click(qtbot, train.doubt.button)
+    with qtbot.waitSignal(train.uncertainty.found, timeout=60_000):
+        click(qtbot, train.uncertainty.button)
 
-    assert train.doubt.panel.region is not None
+    assert train.uncertainty.panel.region is not None
     assert tuple(camera.center) != centre
     names = [layer.name for layer in viewer.layers]
-    click(qtbot, train.doubt.panel.done_button)
+    click(qtbot, train.uncertainty.panel.done_button)
     assert len(viewer.layers) == len(names) - 1
     assert worker.stop_all()
 
@@ -163,8 +165,8 @@ def test_closing_napari_while_it_trains_ends_the_thread_and_the_training_is_offe
     data_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("napari_unet.widgets.train.job._AUTOSAVE_S", 0.0)
-    monkeypatch.setattr("napari_unet.versions._is_running", lambda *_: False)
+    monkeypatch.setattr("napari_unet.widgets.train.training._AUTOSAVE_S", 0.0)
+    monkeypatch.setattr("napari_unet.versions.autosave._is_running", lambda *_: False)
     long = TrainingSettings.fine_tuning(
         steps=100_000, batch_size=2, patch_size_px=64, keep_knowledge=0
     )

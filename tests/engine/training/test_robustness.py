@@ -16,9 +16,10 @@ from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.engine.training.patches import BatchesAhead
 from napari_unet.engine.training.replay import replayed_images
 from napari_unet.engine.training.settings import TrainingSettings
-from napari_unet.engine.training.training import TrainingRun, _Ahead, train
+from napari_unet.engine.training.training import TrainingRun, train
 from napari_unet.engine.training.validation import ValidationResult
 
 ROLES = ("background", "cell", "border")
@@ -395,8 +396,8 @@ def test_a_quarter_of_the_batch_is_replayed():
     batch = run_of(settings, network=start(), replay=[cells(5).image]).next_batch()
     assert len(batch.images) == 4
     assert len(batch.target) == 3
-    assert batch.knowledge.shape == (1, 3, 32, 32)
-    assert torch.allclose(batch.knowledge.sum(1), torch.ones(1, 32, 32), atol=1e-2)
+    assert batch.replayed.shape == (1, 3, 32, 32)
+    assert torch.allclose(batch.replayed.sum(1), torch.ones(1, 32, 32), atol=1e-2)
 
 
 def test_new_network_has_nothing_to_replay():
@@ -461,6 +462,6 @@ def test_fine_tuning_has_few_settings():
 
 def test_batches_made_ahead_in_a_thread_are_the_same():
     patches = run_of()._patches
-    ahead = _Ahead(patches)
+    ahead = BatchesAhead(patches)
     for step in (0, 1, 2, 1):
         assert torch.equal(ahead.batch(step).images, patches.batch(step).images)

@@ -20,7 +20,8 @@ from napari_unet.engine.training.augmentation_settings import (
 from napari_unet.engine.training.learner import learning_format
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.settings import TrainingSettings
-from napari_unet.engine.training.training import load_interrupted, train
+from napari_unet.engine.training.state import load_interrupted
+from napari_unet.engine.training.training import train
 
 TINY = NetworkDescription(
     "tiny", UNetConfig(base_width=4, depth=2, classes=3), ("background", "cell", "border")

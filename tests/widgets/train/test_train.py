@@ -82,7 +82,7 @@ def click(qtbot: QtBot, widget: TrainWidget) -> None:
 
 def wait(qtbot: QtBot, widget: TrainWidget) -> None:
     qtbot.waitUntil(lambda: not widget.panel.is_running, timeout=60_000)
-    qtbot.waitUntil(lambda: widget._worker is None, timeout=10_000)
+    qtbot.waitUntil(lambda: not widget.job.is_running, timeout=10_000)
 
 
 def weights_of(network: Network) -> torch.Tensor:
@@ -127,10 +127,10 @@ def test_a_version_is_gone_back_to_and_its_child_says_where_it_came_from(
     second, first = widget.outcome.history.versions()
     assert (first.name, second.name) == ("threshold 2", "threshold 3")
     assert second.parent == first.id
-    with qtbot.waitSignal(widget.history.refreshed, timeout=20_000):
+    with qtbot.waitSignal(widget.versions.panel.refreshed, timeout=20_000):
         widget.versions.expand()
 
-    widget.history.version_chosen.emit(first)
+    widget.versions.panel.version_chosen.emit(first)
     qtbot.waitUntil(lambda: session.source == str(first.path), timeout=20_000)
 
     assert session.network.description.name == "threshold 2"
@@ -158,7 +158,7 @@ def test_a_foreign_network_is_taught_kept_and_gone_back_to(
     keep(qtbot, widget)
     child, first = widget.outcome.history.versions()
     assert child.parent == first.id
-    widget.history.version_chosen.emit(first)
+    widget.versions.panel.version_chosen.emit(first)
     qtbot.waitUntil(lambda: session.source == str(first.path), timeout=20_000)
     assert session.network is not None
     assert torch.equal(weights_of(session.network), weights_of(taught))
@@ -221,12 +221,12 @@ def test_a_stop_keeps_the_network_and_go_on_ends_as_if_there_had_been_none(
 
     assert widget.panel.message.startswith("Stopped after")
     assert widget.outcome.resume_button.isVisible()
-    stopped = widget._stopped
+    stopped = widget.job.stopped
     qtbot.mouseClick(widget.outcome.resume_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: widget.curves.rows()[-1].step > stopped.step, timeout=60_000)
     click(qtbot, widget)
     wait(qtbot, widget)
-    assert widget._stopped.step > stopped.step
+    assert widget.job.stopped.step > stopped.step
 
 
 def test_what_a_closed_napari_left_is_offered_and_can_be_kept(
@@ -244,7 +244,7 @@ def test_what_a_closed_napari_left_is_offered_and_can_be_kept(
     click(qtbot, widget)
     wait(qtbot, widget)
     # The process that saved it is no longer there.
-    monkeypatch.setattr("napari_unet.versions._is_running", lambda *_: False)
+    monkeypatch.setattr("napari_unet.versions.autosave._is_running", lambda *_: False)
 
     other = TrainWidget(viewer, session, tmp_path)
     qtbot.addWidget(other)
@@ -481,8 +481,8 @@ def test_everything_that_can_be_set_says_what_it_does(widget: TrainWidget) -> No
         form.hold_out_box,
         form.augmented_button,
         form.pairs.add_button,
-        *form.rare.fields.values(),
-        *form.varied.fields.values(),
+        *form.more.rare.fields.values(),
+        *form.more.varied.fields.values(),
         widget.outcome.keep_button,
         widget.outcome.discard_button,
         widget.outcome.resume_button,

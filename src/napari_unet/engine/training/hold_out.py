@@ -172,15 +172,9 @@ def _blocks(
         size = math.ceil(share * length)
         if size + gap_px >= length:
             continue
-        ends = (
-            (slice(0, size), slice(0, size + gap_px), slice(size + gap_px, length)),
-            (
-                slice(length - size, length),
-                slice(length - size - gap_px, length),
-                slice(0, length - size - gap_px),
-            ),
-        )
-        for parts, name in zip(ends, names[axis], strict=True):
+        first = (slice(0, size), slice(0, size + gap_px), slice(size + gap_px, length))
+        last = tuple(slice(length - part.stop, length - part.start) for part in first)
+        for parts, name in zip((first, last), names[axis], strict=True):
             block, context, rest = (_region(len(shape), axis, part) for part in parts)
             yield block, context, rest, name
 

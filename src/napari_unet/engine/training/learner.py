@@ -16,7 +16,7 @@ from napari_unet.engine.base.device_errors import result_if_it_fits
 from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.networks.architecture import NetworkModule
 from napari_unet.engine.networks.network import Network
-from napari_unet.engine.training.loss import forgotten, weighted_cross_entropy
+from napari_unet.engine.training.loss import distillation_loss, weighted_cross_entropy
 from napari_unet.engine.training.patches import Batch
 from napari_unet.engine.training.settings import TrainingSettings
 
@@ -150,9 +150,9 @@ class Learner:
                 target, weights = batch.target[labelled], batch.weights[labelled]
                 loss = weighted_cross_entropy(logits[:inside], target, weights, total=total)
             if stop > new:
-                scores = batch.knowledge[max(0, start - new) : stop - new]
-                share = len(scores) / len(batch.knowledge)
-                kept = forgotten(logits[inside:], scores)
+                scores = batch.replayed[max(0, start - new) : stop - new]
+                share = len(scores) / len(batch.replayed)
+                kept = distillation_loss(logits[inside:], scores)
                 loss = loss + self._settings.keep_knowledge * share * kept
             loss.backward()  # type: ignore[no-untyped-call]
             value += loss.detach()

@@ -37,7 +37,7 @@ def weighted_cross_entropy(
     return (losses * weights).sum() / total.clamp_min(1e-6)
 
 
-def forgotten(logits: Tensor, scores: Tensor) -> Tensor:
+def distillation_loss(logits: Tensor, scores: Tensor) -> Tensor:
     """How far a network is from what it said before: the mean Kullback-Leibler divergence.
 
     Parameters

@@ -16,7 +16,8 @@ from napari_unet.engine.images.image import AnyImage
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.segmentation import iterate_scores
 from napari_unet.engine.training.pairs import TrainingPair
-from napari_unet.engine.training.patches import Replayed, normalised
+from napari_unet.engine.training.patches import Replayed
+from napari_unet.engine.training.prepared import normalised
 
 
 def bundled_images() -> list[AnyImage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -128,6 +129,23 @@ class TrainingSettings:
                 raise SettingsError(f"{name} is {getattr(self, name):g}; use 0 to 1.")
         if self.optimizer not in ("adam", "sgd"):
             raise SettingsError(f"optimizer is {self.optimizer!r}; use 'adam' or 'sgd'.")
+
+    def learning_rate_at(self, step: int, share: float) -> float:
+        """Learning rate of a step, counted from 0 and from the last fresh start of the optimiser.
+
+        Parameters
+        ----------
+        step : int
+        share : float
+            How much of the training is done, 0 to 1.
+        """
+        rate = self.learning_rate
+        if step < self.warmup_steps:
+            rate *= (step + 1) / self.warmup_steps
+        remaining = 1 - share
+        if remaining < self.decay:
+            rate *= 0.5 * (1 - math.cos(math.pi * remaining / self.decay))
+        return rate
 
     @classmethod
     def fine_tuning(

@@ -7,8 +7,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,60 +15,19 @@ import torch
 from torch import Tensor
 
 from napari_unet.engine.base.device import resolve_device
-from napari_unet.engine.base.errors import CheckpointError, TrainingError
+from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.images.image import AnyImage
-from napari_unet.engine.labels.evaluation import Evaluation
-from napari_unet.engine.models.checkpoint import write_atomically
-from napari_unet.engine.networks.annotation import teaches_classes
 from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
 from napari_unet.engine.networks.unet import UNetConfig
+from napari_unet.engine.training.facts import description_after
 from napari_unet.engine.training.learner import Learner
 from napari_unet.engine.training.pairs import TrainingPair, check_pairs
-from napari_unet.engine.training.patches import Batch, Patches, training_facts
+from napari_unet.engine.training.patches import Batch, BatchesAhead, Patches
 from napari_unet.engine.training.replay import replayed_images
+from napari_unet.engine.training.report import TrainingReport
 from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.engine.training.state import network_with, read_state, write_state
 from napari_unet.engine.training.validation import Validation, ValidationResult
-
-_STATE_FORMAT = "napari-unet training state 2"
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingReport:
-    """What one training step did.
-
-    Parameters
-    ----------
-    step, steps : int
-        Steps done, and wanted.
-    loss : float
-        Of this batch.
-    validation : Evaluation or None
-        Where this step ended with a validation that has cells to find. It has
-        `mean_ap`, and `mean_matched_iou` for the outlines.
-    is_best : bool
-        Whether that validation was the best so far.
-    step_s, preparation_s : float
-        Seconds this step took, and of these to wait for the batch.
-    validation_loss : float or None
-        Of the held-out images, where this step ended with a validation.
-    share : float
-        How much of the training is done, 0 to 1: of the steps or of the
-        seconds, whichever is more.
-    notes : tuple of str
-        Sentences about anything that went another way than asked for, since
-        the training began.
-    """
-
-    step: int
-    steps: int
-    loss: float
-    validation: Evaluation | None
-    is_best: bool
-    step_s: float
-    preparation_s: float
-    validation_loss: float | None = None
-    share: float = 0.0
-    notes: tuple[str, ...] = ()
 
 
 def _never() -> bool:
@@ -166,58 +123,14 @@ def _new_network(description: NetworkDescription | None, seed: int) -> Network:
         return Network(build_module(description.unet), description)
 
 
-def load_interrupted(path: str | Path) -> Network:
-    """Load what a network had learned by the time `TrainingRun.save_state` was called.
-
-    Parameters
-    ----------
-    path : str or path
-        The state; to go on with the training, give it to `train` as `resume_from` instead.
-
-    Returns
-    -------
-    Network
-        The best one by then, on the CPU.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is gone, or no such state.
-    """
-    try:
-        state = _read_state(path, torch.device("cpu"))
-        description = NetworkDescription.from_json(state["description"])
-        return _network_with(state["best"] or state["average"], description)
-    except CheckpointError:
-        raise
-    except Exception as error:  # a foreign file can hold anything
-        raise CheckpointError(
-            f"'{path}' is no training state ({type(error).__name__}); start the training anew."
-        ) from error
-
-
-def _read_state(path: str | Path, device: torch.device) -> dict[str, Any]:
-    try:
-        state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"There is no training state '{path}'; start the training anew."
-        ) from error
-    if state["format"] != _STATE_FORMAT:
-        raise KeyError("format")
-    return state
-
-
-def _network_with(weights: Mapping[str, Tensor], description: NetworkDescription) -> Network:
-    with torch.device("meta"):  # no weights are drawn that are thrown away
-        unet = build_module(description.unet)
-    unet.to_empty(device="cpu")
-    unet.load_state_dict({key: value.detach().cpu() for key, value in weights.items()})
-    return Network(unet.eval(), description)
-
-
 class TrainingRun(Iterator[TrainingReport]):
-    """A training that goes one step at a time; see `train`."""
+    """A training that goes one step at a time; see `train`.
+
+    Attributes
+    ----------
+    validation_is_due : bool
+        A validation was broken off; going on makes up for it.
+    """
 
     def __init__(
         self,
@@ -247,17 +160,17 @@ class TrainingRun(Iterator[TrainingReport]):
         check_pairs(pairs, validation, ndim=description.unet.ndim, class_roles=roles)
         known = replayed_images(network, replay, device=device) if settings.keep_knowledge else []
         self._patches = Patches(pairs, network, settings, known)
-        self._facts = training_facts(pairs, self._patches.prepared)
+        self._expects = description_after(description, pairs, self._patches.prepared)
         self._pairs = tuple(pairs)
         self._validation = Validation(validation, self._patches)
         self._note(self._validation.note(network))
-        self._validation_is_due = False
+        self.validation_is_due = False
         self._loss = math.nan
         self._warm_from = 0
         self._learner = Learner(network, settings, self._device)
         self._best: dict[str, Tensor] | None = None
         # On the CPU a second thread would only take the network's cores.
-        self._ahead = _Ahead(self._patches) if self._device.type != "cpu" else None
+        self._ahead = BatchesAhead(self._patches) if self._device.type != "cpu" else None
         self._elapsed_s = time.perf_counter() - started
 
     # -- results -----------------------------------------------------------------
@@ -294,11 +207,6 @@ class TrainingRun(Iterator[TrainingReport]):
         """Whether there are held-out images."""
         return bool(self._validation.pairs)
 
-    @property
-    def validation_is_due(self) -> bool:
-        """Whether a validation was broken off; going on makes up for it."""
-        return self._validation_is_due
-
     def tuned(self) -> Network:
         """Best network, with thresholds that suit the held-out images if they show enough cells.
 
@@ -312,10 +220,9 @@ class TrainingRun(Iterator[TrainingReport]):
         return tuned or network
 
     def _network_of(self, weights: Mapping[str, Tensor]) -> Network:
-        return _network_with(weights, self._describe())
+        return network_with(weights, self._describe())
 
     def _describe(self) -> NetworkDescription:
-        before = self._start.description
         entry = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "started_from": self._started_from,
@@ -324,20 +231,7 @@ class TrainingRun(Iterator[TrainingReport]):
             "cells": self._patches.cell_count,
             "settings": dataclasses.asdict(self.settings),
         }
-        facts, instances = self._facts, before.instances
-        is_semantic = teaches_classes(before.class_roles)
-        if facts.debris_px and not is_semantic:
-            smallest = max(instances.min_size_px, facts.debris_px)
-            instances = dataclasses.replace(instances, min_size_px=smallest)
-        return dataclasses.replace(
-            before,
-            # What it learned last is what it expects now.
-            object_diameter_px=None if is_semantic else facts.diameter_px,
-            pixel_size_um=None,
-            intensity=facts.intensity,
-            instances=instances,
-            history=(*before.history, entry),
-        )
+        return dataclasses.replace(self._expects, history=(*self._expects.history, entry))
 
     # -- steps -------------------------------------------------------------------
 
@@ -347,7 +241,7 @@ class TrainingRun(Iterator[TrainingReport]):
     def __next__(self) -> TrainingReport:
         started = time.perf_counter()
         result, is_best = None, False
-        if self._validation_is_due:  # it was broken off
+        if self.validation_is_due:  # it was broken off
             result, is_best = self._validate_and_keep()
             if self.share >= 1 and result is not None:
                 return self._report(result, is_best, started, started)
@@ -401,15 +295,7 @@ class TrainingRun(Iterator[TrainingReport]):
             self._notes = (*self._notes, sentence)
 
     def _learning_rate(self) -> float:
-        settings = self.settings
-        rate = settings.learning_rate
-        steps_since = self.step - self._warm_from
-        if steps_since < settings.warmup_steps:
-            rate *= (steps_since + 1) / settings.warmup_steps
-        remaining = 1 - self.share
-        if remaining < settings.decay:
-            rate *= 0.5 * (1 - math.cos(math.pi * remaining / settings.decay))
-        return rate
+        return self.settings.learning_rate_at(self.step - self._warm_from, self.share)
 
     # -- validation --------------------------------------------------------------
 
@@ -420,11 +306,11 @@ class TrainingRun(Iterator[TrainingReport]):
         )
 
     def _validate_and_keep(self) -> tuple[ValidationResult | None, bool]:
-        self._validation_is_due = True
+        self.validation_is_due = True
         result = self.validate()
         if result is None:
             return None, False
-        self._validation_is_due = False
+        self.validation_is_due = False
         if not result.quality > self.best_quality:  # so NaN is never the best
             return result, False
         self.best_quality = result.quality
@@ -452,21 +338,22 @@ class TrainingRun(Iterator[TrainingReport]):
         CheckpointError
             If the file cannot be written; one that was there before is whole.
         """
-        state = {
-            "format": _STATE_FORMAT,
-            "step": self.step,
-            "elapsed_s": self._elapsed_s,
-            "settings": json.dumps(dataclasses.asdict(self.settings)),
-            "description": self._describe().to_json(),
-            "best_quality": self.best_quality,
-            "loss": self._loss,
-            "validation_is_due": self._validation_is_due,
-            "warm_from": self._warm_from,
-            "notes": list(self._notes),
-            "best": self._best,
-            **self._learner.state(),
-        }
-        write_atomically(Path(path), lambda temporary: torch.save(state, temporary))
+        write_state(
+            Path(path),
+            {
+                "step": self.step,
+                "elapsed_s": self._elapsed_s,
+                "settings": json.dumps(dataclasses.asdict(self.settings)),
+                "description": self._describe().to_json(),
+                "best_quality": self.best_quality,
+                "loss": self._loss,
+                "validation_is_due": self.validation_is_due,
+                "warm_from": self._warm_from,
+                "notes": list(self._notes),
+                "best": self._best,
+                **self._learner.state(),
+            },
+        )
 
     def load_state(self, path: str | Path) -> None:
         """Go on from a state written by `save_state`.
@@ -476,22 +363,20 @@ class TrainingRun(Iterator[TrainingReport]):
         CheckpointError
             If the file is no such state or belongs to another network.
         """
-        try:
-            state = _read_state(path, self._device)
-            self._learner.load_state(state)
-            self.step, self.best_quality = state["step"], state["best_quality"]
-            self._elapsed_s, self._best = state["elapsed_s"], state["best"]
-            self._validation_is_due = state["validation_is_due"]
-            self._warm_from = state.get("warm_from", 0)
-            self._loss, self._notes = state["loss"], tuple(state["notes"])
-            self._note_changes(json.loads(state["settings"]))
-        except CheckpointError:
-            raise
-        except Exception as error:  # torch.load raises many kinds on a torn or foreign file
-            raise CheckpointError(
-                f"'{path}' is no training state of this network ({type(error).__name__}); "
-                "start the training anew, or give the file written when it was stopped."
-            ) from error
+        otherwise = (
+            "of this network {}; start the training anew, or give the file written when it was "
+            "stopped."
+        )
+        read_state(path, self._device, self._restore, otherwise=otherwise)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self._learner.load_state(state)
+        self.step, self.best_quality = state["step"], state["best_quality"]
+        self._elapsed_s, self._best = state["elapsed_s"], state["best"]
+        self.validation_is_due = state["validation_is_due"]
+        self._warm_from = state.get("warm_from", 0)
+        self._loss, self._notes = state["loss"], tuple(state["notes"])
+        self._note_changes(json.loads(state["settings"]))
 
     def _note_changes(self, before: dict[str, Any]) -> None:
         now = json.loads(json.dumps(dataclasses.asdict(self.settings)))
@@ -501,20 +386,3 @@ class TrainingRun(Iterator[TrainingReport]):
                 f"The training goes on with another {', '.join(changed)} than it was begun with, "
                 "so it ends otherwise than it would have."
             )
-
-
-class _Ahead:
-    """Makes the next batch in a thread while the network learns from this one."""
-
-    def __init__(self, patches: Patches) -> None:
-        self._patches = patches
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="patches")
-        self._next: tuple[int, Future[Batch]] | None = None
-
-    def batch(self, step: int) -> Batch:
-        """Batch of a step, and begin the one after it."""
-        if self._next is None or self._next[0] != step:
-            self._next = (step, self._pool.submit(self._patches.batch, step))
-        batch = self._next[1].result()
-        self._next = (step + 1, self._pool.submit(self._patches.batch, step + 1))
-        return batch

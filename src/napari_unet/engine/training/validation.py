@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.base.settings import SegmentationSettings
-from napari_unet.engine.images.image import LabelImage, Scores
+from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.labels.evaluation import Evaluation, evaluate
 from napari_unet.engine.networks.annotation import teaches_classes
 from napari_unet.engine.networks.network import Network
@@ -114,12 +114,9 @@ class Validation:
         self, network: Network, *, device: str, should_stop: Callable[[], bool]
     ) -> ValidationResult | None:
         """Score the held-out images; None if it was stopped, which takes a tile at most."""
-        planes = []
-        for pair in self.pairs:
-            plane = _scores(pair, network, device=device, should_stop=should_stop)
-            if plane is None:
-                return None
-            planes.append(plane)
+        planes = _scores(self.pairs, network, device=device, should_stop=should_stop)
+        if planes is None:
+            return None
         return ValidationResult(self._loss(planes), self._evaluation(planes, network))
 
     def tuned(
@@ -146,12 +143,10 @@ class Validation:
             truths = [pair.checked_labels() for pair in pairs]
             if _count_cells(truths) < _ENOUGH_CELLS:
                 return network
-        scored: list[tuple[Scores, LabelImage]] = []
-        for pair, truth in zip(pairs, truths, strict=True):
-            plane = _scores(pair, network, device=device, should_stop=should_stop)
-            if plane is None:
-                return None
-            scored.append((plane.scores, truth))
+        planes = _scores(pairs, network, device=device, should_stop=should_stop)
+        if planes is None:
+            return None
+        scored = [(plane.scores, truth) for plane, truth in zip(planes, truths, strict=True)]
 
         def quality(truth: LabelImage, prediction: LabelImage) -> float:
             if should_stop():
@@ -194,19 +189,24 @@ def _count_cells(truths: Sequence[LabelImage]) -> int:
 
 
 def _scores(
-    pair: TrainingPair, network: Network, *, device: str, should_stop: Callable[[], bool]
-) -> PlaneScores | None:
-    planes = iterate_scores(
-        np.asarray(pair.image),
-        network,
-        settings=SegmentationSettings(channel_axis=pair.channel_axis),
-        device=device,
-        intensity_reference=pair.intensity_reference,
-    )
-    plane = next(planes)
-    while not should_stop():
-        following = next(planes, None)
-        if following is None:
-            return plane
-        plane = following
-    return None
+    pairs: Sequence[TrainingPair],
+    network: Network,
+    *,
+    device: str,
+    should_stop: Callable[[], bool],
+) -> list[PlaneScores] | None:
+    """Scores of each image; None if it was stopped, which is asked after each tile."""
+    planes = []
+    for pair in pairs:
+        for scored in iterate_scores(
+            np.asarray(pair.image),
+            network,
+            settings=SegmentationSettings(channel_axis=pair.channel_axis),
+            device=device,
+            intensity_reference=pair.intensity_reference,
+        ):
+            if should_stop():
+                return None
+            plane = scored
+        planes.append(plane)
+    return planes

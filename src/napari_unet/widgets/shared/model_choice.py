@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_unet.engine.base.errors import CheckpointError, CodeInFileError
 from napari_unet.session import LoadedModel, Session
-from napari_unet.versions import version_name
+from napari_unet.versions.history import version_name
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.shared.choices import StillBox
 from napari_unet.widgets.shared.code_question import CodeQuestion

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QPushButton
 
-from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.images.image import LabelImage, WeightMap
 from napari_unet.viewer.layers import LayerImage
 from napari_unet.viewer.results import PREVIEW_KEY, SCORES_KEY
-from napari_unet.viewer.worker import Worker
-from napari_unet.widgets.train.plan import Plan, annotation
+from napari_unet.widgets.train.action_button import JobButton
+from napari_unet.widgets.train.annotation import annotation
+from napari_unet.widgets.train.plan import Plan
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -28,6 +27,9 @@ _SIDE = 3
 """Patches along each axis of the mosaic."""
 
 _GAP_PX = 4
+_UNOFFERED = {SCORES_KEY: ["", "", "patches"]}
+"""Metadata with which nobody is offered a layer where an image is asked for."""
+
 _NAMES = ("patches: image", "patches: classes", "patches: weights")
 
 
@@ -52,7 +54,7 @@ class Mosaic:
     w0: float
 
 
-def draw_patches(plan: Plan) -> Iterator[Mosaic]:
+def draw_patches(plan: Plan) -> Mosaic:
     """Make the first patches of a training, for a worker's thread.
 
     Of stacks the middle slice is shown.
@@ -63,39 +65,35 @@ def draw_patches(plan: Plan) -> Iterator[Mosaic]:
     pairs = annotation(plan)
     network = plan.network
     if network is None:
-        network = train(pairs, settings=plan.settings, device="cpu").latest
-    patches = Patches(pairs, network, plan.settings)
-    images: list[NDArray[np.float32]] = []
-    classes: list[LabelImage] = []
-    weights: list[WeightMap] = []
-    step = 0
-    while len(images) < _SIDE**2:
-        batch = patches.batch(step)
-        step += 1
-        for image, target, weight in zip(batch.images, batch.target, batch.weights, strict=False):
-            shown = _plane(image.numpy(), target.ndim)
-            images.append(np.moveaxis(shown, 0, -1) if len(shown) == 3 else shown[0])
-            seen = np.where(weight.numpy() > 0, target.numpy(), 0).astype(np.int32)
-            classes.append(_plane(seen, target.ndim))
-            weights.append(_plane(weight.numpy(), target.ndim))
-    yield Mosaic(_mosaic(images), _mosaic(classes), _mosaic(weights), plan.settings.w0)
+        network = train(pairs, settings=plan.recipe.settings, device="cpu").latest
+    patches = Patches(pairs, network, plan.recipe.settings)
+    batches = [
+        patches.batch(step) for step in range(math.ceil(_SIDE**2 / plan.recipe.settings.batch_size))
+    ]
+    image, target, weights = (
+        np.concatenate([getattr(batch, name).numpy() for batch in batches])
+        for name in ("images", "target", "weights")
+    )
+    # (N, C, *P) to (N, *P, 3) or (N, *P)
+    image = np.moveaxis(image, 1, -1) if image.shape[1] == 3 else image[:, 0]
+    classes = np.where(weights > 0, target, 0).astype(np.int32)
+    ndim = target.ndim - 1
+    shown = [_mosaic(each, ndim) for each in (image, classes, weights)]
+    return Mosaic(shown[0], shown[1], shown[2], plan.recipe.settings.w0)
 
 
-def _plane(patch: NDArray[Any], ndim: int) -> NDArray[Any]:
-    return patch if ndim == 2 else patch[..., patch.shape[-3] // 2, :, :]
+def _mosaic(patches: NDArray[Any], ndim: int) -> NDArray[Any]:
+    """Put the first patches, (N, *P) or (N, *P, 3), into a square."""
+    if ndim == 3:
+        patches = patches[:, patches.shape[1] // 2]
+    gaps = [(0, 0), (0, _GAP_PX), (0, _GAP_PX), (0, 0)]
+    padded = np.pad(patches[: _SIDE**2], gaps[: patches.ndim])
+    height, width, *colours = padded.shape[1:]
+    rows = padded.reshape(_SIDE, _SIDE, height, width, *colours)
+    return rows.swapaxes(1, 2).reshape(_SIDE * height, _SIDE * width, *colours)
 
 
-def _mosaic(patches: list[NDArray[Any]]) -> NDArray[Any]:
-    """Put patches of one shape into a square; those beyond it are left out."""
-    height, width = (max(patch.shape[axis] for patch in patches) + _GAP_PX for axis in (0, 1))
-    whole = np.zeros((_SIDE * height, _SIDE * width, *patches[0].shape[2:]), patches[0].dtype)
-    for number, patch in enumerate(patches[: _SIDE**2]):
-        y, x = number // _SIDE * height, number % _SIDE * width
-        whole[y : y + patch.shape[0], x : x + patch.shape[1]] = patch
-    return whole
-
-
-def show_patches(viewer: ViewerModel, mosaic: Mosaic, beside: LayerImage | None) -> None:
+def show_patches(viewer: ViewerModel, beside: LayerImage | None, mosaic: Mosaic) -> None:
     """Add the layers to the right of an image, instead of any that are there."""
     found = [layer for layer in viewer.layers if layer.name in _NAMES]
     for layer in found:
@@ -107,20 +105,21 @@ def show_patches(viewer: ViewerModel, mosaic: Mosaic, beside: LayerImage | None)
         corner[-1] += (beside.labels_shape[-1] + 5 * _GAP_PX) * scale[-1]
         place = {"scale": scale, "translate": corner, "units": beside.place["units"][-2:]}
     limits = tuple(float(n) for n in np.percentile(mosaic.image, (0.5, 99.5)))
+    is_coloured = mosaic.image.ndim == 3
     layers: tuple[Layer, ...] = (
         Image(
-            np.clip(mosaic.image, 0, 1) if mosaic.image.ndim == 3 else mosaic.image,
+            np.clip(mosaic.image, 0, 1) if is_coloured else mosaic.image,
             name=_NAMES[0],
-            metadata={SCORES_KEY: ["", "", "patches"]},
-            rgb=mosaic.image.ndim == 3,
-            **({} if mosaic.image.ndim == 3 else {"contrast_limits": limits}),
+            metadata=_UNOFFERED,
+            rgb=is_coloured,
+            contrast_limits=None if is_coloured else limits,
             **place,
         ),
         Labels(mosaic.classes, name=_NAMES[1], metadata={PREVIEW_KEY: True}, opacity=0.4, **place),
         Image(
             mosaic.weights,
             name=_NAMES[2],
-            metadata={SCORES_KEY: ["", "", "patches"]},
+            metadata=_UNOFFERED,
             colormap="inferno",
             blending="additive",
             contrast_limits=(0.0, mosaic.w0),
@@ -134,57 +133,17 @@ def show_patches(viewer: ViewerModel, mosaic: Mosaic, beside: LayerImage | None)
     viewer.layers.selection.active = active
 
 
-class PatchesJob(QObject):
-    """Makes and shows the patches when a button is clicked.
+def patches_button(viewer: ViewerModel, read_plan: Callable[[], Plan]) -> JobButton:
+    """Make the button that shows the patches of what a form says."""
 
-    Parameters
-    ----------
-    viewer : napari viewer
-    button : QPushButton
-    read_plan : callable
-        Returns what the form says; raises a `UNetError` if it is not complete.
+    def prepare() -> tuple[Callable[[], Mosaic], Callable[[Mosaic], None]]:
+        plan = read_plan()
+        beside = plan.sources[0].image if plan.sources else None
+        return partial(draw_patches, plan), partial(show_patches, viewer, beside)
 
-    Attributes
-    ----------
-    failed : Signal
-        Carries the exception.
-    """
-
-    failed = Signal(object)
-
-    def __init__(
-        self, viewer: ViewerModel, button: QPushButton, read_plan: Callable[[], Plan]
-    ) -> None:
-        super().__init__(button)
-        self._viewer = viewer
-        self._button = button
-        self._read_plan = read_plan
-        self._worker: Worker | None = None
-        button.clicked.connect(self._on_clicked)
-
-    def stop(self) -> None:
-        """Let go of what is not finished."""
-        if self._worker is not None:
-            self._worker.stop()
-
-    def _on_clicked(self) -> None:
-        if self._worker is not None:
-            return
-        try:
-            plan = self._read_plan()
-        except UNetError as error:
-            self.failed.emit(error)
-            return
-        self._button.setEnabled(False)
-        self._worker = Worker(partial(draw_patches, plan))
-        self._worker.finished.connect(partial(self._on_finished, plan))
-        self._worker.failed.connect(self.failed)
-        self._worker.ended.connect(self._on_ended)
-        self._worker.start()
-
-    def _on_finished(self, plan: Plan, mosaic: Mosaic) -> None:
-        show_patches(self._viewer, mosaic, plan.sources[0].image if plan.sources else None)
-
-    def _on_ended(self) -> None:
-        self._worker = None
-        self._button.setEnabled(True)
+    return JobButton(
+        "Show what the network gets to see",
+        "Add layers with some patches as the network learns from them: turned, deformed, with "
+        "other grey values, each with its classes and its weights.",
+        prepare,
+    )

@@ -2,75 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
-from superqt import QCollapsible, QLabeledDoubleSlider
+from qtpy.QtWidgets import QCheckBox, QLabel, QSpinBox, QVBoxLayout, QWidget
+from superqt import QLabeledDoubleSlider
 
-from napari_unet.engine.training.augmentation_settings import AugmentationSettings
+from napari_unet.engine.base.errors import TrainingError, UNetError
 from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.script import TrainRecipe
 from napari_unet.session import Session
 from napari_unet.widgets.shared.choices import narrow_form
-from napari_unet.widgets.shared.device_choice import DeviceChoice
 from napari_unet.widgets.shared.findings_panel import FindingsPanel
 from napari_unet.widgets.shared.model_choice import ModelChoice
 from napari_unet.widgets.shared.run_panel import RunPanel
-from napari_unet.widgets.shared.settings_form import SettingsForm
+from napari_unet.widgets.train.augmented_patches import patches_button
 from napari_unet.widgets.train.curves.curves import TrainingCurves
-from napari_unet.widgets.train.pairs_list import PairsList
-from napari_unet.widgets.train.unlabelled_choice import UnlabelledChoice
+from napari_unet.widgets.train.input.layer_pair import read_pair
+from napari_unet.widgets.train.input.pairs_list import PairsList
+from napari_unet.widgets.train.input.unlabelled_choice import UnlabelledChoice
+from napari_unet.widgets.train.more_settings import MoreSettings
+from napari_unet.widgets.train.plan import PairSource, Plan
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 _USUAL_S = 60
 _LONGEST_S = 24 * 3600
-_RARE = (
-    "batch_size",
-    "patch_size_px",
-    "keep_knowledge",
-    "w0",
-    "border_sigma_px",
-    "border_width_px",
-    "background_share",
-    "corrected_share",
-    "class_balance",
-    "adapt_norms",
-    "validation_interval",
-    "seed",
-)
-_RANGES = {
-    "batch_size": (1, 256),
-    "patch_size_px": (32, 1024),
-    "keep_knowledge": (0.0, 5.0),
-    "w0": (0.5, 100.0),
-    "border_sigma_px": (0.5, 30.0),
-    "border_width_px": (0.5, 10.0),
-    "background_share": (0.0, 1.0),
-    "corrected_share": (0.0, 1.0),
-    "scale": (1.0, 3.0),
-    "elastic_sigma_px": (0.0, 40.0),
-    "brightness": (0.0, 1.0),
-    "contrast": (1.0, 4.0),
-    "gamma": (1.0, 4.0),
-    "noise": (0.0, 1.0),
-    "blur_px": (0.0, 5.0),
-    "colour": (1.0, 3.0),
-}
-_VARIED = (
-    "flip",
-    "rotate",
-    "scale",
-    "elastic_sigma_px",
-    "brightness",
-    "contrast",
-    "gamma",
-    "noise",
-    "blur_px",
-    "colour",
-)
 
 
 class TrainForm(QWidget):
@@ -85,18 +43,21 @@ class TrainForm(QWidget):
     ----------
     input_changed : Signal
         Other pairs, another meaning of their labels, or another start.
+    results, foot : QVBoxLayout
+        Below the curves, and below all fields, for widgets of others.
     """
 
     input_changed = Signal()
 
     def __init__(self, viewer: ViewerModel, session: Session) -> None:
         super().__init__()
+        self._viewer = viewer
+        self._session = session
         self.pairs = PairsList(viewer)
         self.unlabelled = UnlabelledChoice(viewer)
         self.pairs.changed.connect(self.input_changed)
         self.unlabelled.changed.connect(self.input_changed)
-        self._build_start(session)
-        self._build_more(session)
+        self._build_start()
         self.panel = RunPanel(
             "Train",
             "<qt>Teach the model what is labelled above. What comes out is a version of its own, "
@@ -105,27 +66,33 @@ class TrainForm(QWidget):
         self.findings = FindingsPanel()
         self.curves = TrainingCurves()
         self.curves.hide()
-        self._layout = QVBoxLayout(self)
-        self._layout.setContentsMargins(0, 0, 0, 0)
-        for part in (
-            QLabel("Images, and their labels"),
-            self.pairs,
-            self.unlabelled,
-            self._start_fields,
-            self.panel,
-            self.findings,
-            self.curves,
-        ):
-            self._layout.addWidget(part)
-        self._results = QVBoxLayout()
-        self._layout.addLayout(self._results)
-        self._layout.addWidget(self.more)
-        self._foot = QVBoxLayout()
-        self._layout.addLayout(self._foot)
-        self._layout.addStretch()
+        self.augmented_button = patches_button(viewer, self.read_plan)
+        self.more = MoreSettings(session, self.augmented_button)
+        self.model_choice.devices_found.connect(self.more.device_choice.add_devices)
+        self.results, self.foot = QVBoxLayout(), QVBoxLayout()
+        self._lay_out()
 
-    def _build_start(self, session: Session) -> None:
-        self.model_choice = ModelChoice(session)
+    def _lay_out(self) -> None:
+        start = QWidget()
+        fields = narrow_form()
+        start.setLayout(fields)
+        fields.addRow("Start from", self.model_choice)
+        fields.addRow(self.anew_box)
+        fields.addRow("Train for", self.seconds_box)
+        fields.addRow("Strength", self.strength_slider)
+        fields.addRow(self.hold_out_box)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(QLabel("Images, and their labels"))
+        for part in (self.pairs, self.unlabelled, start, self.panel, self.findings, self.curves):
+            layout.addWidget(part)
+        layout.addLayout(self.results)
+        layout.addWidget(self.more)
+        layout.addLayout(self.foot)
+        layout.addStretch()
+
+    def _build_start(self) -> None:
+        self.model_choice = ModelChoice(self._session)
         self.anew_box = QCheckBox("Begin with nothing")
         self.anew_box.setToolTip(
             "<qt>Make a new network instead of going on from the model above. It needs far more "
@@ -157,47 +124,6 @@ class TrainForm(QWidget):
             "how good the network gets. The best state is kept. Where there are too few cells for "
             "that, nothing is held out, and the message says so.</qt>"
         )
-        self._start_fields = QWidget()
-        layout = narrow_form()
-        self._start_fields.setLayout(layout)
-        layout.addRow("Start from", self.model_choice)
-        layout.addRow(self.anew_box)
-        layout.addRow("Train for", self.seconds_box)
-        layout.addRow("Strength", self.strength_slider)
-        layout.addRow(self.hold_out_box)
-
-    def _build_more(self, session: Session) -> None:
-        usual = TrainingSettings.fine_tuning()
-        self.rare = SettingsForm(usual, _RARE, _RANGES)
-        self.varied = SettingsForm(AugmentationSettings(), _VARIED, _RANGES)
-        self.device_choice = DeviceChoice(session)
-        self.model_choice.devices_found.connect(self.device_choice.add_devices)
-        self.augmented_button = QPushButton("Show what the network gets to see")
-        self.augmented_button.setToolTip(
-            "<qt>Add layers with some patches as the network learns from them: turned, deformed, "
-            "with other grey values, each with its classes and its weights.</qt>"
-        )
-        inside = QWidget()
-        layout = QVBoxLayout(inside)
-        layout.setContentsMargins(0, 0, 0, 0)
-        device = narrow_form()
-        device.addRow("Device", self.device_choice)
-        layout.addLayout(device)
-        layout.addWidget(self.rare)
-        layout.addWidget(QLabel("How much each patch is varied"))
-        layout.addWidget(self.varied)
-        layout.addWidget(self.augmented_button)
-        self.more = QCollapsible("More settings")
-        self.more.setDuration(0)
-        self.more.addWidget(inside)
-
-    def add_result(self, widget: QWidget) -> None:
-        """Put a widget below the curves."""
-        self._results.addWidget(widget)
-
-    def add_at_foot(self, widget: QWidget) -> None:
-        """Put a widget below all fields."""
-        self._foot.addWidget(widget)
 
     def _on_anew_toggled(self, _anew: bool) -> None:  # noqa: FBT001 - as Qt calls it
         self.input_changed.emit()
@@ -218,8 +144,56 @@ class TrainForm(QWidget):
         usual = TrainingSettings.fine_tuning(
             seconds=float(self.seconds_box.value()), strength=self.strength_slider.value()
         )
-        changes: dict[str, Any] = self.rare.values()
-        if self.begins_anew:
-            # There is nothing to keep, and nothing that was measured before.
-            changes.update(keep_knowledge=0.0, adapt_norms=True)
-        return replace(usual, **changes, augmentation=AugmentationSettings(**self.varied.values()))
+        # Of nothing there is nothing to keep, and nothing that was measured before.
+        anew = {"keep_knowledge": 0.0, "adapt_norms": True} if self.begins_anew else {}
+        return self.more.settings(usual, **anew)
+
+    def read_sources(self) -> tuple[PairSource, ...]:
+        """Return the pairs of layers; none where only folders are learned from.
+
+        Raises
+        ------
+        UNetError
+            If there is nothing to learn from, or layers do not lie on each other.
+        """
+        pairs = self.pairs.pairs
+        if not pairs and not self.pairs.folders:
+            raise TrainingError(
+                "There is no image with labels; open an image, run Segment cells or add a Labels "
+                "layer, and paint."
+            )
+        network = self._session.network
+        ndim = 2 if network is None or self.begins_anew else network.description.unet.ndim
+        regions = self.unlabelled.regions_layer
+        return tuple(
+            read_pair(image, labels, self._viewer.dims, network_ndim=ndim, regions=regions)
+            for image, labels in pairs
+        )
+
+    def read_plan(self) -> Plan:
+        """Return everything that the form says.
+
+        Raises
+        ------
+        UNetError
+            If it is not complete.
+        """
+        network = None if self.begins_anew else self._session.network
+        if network is None and not self.begins_anew:
+            raise UNetError("No model is loaded; choose one, or tick 'Begin with nothing'.")
+        if network is not None and network.description.not_trainable_because:
+            raise TrainingError(network.description.not_trainable_because)
+        sources = self.read_sources()
+        recipe = TrainRecipe(
+            tuple((str(image.name), str(labels.name)) for image, labels in self.pairs.pairs),
+            self._session.source,
+            self.begins_anew,
+            self.unlabelled.meaning,
+            self.unlabelled.background_label,
+            self.settings(),
+            self.hold_out_box.isChecked(),
+            self._session.device,
+            tuple((str(images), str(labels)) for images, labels in self.pairs.folders),
+            self._session.guesses,
+        )
+        return Plan(recipe, sources, network)

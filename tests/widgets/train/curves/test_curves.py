@@ -135,21 +135,13 @@ def test_a_hundred_thousand_points_are_thinned_for_the_screen(
     assert len(curves._plots._curves["training"].getData()[0]) < 20_000
 
 
-def test_a_mark_with_the_same_word_moves_and_goes_with_the_training(
-    curves: TrainingCurves, qtbot: QtBot
-) -> None:
-    curves.mark(3, "best")
-    curves.mark(9, "stopped")
-    curves.mark(5, "best")
+def test_another_training_starts_with_empty_curves(curves: TrainingCurves, qtbot: QtBot) -> None:
+    curves.add_steps([1, 2], [0.5, 0.4])
     settle(qtbot, curves)
-    marks = curves._plots._marks
-    assert {text: lines[0].value() for text, lines in marks.items()} == {"best": 5, "stopped": 9}
-    assert marks["best"][0].label.toPlainText() == "best"
 
     curves.clear()
     settle(qtbot, curves)
 
-    assert marks == {}
     assert curves.rows() == []
 
 

@@ -89,17 +89,3 @@ def test_the_table_has_names_above_and_nothing_where_nothing_was_measured(tmp_pa
             ["1", "0.5", "", "", ""],
             ["2", "", "0.3", "0.8", "0.7"],
         ]
-
-
-def test_a_copy_does_not_grow_any_more() -> None:
-    points = CurvePoints()
-    assert points.is_empty
-    points.add_steps([1], [0.5])
-    points.add_validation(1, 0.4, None, None)
-
-    copy = points.copy()
-    points.add_steps([2], [0.25])
-    points.add_validation(2, 0.3, None, None)
-
-    assert copy.rows() == [CurveRow(1, 0.5, 0.4)]
-    assert not copy.is_empty

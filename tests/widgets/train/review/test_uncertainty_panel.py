@@ -13,7 +13,7 @@ from qtpy.QtCore import Qt
 
 from napari_unet.engine.labels.uncertainty import DoubtfulRegion
 from napari_unet.widgets.shared.choices import LayerChoice
-from napari_unet.widgets.train.review.uncertainty_panel import DoubtPanel
+from napari_unet.widgets.train.review.uncertainty_panel import UncertaintyPanel
 
 
 @pytest.fixture
@@ -22,9 +22,9 @@ def viewer() -> ViewerModel:
 
 
 @pytest.fixture
-def panel(viewer: ViewerModel, qtbot: QtBot) -> Iterator[DoubtPanel]:
+def panel(viewer: ViewerModel, qtbot: QtBot) -> Iterator[UncertaintyPanel]:
     # What napari hands to a plugin.
-    panel = DoubtPanel(PublicOnlyProxy(viewer))
+    panel = UncertaintyPanel(PublicOnlyProxy(viewer))
     qtbot.addWidget(panel)
     yield panel
     panel.close()
@@ -60,12 +60,12 @@ def camera(viewer: ViewerModel) -> Any:
     return getattr(viewer, "scene", viewer).camera
 
 
-def test_nothing_is_shown_before_there_are_regions(panel: DoubtPanel, qtbot: QtBot) -> None:
+def test_nothing_is_shown_before_there_are_regions(panel: UncertaintyPanel, qtbot: QtBot) -> None:
     assert not panel.isVisible()
 
 
 def test_the_first_region_is_framed_and_looked_at(
-    panel: DoubtPanel, viewer: ViewerModel, labels: Labels
+    panel: UncertaintyPanel, viewer: ViewerModel, labels: Labels
 ) -> None:
     panel.show_regions(THREE, labels)
 
@@ -81,27 +81,28 @@ def test_the_first_region_is_framed_and_looked_at(
 
 
 def test_next_and_previous_lead_through_the_regions(
-    panel: DoubtPanel, viewer: ViewerModel, labels: Labels, qtbot: QtBot
+    panel: UncertaintyPanel, viewer: ViewerModel, labels: Labels, qtbot: QtBot
 ) -> None:
-    told: list[Any] = []
-    panel.region_shown.connect(told.append)
     panel.show_regions(THREE, labels)
+    assert panel.region == THREE[0]
     assert not panel.previous_button.isEnabled()
 
     click(qtbot, panel.next_button)
+    assert panel.region == THREE[1]
     assert panel.sentence.message == "2 of 3: Second."
     assert frame(viewer).data[0][0].tolist() == [39.5, -0.5]
     click(qtbot, panel.next_button)
+    assert panel.region == THREE[2]
     assert not panel.next_button.isEnabled()
     click(qtbot, panel.previous_button)
 
+    assert panel.region == THREE[1]
     assert panel.sentence.message == "2 of 3: Second."
-    assert told == [THREE[0], THREE[1], THREE[2], THREE[1]]
     assert len(viewer.layers) == 2
 
 
 def test_done_takes_the_frame_away(
-    panel: DoubtPanel, viewer: ViewerModel, labels: Labels, qtbot: QtBot
+    panel: UncertaintyPanel, viewer: ViewerModel, labels: Labels, qtbot: QtBot
 ) -> None:
     panel.show_regions(THREE, labels)
 
@@ -113,7 +114,7 @@ def test_done_takes_the_frame_away(
 
 
 def test_new_regions_take_the_place_of_the_old_ones(
-    panel: DoubtPanel, viewer: ViewerModel, labels: Labels, qtbot: QtBot
+    panel: UncertaintyPanel, viewer: ViewerModel, labels: Labels, qtbot: QtBot
 ) -> None:
     panel.show_regions(THREE, labels)
     click(qtbot, panel.next_button)
@@ -125,7 +126,7 @@ def test_new_regions_take_the_place_of_the_old_ones(
 
 
 def test_a_frame_that_a_person_removed_comes_back_with_the_next_region(
-    panel: DoubtPanel, viewer: ViewerModel, labels: Labels, qtbot: QtBot
+    panel: UncertaintyPanel, viewer: ViewerModel, labels: Labels, qtbot: QtBot
 ) -> None:
     panel.show_regions(THREE, labels)
     viewer.layers.remove(frame(viewer))
@@ -136,7 +137,7 @@ def test_a_frame_that_a_person_removed_comes_back_with_the_next_region(
 
 
 def test_the_frame_goes_with_its_layer(
-    panel: DoubtPanel, viewer: ViewerModel, labels: Labels
+    panel: UncertaintyPanel, viewer: ViewerModel, labels: Labels
 ) -> None:
     panel.show_regions(THREE, labels)
 
@@ -147,7 +148,7 @@ def test_the_frame_goes_with_its_layer(
 
 
 def test_a_network_that_is_sure_is_told(
-    panel: DoubtPanel, viewer: ViewerModel, labels: Labels
+    panel: UncertaintyPanel, viewer: ViewerModel, labels: Labels
 ) -> None:
     panel.show_regions([], labels)
 
@@ -158,7 +159,7 @@ def test_a_network_that_is_sure_is_told(
 
 
 def test_regions_of_a_slice_are_framed_in_that_slice(
-    panel: DoubtPanel, viewer: ViewerModel, qtbot: QtBot
+    panel: UncertaintyPanel, viewer: ViewerModel, qtbot: QtBot
 ) -> None:
     stack = viewer.add_labels(np.zeros((7, 100, 120), np.int32))
     viewer.dims.set_current_step(0, 4)
@@ -176,7 +177,7 @@ def test_regions_of_a_slice_are_framed_in_that_slice(
 
 
 def test_regions_of_a_volume_are_framed_in_each_of_their_slices(
-    panel: DoubtPanel, viewer: ViewerModel, qtbot: QtBot
+    panel: UncertaintyPanel, viewer: ViewerModel, qtbot: QtBot
 ) -> None:
     stack = viewer.add_labels(np.zeros((7, 100, 120), np.int32))
 
@@ -192,7 +193,7 @@ def test_regions_of_a_volume_are_framed_in_each_of_their_slices(
 
 
 def test_nobody_is_offered_the_frame_as_a_region(
-    panel: DoubtPanel, viewer: ViewerModel, labels: Labels, qtbot: QtBot
+    panel: UncertaintyPanel, viewer: ViewerModel, labels: Labels, qtbot: QtBot
 ) -> None:
     choice = LayerChoice(viewer, Shapes)
     qtbot.addWidget(choice)
@@ -202,7 +203,7 @@ def test_nobody_is_offered_the_frame_as_a_region(
     assert choice.layer is None
 
 
-def test_everything_says_what_it_does(panel: DoubtPanel) -> None:
+def test_everything_says_what_it_does(panel: UncertaintyPanel) -> None:
     for widget in (
         panel.sentence,
         panel.previous_button,

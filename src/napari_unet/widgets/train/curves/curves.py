@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QPoint, QSize, Qt, QTimer
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unet.viewer.warm_up import import_pyqtgraph
-from napari_unet.viewer.worker import Worker
+from napari_unet.viewer.worker import Job
 from napari_unet.widgets.shared.texts import Sentence
 from napari_unet.widgets.train.curves.points import CurvePoints, CurveRow, write_rows
+
+if TYPE_CHECKING:
+    from napari_unet.engine.training.report import TrainingReport
 
 _REDRAWN_MS = 100
 _HEIGHT_PX = 230
@@ -39,10 +41,8 @@ class TrainingCurves(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._points = CurvePoints()
-        self._marks: dict[str, int] = {}
         self._plots: Any = None
-        self._importer: Worker | None = None
-        self._writer: Worker | None = None
+        self._importing, self._writing = Job(self), Job(self)
         self._redraw = QTimer(self)
         self._redraw.setSingleShot(True)
         self._redraw.setInterval(_REDRAWN_MS)
@@ -80,9 +80,8 @@ class TrainingCurves(QWidget):
         return self._plots is not None and not self._redraw.isActive()
 
     def clear(self) -> None:
-        """Forget every point and every mark: another training starts."""
+        """Forget every point: another training starts."""
         self._points = CurvePoints()
-        self._marks.clear()
         self.sentence.show_text("")
         self._schedule()
 
@@ -98,10 +97,15 @@ class TrainingCurves(QWidget):
         self._points.add_validation(step, loss, ap, iou)
         self._schedule()
 
-    def mark(self, step: int, text: str) -> None:
-        """Draw a line with a word at a step; the same word moves there."""
-        self._marks[text] = step
-        self._schedule()
+    def add_reports(self, reports: Sequence[TrainingReport]) -> None:
+        """Add steps as the engine reports them, each with its validation if it has one."""
+        self.add_steps([each.step for each in reports], [each.loss for each in reports])
+        for each in reports:
+            if each.validation_loss is not None:
+                found = each.validation
+                ap = None if found is None else found.pooled(0.5).average_precision
+                iou = None if found is None else found.mean_matched_iou
+                self.add_validation(each.step, each.validation_loss, ap, iou)
 
     def rows(self) -> list[CurveRow]:
         """Every number that is drawn, one row for each step."""
@@ -110,8 +114,6 @@ class TrainingCurves(QWidget):
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """About as high as wide, in a narrow dock."""
         return QSize(_HEIGHT_PX, _HEIGHT_PX)
-
-    # -- drawing ---------------------------------------------------------------------------------
 
     def _schedule(self) -> None:
         if self._plots is not None and self.isVisible() and not self._redraw.isActive():
@@ -122,7 +124,7 @@ class TrainingCurves(QWidget):
             return
         plots, has_quality = self._plots, self._points.has_validation
         plots.is_log = self.log_action.isChecked()
-        plots.draw(self._points, self._marks)
+        plots.draw(self._points)
         self.quality_legend.setVisible(has_quality)
         plots.quality.setVisible(has_quality)
         plots.show_steps(below_loss=not has_quality)
@@ -144,17 +146,12 @@ class TrainingCurves(QWidget):
             self._redraw.start()
         elif "pyqtgraph" in sys.modules:
             self._on_imported()
-        elif self._importer is None:
-            self._importer = Worker(_import)
-            self._importer.finished.connect(self._on_imported)
-            self._importer.failed.connect(self._on_import_failed)
-            self.destroyed.connect(self._importer.stop)
-            self._importer.start()
+        elif not self._importing.is_running:
+            self._importing.start(
+                import_pyqtgraph, on_result=self._on_imported, on_error=self._on_import_failed
+            )
 
     def _on_imported(self, _result: Any = None) -> None:
-        self._importer = None
-        if not isalive(self) or self._plots is not None:
-            return
         from napari_unet.widgets.train.curves.plots import CurvePlots
 
         self._plots = CurvePlots(_TOOLTIP)
@@ -166,12 +163,10 @@ class TrainingCurves(QWidget):
         self._on_redraw()
 
     def _on_import_failed(self, error: Exception) -> None:
-        self._importer = None
-        if isalive(self):
-            self.sentence.show_error(
-                f"Curves cannot be drawn: pyqtgraph does not load ({error}). Install it again; "
-                "training works without it."
-            )
+        self.sentence.show_error(
+            f"Curves cannot be drawn: pyqtgraph does not load ({error}). Install it again; "
+            "training works without it."
+        )
 
     def _show_theme(self) -> None:
         if self._plots is not None:
@@ -179,8 +174,6 @@ class TrainingCurves(QWidget):
             self._plots.recolour(palette.color(self.foregroundRole()), self.font())
             self.loss_legend.setText(self._plots.loss_legend)
             self.quality_legend.setText(self._plots.quality_legend)
-
-    # -- the menu --------------------------------------------------------------------------------
 
     def _on_menu_requested(self, place: QPoint) -> None:
         self.save_action.setEnabled(not self._points.is_empty)
@@ -192,25 +185,14 @@ class TrainingCurves(QWidget):
         )
         if not file:
             return
-        self._writer = Worker(partial(_write, self._points.copy(), file))
-        self._writer.finished.connect(partial(self._on_saved, file))
-        self._writer.failed.connect(self._on_save_failed)
-        self._writer.start()
+        self._writing.start(
+            partial(write_rows, self._points.rows(), file),
+            on_result=partial(self._on_saved, file),
+            on_error=self._on_save_failed,
+        )
 
     def _on_saved(self, file: str, _result: Any = None) -> None:
-        if isalive(self):
-            self.sentence.show_text(f"The numbers are in {file}.")
+        self.sentence.show_text(f"The numbers are in {file}.")
 
     def _on_save_failed(self, error: Exception) -> None:
-        if isalive(self):
-            self.sentence.show_error(f"The numbers were not written ({error}); try another place.")
-
-
-def _import() -> Iterator[None]:
-    import_pyqtgraph()
-    yield
-
-
-def _write(points: CurvePoints, file: str) -> Iterator[None]:
-    write_rows(points.rows(), file)
-    yield
+        self.sentence.show_error(f"The numbers were not written ({error}); try another place.")

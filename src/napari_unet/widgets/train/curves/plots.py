@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ _TICK_PX = 6
 _GRID = 0.15
 _LOWEST_PX = 60
 _FEWEST_STEPS = 10
-_MARK_HEIGHTS = (0.9, 0.72, 0.54)
 
 
 class CurvePlots:
@@ -57,19 +55,15 @@ class CurvePlots:
             "ap": _curve(self.quality, dots="o"),
             "iou": _curve(self.quality, dots="s"),
         }
-        self._marks: dict[str, tuple[Any, Any]] = {}
-        self._foreground = QColor("gray")
 
-    def draw(self, points: CurvePoints, marks: Mapping[str, int]) -> None:
-        """Show all points and marks."""
+    def draw(self, points: CurvePoints) -> None:
+        """Show all points."""
         self.loss.setLogMode(y=self.is_log)
         self._show(self._each, points.training())
         self._show(self._curves["training"], points.training(smoothed=True))
         for name in ("validation_loss", "ap", "iou"):
             self._show(self._curves[name], points.validation(name))
-        self._show_marks(marks)
-        last = max([points.last_step, *marks.values()])
-        self.loss.setXRange(0, max(_FEWEST_STEPS, last), padding=0.03)
+        self.loss.setXRange(0, max(_FEWEST_STEPS, points.last_step), padding=0.03)
 
     def _show(self, curve: Any, points: NDArray[np.float64]) -> None:
         if self.is_log:
@@ -78,29 +72,6 @@ class CurvePlots:
         if curve is self._curves["training"]:
             # A line needs two points to be seen.
             curve.setSymbol("o" if len(points) == 1 else None)
-
-    def _show_marks(self, marks: Mapping[str, int]) -> None:
-        for text in set(self._marks) - set(marks):
-            for plot, line in zip((self.loss, self.quality), self._marks.pop(text), strict=True):
-                plot.removeItem(line)
-        for text, step in marks.items():
-            if text not in self._marks:
-                self._marks[text] = self._new_mark(text)
-            for line in self._marks[text]:
-                line.setPos(step)
-
-    def _new_mark(self, text: str) -> tuple[Any, Any]:
-        height = _MARK_HEIGHTS[len(self._marks) % len(_MARK_HEIGHTS)]
-        # At the last step, where marks mostly are, the word goes to the left of its line.
-        options = {"position": height, "anchors": [(1, 0.5), (1, 0.5)]}
-        lines = (
-            pg.InfiniteLine(angle=90, label=text, labelOpts=options),
-            pg.InfiniteLine(angle=90),
-        )
-        for plot, line in zip((self.loss, self.quality), lines, strict=True):
-            plot.addItem(line, ignoreBounds=True)
-        self._colour_mark(lines)
-        return lines
 
     def show_steps(self, *, below_loss: bool) -> None:
         """Number the steps below the upper plot, or only below the lower one."""
@@ -111,7 +82,6 @@ class CurvePlots:
 
     def recolour(self, foreground: QColor, font: QFont) -> None:
         """Draw in the colours of a theme, whose text has this colour and font."""
-        self._foreground = foreground
         colours = _BRIGHT if foreground.lightness() > 127 else _DEEP
         for plot in (self.loss, self.quality):
             for side in ("left", "bottom"):
@@ -126,8 +96,6 @@ class CurvePlots:
         for name, curve in self._curves.items():
             curve.setPen(pg.mkPen(colours[name], width=2 if name == "training" else 1))
             curve.setSymbolBrush(pg.mkBrush(colours[name]))
-        for lines in self._marks.values():
-            self._colour_mark(lines)
         self.loss_legend = "Loss &nbsp; " + _legend(
             ("<b>—</b>", colours["training"], "training"),
             ("●", colours["validation_loss"], "validation"),
@@ -135,11 +103,6 @@ class CurvePlots:
         self.quality_legend = "Validation &nbsp; " + _legend(
             ("●", colours["ap"], "AP 0.5"), ("■", colours["iou"], "mean IoU")
         )
-
-    def _colour_mark(self, lines: tuple[Any, Any]) -> None:
-        for line in lines:
-            line.setPen(pg.mkPen(self._foreground, style=Qt.PenStyle.DashLine))
-        lines[0].label.setColor(self._foreground)
 
 
 def _plot(tooltip: str) -> Any:

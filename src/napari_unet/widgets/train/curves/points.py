@@ -47,13 +47,6 @@ class CurvePoints:
         self._losses = array("d")
         self._validations: dict[int, CurveRow] = {}
 
-    def copy(self) -> CurvePoints:
-        """Return the points so far, for another thread."""
-        other = CurvePoints()
-        other._steps, other._losses = self._steps[:], self._losses[:]
-        other._validations = dict(self._validations)
-        return other
-
     @property
     def is_empty(self) -> bool:
         """Whether nothing was added yet."""

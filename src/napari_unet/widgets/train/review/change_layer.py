@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from napari_unet.engine.images.image import PlaneIndex
 from napari_unet.viewer.layers import full_resolution, place_of
 from napari_unet.viewer.results import SCORES_KEY, move_to
+from napari_unet.viewer.viewpoint import look_at
+from napari_unet.widgets.train.plan import find_layer
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-    from napari_unet.engine.labels.comparison import ChangeKind
+    from napari_unet.engine.labels.comparison import Change, ChangeKind
+    from napari_unet.widgets.train.review.comparison import ViewChanges
 
 CHANGE_COLOURS: dict[ChangeKind, str] = {
     "gained": "#2fc79a",
@@ -28,6 +31,43 @@ CHANGE_COLOURS: dict[ChangeKind, str] = {
     "reshaped": "#d8d040",
 }
 """In the order of `CHANGE_KINDS`, which are numbers in a change image."""
+
+
+class ChangesInView:
+    """Shows on the labels what a training changed in the field of view, and leads there.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._view: ViewChanges | None = None
+
+    def show(self, view: ViewChanges) -> None:
+        """Show the changes, if the labels are still there as they were."""
+        self._view = view
+        layer = self._layer()
+        if layer is not None and layer.data.shape == view.image.labels_shape:
+            name, plane = view.image.name, view.image.plane
+            show_changes(self._viewer, layer, view.drawn(), name=name, plane=plane)
+
+    def look_at(self, change: Change) -> None:
+        """Bring one of them before the eyes."""
+        layer = self._layer()
+        if self._view is not None and layer is not None:
+            look_at(self._viewer, layer, self._view.placed(change.box))
+
+    def remove(self) -> None:
+        """Take the layer away."""
+        layer = self._layer()
+        if layer is not None:
+            remove_changes(self._viewer, layer)
+        self._view = None
+
+    def _layer(self) -> Layer | None:
+        return None if self._view is None else find_layer(self._viewer, self._view.labels_id)
 
 
 def show_changes(

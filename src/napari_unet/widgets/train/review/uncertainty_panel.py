@@ -10,14 +10,14 @@ import numpy as np
 from napari.layers import Shapes
 from numpy.typing import NDArray
 from qtpy.compat import isalive
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_unet.engine.images.image import PlaneIndex, Region
 from napari_unet.viewer.layers import place_of, shown_plane
 from napari_unet.viewer.results import SCORES_KEY, move_to
 from napari_unet.viewer.viewpoint import box_in_layer, look_at
 from napari_unet.widgets.shared.texts import Sentence
+from napari_unet.widgets.train.action_button import action_button
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -30,7 +30,7 @@ _EDGE_SHARE = 1 / 60
 _NOWHERE = "The network is sure everywhere, so any new image teaches it more than this one."
 
 
-class DoubtPanel(QWidget):
+class UncertaintyPanel(QWidget):
     """Goes from region to region, and outlines the one that is looked at.
 
     Whoever holds the panel calls `clear` before it goes, so that no outline
@@ -39,14 +39,7 @@ class DoubtPanel(QWidget):
     Parameters
     ----------
     viewer : napari viewer
-
-    Attributes
-    ----------
-    region_shown : Signal
-        Carries the `DoubtfulRegion` that is before the eyes now.
     """
-
-    region_shown = Signal(object)
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
@@ -61,20 +54,17 @@ class DoubtPanel(QWidget):
             "What makes the network unsure here. Correct the cells inside the yellow frame, or "
             "paint them anew."
         )
-        self.previous_button = QPushButton("Previous")
-        self.previous_button.setToolTip("Go back to the place before this one.")
-        self.previous_button.clicked.connect(self._on_previous_clicked)
-        self.next_button = QPushButton("Next")
-        self.next_button.setToolTip("Go to the next place, where the network is a little surer.")
-        self.next_button.clicked.connect(self._on_next_clicked)
-        self.done_button = QPushButton("Done")
-        self.done_button.setToolTip("Take the frame away; what you painted stays.")
-        self.done_button.clicked.connect(self._on_done_clicked)
-        self._lay_out()
-        self.setVisible(False)
-        viewer.layers.events.removed.connect(self._on_layer_removed)
-
-    def _lay_out(self) -> None:
+        self.previous_button = action_button(
+            "Previous", "Go back to the place before this one.", self._on_previous_clicked
+        )
+        self.next_button = action_button(
+            "Next",
+            "Go to the next place, where the network is a little surer.",
+            self._on_next_clicked,
+        )
+        self.done_button = action_button(
+            "Done", "Take the frame away; what you painted stays.", self.clear
+        )
         buttons = QHBoxLayout()
         for button in (self.previous_button, self.next_button, self.done_button):
             buttons.addWidget(button)
@@ -82,6 +72,8 @@ class DoubtPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.sentence)
         layout.addLayout(buttons)
+        self.setVisible(False)
+        viewer.layers.events.removed.connect(self._on_layer_removed)
 
     @property
     def region(self) -> DoubtfulRegion | None:
@@ -135,7 +127,6 @@ class DoubtPanel(QWidget):
         box = box_in_layer(region.box, self._plane)
         look_at(self._viewer, self._layer, box)
         self._draw(self._layer, box)
-        self.region_shown.emit(region)
 
     def _draw(self, layer: Layer, box: Region) -> None:
         flat = [axis for axis, part in enumerate(self._plane or box) if isinstance(part, slice)]
@@ -172,9 +163,6 @@ class DoubtPanel(QWidget):
 
     def _on_next_clicked(self) -> None:
         self._show(self._place + 1)
-
-    def _on_done_clicked(self) -> None:
-        self.clear()
 
 
 def _frames(box: Region, axes: tuple[int, int]) -> list[NDArray[np.float64]]:

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.engine.base.errors import UNetError
-from napari_unet.engine.images.image import PlaneIndex
+from napari_unet.engine.images.image import PlaneIndex, plane_key
 from napari_unet.session import Session
 from napari_unet.viewer.layers import shown_plane
-from napari_unet.viewer.worker import Worker
-from napari_unet.widgets.train.job import doubtful_places
-from napari_unet.widgets.train.plan import PairSource
-from napari_unet.widgets.train.review.uncertainty_panel import DoubtPanel
+from napari_unet.widgets.train.action_button import JobButton
+from napari_unet.widgets.train.plan import PairSource, find_layer
+from napari_unet.widgets.train.review.uncertainty_panel import UncertaintyPanel
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Layer
 
     from napari_unet.engine.labels.uncertainty import DoubtfulRegion
+    from napari_unet.engine.networks.network import Network
 
 
-class DoubtSearch(QWidget):
+class UncertaintySearch(QWidget):
     """A button, and below it the way through what was found.
 
     Parameters
@@ -56,68 +56,83 @@ class DoubtSearch(QWidget):
         self._viewer = viewer
         self._session = session
         self._read_sources = read_sources
-        self._worker: Worker | None = None
-        self.button = QPushButton("Where to annotate next")
-        self.button.setToolTip(
-            "<qt>Look for the places of the image in which the loaded model is least sure, and go "
-            "through them: labels painted there teach it most.</qt>"
+        self.button = JobButton(
+            "Where to annotate next",
+            "Look for the places of the image in which the loaded model is least sure, and go "
+            "through them: labels painted there teach it most.",
+            self._prepare,
         )
-        self.button.clicked.connect(self.search)
-        self.panel = DoubtPanel(viewer)
+        self.button.failed.connect(self.failed)
+        self.panel = UncertaintyPanel(viewer)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.button)
         layout.addWidget(self.panel)
 
-    def search(self) -> None:
-        """Look at the slice of the first pair that is shown."""
-        if self._worker is not None:
-            return
-        try:
-            sources = self._read_sources()
-            if not sources:
-                raise UNetError("There is no image layer to look at; open one of the images.")
-            network = self._session.network
-            if network is None:
-                raise UNetError("No model is loaded; choose one first.")
-        except UNetError as error:
-            self.failed.emit(error)
-            return
-        source = sources[0]
-        plane = self._plane(source)
-        job = partial(doubtful_places, source, plane, network, self._session.device)
-        self.button.setEnabled(False)
-        self._worker = Worker(job)
-        self._worker.finished.connect(partial(self._on_finished, source, plane))
-        self._worker.failed.connect(self.failed)
-        self._worker.ended.connect(self._on_ended)
-        self._worker.start()
-
     def stop(self) -> None:
         """Look no more, and take the frame away."""
-        if self._worker is not None:
-            self._worker.stop()
+        self.button.stop()
         self.panel.clear()
 
+    def _prepare(self) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+        """Look at the slice of the first pair that is shown."""
+        sources = self._read_sources()
+        if not sources:
+            raise UNetError("There is no image layer to look at; open one of the images.")
+        network = self._session.network
+        if network is None:
+            raise UNetError("No model is loaded; choose one first.")
+        source = sources[0]
+        plane = self._plane(source)
+        work = partial(uncertain_places, source, plane, network, self._session.device)
+        return work, partial(self._on_found, source, plane)
+
     def _plane(self, source: PairSource) -> PlaneIndex:
+        labels = find_layer(self._viewer, source.labels_id)
+        if labels is None:
+            return source.image.plane
         ndim = sum(isinstance(part, slice) for part in source.image.plane)
-        labels = self._labels_layer(source)
-        return (
-            source.image.plane if labels is None else shown_plane(labels, self._viewer.dims, ndim)
-        )
+        return shown_plane(labels, self._viewer.dims, ndim)
 
-    def _labels_layer(self, source: PairSource) -> Layer | None:
-        found = [each for each in self._viewer.layers if str(each.unique_id) == source.labels_id]
-        return found[0] if found else None
-
-    def _on_finished(
+    def _on_found(
         self, source: PairSource, plane: PlaneIndex, regions: tuple[DoubtfulRegion, ...]
     ) -> None:
-        labels = self._labels_layer(source)
+        labels = find_layer(self._viewer, source.labels_id)
         if labels is not None:
             self.panel.show_regions(regions, labels, plane=plane)
             self.found.emit()
 
-    def _on_ended(self) -> None:
-        self._worker = None
-        self.button.setEnabled(True)
+
+def uncertain_places(
+    source: PairSource, plane: PlaneIndex, network: Network, device: str
+) -> tuple[DoubtfulRegion, ...]:
+    """Rank the places of a slice by how unsure the network is, for a worker's thread.
+
+    What a person has changed since the prediction has been looked at.
+    """
+    from napari_unet.engine.labels.uncertainty import rank_doubt
+    from napari_unet.engine.segmentation.segmentation import segment
+
+    pixels, channel_axis = source.plane_pixels(plane)
+    plain, flipped = (
+        segment(
+            np.asarray(pixels),
+            network,
+            channel_axis=channel_axis,
+            flips=flips,
+            device=device,
+            intensity_reference=source.image.intensity_reference(),
+        )
+        for flips in (False, True)
+    )
+    assert plain.scores is not None  # noqa: S101 - they were not told not to be kept
+    labels = np.array(source.labels[plane])
+    kept = source.predictions.get(plane_key(plane))
+    reviewed = kept.changed(labels) if kept is not None and kept.shape == labels.shape else None
+    return rank_doubt(
+        plain.scores,
+        network.description.class_roles,
+        plain.labels,
+        reviewed=reviewed,
+        flipped_scores=flipped.scores,
+    )

@@ -8,8 +8,7 @@ from napari.components import ViewerModel
 
 from napari_unet.viewer.layers import LayerImage, read_layer
 from napari_unet.viewer.results import new_preview_layer
-from napari_unet.widgets.train.job import Previewed
-from napari_unet.widgets.train.preview_layer import PreviewLayer
+from napari_unet.widgets.train.preview import Previewed, PreviewLayer
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox
 
 from napari_unet.engine.networks.network import Network
-from napari_unet.versions import ModelHistory, Version
+from napari_unet.versions.history import ModelHistory, Version
 from napari_unet.viewer import worker
-from napari_unet.widgets.train import history_panel
-from napari_unet.widgets.train.history_panel import HistoryPanel
-from napari_unet.widgets.train.version_text import details, local_date
+from napari_unet.widgets.train.review import history_panel
+from napari_unet.widgets.train.review.history_panel import HistoryPanel
+from napari_unet.widgets.train.review.version_list import details, local_date
 
 NAME, AP, DATE = 0, 1, 2
 

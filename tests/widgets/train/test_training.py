@@ -15,20 +15,15 @@ from napari_unet.engine.labels.runs import LabelRuns
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.script import TrainRecipe
 from napari_unet.viewer.drawn_regions import DrawnRegion
 from napari_unet.viewer.layers import LayerImage, read_layer
-from napari_unet.widgets.train.job import (
-    Begun,
-    Compared,
-    Learned,
-    Previewed,
-    Trained,
-    Validated,
-    Wish,
-    see,
-    teach,
-)
-from napari_unet.widgets.train.plan import PairSource, Plan, annotation
+from napari_unet.widgets.train.annotation import annotation
+from napari_unet.widgets.train.plan import PairSource, Plan
+from napari_unet.widgets.train.preview import Previewed, see
+from napari_unet.widgets.train.reports import Begun, Control, Learned, Trained
+from napari_unet.widgets.train.review.comparison import Compared
+from napari_unet.widgets.train.training import run_training
 
 _MIDDLE = 17
 """A convolution within one of the steps, neither its first one nor its last."""
@@ -51,18 +46,18 @@ def layer_image(array: np.ndarray, extent: Any = "stack") -> LayerImage:
     return read_layer(layer, viewer.dims, network_ndim=2, extent=extent)
 
 
-def plan_for(labels: np.ndarray, network: Network | None, **changes: Any) -> Plan:
-    image = layer_image((labels > 0).astype(np.float32))
-    usual: dict[str, Any] = {
-        "meaning": "reviewed",
-        "background_label": None,
-        "network": network,
-        "settings": SETTINGS,
-        "holds_out": False,
-        "device": "cpu",
-    }
-    source = changes.pop("source", PairSource(image, labels, "picture"))
-    return Plan((source,), **{**usual, **changes})
+def plan_for(
+    labels: np.ndarray,
+    network: Network | None,
+    *,
+    source: PairSource | None = None,
+    autosave_folder: Path | None = None,
+    **changes: Any,
+) -> Plan:
+    source = source or PairSource(layer_image((labels > 0).astype(np.float32)), labels, "picture")
+    usual = {"pairs": (), "settings": SETTINGS, "holds_out": False, "device": "cpu"}
+    recipe = TrainRecipe(**{**usual, **changes})
+    return Plan(recipe, (source,), network, autosave_folder=autosave_folder)
 
 
 def weights_of(network: Network) -> torch.Tensor:
@@ -70,17 +65,17 @@ def weights_of(network: Network) -> torch.Tensor:
 
 
 def test_reports_come_in_order_and_the_end_has_a_network(threshold_network: Network) -> None:
-    reports = list(teach(plan_for(squares(), threshold_network), Wish()))
+    reports = list(run_training(plan_for(squares(), threshold_network), Control()))
 
     assert isinstance(reports[0], Begun)
-    assert reports[0].sentence == "Nothing is held out."
     steps = [step for report in reports if isinstance(report, Learned) for step in report.steps]
-    assert steps == [1, 2, 3, 4]
+    assert [step.step for step in steps] == [1, 2, 3, 4]
     last, compared = reports[-2:]
     assert isinstance(last, Trained)
     assert isinstance(compared, Compared)
     assert (compared.before, compared.held_out, compared.view) == (None, (), None)
     assert last.is_finished
+    assert last.held_out == "Nothing is held out."
     assert last.steps == 4
     assert not torch.equal(weights_of(last.network), weights_of(threshold_network))
 
@@ -88,11 +83,12 @@ def test_reports_come_in_order_and_the_end_has_a_network(threshold_network: Netw
 def test_a_part_is_held_out_and_compared_before_and_after(threshold_network: Network) -> None:
     labels = squares((400, 256))
 
-    reports = list(teach(plan_for(labels, threshold_network, holds_out=True), Wish()))
+    reports = list(run_training(plan_for(labels, threshold_network, holds_out=True), Control()))
 
-    assert "held out" in reports[0].sentence
-    assert [report.step for report in reports if isinstance(report, Validated)] == [2, 4]
-    last = reports[-1]
+    trained, last = reports[-2:]
+    assert "held out" in trained.held_out
+    steps = [step for report in reports if isinstance(report, Learned) for step in report.steps]
+    assert [step.step for step in steps if step.validation is not None] == [2, 4]
     assert last.before.pooled(0.5).average_precision == 1
     assert last.after is not None
     (held_out,) = last.held_out
@@ -103,19 +99,19 @@ def test_a_part_is_held_out_and_compared_before_and_after(threshold_network: Net
 def test_a_stop_ends_after_the_step_and_a_resume_goes_on_to_the_same_network(
     threshold_network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_unet.widgets.train.job._REPORT_S", 0.0)
+    monkeypatch.setattr("napari_unet.widgets.train.training._REPORT_S", 0.0)
     plan = plan_for(squares(), threshold_network, autosave_folder=tmp_path)
-    *_, whole, _ = teach(plan, Wish())
-    wish = Wish()
+    *_, whole, _ = run_training(plan, Control())
+    control = Control()
     stopped = None
-    for report in teach(plan, wish):
+    for report in run_training(plan, control):
         if isinstance(report, Begun):
             continue
-        wish.stops.set()
+        control.cancel.set()
         stopped = report if isinstance(report, Trained) else stopped
 
     assert stopped.interrupted.step == stopped.steps
-    *_, resumed, _ = teach(replace(plan, resumes=stopped.interrupted), Wish())
+    *_, resumed, _ = run_training(replace(plan, resumes=stopped.interrupted), Control())
 
     assert list(tmp_path.iterdir()) == []
     assert not stopped.is_finished
@@ -129,21 +125,21 @@ def test_a_stop_in_the_middle_of_a_step_undoes_that_step(
 ) -> None:
     settings = replace(SETTINGS, adapt_norms=False)
     plan = plan_for(squares(), threshold_network, settings=settings, autosave_folder=tmp_path)
-    *_, whole, _ = teach(plan, Wish())
-    wish, forwards = Wish(), 0
+    *_, whole, _ = run_training(plan, Control())
+    control, forwards = Control(), 0
     convolve = torch.nn.functional.conv2d
 
     def stops_in_the_third_step(*arguments: Any, **options: Any) -> Any:
         nonlocal forwards
         forwards += 1
         if forwards == _MIDDLE:
-            wish.stops.set()
+            control.cancel.set()
         return convolve(*arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(torch.nn.functional, "conv2d", stops_in_the_third_step)
-        *_, stopped, _ = teach(plan, wish)
-    *_, resumed, _ = teach(replace(plan, resumes=stopped.interrupted), Wish())
+        *_, stopped, _ = run_training(plan, control)
+    *_, resumed, _ = run_training(replace(plan, resumes=stopped.interrupted), Control())
 
     assert 0 < stopped.steps < 4
     assert torch.equal(weights_of(resumed.network), weights_of(whole.network))
@@ -152,11 +148,11 @@ def test_a_stop_in_the_middle_of_a_step_undoes_that_step(
 def test_a_training_that_cannot_be_saved_goes_on_and_says_so(
     threshold_network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_unet.widgets.train.job._AUTOSAVE_S", 0.0)
+    monkeypatch.setattr("napari_unet.widgets.train.training._AUTOSAVE_S", 0.0)
     (tmp_path / "file").touch()
     plan = plan_for(squares(), threshold_network, autosave_folder=tmp_path / "file" / "folder")
 
-    *_, last, _ = teach(plan, Wish())
+    *_, last, _ = run_training(plan, Control())
 
     assert last.is_finished
     assert "file/folder' cannot be written to" in last.notes[-1]
@@ -176,7 +172,7 @@ def test_an_error_of_the_training_keeps_the_network_and_says_so(
 
     monkeypatch.setattr(TrainingRun, "__next__", fails_at_the_third)
 
-    *_, last, _ = teach(plan_for(squares(), threshold_network), Wish())
+    *_, last, _ = run_training(plan_for(squares(), threshold_network), Control())
 
     assert last.steps == 2
     assert not last.is_finished
@@ -186,11 +182,11 @@ def test_an_error_of_the_training_keeps_the_network_and_says_so(
 def test_the_view_is_seen_before_and_after(threshold_network: Network) -> None:
     labels = squares()
     plan = plan_for(labels, threshold_network)
-    wish = Wish(view=replace(plan.sources[0].image, extent="view", region=(16, 80, 32, 96)))
+    control = Control(view=replace(plan.sources[0].image, extent="view", region=(16, 80, 32, 96)))
 
-    *_, last = teach(plan, wish)
+    *_, last = run_training(plan, control)
 
-    assert last.view.image is wish.view
+    assert last.view.image is control.view
     assert last.view.corner == (16, 32)
     assert last.view.comparison.shape == (64, 64)
     assert last.view.comparison.before_cells == np.unique(labels[16:80, 32:96]).size - 1
@@ -199,10 +195,10 @@ def test_the_view_is_seen_before_and_after(threshold_network: Network) -> None:
 def test_previews_come_while_it_learns(
     threshold_network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_unet.widgets.train.job._FIRST_PREVIEW_S", 0.0)
+    monkeypatch.setattr("napari_unet.widgets.train.training._FIRST_PREVIEW_S", 0.0)
     plan = plan_for(squares(), threshold_network)
 
-    reports = list(teach(plan, Wish(view=plan.sources[0].image)))
+    reports = list(run_training(plan, Control(view=plan.sources[0].image)))
 
     (seen,) = [report for report in reports if isinstance(report, Previewed)]
     assert seen.step == 1
@@ -216,10 +212,10 @@ def test_previews_come_while_it_learns(
 def test_of_a_large_view_the_middle_is_seen(
     threshold_network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_unet.widgets.train.job._MOST_PREVIEW_PX", 32)
+    monkeypatch.setattr("napari_unet.widgets.train.preview._MOST_PX", 32)
     image = layer_image((squares((96, 64)) > 0).astype(np.float32))
 
-    labels, corner = see(image, threshold_network, device="cpu", stops=Wish().stops)
+    labels, corner = see(image, threshold_network, device="cpu", cancel=Control().cancel)
 
     assert labels.shape == (32, 32)
     assert corner == (32, 16)
@@ -306,7 +302,7 @@ def test_numbers_are_classes_to_a_network_whose_classes_have_names() -> None:
     labels[5:20, 5:20], labels[30:50, 30:50] = 1, 2
 
     (pair,) = annotation(plan_for(labels, network, meaning="painted"))
-    *_, trained, _ = teach(plan_for(labels, network, meaning="painted"), Wish())
+    *_, trained, _ = run_training(plan_for(labels, network, meaning="painted"), Control())
 
     # No ring: what lies around a stroke of a class may be of the same class.
     assert np.array_equal(pair.reviewed, labels > 0)

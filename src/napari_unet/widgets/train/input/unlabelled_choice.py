@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QRadioButton, QSpinBox, QVBoxLayout, QWidget
 
 from napari_unet.widgets.shared.choices import LayerChoice, narrow_form
-from napari_unet.widgets.train.meaning_picture import MeaningPicture
+from napari_unet.widgets.train.input.meaning_picture import MeaningPicture
 from napari_unet.widgets.train.plan import Meaning
 
 if TYPE_CHECKING:

@@ -1,0 +1,165 @@
+"""Training pairs made ready: normalised, and with the places around which patches are drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from napari_unet.engine.images.image import ImageSource, channels_first, open_image
+from napari_unet.engine.networks.annotation import class_target, teaches_classes
+from napari_unet.engine.networks.network import NetworkDescription
+from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.engine.training.stain import StainedImage, stained_image
+from napari_unet.engine.weight_map.weight_map import IGNORED
+
+_MOST_PLACES = 20_000
+"""Pixels of a kind that are remembered as places for patches."""
+
+_MORE_CORRECTED = 2.0
+"""How much more often an image with corrections is drawn."""
+
+_TOUCHING_PX = 2
+"""Cells that are not further apart than this touch each other, as far as crowds are concerned."""
+
+Places = NDArray[np.float64]
+"""(N, D) positions in an image, in pixels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedPair:
+    """A training pair, normalised, and where its patches may lie.
+
+    Parameters
+    ----------
+    image : (C, *S) float32 tensor
+    labels : (*S) int32 tensor
+        `IGNORED` where not reviewed.
+    foreground : tuple of (N, D) array
+        Kinds of places that are drawn equally often: the centres of cells, or
+        pixels of each class.
+    corrected : (N, D) array
+        Pixels that a person has changed.
+    reviewed : (N, D) array, optional
+        Pixels that count, where not all do.
+    crowded : (N, D) array
+        Pixels of cells that touch another, near that; empty if nobody asks.
+    stained : StainedImage, optional
+        Of a colour image of stained tissue.
+    weight : float
+        How much more often it is drawn than others.
+    """
+
+    image: Tensor
+    labels: Tensor
+    foreground: tuple[Places, ...]
+    corrected: Places
+    reviewed: Places | None
+    crowded: Places
+    stained: StainedImage | None
+    weight: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the labels."""
+        return tuple(self.labels.shape)
+
+    @property
+    def odds(self) -> float:
+        """How often it is drawn, beside others."""
+        if self.reviewed is not None and not len(self.reviewed):
+            return 0.0
+        # Crowded images teach more, yet not in proportion: neighbours look alike.
+        odds = self.weight * math.sqrt(1 + sum(map(len, self.foreground)))
+        return odds * (_MORE_CORRECTED if len(self.corrected) else 1.0)
+
+
+def prepare_pair(
+    pair: TrainingPair, description: NetworkDescription, *, crowds: bool = False
+) -> PreparedPair:
+    """Normalise an image and find the places around which patches are drawn."""
+    source = _source(pair, description)
+    labels = pair.checked_labels()
+    is_semantic = teaches_classes(description.class_roles)
+    if is_semantic:
+        _, known = class_target(labels, description.class_roles)
+        kinds = [_places((labels == number) & known) for number in np.unique(labels[known])]
+    else:
+        kinds = [_cell_centres(labels)]
+    corrected = (pair.corrected & (labels != IGNORED)) if pair.corrected is not None else None
+    return PreparedPair(
+        _read(source, description),
+        torch.from_numpy(labels),
+        tuple(kind for kind in kinds if len(kind)),
+        _places(corrected) if corrected is not None else np.empty((0, labels.ndim)),
+        _places(labels != IGNORED) if pair.reviewed is not None else None,
+        _places(_touching(labels) if crowds and not is_semantic else np.zeros_like(labels, bool)),
+        _stained(pair, source, description),
+        pair.weight,
+    )
+
+
+def normalised(pair: TrainingPair, description: NetworkDescription) -> Tensor:
+    """(C, *S) float32; a grey image is kept once, however many channels the network reads."""
+    return _read(_source(pair, description), description)
+
+
+def _source(pair: TrainingPair, description: NetworkDescription) -> ImageSource:
+    config = description.unet
+    source = open_image(
+        np.asarray(pair.image),
+        ndim=config.ndim,
+        in_channels=config.in_channels,
+        normalization=description.normalization,
+        channel_axis=pair.channel_axis,
+        intensity_reference=pair.intensity_reference,
+    )
+    channels = 1 if source.array.shape[0] == 1 else config.in_channels
+    return dataclasses.replace(source, in_channels=channels)
+
+
+def _read(source: ImageSource, description: NetworkDescription) -> Tensor:
+    everything = (slice(None),) * description.unet.ndim
+    return torch.from_numpy(np.ascontiguousarray(source.read(everything)))
+
+
+def _stained(
+    pair: TrainingPair, source: ImageSource, description: NetworkDescription
+) -> StainedImage | None:
+    """What a change of stain needs of an image whose colours the network reads."""
+    if source.in_channels != 3 or len(source.array) != 3:
+        return None
+    measured = source.array
+    if pair.intensity_reference is not None:
+        ndim, axis = description.unet.ndim, pair.channel_axis
+        measured = channels_first(pair.intensity_reference, ndim=ndim, channel_axis=axis)[:3]
+    return stained_image(measured, source.scaling, description.normalization)
+
+
+def _touching(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Pixels of cells with another cell not further than `_TOUCHING_PX` away."""
+    size = 2 * _TOUCHING_PX + 1
+    highest = ndimage.maximum_filter(labels, size)
+    above_all = np.iinfo(labels.dtype).max
+    lowest = ndimage.minimum_filter(np.where(labels > 0, labels, above_all), size)
+    touching: NDArray[np.bool_] = (labels > 0) & (highest != lowest)
+    return touching
+
+
+def _cell_centres(labels: NDArray[np.int32]) -> Places:
+    boxes = [box for box in ndimage.find_objects(np.maximum(labels, 0)) if box]
+    centres = [[(part.start + part.stop - 1) / 2 for part in box] for box in boxes]
+    return np.array(centres, float).reshape(-1, labels.ndim)
+
+
+def _places(mask: NDArray[np.bool_]) -> Places:
+    """Pixels of a mask, of many an even choice."""
+    flat = np.flatnonzero(mask)
+    flat = flat[:: max(1, math.ceil(flat.size / _MOST_PLACES))]
+    return np.stack(np.unravel_index(flat, mask.shape), axis=1).astype(float)

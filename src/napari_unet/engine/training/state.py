@@ -1,0 +1,107 @@
+"""The state of a training in a file: all that an exact resume needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.models.checkpoint import write_atomically
+from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
+
+_FORMAT = "napari-unet training state 2"
+
+_Result = TypeVar("_Result")
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a state, complete or not at all.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be written; one that was there before is whole.
+    """
+    values = {"format": _FORMAT, **state}
+    write_atomically(path, lambda temporary: torch.save(values, temporary))
+
+
+def read_state(
+    path: str | Path,
+    device: torch.device,
+    restore: Callable[[dict[str, Any]], _Result],
+    *,
+    otherwise: str,
+) -> _Result:
+    """Read a state and make something of it.
+
+    Parameters
+    ----------
+    path : str or path
+    device : torch.device
+        Where its tensors go.
+    restore : callable
+        Given the values of the state; whatever it raises says that they do not fit.
+    otherwise : str
+        What to do where it is none, with a place for the error: "'x' is no
+        training state {error}".
+
+    Raises
+    ------
+    CheckpointError
+        If the file is gone, no state, or one that does not fit.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+        if state["format"] != _FORMAT:
+            raise KeyError("format")
+        return restore(state)
+    except CheckpointError:
+        raise
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"There is no training state '{path}'; start the training anew."
+        ) from error
+    except Exception as error:  # a torn or foreign file can hold anything
+        found = f"({type(error).__name__})"
+        raise CheckpointError(f"'{path}' is no training state {otherwise.format(found)}") from error
+
+
+def load_interrupted(path: str | Path) -> Network:
+    """Load what a network had learned by the time `TrainingRun.save_state` was called.
+
+    Parameters
+    ----------
+    path : str or path
+        The state; to go on with the training, give it to `train` as `resume_from` instead.
+
+    Returns
+    -------
+    Network
+        The best one by then, on the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is gone, or no such state.
+    """
+
+    def restore(state: dict[str, Any]) -> Network:
+        description = NetworkDescription.from_json(state["description"])
+        return network_with(state["best"] or state["average"], description)
+
+    device = torch.device("cpu")
+    return read_state(path, device, restore, otherwise="{}; start the training anew.")
+
+
+def network_with(weights: Mapping[str, Tensor], description: NetworkDescription) -> Network:
+    """Make a network of its weights and its description, on the CPU."""
+    with torch.device("meta"):  # no weights are drawn that are thrown away
+        unet = build_module(description.unet)
+    unet.to_empty(device="cpu")
+    unet.load_state_dict({key: value.detach().cpu() for key, value in weights.items()})
+    return Network(unet.eval(), description)

@@ -1,0 +1,111 @@
+"""The pairs that a training learns from, made of layers and files in its thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.engine.base.errors import TrainingError
+from napari_unet.engine.images.image import AnyImage, LabelImage, PlaneIndex, plane_key
+from napari_unet.widgets.train.plan import PairSource, Plan, plane_name, region_of
+
+if TYPE_CHECKING:
+    from napari_unet.engine.training.hold_out import HeldOut
+    from napari_unet.engine.training.pairs import TrainingPair
+
+
+def annotation(plan: Plan) -> list[TrainingPair]:
+    """Read the pairs of all layers and files: images with their labels and what these mean."""
+    pairs = [pair for source in plan.sources for pair in labelled_planes(source, plan)]
+    return [*pairs, *_from_folders(plan)]
+
+
+def annotation_in_parts(plan: Plan) -> HeldOut:
+    """Read the pairs, and set part of them aside if the plan says so."""
+    from napari_unet.engine.training.hold_out import HeldOut, hold_out
+
+    pairs = annotation(plan)
+    if not plan.recipe.holds_out or not pairs:
+        return HeldOut(tuple(pairs), (), "Nothing is held out.")
+    gap_px = 96 if plan.network is None else plan.network.description.unet.margin_px
+    return hold_out(pairs, seed=plan.recipe.settings.seed, gap_px=gap_px)
+
+
+def labelled_planes(source: PairSource, plan: Plan) -> Iterator[TrainingPair]:
+    """Pairs of the planes of a layer that somebody has labelled."""
+    labels = np.asarray(source.labels)
+    planes = source.image.planes()
+    for index in planes:
+        drawn = np.array(labels[index])
+        kept = source.predictions.get(plane_key(index))
+        corrected = kept.changed(drawn) if kept is not None and kept.shape == drawn.shape else None
+        is_empty = not drawn.any() and (corrected is None or not corrected.any())
+        if len(planes) > 1 and is_empty:
+            continue
+        yield _pair(source, index, drawn, corrected, plan)
+
+
+def _pair(
+    source: PairSource,
+    index: PlaneIndex,
+    labels: LabelImage,
+    corrected: NDArray[np.bool_] | None,
+    plan: Plan,
+) -> TrainingPair:
+    image = replace(source.image, plane=index, extent="slice")
+    pixels, channel_axis = image.pixels()
+    if plan.recipe.meaning == "painted" and corrected is not None:
+        # Only the cells that somebody has changed: the others are the network's own.
+        touched = np.isin(labels, np.unique(labels[corrected]))
+        labels = np.where(touched & (labels > 0), labels, labels.dtype.type(0))
+    pair = _maker(plan)(
+        np.asarray(pixels),
+        labels,
+        regions=region_of(source, index) if plan.recipe.meaning == "regions" else None,
+        corrected=corrected,
+        name=plane_name(source.name, index),
+        channel_axis=channel_axis,
+    )
+    if corrected is not None and pair.reviewed is not None:
+        # Who changed a pixel has looked at it.
+        pair = replace(pair, reviewed=pair.reviewed | corrected)
+    return replace(pair, intensity_reference=image.intensity_reference())
+
+
+def _from_folders(plan: Plan) -> Iterator[TrainingPair]:
+    from napari_unet.files.pairs import pair_files, read_pairs
+
+    if plan.recipe.folders and plan.recipe.meaning == "regions":
+        raise TrainingError(
+            "Regions are drawn on layers, so nothing in the folders would be learned from; choose "
+            "another meaning of unlabelled pixels, or take the folders away."
+        )
+
+    def make_pair(image: AnyImage, labels: LabelImage, name: str) -> TrainingPair:
+        channel_axis = -1 if image.ndim > labels.ndim else None
+        return _maker(plan)(image, labels, name=name, channel_axis=channel_axis)
+
+    ndim = 2 if plan.network is None else plan.network.description.unet.ndim
+    for images, labels in plan.recipe.folders:
+        for paths in pair_files(Path(images), Path(labels)).pairs:
+            yield from read_pairs(*paths, ndim=ndim, make_pair=make_pair)
+
+
+def _maker(plan: Plan) -> Callable[..., TrainingPair]:
+    """What makes a pair of an image and its labels, by what the plan says that these mean."""
+    from napari_unet.engine.networks.annotation import teaches_classes
+    from napari_unet.engine.training.pairs import annotated_pair
+
+    roles = () if plan.network is None else plan.network.description.class_roles
+    return partial(
+        annotated_pair,
+        unlabelled="ignore" if plan.recipe.meaning == "painted" else "reviewed",
+        background_label=plan.recipe.background_label,
+        teaches="classes" if roles and teaches_classes(roles) else "cells",
+    )

@@ -1,0 +1,110 @@
+"""The settings of a training that are rarely changed, folded away."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from qtpy.QtCore import QSize
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+from napari_unet.engine.training.augmentation_settings import AugmentationSettings
+from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.session import Session
+from napari_unet.widgets.shared.choices import narrow_form
+from napari_unet.widgets.shared.device_choice import DeviceChoice
+from napari_unet.widgets.shared.settings_form import SettingsForm
+
+_RARE = (
+    "batch_size",
+    "patch_size_px",
+    "keep_knowledge",
+    "w0",
+    "border_sigma_px",
+    "border_width_px",
+    "background_share",
+    "corrected_share",
+    "class_balance",
+    "adapt_norms",
+    "validation_interval",
+    "seed",
+)
+_RANGES = {
+    "batch_size": (1, 256),
+    "patch_size_px": (32, 1024),
+    "keep_knowledge": (0.0, 5.0),
+    "w0": (0.5, 100.0),
+    "border_sigma_px": (0.5, 30.0),
+    "border_width_px": (0.5, 10.0),
+    "background_share": (0.0, 1.0),
+    "corrected_share": (0.0, 1.0),
+    "scale": (1.0, 3.0),
+    "elastic_sigma_px": (0.0, 40.0),
+    "brightness": (0.0, 1.0),
+    "contrast": (1.0, 4.0),
+    "gamma": (1.0, 4.0),
+    "noise": (0.0, 1.0),
+    "blur_px": (0.0, 5.0),
+    "colour": (1.0, 3.0),
+}
+_VARIED = (
+    "flip",
+    "rotate",
+    "scale",
+    "elastic_sigma_px",
+    "brightness",
+    "contrast",
+    "gamma",
+    "noise",
+    "blur_px",
+    "colour",
+)
+
+
+class _AsHighAsItsRows(QWidget):
+    """Asks for the height that it has at its width: where that is narrow, long rows are wrapped."""
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        hint = super().sizeHint()
+        return QSize(hint.width(), max(hint.height(), self.heightForWidth(self.width())))
+
+
+class MoreSettings(QCollapsible):
+    """Device, numbers of the method, and how much each patch is varied.
+
+    Parameters
+    ----------
+    session : Session
+    foot : QWidget
+        Shown below all of them.
+    """
+
+    def __init__(self, session: Session, foot: QWidget) -> None:
+        super().__init__("More settings")
+        self.setDuration(0)
+        self.device_choice = DeviceChoice(session)
+        self.rare = SettingsForm(TrainingSettings.fine_tuning(), _RARE, _RANGES)
+        self.varied = SettingsForm(AugmentationSettings(), _VARIED, _RANGES)
+        inside = _AsHighAsItsRows()
+        layout = QVBoxLayout(inside)
+        layout.setContentsMargins(0, 0, 0, 0)
+        device = narrow_form()
+        device.addRow("Device", self.device_choice)
+        layout.addLayout(device)
+        layout.addWidget(self.rare)
+        layout.addWidget(QLabel("How much each patch is varied"))
+        layout.addWidget(self.varied)
+        layout.addWidget(foot)
+        self.addWidget(inside)
+
+    def settings(self, usual: TrainingSettings, **changes: Any) -> TrainingSettings:
+        """Return `usual` with what is set here, and then with `changes`.
+
+        Raises
+        ------
+        SettingsError
+            If a value is outside of what makes sense.
+        """
+        augmentation = AugmentationSettings(**self.varied.values())
+        return replace(usual, **{**self.rare.values(), **changes}, augmentation=augmentation)

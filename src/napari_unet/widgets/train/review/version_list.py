@@ -1,0 +1,117 @@
+"""A list of the versions of a model, and what is said of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from html import escape
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem
+
+from napari_unet.widgets.train.review.comparison import AP_AFTER, AP_BEFORE
+
+if TYPE_CHECKING:
+    from napari_unet.versions.history import Version
+
+_LOWEST_PX = 110
+_NAME, _AP, _DATE = 0, 1, 2
+_TOOLTIP = (
+    "<qt>Every version of the model that was kept, the newest first. AP: share of cells that it "
+    "finds right at an overlap of 0.5, before and after its training.</qt>"
+)
+
+
+class VersionList(QTreeWidget):
+    """One row for each version; its name can be edited in place.
+
+    Attributes
+    ----------
+    renamed : Signal
+        Carries a `Version` and the name that was typed.
+    versions : tuple of Version
+        What is listed.
+    current : str, optional
+        Id of the version in use, which is shown in bold from the next `fill` on.
+    """
+
+    renamed = Signal(object, str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.versions: tuple[Version, ...] = ()
+        self.current: str | None = None
+        self.setHeaderLabels(["Version", "AP 0.5", "Kept"])
+        self.setRootIsDecorated(False)
+        self.setMinimumHeight(_LOWEST_PX)
+        self.setToolTip(_TOOLTIP)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.EditKeyPressed)
+        header = self.header()
+        assert header is not None  # noqa: S101 - a tree has one
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
+        for column in (_AP, _DATE):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        self.itemChanged.connect(self._on_item_changed)
+
+    @property
+    def selected(self) -> Version | None:
+        """The version whose row is selected."""
+        items = self.selectedItems()
+        return self.versions[self.indexOfTopLevelItem(items[0])] if items else None
+
+    def fill(self, versions: Sequence[Version]) -> None:
+        """List versions; what is selected stays."""
+        selected = self.selected
+        self.versions = tuple(versions)
+        was_blocked = self.blockSignals(True)
+        self.clear()
+        for version in self.versions:
+            item = QTreeWidgetItem([version.name, average_precision(version), local_date(version)])
+            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
+            item.setToolTip(_NAME, f"<qt>{escape(details(version, self.versions))}</qt>")
+            font = item.font(_NAME)
+            font.setBold(version.id == self.current)
+            item.setFont(_NAME, font)
+            self.addTopLevelItem(item)
+            if selected is not None and version.id == selected.id:
+                self.setCurrentItem(item)
+        self.blockSignals(was_blocked)
+        self.itemSelectionChanged.emit()
+
+    def edit_name(self) -> None:
+        """Let the name of the selected version be typed."""
+        item = self.currentItem()
+        if item is not None:
+            self.editItem(item, _NAME)
+
+    def _on_item_changed(self, item: QTreeWidgetItem, column: int) -> None:
+        version = self.versions[self.indexOfTopLevelItem(item)]
+        if column != _NAME:
+            self.fill(self.versions)
+        elif item.text(_NAME) != version.name:
+            self.renamed.emit(version, item.text(_NAME))
+
+
+def average_precision(version: Version) -> str:
+    """Return AP before and after, or the one that is known."""
+    values = [version.metrics.get(name) for name in (AP_BEFORE, AP_AFTER)]
+    return " → ".join(f"{value:.2f}" for value in values if isinstance(value, int | float))
+
+
+def local_date(version: Version) -> str:
+    """Return the day and the time here; the text itself if it is no date."""
+    try:
+        return f"{datetime.fromisoformat(version.date).astimezone():%Y-%m-%d %H:%M}"
+    except ValueError:
+        return version.date
+
+
+def details(version: Version, versions: Sequence[Version]) -> str:
+    """Return its name, which of the others it was trained from, and what is new in it."""
+    origin = ""
+    if version.parent is not None:
+        parents = [each.name for each in versions if each.id == version.parent]
+        origin = f" from '{parents[0]}'" if parents else " from a model that is not here"
+    return f"'{version.name}'{origin}. {version.sentence}".rstrip()
