@@ -80,6 +80,8 @@ class Job(QObject):
         """
         self.stop()
         worker = self._worker = Worker(work)
+        # First: what it worked on may be large, and a callback may start the next.
+        worker.ended.connect(self._forget)
         for signal, callback in (
             (worker.reported, on_report),
             (worker.finished, on_result),
@@ -97,6 +99,9 @@ class Job(QObject):
         """Stop what runs, if anything does."""
         if self._worker is not None:
             self._worker.stop()
+
+    def _forget(self) -> None:
+        self._worker = None
 
 
 def _log_failure(error: Exception) -> None:

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.base.settings import SegmentationSettings
 from napari_unet.viewer.layers import read_layer
+from napari_unet.widgets.segment.recipe import Recipe
 from napari_unet.widgets.segment.result_layers import ResultLayers
-from napari_unet.widgets.segment.runs import Drawn, Recipe, find_cells
+from napari_unet.widgets.segment.runs import Drawn, find_cells
 
 STOPPED = "Stopped. The layers are as they were."
 
@@ -178,15 +179,14 @@ def test_stop_before_the_window_knows_that_the_layer_is_filled_again_puts_it_bac
     person.run()
     before = person.result.data.copy()
     layer.data = layer.data[::-1].copy()
-    results = ResultLayers(viewer)
     settings = SegmentationSettings(tile_px=64)
     instances = session.network.description.instances
     recipe = Recipe(session.network, "", "", settings, instances)
     image = read_layer(layer, viewer.dims, network_ndim=2, extent="slice")
-    earlier, scores = results.earlier(image, recipe)
+    results = ResultLayers(viewer, layer, image, recipe)
 
     # The reports wait to be taken.
-    for report in find_cells(image, recipe, earlier, scores):
+    for report in find_cells(image, recipe, results.canvas, results.scores):
         if isinstance(report, Drawn):
             break
     assert not np.array_equal(person.result.data, before)

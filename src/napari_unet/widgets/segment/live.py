@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Container
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Labels, Layer
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import PlaneIndex, Region
+from napari_unet.viewer.layers import shown_plane, visible_box
 from napari_unet.viewer.results import METADATA_KEY, note_origin
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.segment.runs import Drawn, Edited, FoundAgain, KeptScores, find_again
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
 
 
 class LiveLabels(QObject):
@@ -22,27 +27,22 @@ class LiveLabels(QObject):
 
     Parameters
     ----------
-    view : callable
-        Says which plane of a layer is shown and which part of it, for `find_again`; it is given
-        the layer and the number of axes of a plane.
+    viewer : napari viewer
 
     Attributes
     ----------
-    counted : Signal
-        Carries the number of cells after a change, and of slices that were edited and so stay.
-    refused : Signal
-        The labels were edited, so they stay as they are.
+    told : Signal
+        Carries a sentence: how many cells there are after a change, or why they stay.
     failed : Signal
         Carries the exception.
     """
 
-    counted = Signal(int, int)
-    refused = Signal()
+    told = Signal(str)
     failed = Signal(object)
 
-    def __init__(self, view: Callable[[Labels, int], tuple[PlaneIndex, Region | None]]) -> None:
+    def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
-        self._view = view
+        self._viewer = viewer
         self._kept: KeptScores | None = None
         self._layer: Labels | None = None
         self._job = Job(self)
@@ -85,13 +85,23 @@ class LiveLabels(QObject):
             return
         # Its own for each change: a thread that winds up must not write into the next one's.
         self._kept = replace(self._kept, canvas=self._kept.canvas.reopened())
-        shown, visible = self._view(self._layer, self._kept.plane_ndim)
+        shown, visible = self._in_view(self._layer, self._kept.plane_ndim)
         self._job.start(
             partial(find_again, self._kept, instances, shown, visible),
             on_report=self._on_reported,
             on_result=partial(self._on_finished, instances),
             on_error=self._on_failed,
         )
+
+    def _in_view(self, labels: Labels, plane_ndim: int) -> tuple[PlaneIndex, Region | None]:
+        """Which plane of the labels is shown, and which part of it."""
+        shown = shown_plane(labels, self._viewer.dims, plane_ndim)
+        shape = zip(labels.data.shape, shown, strict=True)
+        sizes = [n for n, part in shape if isinstance(part, slice)]
+        box = visible_box(labels, tuple(range(labels.ndim)), shown, sizes)
+        if box is None:
+            return shown, None
+        return shown, tuple(slice(*ends) for ends in np.reshape(box, (-1, 2)).tolist())
 
     def _on_reported(self, report: Drawn | Edited | FoundAgain) -> None:
         if isinstance(report, Drawn) and self._layer is not None:
@@ -100,7 +110,7 @@ class LiveLabels(QObject):
     def _on_finished(self, instances: InstanceSettings, last: Drawn | Edited | FoundAgain) -> None:
         if isinstance(last, FoundAgain):
             self._note({"cells": last.cells, "instances": asdict(instances)})
-            self.counted.emit(last.cells, last.edited_slices)
+            self.told.emit(last.text)
         else:
             self._refuse()
 
@@ -115,7 +125,10 @@ class LiveLabels(QObject):
 
     def _refuse(self) -> None:
         self.forget()
-        self.refused.emit()
+        self.told.emit(
+            "The labels were edited, so they stay as they are; Run puts the cells with these "
+            "settings into a new layer."
+        )
 
     def _on_failed(self, error: Exception) -> None:
         self._note({"stopped": True})

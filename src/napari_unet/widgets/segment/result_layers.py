@@ -1,16 +1,15 @@
-"""The layers that a run fills, from the first tile to the last."""
+"""The layers that a run fills, from before its first tile to its end."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from napari_unet.engine.images.image import PlaneIndex, Region
-from napari_unet.viewer.layers import LayerImage, shown_plane, visible_box
+from napari_unet.engine.images.image import PlaneIndex
+from napari_unet.viewer.layers import LayerImage, full_resolution
 from napari_unet.viewer.results import METADATA_KEY, find_result, find_scores, move_to, note_origin
-from napari_unet.widgets.segment.runs import Drawn, Found, Opened, Recipe
+from napari_unet.widgets.segment.recipe import Recipe
+from napari_unet.widgets.segment.runs import Drawn, Found, Opened
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -20,114 +19,108 @@ if TYPE_CHECKING:
 
 
 class ResultLayers:
-    """Adds, fills and closes the layers of one run after the other.
-
-    While a run fills a layer, it cannot be painted on.
+    """Adds, fills and closes the layers of one run; while it fills one, nobody can paint on it.
 
     Parameters
     ----------
     viewer : napari viewer
+    layer : napari Image layer
+        That is segmented.
+    image : LayerImage
+        What is read of it.
+    recipe : Recipe
+
+    Attributes
+    ----------
+    canvas : LabelCanvas, optional
+        Over the labels of an earlier run on the same image with the same model; once the run has
+        begun, over those that it fills.
+    scores : dict
+        For each class role the array of the layer that shows its scores, as far as there is one.
+    notes : tuple of str
+        Sentences about a layer that is not filled again.
     """
 
-    def __init__(self, viewer: ViewerModel) -> None:
-        self._viewer = viewer
-        self._labels: Labels | None = None
-        self._earlier: Labels | None = None
-        self._scores: list[Image] = []
-        self._added_scores: tuple[Image, ...] = ()
-        self._canvas: LabelCanvas | None = None
-        self._follows = False
-        self._fills_several = False
-        self._place: dict[str, Any] = {}
-        self._step: tuple[int, ...] = ()
-        self.notes: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """Of the layer that is filled."""
-        return "" if self._labels is None else str(self._labels.name)
-
-    def earlier(
-        self, image: LayerImage, recipe: Recipe
-    ) -> tuple[LabelCanvas | None, dict[str, Any]]:
-        """Find what an earlier run on the same image left, in a form that a worker may have."""
+    def __init__(
+        self, viewer: ViewerModel, layer: Image, image: LayerImage, recipe: Recipe
+    ) -> None:
         from napari_unet.viewer.label_canvas import LabelCanvas
 
-        self.notes = ()
-        self._canvas, self._labels = None, None
+        self._viewer, self._layer, self._image = viewer, layer, image
         # Slices that must be read from a disk would hold the window up.
         self._follows = image.extent == "stack" and not image.is_lazy
-        self._fills_several = len(image.planes()) > 1
-        self._step = tuple(self._viewer.dims.current_step)
-        self._place = image.place
-        self._scores, self._added_scores = [], ()
-        scores: dict[str, Any] = {}
-        for role in recipe.network.description.class_roles:
-            layer = find_scores(self._viewer, image, recipe.model, role)
-            if layer is not None:
-                scores[role] = layer.data
-                self._scores.append(layer)
-        self._earlier = find_result(self._viewer, image, recipe.model)
-        if self._earlier is None:
-            return None, scores
-        made = self._earlier.metadata[METADATA_KEY]
-        # Kept here, too: a Stop may come before the report that it is being filled.
-        self._canvas = LabelCanvas(self._earlier.data, made.get("checksums", {}))
-        return self._canvas, scores
+        self._step = tuple(viewer.dims.current_step)
+        self._labels: Labels | None = None
+        self._earlier = find_result(viewer, image, recipe.model)
+        self._added_scores: tuple[Image, ...] = ()
+        shown = {
+            role: find_scores(viewer, image, recipe.model, role)
+            for role in recipe.network.description.class_roles
+        }
+        self._score_layers = [each for each in shown.values() if each is not None]
+        self.scores = {role: each.data for role, each in shown.items() if each is not None}
+        self.notes: tuple[str, ...] = ()
+        self.canvas: LabelCanvas | None = None
+        if self._earlier is not None:
+            # A Stop may come before the report that it is being filled.
+            made = self._earlier.metadata[METADATA_KEY]
+            self.canvas = LabelCanvas(self._earlier.data, made.get("checksums", {}))
 
     def open(self, opened: Opened) -> None:
         """Show the layers of a run that has begun."""
-        self._canvas = opened.canvas
+        self.canvas = opened.canvas
         # The image may have been moved or scaled since.
-        for layer in self._scores:
-            move_to(layer, self._place)
+        for layer in self._score_layers:
+            move_to(layer, self._image.place)
         self._added_scores = opened.score_layers
         for layer in opened.score_layers:
             self._viewer.add_layer(layer)
-            self._scores.append(layer)
-        if opened.layer is None:
-            self._labels = self._earlier
-            if self._earlier is not None:
-                move_to(self._earlier, self._place)
-        else:
-            self._labels = opened.layer
+            self._score_layers.append(layer)
+        self._labels = opened.layer or self._earlier
+        if opened.layer is not None:
             note_origin(opened.layer, opened.layer.metadata[METADATA_KEY])
             self._viewer.add_layer(opened.layer)
-        if opened.kept_edited and self._earlier is not None:
-            kept = f"'{self._earlier.name}' was edited and is kept as it is"
-            self.notes = (f"{kept}; these cells are in '{self.name}'.",)
+        elif self._earlier is not None:
+            move_to(self._earlier, self._image.place)
         if self._labels is not None:
             self._labels.editable = False
+            if opened.kept_edited and self._earlier is not None:
+                kept = f"'{self._earlier.name}' was edited and is kept as it is"
+                self.notes = (f"{kept}; these cells are in '{self._labels.name}'.",)
 
-    def show(self, drawn: Drawn) -> bool:
-        """Show what was drawn.
-
-        Returns
-        -------
-        bool
-            False if someone gave the layer other data meanwhile.
-        """
-        if self._labels is None or self._canvas is None:
-            return True
-        if self._labels.data is not self._canvas.array:
-            return False
+    def show(self, drawn: Drawn) -> None:
+        """Show what was drawn."""
+        if self._labels is None:
+            return
         if drawn.is_whole:
             self._follow(drawn.index)
         _refresh(self._labels, whole=drawn.is_whole)
         if drawn.is_whole:
-            for layer in self._scores:
+            for layer in self._score_layers:
                 _refresh(layer, whole=True)
-        return True
+
+    def replaced(self) -> str:
+        """Name of a layer that someone gave other data since; empty if all are as they were."""
+        if full_resolution(self._layer) is not self._image.array:
+            return str(self._layer.name)
+        labels, canvas = self._labels, self.canvas
+        is_ours = labels is None or canvas is None or labels.data is canvas.array
+        return "" if labels is None or is_ours else str(labels.name)
+
+    def missing(self) -> str:
+        """Name of a layer of this run that is no longer in the viewer; empty if all are."""
+        # Before the first tile it is not known yet whether the earlier labels are filled again.
+        for layer in (self._layer, self._labels or self._earlier):
+            if layer is not None and layer not in self._viewer.layers:
+                return str(layer.name)
+        return ""
 
     def finish(self, found: Found) -> Labels | None:
         """Note how the labels came about, and let them be edited."""
-        labels = self._labels
-        if labels is not None:
-            predicted = {} if self._canvas is None else self._canvas.predictions
-            note_origin(labels, found.provenance, predicted)
-            labels.editable = True
-        self._canvas = self._labels = self._earlier = None
-        return labels
+        if self._labels is not None and self.canvas is not None:
+            note_origin(self._labels, found.provenance, self.canvas.predictions)
+            self._labels.editable = True
+        return self._labels
 
     def close(self) -> str:
         """End a run that is not finished.
@@ -137,8 +130,7 @@ class ResultLayers:
         str
             A sentence about what is kept; empty if the layers are as they were.
         """
-        labels, canvas, earlier = self._filled, self._canvas, self._earlier
-        self._labels = self._canvas = self._earlier = None
+        labels, canvas = self._labels or self._earlier, self.canvas
         if labels is None or canvas is None:
             return ""
         was_put_back = canvas.close()
@@ -147,8 +139,7 @@ class ResultLayers:
             self._remove(self._added_scores)
         if labels not in self._viewer.layers or labels.data is not canvas.array:
             return ""
-        name = str(labels.name)
-        if canvas.is_empty and labels is not earlier:
+        if canvas.is_empty and labels is not self._earlier:
             self._remove((labels,))
             return ""
         if not canvas.is_begun:
@@ -157,32 +148,19 @@ class ResultLayers:
         made = {**made, "checksums": canvas.checksums, "stopped": True}
         note_origin(labels, made, canvas.predictions)
         _refresh(labels, whole=True)
-        if canvas.planes_finished and self._fills_several:
-            if canvas.planes_finished == 1:
-                return f"1 slice of '{name}' was finished and is kept."
-            return f"{canvas.planes_finished} slices of '{name}' were finished and are kept."
+        finished = canvas.planes_finished
+        if finished and len(self._image.planes()) > 1:
+            slices = "1 slice" if finished == 1 else f"{finished} slices"
+            are = "was finished and is" if finished == 1 else "were finished and are"
+            return f"{slices} of '{labels.name}' {are} kept."
         if was_put_back or canvas.is_empty:
-            return f"'{name}' is as it was."
-        return f"The cells found so far are kept in '{name}'."
-
-    @property
-    def _filled(self) -> Labels | None:
-        """The layer that is filled, or will be as far as is known before the first tile."""
-        return self._earlier if self._labels is None else self._labels
+            return f"'{labels.name}' is as it was."
+        return f"The cells found so far are kept in '{labels.name}'."
 
     def _remove(self, layers: Sequence[Layer]) -> None:
         for layer in layers:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
-
-    def missing(self, image_layer: Image | None) -> str:
-        """Name of a layer of this run that is no longer in the viewer; empty if all are."""
-        # Before the first tile it is not known yet whether the earlier labels are filled again.
-        layers: tuple[Layer | None, ...] = (image_layer, self._filled)
-        for layer in layers:
-            if layer is not None and layer not in self._viewer.layers:
-                return str(layer.name)
-        return ""
 
     def _follow(self, index: PlaneIndex) -> None:
         """Show the slice that was just finished, until the user goes to another one."""
@@ -201,15 +179,3 @@ class ResultLayers:
 
 def _refresh(layer: Layer, *, whole: bool) -> None:
     layer.refresh(extent=False, highlight=False, thumbnail=whole)
-
-
-def view_of(
-    viewer: ViewerModel, labels: Labels, plane_ndim: int
-) -> tuple[PlaneIndex, Region | None]:
-    """Which plane of a labels layer is shown, and which part of it, for `find_again`."""
-    shown = shown_plane(labels, viewer.dims, plane_ndim)
-    sizes = [n for n, part in zip(labels.data.shape, shown, strict=True) if isinstance(part, slice)]
-    box = visible_box(labels, tuple(range(labels.ndim)), shown, sizes)
-    if box is None:
-        return shown, None
-    return shown, tuple(slice(*ends) for ends in np.reshape(box, (-1, 2)).tolist())

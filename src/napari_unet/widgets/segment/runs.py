@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.base.errors import DeviceError, LabelsError
-from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, PlaneIndex, Region
 from napari_unet.viewer.layers import LayerImage
 from napari_unet.viewer.results import METADATA_KEY, new_labels_layer, new_scores_layer, provenance
+from napari_unet.widgets.segment.recipe import Recipe
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
-    from napari_unet.engine.networks.network import Network
     from napari_unet.engine.segmentation.segmentation import PlaneScores, SegmentationReport
     from napari_unet.viewer.label_canvas import LabelCanvas
 
@@ -27,39 +27,6 @@ _NO_SCORES = "The scores take too much memory to be kept, so changed thresholds 
 
 MEMORY_SHARE_OF_SCORES = 0.25
 """Of the free memory, that scores may take for the thresholds to move without another run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """All that a run needs to know beside the image.
-
-    Parameters
-    ----------
-    network : Network
-    source, file_hash : str
-        Where it came from.
-    settings : SegmentationSettings
-    instances : InstanceSettings
-    device : str
-    shows_scores : bool
-        Whether layers of scores are wanted.
-    guesses : mapping of str to str
-        What a person said about things that the model's file does not tell.
-    """
-
-    network: Network
-    source: str
-    file_hash: str
-    settings: SegmentationSettings
-    instances: InstanceSettings
-    device: str = "auto"
-    shows_scores: bool = False
-    guesses: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def model(self) -> str:
-        """Name of the network."""
-        return self.network.description.name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,6 +58,20 @@ class Step:
     tiles: int
     slice_index: int
     slices: int
+
+    @property
+    def done(self) -> int:
+        """Tiles that are finished, in all slices."""
+        return self.slice_index * self.tiles + self.tile
+
+    @property
+    def text(self) -> str:
+        """What is being done."""
+        is_last = self.tile == self.tiles
+        text = "telling cells apart" if is_last else f"tile {self.tile + 1} of {self.tiles}"
+        if self.slices > 1:
+            text = f"slice {self.slice_index + 1} of {self.slices}, {text}"
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +123,7 @@ class Found:
         The engine's, about anything that went another way than asked for.
     provenance : dict
         For the layer's metadata.
+    instances : InstanceSettings
     diameter_px : float, optional
         Median diameter of the cells of the last plane, in pixels of the image.
     kept : KeptScores, optional
@@ -151,6 +133,7 @@ class Found:
     cells: int
     notes: tuple[str, ...]
     provenance: dict[str, Any]
+    instances: InstanceSettings
     diameter_px: float | None
     kept: KeptScores | None
 
@@ -169,10 +152,24 @@ class FoundAgain:
     cells: int
     edited_slices: int = 0
 
+    @property
+    def text(self) -> str:
+        """How it went, as a sentence or two."""
+        text = f"{cell_count(self.cells)} with these settings."
+        if self.edited_slices:
+            were = "1 slice was" if self.edited_slices == 1 else f"{self.edited_slices} slices were"
+            text += f" {were} edited and left alone."
+        return text
+
 
 @dataclass(frozen=True, slots=True)
 class Edited:
     """A person edited all of the labels; they were left as they are."""
+
+
+def cell_count(cells: int) -> str:
+    """So many cells, in words."""
+    return "1 cell" if cells == 1 else f"{cells} cells"
 
 
 def find_cells(
@@ -193,13 +190,7 @@ def find_cells(
     from napari_unet.engine.segmentation.segmentation import iterate_planes
 
     pixels, channel_axis = image.pixels()
-    settings = replace(
-        recipe.settings,
-        pixel_size_um=image.pixel_size_um,
-        every_slice=image.extent == "stack" and image.has_slices,
-        channel_axis=channel_axis,
-        region=image.region,
-    )
+    settings = recipe.settings_for(image, channel_axis)
     reports = iterate_planes(
         pixels,
         recipe.network,
@@ -243,7 +234,7 @@ def find_cells(
     assert run is not None  # noqa: S101 - there is at least one plane
     cells = sum(run.kept.cells.values())
     kept = run.kept if run.kept.planes else None
-    yield Found(cells, run.notes, made(cells), run.diameter_px, kept)
+    yield Found(cells, run.notes, made(cells), recipe.instances, run.diameter_px, kept)
 
 
 def _open(

@@ -1,0 +1,148 @@
+"""What decides about the labels of a run: read from the form, for a worker and for a script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from napari.layers import Image
+
+from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.files.samples import sample_files
+from napari_unet.script import SegmentRecipe, file_holds
+from napari_unet.session import Session
+from napari_unet.viewer.commands import PLUGIN
+from napari_unet.viewer.layers import LayerImage, read_layer
+from napari_unet.widgets.segment.form import SegmentForm
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_unet.engine.networks.network import Network
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that a run needs to know beside the image.
+
+    Parameters
+    ----------
+    network : Network
+    source, file_hash : str
+        Where it came from.
+    settings : SegmentationSettings
+    instances : InstanceSettings
+    device : str
+    shows_scores : bool
+        Whether layers of scores are wanted.
+    guesses : mapping of str to str
+        What a person said about things that the model's file does not tell.
+    """
+
+    network: Network
+    source: str
+    file_hash: str
+    settings: SegmentationSettings
+    instances: InstanceSettings
+    device: str = "auto"
+    shows_scores: bool = False
+    guesses: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def model(self) -> str:
+        """Name of the network."""
+        return self.network.description.name
+
+    def settings_for(self, image: LayerImage, channel_axis: int | None) -> SegmentationSettings:
+        """How the engine reads this image, whose channels lie on an axis of what it is given."""
+        return replace(
+            self.settings,
+            pixel_size_um=image.pixel_size_um,
+            every_slice=image.extent == "stack" and image.has_slices,
+            channel_axis=channel_axis,
+            region=image.region,
+        )
+
+
+def read_form(
+    viewer: ViewerModel, session: Session, form: SegmentForm
+) -> tuple[Image, LayerImage, Recipe]:
+    """Return the layer that is to be segmented, what is read of it, and how.
+
+    Raises
+    ------
+    UNetError
+        If there is no image or no model, or a field says what makes no sense.
+    """
+    layer, network = form.layer, session.network
+    if layer is None:
+        others = [str(each.name) for each in viewer.layers]
+        found = f" ('{others[-1]}' is none)" if others else ""
+        raise UNetError(
+            f"There is no image layer{found}; open an image, or one of File > Open Sample."
+        )
+    if network is None:
+        raise UNetError("No model is loaded; choose one, or a model file with '…'.")
+    image = read_layer(
+        layer,
+        viewer.dims,
+        network_ndim=network.description.unet.ndim,
+        extent=form.extent_choice.extent,
+        channel_axis=form.channel_choice.channel_axis,
+        channel=form.channel_choice.channel,
+    )
+    recipe = Recipe(
+        network,
+        session.source,
+        session.file_hash,
+        form.settings(),
+        form.instances(),
+        device=session.device,
+        shows_scores=form.scores_box.isChecked(),
+        guesses=session.guesses,
+    )
+    return layer, image, recipe
+
+
+def segment_recipe(layer: Image, image: LayerImage, recipe: Recipe) -> SegmentRecipe:
+    """Collect what decides about the labels of a run.
+
+    Parameters
+    ----------
+    layer : napari Image layer
+    image : LayerImage
+        What is read of it.
+    recipe : Recipe
+    """
+    description = recipe.network.description
+    shape = tuple(int(n) for n in image.array.shape)
+    return SegmentRecipe(
+        image_name=image.name,
+        shape=shape,
+        image_file=_own_file(layer, shape),
+        model=recipe.source,
+        guesses=recipe.guesses,
+        device=recipe.device,
+        plane=image.plane if image.has_slices and image.extent != "stack" else None,
+        channel=None if image.channel is None else image.channel + 1,
+        is_rgb=bool(layer.rgb),
+        is_multiscale=bool(layer.multiscale),
+        settings=recipe.settings_for(image, None if layer.rgb else image.channel_axis),
+        instances=recipe.instances,
+        model_instances=description.instances,
+        model_pixel_size_um=description.pixel_size_um,
+        intensity_from_stack=not image.is_lazy,
+        show_scores=recipe.shows_scores,
+    )
+
+
+def _own_file(layer: Image, shape: tuple[int, ...]) -> str | None:
+    """Return the file that holds what the layer shows, as our own commands read it."""
+    source = layer.source
+    if source.sample is not None and source.sample[0] == PLUGIN:
+        return str(sample_files(source.sample[1])[0])
+    if source.path and source.reader_plugin == "napari" and file_holds(source.path, shape):
+        return str(source.path)
+    return None
