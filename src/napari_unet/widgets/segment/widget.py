@@ -63,7 +63,7 @@ class SegmentWidget(DockedForm):
         self.live = self.job.live
         self.advice = Advice(self._viewer, self._session, self.form)
         self.script_button = ScriptButton(self._read_recipe)
-        self.form.add_at_foot(self.script_button)
+        self.form.foot.addWidget(self.script_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(scrolled(self.form))
