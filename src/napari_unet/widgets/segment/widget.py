@@ -20,7 +20,7 @@ from napari_unet.widgets.segment.job import NOTHING_CHANGED, SegmentJob
 from napari_unet.widgets.segment.recipe import read_form, segment_recipe
 from napari_unet.widgets.segment.runs import Found
 from napari_unet.widgets.shared.docked_form import DockedForm, scrolled
-from napari_unet.widgets.shared.script_button import ScriptButton
+from napari_unet.widgets.shared.run_panel import ScriptButton
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

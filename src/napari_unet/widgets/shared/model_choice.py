@@ -8,31 +8,19 @@ from typing import TYPE_CHECKING
 
 from qtpy.compat import isalive
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_unet.engine.base.errors import CodeInFileError
 from napari_unet.session import LoadedModel, Session
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.shared.code_question import CodeQuestion
-from napari_unet.widgets.shared.model_files import (
-    OPEN_FILTER,
-    ModelBox,
-    RecentMenu,
-    RecentModels,
-)
 from napari_unet.widgets.shared.model_jobs import LoadRequest, Machine, load_network
+from napari_unet.widgets.shared.model_picker import ModelPicker
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import Network
 
 
-_NARROW_BUTTONS = """
-QPushButton { padding: 4px 6px; }
-QPushButton::menu-indicator { image: none; width: 0px; }
-"""
-
-
-class ModelChoice(QWidget):
+class ModelChoice(ModelPicker):
     """Bundled models and model files; the chosen one becomes the session's.
 
     Parameters
@@ -63,40 +51,17 @@ class ModelChoice(QWidget):
     load_ended = Signal()
 
     def __init__(self, session: Session, *, file_text: str = "…") -> None:
-        super().__init__()
+        super().__init__(file_text)
         self._session = session
         self._job = Job(self)
         self._loading_source = ""
         self._opened = ""
         self._question: CodeQuestion | None = None
         self._turn = 0
-        self._recent = RecentModels()
-        self._build(file_text)
+        self.picked.connect(self.open)
+        self.listed_anew.connect(self._fill)
         session.network_loaded.connect(self._show_session)
         self._fill()
-
-    def _build(self, file_text: str) -> None:
-        self.box = ModelBox(self._recent)
-        self.box.activated.connect(self._on_activated)
-        self.recent_menu = RecentMenu(self._recent, self)
-        self.recent_menu.chosen.connect(self.open)
-        self.recent_menu.cleared.connect(self._on_cleared)
-        self.file_button = QPushButton(file_text)
-        self.file_button.setToolTip(
-            "<qt>Choose a model file: of this plugin, PyTorch weights, TorchScript, ONNX or a "
-            "bioimage.io package.</qt>"
-        )
-        self.file_button.clicked.connect(self._on_file_button_clicked)
-        self.recent_button = QPushButton("▾")
-        self.recent_button.setToolTip("Choose from the model files that you opened last.")
-        self.recent_button.setMenu(self.recent_menu)
-        self.setStyleSheet(_NARROW_BUTTONS)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addWidget(self.box, 1)
-        layout.addWidget(self.file_button)
-        layout.addWidget(self.recent_button)
 
     @property
     def is_loading(self) -> bool:
@@ -137,16 +102,6 @@ class ModelChoice(QWidget):
         if self._turn:
             self.load_started.emit(Path(source).stem)
 
-    @property
-    def folder(self) -> str:
-        """Where the last model file was; empty before the first."""
-        return self._recent.folder
-
-    def remember(self, file: str) -> None:
-        """Offer a file that was just written."""
-        self._recent.add(file)
-        self._fill()
-
     def stop(self) -> None:
         """Drop a load that still runs, and a question that is open."""
         self._drop_question()
@@ -172,7 +127,7 @@ class ModelChoice(QWidget):
 
     def _on_finished(self, _last: Machine | LoadedModel) -> None:
         if self._opened and self._opened not in self.box.bundled:
-            self._recent.add(self._opened)
+            self.recent.add(self._opened)
         self._forget_load()
         self.load_finished.emit()
         self.load_ended.emit()
@@ -203,19 +158,3 @@ class ModelChoice(QWidget):
 
     def _fill(self) -> None:
         self.box.show_models(self._session, self._loading_source)
-
-    def _on_activated(self, index: int) -> None:
-        source = str(self.box.itemData(index))
-        if source:
-            self.open(source)
-
-    def _on_file_button_clicked(self) -> None:
-        file, _ = QFileDialog.getOpenFileName(
-            self, "Choose a model file", self._recent.folder, OPEN_FILTER
-        )
-        if file:
-            self.open(file)
-
-    def _on_cleared(self) -> None:
-        self.box.forget_all()
-        self._fill()

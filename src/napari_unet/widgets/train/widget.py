@@ -21,7 +21,7 @@ from napari_unet.session import Session, shared_session
 from napari_unet.viewer.commands import open_widget
 from napari_unet.viewer.layers import LayerImage, read_layer
 from napari_unet.viewer.worker import Worker
-from napari_unet.widgets.shared.script_button import ScriptButton
+from napari_unet.widgets.shared.run_panel import ScriptButton
 from napari_unet.widgets.train.advice import TrainAdvice
 from napari_unet.widgets.train.augmented_patches import PatchesJob
 from napari_unet.widgets.train.form import TrainForm

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image, Labels
@@ -18,6 +18,7 @@ from napari_unet.viewer.layers import place_of, shown_plane
 from napari_unet.viewer.results import move_to, new_weight_layer, weight_limits
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.weight_map.follow import MapReport, follow
+from napari_unet.widgets.weight_map.label_events import LabelEvents
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -29,12 +30,6 @@ _PAUSE_MS = 15
 
 _REST = 3
 """How many times as long as napari needs to draw a new map the brush has the window to itself."""
-
-_EDITS = ("paint", "labels_update", "set_data", "data")
-"""What napari says when labels may have changed; an undo only says `set_data`."""
-
-_MOVES = ("scale", "translate", "rotate", "shear", "affine", "units")
-"""What napari says when a layer is put elsewhere."""
 
 
 class LiveWeightMap(QObject):
@@ -83,6 +78,10 @@ class LiveWeightMap(QObject):
         self._pause.setSingleShot(True)
         self._pause.setInterval(_PAUSE_MS)
         self._pause.timeout.connect(self._update)
+        self._events = LabelEvents(viewer, self)
+        self._events.edited.connect(self._on_edited)
+        self._events.moved.connect(self._on_moved)
+        self._events.removed.connect(self._on_removed)
 
     @property
     def is_busy(self) -> bool:
@@ -117,8 +116,7 @@ class LiveWeightMap(QObject):
         self._viewer.add_layer(self.overlay)
         # Who paints goes on painting.
         self._viewer.layers.selection.active = active
-        for event, slot in self._followed(labels):
-            event.connect(slot)
+        self._events.follow(labels, self.overlay)
         self._update()
 
     def change(
@@ -137,26 +135,12 @@ class LiveWeightMap(QObject):
         """Take the overlay away; nothing listens to the labels any more."""
         self._job.stop()
         self._pause.stop()
-        labels, overlay = self.labels, self.overlay
+        self._events.leave()
+        overlay = self.overlay
         self.labels = self.overlay = None
         self._trackers = {}
-        if labels is None:
-            return
-        for event, slot in self._followed(labels):
-            event.disconnect(slot)
         if overlay is not None and overlay in self._viewer.layers:
             self._viewer.layers.remove(overlay)
-
-    def _followed(self, labels: Labels) -> list[tuple[Any, Callable[[Any], None]]]:
-        """Events of napari while the map of these labels is shown, and what answers them."""
-        dims = self._viewer.dims.events
-        edits = [*(getattr(labels.events, name) for name in _EDITS), dims.current_step, dims.order]
-        moves = [getattr(labels.events, name) for name in _MOVES]
-        return [
-            *((each, self._on_edited) for each in edits),
-            *((each, self._on_moved) for each in moves),
-            (self._viewer.layers.events.removed, self._on_layer_removed),
-        ]
 
     def at(self, position: Sequence[float]) -> PixelWeight | None:
         """Distances to the two nearest cells and the weight at a place in the world, if known."""
@@ -178,13 +162,13 @@ class LiveWeightMap(QObject):
         assert self.labels is not None  # noqa: S101 - asked only while it is on
         return shown_plane(self.labels, self._viewer.dims, self.ndim)
 
-    def _on_edited(self, _event: Any = None) -> None:
+    def _on_edited(self) -> None:
         # In napari's own event: only note it, the brush must not wait.
-        if isalive(self) and self.labels is not None and not self._pause.isActive():
+        if not self._pause.isActive():
             self._pause.start()
 
-    def _on_moved(self, _event: Any) -> None:
-        if isalive(self) and self.labels is not None and self.overlay is not None:
+    def _on_moved(self) -> None:
+        if self.labels is not None and self.overlay is not None:
             move_to(self.overlay, place_of(self.labels, tuple(range(self.labels.ndim))))
             self.moved.emit()
 
@@ -225,10 +209,6 @@ class LiveWeightMap(QObject):
         if self._is_due and self.labels is not None:
             self._pause.start()
 
-    def _on_layer_removed(self, _event: Any) -> None:
-        for layer in (self.labels, self.overlay):
-            if layer is not None and layer not in self._viewer.layers:
-                name = str(layer.name)
-                self.stop()
-                self.ended.emit(f"Layer '{name}' was removed.")
-                return
+    def _on_removed(self, name: str) -> None:
+        self.stop()
+        self.ended.emit(f"Layer '{name}' was removed.")
