@@ -107,9 +107,8 @@ class ModelWidget(DockedForm):
         scroll = scrolled(self.scrolled)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         buttons = QHBoxLayout()
-        buttons.addWidget(self.save_button)
-        buttons.addWidget(self.export_button)
-        buttons.addWidget(self.segment_button)
+        for button in (self.save_button, self.export_button, self.segment_button):
+            buttons.addWidget(button)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(self.sentence)

@@ -1,9 +1,10 @@
-"""Brings the weight map of the shown plane up to date, in a worker's thread."""
+"""The weight map of the shown plane: brought up to date in a worker's thread, and read."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -11,7 +12,12 @@ from napari_unet.engine.images.image import LabelImage, PlaneIndex, WeightMap
 from napari_unet.engine.weight_map.settings import WeightMapSettings
 
 if TYPE_CHECKING:
-    from napari_unet.engine.weight_map.tracker import WeightMapTracker
+    from napari.layers import Labels
+
+    from napari_unet.engine.weight_map.tracker import PixelWeight, WeightMapTracker
+
+Spacing: TypeAlias = tuple[float, ...] | None
+"""Size of a pixel along each axis of distances, in the unit of sigma; None where pixels count."""
 
 _MOST_PLANES = 4
 """Slices whose maps stay ready to be updated."""
@@ -39,7 +45,7 @@ def follow(
     plane: PlaneIndex,
     trackers: dict[str, WeightMapTracker],
     settings: WeightMapSettings,
-    spacing: tuple[float, ...] | None,
+    spacing: Spacing,
 ) -> MapReport:
     """Bring the map of one plane up to date.
 
@@ -51,7 +57,7 @@ def follow(
     trackers : dict
         Of planes that were looked at before, by their names; one is added.
     settings : WeightMapSettings
-    spacing : tuple of float, optional
+    spacing : Spacing
 
     Returns
     -------
@@ -73,3 +79,27 @@ def follow(
     weights[plane] = tracker.weights
     sentence = why_no_border(shown) or ""
     return MapReport(sentence, bool(sentence) and looks_like_mask(shown))
+
+
+def weight_at(
+    labels: Labels,
+    plane: PlaneIndex,
+    trackers: dict[str, WeightMapTracker],
+    position: Sequence[float],
+) -> PixelWeight | None:
+    """Distances to the two nearest cells and the weight, at a place in the world.
+
+    Returns
+    -------
+    PixelWeight or None
+        None outside of the labels, and in a plane whose map is not ready.
+    """
+    inside = labels.world_to_data(position[len(position) - labels.ndim :])
+    pixel = [round(float(each)) for each in inside]
+    is_inside = all(0 <= at < n for at, n in zip(pixel, labels.data.shape, strict=True))
+    tracker = trackers.get(str(plane))
+    if not is_inside or tracker is None:
+        return None
+    return tracker.distances_at(
+        [at for at, part in zip(pixel, plane, strict=True) if isinstance(part, slice)]
+    )

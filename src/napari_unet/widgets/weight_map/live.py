@@ -17,7 +17,7 @@ from napari_unet.engine.weight_map.settings import WeightMapSettings
 from napari_unet.viewer.layers import place_of, shown_plane
 from napari_unet.viewer.results import move_to, new_weight_layer, weight_limits
 from napari_unet.viewer.worker import Job
-from napari_unet.widgets.weight_map.follow import MapReport, follow
+from napari_unet.widgets.weight_map.follow import MapReport, Spacing, follow, weight_at
 from napari_unet.widgets.weight_map.label_events import LabelEvents
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class LiveWeightMap(QObject):
         self.overlay: Image | None = None
         self._settings = WeightMapSettings()
         self.ndim = 2
-        self._spacing: tuple[float, ...] | None = None
+        self._spacing: Spacing = None
         self._trackers: dict[str, WeightMapTracker] = {}
         self._job = Job(self)
         self._is_due = False
@@ -89,12 +89,7 @@ class LiveWeightMap(QObject):
         return self._job.is_running or self._pause.isActive()
 
     def start(
-        self,
-        labels: Labels,
-        settings: WeightMapSettings,
-        *,
-        ndim: int = 2,
-        spacing: tuple[float, ...] | None = None,
+        self, labels: Labels, settings: WeightMapSettings, *, ndim: int = 2, spacing: Spacing = None
     ) -> None:
         """Show the map of a layer instead of any that is shown.
 
@@ -104,8 +99,8 @@ class LiveWeightMap(QObject):
         settings : WeightMapSettings
         ndim : int
             2: slice by slice, as they are looked at; 3: of the last three axes together.
-        spacing : tuple of float, optional
-            Size of a pixel along each of these axes, in the unit of sigma.
+        spacing : Spacing
+            Along these axes.
         """
         self.stop()
         self.labels, self._settings = labels, settings
@@ -119,9 +114,7 @@ class LiveWeightMap(QObject):
         self._events.follow(labels, self.overlay)
         self._update()
 
-    def change(
-        self, settings: WeightMapSettings, *, spacing: tuple[float, ...] | None = None
-    ) -> None:
+    def change(self, settings: WeightMapSettings, *, spacing: Spacing = None) -> None:
         """Show the map with other settings."""
         if self.labels is None or (settings, spacing) == (self._settings, self._spacing):
             return
@@ -146,17 +139,7 @@ class LiveWeightMap(QObject):
         """Distances to the two nearest cells and the weight at a place in the world, if known."""
         if self.labels is None or self._job.is_running:
             return None
-        inside = self.labels.world_to_data(position[len(position) - self.labels.ndim :])
-        pixel = [round(float(each)) for each in inside]
-        if not all(0 <= at < n for at, n in zip(pixel, self.labels.data.shape, strict=True)):
-            return None
-        plane = self._plane()
-        tracker = self._trackers.get(str(plane))
-        if tracker is None:
-            return None
-        return tracker.distances_at(
-            [at for at, part in zip(pixel, plane, strict=True) if isinstance(part, slice)]
-        )
+        return weight_at(self.labels, self._plane(), self._trackers, position)
 
     def _plane(self) -> PlaneIndex:
         assert self.labels is not None  # noqa: S101 - asked only while it is on
