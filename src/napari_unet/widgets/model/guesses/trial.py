@@ -6,7 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from superqt import QFlowLayout
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.viewer.layers import LayerImage
@@ -20,8 +21,6 @@ from napari_unet.widgets.shared.texts import Sentence
 if TYPE_CHECKING:
     from napari_unet.engine.foreign.dry_run import DryRun
     from napari_unet.engine.networks.guess import Guess
-
-_IN_A_ROW = 3
 
 
 class GuessTrial(QWidget):
@@ -47,16 +46,16 @@ class GuessTrial(QWidget):
         self.sentence = Sentence()
         self.button = QPushButton("Stop")
         self.button.clicked.connect(self._on_button_clicked)
-        self._grid = QGridLayout()
-        self._grid.setSpacing(2)
-        self._grid.setColumnStretch(_IN_A_ROW, 1)
+        self._flow = QFlowLayout()
+        self._flow.setHorizontalSpacing(2)
+        self._flow.setVerticalSpacing(2)
         foot = QHBoxLayout()
         self.button.setStyleSheet(NARROW_BUTTON)
         foot.addWidget(self.sentence, 1)
         foot.addWidget(self.button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 2, 0, 4)
-        layout.addLayout(self._grid)
+        layout.addLayout(self._flow)
         layout.addLayout(foot)
         self.setVisible(False)
 
@@ -74,8 +73,8 @@ class GuessTrial(QWidget):
         """Try out every value of a guess, what is taken now first."""
         self.close_pictures()
         self._guess = guess
-        for number, value in enumerate(trial.values):
-            self._add_picture(number, value)
+        for value in trial.values:
+            self._add_picture(value)
         self._open = list(trial.values)
         self.show_taken(guess.value)
         self._show_progress()
@@ -111,17 +110,17 @@ class GuessTrial(QWidget):
         self.stop()
         self._guess = None
         for picture in self.pictures.values():
-            self._grid.removeWidget(picture)
+            self._flow.removeWidget(picture)
             picture.hide()
             picture.deleteLater()
         self.pictures = {}
         self.sentence.show_text("")
         self.setVisible(False)
 
-    def _add_picture(self, number: int, value: str) -> None:
+    def _add_picture(self, value: str) -> None:
         picture = TrialPicture(self._words(value))
         picture.clicked.connect(partial(self._on_picture_clicked, value))
-        self._grid.addWidget(picture, number // _IN_A_ROW, number % _IN_A_ROW)
+        self._flow.addWidget(picture)
         self.pictures[value] = picture
 
     def _words(self, value: str) -> str:
