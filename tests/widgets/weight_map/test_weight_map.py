@@ -104,8 +104,8 @@ def test_settings_change_the_map_and_the_colours_mean_the_same(
 ) -> None:
     show(qtbot, widget)
 
-    widget.fields.fields["w0"].setValue(20.0)
-    widget.fields.fields["border_sigma_px"].setValue(8.0)
+    widget.form.fields.fields["w0"].setValue(20.0)
+    widget.form.fields.fields["border_sigma_px"].setValue(8.0)
     settle(qtbot, widget)
 
     expected = boundary_weight_map(labels.data, w0=20.0, border_sigma_px=8.0)
@@ -114,38 +114,38 @@ def test_settings_change_the_map_and_the_colours_mean_the_same(
 
 
 def test_the_fiji_variant_starts_with_its_own_numbers(widget: WeightMapWidget) -> None:
-    widget.variant_box.setCurrentIndex(1)
+    widget.form.variant_box.setCurrentIndex(1)
 
-    assert (widget.settings.variant, widget.settings.w0) == ("fiji", 50.0)
-    assert widget.settings.border_sigma_px == 6.0
+    assert (widget.form.settings.variant, widget.form.settings.w0) == ("fiji", 50.0)
+    assert widget.form.settings.border_sigma_px == 6.0
 
 
 def test_the_fiji_variant_shows_its_own_settings_and_formula(widget: WeightMapWidget) -> None:
     def shown() -> list[str]:
-        return [name for name, field in widget.fields.fields.items() if not field.isHidden()]
+        return [name for name, field in widget.form.fields.fields.items() if not field.isHidden()]
 
     assert "class_balance" in shown()
     assert "background_weight" not in shown()
-    paper = widget.formula.text()
+    paper = widget.form.formula.text()
 
-    widget.variant_box.setCurrentIndex(1)
+    widget.form.variant_box.setCurrentIndex(1)
 
     assert "class_balance" not in shown()
     assert {"background_weight", "background_sigma_px"} <= set(shown())
-    assert widget.formula.text() != paper
+    assert widget.form.formula.text() != paper
 
 
 def test_sigma_can_be_a_length_in_the_unit_of_the_layer(
     viewer: ViewerModel, widget: WeightMapWidget, labels: Labels, qtbot: QtBot
 ) -> None:
     labels.units = ("nm", "nm")
-    widget._show_what_applies()
-    assert [widget.unit_box.itemText(n) for n in range(2)] == ["pixels", "nm"]
+    widget.form.show_what_applies()
+    assert [widget.form.unit_box.itemText(n) for n in range(2)] == ["pixels", "nm"]
 
-    widget.unit_box.setCurrentIndex(1)
+    widget.form.unit_box.setCurrentIndex(1)
 
     # The map stays as it is: 5 pixels of 0.5 nm.
-    assert widget.fields.fields["border_sigma_px"].value() == 2.5
+    assert widget.form.fields.fields["border_sigma_px"].value() == 2.5
     show(qtbot, widget)
     expected = boundary_weight_map(labels.data, border_sigma_px=2.5, spacing=(0.5, 0.5))
     assert np.array_equal(widget.live.overlay.data, expected)
@@ -166,7 +166,7 @@ def test_the_map_moves_with_its_labels(
     assert tuple(overlay.scale) == (0.25, 0.25)
     assert tuple(overlay.translate) == (1, 2)
     assert overlay.units == labels.units
-    widget.unit_box.setCurrentIndex(1)
+    widget.form.unit_box.setCurrentIndex(1)
     settle(qtbot, widget)
     before = overlay.data.copy()
     # Pixels twice as large, sigma the same length: half as many pixels.
@@ -180,16 +180,16 @@ def test_a_length_is_told_in_pixels_again_where_the_layer_has_no_unit(
     viewer: ViewerModel, widget: WeightMapWidget, labels: Labels
 ) -> None:
     labels.units = ("um", "um")
-    widget._show_what_applies()
-    widget.unit_box.setCurrentIndex(1)
-    widget.fields.fields["border_sigma_px"].setValue(4.0)
+    widget.form.show_what_applies()
+    widget.form.unit_box.setCurrentIndex(1)
+    widget.form.fields.fields["border_sigma_px"].setValue(4.0)
 
     viewer.add_labels(np.zeros((9, 9), np.int32), name="no unit")
 
-    assert widget.layer_choice.layer.name == "no unit"
-    assert widget.unit_box.symbol == "px"
-    assert not widget.unit_box.isEnabled()
-    assert widget.fields.fields["border_sigma_px"].value() == 8.0
+    assert widget.form.layer_choice.layer.name == "no unit"
+    assert widget.form.unit_box.symbol == "px"
+    assert not widget.form.unit_box.isEnabled()
+    assert widget.form.fields.fields["border_sigma_px"].value() == 8.0
 
 
 @pytest.mark.parametrize(
@@ -199,11 +199,11 @@ def test_in_3d_every_axis_must_be_a_length(
     viewer: ViewerModel, widget: WeightMapWidget, units: tuple[str, ...], expected: bool
 ) -> None:
     viewer.add_labels(np.zeros((4, 9, 9), np.int32), units=units, scale=(2, 1, 1))
-    assert widget.unit_box.isEnabled()
+    assert widget.form.unit_box.isEnabled()
 
-    widget.volume_box.setChecked(True)
+    widget.form.volume_box.setChecked(True)
 
-    assert widget.unit_box.isEnabled() == expected
+    assert widget.form.unit_box.isEnabled() == expected
 
 
 def test_each_slice_of_a_stack_has_its_map_when_it_is_looked_at(
@@ -230,7 +230,7 @@ def test_in_3d_distances_go_through_the_slices(
     volume = np.zeros((12, 20, 20), np.int32)
     volume[1:4, 5:15, 5:15], volume[6:9, 5:15, 5:15] = 1, 2
     viewer.add_labels(volume)
-    widget.volume_box.setChecked(True)
+    widget.form.volume_box.setChecked(True)
 
     show(qtbot, widget)
 
@@ -351,7 +351,7 @@ def test_a_map_that_takes_long_to_draw_is_drawn_less_often(
     labels.paint((60, 40), 3)
     assert live.is_busy
     # The next layer starts with the usual pause.
-    live.start(labels, widget.settings)
+    live.start(labels, widget.form.settings)
     assert live._pause.interval() < 100
 
 
@@ -381,11 +381,11 @@ def test_closing_the_widget_takes_the_overlay_and_the_listeners_away(
 
 def test_everything_that_can_be_set_says_what_it_does(widget: WeightMapWidget) -> None:
     for child in (
-        widget.layer_choice,
-        widget.variant_box,
-        widget.unit_box,
-        widget.volume_box,
+        widget.form.layer_choice,
+        widget.form.variant_box,
+        widget.form.unit_box,
+        widget.form.volume_box,
         widget.button,
-        *widget.fields.fields.values(),
+        *widget.form.fields.fields.values(),
     ):
         assert len(child.toolTip()) > 20, child

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from napari_unet.widgets.model.rich_text import look_into, number, paragraphs, score_tables
 
 # Words of `engine.annotation`, which would load torch.
 BACKGROUND, CELL = "background", "cell"
@@ -23,13 +25,6 @@ th { text-align: left; }
 """
 
 _UNKNOWN = "Not recorded."
-_COLUMN_PERCENT = 16
-_AP_TEXT = (
-    "AP 0.5 is the share of right cells among all that were found or missed: 1 is perfect. A cell "
-    "is right if it and the true one share half of the area that they cover together; for AP 0.9, "
-    "nine tenths."
-)
-_TITLES = {"": "Test images", "pooled": "All cells together"}
 
 
 def model_html(model: LoadedModel) -> str:
@@ -45,26 +40,15 @@ def model_html(model: LoadedModel) -> str:
         "The network": _network(model),
         "The file": _file(model),
     }
-    parts = [f"<h2>{escape(description.name)}</h2>", _paragraphs([description.summary])]
+    parts = [f"<h2>{escape(description.name)}</h2>", paragraphs([description.summary])]
     for heading, lines in sections.items():
-        body = _paragraphs(lines) if lines else _scores(description.metrics)
+        body = paragraphs(lines) if lines else score_tables(description.metrics)
         parts.append(f"<h4>{heading}</h4>{body}")
     return "".join(parts)
 
 
-def _paragraphs(lines: Iterable[str]) -> str:
-    return "".join(f"<p>{escape(line)}</p>" for line in lines if line)
-
-
 def _sentence(text: str) -> str:
     return text if not text or text.endswith(".") else f"{text}."
-
-
-def _number(value: object, digits: int = 3) -> str:
-    """Show a number shortly, and anything else as it is: the file may hold whatever it likes."""
-    if isinstance(value, float):
-        return str(round(value)) if abs(value) >= 10**digits else f"{value:.{digits}g}"
-    return str(value)
 
 
 def _expectations(description: NetworkDescription) -> list[str]:
@@ -86,15 +70,17 @@ def _cell_size(description: NetworkDescription) -> str:
     diameter, pixel = description.object_diameter_px, description.pixel_size_um
     if diameter is None and pixel is None:
         return "Cell size: it does not say which it was trained on."
-    at = f"at {_number(pixel)} µm per pixel"
+    at = f"at {number(pixel)} µm per pixel"
     if diameter is None:
         return f"Cell size: images {at}; those of another pixel size are resized to it."
-    size = f"Cell size: about {_number(diameter, 2)} px across"
+    size = f"Cell size: about {number(diameter, 2)} px across"
     if pixel is not None:
-        size += f" {at}, which is {_number(diameter * pixel, 2)} µm"
-    scale = _of(description.history[-1] if description.history else {}, "settings", "augmentation")
+        size += f" {at}, which is {number(diameter * pixel, 2)} µm"
+    scale = look_into(
+        description.history[-1] if description.history else {}, "settings", "augmentation"
+    )
     if isinstance(scale.get("scale"), float) and scale["scale"] > 1:
-        size += f"; in training also {_number(scale['scale'])} times smaller and larger"
+        size += f"; in training also {number(scale['scale'])} times smaller and larger"
     return f"{size}. If yours differ, set the cell size in 'Segment cells': the image is resized."
 
 
@@ -102,15 +88,15 @@ def _intensities(description: NetworkDescription) -> str:
     normalization, seen = description.normalization, description.intensity
     text = {
         "percentile": (
-            f"any brightness; percentile {_number(normalization.low_percentile)} of each image "
-            f"is taken as dark, percentile {_number(normalization.high_percentile)} as bright."
+            f"any brightness; percentile {number(normalization.low_percentile)} of each image "
+            f"is taken as dark, percentile {number(normalization.high_percentile)} as bright."
         ),
         "zero-mean": "any brightness; each image is brought to mean 0 and deviation 1.",
     }.get(normalization.kind, "read as they are, so yours must be like those in training.")
     if seen is not None:
         text += (
-            f" In training they were {seen.dtype}, the dark parts at about {_number(seen.low)} and "
-            f"the bright ones at about {_number(seen.high)}."
+            f" In training they were {seen.dtype}, the dark parts at about {number(seen.low)} and "
+            f"the bright ones at about {number(seen.high)}."
         )
     return f"Intensities: {text}"
 
@@ -125,9 +111,9 @@ def _classes(description: NetworkDescription) -> list[str]:
         lines.append("The border class keeps touching cells apart.")
     how = "Tuned for it" if description.history else "To begin with"
     lines.append(
-        f"{how}: a cell where the score is above {_number(tuned.foreground_threshold)}, "
-        f"seeds above {_number(tuned.seed_threshold)}, cells of at least {tuned.min_size_px} px"
-        + (f" and a mean score of {_number(tuned.min_score)}." if tuned.min_score else ".")
+        f"{how}: a cell where the score is above {number(tuned.foreground_threshold)}, "
+        f"seeds above {number(tuned.seed_threshold)}, cells of at least {tuned.min_size_px} px"
+        + (f" and a mean score of {number(tuned.min_score)}." if tuned.min_score else ".")
     )
     return lines
 
@@ -178,52 +164,3 @@ def _file(model: LoadedModel) -> list[str]:
         size,
         f"SHA-256 starts with {model.file_hash}." if model.file_hash else "",
     ]
-
-
-def _of(values: object, *keys: str) -> Mapping[str, Any]:
-    """Look into nested dictionaries; empty where one is missing."""
-    for key in keys:
-        values = values.get(key) if isinstance(values, Mapping) else None
-    return values if isinstance(values, Mapping) else {}
-
-
-def _scores(metrics: object) -> str:
-    if not isinstance(metrics, Mapping) or not metrics:
-        return _paragraphs(["Never measured on test images."])
-    plain = [f"{name}: {_number(value)}." for name, value in metrics.items() if not _of(value)]
-    tables = {name: _of(value) for name, value in metrics.items() if _of(value)}
-    # "AP 0.5, pooled" is the column "AP 0.5" of the table "pooled".
-    kinds = dict.fromkeys(_kind(key) for values in tables.values() for key in values)
-    text = _paragraphs(plain) + "".join(_table(kind, tables) for kind in kinds)
-    if any(str(key).startswith("AP ") for values in tables.values() for key in values):
-        text += _paragraphs([_AP_TEXT])
-    return text
-
-
-def _kind(key: object) -> str:
-    return str(key).partition(", ")[2]
-
-
-def _table(kind: str, tables: Mapping[Any, Mapping[Any, Any]]) -> str:
-    columns = dict.fromkeys(
-        key for values in tables.values() for key in values if _kind(key) == kind
-    )
-    name_percent = max(40, 100 - _COLUMN_PERCENT * len(columns))
-    head = "".join(f"<th>{escape(str(key).partition(', ')[0])}</th>" for key in columns)
-    rows = "".join(
-        f"<tr><td>{escape(str(name))}</td>"
-        + "".join(f"<td>{escape(_score(values.get(key)))}</td>" for key in columns)
-        + "</tr>"
-        for name, values in tables.items()
-    )
-    title = _TITLES.get(kind, f"{kind[:1].upper()}{kind[1:]}")
-    return (
-        f'<table width="100%"><tr><th width="{name_percent}%">{escape(title)}</th>{head}</tr>'
-        f"{rows}</table>"
-    )
-
-
-def _score(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -8,18 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QFormLayout,
-    QFrame,
-    QHBoxLayout,
-    QPushButton,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.session import Session, shared_session
 from napari_unet.viewer.commands import open_widget
@@ -31,6 +22,7 @@ from napari_unet.widgets.model.memory_fit import MemoryFit
 from napari_unet.widgets.model.network_panel import NetworkPanel
 from napari_unet.widgets.model.text import STYLE, model_html
 from napari_unet.widgets.shared.device_choice import DeviceChoice
+from napari_unet.widgets.shared.docked_form import DockedForm, scrolled
 from napari_unet.widgets.shared.model_choice import ModelChoice
 from napari_unet.widgets.shared.model_jobs import save_model
 from napari_unet.widgets.shared.selected_image import SelectedImage
@@ -44,7 +36,7 @@ if TYPE_CHECKING:
 _SUFFIX = ".safetensors"
 
 
-class ModelWidget(QWidget):
+class ModelWidget(DockedForm):
     """Choose, open and save a model, and read what it is.
 
     Parameters
@@ -66,13 +58,13 @@ class ModelWidget(QWidget):
         self.model_choice.load(self._session.source)
 
     def _build(self) -> None:
+        self.sentence = Sentence()
         self.model_choice = ModelChoice(self._session, file_text="Open…")
         self.model_choice.load_started.connect(self._on_load_started)
-        self.model_choice.load_finished.connect(self._on_load_finished)
+        self.model_choice.load_finished.connect(self.sentence.show_text)
         self.model_choice.load_failed.connect(self._on_failed)
         self.device_choice = DeviceChoice(self._session)
         self.model_choice.devices_found.connect(self.device_choice.add_devices)
-        self.sentence = Sentence()
         self.image = SelectedImage(self._viewer, self)
         self.network_panel = NetworkPanel(self._session, self.image)
         self.fit = MemoryFit(self.image, self._session, self.device_choice)
@@ -112,15 +104,11 @@ class ModelWidget(QWidget):
         for part in (self.network_panel, self.concerns, self.fit, self.guesses, self.text):
             middle.addWidget(part)
         middle.addStretch()
-        scroll = QScrollArea()
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setWidgetResizable(True)
+        scroll = scrolled(self.scrolled)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(self.scrolled)
         buttons = QHBoxLayout()
-        buttons.addWidget(self.save_button)
-        buttons.addWidget(self.export_button)
-        buttons.addWidget(self.segment_button)
+        for button in (self.save_button, self.export_button, self.segment_button):
+            buttons.addWidget(button)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(self.sentence)
@@ -142,9 +130,6 @@ class ModelWidget(QWidget):
 
     def _on_load_started(self, name: str) -> None:
         self.sentence.show_text(f"Loading the model '{name}' …")
-
-    def _on_load_finished(self) -> None:
-        self.sentence.show_text("")
 
     def _on_failed(self, error: Exception) -> None:
         self._fail(failure_sentence(error, kept="The loaded model is as it was."))
@@ -200,18 +185,14 @@ class ModelWidget(QWidget):
         else:
             self._fail(f"{len(files)} files were dropped here; drop one model file.")
 
-    def event(self, event: QEvent | None) -> bool:
-        """Stop when the widget is closed, or leaves its dock, which sends no close event."""
-        if event is not None:
-            left_dock = event.type() == QEvent.Type.ParentChange and self.parent() is None
-            if left_dock or event.type() == QEvent.Type.Close:
-                self.model_choice.stop()
-                self.device_choice.stop()
-                self.network_panel.stop()
-                self.concerns.stop()
-                self.guesses.stop()
-                self.export.stop()
-        return bool(super().event(event))
+    def stop_all(self) -> None:
+        """Stop all that this form has begun."""
+        self.model_choice.stop()
+        self.device_choice.stop()
+        self.network_panel.stop()
+        self.concerns.stop()
+        self.guesses.stop()
+        self.export.stop()
 
 
 def _files(event: QDropEvent) -> list[str]:

@@ -41,6 +41,8 @@ class SegmentForm(QWidget):
 
     Attributes
     ----------
+    foot : QVBoxLayout
+        Room below all fields.
     input_changed : Signal
         Another image, or another way to read it.
     instances_changed : Signal
@@ -66,8 +68,8 @@ class SegmentForm(QWidget):
         layout.addWidget(self.concerns)
         layout.addWidget(self.common)
         layout.addWidget(self.more)
-        self._foot = QVBoxLayout()
-        layout.addLayout(self._foot)
+        self.foot = QVBoxLayout()
+        layout.addLayout(self.foot)
         layout.addStretch()
 
     def _build_input(self, viewer: ViewerModel, session: Session) -> None:
@@ -118,10 +120,6 @@ class SegmentForm(QWidget):
         self.more.addWidget(inside)
         self.common.changed.connect(self.instances_changed)
         self.rare.changed.connect(self.instances_changed)
-
-    def add_at_foot(self, widget: QWidget) -> None:
-        """Put a widget below all fields."""
-        self._foot.addWidget(widget)
 
     @property
     def layer(self) -> Image | None:

@@ -20,7 +20,7 @@ from napari_unet.widgets.segment.job import NOTHING_CHANGED, SegmentJob
 from napari_unet.widgets.segment.recipe import read_form, segment_recipe
 from napari_unet.widgets.segment.runs import Found
 from napari_unet.widgets.shared.docked_form import DockedForm, scrolled
-from napari_unet.widgets.shared.script_button import ScriptButton
+from napari_unet.widgets.shared.run_panel import ScriptButton
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -63,7 +63,7 @@ class SegmentWidget(DockedForm):
         self.live = self.job.live
         self.advice = Advice(self._viewer, self._session, self.form)
         self.script_button = ScriptButton(self._read_recipe)
-        self.form.add_at_foot(self.script_button)
+        self.form.foot.addWidget(self.script_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(scrolled(self.form))

@@ -137,11 +137,7 @@ class LayerChoice(OfferBox):
     """
 
     def __init__(
-        self,
-        viewer: ViewerModel,
-        kind: type[Layer] = Image,
-        *,
-        follows_active: bool = True,
+        self, viewer: ViewerModel, kind: type[Layer] = Image, *, follows_active: bool = True
     ) -> None:
         super().__init__()
         self.setPlaceholderText(_PLACEHOLDERS[kind])
@@ -162,8 +158,7 @@ class LayerChoice(OfferBox):
 
     def choose(self, name: str) -> None:
         """Choose a layer by its name, if it is offered."""
-        index = self.findText(name)
-        self.setCurrentIndex(index if index >= 0 else self.currentIndex())
+        self.setCurrentText(name)
 
     def choose_layer(self, layer: Layer) -> None:
         """Choose a layer, if it is offered."""
@@ -198,8 +193,6 @@ class LayerChoice(OfferBox):
             self.currentIndexChanged.emit(self.currentIndex())
 
     def _on_active_changed(self, _event: Any = None) -> None:
-        if not isalive(self):
-            return
-        active = self._viewer.layers.selection.active
+        active = self._viewer.layers.selection.active if isalive(self) else None
         if active is not None:
             self.choose_layer(active)

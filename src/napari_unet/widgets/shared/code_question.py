@@ -7,6 +7,8 @@ from pathlib import Path
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QMessageBox, QWidget
 
+from napari_unet.engine.base.errors import CheckpointError
+
 _TOLD = (
     "It could read your files, delete them, or send them away. Whatever you choose, you are asked "
     "again the next time."
@@ -26,14 +28,18 @@ class CodeQuestion(QMessageBox):
 
     Attributes
     ----------
-    answered : Signal
-        Carries whether the code may run.
+    allowed : Signal
+        The code may run, this time.
+    refused : Signal
+        Carries what is said then.
     """
 
-    answered = Signal(bool)
+    allowed = Signal()
+    refused = Signal(object)
 
     def __init__(self, source: str, sentence: str, parent: QWidget) -> None:
         super().__init__(parent)
+        self._source = source
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setIcon(QMessageBox.Icon.Warning)
         self.setWindowTitle("Run the code in this model file?")
@@ -50,4 +56,17 @@ class CodeQuestion(QMessageBox):
         self.finished.connect(self._on_finished)
 
     def _on_finished(self, _result: int) -> None:
-        self.answered.emit(self.clickedButton() is self.yes_button)
+        if self.clickedButton() is self.yes_button:
+            self.allowed.emit()
+            return
+        self.refused.emit(
+            CheckpointError(
+                f"'{self._source}' was not opened, and none of its code was run; the loaded model "
+                "is as it was."
+            )
+        )
+
+    def drop(self) -> None:
+        """Close the window without an answer."""
+        self.blockSignals(True)
+        self.close()

@@ -1,4 +1,4 @@
-"""The model files that a dialog offers, and those that were opened last."""
+"""The model files that a dialog offers, the ones opened last, and the box that lists them."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Sentence(QLabel):
         """The sentence that is shown."""
         return self.text().replace("\u200b", "")
 
-    def show_text(self, message: str) -> None:
+    def show_text(self, message: str = "") -> None:
         """Say how it went; nothing for an empty text."""
         self._show(message, "")
 

@@ -19,7 +19,7 @@ from napari_unet.session import Session, shared_session
 from napari_unet.viewer.commands import open_widget
 from napari_unet.viewer.worker import failure_sentence
 from napari_unet.widgets.shared.docked_form import DockedForm, scrolled
-from napari_unet.widgets.shared.script_button import ScriptButton
+from napari_unet.widgets.shared.run_panel import ScriptButton
 from napari_unet.widgets.train.advice import TrainAdvice
 from napari_unet.widgets.train.form import TrainForm
 from napari_unet.widgets.train.job import TrainingJob

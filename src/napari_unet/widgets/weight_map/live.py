@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image, Labels
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_unet.engine.images.image import LabelImage, PlaneIndex, WeightMap
+from napari_unet.engine.images.image import PlaneIndex
 from napari_unet.engine.weight_map.settings import WeightMapSettings
 from napari_unet.viewer.layers import place_of, shown_plane
 from napari_unet.viewer.results import move_to, new_weight_layer, weight_limits
 from napari_unet.viewer.worker import Job
+from napari_unet.widgets.weight_map.follow import MapReport, Spacing, follow, weight_at
+from napari_unet.widgets.weight_map.label_events import LabelEvents
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -29,31 +30,6 @@ _PAUSE_MS = 15
 
 _REST = 3
 """How many times as long as napari needs to draw a new map the brush has the window to itself."""
-
-_EVENTS = ("paint", "labels_update", "set_data", "data")
-"""What napari says when labels may have changed; an undo only says `set_data`."""
-
-_MOVES = ("scale", "translate", "rotate", "shear", "affine", "units")
-"""What napari says when a layer is put elsewhere."""
-
-_MOST_PLANES = 4
-"""Slices whose maps stay ready to be updated."""
-
-
-@dataclass(frozen=True, slots=True)
-class MapReport:
-    """What there is to say about a map that was brought up to date.
-
-    Parameters
-    ----------
-    sentence : str
-        Why there is no border term; empty if there is one.
-    is_mask : bool
-        That is because all cells have the same number.
-    """
-
-    sentence: str
-    is_mask: bool
 
 
 class LiveWeightMap(QObject):
@@ -68,6 +44,10 @@ class LiveWeightMap(QObject):
 
     Attributes
     ----------
+    labels, overlay : napari layers, optional
+        The layer whose map is shown, and the one that shows it; None if none is.
+    ndim : int
+        Axes along which distances are measured.
     updated : Signal
         Carries a `MapReport`.
     moved : Signal
@@ -86,11 +66,11 @@ class LiveWeightMap(QObject):
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer = viewer
-        self._labels: Labels | None = None
-        self._overlay: Image | None = None
+        self.labels: Labels | None = None
+        self.overlay: Image | None = None
         self._settings = WeightMapSettings()
-        self._ndim = 2
-        self._spacing: tuple[float, ...] | None = None
+        self.ndim = 2
+        self._spacing: Spacing = None
         self._trackers: dict[str, WeightMapTracker] = {}
         self._job = Job(self)
         self._is_due = False
@@ -98,21 +78,10 @@ class LiveWeightMap(QObject):
         self._pause.setSingleShot(True)
         self._pause.setInterval(_PAUSE_MS)
         self._pause.timeout.connect(self._update)
-
-    @property
-    def labels(self) -> Labels | None:
-        """The layer whose map is shown; None if none is."""
-        return self._labels
-
-    @property
-    def ndim(self) -> int:
-        """Axes along which distances are measured."""
-        return self._ndim
-
-    @property
-    def overlay(self) -> Image | None:
-        """The layer that shows the map."""
-        return self._overlay
+        self._events = LabelEvents(viewer, self)
+        self._events.edited.connect(self._on_edited)
+        self._events.moved.connect(self._on_moved)
+        self._events.removed.connect(self._on_removed)
 
     @property
     def is_busy(self) -> bool:
@@ -120,12 +89,7 @@ class LiveWeightMap(QObject):
         return self._job.is_running or self._pause.isActive()
 
     def start(
-        self,
-        labels: Labels,
-        settings: WeightMapSettings,
-        *,
-        ndim: int = 2,
-        spacing: tuple[float, ...] | None = None,
+        self, labels: Labels, settings: WeightMapSettings, *, ndim: int = 2, spacing: Spacing = None
     ) -> None:
         """Show the map of a layer instead of any that is shown.
 
@@ -135,126 +99,86 @@ class LiveWeightMap(QObject):
         settings : WeightMapSettings
         ndim : int
             2: slice by slice, as they are looked at; 3: of the last three axes together.
-        spacing : tuple of float, optional
-            Size of a pixel along each of these axes, in the unit of sigma.
+        spacing : Spacing
+            Along these axes.
         """
         self.stop()
-        self._labels, self._settings = labels, settings
-        self._ndim, self._spacing = ndim, spacing
+        self.labels, self._settings = labels, settings
+        self.ndim, self._spacing = ndim, spacing
         self._pause.setInterval(_PAUSE_MS)
-        self._overlay = new_weight_layer(np.zeros(labels.data.shape, np.float32), labels, settings)
+        self.overlay = new_weight_layer(np.zeros(labels.data.shape, np.float32), labels, settings)
         active = self._viewer.layers.selection.active
-        self._viewer.add_layer(self._overlay)
+        self._viewer.add_layer(self.overlay)
         # Who paints goes on painting.
         self._viewer.layers.selection.active = active
-        for name in _EVENTS:
-            getattr(labels.events, name).connect(self._on_edited)
-        for name in _MOVES:
-            getattr(labels.events, name).connect(self._on_moved)
-        self._viewer.dims.events.current_step.connect(self._on_edited)
-        self._viewer.dims.events.order.connect(self._on_edited)
-        self._viewer.layers.events.removed.connect(self._on_layer_removed)
+        self._events.follow(labels, self.overlay)
         self._update()
 
-    def change(
-        self, settings: WeightMapSettings, *, spacing: tuple[float, ...] | None = None
-    ) -> None:
+    def change(self, settings: WeightMapSettings, *, spacing: Spacing = None) -> None:
         """Show the map with other settings."""
-        if self._labels is None or (settings, spacing) == (self._settings, self._spacing):
+        if self.labels is None or (settings, spacing) == (self._settings, self._spacing):
             return
         self._settings, self._spacing = settings, spacing
         self._trackers = {}
-        if self._overlay is not None:
-            self._overlay.contrast_limits = weight_limits(settings)
+        if self.overlay is not None:
+            self.overlay.contrast_limits = weight_limits(settings)
         self._pause.start()
 
     def stop(self) -> None:
         """Take the overlay away; nothing listens to the labels any more."""
         self._job.stop()
         self._pause.stop()
-        labels, overlay = self._labels, self._overlay
-        self._labels = self._overlay = None
+        self._events.leave()
+        overlay = self.overlay
+        self.labels = self.overlay = None
         self._trackers = {}
-        if labels is None:
-            return
-        for name in _EVENTS:
-            getattr(labels.events, name).disconnect(self._on_edited)
-        for name in _MOVES:
-            getattr(labels.events, name).disconnect(self._on_moved)
-        self._viewer.dims.events.current_step.disconnect(self._on_edited)
-        self._viewer.dims.events.order.disconnect(self._on_edited)
-        self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
         if overlay is not None and overlay in self._viewer.layers:
             self._viewer.layers.remove(overlay)
 
     def at(self, position: Sequence[float]) -> PixelWeight | None:
-        """Distances to the two nearest cells and the weight, at a place in the world.
-
-        Returns
-        -------
-        PixelWeight or None
-            None outside of the labels and while no map is ready.
-        """
-        if self._labels is None or self._job.is_running:
+        """Distances to the two nearest cells and the weight at a place in the world, if known."""
+        if self.labels is None or self._job.is_running:
             return None
-        inside = self._labels.world_to_data(position[len(position) - self._labels.ndim :])
-        pixel = [round(float(each)) for each in inside]
-        if not all(0 <= at < n for at, n in zip(pixel, self._labels.data.shape, strict=True)):
-            return None
-        plane = self._plane()
-        tracker = self._trackers.get(str(plane))
-        if tracker is None:
-            return None
-        return tracker.distances_at(
-            [at for at, part in zip(pixel, plane, strict=True) if isinstance(part, slice)]
-        )
+        return weight_at(self.labels, self._plane(), self._trackers, position)
 
     def _plane(self) -> PlaneIndex:
-        assert self._labels is not None  # noqa: S101 - asked only while it is on
-        return shown_plane(self._labels, self._viewer.dims, self._ndim)
+        assert self.labels is not None  # noqa: S101 - asked only while it is on
+        return shown_plane(self.labels, self._viewer.dims, self.ndim)
 
-    def _on_edited(self, _event: Any = None) -> None:
+    def _on_edited(self) -> None:
         # In napari's own event: only note it, the brush must not wait.
-        if isalive(self) and self._labels is not None and not self._pause.isActive():
+        if not self._pause.isActive():
             self._pause.start()
 
-    def _on_moved(self, _event: Any) -> None:
-        if isalive(self) and self._labels is not None and self._overlay is not None:
-            move_to(self._overlay, place_of(self._labels, tuple(range(self._labels.ndim))))
+    def _on_moved(self) -> None:
+        if self.labels is not None and self.overlay is not None:
+            move_to(self.overlay, place_of(self.labels, tuple(range(self.labels.ndim))))
             self.moved.emit()
 
     def _update(self) -> None:
-        labels, overlay = self._labels, self._overlay
+        labels, overlay = self.labels, self.overlay
         if labels is None or overlay is None:
             return
         if self._job.is_running:
             self._is_due = True
             return
         if labels.data.shape != overlay.data.shape:
-            ndim = min(self._ndim, labels.ndim)
-            spacing = self._spacing if ndim == self._ndim else None
+            ndim = min(self.ndim, labels.ndim)
+            spacing = self._spacing if ndim == self.ndim else None
             self.start(labels, self._settings, ndim=ndim, spacing=spacing)
             return
         self._is_due = False
-        job = partial(
-            follow,
-            labels.data,
-            overlay.data,
-            self._plane(),
-            self._trackers,
-            self._settings,
-            self._spacing,
-        )
+        arrays, settings = (labels.data, overlay.data), (self._settings, self._spacing)
         self._job.start(
-            job,
-            on_report=self._on_reported,
+            partial(follow, *arrays, self._plane(), self._trackers, *settings),
+            on_result=self._on_followed,
             on_error=self.failed.emit,
             on_end=self._on_ended,
         )
 
-    def _on_reported(self, report: MapReport) -> None:
-        if self._overlay is not None:
-            self._overlay.refresh(extent=False, highlight=False, thumbnail=False)
+    def _on_followed(self, report: MapReport) -> None:
+        if self.overlay is not None:
+            self.overlay.refresh(extent=False, highlight=False, thumbnail=False)
             # Its turn comes after the drawing that has just been asked for.
             QTimer.singleShot(0, partial(self._on_drawn, time.perf_counter()))
             self.updated.emit(report)
@@ -265,55 +189,9 @@ class LiveWeightMap(QObject):
             self._pause.setInterval(max(_PAUSE_MS, round(rest_ms)))
 
     def _on_ended(self) -> None:
-        if self._is_due and self._labels is not None:
+        if self._is_due and self.labels is not None:
             self._pause.start()
 
-    def _on_layer_removed(self, _event: Any) -> None:
-        for layer in (self._labels, self._overlay):
-            if layer is not None and layer not in self._viewer.layers:
-                name = str(layer.name)
-                self.stop()
-                self.ended.emit(f"Layer '{name}' was removed.")
-                return
-
-
-def follow(
-    labels: LabelImage,
-    weights: WeightMap,
-    plane: PlaneIndex,
-    trackers: dict[str, WeightMapTracker],
-    settings: WeightMapSettings,
-    spacing: tuple[float, ...] | None,
-) -> Iterator[MapReport]:
-    """Bring the map of one plane up to date, for a worker's thread.
-
-    Parameters
-    ----------
-    labels, weights : arrays of one shape
-        Of the whole layer; `weights` is written in place.
-    plane : PlaneIndex
-    trackers : dict
-        Of planes that were looked at before, by their names; one is added.
-    settings : WeightMapSettings
-    spacing : tuple of float, optional
-
-    Yields
-    ------
-    MapReport
-    """
-    from napari_unet.engine.weight_map.tracker import WeightMapTracker
-    from napari_unet.engine.weight_map.weight_map import looks_like_mask, why_no_border
-
-    shown = np.asarray(labels[plane])
-    tracker = trackers.pop(str(plane), None)
-    if tracker is None:
-        tracker = WeightMapTracker(shown, settings, spacing=spacing)
-    else:
-        tracker.update_from(shown)
-    # The one that was used last goes to the end, the oldest one goes.
-    trackers[str(plane)] = tracker
-    for oldest in list(trackers)[:-_MOST_PLANES]:
-        del trackers[oldest]
-    weights[plane] = tracker.weights
-    sentence = why_no_border(shown) or ""
-    yield MapReport(sentence, bool(sentence) and looks_like_mask(shown))
+    def _on_removed(self, name: str) -> None:
+        self.stop()
+        self.ended.emit(f"Layer '{name}' was removed.")

@@ -301,9 +301,9 @@ def test_much_about_the_layers_is_folded_away_below_what_decides_most(
 
     assert list(panel.rows) == ["roles", "final", "normalization"]
     assert [row.reason.message for row in panel.rows.values()] == ["It is usual.", "", ""]
-    assert panel.more.text() == "▸ How its layers are built (3)"
+    assert panel.list.more.text() == "▸ How its layers are built (3)"
 
-    qtbot.mouseClick(panel.more, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.list.more, Qt.MouseButton.LeftButton)
 
     assert list(panel.rows)[3:] == ["padding", "pooling", "norm"]
     qtbot.waitUntil(lambda: all(row.isVisible() for row in panel.rows.values()), timeout=5000)
@@ -311,5 +311,5 @@ def test_much_about_the_layers_is_folded_away_below_what_decides_most(
     choose(panel, "norm", "b")
     wait(qtbot, panel)
     assert taken(session)["norm"] == "b"
-    qtbot.mouseClick(panel.more, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.list.more, Qt.MouseButton.LeftButton)
     assert not panel.rows["norm"].isVisible()

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from napari_unet.engine.base.errors import UNetError
-from napari_unet.engine.export.settings import ExportSettings
-from napari_unet.engine.images.image import AnyImage
 from napari_unet.session import Session
 from napari_unet.viewer.layers import LayerImage, read_layer
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.model.export.dialog import ExportDialog
-from napari_unet.widgets.model.guesses.jobs import tried_region
+from napari_unet.widgets.model.export.writing import ExportRequest, export, list_formats
 from napari_unet.widgets.shared.selected_image import SelectedImage
 
 if TYPE_CHECKING:
@@ -29,27 +25,6 @@ if TYPE_CHECKING:
     from napari_unet.engine.networks.network import Network
 
 _CAPTION = "Export…"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ExportRequest:
-    """What is written, and where.
-
-    Parameters
-    ----------
-    network : Network
-    file : Path
-    format : str
-    settings : ExportSettings
-    image : LayerImage, optional
-        A part of it goes into a package.
-    """
-
-    network: Network
-    file: Path
-    format: str
-    settings: ExportSettings
-    image: LayerImage | None = None
 
 
 class ExportJob(QObject):
@@ -110,7 +85,7 @@ class ExportJob(QObject):
         if not network.description.unet.is_trainable:
             self.failed.emit(UNetError(ready_made_sentence(self._session)))
             return
-        self._run(_list_formats, self._ask)
+        self._run(list_formats, self._ask)
 
     def _run(self, work: Callable[[], Any], on_result: Callable[[Any], None]) -> None:
         self._button.setText("Stop")
@@ -196,34 +171,3 @@ def ready_made_sentence(session: Session) -> str:
         f"'{name}' is a ready-made network, which runs as it is and cannot be taken apart; pass on "
         f"the file that it came in: '{session.source}'."
     )
-
-
-def _list_formats() -> tuple[ExportFormat, ...]:
-    from napari_unet.engine.export.export import export_formats
-
-    return export_formats()
-
-
-def export(request: ExportRequest) -> Iterator[ExportReport]:
-    """Write the file; the dialog has asked about the one that is replaced."""
-    from napari_unet.engine.export.export import export_format, iterate_export
-
-    # The dialog asked about the name that it was given, and only that.
-    overwrites = export_format(request.format).path(request.file) == request.file
-    yield from iterate_export(
-        request.network,
-        request.file,
-        format=request.format,
-        settings=request.settings,
-        image=None if request.image is None else _part(request.image),
-        overwrite=overwrites,
-    )
-
-
-def _part(image: LayerImage) -> AnyImage:
-    """Cut the middle out, with the channels in front."""
-    pixels, channel_axis = image.pixels()
-    region = tried_region(image)
-    parts: list[slice] = [slice(a, b) for a, b in zip(region[::2], region[1::2], strict=True)]
-    parts.insert(channel_axis, slice(None))
-    return np.moveaxis(np.asarray(pixels[tuple(parts)]), channel_axis, 0)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout
 
-from napari_unet.widgets.model.guesses.line import GuessLine
-from napari_unet.widgets.model.guesses.row import sentence
-from napari_unet.widgets.shared.choices import StillBox, keep_narrow, narrow_form
+from napari_unet.widgets.model.guesses.row import GuessLine, sentence
+from napari_unet.widgets.shared.choices import StillBox, narrow_form
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.guess import Guess
@@ -38,7 +37,6 @@ class RolesRow(GuessLine):
         form = narrow_form()
         for role, caption in _ASKED.items():
             box = StillBox()
-            keep_narrow(box)
             box.activated.connect(partial(self._on_activated, role))
             form.addRow(caption, box)
             self.boxes[role] = box

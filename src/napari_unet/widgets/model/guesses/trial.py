@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 from functools import partial
-from html import escape
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtGui import QIcon, QImage, QPixmap
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from superqt import QFlowLayout
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.viewer.layers import LayerImage
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.model.guesses.jobs import Trial, try_guess
-from napari_unet.widgets.model.guesses.line import NARROW_BUTTON
+from napari_unet.widgets.model.guesses.picture import TrialPicture
 from napari_unet.widgets.model.guesses.roles_row import ROLES, roles_text
-from napari_unet.widgets.model.guesses.row import option_text
+from napari_unet.widgets.model.guesses.row import NARROW_BUTTON, option_text
 from napari_unet.widgets.shared.texts import Sentence
 
 if TYPE_CHECKING:
     from napari_unet.engine.foreign.dry_run import DryRun
     from napari_unet.engine.networks.guess import Guess
-
-_PICTURE_PX = 76
-_IN_A_ROW = 3
-_PICTURE_STYLE = """
-QToolButton { border: 2px solid transparent; border-radius: 3px; padding: 1px; }
-QToolButton:hover { border-color: #5b8fc9; }
-QToolButton:checked { border-color: #2fa36b; background: transparent; }
-"""
 
 
 class GuessTrial(QWidget):
@@ -53,20 +42,20 @@ class GuessTrial(QWidget):
         self._job = Job(self)
         self._guess: Guess | None = None
         self._open: list[str] = []
-        self.pictures: dict[str, QToolButton] = {}
+        self.pictures: dict[str, TrialPicture] = {}
         self.sentence = Sentence()
         self.button = QPushButton("Stop")
         self.button.clicked.connect(self._on_button_clicked)
-        self._grid = QGridLayout()
-        self._grid.setSpacing(2)
-        self._grid.setColumnStretch(_IN_A_ROW, 1)
+        self._flow = QFlowLayout()
+        self._flow.setHorizontalSpacing(2)
+        self._flow.setVerticalSpacing(2)
         foot = QHBoxLayout()
         self.button.setStyleSheet(NARROW_BUTTON)
         foot.addWidget(self.sentence, 1)
         foot.addWidget(self.button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 2, 0, 4)
-        layout.addLayout(self._grid)
+        layout.addLayout(self._flow)
         layout.addLayout(foot)
         self.setVisible(False)
 
@@ -84,8 +73,8 @@ class GuessTrial(QWidget):
         """Try out every value of a guess, what is taken now first."""
         self.close_pictures()
         self._guess = guess
-        for number, value in enumerate(trial.values):
-            self._add_picture(number, value)
+        for value in trial.values:
+            self._add_picture(value)
         self._open = list(trial.values)
         self.show_taken(guess.value)
         self._show_progress()
@@ -121,31 +110,18 @@ class GuessTrial(QWidget):
         self.stop()
         self._guess = None
         for picture in self.pictures.values():
-            self._grid.removeWidget(picture)
+            self._flow.removeWidget(picture)
             picture.hide()
             picture.deleteLater()
         self.pictures = {}
         self.sentence.show_text("")
         self.setVisible(False)
 
-    def _add_picture(self, number: int, value: str) -> None:
-        picture = QToolButton()
-        picture.setStyleSheet(_PICTURE_STYLE)
-        picture.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
-        picture.setCheckable(True)
-        picture.setIconSize(QSize(_PICTURE_PX, _PICTURE_PX))
-        picture.setIcon(QIcon(_blank()))
-        self._write(picture, value, "…")
-        picture.setFixedWidth(_PICTURE_PX + 8)
-        picture.setEnabled(False)
+    def _add_picture(self, value: str) -> None:
+        picture = TrialPicture(self._words(value))
         picture.clicked.connect(partial(self._on_picture_clicked, value))
-        self._grid.addWidget(picture, number // _IN_A_ROW, number % _IN_A_ROW)
+        self._flow.addWidget(picture)
         self.pictures[value] = picture
-
-    def _write(self, picture: QToolButton, value: str, below: str) -> None:
-        metrics, cut = picture.fontMetrics(), Qt.TextElideMode.ElideRight
-        lines = [metrics.elidedText(x, cut, _PICTURE_PX) for x in (self._words(value), below)]
-        picture.setText("\n".join(lines))
 
     def _words(self, value: str) -> str:
         return roles_text(value) if self.about == ROLES else option_text(value, self.about)
@@ -154,17 +130,8 @@ class GuessTrial(QWidget):
         picture = self.pictures.get(run.value)
         if picture is None or run.value not in self._open:
             return
-        below = "not possible" if run.picture is None else "no cells told"
-        if run.cells is not None:
-            below = "1 cell" if run.cells == 1 else f"{run.cells} cells"
+        picture.show_run(run)
         self._open.remove(run.value)
-        self._write(picture, run.value, below)
-        told = f"{self._words(run.value)}: {run.sentence or f'{below}.'}"
-        if run.picture is not None:
-            picture.setIcon(QIcon(_pixmap(run.picture)))
-            picture.setEnabled(True)
-            told += " Click to take it."
-        picture.setToolTip(f"<qt>{escape(told)}</qt>")
         self._show_progress()
 
     def _show_progress(self) -> None:
@@ -186,7 +153,7 @@ class GuessTrial(QWidget):
 
     def _leave_open(self) -> None:
         for value in self._open:
-            self._write(self.pictures[value], value, "not tried")
+            self.pictures[value].show_below("not tried")
         self._open = []
 
     def _on_ended(self) -> None:
@@ -203,15 +170,3 @@ class GuessTrial(QWidget):
         if self._guess is not None:
             self.show_taken(value)
             self.value_chosen.emit(self._guess.about, value)
-
-
-def _pixmap(picture: NDArray[np.uint8]) -> QPixmap:
-    height, width = picture.shape[:2]
-    image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-    return QPixmap.fromImage(image)
-
-
-def _blank() -> QPixmap:
-    blank = QPixmap(_PICTURE_PX, _PICTURE_PX)
-    blank.fill(Qt.GlobalColor.transparent)
-    return blank

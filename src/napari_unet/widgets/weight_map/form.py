@@ -1,0 +1,179 @@
+"""The fields of the Weight map widget: whose map, by which formula, and with what numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Labels
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QVBoxLayout, QWidget
+
+from napari_unet.engine.weight_map.settings import Variant, WeightMapSettings
+from napari_unet.widgets.shared.choices import LayerChoice, keep_narrow, narrow_form
+from napari_unet.widgets.shared.settings_form import SettingsForm
+from napari_unet.widgets.weight_map.sigma_unit import SigmaUnit
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+_DISTANCES = "d<sub>1</sub>, d<sub>2</sub>: distances to the two nearest cells."
+_BORDER = (
+    "<i>w</i><sub>0</sub> · e<sup> &minus;(<i>d</i><sub>1</sub> + <i>d</i><sub>2</sub>)² / "
+    "2<i>&sigma;</i>²</sup>"
+)
+_FORMULAS = {
+    "paper": (
+        f"<p align='center'><i>w</i> = <i>w</i><sub>c</sub> + {_BORDER}</p>"
+        f"<p>{_DISTANCES} The narrower the gap, the brighter. w<sub>0</sub>: how much narrow gaps "
+        "count; &sigma;: how wide a gap may be to count; w<sub>c</sub>: balance of cells and "
+        "background.</p>"
+    ),
+    "fiji": (
+        f"<p align='center'><i>w</i> = <i>v</i> + {_BORDER}<br>+ (1 &minus; <i>v</i>) · "
+        "e<sup> &minus;<i>d</i><sub>1</sub>² / 2<i>&sigma;</i><sub>1</sub>²</sup></p>"
+        f"<p>{_DISTANCES} The narrower the gap, the brighter. w<sub>0</sub> and &sigma;: how much "
+        "gaps count, and how wide they may be; v: weight of background far away from cells, which "
+        "it reaches over &sigma;<sub>1</sub>. Cells weigh 1.</p>"
+    ),
+}
+_SHOWN = {
+    "paper": ("w0", "border_sigma_px", "separate_touching", "class_balance"),
+    "fiji": (
+        "w0",
+        "border_sigma_px",
+        "background_weight",
+        "background_sigma_px",
+        "separate_touching",
+    ),
+}
+_FIELDS = (
+    "w0",
+    "border_sigma_px",
+    "background_weight",
+    "background_sigma_px",
+    "separate_touching",
+    "class_balance",
+)
+_SIGMAS_PX = {"border_sigma_px": (0.5, 30.0), "background_sigma_px": (0.5, 60.0)}
+_RANGES = {"w0": (0.5, 100.0), **_SIGMAS_PX}
+
+
+class WeightMapForm(QWidget):
+    """Builds the fields and says what they hold; it computes nothing.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+
+    Attributes
+    ----------
+    formula : QLabel
+        The formula that is chosen, in words and symbols; whoever owns the form places it.
+    layer_chosen : Signal
+        Another layer, or other axes of it.
+    settings_changed : Signal
+        Other numbers, or the same in another unit.
+    """
+
+    layer_chosen = Signal()
+    settings_changed = Signal()
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self.layer_choice = LayerChoice(viewer, Labels)
+        self.layer_choice.setToolTip("Labels layer whose weight map is shown.")
+        self.variant_box = QComboBox()
+        keep_narrow(self.variant_box)
+        self.variant_box.addItem("as in the paper", "paper")
+        self.variant_box.addItem("as in the Fiji plugin", "fiji")
+        self.variant_box.setToolTip(
+            "<qt>The formula: that of the U-Net paper, or that of the authors' plugin for Fiji, "
+            "where background far away from cells counts less.</qt>"
+        )
+        self.unit_box = SigmaUnit()
+        self._sigma_unit, self._sigma_per_px = self.unit_box.symbol, 1.0
+        self.volume_box = QCheckBox("Distances in 3-D")
+        self.volume_box.setToolTip(
+            "<qt>Measure distances through the slices of the stack, too. Unticked, each slice has "
+            "a map of its own, computed when it is shown.</qt>"
+        )
+        self.fields = SettingsForm(WeightMapSettings(), _FIELDS, _RANGES)
+        self.formula = QLabel()
+        self.formula.setWordWrap(True)
+        rows = narrow_form()
+        rows.addRow("Labels", self.layer_choice)
+        rows.addRow("Formula", self.variant_box)
+        rows.addRow("Sigma in", self.unit_box)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(rows)
+        layout.addWidget(self.volume_box)
+        layout.addWidget(self.fields)
+        self.layer_choice.currentIndexChanged.connect(self._on_layer_chosen)
+        self.volume_box.toggled.connect(self._on_layer_chosen)
+        self.variant_box.currentIndexChanged.connect(self._on_variant_chosen)
+        self.unit_box.currentIndexChanged.connect(self._on_unit_chosen)
+        self.fields.changed.connect(self.settings_changed)
+        self.show_what_applies()
+
+    @property
+    def layer(self) -> Labels | None:
+        """The chosen labels layer."""
+        layer: Labels | None = self.layer_choice.layer
+        return layer
+
+    @property
+    def ndim(self) -> int:
+        """Axes along which distances are measured."""
+        is_volume = self.volume_box.isChecked() and self.layer is not None and self.layer.ndim > 2
+        return 3 if is_volume else 2
+
+    @property
+    def settings(self) -> WeightMapSettings:
+        """What the fields say."""
+        start = WeightMapSettings.of(self._variant)
+        settings: WeightMapSettings = self.fields.changed_settings(start)
+        return settings
+
+    @property
+    def _variant(self) -> Variant:
+        variant: Variant = self.variant_box.currentData()
+        return variant
+
+    def show_what_applies(self) -> None:
+        """Offer what the chosen layer allows, and show what the chosen formula has."""
+        labels = self.layer
+        self.unit_box.show_for(labels, self.ndim)
+        self.volume_box.setVisible(labels is not None and labels.ndim > 2)
+        self.fields.show_only(_SHOWN[self._variant])
+        self.formula.setText(_FORMULAS[self._variant])
+        self._show_sigmas()
+
+    def _show_sigmas(self) -> None:
+        """Bring the sigmas into the chosen unit; lengths that are lengths already stay."""
+        per_px = self.unit_box.per_pixel(self.layer)
+        is_other = self.unit_box.symbol != self._sigma_unit
+        factor = per_px / self._sigma_per_px if is_other else 1.0
+        values = self.fields.values()
+        for name, ends in _SIGMAS_PX.items():
+            self.fields.set_range(name, *(per_px * end for end in ends))
+            values[name] *= factor
+        self._sigma_unit, self._sigma_per_px = self.unit_box.symbol, per_px
+        self.fields.show_values(replace(WeightMapSettings.of(self._variant), **values))
+
+    def _on_layer_chosen(self, _value: Any = None) -> None:
+        self.show_what_applies()
+        self.layer_chosen.emit()
+
+    def _on_variant_chosen(self, _index: int) -> None:
+        start = WeightMapSettings.of(self._variant)
+        per_px = self._sigma_per_px
+        sigmas = {name: getattr(start, name) * per_px for name in _SIGMAS_PX}
+        self.fields.show_values(replace(start, **sigmas))
+        self.show_what_applies()
+        self.settings_changed.emit()
+
+    def _on_unit_chosen(self, _index: int) -> None:
+        self._show_sigmas()
+        self.settings_changed.emit()

@@ -1,0 +1,95 @@
+"""What the Model widget says of a model."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+
+from napari_unet.engine.networks.network import Network, TrainingIntensity
+from napari_unet.session import LoadedModel, Session
+from napari_unet.widgets.model.text import model_html
+from napari_unet.widgets.model.widget import ModelWidget
+
+
+def test_the_bundled_model_is_loaded_and_described_in_plain_words(
+    open_widget: Any, viewer: ViewerModel, qtbot: QtBot
+) -> None:
+    session = Session()
+    widget = open_widget(qtbot, viewer, session)
+
+    text = widget.text.toPlainText()
+
+    assert session.source == "nuclei"
+    assert widget.model_choice.box.currentText() == "nuclei"
+    for words in (
+        "Nuclei in fluorescence, histology and brightfield images, grey or RGB.",
+        "Images: grey or colour (RGB) images.",
+        "Cell size: about 20 px across; in training also 1.4 times smaller and larger.",
+        "In training they were uint8, the dark parts at about 5 and the bright ones at about 102.",
+        "At each pixel, how likely it is background, cell or border.",
+        "2018 Data Science Bowl, stage 1 (BBBC038, CC0)",
+        "BSD-3-Clause; trained on CC0 images.",
+        "2026-11-23: 4900 steps from nothing on 383 images with 15679 cells",
+        "Comes with the plugin.",
+        "2.66 million parameters.",
+        "5.3 MB.",
+        f"SHA-256 starts with {session.file_hash}.",
+    ):
+        assert words in text
+    assert re.search(r"test, fluorescence\s+0\.86\s+0\.74\s+0\.37", text)
+    assert re.search(r"test, fluorescence\s+0\.77\s+0\.61\s+0\.21", text)
+    widget.close()
+
+
+def test_a_model_that_tells_nothing_says_so_instead_of_a_gap(widget: ModelWidget) -> None:
+    text = widget.text.toPlainText()
+
+    assert text.count("Not recorded.") == 3
+    assert "Never measured on test images." in text
+    assert "Images: grey images; colour is turned to grey." in text
+    assert "Cell size: about 10 px across. If yours differ" in text
+
+
+def described(network: Network, **changes: Any) -> str:
+    description = replace(network.description, **changes)
+    return model_html(LoadedModel(Network(network.unet, description), "/models/mine.safetensors"))
+
+
+def test_physical_sizes_are_told_in_micrometres(threshold_network: Network) -> None:
+    both = described(threshold_network, object_diameter_px=20.0, pixel_size_um=0.5)
+    pixel = described(threshold_network, object_diameter_px=None, pixel_size_um=0.325)
+    neither = described(threshold_network, object_diameter_px=None)
+
+    assert "about 20 px across at 0.5 µm per pixel, which is 10 µm." in both
+    assert "images at 0.325 µm per pixel; those of another pixel size are resized" in pixel
+    assert "it does not say which it was trained on" in neither
+
+
+def test_texts_of_a_file_are_shown_and_not_interpreted(threshold_network: Network) -> None:
+    html = described(
+        threshold_network,
+        name="<img src='file:///etc'>",
+        summary="a < b",
+        metrics={"<b>x</b>": {"<i>AP</i>": "<u>1</u>"}},
+        history=({"note": "<script>"},),
+    )
+
+    assert not re.search(r"<(img|b|i|u|script)>", html)
+    assert "a &lt; b" in html
+
+
+def test_odd_values_in_a_file_are_shown_as_they_are(threshold_network: Network) -> None:
+    html = described(
+        threshold_network,
+        metrics={"mine": 0.5, "yours": {"cells": 12}},
+        history=("by hand", {"steps": 3, "started_from": "nuclei"}, {"settings": "lost"}),
+        intensity=TrainingIntensity("uint16", 100.0, 200.0, 60000.0),
+    )
+
+    assert "mine: 0.5." in html
+    assert "<td>yours</td><td>12</td>" in html
+    assert "<p>by hand</p>" in html
+    assert "3 steps from the model &#x27;nuclei&#x27;." in html
+    assert "uint16, the dark parts at about 100 and the bright ones at about 60000." in html
