@@ -54,7 +54,7 @@ def _values(network: Network) -> dict[str, Any]:
 
 def _facts(network: Network) -> dict[str, str]:
     description = network.description
-    config, normalization = description.unet, description.normalization
+    config = description.unet
     facts = {
         "name": description.name,
         "summary": description.summary,
@@ -64,11 +64,7 @@ def _facts(network: Network) -> dict[str, str]:
         "sees": f"{2 * config.margin_px + 1} px across around each pixel",
         "tiles": f"differ a little: {config.inexact_because}" if config.inexact_because else "",
         "training": "" if config.is_trainable else "ready-made, so it cannot be fine-tuned",
-        "normalisation": (
-            f"percentiles {normalization.low_percentile:g} to {normalization.high_percentile:g}"
-            if normalization.kind == "percentile"
-            else normalization.kind
-        ),
+        "normalisation": description.normalization.label,
         "cell diameter": _with_unit(description.object_diameter_px, "px"),
         "pixel size": _with_unit(description.pixel_size_um, "um"),
         "cells": _instance_facts(description),

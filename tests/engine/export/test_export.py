@@ -19,7 +19,7 @@ from napari_unet.engine.export import export as export_module
 from napari_unet.engine.export import onnx as onnx_export
 from napari_unet.engine.export.export import export_formats, export_model, iterate_export
 from napari_unet.engine.export.settings import ExportSettings
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import Normalization, Percentiles, TypeRange, ZeroMean
 from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.networks.layer_graph import (
     Activation,
@@ -148,7 +148,7 @@ def test_onnx_gives_our_scores_at_any_size(config: Any, tmp_path: Path) -> None:
 
 
 def test_onnx_says_what_it_is_and_where_it_comes_from(tmp_path: Path) -> None:
-    network = network_of(small(), normalization=Normalization("zero-mean"))
+    network = network_of(small(), normalization=ZeroMean())
 
     path = export_model(network, tmp_path / "cells.onnx", format="onnx").path
 
@@ -347,9 +347,9 @@ def predicted(package: Path, image: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("config", "normalization", "dtype"),
     [
-        (small(), Normalization("percentile", 2, 99), "uint8"),
-        (small(ndim=3, in_channels=2), Normalization("zero-mean"), "float32"),
-        (graph("instance"), Normalization("none"), "uint16"),
+        (small(), Percentiles(2, 99), "uint8"),
+        (small(ndim=3, in_channels=2), ZeroMean(), "float32"),
+        (graph("instance"), TypeRange(), "uint16"),
     ],
     ids=["percentile", "3-D, zero-mean", "another's, by type"],
 )

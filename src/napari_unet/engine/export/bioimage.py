@@ -18,15 +18,9 @@ from PIL import Image
 from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.export.onnx import OPSET, reference_scores
 from napari_unet.engine.export.settings import ExportSettings
-from napari_unet.engine.images.image import (
-    AnyImage,
-    ImageSource,
-    IntensityScaling,
-    Normalization,
-    channels_first,
-    measure_intensity,
-)
-from napari_unet.engine.images.resampling import mirrored
+from napari_unet.engine.images.image import AnyImage, channels_first, mirrored
+from napari_unet.engine.images.normalization import IntensityScaling
+from napari_unet.engine.images.source import ImageSource
 from napari_unet.engine.models.checkpoint import SUFFIX, save_checkpoint
 from napari_unet.engine.models.facts import model_facts, output_gives_scores
 from napari_unet.engine.networks.architecture import Architecture
@@ -45,9 +39,6 @@ _ATTACHED = (
 _SAMPLE = "fluorescence.png"
 _EXAMPLE_PX = {2: 256, 3: 32}
 """Length of the axes of the test image, in pixels, if the network reads so little."""
-
-_LEAST_EPSILON = 1e-12
-"""Ours divides by the range as it is; the format adds a number above 0 to it."""
 
 _MOST_SUMMARY, _MOST_REASON = 512, 300
 
@@ -197,10 +188,10 @@ def example_of(network: Network, image: AnyImage | None = None) -> Example:
     array = _central_part(array, max(_least_size(config), _EXAMPLE_PX[config.ndim]), config)
     whole = (slice(None),) * config.ndim
     raw = ImageSource(array, config.in_channels, IntensityScaling(0.0, 1.0)).read(whole)
-    reads_type = description.normalization.kind == "none"
-    gain = _gain(description, array.dtype) if reads_type else 1.0
+    seen = description.intensity
+    gain = description.normalization.gain(array.dtype if seen is None else seen.dtype)
     ranged = raw * np.float32(gain)
-    scaling = measure_intensity(ranged, description.normalization)
+    scaling = description.normalization.measure(ranged)
     images = ImageSource(ranged, config.in_channels, scaling).read(whole)[np.newaxis]
     return Example(raw[np.newaxis], reference_scores(network, images), gain)
 
@@ -222,13 +213,6 @@ def _central_part(array: AnyImage, size: int, config: Architecture) -> AnyImage:
         index = np.arange(size) + max(0, (length - size) // 2)
         array = np.take(array, mirrored(index, length), axis=axis)
     return array
-
-
-def _gain(description: NetworkDescription, dtype: np.dtype[Any]) -> float:
-    """Factor that brings whole numbers, of the training's type if it is known, to 0..1."""
-    if description.intensity is not None:
-        dtype = np.dtype(description.intensity.dtype)
-    return 1.0 / float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
 
 
 def _cover(example: Example) -> Image.Image:
@@ -303,7 +287,9 @@ def _input_entry(description: NetworkDescription, example: Example) -> dict[str,
             *({"type": "space", "id": name, "size": size} for name in _axis_names(config)),
         ],
         "data": {"type": "float32"},
-        "preprocessing": _preprocessing(description.normalization, _axis_names(config), example),
+        "preprocessing": description.normalization.bioimage_steps(
+            _axis_names(config), gain=example.gain
+        ),
         "test_tensor": {"source": _IMAGE},
     }
 
@@ -334,24 +320,6 @@ def _output_entry(description: NetworkDescription) -> dict[str, Any]:
         "data": {"type": "float32", **({"range": [0.0, 1.0]} if gives_scores else {})},
         "test_tensor": {"source": _SCORES},
     }
-
-
-def _preprocessing(
-    normalization: Normalization, axes: Sequence[str], example: Example
-) -> list[dict[str, Any]]:
-    """Say in the format's words how intensities are normalised: per image, channels together."""
-    together = axes if normalization.per_channel else ["channel", *axes]
-    epsilon = max(_LEAST_EPSILON, normalization.epsilon)
-    kwargs: dict[str, Any] = {"axes": list(together), "eps": epsilon}
-    if normalization.kind == "percentile":
-        kwargs["min_percentile"] = normalization.low_percentile
-        kwargs["max_percentile"] = normalization.high_percentile
-        return [{"id": "scale_range", "kwargs": kwargs}]
-    if normalization.kind == "zero-mean":
-        return [{"id": "zero_mean_unit_variance", "kwargs": kwargs}]
-    if example.gain != 1:
-        return [{"id": "scale_linear", "kwargs": {"gain": example.gain, "offset": 0.0}}]
-    return []
 
 
 def _batch_axis(config: Architecture) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -11,7 +10,7 @@ from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.foreign.graph_choices import LayerList, chosen, without
 from napari_unet.engine.foreign.guess_options import FINAL, NORMALIZATION, ROLES
 from napari_unet.engine.foreign.ready_made import ReadyMadeConfig
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import normalization_of_label
 from napari_unet.engine.networks.guess import Guess
 from napari_unet.engine.networks.layer_graph import Activation, GraphConfig
 from napari_unet.engine.networks.network import Network, NetworkDescription
@@ -55,7 +54,7 @@ def with_guess(network: Network, about: str, value: str) -> Network:
     description = network.description
     if about == NORMALIZATION:
         measured = replace(
-            _normalization(value),
+            normalization_of_label(value),
             per_channel=description.normalization.per_channel,
             epsilon=description.normalization.epsilon,
         )
@@ -119,14 +118,6 @@ def _guess(description: NetworkDescription, about: str) -> Guess:
         f"Nothing was guessed about '{about}' of {description.name!r}; it has guesses about "
         f"{known}."
     )
-
-
-def _normalization(value: str) -> Normalization:
-    percentiles = re.fullmatch(r"percentile ([\d.]+) to ([\d.]+)", value)
-    if percentiles is not None:
-        return Normalization("percentile", float(percentiles[1]), float(percentiles[2]))
-    kind: Any = value
-    return Normalization(kind)
 
 
 def _with_final(config: Foreign, value: str) -> Foreign:

@@ -13,7 +13,11 @@ from typing_extensions import TypedDict
 from napari_unet.engine.base.errors import CheckpointError, SettingsError
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.base.typed_values import typed
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import (
+    Normalization,
+    Percentiles,
+    normalization_from_json,
+)
 from napari_unet.engine.networks.annotation import BACKGROUND, CELL
 from napari_unet.engine.networks.architecture import Architecture, NetworkModule
 from napari_unet.engine.networks.graph_network import GraphNetwork
@@ -72,7 +76,7 @@ class NetworkDescription:
     name: str
     unet: Architecture
     class_roles: tuple[str, ...] = (BACKGROUND, CELL)
-    normalization: Normalization = field(default_factory=Normalization)
+    normalization: Normalization = field(default_factory=Percentiles)
     object_diameter_px: float | None = None
     pixel_size_um: float | None = None
     intensity: TrainingIntensity | None = None
@@ -105,7 +109,8 @@ class NetworkDescription:
         """Text that `from_json` reads."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["unet"] = self.unet.to_json()
-        for name in ("normalization", "intensity", "instances"):
+        values["normalization"] = self.normalization.to_json()
+        for name in ("intensity", "instances"):
             if values[name] is not None:
                 values[name] = dataclasses.asdict(values[name])
         values["guesses"] = [dataclasses.asdict(guess) for guess in self.guesses]
@@ -123,7 +128,8 @@ class NetworkDescription:
         try:
             values = json.loads(text)
             unet = _architecture(values.pop("unet"))
-            return cls(unet=unet, **typed(_OtherValues, values))
+            normalization = normalization_from_json(values.pop("normalization", {}))
+            return cls(unet=unet, normalization=normalization, **typed(_OtherValues, values))
         except (AttributeError, LookupError, TypeError, ValueError, SettingsError) as error:
             raise CheckpointError(
                 f"The model's description cannot be read ({error}); it may come from a newer "
@@ -132,11 +138,10 @@ class NetworkDescription:
 
 
 class _OtherValues(TypedDict, total=False):
-    """Fields of `NetworkDescription` beside the network's shape."""
+    """Fields of `NetworkDescription` beside those with kinds of their own."""
 
     name: Required[str]
     class_roles: tuple[str, ...]
-    normalization: Normalization
     object_diameter_px: float | None
     pixel_size_um: float | None
     intensity: TrainingIntensity | None

@@ -15,18 +15,9 @@ from numpy.typing import NDArray
 from napari_unet.engine.base.device import resolve_device, resolve_precision
 from napari_unet.engine.base.errors import DeviceError, SettingsError
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
-from napari_unet.engine.images.image import (
-    AnyImage,
-    FloatImage,
-    ImageSource,
-    LabelImage,
-    Region,
-    Scores,
-    ZoomedSource,
-    nearest_index,
-    open_image,
-    restore_scores,
-)
+from napari_unet.engine.images.image import AnyImage, FloatImage, LabelImage, Region, Scores
+from napari_unet.engine.images.resampling import ZoomedSource, nearest_index, restore_scores
+from napari_unet.engine.images.source import ImageSource, open_image
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.instances import check_class_roles, instances_from_scores
 from napari_unet.engine.segmentation.tiling import (

@@ -12,12 +12,11 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unet.engine.base.device import free_memory_bytes
 from napari_unet.engine.base.errors import CheckpointError, DeviceError, SettingsError
-from napari_unet.engine.images.image import FloatImage, Region, Scores
+from napari_unet.engine.images.image import FloatImage, Region, Scores, mirrored
 from napari_unet.engine.networks.architecture import TileableConfig
 
 Interval = tuple[int, int]
@@ -430,17 +429,10 @@ def read_mirrored(source: PixelSource, box: Sequence[Interval]) -> FloatImage:
     -------
     (in_channels, *box) float32 array
     """
-    indices = [_mirrored(*interval, n) for interval, n in zip(box, source.shape, strict=True)]
+    indices = [mirrored(np.arange(*part), n) for part, n in zip(box, source.shape, strict=True)]
     region = tuple(slice(int(index.min()), int(index.max()) + 1) for index in indices)
     pixels = source.read(region)
     for axis, (index, part) in enumerate(zip(indices, region, strict=True), start=1):
         if not np.array_equal(index, np.arange(part.start, part.stop)):
             pixels = np.take(pixels, index - part.start, axis=axis)
     return np.ascontiguousarray(pixels)
-
-
-def _mirrored(start: int, stop: int, size: int) -> NDArray[np.intp]:
-    """Pixel of an axis of `size` that stands for each of `start`..`stop`: 2 1 0 1 2 1 0."""
-    period = max(1, 2 * (size - 1))
-    index = np.arange(start, stop) % period
-    return np.minimum(index, period - index)

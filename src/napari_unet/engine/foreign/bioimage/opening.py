@@ -41,7 +41,7 @@ from napari_unet.engine.foreign.model_file import ModelFileKind, identify, read_
 from napari_unet.engine.foreign.prelude import begun_with, read_as
 from napari_unet.engine.foreign.ready_made import ReadyMadeNetwork, load_ready_made
 from napari_unet.engine.foreign.ready_made.program import ProgramKind
-from napari_unet.engine.images.image import open_image
+from napari_unet.engine.images.source import open_image
 from napari_unet.engine.networks.annotation import BORDER, CELL
 from napari_unet.engine.networks.architecture import NetworkModule
 from napari_unet.engine.networks.channel_roles import guessed_meaning, roles_of_names

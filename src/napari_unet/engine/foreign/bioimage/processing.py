@@ -9,11 +9,12 @@ from typing import Literal, TypeAlias
 from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.foreign.bioimage.description import ProcessingStep, TensorFacts
 from napari_unet.engine.foreign.prelude import Step
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import (
+    Normalization,
+    Raw,
+    normalization_of_bioimage_step,
+)
 from napari_unet.engine.networks.layer_graph import Clip, Standardize
-
-_EPSILON = 1e-6
-"""What the format adds to a range or a deviation if it does not tell."""
 
 _FLOATS = ("float16", "float32", "float64")
 
@@ -39,7 +40,7 @@ class Preprocessing:
     measures_dataset: bool = False
 
 
-_NOTHING = Preprocessing(Normalization("raw"))
+_NOTHING = Preprocessing(Raw())
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,7 @@ def preprocessing(tensor: TensorFacts, in_channels: int) -> Preprocessing:
     """
     found = _NOTHING
     for step in tensor.steps:
-        read = _BEFORE.get(step.name)
-        if read is None:
-            raise _unknown(step, "before")
-        found = read(found, step, tensor, in_channels)
+        found = _before(found, step, tensor, in_channels)
     return found
 
 
@@ -124,31 +122,17 @@ def _unknown(step: ProcessingStep, where: str, how: str = "") -> CheckpointError
 # -- before the network ---------------------------------------------------------------------------
 
 
-def _zero_mean(
+def _before(
     found: Preprocessing, step: ProcessingStep, tensor: TensorFacts, in_channels: int
 ) -> Preprocessing:
-    if step.options.get("mode") == "fixed" or step.options.get("mean") is not None:
-        return _fixed(found, step, tensor, in_channels)
-    epsilon = float(step.options.get("eps", _EPSILON))
-    return _measured(found, step, tensor, Normalization("zero-mean", epsilon=epsilon))
-
-
-def _scale_range(
-    found: Preprocessing,
-    step: ProcessingStep,
-    tensor: TensorFacts,
-    in_channels: int,  # noqa: ARG001
-) -> Preprocessing:
-    options = step.options
-    if options.get("reference_tensor") not in (None, tensor.name):
-        raise _unknown(step, "before", "of another tensor")
-    normalization = Normalization(
-        "percentile",
-        float(options.get("min_percentile", 0)),
-        float(options.get("max_percentile", 100)),
-        epsilon=float(options.get("eps", _EPSILON)),
-    )
-    return _measured(found, step, tensor, normalization)
+    normalization = normalization_of_bioimage_step(step.name, step.options)
+    if normalization is not None:
+        if step.options.get("reference_tensor") not in (None, tensor.name):
+            raise _unknown(step, "before", "of another tensor")
+        return _measured(found, step, tensor, normalization)
+    if step.name not in _BEFORE:
+        raise _unknown(step, "before")
+    return _BEFORE[step.name](found, step, tensor, in_channels)
 
 
 def _measured(
@@ -236,9 +220,8 @@ def _with(found: Preprocessing, step: Step) -> Preprocessing:
 
 _Reader: TypeAlias = Callable[[Preprocessing, ProcessingStep, TensorFacts, int], Preprocessing]
 _BEFORE: Mapping[str, _Reader] = {
-    "zero_mean_unit_variance": _zero_mean,
+    "zero_mean_unit_variance": _fixed,
     "fixed_zero_mean_unit_variance": _fixed,
-    "scale_range": _scale_range,
     "scale_linear": _scale_linear,
     "clip": _clip,
     "ensure_dtype": _ensure_dtype,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import Normalization, Percentiles
 from napari_unet.engine.networks.guess import Guess
 from napari_unet.engine.networks.layer_graph import Standardize
 from napari_unet.engine.networks.output_meaning import OutputMeaning
@@ -47,7 +47,7 @@ class Blueprint:
     weights: Mapping[str, Tensor]
     image_shape: tuple[int, ...]
     meaning: OutputMeaning
-    normalization: Normalization = field(default_factory=Normalization)
+    normalization: Normalization = field(default_factory=Percentiles)
     standardize: Standardize | None = None
     guesses: tuple[Guess, ...] = ()
 

@@ -15,7 +15,7 @@ from napari_unet.engine.foreign.libraries.blueprint import (
     smallest_image,
     weights_below,
 )
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import TypeRange
 from napari_unet.engine.networks.channel_roles import guessed_meaning
 from napari_unet.engine.networks.layer_graph import Standardize
 
@@ -83,7 +83,7 @@ def smp_unet(tensors: Mapping[str, Tensor]) -> Blueprint | None:
 
 
 def _with_imagenet(blueprint: Blueprint) -> Blueprint:
-    normalization = Normalization("none")
+    normalization = TypeRange()
     reason = (
         "The file does not tell; encoders for colour images most often start from ImageNet, whose "
         "mean and deviation are then taken off first."

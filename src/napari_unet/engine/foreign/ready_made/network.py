@@ -19,8 +19,8 @@ from napari_unet.engine.foreign.guess_options import normalization_guess, output
 from napari_unet.engine.foreign.prelude import Step
 from napari_unet.engine.foreign.ready_made.probe import Probed, probed
 from napari_unet.engine.foreign.ready_made.program import TITLES, Program, ProgramKind, open_program
-from napari_unet.engine.images.image import Normalization
-from napari_unet.engine.images.resampling import mirrored
+from napari_unet.engine.images.image import mirrored
+from napari_unet.engine.images.normalization import Percentiles
 from napari_unet.engine.networks.annotation import BORDER, CELL
 from napari_unet.engine.networks.architecture import Architecture, NetworkModule
 from napari_unet.engine.networks.channel_roles import guessed_meaning
@@ -319,7 +319,7 @@ def ready_made_network(program: Program, *, name: str, file: str) -> Network:
     network = ReadyMadeNetwork(program, config).eval()
     if own is not None:
         return Network(network, replace(own, unet=config, guesses=()))
-    normalization = Normalization()
+    normalization = Percentiles()
     usual = "The file does not tell; 0..1 is the most usual range."
     guesses = (normalization_guess(normalization, usual), *output_guesses(meaning, reason=reason))
     description = NetworkDescription(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout
 
+from napari_unet.engine.images.normalization import offered_normalizations
 from napari_unet.widgets.model.guesses.line import GuessLine
 from napari_unet.widgets.shared.choices import StillBox, keep_narrow, narrow_form
 
@@ -65,9 +66,7 @@ class GuessRow(GuessLine):
 
 
 _WORDS = {
-    ("normalization", "zero-mean"): "mean 0, deviation 1",
-    ("normalization", "none"): "0 to 1 by bit depth",
-    ("normalization", "raw"): "numbers as they are",
+    **{("normalization", each.label): each.choice for each in offered_normalizations()},
     ("final", "softmax"): "softmax over all",
     ("final", "sigmoid"): "sigmoid of each",
     ("final", "probability"): "nothing, they are scores",
