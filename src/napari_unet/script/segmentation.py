@@ -6,12 +6,13 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.images.image import PlaneIndex
+from napari_unet.files.tiff import Tiff
 from napari_unet.script.words import (
     arguments,
     as_path,
@@ -26,7 +27,6 @@ from napari_unet.script.words import (
 
 _DEFAULT_MODEL = "nuclei"
 _RGB_ALPHA = 4
-_TIFF_SUFFIXES = (".tif", ".tiff")
 _READ_ELSEWHERE = frozenset({"pixel_size_um", "channel_axis"})
 
 
@@ -198,29 +198,6 @@ def command_line(recipe: SegmentRecipe, *, for_windows: bool = os.name == "nt") 
     return f"{how}\n{line}"
 
 
-def file_holds(path: str | Path, shape: tuple[int, ...]) -> bool:
-    """Whether a script that reads a file gets an array of this shape; only its header is read.
-
-    napari names a file for layers that hold more than it, or a part of it, too: several files
-    stacked, one channel of many.
-    """
-    import tifffile
-    from PIL import Image
-
-    try:
-        if Path(path).suffix.lower() in _TIFF_SUFFIXES:
-            with tifffile.TiffFile(path) as tiff:
-                found = [tuple(series.shape) for series in tiff.series]
-            return found == [tuple(shape)]
-        with Image.open(path) as picture:
-            frames = getattr(picture, "n_frames", 1)
-            size = (picture.height, picture.width)
-        # Which pictures have how many colours is napari's and Pillow's own affair.
-        return frames == 1 and len(shape) in (2, 3) and tuple(shape[:2]) == size
-    except Exception:  # a folder, a damaged file: parsers raise nearly anything
-        return False
-
-
 def _check_model(recipe: SegmentRecipe) -> None:
     if not recipe.model:
         raise CheckpointError(
@@ -272,7 +249,7 @@ def _reading_lines(recipe: SegmentRecipe) -> list[str]:
 def _may_be_read_as_grey(recipe: SegmentRecipe) -> bool:
     """Whether `read_image` makes one channel of a picture whose colours are all the same."""
     path = recipe.image_file
-    return path is not None and PurePath(path).suffix.lower() not in _TIFF_SUFFIXES
+    return path is not None and PurePath(path).suffix.lower() not in Tiff.suffixes
 
 
 def _positions(recipe: SegmentRecipe) -> dict[int, int]:

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from napari.layers import Image
 
+from napari_unet.files.images import file_holds
 from napari_unet.files.samples import sample_files
-from napari_unet.script import SegmentRecipe, file_holds
+from napari_unet.script import SegmentRecipe
 from napari_unet.viewer.commands import PLUGIN
 from napari_unet.viewer.layers import LayerImage
 from napari_unet.widgets.segment.runs import Recipe
