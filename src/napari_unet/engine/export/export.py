@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 
 from napari_unet.engine.base.errors import CheckpointError, SettingsError
-from napari_unet.engine.export.bioimage import check_package, example_of, licence_id, write_package
+from napari_unet.engine.export.bioimage import check_package, licence_id, write_package
+from napari_unet.engine.export.example import example_of
 from napari_unet.engine.export.onnx import MOST_DIFFERENCE, check_onnx, onnx_model
 from napari_unet.engine.export.settings import ExportSettings
 from napari_unet.engine.images.image import AnyImage
