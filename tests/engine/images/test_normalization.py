@@ -8,6 +8,7 @@ import pytest
 from napari_unet.engine.base.errors import CheckpointError, SettingsError
 from napari_unet.engine.images.normalization import (
     KINDS,
+    OFFERED,
     IntensityScaling,
     Percentiles,
     Raw,
@@ -16,7 +17,6 @@ from napari_unet.engine.images.normalization import (
     normalization_from_json,
     normalization_of_bioimage_step,
     normalization_of_label,
-    offered_normalizations,
 )
 from napari_unet.engine.networks.network import NetworkDescription
 from napari_unet.engine.networks.unet import UNetConfig
@@ -70,7 +70,7 @@ def test_model_with_an_unknown_normalisation_is_refused_in_a_sentence(values, sa
         NetworkDescription.from_json(text[:begins] + values + text[ends:])
 
 
-@pytest.mark.parametrize("normalization", [*EVERY_KIND, *offered_normalizations()])
+@pytest.mark.parametrize("normalization", [*EVERY_KIND, *OFFERED])
 def test_label_names_what_it_stands_for(normalization) -> None:
     plain = replace(normalization, per_channel=False, epsilon=0.0)
     assert normalization_of_label(normalization.label) == plain
@@ -82,7 +82,7 @@ def test_unknown_label_is_an_error() -> None:
 
 
 def test_guesses_offer_what_is_most_usual() -> None:
-    labels = [each.label for each in offered_normalizations()]
+    labels = [each.label for each in OFFERED]
     assert labels == ["percentile 1 to 99.8", "percentile 0 to 99.8", "zero-mean", "none", "raw"]
 
 
@@ -117,9 +117,7 @@ def test_package_scales_whole_numbers_by_the_range_of_their_type() -> None:
     assert Raw().bioimage_steps(("y", "x"), gain=1.0) == []
 
 
-def test_numbers_that_a_package_fixes_are_no_measurement() -> None:
-    options = {"mode": "fixed", "mean": 3.0, "std": 2.0}
-    assert normalization_of_bioimage_step("zero_mean_unit_variance", options) is None
+def test_step_that_measures_nothing_is_no_normalisation() -> None:
     assert normalization_of_bioimage_step("clip", {"min": 0.0}) is None
 
 

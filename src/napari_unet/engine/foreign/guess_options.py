@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from napari_unet.engine.foreign.graph_choices import OPTIONS, TITLES
-from napari_unet.engine.images.normalization import Normalization, offered_normalizations
+from napari_unet.engine.images.normalization import OFFERED, Normalization
 from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL
 from napari_unet.engine.networks.channel_roles import likely_roles
 from napari_unet.engine.networks.guess import Guess
@@ -21,7 +21,7 @@ _TITLES = {
 }
 _OPTIONS = {
     **OPTIONS,
-    NORMALIZATION: tuple(each.label for each in offered_normalizations()),
+    NORMALIZATION: tuple(each.label for each in OFFERED),
     FINAL: ("softmax", "sigmoid", "probability", "none"),
 }
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -78,6 +78,15 @@ class Normalization(ABC):
     ----------
     kind : str
         Its name in model files.
+    label_form, choice_form, sentence_form, expectation_form : str
+        Of the properties of these names, with parameters in braces and
+        "{together}" for whether channels are measured apart.
+    bioimage_step : str
+        The step of a bioimage.io package that measures an image in this way;
+        empty if nothing is measured. No default: a package without it would
+        be read in another way.
+    bioimage_options : dict of str to (str, float)
+        How a parameter is called in that step, and what it is if left out.
     keeps_brightness : bool
         Whether a network sees how bright an image is, so that this can be
         compared with the training images; otherwise each image is measured,
@@ -85,6 +94,12 @@ class Normalization(ABC):
     """
 
     kind: ClassVar[str]
+    label_form: ClassVar[str]
+    choice_form: ClassVar[str] = ""
+    sentence_form: ClassVar[str]
+    expectation_form: ClassVar[str]
+    bioimage_step: ClassVar[str]
+    bioimage_options: ClassVar[Mapping[str, tuple[str, float]]] = {}
     keeps_brightness: ClassVar[bool] = False
 
     per_channel: bool = False
@@ -94,17 +109,14 @@ class Normalization(ABC):
         if not 0 <= self.epsilon < math.inf:
             raise SettingsError(f"epsilon is {self.epsilon}; use 0 or a small positive number.")
 
-    # -- arithmetic --------------------------------------------------------------------------------
-
     @abstractmethod
     def measure(self, image: AnyImage) -> IntensityScaling:
         """Measure over the whole image what is needed, and check its pixels.
 
-        The image is read in parts, chunk by chunk if it is a dask array.
-
         Parameters
         ----------
         image : real array of any shape
+            Read in parts, chunk by chunk if it is a dask array.
 
         Returns
         -------
@@ -134,51 +146,36 @@ class Normalization(ABC):
     def _inverse(self, width: float) -> float:
         return 1.0 / (width + self.epsilon) if width > 0 else 0.0
 
-    # -- for people --------------------------------------------------------------------------------
-
-    @property
-    @abstractmethod
-    def sentence(self) -> str:
-        """What somebody elsewhere must do with an image, in formulas."""
-
-    @property
-    @abstractmethod
-    def expectation(self) -> str:
-        """Which brightness the model can read, for whoever looks for a model; no capital letter."""
-
     @property
     def label(self) -> str:
         """Short name with its parameters, which `normalization_of_label` reads."""
-        return self.kind
+        return self._filled(self.label_form)
 
     @property
     def choice(self) -> str:
         """Words of a choice in a form."""
-        return self.label
-
-    @classmethod
-    def offered(cls) -> Iterator[Self]:
-        """Give what is worth trying where nothing is known."""
-        yield cls()
-
-    @classmethod
-    def of_label(cls, label: str) -> Self | None:
-        """Return what has this `label`; None if it is of another kind."""
-        return cls() if label == cls.kind else None
+        return self._filled(self.choice_form or self.label_form)
 
     @property
-    def _together(self) -> str:
-        return "each channel on its own" if self.per_channel else "all channels together"
+    def sentence(self) -> str:
+        """What somebody elsewhere must do with an image, in formulas."""
+        return self._filled(self.sentence_form)
 
-    # -- for files ---------------------------------------------------------------------------------
+    @property
+    def expectation(self) -> str:
+        """Which brightness the model can read, for whoever looks for a model; no capital letter."""
+        return self._filled(self.expectation_form)
+
+    def _filled(self, text: str) -> str:
+        together = "each channel on its own" if self.per_channel else "all channels together"
+        return text.format(together=together, **asdict(self))
 
     def to_json(self) -> dict[str, Any]:
         """Return values that `normalization_from_json` reads."""
         return {"kind": self.kind, **_PERCENTILES_0_1_0, **asdict(self)}
 
-    @abstractmethod
     def bioimage_steps(self, axes: Sequence[str], *, gain: float) -> list[dict[str, Any]]:
-        """Say it as "preprocessing" of a bioimage.io package.
+        """Say it as "preprocessing" of a bioimage.io package; what cannot be said there raises.
 
         Parameters
         ----------
@@ -188,24 +185,23 @@ class Normalization(ABC):
             `gain` of the dtype of the training images: in a package all
             images are floats.
         """
-
-    @classmethod
-    def of_bioimage_step(cls, name: str, options: Mapping[str, Any]) -> Self | None:  # noqa: ARG003
-        """Read a step of a bioimage.io package that measures an image; None if it is another's."""
-        return None
-
-    def _measuring_step(self, name: str, axes: Sequence[str], **options: float) -> dict[str, Any]:
-        together = list(axes) if self.per_channel else ["channel", *axes]
-        epsilon = max(_LEAST_BIOIMAGE_EPSILON, self.epsilon)
-        return {"id": name, "kwargs": {"axes": together, "eps": epsilon, **options}}
+        if not self.bioimage_step:
+            linear = {"id": "scale_linear", "kwargs": {"gain": gain, "offset": 0.0}}
+            return [] if gain == 1 else [linear]
+        options = {
+            "axes": list(axes) if self.per_channel else ["channel", *axes],
+            "eps": max(_LEAST_BIOIMAGE_EPSILON, self.epsilon),
+            **{theirs: getattr(self, ours) for ours, (theirs, _) in self.bioimage_options.items()},
+        }
+        return [{"id": self.bioimage_step, "kwargs": options}]
 
 
 @dataclass(frozen=True, slots=True)
 class Percentiles(Normalization):
     """Maps `low_percentile` to 0 and `high_percentile` to 1, unclipped.
 
-    For a large image of 32-bit pixels it is read twice, of 64-bit ones up to
-    four times. Percentiles are exact.
+    Percentiles are exact. A large image of 32-bit pixels is read twice for
+    them, one of 64-bit pixels up to four times.
 
     Parameters
     ----------
@@ -214,6 +210,21 @@ class Percentiles(Normalization):
     """
 
     kind = "percentile"
+    label_form = "percentile {low_percentile:g} to {high_percentile:g}"
+    sentence_form = (
+        "Intensities are (image - low) / (high - low), unclipped, where low and high are the "
+        "percentiles {low_percentile:g} and {high_percentile:g} of all pixels of the whole "
+        "image, {together}."
+    )
+    expectation_form = (
+        "any brightness; percentile {low_percentile:g} of each image is taken as dark, "
+        "percentile {high_percentile:g} as bright."
+    )
+    bioimage_step = "scale_range"
+    bioimage_options: ClassVar = {
+        "low_percentile": ("min_percentile", 0.0),
+        "high_percentile": ("max_percentile", 100.0),
+    }
 
     low_percentile: float = 1.0
     high_percentile: float = 99.8
@@ -236,56 +247,6 @@ class Percentiles(Normalization):
             low, high = lowest, highest
         return IntensityScaling(low, self._inverse(high - low))
 
-    @property
-    @override
-    def sentence(self) -> str:
-        return (
-            f"Intensities are (image - low) / (high - low), unclipped, where low and high are the "
-            f"percentiles {self.low_percentile:g} and {self.high_percentile:g} "
-            f"of all pixels of the whole image, {self._together}."
-        )
-
-    @property
-    @override
-    def expectation(self) -> str:
-        return (
-            f"any brightness; percentile {self.low_percentile:g} of each image is taken as dark, "
-            f"percentile {self.high_percentile:g} as bright."
-        )
-
-    @property
-    @override
-    def label(self) -> str:
-        return f"percentile {self.low_percentile:g} to {self.high_percentile:g}"
-
-    @classmethod
-    @override
-    def offered(cls) -> Iterator[Self]:
-        yield cls()
-        yield cls(0.0)
-
-    @classmethod
-    @override
-    def of_label(cls, label: str) -> Self | None:
-        found = re.fullmatch(r"percentile ([\d.]+) to ([\d.]+)", label)
-        return cls(*map(float, found.groups())) if found else None
-
-    @override
-    def bioimage_steps(self, axes: Sequence[str], *, gain: float) -> list[dict[str, Any]]:
-        limits = {"min_percentile": self.low_percentile, "max_percentile": self.high_percentile}
-        return [self._measuring_step("scale_range", axes, **limits)]
-
-    @classmethod
-    @override
-    def of_bioimage_step(cls, name: str, options: Mapping[str, Any]) -> Self | None:
-        if name != "scale_range":
-            return None
-        return cls(
-            float(options.get("min_percentile", 0)),
-            float(options.get("max_percentile", 100)),
-            epsilon=float(options.get("eps", _BIOIMAGE_EPSILON)),
-        )
-
 
 def _percentiles(image: AnyImage, percents: Sequence[float]) -> list[float]:
     """NumPy's percentiles, interpolated linearly, of an image that is read in parts."""
@@ -304,6 +265,14 @@ class ZeroMean(Normalization):
     """Maps the mean to 0 and the standard deviation to 1."""
 
     kind = "zero-mean"
+    label_form = "zero-mean"
+    choice_form = "mean 0, deviation 1"
+    sentence_form = (
+        "Intensities are (image - mean) / (standard deviation), both of all pixels of the "
+        "whole image, {together}."
+    )
+    expectation_form = "any brightness; each image is brought to mean 0 and deviation 1."
+    bioimage_step = "zero_mean_unit_variance"
 
     @override
     def measure(self, image: AnyImage) -> IntensityScaling:
@@ -322,68 +291,22 @@ class ZeroMean(Normalization):
             count += n
         return IntensityScaling(mean, self._inverse(math.sqrt(square_sum / count)))
 
-    @property
-    @override
-    def sentence(self) -> str:
-        return (
-            "Intensities are (image - mean) / (standard deviation), both of all pixels of the "
-            f"whole image, {self._together}."
-        )
-
-    @property
-    @override
-    def expectation(self) -> str:
-        return "any brightness; each image is brought to mean 0 and deviation 1."
-
-    @property
-    @override
-    def choice(self) -> str:
-        return "mean 0, deviation 1"
-
-    @override
-    def bioimage_steps(self, axes: Sequence[str], *, gain: float) -> list[dict[str, Any]]:
-        return [self._measuring_step("zero_mean_unit_variance", axes)]
-
-    @classmethod
-    @override
-    def of_bioimage_step(cls, name: str, options: Mapping[str, Any]) -> Self | None:
-        is_fixed = options.get("mode") == "fixed" or options.get("mean") is not None
-        if name != "zero_mean_unit_variance" or is_fixed:
-            return None
-        return cls(epsilon=float(options.get("eps", _BIOIMAGE_EPSILON)))
-
 
 @dataclass(frozen=True, slots=True)
 class Raw(Normalization):
     """Leaves numbers as they are; the network's own first layers may bring them to its range."""
 
     kind = "raw"
+    label_form = "raw"
+    choice_form = "numbers as they are"
+    sentence_form = "Intensities are left as they are."
+    expectation_form = "read as they are, so yours must be like those in training."
+    bioimage_step = ""
 
     @override
     def measure(self, image: AnyImage) -> IntensityScaling:
         check_pixels(image)
         return IntensityScaling(0.0, self.gain(image.dtype))
-
-    @property
-    @override
-    def sentence(self) -> str:
-        return "Intensities are left as they are."
-
-    @property
-    @override
-    def expectation(self) -> str:
-        return "read as they are, so yours must be like those in training."
-
-    @property
-    @override
-    def choice(self) -> str:
-        return "numbers as they are"
-
-    @override
-    def bioimage_steps(self, axes: Sequence[str], *, gain: float) -> list[dict[str, Any]]:
-        return (
-            [] if gain == 1 else [{"id": "scale_linear", "kwargs": {"gain": gain, "offset": 0.0}}]
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +314,12 @@ class TypeRange(Raw):
     """Leaves floats as they are and maps the range of an integer dtype to 0..1."""
 
     kind = "none"
+    label_form = "none"
+    choice_form = "0 to 1 by bit depth"
+    sentence_form = (
+        "Intensities of real numbers are left as they are; whole numbers are divided by the "
+        "largest of their type (255 for uint8, 65535 for uint16)."
+    )
     keeps_brightness = True
 
     @override
@@ -398,24 +327,14 @@ class TypeRange(Raw):
         found = np.dtype(dtype)
         return 1.0 / float(np.iinfo(found).max) if found.kind in "ui" else 1.0
 
-    @property
-    @override
-    def sentence(self) -> str:
-        return (
-            "Intensities of real numbers are left as they are; whole numbers are divided by the "
-            "largest of their type (255 for uint8, 65535 for uint16)."
-        )
-
-    @property
-    @override
-    def choice(self) -> str:
-        return "0 to 1 by bit depth"
-
 
 KINDS: Mapping[str, type[Normalization]] = {
     each.kind: each for each in (Percentiles, ZeroMean, TypeRange, Raw)
 }
-"""Each kind by its name in model files, in the order in which they are offered."""
+"""Each kind by its name in model files."""
+
+OFFERED = (Percentiles(), Percentiles(0.0), ZeroMean(), TypeRange(), Raw())
+"""What is worth trying where nothing is known of a network, the most usual first."""
 
 
 def normalization_from_json(values: Mapping[str, Any]) -> Normalization:
@@ -439,19 +358,25 @@ def normalization_of_label(label: str) -> Normalization:
     SettingsError
         If there is none of this name.
     """
-    found = (kind.of_label(label) for kind in KINDS.values())
-    return next(filter(None, found), None) or _kind(label)()
+    for kind in KINDS.values():
+        pattern = re.sub(r"\{(\w+):g\}", r"(?P<\1>[\\d.]+)", kind.label_form)
+        found = re.fullmatch(pattern, label)
+        if found:
+            values: dict[str, Any] = {name: float(text) for name, text in found.groupdict().items()}
+            return kind(**values)
+    return _kind(label)()
 
 
 def normalization_of_bioimage_step(name: str, options: Mapping[str, Any]) -> Normalization | None:
     """Return what a step of a bioimage.io package measures on an image; None if it does not."""
-    found = (kind.of_bioimage_step(name, options) for kind in KINDS.values())
-    return next(filter(None, found), None)
-
-
-def offered_normalizations() -> tuple[Normalization, ...]:
-    """List what is worth trying where nothing is known of a network."""
-    return tuple(each for kind in KINDS.values() for each in kind.offered())
+    for kind in KINDS.values():
+        if name == kind.bioimage_step:
+            named = {"epsilon": ("eps", _BIOIMAGE_EPSILON), **kind.bioimage_options}
+            values: dict[str, Any] = {
+                ours: float(options.get(*theirs)) for ours, theirs in named.items()
+            }
+            return kind(**values)
+    return None
 
 
 def _kind(name: object) -> type[Normalization]:

@@ -125,8 +125,9 @@ def _unknown(step: ProcessingStep, where: str, how: str = "") -> CheckpointError
 def _before(
     found: Preprocessing, step: ProcessingStep, tensor: TensorFacts, in_channels: int
 ) -> Preprocessing:
+    is_fixed = step.options.get("mode") == "fixed" or step.options.get("mean") is not None
     normalization = normalization_of_bioimage_step(step.name, step.options)
-    if normalization is not None:
+    if normalization is not None and not is_fixed:
         if step.options.get("reference_tensor") not in (None, tensor.name):
             raise _unknown(step, "before", "of another tensor")
         return _measured(found, step, tensor, normalization)

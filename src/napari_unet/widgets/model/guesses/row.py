@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout
 
-from napari_unet.engine.images.normalization import offered_normalizations
+from napari_unet.engine.images.normalization import OFFERED
 from napari_unet.widgets.model.guesses.line import GuessLine
 from napari_unet.widgets.shared.choices import StillBox, keep_narrow, narrow_form
 
@@ -66,7 +66,7 @@ class GuessRow(GuessLine):
 
 
 _WORDS = {
-    **{("normalization", each.label): each.choice for each in offered_normalizations()},
+    **{("normalization", each.label): each.choice for each in OFFERED},
     ("final", "softmax"): "softmax over all",
     ("final", "sigmoid"): "sigmoid of each",
     ("final", "probability"): "nothing, they are scores",
