@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.export.example import Example, cover_of, halo_px, least_size_px
+from napari_unet.engine.export.example import (
+    Example,
+    axis_names,
+    cover_of,
+    halo_px,
+    least_size_px,
+)
 from napari_unet.engine.export.onnx import OPSET
 from napari_unet.engine.export.settings import ExportSettings
 from napari_unet.engine.models.checkpoint import SUFFIX, save_checkpoint
@@ -189,12 +195,10 @@ def _input_entry(description: NetworkDescription, example: Example) -> dict[str,
         "axes": [
             _batch_axis(config),
             {"type": "channel", "id": "channel", "channel_names": channels},
-            *({"type": "space", "id": name, "size": size} for name in _axis_names(config)),
+            *({"type": "space", "id": name, "size": size} for name in axis_names(config)),
         ],
         "data": {"type": "float32"},
-        "preprocessing": description.normalization.bioimage_steps(
-            _axis_names(config), gain=example.gain
-        ),
+        "preprocessing": example.preprocessing,
         "test_tensor": {"source": _IMAGE},
     }
 
@@ -210,7 +214,7 @@ def _output_entry(description: NetworkDescription) -> dict[str, Any]:
             "size": {"tensor_id": "image", "axis_id": name, "offset": -config.size_loss_px},
             **({"halo": halo} if halo else {}),
         }
-        for name in _axis_names(config)
+        for name in axis_names(config)
     ]
     # The format takes only what could be a name in Python.
     names = [role if role.isidentifier() else f"class_{n}" for n, role in enumerate(roles)]
@@ -230,10 +234,6 @@ def _output_entry(description: NetworkDescription) -> dict[str, Any]:
 def _batch_axis(config: Architecture) -> dict[str, Any]:
     # A batch of volumes would fill a workstation's memory when the package is tested.
     return {"type": "batch"} if config.ndim == 2 else {"type": "batch", "size": 1}
-
-
-def _axis_names(config: Architecture) -> Sequence[str]:
-    return ("z", "y", "x")[-config.ndim :]
 
 
 def _numbered(word: str, number: int) -> list[str]:

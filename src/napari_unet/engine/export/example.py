@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,14 +33,13 @@ class Example:
     image : (1, in_channels, *S) float32 array
         Not normalised.
     scores : (1, classes, *S') float32 array
-    gain : float
-        Factor of the intensities, for a network that reads whole numbers by
-        the range of their type; 1 for others.
+    preprocessing : list of dict
+        Steps in bioimage.io's words that bring such images to what the network reads.
     """
 
     image: NDArray[np.float32]
     scores: NDArray[np.float32]
-    gain: float = 1.0
+    preprocessing: list[dict[str, Any]]
 
 
 def example_of(network: Network, image: AnyImage | None = None) -> Example:
@@ -63,12 +64,13 @@ def example_of(network: Network, image: AnyImage | None = None) -> Example:
     array = _central_part(array, max(least_size_px(config), _EXAMPLE_PX[config.ndim]), config)
     whole = (slice(None),) * config.ndim
     raw = ImageSource(array, config.in_channels, IntensityScaling(0.0, 1.0)).read(whole)
-    seen = description.intensity
-    gain = description.normalization.gain(array.dtype if seen is None else seen.dtype)
+    normalization, seen = description.normalization, description.intensity
+    gain = normalization.gain(array.dtype if seen is None else seen.dtype)
+    steps = normalization.bioimage_steps(axis_names(config), gain=gain)
     ranged = raw * np.float32(gain)
-    scaling = description.normalization.measure_channels(ranged, in_channels=config.in_channels)
+    scaling = normalization.measure_channels(ranged, in_channels=config.in_channels)
     images = ImageSource(ranged, config.in_channels, scaling).read(whole)[np.newaxis]
-    return Example(raw[np.newaxis], reference_scores(network, images), gain)
+    return Example(raw[np.newaxis], reference_scores(network, images), steps)
 
 
 def _sample(ndim: int) -> AnyImage:
@@ -106,6 +108,11 @@ def cover_of(example: Example) -> Image.Image:
     part = slice(crop, crop + scores.shape[-1])
     both = np.concatenate([left[:, part, part], np.clip(right, 0, 1)], axis=2)
     return Image.fromarray((both * 255).astype(np.uint8).transpose(1, 2, 0))
+
+
+def axis_names(config: Architecture) -> Sequence[str]:
+    """Names of the spatial axes."""
+    return ("z", "y", "x")[-config.ndim :]
 
 
 def halo_px(config: Architecture) -> int:
