@@ -76,11 +76,11 @@ def training_python(recipe: TrainRecipe) -> str:
     start = "None" if recipe.begins_anew else loading(recipe.model, recipe.guesses)
     names = ["TrainingSettings", "annotated_pair", "hold_out", "save_checkpoint", "train"]
     names += [] if recipe.begins_anew else ["load_checkpoint"]
-    changes = _changes(recipe.settings)
-    varied = differences(recipe.settings.augmentation, AugmentationSettings())
+    changes = arguments(_changes(recipe.settings))
+    varied = arguments(differences(recipe.settings.augmentation, AugmentationSettings()))
     if varied:
         names.append("AugmentationSettings")
-        changes["augmentation"] = _Code(call("AugmentationSettings", arguments(varied)))
+        changes.append(f"augmentation={call('AugmentationSettings', varied)}")
     imports = [f"from napari_unet import {', '.join(sorted(names))}"]
     if recipe.folders:
         imports += [
@@ -100,7 +100,7 @@ def training_python(recipe: TrainRecipe) -> str:
             call("parts = hold_out", ["pairs", *share]),
             "print(parts.sentence)",
             f"network = {start}",
-            call("settings = TrainingSettings.fine_tuning", arguments(changes)),
+            call("settings = TrainingSettings.fine_tuning", changes),
             call("run = train", options),
             "for report in run:",
             "    print(report.step, report.loss)",
@@ -155,15 +155,6 @@ def _folders(recipe: TrainRecipe) -> tuple[str, str]:
             "put the files into one, or copy the Python lines."
         )
     return recipe.folders[0] if recipe.folders else (_IMAGES, _LABELS)
-
-
-class _Code(str):
-    """Text that is written as it is."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 def _check(recipe: TrainRecipe) -> None:
