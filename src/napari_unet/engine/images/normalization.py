@@ -81,6 +81,8 @@ class Normalization(ABC):
     label_form, choice_form, sentence_form, expectation_form : str
         Of the properties of these names, with parameters in braces and
         "{together}" for whether channels are measured apart.
+    measures_image : bool
+        Whether each image's own pixels decide; otherwise its dtype at most.
     bioimage_step : str
         The step of a bioimage.io package that measures an image in this way;
         empty if nothing is measured. No default: a package without it would
@@ -98,6 +100,7 @@ class Normalization(ABC):
     choice_form: ClassVar[str] = ""
     sentence_form: ClassVar[str]
     expectation_form: ClassVar[str]
+    measures_image: ClassVar[bool]
     bioimage_step: ClassVar[str]
     bioimage_options: ClassVar[Mapping[str, tuple[str, float]]] = {}
     keeps_brightness: ClassVar[bool] = False
@@ -220,6 +223,7 @@ class Percentiles(Normalization):
         "any brightness; percentile {low_percentile:g} of each image is taken as dark, "
         "percentile {high_percentile:g} as bright."
     )
+    measures_image = True
     bioimage_step = "scale_range"
     bioimage_options: ClassVar = {
         "low_percentile": ("min_percentile", 0.0),
@@ -272,6 +276,7 @@ class ZeroMean(Normalization):
         "whole image, {together}."
     )
     expectation_form = "any brightness; each image is brought to mean 0 and deviation 1."
+    measures_image = True
     bioimage_step = "zero_mean_unit_variance"
 
     @override
@@ -301,6 +306,7 @@ class Raw(Normalization):
     choice_form = "numbers as they are"
     sentence_form = "Intensities are left as they are."
     expectation_form = "read as they are, so yours must be like those in training."
+    measures_image = False
     bioimage_step = ""
 
     @override
