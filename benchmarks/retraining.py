@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 
 from napari_unet import compare_cells, load_checkpoint, preflight, rank_doubt, segment
 from napari_unet.engine.labels.comparison import Comparison
-from napari_unet.files.images import find_images, image_stem, read_image, read_labels
+from napari_unet.files.finding import find_images
+from napari_unet.files.image_file import image_stem
+from napari_unet.files.images import read_image, read_labels
 
 GOALS_S = {"preflight": 0.5, "compare_cells": 0.5, "rank_doubt": 0.3}
 WINDOW_PX = 64

@@ -32,7 +32,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from napari_unet import UNetError, bundled_models, load_checkpoint, segment
 from napari_unet.engine.base.device import cpu_has_fast_bfloat16
-from napari_unet.engine.images.image import ImageSource, IntensityScaling
+from napari_unet.engine.images.normalization import IntensityScaling
+from napari_unet.engine.images.source import ImageSource
 from napari_unet.engine.labels.evaluation import evaluate
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.networks.unet import UNet, UNetConfig

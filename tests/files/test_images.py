@@ -9,9 +9,9 @@ import tifffile
 from PIL import Image
 
 from napari_unet.engine.base.errors import FileError, LabelsError
+from napari_unet.files.finding import find_images
+from napari_unet.files.image_file import image_stem
 from napari_unet.files.images import (
-    find_images,
-    image_stem,
     read_image,
     read_labels,
     smallest_label_dtype,

@@ -25,9 +25,9 @@ from napari_unet.engine.base.settings import InstanceSettings, SegmentationSetti
 from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoint
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.segmentation import segment
-from napari_unet.files.images import read_image, read_labels
+from napari_unet.files.images import file_holds, read_image, read_labels
 from napari_unet.files.samples import load_sample
-from napari_unet.script import SegmentRecipe, command_line, file_holds, python_lines
+from napari_unet.script import SegmentRecipe, command_line, python_lines
 from napari_unet.viewer.layers import Extent, LayerImage, read_layer
 
 ALL = slice(None)

@@ -17,7 +17,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
 from napari_unet.engine.base.settings import InstanceSettings
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import Percentiles
 from napari_unet.engine.models.checkpoint import save_checkpoint
 from napari_unet.engine.networks.architecture import NetworkModule
 from napari_unet.engine.networks.graph_network import GraphNetwork
@@ -55,7 +55,7 @@ def network_of_brightness(ndim: int, name: str) -> Network:
     description = NetworkDescription(
         name,
         config,
-        normalization=Normalization("percentile", 0, 100),
+        normalization=Percentiles(0, 100),
         object_diameter_px=10.0,
         instances=InstanceSettings(seed_threshold=0.5, min_size_px=0, min_seed_px=0),
     )
@@ -112,7 +112,7 @@ def foreign_network() -> Network:
     description = NetworkDescription(
         "foreign",
         config,
-        normalization=Normalization("percentile", 0, 100),
+        normalization=Percentiles(0, 100),
         instances=InstanceSettings(seed_threshold=0.5, min_size_px=0, min_seed_px=0),
         guesses=guesses,
     )

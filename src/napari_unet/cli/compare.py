@@ -29,7 +29,8 @@ from napari_unet.engine.labels.comparison import (
     compare_cells,
 )
 from napari_unet.engine.labels.evaluation import Evaluation
-from napari_unet.files.images import ImageFile, read_labels, write_labels
+from napari_unet.files.image_file import ImageFile
+from napari_unet.files.images import read_labels, write_labels
 from napari_unet.files.pairs import pair_files
 
 

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from napari_unet.cli.console import count, listing
 from napari_unet.engine.base.errors import FileError
-from napari_unet.files.images import PICTURE_SUFFIXES, TIFF_SUFFIXES, image_stem
+from napari_unet.files.image_file import image_stem
+from napari_unet.files.images import system_reason
+from napari_unet.files.picture import Picture
+from napari_unet.files.tiff import Tiff
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def plan_outputs(
         If names collide, outputs exist, or the folder cannot be written to.
     """
     kinds = extras or {}
-    if out.suffix.lower() in TIFF_SUFFIXES and not out.is_dir():
+    if out.suffix.lower() in Tiff.suffixes and not out.is_dir():
         if len(sources) > 1:
             raise FileError(
                 f"{len(sources)} images cannot go into the one file '{out}'; name a folder instead."
@@ -78,7 +81,7 @@ def plan_outputs(
 
 
 def _check_folder_name(out: Path) -> None:
-    if out.suffix.lower() in PICTURE_SUFFIXES:
+    if out.suffix.lower() in Picture.suffixes:
         raise FileError(f"'{out}' is a picture's name; end it in .tif, or name a folder.")
     if out.exists() and not out.is_dir():
         raise FileError(f"'{out}' is a file; name a folder, or a file that ends in .tif.")
@@ -124,7 +127,6 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
         raise FileError(
-            f"Cannot write to the folder '{folder}' ({reason}); choose another one."
+            f"Cannot write to the folder '{folder}' ({system_reason(error)}); choose another one."
         ) from error

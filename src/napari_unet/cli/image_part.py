@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from napari_unet.cli.console import count
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.images.image import AnyImage
-from napari_unet.files.images import ImageFile
+from napari_unet.files.image_file import ImageFile
 
 PlaneNumbers: TypeAlias = tuple[int | None, ...]
 """For each axis the number of the slice, from 1; None for an axis of the plane itself."""

@@ -31,14 +31,9 @@ from napari_unet.engine.base.settings import InstanceSettings, SegmentationSetti
 from napari_unet.engine.images.image import AnyImage
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.segmentation import Segmentation, iterate_segmentation
-from napari_unet.files.images import (
-    ImageFile,
-    find_images,
-    read_image,
-    write_labels,
-    write_picture,
-    write_scores,
-)
+from napari_unet.files.finding import find_images
+from napari_unet.files.image_file import ImageFile
+from napari_unet.files.images import read_image, write_labels, write_picture, write_scores
 from napari_unet.files.overlay import draw_overlay
 
 

@@ -37,7 +37,9 @@ from napari_unet.engine.weight_map.weight_map import (
     number_pieces,
     why_no_border,
 )
-from napari_unet.files.images import ImageFile, find_images, read_labels, write_float_image
+from napari_unet.files.finding import find_images
+from napari_unet.files.image_file import ImageFile
+from napari_unet.files.images import read_labels, write_float_image
 
 _OF_VARIANT = {"w0": "--w0", "border_sigma_px": "--sigma"}
 """Settings that start as the variant has them."""

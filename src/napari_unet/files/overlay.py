@@ -7,7 +7,7 @@ import colorsys
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.images.image import LUMINANCE, AnyImage, LabelImage
+from napari_unet.engine.images.image import LUMINANCE, AnyImage, LabelImage, without_alpha
 
 _WANTED_SIDE_PX = 2048
 _MOST_MAGNIFIED = 4
@@ -55,8 +55,7 @@ def draw_overlay(
 
 def _picture(channels: AnyImage) -> NDArray[np.uint8]:
     """Bring (C, H, W) to 8-bit RGB with the contrast stretched between percentiles."""
-    if channels.shape[0] == 4:
-        channels = channels[:3]
+    channels = without_alpha(channels)
     if channels.shape[0] not in (1, 3):
         channels = channels.max(axis=0, keepdims=True)
     values = channels.astype(np.float32)

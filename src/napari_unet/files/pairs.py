@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.engine.base.errors import FileError, TrainingError
-from napari_unet.files.images import ImageFile, find_images, image_stem, read_image, read_labels
+from napari_unet.files.finding import find_images
+from napari_unet.files.image_file import ImageFile, image_stem
+from napari_unet.files.images import read_image, read_labels
 
 if TYPE_CHECKING:
     from napari_unet.engine.training.pairs import TrainingPair

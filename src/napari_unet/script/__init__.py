@@ -3,7 +3,6 @@
 from napari_unet.script.segmentation import (
     SegmentRecipe,
     command_line,
-    file_holds,
     python_lines,
 )
 from napari_unet.script.training import TrainRecipe, training_command, training_python
@@ -12,7 +11,6 @@ __all__ = [
     "SegmentRecipe",
     "TrainRecipe",
     "command_line",
-    "file_holds",
     "python_lines",
     "training_command",
     "training_python",

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.images.image import PlaneIndex
+from napari_unet.files.image_file import image_stem
+from napari_unet.files.tiff import Tiff
 from napari_unet.script.words import (
     arguments,
     as_path,
     call,
+    check_model,
+    command,
     differences,
+    file_stem,
     guess_words,
     loading,
     option_words,
     plain,
-    quoted,
 )
 
 _DEFAULT_MODEL = "nuclei"
 _RGB_ALPHA = 4
-_TIFF_SUFFIXES = (".tif", ".tiff")
 _READ_ELSEWHERE = frozenset({"pixel_size_um", "channel_axis"})
 
 
@@ -99,9 +100,9 @@ class SegmentRecipe:
         if self.output:
             return self.output
         if self.image_file is None:
-            return f"{self._layer_file_stem}_labels.tif"
-        image = PurePath(self.image_file)
-        return str(image.with_name(f"{image.stem.removesuffix('.ome')}_labels.tif"))
+            return f"{file_stem(self.image_name)}_labels.tif"
+        image = Path(self.image_file)
+        return str(image.with_name(f"{image_stem(image)}_labels.tif"))
 
     @property
     def scores_file(self) -> str:
@@ -112,11 +113,7 @@ class SegmentRecipe:
     @property
     def layer_file(self) -> str:
         """Name under which a layer that came from no file can be saved."""
-        return f"{self._layer_file_stem}.tif"
-
-    @property
-    def _layer_file_stem(self) -> str:
-        return re.sub(r"[^\w-]+", "_", self.image_name).strip("_") or "image"
+        return f"{file_stem(self.image_name)}.tif"
 
     @property
     def effective_pixel_size_um(self) -> float | None:
@@ -144,7 +141,7 @@ def python_lines(recipe: SegmentRecipe) -> str:
     CheckpointError
         If the model is in no file that a script could load.
     """
-    _check_model(recipe)
+    check_model(recipe.model)
     changed = arguments(differences(recipe.instances, recipe.model_instances))
     body = [*_reading_lines(recipe)]
     body.append(f"network = {loading(recipe.model, recipe.guesses)}")
@@ -179,7 +176,7 @@ def command_line(recipe: SegmentRecipe, *, for_windows: bool = os.name == "nt") 
     CheckpointError
         If the model is in no file that could be loaded.
     """
-    _check_model(recipe)
+    check_model(recipe.model)
     image = recipe.image_file or recipe.layer_file
     words = ["napari-unet", "segment", as_path(image), "-o", as_path(recipe.labels_file)]
     if recipe.model != _DEFAULT_MODEL:
@@ -190,43 +187,12 @@ def command_line(recipe: SegmentRecipe, *, for_windows: bool = os.name == "nt") 
     words += [*_part_words(recipe), *_setting_words(recipe)]
     if recipe.show_scores:
         words.append("--scores")
-    line = " ".join(quoted(word, for_windows=for_windows) for word in words)
+    line = command(words, for_windows=for_windows)
     if recipe.image_file is not None:
         return line
     name = " ".join(recipe.image_name.split())
     how = f"# First save layer '{name}' as {recipe.layer_file} (File > Save Selected Layers)."
     return f"{how}\n{line}"
-
-
-def file_holds(path: str | Path, shape: tuple[int, ...]) -> bool:
-    """Whether a script that reads a file gets an array of this shape; only its header is read.
-
-    napari names a file for layers that hold more than it, or a part of it, too: several files
-    stacked, one channel of many.
-    """
-    import tifffile
-    from PIL import Image
-
-    try:
-        if Path(path).suffix.lower() in _TIFF_SUFFIXES:
-            with tifffile.TiffFile(path) as tiff:
-                found = [tuple(series.shape) for series in tiff.series]
-            return found == [tuple(shape)]
-        with Image.open(path) as picture:
-            frames = getattr(picture, "n_frames", 1)
-            size = (picture.height, picture.width)
-        # Which pictures have how many colours is napari's and Pillow's own affair.
-        return frames == 1 and len(shape) in (2, 3) and tuple(shape[:2]) == size
-    except Exception:  # a folder, a damaged file: parsers raise nearly anything
-        return False
-
-
-def _check_model(recipe: SegmentRecipe) -> None:
-    if not recipe.model:
-        raise CheckpointError(
-            "The model is in memory alone, where no script can load it; save it to a file, choose "
-            "that file as the model, and copy again."
-        )
 
 
 def _reading_differences(recipe: SegmentRecipe) -> dict[str, Any]:
@@ -265,14 +231,14 @@ def _reading_lines(recipe: SegmentRecipe) -> list[str]:
     if not plane:
         return [*lines, f"image = {taken}"]
     if not recipe.intensity_from_stack:
-        return [*lines, f"image = {source}{_joined_index(recipe)}"]
+        return [*lines, f"image = {taken}{plane}"]
     return [*lines, f"stack = {taken}", f"image = stack{plane}"]
 
 
 def _may_be_read_as_grey(recipe: SegmentRecipe) -> bool:
     """Whether `read_image` makes one channel of a picture whose colours are all the same."""
     path = recipe.image_file
-    return path is not None and PurePath(path).suffix.lower() not in _TIFF_SUFFIXES
+    return path is not None and PurePath(path).suffix.lower() not in Tiff.suffixes
 
 
 def _positions(recipe: SegmentRecipe) -> dict[int, int]:
@@ -296,13 +262,6 @@ def _plane_index(recipe: SegmentRecipe) -> str:
         for axis, number in _positions(recipe).items()
     }
     return _index(left, len(recipe.shape) - (gone is not None))
-
-
-def _joined_index(recipe: SegmentRecipe) -> str:
-    positions = _positions(recipe)
-    if recipe.channel is not None and recipe.channel_axis is not None:
-        positions[recipe.channel_axis] = recipe.channel - 1
-    return _index(positions, len(recipe.shape))
 
 
 def _index(positions: dict[int, int], ndim: int) -> str:

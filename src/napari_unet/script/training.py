@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from napari_unet.engine.base.errors import CheckpointError, TrainingError
+from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.training.augmentation_settings import AugmentationSettings
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.script.words import (
     arguments,
     as_path,
     call,
+    check_model,
+    command,
     differences,
+    file_stem,
     guess_words,
     loading,
     option_words,
-    quoted,
 )
 
 _OUTPUT = "mine.safetensors"
@@ -75,11 +76,11 @@ def training_python(recipe: TrainRecipe) -> str:
     start = "None" if recipe.begins_anew else loading(recipe.model, recipe.guesses)
     names = ["TrainingSettings", "annotated_pair", "hold_out", "save_checkpoint", "train"]
     names += [] if recipe.begins_anew else ["load_checkpoint"]
-    changes = _changes(recipe.settings)
-    varied = differences(recipe.settings.augmentation, AugmentationSettings())
+    changes = arguments(_changes(recipe.settings))
+    varied = arguments(differences(recipe.settings.augmentation, AugmentationSettings()))
     if varied:
         names.append("AugmentationSettings")
-        changes["augmentation"] = _Code(call("AugmentationSettings", arguments(varied)))
+        changes.append(f"augmentation={call('AugmentationSettings', varied)}")
     imports = [f"from napari_unet import {', '.join(sorted(names))}"]
     if recipe.folders:
         imports += [
@@ -99,7 +100,7 @@ def training_python(recipe: TrainRecipe) -> str:
             call("parts = hold_out", ["pairs", *share]),
             "print(parts.sentence)",
             f"network = {start}",
-            call("settings = TrainingSettings.fine_tuning", arguments(changes)),
+            call("settings = TrainingSettings.fine_tuning", changes),
             call("run = train", options),
             "for report in run:",
             "    print(report.step, report.loss)",
@@ -137,13 +138,13 @@ def training_command(recipe: TrainRecipe, *, for_windows: bool = os.name == "nt"
     words += option_words(differences(recipe.settings.augmentation, AugmentationSettings()))
     remarks = []
     for image, labels in recipe.pairs:
-        stem = re.sub(r"[^\w-]+", "_", image).strip("_") or "image"
+        stem = file_stem(image)
         image, labels = " ".join(image.split()), " ".join(labels.split())
         remarks.append(
             f"# First save layer '{image}' as {folders[0]}/{stem}.tif and layer '{labels}' as "
             f"{folders[1]}/{stem}.tif (File > Save Selected Layers)."
         )
-    return "\n".join([*remarks, " ".join(quoted(word, for_windows=for_windows) for word in words)])
+    return "\n".join([*remarks, command(words, for_windows=for_windows)])
 
 
 def _folders(recipe: TrainRecipe) -> tuple[str, str]:
@@ -156,21 +157,9 @@ def _folders(recipe: TrainRecipe) -> tuple[str, str]:
     return recipe.folders[0] if recipe.folders else (_IMAGES, _LABELS)
 
 
-class _Code(str):
-    """Text that is written as it is."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
 def _check(recipe: TrainRecipe) -> None:
-    if not recipe.model and not recipe.begins_anew:
-        raise CheckpointError(
-            "The model is in memory alone, where no script can load it; save it to a file, choose "
-            "that file as the model, and copy again."
-        )
+    if not recipe.begins_anew:
+        check_model(recipe.model)
     if recipe.meaning == "regions":
         raise TrainingError(
             "Regions drawn in napari are in no file that a script could read; choose 'Everything "

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.base.setting_texts import option_name
 
 _WIDEST = 88
@@ -42,6 +43,21 @@ def call(name: str, arguments: Sequence[str]) -> str:
     return "\n".join([f"{name}(", *(f"    {argument}," for argument in arguments), ")"])
 
 
+def check_model(model: str) -> None:
+    """Raise if a script could not load the model.
+
+    Raises
+    ------
+    CheckpointError
+        If it is in memory alone.
+    """
+    if not model:
+        raise CheckpointError(
+            "The model is in memory alone, where no script can load it; save it to a file, choose "
+            "that file as the model, and copy again."
+        )
+
+
 def loading(model: str, guesses: Mapping[str, str]) -> str:
     """Write the call that loads a model."""
     said = [f"guesses={dict(guesses)!r}"] if guesses else []
@@ -53,7 +69,7 @@ def guess_words(guesses: Mapping[str, str]) -> list[str]:
     return [word for about, value in guesses.items() for word in ("--guess", f"{about}={value}")]
 
 
-def text(value: Any) -> str:
+def _text(value: Any) -> str:
     """Write a value as short as it can be read again."""
     short = f"{value:g}" if isinstance(value, float) else str(value)
     return short if not isinstance(value, float) or float(short) == value else repr(value)
@@ -64,8 +80,17 @@ def as_path(path: str) -> str:
     return f"./{path}" if path.startswith("-") else path
 
 
-def quoted(word: str, *, for_windows: bool) -> str:
-    """Quote a word for the shells of a system, if it needs that."""
+def file_stem(layer: str) -> str:
+    """Name without an ending under which a layer can be saved."""
+    return re.sub(r"[^\w-]+", "_", layer).strip("_") or "image"
+
+
+def command(words: Sequence[str], *, for_windows: bool) -> str:
+    """Join words to a command line, each quoted where the shells of a system need it."""
+    return " ".join(_quoted(word, for_windows=for_windows) for word in words)
+
+
+def _quoted(word: str, *, for_windows: bool) -> str:
     if re.fullmatch(_PLAIN_WINDOWS_WORD if for_windows else _PLAIN_WORD, word, re.ASCII):
         return word
     # Double quotes mean the same to every shell but for what these leave alone in them.
@@ -82,7 +107,7 @@ def option_words(changes: Mapping[str, Any]) -> list[str]:
         if isinstance(value, bool):
             words.append(option if value else option.replace("--", "--no-", 1))
         elif isinstance(value, tuple):
-            words += [option, *map(text, value)]
+            words += [option, *map(_text, value)]
         else:
-            words += [option, text(value)]
+            words += [option, _text(value)]
     return words

@@ -330,21 +330,9 @@ def _closable(reports: Iterator[Any]) -> Generator[Any]:
 
 def _stops_torch(stop_requested: threading.Event) -> AbstractContextManager[Any]:
     """Let a stop reach this thread inside the network, too: one tile can take seconds."""
-    from torch.overrides import TorchFunctionMode
+    from napari_unet.engine.base.cancel import CancelsTorch
 
-    class StopsHere(TorchFunctionMode):
-        def __torch_function__(
-            self,
-            func: Callable[..., Any],
-            types: Any,
-            args: tuple[Any, ...] = (),
-            kwargs: dict[str, Any] | None = None,
-        ) -> Any:
-            if stop_requested.is_set():
-                raise _StoppedError
-            return func(*args, **(kwargs or {}))
-
-    return StopsHere()
+    return CancelsTorch(stop_requested, _StoppedError)
 
 
 def _end_with_the_application() -> None:

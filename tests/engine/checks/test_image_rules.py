@@ -17,7 +17,7 @@ from napari_unet.engine.checks.image_case import Choices
 from napari_unet.engine.checks.image_facts import image_facts
 from napari_unet.engine.checks.image_rules import image_findings
 from napari_unet.engine.checks.size_rules import found_size_finding
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import TypeRange
 from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
 from napari_unet.engine.networks.unet import UNetConfig
@@ -370,7 +370,7 @@ def test_model_of_colours_takes_bright_and_dark_grounds() -> None:
     assert said(image, model(in_channels=3, intensity=DARK_GROUND)) == ()
 
 
-RAW = Normalization(kind="none")
+RAW = TypeRange()
 
 
 def test_model_without_normalisation_is_told_of_another_brightness() -> None:

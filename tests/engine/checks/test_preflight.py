@@ -17,7 +17,7 @@ from napari_unet.engine.checks.preflight import (
     preflight_all,
     repair,
 )
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import TypeRange
 from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.files.samples import load_sample, sample_names
@@ -366,7 +366,7 @@ def test_an_image_unlike_those_trained_on_is_a_warning():
     bright = 255 - textured(labels)
     found = only("inverted", preflight(labels, image=bright, network=model(intensity=intensity)))
     assert "is bright between its cells" in found.text
-    raw = model(intensity=intensity, normalization=Normalization("none"))
+    raw = model(intensity=intensity, normalization=TypeRange())
     dim = only("intensity", preflight(labels, image=textured(labels) // 8, network=raw))
     assert "times darker than those the model learnt on" in dim.text
     assert codes(preflight(labels, image=textured(labels), network=raw)) == []

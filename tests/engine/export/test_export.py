@@ -19,7 +19,7 @@ from napari_unet.engine.export import export as export_module
 from napari_unet.engine.export import onnx as onnx_export
 from napari_unet.engine.export.export import export_formats, export_model, iterate_export
 from napari_unet.engine.export.settings import ExportSettings
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import Normalization, Percentiles, TypeRange, ZeroMean
 from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.networks.layer_graph import GraphConfig
 from napari_unet.engine.networks.layers import (
@@ -148,7 +148,7 @@ def test_onnx_gives_our_scores_at_any_size(config: Any, tmp_path: Path) -> None:
 
 
 def test_onnx_says_what_it_is_and_where_it_comes_from(tmp_path: Path) -> None:
-    network = network_of(small(), normalization=Normalization("zero-mean"))
+    network = network_of(small(), normalization=ZeroMean())
 
     path = export_model(network, tmp_path / "cells.onnx", format="onnx").path
 
@@ -347,11 +347,12 @@ def predicted(package: Path, image: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("config", "normalization", "dtype"),
     [
-        (small(), Normalization("percentile", 2, 99), "uint8"),
-        (small(ndim=3, in_channels=2), Normalization("zero-mean"), "float32"),
-        (graph("instance"), Normalization("none"), "uint16"),
+        (small(), Percentiles(2, 99), "uint8"),
+        (small(ndim=3, in_channels=2), ZeroMean(), "float32"),
+        (small(in_channels=2), ZeroMean(per_channel=True), "float32"),
+        (graph("instance"), TypeRange(), "uint16"),
     ],
-    ids=["percentile", "3-D, zero-mean", "another's, by type"],
+    ids=["percentile", "3-D, zero-mean", "each channel apart", "another's, by type"],
 )
 def test_package_gives_the_scores_of_our_segmentation_from_the_raw_image(
     config: Any, normalization: Normalization, dtype: str, tmp_path: Path
@@ -448,12 +449,12 @@ def test_package_without_a_licence_is_refused_before_any_work(
 def test_package_that_fails_the_test_is_not_written(
     translated: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_unet.engine.export import bioimage as bioimage_export
+    from napari_unet.engine.export import example as example_module
 
     network = network_of(small())
-    honest = bioimage_export.reference_scores
+    honest = example_module.reference_scores
     monkeypatch.setattr(export_module, "onnx_model", lambda _network: translated)
-    monkeypatch.setattr(bioimage_export, "reference_scores", lambda *given: 1 - honest(*given))
+    monkeypatch.setattr(example_module, "reference_scores", lambda *given: 1 - honest(*given))
 
     with pytest.raises(
         CheckpointError, match=r"does not take the package .*disagree with expected"

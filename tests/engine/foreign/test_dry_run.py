@@ -10,7 +10,7 @@ from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.foreign import dry_run
 from napari_unet.engine.foreign.dry_run import DryRun, dry_runs, role_colours
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import Percentiles
 from napari_unet.engine.networks.guess import Guess
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
@@ -38,7 +38,7 @@ def network(
         "m",
         config,
         roles,
-        normalization=Normalization("percentile", 0, 100),
+        normalization=Percentiles(0, 100),
         instances=InstanceSettings(seed_threshold=0.5, min_size_px=0, min_seed_px=0),
         guesses=(guess,),
     )

@@ -14,19 +14,20 @@ from skimage.transform import resize
 
 from napari_unet.engine.base.errors import ImageShapeError, ImageValueError, SettingsError
 from napari_unet.engine.images import pixels as pixels_module
-from napari_unet.engine.images.image import (
-    ImageSource,
+from napari_unet.engine.images.image import channels_first
+from napari_unet.engine.images.normalization import (
+    KINDS,
     IntensityScaling,
-    Normalization,
-    ZoomedSource,
-    channels_first,
-    measure_intensity,
-    open_image,
-    restore_scores,
+    Percentiles,
+    TypeRange,
+    ZeroMean,
+    normalization_from_json,
 )
+from napari_unet.engine.images.resampling import ZoomedSource, restore_scores
+from napari_unet.engine.images.source import ImageSource, open_image
 
-PERCENTILE = Normalization()
-RAW = Normalization("none")
+PERCENTILE = Percentiles()
+RAW = TypeRange()
 GREY = {"ndim": 2, "in_channels": 1, "normalization": RAW}
 
 
@@ -39,7 +40,7 @@ def test_percentiles_are_numpys_for_every_dtype(dtype):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 2 if dtype == "bool" else 120, (53, 61)).astype(dtype)
     low, high = np.percentile(image.astype(float), (1, 99.8))
-    scaling = measure_intensity(image, PERCENTILE)
+    scaling = PERCENTILE.measure(image)
     assert scaling.offset == pytest.approx(low, abs=1e-6)
     assert 1 / scaling.scale == pytest.approx(high - low, rel=1e-6)
 
@@ -53,7 +54,7 @@ def test_percentiles_of_an_image_in_many_pieces_are_numpys(monkeypatch, dtype):
     values = np.random.default_rng(1).lognormal(3, 1, size=(90, 110))
     image = (values - 20 * (np.dtype(dtype).kind != "u")).astype(dtype)
     low, high = np.percentile(image.astype(float), (1, 99.8))
-    scaling = measure_intensity(image, PERCENTILE)
+    scaling = PERCENTILE.measure(image)
     assert scaling.offset == pytest.approx(low, rel=1e-12)
     assert 1 / scaling.scale == pytest.approx(high - low, rel=1e-12)
 
@@ -78,7 +79,7 @@ def test_value_at_a_place_is_that_of_the_sorted_pixels(values, place, piece):
 def test_percentiles_of_a_large_float_image_do_not_overflow():
     # 2200 x 2200 pixels: more than one part, and than are put in order at once.
     image = np.random.default_rng(0).random((2200, 2200), dtype=np.float32) * 200
-    scaling = measure_intensity(image, PERCENTILE)
+    scaling = PERCENTILE.measure(image)
     assert scaling.offset == pytest.approx(2, rel=0.01)
     assert 1 / scaling.scale == pytest.approx(197.6, rel=0.001)
 
@@ -86,14 +87,14 @@ def test_percentiles_of_a_large_float_image_do_not_overflow():
 def test_zero_mean_is_exact_on_an_image_with_a_large_offset(monkeypatch):
     monkeypatch.setattr(pixels_module, "_PIECE_PIXELS", 64)
     image = 1e6 + np.random.default_rng(2).normal(size=(40, 40))
-    scaling = measure_intensity(image, Normalization("zero-mean"))
+    scaling = ZeroMean().measure(image)
     assert scaling.offset == pytest.approx(image.mean(), rel=1e-12)
     assert 1 / scaling.scale == pytest.approx(image.std(), rel=1e-9)
 
 
 def test_no_normalisation_maps_integers_to_their_range():
-    assert measure_intensity(np.zeros((2, 2), np.uint16), RAW) == IntensityScaling(0, 1 / 65535)
-    assert measure_intensity(np.zeros((2, 2), np.float32), RAW) == IntensityScaling(0, 1)
+    assert RAW.measure(np.zeros((2, 2), np.uint16)) == IntensityScaling(0, 1 / 65535)
+    assert RAW.measure(np.zeros((2, 2), np.float32)) == IntensityScaling(0, 1)
 
 
 def test_constant_image_becomes_all_zeros():
@@ -104,7 +105,7 @@ def test_constant_image_becomes_all_zeros():
 def test_sparse_bright_pixels_still_set_the_range():
     image = np.zeros((100, 100), np.uint8)
     image[0, 0] = 200
-    scaling = measure_intensity(image, PERCENTILE)
+    scaling = PERCENTILE.measure(image)
     assert scaling == IntensityScaling(0, 1 / 200)
 
 
@@ -117,7 +118,7 @@ def test_crop_agrees_with_the_whole_image_when_asked_to():
 
 def test_thirty_two_bit_images_keep_their_low_bits():
     image = np.array([[2**30, 2**30 + 1, 2**30 + 3]], np.uint32)
-    source = open_image(image, **{**GREY, "normalization": Normalization("percentile", 0, 100)})
+    source = open_image(image, **{**GREY, "normalization": Percentiles(0, 100)})
     assert np.allclose(whole(source)[0], [[0, 1 / 3, 1]])
 
 
@@ -222,7 +223,7 @@ def test_restored_scores_are_those_of_scikit_image(shape):
     kind=st.sampled_from(["percentile", "zero-mean", "none"]),
 )
 def test_every_finite_image_normalises_to_finite_float32(image, kind):
-    source = open_image(image, ndim=2, in_channels=1, normalization=Normalization(kind))
+    source = open_image(image, ndim=2, in_channels=1, normalization=KINDS[kind]())
     values = whole(source)
     assert values.dtype == np.float32
     assert values.shape == (1, *image.shape)
@@ -256,9 +257,9 @@ def test_wrong_number_of_channels_names_both():
 
 def test_impossible_normalisation_is_refused():
     with pytest.raises(SettingsError, match="low one must be below"):
-        Normalization("percentile", 90, 10)
+        Percentiles(90, 10)
     with pytest.raises(SettingsError, match="use 'percentile', 'zero-mean', 'none' or 'raw'"):
-        Normalization("histogram")
+        normalization_from_json({"kind": "histogram"})
 
 
 class LazyImage:
@@ -300,7 +301,7 @@ def test_lazy_image_is_measured_block_by_block(monkeypatch, dtype, kind, passes,
     monkeypatch.setattr(pixels_module, "_PART_PIXELS", part)
     monkeypatch.setattr(pixels_module, "_PIECE_PIXELS", 500)
     lazy = LazyImage((100, 230), (30, 50), dtype)
-    options = {"ndim": 2, "in_channels": 1, "normalization": Normalization(kind)}
+    options = {"ndim": 2, "in_channels": 1, "normalization": KINDS[kind]()}
     source = open_image(lazy.array, **options)
     assert lazy.passes() == passes
     expected = open_image(lazy.pixels, **options)
@@ -352,7 +353,7 @@ def test_bad_pixels_of_a_lazy_image_are_counted_over_all_blocks():
     lazy = dask.array.from_array(image, chunks=(20, 30))
     for kind in ("percentile", "zero-mean", "none"):
         with pytest.raises(ImageValueError, match="2 of 3600 pixels are NaN"):
-            open_image(lazy, **{**GREY, "normalization": Normalization(kind)})
+            open_image(lazy, **{**GREY, "normalization": KINDS[kind]()})
 
 
 def test_pixels_that_do_not_set_the_intensities_are_checked_too():
@@ -392,7 +393,7 @@ def test_array_in_a_file_is_read_along_its_chunks(monkeypatch):
 
 def test_channels_are_measured_apart_where_that_is_asked_for():
     image = np.array([[[0, 10]], [[100, 300]]], np.uint16)  # (C, 1, 2)
-    normalization = Normalization("percentile", 0, 100, per_channel=True)
+    normalization = Percentiles(0, 100, per_channel=True)
     source = open_image(image, ndim=2, in_channels=2, normalization=normalization, channel_axis=0)
     assert source.scaling == IntensityScaling((0, 100), (1 / 10, 1 / 200))
     assert source.read((slice(0, 1), slice(0, 2))).tolist() == [[[0, 1]], [[0, 1]]]
@@ -405,15 +406,15 @@ def test_channels_are_measured_apart_where_that_is_asked_for():
 
 def test_channels_that_become_one_are_measured_together():
     image = np.array([[[0, 0, 10], [0, 0, 20]]], np.uint8)  # RGB
-    normalization = Normalization("percentile", 0, 100, per_channel=True)
+    normalization = Percentiles(0, 100, per_channel=True)
     source = open_image(image, ndim=2, in_channels=1, normalization=normalization)
     assert source.scaling == IntensityScaling(0, 1 / 20)
 
 
 def test_epsilon_widens_the_range_and_a_constant_image_stays_zero():
     image = np.array([[0.0, 3.0]])
-    normalization = Normalization("percentile", 0, 100, epsilon=1.0)
-    assert measure_intensity(image, normalization) == IntensityScaling(0, 1 / 4)
-    assert measure_intensity(np.ones((2, 2)), normalization).is_constant
+    normalization = Percentiles(0, 100, epsilon=1.0)
+    assert normalization.measure(image) == IntensityScaling(0, 1 / 4)
+    assert normalization.measure(np.ones((2, 2))).is_constant
     with pytest.raises(SettingsError, match="epsilon is -1"):
-        Normalization(epsilon=-1)
+        Percentiles(epsilon=-1)

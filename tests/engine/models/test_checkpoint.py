@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from napari_unet.engine.base.errors import CheckpointError, UNetError
 from napari_unet.engine.base.settings import InstanceSettings
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import ZeroMean
 from napari_unet.engine.models import checkpoint as checkpoint_module
 from napari_unet.engine.models.checkpoint import load_checkpoint, read_description, save_checkpoint
 from napari_unet.engine.networks.network import Network, NetworkDescription, TrainingIntensity
@@ -32,7 +32,7 @@ def tiny_network() -> Network:
         "tiny",
         config,
         class_roles=ROLES,
-        normalization=Normalization("zero-mean"),
+        normalization=ZeroMean(),
         object_diameter_px=17.5,
         pixel_size_um=0.65,
         intensity=TrainingIntensity("uint16", 90.0, 120.0, 4000.0),

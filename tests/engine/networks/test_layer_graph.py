@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.engine.base.errors import SettingsError
-from napari_unet.engine.images.image import ImageSource, IntensityScaling
+from napari_unet.engine.images.normalization import IntensityScaling
+from napari_unet.engine.images.source import ImageSource
 from napari_unet.engine.networks.graph_network import GraphNetwork
 from napari_unet.engine.networks.layer_graph import GraphConfig
 from napari_unet.engine.networks.layers import (

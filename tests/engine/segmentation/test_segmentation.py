@@ -12,7 +12,7 @@ from napari_unet.engine.base.errors import (
     UNetError,
 )
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import Percentiles
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 from napari_unet.engine.segmentation import planes
@@ -33,7 +33,7 @@ def network_of(*, roles=("background", "cell"), normalization=None, **config):
         "tiny",
         config,
         class_roles=roles,
-        normalization=normalization or Normalization(),
+        normalization=normalization or Percentiles(),
         object_diameter_px=20.0,
         pixel_size_um=0.5,
     )

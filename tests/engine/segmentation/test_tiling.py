@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from napari_unet.engine.base.errors import CheckpointError, DeviceError, SettingsError
-from napari_unet.engine.images.image import ImageSource, IntensityScaling
+from napari_unet.engine.images.normalization import IntensityScaling
+from napari_unet.engine.images.source import ImageSource
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 from napari_unet.engine.segmentation.bands import BandedUNet
 from napari_unet.engine.segmentation.tiling import (

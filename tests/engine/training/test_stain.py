@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from napari_unet.engine.base.errors import SettingsError
-from napari_unet.engine.images.image import Normalization, open_image
+from napari_unet.engine.images.normalization import Normalization, Percentiles, Raw, ZeroMean
+from napari_unet.engine.images.source import open_image
 from napari_unet.engine.networks.network import NetworkDescription
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.training.augmentation_settings import NO_AUGMENTATION, AugmentationSettings
@@ -46,7 +47,7 @@ def tissue(shape=(32, 40)) -> np.ndarray:
 
 
 def stained(image: np.ndarray, normalization: Normalization | None = None) -> StainedImage | None:
-    normalization = normalization or Normalization()
+    normalization = normalization or Percentiles()
     source = open_image(image, ndim=2, in_channels=image.shape[-1], normalization=normalization)
     return stained_image(source.array, source.scaling, normalization)
 
@@ -130,10 +131,10 @@ def test_grey_is_the_weighted_colours_and_inverted_what_lacks_to_white():
 @pytest.mark.parametrize(
     "normalization",
     [
-        Normalization(),
-        Normalization("zero-mean"),
-        Normalization(per_channel=True),
-        Normalization("raw"),
+        Percentiles(),
+        ZeroMean(),
+        Percentiles(per_channel=True),
+        Raw(),
     ],
 )
 @pytest.mark.parametrize("grey_share", [0.0, 1.0])

@@ -162,6 +162,5 @@ def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype
         if device.type == "cpu" and cpu_has_fast_bfloat16():
             return torch.bfloat16
         return torch.float32
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[
-        precision
-    ]
+    found: torch.dtype = getattr(torch, precision)
+    return found

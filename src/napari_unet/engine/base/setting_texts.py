@@ -23,7 +23,8 @@ def setting_texts(settings_class: type[Any]) -> dict[str, str]:
     lines = inspect.cleandoc(settings_class.__doc__ or "").splitlines()
     explained: dict[str, str] = {}
     names: Sequence[str] = ()
-    for line in lines[_index_of("Parameters", lines) + 2 :]:
+    begin = lines.index("Parameters") + 2 if "Parameters" in lines else len(lines)
+    for line in lines[begin:]:
         if re.fullmatch(r"[A-Z][a-z]+", line):
             break
         if line and not line.startswith(" "):
@@ -38,7 +39,3 @@ def setting_texts(settings_class: type[Any]) -> dict[str, str]:
 def option_name(field_name: str) -> str:
     """Option of the command line for a field; the unit stands in its explanation."""
     return "--" + field_name.removesuffix("_px").removesuffix("_um").replace("_", "-")
-
-
-def _index_of(heading: str, lines: Sequence[str]) -> int:
-    return lines.index(heading) if heading in lines else len(lines)

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from importlib import resources
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.export.onnx import OPSET, reference_scores
-from napari_unet.engine.export.settings import ExportSettings
-from napari_unet.engine.images.image import (
-    AnyImage,
-    ImageSource,
-    IntensityScaling,
-    Normalization,
-    channels_first,
-    measure_intensity,
+from napari_unet.engine.export.example import (
+    Example,
+    axis_names,
+    cover_of,
+    halo_px,
+    least_size_px,
 )
-from napari_unet.engine.images.resampling import mirrored
+from napari_unet.engine.export.onnx import OPSET
+from napari_unet.engine.export.settings import ExportSettings
 from napari_unet.engine.models.checkpoint import SUFFIX, save_checkpoint
 from napari_unet.engine.models.facts import model_facts, output_gives_scores
 from napari_unet.engine.networks.architecture import Architecture
@@ -42,13 +36,6 @@ _ATTACHED = (
     "The attached `.safetensors` file is the same model for napari (napari-unet-cells), with all "
     "that is known of it, to segment with and to train further."
 )
-_SAMPLE = "fluorescence.png"
-_EXAMPLE_PX = {2: 256, 3: 32}
-"""Length of the axes of the test image, in pixels, if the network reads so little."""
-
-_LEAST_EPSILON = 1e-12
-"""Ours divides by the range as it is; the format adds a number above 0 to it."""
-
 _MOST_SUMMARY, _MOST_REASON = 512, 300
 
 _UNET_PAPERS = {
@@ -120,7 +107,7 @@ def write_package(
     description = network.description
     np.save(folder / _IMAGE, example.image)
     np.save(folder / _SCORES, example.scores)
-    _cover(example).save(folder / _COVER)
+    cover_of(example).save(folder / _COVER)
     (folder / _WEIGHTS).write_bytes(model.SerializeToString())
     (folder / _README).write_text(_readme(description), "utf-8")
     attachment = save_checkpoint(network, folder / f"{_file_name(description.name)}{SUFFIX}")
@@ -155,98 +142,6 @@ def check_package(package: Path, description: NetworkDescription) -> None:
         summary = test_model(package, weight_format="onnx", stop_early=True)
     if summary.status != "passed":
         raise CheckpointError(_refusal(description, _reason(summary)))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Example:
-    """An image and what a network makes of it.
-
-    Parameters
-    ----------
-    image : (1, in_channels, *S) float32 array
-        Not normalised.
-    scores : (1, classes, *S') float32 array
-    gain : float
-        Factor of the intensities, for a network that reads whole numbers by
-        the range of their type; 1 for others.
-    """
-
-    image: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    gain: float = 1.0
-
-
-def example_of(network: Network, image: AnyImage | None = None) -> Example:
-    """Cut a small part out of an image, and compute its scores.
-
-    Parameters
-    ----------
-    network : Network
-    image : (H, W), (Z, H, W) or either with one channel axis, first or last, optional
-        A bundled image of nuclei by default, the same in all channels and slices.
-
-    Returns
-    -------
-    Example
-    """
-    description = network.description
-    config = description.unet
-    array = _sample(config.ndim) if image is None else np.asarray(image)
-    channel_axis = None if array.ndim == config.ndim or array.shape[-1] in (3, 4) else 0
-    array = channels_first(array, ndim=config.ndim, channel_axis=channel_axis)
-    array = _central_part(array, max(_least_size(config), _EXAMPLE_PX[config.ndim]), config)
-    whole = (slice(None),) * config.ndim
-    raw = ImageSource(array, config.in_channels, IntensityScaling(0.0, 1.0)).read(whole)
-    reads_type = description.normalization.kind == "none"
-    gain = _gain(description, array.dtype) if reads_type else 1.0
-    ranged = raw * np.float32(gain)
-    scaling = measure_intensity(ranged, description.normalization)
-    images = ImageSource(ranged, config.in_channels, scaling).read(whole)[np.newaxis]
-    return Example(raw[np.newaxis], reference_scores(network, images), gain)
-
-
-def _sample(ndim: int) -> AnyImage:
-    file = resources.files("napari_unet") / "bundled" / "samples" / "images" / _SAMPLE
-    with file.open("rb") as opened, Image.open(opened) as picture:
-        plane = np.asarray(picture)
-    return plane if ndim == 2 else np.repeat(plane[np.newaxis], _EXAMPLE_PX[3], axis=0)
-
-
-def _central_part(array: AnyImage, size: int, config: Architecture) -> AnyImage:
-    """Cut about `size` pixels along each axis out of (C, *S), mirrored where it is smaller."""
-    multiple = config.size_multiple
-    least = config.valid_input_size(1)
-    size = least + math.ceil(max(0, size - least) / multiple) * multiple
-    for axis in range(1, array.ndim):
-        length = array.shape[axis]
-        index = np.arange(size) + max(0, (length - size) // 2)
-        array = np.take(array, mirrored(index, length), axis=axis)
-    return array
-
-
-def _gain(description: NetworkDescription, dtype: np.dtype[Any]) -> float:
-    """Factor that brings whole numbers, of the training's type if it is known, to 0..1."""
-    if description.intensity is not None:
-        dtype = np.dtype(description.intensity.dtype)
-    return 1.0 / float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
-
-
-def _cover(example: Example) -> Image.Image:
-    """Draw the image and, beside it, what the network sees in it."""
-    image, scores = example.image[0], example.scores[0]
-    while image.ndim > 3:  # the middle slice of a volume
-        image, scores = image[:, image.shape[1] // 2], scores[:, scores.shape[1] // 2]
-    low, high = np.percentile(image, (1, 99.8))
-    left = np.clip((image - low) / max(high - low, 1e-9), 0, 1)
-    left = np.stack([left[min(channel, len(left) - 1)] for channel in range(3)])
-    # Scores without the background, which is black: the last class red, those before it green.
-    right = np.zeros((3, *scores.shape[1:]))
-    right[1] = scores[1:-1].sum(0) if len(scores) > 2 else scores[-1]
-    right[0] = scores[-1]
-    crop = (image.shape[-1] - scores.shape[-1]) // 2
-    part = slice(crop, crop + scores.shape[-1])
-    both = np.concatenate([left[:, part, part], np.clip(right, 0, 1)], axis=2)
-    return Image.fromarray((both * 255).astype(np.uint8).transpose(1, 2, 0))
 
 
 # -- entries of bioimageio.yaml --------------------------------------------------------------------
@@ -292,7 +187,7 @@ def _general_entries(network: Network, settings: ExportSettings, attachment: str
 
 def _input_entry(description: NetworkDescription, example: Example) -> dict[str, Any]:
     config = description.unet
-    size = {"min": _least_size(config), "step": config.size_multiple}
+    size = {"min": least_size_px(config), "step": config.size_multiple}
     channels = ["image"] if config.in_channels == 1 else _numbered("channel", config.in_channels)
     return {
         "id": "image",
@@ -300,17 +195,17 @@ def _input_entry(description: NetworkDescription, example: Example) -> dict[str,
         "axes": [
             _batch_axis(config),
             {"type": "channel", "id": "channel", "channel_names": channels},
-            *({"type": "space", "id": name, "size": size} for name in _axis_names(config)),
+            *({"type": "space", "id": name, "size": size} for name in axis_names(config)),
         ],
         "data": {"type": "float32"},
-        "preprocessing": _preprocessing(description.normalization, _axis_names(config), example),
+        "preprocessing": example.preprocessing,
         "test_tensor": {"source": _IMAGE},
     }
 
 
 def _output_entry(description: NetworkDescription) -> dict[str, Any]:
     config, roles = description.unet, description.class_roles
-    halo = _halo(config)
+    halo = halo_px(config)
     gives_scores = output_gives_scores(config)
     axes = [
         {
@@ -319,7 +214,7 @@ def _output_entry(description: NetworkDescription) -> dict[str, Any]:
             "size": {"tensor_id": "image", "axis_id": name, "offset": -config.size_loss_px},
             **({"halo": halo} if halo else {}),
         }
-        for name in _axis_names(config)
+        for name in axis_names(config)
     ]
     # The format takes only what could be a name in Python.
     names = [role if role.isidentifier() else f"class_{n}" for n, role in enumerate(roles)]
@@ -336,44 +231,9 @@ def _output_entry(description: NetworkDescription) -> dict[str, Any]:
     }
 
 
-def _preprocessing(
-    normalization: Normalization, axes: Sequence[str], example: Example
-) -> list[dict[str, Any]]:
-    """Say in the format's words how intensities are normalised: per image, channels together."""
-    together = axes if normalization.per_channel else ["channel", *axes]
-    epsilon = max(_LEAST_EPSILON, normalization.epsilon)
-    kwargs: dict[str, Any] = {"axes": list(together), "eps": epsilon}
-    if normalization.kind == "percentile":
-        kwargs["min_percentile"] = normalization.low_percentile
-        kwargs["max_percentile"] = normalization.high_percentile
-        return [{"id": "scale_range", "kwargs": kwargs}]
-    if normalization.kind == "zero-mean":
-        return [{"id": "zero_mean_unit_variance", "kwargs": kwargs}]
-    if example.gain != 1:
-        return [{"id": "scale_linear", "kwargs": {"gain": example.gain, "offset": 0.0}}]
-    return []
-
-
 def _batch_axis(config: Architecture) -> dict[str, Any]:
     # A batch of volumes would fill a workstation's memory when the package is tested.
     return {"type": "batch"} if config.ndim == 2 else {"type": "batch", "size": 1}
-
-
-def _axis_names(config: Architecture) -> Sequence[str]:
-    return ("z", "y", "x")[-config.ndim :]
-
-
-def _halo(config: Architecture) -> int:
-    """Pixels that a program which works in tiles should cut off each tile's scores."""
-    if config.ndim == 2:
-        return config.tile_overlap_px
-    # All of it on six sides would leave a volume of a few pixels in a tile that fits memory.
-    return min(config.tile_overlap_px, 2 * config.size_multiple)
-
-
-def _least_size(config: Architecture) -> int:
-    # Instance normalisation needs more than one pixel at the lowest level.
-    return config.valid_input_size(2 * _halo(config) + 2 * config.size_multiple)
 
 
 def _numbered(word: str, number: int) -> list[str]:

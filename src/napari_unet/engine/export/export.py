@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
 from napari_unet.engine.base.errors import CheckpointError, SettingsError
-from napari_unet.engine.export.bioimage import check_package, example_of, licence_id, write_package
+from napari_unet.engine.export.bioimage import check_package, licence_id, write_package
+from napari_unet.engine.export.example import example_of
 from napari_unet.engine.export.onnx import MOST_DIFFERENCE, check_onnx, onnx_model
 from napari_unet.engine.export.settings import ExportSettings
 from napari_unet.engine.images.image import AnyImage
@@ -23,9 +24,11 @@ from napari_unet.engine.models.checkpoint import save_checkpoint, write_atomical
 from napari_unet.engine.models.facts import author_output_sentence, model_facts
 from napari_unet.engine.networks.network import Network
 
-FormatName: TypeAlias = Literal["bioimageio", "onnx", "state-dict", "safetensors"]
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
-_NOTE = ".json"
+Stages: TypeAlias = Generator["str | Export", None, None]
+Writer: TypeAlias = Callable[[Network, Path, ExportSettings, AnyImage | None], Stages]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +43,28 @@ class ExportFormat:
         For people: what it is called, and whom it is for.
     suffix : str
         Ending of its file.
+    write : callable
+        Given the network, the path, the settings and a typical image, yields
+        what it does next, in words, and at the end the `Export`.
+    stages : int
+        How often it says so.
     extra : str
         What is to be installed beside the plugin; empty if nothing.
     modules : tuple of str
         What must be there to write it.
+    note_suffix : str
+        Ending of a second file beside it; empty if there is none.
     """
 
-    name: FormatName
+    name: str
     title: str
     purpose: str
     suffix: str
+    write: Writer
+    stages: int = 1
     extra: str = ""
     modules: tuple[str, ...] = ()
+    note_suffix: str = ""
 
     @property
     def is_installed(self) -> bool:
@@ -65,45 +78,16 @@ class ExportFormat:
             return path
         return path.with_name(path.name + self.suffix)
 
+    def beside(self, target: Path) -> tuple[Path, ...]:
+        """Further files that are written beside `target`."""
+        return (target.with_suffix(self.note_suffix),) if self.note_suffix else ()
+
 
 def _is_there(module: str) -> bool:
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:
         return False  # not even the package that it lies in
-
-
-_ONNX_MODULES = ("onnx", "onnxruntime", "onnxscript")
-_FORMATS = (
-    ExportFormat(
-        "bioimageio",
-        "bioimage.io package",
-        "Fiji (deepImageJ 3), other programs of bioimage.io, and its BioImage Model Zoo",
-        ".zip",
-        "bioimageio,onnx",
-        ("bioimageio.core", "bioimageio.spec", *_ONNX_MODULES),
-    ),
-    ExportFormat(
-        "onnx",
-        "ONNX",
-        "programs of your own, in any language, without PyTorch",
-        ".onnx",
-        "onnx",
-        _ONNX_MODULES,
-    ),
-    ExportFormat(
-        "state-dict",
-        "PyTorch state dict",
-        "the network's code in PyTorch: its weights under its author's names",
-        ".pt",
-    ),
-    ExportFormat(
-        "safetensors",
-        "napari-unet-cells",
-        "somebody else with this plugin, with all that is known of the model",
-        ".safetensors",
-    ),
-)
 
 
 def export_formats() -> tuple[ExportFormat, ...]:
@@ -242,25 +226,19 @@ def iterate_export(
     """
     kind, settings = export_format(format), settings or ExportSettings()
     target = kind.path(path)
-    _check(network, kind, settings, target, overwrite=overwrite)
+    _check(network, kind, target, overwrite=overwrite)
     if settings.licence:
         described = replace(network.description, licence=settings.licence)
         network = Network(network.unet, described)
-    if kind.name == "onnx":
-        yield from _onnx(network, target)
-    elif kind.name == "bioimageio":
-        yield from _bioimageio(network, target, settings, image)
-    elif kind.name == "state-dict":
-        yield from _state_dict(network, target)
-    else:
-        yield ExportReport("writing the file", 0, 1)
-        saved = save_checkpoint(network, target, overwrite=overwrite)
-        yield ExportReport("", 1, 1, Export(saved))
+    with closing(kind.write(network, target, settings, image)) as stages:
+        for step, stage in enumerate(stages):
+            if isinstance(stage, Export):
+                yield ExportReport("", step, kind.stages, stage)
+            else:
+                yield ExportReport(stage, step, kind.stages)
 
 
-def _check(
-    network: Network, kind: ExportFormat, settings: ExportSettings, target: Path, *, overwrite: bool
-) -> None:
+def _check(network: Network, kind: ExportFormat, target: Path, *, overwrite: bool) -> None:
     """Find out before any work what would make it vain."""
     if not network.description.unet.is_trainable:
         raise CheckpointError(
@@ -272,9 +250,7 @@ def _check(
             f"Writing {kind.title} needs further packages; install them with: "
             f'pip install "napari-unet-cells[{kind.extra}]"'
         )
-    if kind.name == "bioimageio":
-        licence_id(network.description, settings)
-    for path in (target, *_beside(kind, target)):
+    for path in (target, *kind.beside(target)):
         if path.exists() and not overwrite:
             raise CheckpointError(f"'{path}' exists; choose another name or allow overwriting it.")
     try:
@@ -287,37 +263,41 @@ def _check(
         ) from error
 
 
-def _beside(kind: ExportFormat, target: Path) -> tuple[Path, ...]:
-    return (target.with_suffix(_NOTE),) if kind.name == "state-dict" else ()
+# -- the formats -----------------------------------------------------------------------------------
 
 
-def _onnx(network: Network, target: Path) -> Iterator[ExportReport]:
-    yield ExportReport("translating the network to ONNX", 0, 3)
-    model = onnx_model(network)
-    yield ExportReport("checking it against our own output", 1, 3)
-    difference = check_onnx(model, network)
-    yield ExportReport("writing the file", 2, 3)
+def _write_onnx(
+    network: Network, target: Path, _settings: ExportSettings, _image: AnyImage | None
+) -> Stages:
+    model, difference = yield from _checked_onnx(network)
+    yield "writing the file"
     write_atomically(target, lambda partial: partial.write_bytes(model.SerializeToString()))
-    yield ExportReport("", 3, 3, Export(target, checks=(_same_output(difference),)))
+    yield Export(target, checks=(_same_output(difference),))
 
 
-def _bioimageio(
-    network: Network, target: Path, settings: ExportSettings, image: AnyImage | None
-) -> Iterator[ExportReport]:
-    example = example_of(network, image)  # before the long part: the image may not fit
-    yield ExportReport("translating the network to ONNX", 0, 5)
+def _checked_onnx(network: Network) -> Generator[str, None, tuple[ModelProto, float]]:
+    yield "translating the network to ONNX"
     model = onnx_model(network)
-    yield ExportReport("checking it against our own output", 1, 5)
-    difference = check_onnx(model, network)
-    yield ExportReport("packing it", 2, 5)
+    yield "checking it against our own output"
+    return model, check_onnx(model, network)
+
+
+def _write_bioimageio(
+    network: Network, target: Path, settings: ExportSettings, image: AnyImage | None
+) -> Stages:
+    # Before the long part: there may be no licence, and the image may not fit.
+    licence_id(network.description, settings)
+    example = example_of(network, image)
+    model, difference = yield from _checked_onnx(network)
+    yield "packing it"
     with _workplace() as folder:
         package = write_package(network, model, example, folder, settings)
-        yield ExportReport("running the test of bioimageio.core", 3, 5)
+        yield "running the test of bioimageio.core"
         check_package(package, network.description)
-        yield ExportReport("writing the file", 4, 5)
+        yield "writing the file"
         write_atomically(target, lambda partial: partial.write_bytes(package.read_bytes()))
     passed = "The package passes the test of bioimageio.core, with images of several sizes."
-    yield ExportReport("", 5, 5, Export(target, checks=(_same_output(difference), passed)))
+    yield Export(target, checks=(_same_output(difference), passed))
 
 
 @contextmanager
@@ -340,9 +320,11 @@ def _same_output(difference: float) -> str:
     )
 
 
-def _state_dict(network: Network, target: Path) -> Iterator[ExportReport]:
+def _write_state_dict(
+    network: Network, target: Path, _settings: ExportSettings, _image: AnyImage | None
+) -> Stages:
     """Write the bare weights, as the author's own code loads them, and a description beside."""
-    yield ExportReport("writing the file", 0, 1)
+    yield "writing the file"
     weights = {
         # A copy, because a part of a larger tensor is saved with all of it.
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -351,9 +333,58 @@ def _state_dict(network: Network, target: Path) -> Iterator[ExportReport]:
     description = network.description
     facts = {**model_facts(description), "output": author_output_sentence(description)}
     note = {**facts, "description": json.loads(description.to_json())}
-    (beside,) = _beside(export_format("state-dict"), target)
+    (beside,) = _STATE_DICT.beside(target)
     text = json.dumps(note, indent=1, ensure_ascii=False)
     write_atomically(beside, lambda partial: partial.write_text(text, "utf-8"))
     write_atomically(target, lambda partial: torch.save(weights, partial))
     check = f"{len(weights)} tensors, which load with torch.load(..., weights_only=True)."
-    yield ExportReport("", 1, 1, Export(target, (beside,), (check,)))
+    yield Export(target, (beside,), (check,))
+
+
+def _write_own(
+    network: Network, target: Path, _settings: ExportSettings, _image: AnyImage | None
+) -> Stages:
+    yield "writing the file"
+    # What may not be replaced was refused before.
+    yield Export(save_checkpoint(network, target, overwrite=True))
+
+
+_ONNX_MODULES = ("onnx", "onnxruntime", "onnxscript")
+_STATE_DICT = ExportFormat(
+    "state-dict",
+    "PyTorch state dict",
+    "the network's code in PyTorch: its weights under its author's names",
+    ".pt",
+    _write_state_dict,
+    note_suffix=".json",
+)
+_FORMATS = (
+    ExportFormat(
+        "bioimageio",
+        "bioimage.io package",
+        "Fiji (deepImageJ 3), other programs of bioimage.io, and its BioImage Model Zoo",
+        ".zip",
+        _write_bioimageio,
+        stages=5,
+        extra="bioimageio,onnx",
+        modules=("bioimageio.core", "bioimageio.spec", *_ONNX_MODULES),
+    ),
+    ExportFormat(
+        "onnx",
+        "ONNX",
+        "programs of your own, in any language, without PyTorch",
+        ".onnx",
+        _write_onnx,
+        stages=3,
+        extra="onnx",
+        modules=_ONNX_MODULES,
+    ),
+    _STATE_DICT,
+    ExportFormat(
+        "safetensors",
+        "napari-unet-cells",
+        "somebody else with this plugin, with all that is known of the model",
+        ".safetensors",
+        _write_own,
+    ),
+)

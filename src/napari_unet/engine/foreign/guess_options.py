@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from napari_unet.engine.foreign.graph_choices import OPTIONS, TITLES
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import OFFERED, Normalization
 from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL
 from napari_unet.engine.networks.channel_roles import likely_roles
 from napari_unet.engine.networks.guess import Guess
@@ -21,7 +21,7 @@ _TITLES = {
 }
 _OPTIONS = {
     **OPTIONS,
-    NORMALIZATION: ("percentile 1 to 99.8", "percentile 0 to 99.8", "zero-mean", "none", "raw"),
+    NORMALIZATION: tuple(each.label for each in OFFERED),
     FINAL: ("softmax", "sigmoid", "probability", "none"),
 }
 
@@ -44,13 +44,6 @@ def guess_of(about: str, value: str, reason: str, *, channels: int = 1) -> Guess
     )
 
 
-def normalization_text(normalization: Normalization) -> str:
-    """Normalisation of the image as it is named in a guess."""
-    if normalization.kind != "percentile":
-        return normalization.kind
-    return f"percentile {normalization.low_percentile:g} to {normalization.high_percentile:g}"
-
-
 def _roles_options(channels: int) -> tuple[str, ...]:
     options = [likely_roles(channels)]
     if channels == 2:
@@ -62,7 +55,7 @@ def _roles_options(channels: int) -> tuple[str, ...]:
 
 def normalization_guess(normalization: Normalization, reason: str) -> Guess:
     """Say how intensities are brought to the range that the network knows."""
-    return guess_of(NORMALIZATION, normalization_text(normalization), reason)
+    return guess_of(NORMALIZATION, normalization.label, reason)
 
 
 def output_guesses(meaning: OutputMeaning, *, reason: str = "") -> tuple[Guess, Guess]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.foreign.graph_choices import chosen
 from napari_unet.engine.foreign.guess_options import FINAL, NORMALIZATION, ROLES
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import normalization_of_label
 from napari_unet.engine.networks.architecture import Architecture
 from napari_unet.engine.networks.guess import Guess
 from napari_unet.engine.networks.layer_graph import GraphConfig
@@ -53,7 +52,7 @@ def with_guess(network: Network, about: str, value: str) -> Network:
     description, config = network.description, network.description.architecture
     if about == NORMALIZATION:
         measured = replace(
-            _normalization(value),
+            normalization_of_label(value),
             per_channel=description.normalization.per_channel,
             epsilon=description.normalization.epsilon,
         )
@@ -117,14 +116,6 @@ def _guess(description: NetworkDescription, about: str) -> Guess:
         f"Nothing was guessed about '{about}' of {description.name!r}; it has guesses about "
         f"{known}."
     )
-
-
-def _normalization(value: str) -> Normalization:
-    percentiles = re.fullmatch(r"percentile ([\d.]+) to ([\d.]+)", value)
-    if percentiles is not None:
-        return Normalization("percentile", float(percentiles[1]), float(percentiles[2]))
-    kind: Any = value
-    return Normalization(kind)
 
 
 def _with_final(config: Architecture, value: str) -> Architecture:

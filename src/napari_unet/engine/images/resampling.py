@@ -1,14 +1,88 @@
-"""Pixels of a resized axis as weighted sums of the pixels that were there."""
+"""Images resized where they are read: each pixel a weighted sum of those that were there."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.images.image import FloatImage, Region, Scores, mirrored
+from napari_unet.engine.images.normalization import IntensityScaling
+from napari_unet.engine.images.source import ImageSource
+
+
+def zoomed_shape(shape: tuple[int, ...], zoom: float) -> tuple[int, ...]:
+    """Shape in pixels after resizing by `zoom`; never below one pixel."""
+    if not (math.isfinite(zoom) and zoom > 0):
+        raise SettingsError(f"The image is to be resized by {zoom}; use a positive factor.")
+    return tuple(max(1, round(n * zoom)) for n in shape)
+
+
+@dataclass(frozen=True, slots=True)
+class ZoomedSource:
+    """An image that is resized where it is read, by linear interpolation.
+
+    Where it shrinks it is smoothed first (anti-aliasing), as scikit-image's
+    `resize` does it; beyond its border it is mirrored.
+
+    Parameters
+    ----------
+    source : ImageSource
+    zoom : float
+        Above 1 for more pixels.
+    """
+
+    source: ImageSource
+    zoom: float
+
+    @property
+    def scaling(self) -> IntensityScaling:
+        """The source's."""
+        return self.source.scaling
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Spatial shape in pixels after resizing."""
+        return zoomed_shape(self.source.shape, self.zoom)
+
+    def read(self, region: Region) -> FloatImage:
+        """Read (in_channels, *region) as float32, normalised; reads only the pixels it takes."""
+        axes = []
+        needed = []
+        for part, n, m in zip(region, self.shape, self.source.shape, strict=True):
+            sigma = max(0.0, (m / n - 1) / 2) if self.zoom < 1 else 0.0
+            index, weights = taps(np.arange(*part.indices(n)), n, m, sigma_px=sigma)
+            index = mirrored(index, m)
+            needed.append(slice(int(index.min()), int(index.max()) + 1))
+            axes.append((index - index.min(), weights))
+        return resampled(self.source.read(tuple(needed)), axes, grows=self.zoom > 1)
+
+
+def nearest_index(length: int, source_length: int) -> NDArray[np.intp]:
+    """For each of `length` pixels of an axis the nearest of `source_length` pixels."""
+    centres = (np.arange(length) + 0.5) * (source_length / length)
+    return np.minimum(centres.astype(np.intp), source_length - 1)
+
+
+def restore_scores(scores: Scores, shape: tuple[int, ...]) -> Scores:
+    """Bring (C, *spatial) scores back to the image's own grid by linear interpolation."""
+    if scores.shape[1:] == tuple(shape):
+        return scores
+    axes = [
+        (np.clip(index, 0, m - 1), weights)
+        for n, m in zip(shape, scores.shape[1:], strict=True)
+        for index, weights in [taps(np.arange(n), n, m, sigma_px=0)]
+    ]
+    restored = np.empty((scores.shape[0], *shape), np.float32)
+    for plane, into in zip(scores, restored, strict=True):
+        into[...] = resampled(plane, axes, grows=shape[0] > scores.shape[1])
+    return restored
 
 
 def taps(
@@ -40,13 +114,6 @@ def taps(
     weights = (1 - towards_next) * np.append(gaussian, 0) + towards_next * np.append(0, gaussian)
     index = before[:, np.newaxis].astype(np.intp) + np.arange(-radius, radius + 2)
     return index, weights.astype(np.float32)
-
-
-def mirrored(index: NDArray[np.intp], length: int) -> NDArray[np.intp]:
-    """Fold an index back into an axis at the centres of its first and last pixel."""
-    period = max(1, 2 * (length - 1))
-    folded = np.abs(index) % period
-    return np.minimum(folded, period - folded) if length > 1 else folded
 
 
 def resampled(

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
-from napari_unet.engine.images.image import Normalization
 from napari_unet.engine.networks.architecture import Architecture
 from napari_unet.engine.networks.network import NetworkDescription
 from napari_unet.engine.networks.output_meaning import OutputMeaning
@@ -65,28 +64,7 @@ def input_sentence(description: NetworkDescription) -> str:
     axes = ", ".join(("batch", f"{config.in_channels} channels", *_AXES[config.ndim]))
     axes = axes.replace("1 channels", "1 channel") if config.in_channels == 1 else axes
     repeated = " A grey image is repeated in all channels." if config.in_channels == 3 else ""
-    return f"float32 ({axes}). {intensity_sentence(description.normalization)}{repeated}"
-
-
-def intensity_sentence(normalization: Normalization) -> str:
-    """Say how intensities are brought to the range of the training."""
-    if normalization.kind == "percentile":
-        return (
-            f"Intensities are (image - low) / (high - low), unclipped, where low and high are the "
-            f"percentiles {normalization.low_percentile:g} and {normalization.high_percentile:g} "
-            "of all pixels of the whole image, all channels together."
-        )
-    if normalization.kind == "zero-mean":
-        return (
-            "Intensities are (image - mean) / (standard deviation), both of all pixels of the "
-            "whole image, all channels together."
-        )
-    if normalization.kind == "none":
-        return (
-            "Intensities of real numbers are left as they are; whole numbers are divided by the "
-            "largest of their type (255 for uint8, 65535 for uint16)."
-        )
-    return "Intensities are left as they are."
+    return f"float32 ({axes}). {description.normalization.sentence}{repeated}"
 
 
 def sizes_sentence(config: Architecture) -> str:

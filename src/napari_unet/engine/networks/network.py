@@ -15,7 +15,11 @@ from typing_extensions import TypedDict
 from napari_unet.engine.base.errors import CheckpointError, SettingsError
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.base.typed_values import typed
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import (
+    Normalization,
+    Percentiles,
+    normalization_from_json,
+)
 from napari_unet.engine.networks.annotation import BACKGROUND, CELL
 from napari_unet.engine.networks.architecture import Architecture, NetworkModule
 from napari_unet.engine.networks.graph_network import GraphNetwork
@@ -74,7 +78,7 @@ class NetworkDescription:
     name: str
     architecture: Architecture
     class_roles: tuple[str, ...] = (BACKGROUND, CELL)
-    normalization: Normalization = field(default_factory=Normalization)
+    normalization: Normalization = field(default_factory=Percentiles)
     object_diameter_px: float | None = None
     pixel_size_um: float | None = None
     intensity: TrainingIntensity | None = None
@@ -113,7 +117,8 @@ class NetworkDescription:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         # Under the name that files have had since version 0.1.0.
         values["unet"] = values.pop("architecture").to_json()
-        for name in ("normalization", "intensity", "instances"):
+        values["normalization"] = self.normalization.to_json()
+        for name in ("intensity", "instances"):
             if values[name] is not None:
                 values[name] = dataclasses.asdict(values[name])
         values["guesses"] = [dataclasses.asdict(guess) for guess in self.guesses]
@@ -131,7 +136,9 @@ class NetworkDescription:
         try:
             values = json.loads(text)
             architecture = _architecture(values.pop("unet"))
-            return cls(architecture=architecture, **typed(_OtherValues, values))
+            normalization = normalization_from_json(values.pop("normalization", {}))
+            others = typed(_OtherValues, values)
+            return cls(architecture=architecture, normalization=normalization, **others)
         except (AttributeError, LookupError, TypeError, ValueError, SettingsError) as error:
             raise CheckpointError(
                 f"The model's description cannot be read ({error}); it may come from a newer "
@@ -140,11 +147,10 @@ class NetworkDescription:
 
 
 class _OtherValues(TypedDict, total=False):
-    """Fields of `NetworkDescription` beside the network's shape."""
+    """Fields of `NetworkDescription` beside those with kinds of their own."""
 
     name: Required[str]
     class_roles: tuple[str, ...]
-    normalization: Normalization
     object_diameter_px: float | None
     pixel_size_um: float | None
     intensity: TrainingIntensity | None

@@ -27,15 +27,9 @@ from napari_unet.engine.base.regions import (
     within,
 )
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
-from napari_unet.engine.images.image import (
-    FloatImage,
-    ImageSource,
-    LabelImage,
-    Scores,
-    ZoomedSource,
-    nearest_index,
-    restore_scores,
-)
+from napari_unet.engine.images.image import FloatImage, LabelImage, Scores
+from napari_unet.engine.images.resampling import ZoomedSource, nearest_index, restore_scores
+from napari_unet.engine.images.source import ImageSource
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.instances import instances_from_scores
 from napari_unet.engine.segmentation.tiling import TileableNetwork, predict_tiles

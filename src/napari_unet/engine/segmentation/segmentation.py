@@ -12,14 +12,9 @@ import numpy as np
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.base.regions import Region
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
-from napari_unet.engine.images.image import (
-    AnyImage,
-    ImageSource,
-    LabelImage,
-    Scores,
-    ZoomedSource,
-    open_image,
-)
+from napari_unet.engine.images.image import AnyImage, LabelImage, Scores
+from napari_unet.engine.images.resampling import ZoomedSource
+from napari_unet.engine.images.source import ImageSource, open_image
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.instances import check_class_roles
 from napari_unet.engine.segmentation.planes import PlanePredictor, PlaneScores

@@ -18,8 +18,7 @@ from napari_unet.engine.base.device import free_memory_bytes
 from napari_unet.engine.base.device_errors import gpu_errors_explained, result_if_it_fits
 from napari_unet.engine.base.errors import CheckpointError, DeviceError, SettingsError
 from napari_unet.engine.base.regions import Region, aligned, whole
-from napari_unet.engine.images.image import FloatImage, Scores
-from napari_unet.engine.images.resampling import mirrored
+from napari_unet.engine.images.image import FloatImage, Scores, mirrored
 from napari_unet.engine.networks.architecture import TileableConfig
 
 Interval = tuple[int, int]

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from napari_unet.engine.images.image import ImageSource, channels_first, open_image
+from napari_unet.engine.images.image import channels_first
+from napari_unet.engine.images.source import ImageSource, open_image
 from napari_unet.engine.networks.annotation import class_target, teaches_classes
 from napari_unet.engine.networks.network import NetworkDescription
 from napari_unet.engine.training.pairs import TrainingPair

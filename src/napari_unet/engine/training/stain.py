@@ -10,7 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_unet.engine.images.image import AnyImage, IntensityScaling, Normalization, open_image
+from napari_unet.engine.images.image import AnyImage
+from napari_unet.engine.images.normalization import IntensityScaling, Normalization
+from napari_unet.engine.images.source import open_image
 from napari_unet.engine.training.augmentation_settings import AugmentationSettings
 
 _DYES = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
@@ -130,7 +132,7 @@ class StainedImage:
         return (changed - offset) * scale
 
     def _scaling_after(self, change: StainChange) -> IntensityScaling:
-        if self.normalization.kind in ("none", "raw"):
+        if not self.normalization.measures_image:
             return self.scaling
         sample = change.apply(self.sample).numpy() * self.white
         return open_image(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.engine.base.errors import ImageShapeError, LabelsError, SettingsError
-from napari_unet.engine.images.image import LabelImage, WeightMap
+from napari_unet.engine.images.image import LabelImage, WeightMap, looks_like_picture
 from napari_unet.engine.weight_map.formula import weight_formula
 from napari_unet.engine.weight_map.settings import WeightMapSettings
 from napari_unet.engine.weight_map.two_nearest import MOST_CELLS, weigh
@@ -127,7 +127,7 @@ def check_labels(labels: LabelImage, *, ignore_label: int | None = None) -> NDAr
             f"The labels have shape {labels.shape}; give (H, W) or (Z, H, W), "
             "with one integer per pixel."
         )
-    if labels.dtype == np.uint8 and _looks_like_colours(labels.shape):
+    if looks_like_picture(labels):
         raise ImageShapeError(
             f"The labels have shape {labels.shape}, as a colour picture has; "
             "give one number for each pixel."
@@ -255,11 +255,6 @@ def _looks_like_picture(labels: LabelImage) -> bool:
         return False
     alike = np.count_nonzero((labels[..., 1:] == labels[..., :-1]) & is_cell)
     return bool(alike < _ALIKE_IN_CELLS * count)
-
-
-def _looks_like_colours(shape: tuple[int, ...]) -> bool:
-    """Whether a uint8 array is rather a picture than a stack that is 3 or 4 pixels wide."""
-    return len(shape) == 3 and shape[-1] in (3, 4) and min(shape[:2]) > 4
 
 
 def _renumbered(labels: LabelImage) -> NDArray[np.int32]:

@@ -85,14 +85,7 @@ def _cell_size(description: NetworkDescription) -> str:
 
 
 def _intensities(description: NetworkDescription) -> str:
-    normalization, seen = description.normalization, description.intensity
-    text = {
-        "percentile": (
-            f"any brightness; percentile {number(normalization.low_percentile)} of each image "
-            f"is taken as dark, percentile {number(normalization.high_percentile)} as bright."
-        ),
-        "zero-mean": "any brightness; each image is brought to mean 0 and deviation 1.",
-    }.get(normalization.kind, "read as they are, so yours must be like those in training.")
+    text, seen = description.normalization.expectation, description.intensity
     if seen is not None:
         text += (
             f" In training they were {seen.dtype}, the dark parts at about {number(seen.low)} and "

@@ -10,8 +10,9 @@ from napari.layers import Image
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.files.images import file_holds
 from napari_unet.files.samples import sample_files
-from napari_unet.script import SegmentRecipe, file_holds
+from napari_unet.script import SegmentRecipe
 from napari_unet.session import Session
 from napari_unet.viewer.commands import PLUGIN
 from napari_unet.viewer.layers import LayerImage, read_layer

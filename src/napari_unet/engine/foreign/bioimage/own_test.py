@@ -16,7 +16,7 @@ from napari_unet.engine.foreign.bioimage.description import PackageDescription, 
 from napari_unet.engine.foreign.bioimage.files import PackageFiles
 from napari_unet.engine.foreign.bioimage.processing import Final, Postprocessing
 from napari_unet.engine.foreign.guess_options import FINAL, fixed_guess
-from napari_unet.engine.images.image import open_image
+from napari_unet.engine.images.source import open_image
 from napari_unet.engine.networks.network import Network
 
 _ALIKE = 1e-3

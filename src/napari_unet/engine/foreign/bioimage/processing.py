@@ -12,11 +12,12 @@ from napari_unet.engine.foreign.bioimage.description import (
     TensorFacts,
     axis_letter,
 )
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import (
+    Normalization,
+    Raw,
+    normalization_of_bioimage_step,
+)
 from napari_unet.engine.networks.layers import Clip, Layer, Standardize
-
-_EPSILON = 1e-6
-"""What the format adds to a range or a deviation if it does not tell."""
 
 _FLOATS = ("float16", "float32", "float64")
 
@@ -42,7 +43,7 @@ class Preprocessing:
     measures_dataset: bool = False
 
 
-_NOTHING = Preprocessing(Normalization("raw"))
+_NOTHING = Preprocessing(Raw())
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,7 @@ def preprocessing(tensor: TensorFacts, in_channels: int) -> Preprocessing:
     """
     before = _Before(tensor, in_channels)
     for step in tensor.steps:
-        read = _BEFORE.get(step.name)
-        if read is None:
-            raise _unknown(step, "before")
-        read(before, step)
+        before.read(step)
     return before.found
 
 
@@ -112,24 +110,19 @@ class _Before:
         self._tensor, self._in_channels = tensor, in_channels
         self.found = _NOTHING
 
-    def zero_mean(self, step: ProcessingStep) -> None:
-        if step.options.get("mode") == "fixed" or step.options.get("mean") is not None:
-            self.fixed(step)
-        else:
-            epsilon = float(step.options.get("eps", _EPSILON))
-            self._measured(step, Normalization("zero-mean", epsilon=epsilon))
-
-    def scale_range(self, step: ProcessingStep) -> None:
+    def read(self, step: ProcessingStep) -> None:
+        """Take in the next step; what measures the image is a kind of normalisation."""
         options = step.options
-        if options.get("reference_tensor") not in (None, self._tensor.name):
-            raise _unknown(step, "before", "of another tensor")
-        normalization = Normalization(
-            "percentile",
-            float(options.get("min_percentile", 0)),
-            float(options.get("max_percentile", 100)),
-            epsilon=float(options.get("eps", _EPSILON)),
-        )
-        self._measured(step, normalization)
+        is_fixed = options.get("mode") == "fixed" or options.get("mean") is not None
+        normalization = normalization_of_bioimage_step(step.name, options)
+        if normalization is not None and not is_fixed:
+            if options.get("reference_tensor") not in (None, self._tensor.name):
+                raise _unknown(step, "before", "of another tensor")
+            self._measured(step, normalization)
+        elif step.name in _BEFORE:
+            _BEFORE[step.name](self, step)
+        else:
+            raise _unknown(step, "before")
 
     def fixed(self, step: ProcessingStep) -> None:
         mean, deviation = self._numbers(step, "mean", 0.0), self._numbers(step, "std", 1.0)
@@ -184,9 +177,8 @@ class _Before:
 
 
 _BEFORE: dict[str, Callable[[_Before, ProcessingStep], None]] = {
-    "zero_mean_unit_variance": _Before.zero_mean,
+    "zero_mean_unit_variance": _Before.fixed,
     "fixed_zero_mean_unit_variance": _Before.fixed,
-    "scale_range": _Before.scale_range,
     "scale_linear": _Before.scale_linear,
     "clip": _Before.clip,
     "ensure_dtype": _Before.ensure_dtype,

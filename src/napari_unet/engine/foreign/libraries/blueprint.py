@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import Normalization, Percentiles
 from napari_unet.engine.networks.guess import Guess
 from napari_unet.engine.networks.layers import Standardize
 from napari_unet.engine.networks.output_meaning import OutputMeaning
@@ -48,7 +48,7 @@ class Blueprint:
     weights: Mapping[str, Tensor]
     image_shape: tuple[int, ...]
     meaning: OutputMeaning
-    normalization: Normalization = field(default_factory=Normalization)
+    normalization: Normalization = field(default_factory=Percentiles)
     standardize: Standardize | None = None
     guesses: tuple[Guess, ...] = ()
 

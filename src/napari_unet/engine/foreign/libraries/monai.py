@@ -20,7 +20,7 @@ from napari_unet.engine.foreign.libraries.blueprint import (
     smallest_image,
     weights_below,
 )
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import Percentiles
 from napari_unet.engine.networks.channel_roles import guessed_meaning
 from napari_unet.engine.networks.guess import Guess
 from napari_unet.engine.networks.layers import Axes
@@ -178,7 +178,7 @@ def _blueprint(
     outs: int,
     guesses: tuple[Guess, ...],
 ) -> Blueprint:
-    normalization = Normalization()
+    normalization = Percentiles()
     meaning = guessed_meaning(outs)
     reason = "The file does not tell; MONAI's examples bring intensities to 0..1."
     return Blueprint(

@@ -16,7 +16,7 @@ from napari_unet.engine.foreign.libraries.blueprint import (
     smallest_image,
     weights_below,
 )
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import ZeroMean
 from napari_unet.engine.networks.channel_roles import guessed_meaning, roles_of_names
 from napari_unet.engine.networks.guess import Guess
 from napari_unet.engine.networks.output_meaning import OutputMeaning
@@ -56,7 +56,7 @@ def plain_conv_unet(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> 
         weights=weights,
         image_shape=smallest_image(in_channels, arguments["strides"]),
         meaning=meaning,
-        normalization=Normalization("zero-mean", per_channel=in_channels > 1),
+        normalization=ZeroMean(per_channel=in_channels > 1),
         guesses=(
             guess_of(ACTIVATION, "leaky ReLU (0.01)", reason),
             _intensity_guess(facts),
@@ -127,7 +127,7 @@ def _intensity_guess(facts: Mapping[str, Any]) -> Guess:
         reason = f"The file says {found}; mean 0, deviation 1 of each image is closest to it."
         if set(schemes) == {"ZScoreNormalization"}:
             reason = "The file says ZScoreNormalization: mean 0, deviation 1 of each image."
-    return normalization_guess(Normalization("zero-mean"), reason)
+    return normalization_guess(ZeroMean(), reason)
 
 
 def _dictionary(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from napari_unet.engine.foreign.libraries.blueprint import (
     smallest_image,
     weights_below,
 )
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import Percentiles, TypeRange
 from napari_unet.engine.networks.channel_roles import guessed_meaning
 from napari_unet.engine.networks.layers import Standardize
 
@@ -74,7 +74,7 @@ def smp_unet(tensors: Mapping[str, Tensor]) -> Blueprint | None:
         )
 
     meaning, is_colour = guessed_meaning(outs), first.shape[1] == 3
-    normalization = Normalization("none") if is_colour else Normalization()
+    normalization = TypeRange() if is_colour else Percentiles()
     reason = _IMAGENET_REASON if is_colour else _GREY_REASON
     return Blueprint(
         title=f"segmentation-models-pytorch Unet, encoder {encoder}",

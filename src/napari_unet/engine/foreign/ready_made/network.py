@@ -19,8 +19,8 @@ from napari_unet.engine.foreign.guess_options import normalization_guess, output
 from napari_unet.engine.foreign.model_file import ModelFileKind
 from napari_unet.engine.foreign.ready_made.probe import Probed, SizesSeen, probed
 from napari_unet.engine.foreign.ready_made.program import Program, open_program
-from napari_unet.engine.images.image import Normalization
-from napari_unet.engine.images.resampling import mirrored
+from napari_unet.engine.images.image import mirrored
+from napari_unet.engine.images.normalization import Percentiles
 from napari_unet.engine.networks.annotation import BORDER, CELL
 from napari_unet.engine.networks.architecture import Architecture, NetworkModule
 from napari_unet.engine.networks.channel_roles import guessed_meaning
@@ -292,7 +292,7 @@ def load_ready_made(path: Path, *, kind: ModelFileKind, allow_code: bool) -> Net
 
 
 def _guessed_description(name: str, config: ReadyMadeConfig, reason: str) -> NetworkDescription:
-    normalization = Normalization()
+    normalization = Percentiles()
     usual = "The file does not tell; 0..1 is the most usual range."
     guesses = (
         normalization_guess(normalization, usual),

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
 from napari_unet.engine.base.errors import SettingsError
-from napari_unet.engine.foreign.guess_options import (
-    FINAL,
-    NORMALIZATION,
-    ROLES,
-    guess_of,
-    normalization_text,
-)
+from napari_unet.engine.foreign.guess_options import FINAL, ROLES, guess_of, normalization_guess
 from napari_unet.engine.foreign.recognition.conventions import Convention, convention_of
 from napari_unet.engine.foreign.recognition.decisions import decided
 from napari_unet.engine.foreign.recognition.stored_facts import StoredFacts
 from napari_unet.engine.foreign.recognition.unet_assembly import assembled
 from napari_unet.engine.foreign.recognition.weight_layers import no_unet
 from napari_unet.engine.foreign.recognition.weights import read_weights
-from napari_unet.engine.images.image import Normalization
+from napari_unet.engine.images.normalization import Normalization, Percentiles, Raw, TypeRange
 from napari_unet.engine.networks.annotation import CELL
 from napari_unet.engine.networks.channel_roles import likely_roles
 from napari_unet.engine.networks.graph_network import GraphNetwork
@@ -94,7 +88,7 @@ def _network(
         origin=convention.whose if convention else "",
     )
     guesses += [
-        guess_of(NORMALIZATION, normalization_text(normalization), reason),
+        normalization_guess(normalization, reason),
         guess_of(FINAL, meaning.final, final_reason, channels=channels),
         guess_of(ROLES, ", ".join(meaning.channels), roles_reason, channels=channels),
     ]
@@ -120,13 +114,12 @@ def _normalized(
         if lengths <= {1, in_channels}:
             wide = [tuple(v) * (in_channels if len(v) == 1 else 1) for v in (mean, deviation)]
             graph = graph.begun_with([Standardize((), *wide)])
-            kind: Literal["raw", "none"] = "raw" if max(mean) > 1 else "none"
             said = "the file names the mean and the deviation, which the network subtracts itself"
-            return graph, Normalization(kind), said
+            return graph, Raw() if max(mean) > 1 else TypeRange(), said
     if convention is not None and convention.normalization is not None:
         said = f"its layers are named as in {convention.whose}"
         return graph, convention.normalization, said
-    return graph, Normalization(), "the file does not tell; percentiles suit most images"
+    return graph, Percentiles(), "the file does not tell; percentiles suit most images"
 
 
 def _meaning(channels: int, convention: Convention | None) -> tuple[OutputMeaning, str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_unet.engine.images.normalization import OFFERED
 from napari_unet.widgets.shared.choices import StillBox, narrow_form
 from napari_unet.widgets.shared.texts import FaintLabel
 
@@ -104,9 +105,7 @@ class GuessRow(GuessLine):
 
 
 _WORDS = {
-    ("normalization", "zero-mean"): "mean 0, deviation 1",
-    ("normalization", "none"): "0 to 1 by bit depth",
-    ("normalization", "raw"): "numbers as they are",
+    **{("normalization", each.label): each.choice for each in OFFERED},
     ("final", "softmax"): "softmax over all",
     ("final", "sigmoid"): "sigmoid of each",
     ("final", "probability"): "nothing, they are scores",

@@ -1,0 +1,83 @@
+"""Image files among files, folders and patterns."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from napari_unet.engine.base.errors import FileError
+from napari_unet.files.images import IMAGE_SUFFIXES, missing_file, system_reason
+
+
+def find_images(paths: Iterable[str | Path]) -> list[Path]:
+    """List the image files among `paths`.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        Files, folders (their images, not those of subfolders) and patterns
+        such as `*.tif`, which some command lines pass on as they are.
+
+    Returns
+    -------
+    list of Path
+        Each file once, a folder's in natural order ("2" before "10").
+
+    Raises
+    ------
+    FileError
+        If a file is not there or is no image, or a folder holds none.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        if path.is_dir():
+            found.update(dict.fromkeys(_images_in(path)))
+        elif path.exists():
+            found[_checked_suffix(path)] = None
+        else:
+            matches = path.parent.glob(path.name) if re.search(r"[*?[]", path.name) else ()
+            images = sorted(filter(_is_image_name, matches), key=_natural_order)
+            if not images:
+                raise FileError(missing_file(path))
+            found.update(dict.fromkeys(images))
+    if not found:
+        raise FileError("No images were given; name files or folders.")
+    return list(found)
+
+
+def _natural_order(path: Path) -> tuple[Any, ...]:
+    """Sort key that puts "cell 2" before "cell 10"."""
+    parts = re.split(r"(\d+)", path.name.casefold())
+    return tuple((int(part), "") if part.isdigit() else (math.inf, part) for part in parts if part)
+
+
+def _is_image_name(path: Path) -> bool:
+    # Names with a leading dot are no images of the user's: macOS leaves "._cells.tif".
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def _images_in(folder: Path) -> list[Path]:
+    try:
+        entries = [path for path in folder.iterdir() if _is_image_name(path) and path.is_file()]
+    except OSError as error:
+        raise FileError(
+            f"Cannot look into the folder '{folder}' ({system_reason(error)})."
+        ) from error
+    if not entries:
+        raise FileError(
+            f"The folder '{folder}' holds no images; it should hold TIFF, PNG or JPEG files "
+            "(subfolders are not searched)."
+        )
+    return sorted(entries, key=_natural_order)
+
+
+def _checked_suffix(path: Path) -> Path:
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise FileError(
+            f"'{path}' is no image file that can be read here; save it as TIFF or PNG first, "
+            "for example with Fiji."
+        )
+    return path
