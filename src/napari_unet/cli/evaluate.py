@@ -54,8 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="overlaps from which two cells count as the same (default: 0.5 0.7 0.9)",
     )
     add_check_option(
-        parser,
-        "what is in half of the files or more is, if they are masks or images rather than labels,",
+        parser, "masks, and images given for labels, if half of the files are such, are"
     )
     parser.add_argument("--per-image", action="store_true", help="also list every image")
     parser.add_argument("--json", action="store_true", help="write everything as JSON instead")
