@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from napari_unet.engine.base.errors import CheckpointError
@@ -189,6 +189,23 @@ def test_safetensors_come_with_what_they_say_about_themselves(tmp_path):
     assert torch.equal(found.tensors["enc.conv.weight"], weights()["enc.conv.weight"])
     assert (found.kind, found.prefix) == (ModelFileKind.SAFETENSORS, "model.")
     assert found.facts == {"author": "me"}
+
+
+def test_safetensors_of_mixed_kinds_come_as_their_library_reads_them(tmp_path):
+    content = {
+        "b.weight": torch.randn(2, 3, 3, 3).half(),
+        "a.count": torch.tensor(7),
+        "c.weight": torch.randn(4, 2, 1, 1),
+        "c.empty": torch.empty(0, 3),
+        "c.mask": torch.tensor([True, False, True]),
+        "a.weight": torch.randn(3, 2, dtype=torch.float64),
+    }
+    save_file(content, tmp_path / "model")
+    found = read_weights(tmp_path / "model").tensors
+    expected = load_file(tmp_path / "model")
+    assert found.keys() == expected.keys()
+    for name, tensor in found.items():
+        assert torch.equal(tensor, expected[name].to(tensor.dtype))
 
 
 def test_every_float_becomes_float32_and_counts_stay_whole(tmp_path):
