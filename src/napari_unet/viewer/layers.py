@@ -189,21 +189,7 @@ def read_layer(
         axis = channel_axis
         kept = tuple(each for each in range(layer.ndim) if each != channel_axis)
     shape = tuple(int(array.shape[each]) for each in kept)
-    if 0 in array.shape:
-        raise ImageShapeError(
-            f"Layer '{layer.name}' has shape {tuple(map(int, array.shape))} and no pixels; choose "
-            "another one."
-        )
-    if len(kept) < network_ndim:
-        raise ImageShapeError(
-            f"Layer '{layer.name}' has shape {tuple(map(int, array.shape))}; this model reads "
-            f"{network_ndim}-D images. Choose a layer with {network_ndim} axes, or another model."
-        )
-    if axis is not None and channel is not None and channel >= array.shape[axis]:
-        raise ImageShapeError(
-            f"Layer '{layer.name}' has {array.shape[axis]} channels, so there is no channel "
-            f"{channel + 1}; choose another one."
-        )
+    _check_axes(layer, axis, channel, spatial=len(kept), wanted=network_ndim)
     shown = shown_plane(layer, dims, network_ndim, without=channel_axis)
     # The engine takes slices from the front, whichever axes the viewer shows.
     front = tuple(
@@ -233,6 +219,28 @@ def read_layer(
         pixel_size_um=pixel_size_um(layer),
         place=place_of(layer, kept),
     )
+
+
+def _check_axes(
+    layer: Image, axis: int | None, channel: int | None, *, spatial: int, wanted: int
+) -> None:
+    """Refuse a layer without pixels, with too few spatial axes, or without the wanted channel."""
+    array = full_resolution(layer)
+    if 0 in array.shape:
+        raise ImageShapeError(
+            f"Layer '{layer.name}' has shape {tuple(map(int, array.shape))} and no pixels; choose "
+            "another one."
+        )
+    if spatial < wanted:
+        raise ImageShapeError(
+            f"Layer '{layer.name}' has shape {tuple(map(int, array.shape))}; this model reads "
+            f"{wanted}-D images. Choose a layer with {wanted} axes, or another model."
+        )
+    if axis is not None and channel is not None and channel >= array.shape[axis]:
+        raise ImageShapeError(
+            f"Layer '{layer.name}' has {array.shape[axis]} channels, so there is no channel "
+            f"{channel + 1}; choose another one."
+        )
 
 
 def place_of(layer: Layer, axes: tuple[int, ...]) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from napari_unet.engine.base.settings import SegmentationSettings
 from napari_unet.viewer.layers import read_layer
 from napari_unet.widgets.segment.recipe import Recipe
+from napari_unet.widgets.segment.reports import Drawn
 from napari_unet.widgets.segment.result_layers import ResultLayers
-from napari_unet.widgets.segment.runs import Drawn, find_cells
+from napari_unet.widgets.segment.runs import find_cells
 
 STOPPED = "Stopped. The layers are as they were."
 

@@ -23,8 +23,8 @@ from napari_unet.viewer.layers import (
     spatial_ndim,
     visible_box,
 )
+from napari_unet.widgets.segment.filling import MEMORY_SHARE_OF_SCORES
 from napari_unet.widgets.segment.form import SegmentForm
-from napari_unet.widgets.segment.runs import MEMORY_SHARE_OF_SCORES
 from napari_unet.widgets.shared.image_look import ImageLook
 
 if TYPE_CHECKING:

@@ -14,15 +14,9 @@ from napari_unet.viewer.layers import LayerImage
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.segment.live import LiveLabels
 from napari_unet.widgets.segment.recipe import Recipe
+from napari_unet.widgets.segment.reports import Drawn, Found, Opened, Step, cell_count
 from napari_unet.widgets.segment.result_layers import ResultLayers
-from napari_unet.widgets.segment.runs import (
-    Drawn,
-    Found,
-    Opened,
-    Step,
-    cell_count,
-    find_cells,
-)
+from napari_unet.widgets.segment.runs import find_cells
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

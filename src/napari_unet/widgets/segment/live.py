@@ -16,7 +16,8 @@ from napari_unet.engine.images.image import PlaneIndex, Region
 from napari_unet.viewer.layers import shown_plane, visible_box
 from napari_unet.viewer.results import METADATA_KEY, note_origin
 from napari_unet.viewer.worker import Job
-from napari_unet.widgets.segment.runs import Drawn, Edited, FoundAgain, KeptScores, find_again
+from napari_unet.widgets.segment.reports import Drawn, Edited, FoundAgain, KeptScores
+from napari_unet.widgets.segment.runs import find_again
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 
@@ -16,6 +16,7 @@ from napari_unet.script import SegmentRecipe
 from napari_unet.session import Session
 from napari_unet.viewer.commands import PLUGIN
 from napari_unet.viewer.layers import LayerImage, read_layer
+from napari_unet.viewer.results import provenance
 from napari_unet.widgets.segment.form import SegmentForm
 
 if TYPE_CHECKING:
@@ -64,6 +65,27 @@ class Recipe:
             every_slice=image.extent == "stack" and image.has_slices,
             channel_axis=channel_axis,
             region=image.region,
+        )
+
+    def provenance(
+        self,
+        image: LayerImage,
+        settings: SegmentationSettings,
+        *,
+        cells: int,
+        checksums: dict[str, list[int]],
+    ) -> dict[str, Any]:
+        """How a layer of labels came about, for its metadata."""
+        return provenance(
+            image,
+            self.model,
+            source=self.source,
+            file_hash=self.file_hash,
+            guesses=self.guesses,
+            cells=cells,
+            settings=settings,
+            instances=self.instances,
+            checksums=checksums,
         )
 
 

@@ -9,7 +9,7 @@ from napari_unet.engine.images.image import PlaneIndex
 from napari_unet.viewer.layers import LayerImage, full_resolution
 from napari_unet.viewer.results import METADATA_KEY, find_result, find_scores, move_to, note_origin
 from napari_unet.widgets.segment.recipe import Recipe
-from napari_unet.widgets.segment.runs import Drawn, Found, Opened
+from napari_unet.widgets.segment.reports import Drawn, Found, Opened
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

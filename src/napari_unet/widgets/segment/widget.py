@@ -18,7 +18,7 @@ from napari_unet.widgets.segment.advice import Advice
 from napari_unet.widgets.segment.form import SegmentForm
 from napari_unet.widgets.segment.job import NOTHING_CHANGED, SegmentJob
 from napari_unet.widgets.segment.recipe import read_form, segment_recipe
-from napari_unet.widgets.segment.runs import Found
+from napari_unet.widgets.segment.reports import Found
 from napari_unet.widgets.shared.docked_form import DockedForm, scrolled
 from napari_unet.widgets.shared.run_panel import ScriptButton
 

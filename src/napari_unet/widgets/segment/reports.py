@@ -1,0 +1,158 @@
+"""What a run of the Segment form reports while it goes on in a worker's thread, and leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.engine.images.image import PlaneIndex
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels
+
+    from napari_unet.engine.segmentation.segmentation import PlaneScores
+    from napari_unet.viewer.label_canvas import LabelCanvas
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """A run has begun to fill a layer.
+
+    Parameters
+    ----------
+    canvas : LabelCanvas
+    layer : napari Labels layer, optional
+        To be added to the viewer; None where an earlier one is filled.
+    score_layers : tuple of napari Image layers
+        To be added to the viewer.
+    kept_edited : bool
+        The earlier layer was edited, and so it is left as it is.
+    """
+
+    canvas: LabelCanvas
+    layer: Labels | None
+    score_layers: tuple[Image, ...] = ()
+    kept_edited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far a run is, in tiles of the present slice and in slices."""
+
+    tile: int
+    tiles: int
+    slice_index: int
+    slices: int
+
+    @property
+    def done(self) -> int:
+        """Tiles that are finished, in all slices."""
+        return self.slice_index * self.tiles + self.tile
+
+    @property
+    def text(self) -> str:
+        """What is being done."""
+        is_last = self.tile == self.tiles
+        text = "telling cells apart" if is_last else f"tile {self.tile + 1} of {self.tiles}"
+        if self.slices > 1:
+            text = f"slice {self.slice_index + 1} of {self.slices}, {text}"
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Labels changed.
+
+    Parameters
+    ----------
+    index : PlaneIndex
+        In this plane.
+    is_whole : bool
+        All cells of the plane are final.
+    """
+
+    index: PlaneIndex
+    is_whole: bool
+
+
+@dataclass(slots=True, eq=False)
+class KeptScores:
+    """What lets cells be found again without the network.
+
+    Parameters
+    ----------
+    canvas : LabelCanvas
+    planes : list of (PlaneIndex, PlaneScores)
+    cells : dict
+        Cells of each plane, by its position in `planes`.
+    """
+
+    canvas: LabelCanvas
+    planes: list[tuple[PlaneIndex, PlaneScores]] = field(default_factory=list)
+    cells: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def plane_ndim(self) -> int:
+        """Axes of a plane."""
+        return sum(isinstance(part, slice) for part in self.planes[0][0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """All cells are found.
+
+    Parameters
+    ----------
+    cells : int
+    notes : tuple of str
+        The engine's, about anything that went another way than asked for.
+    provenance : dict
+        For the layer's metadata.
+    instances : InstanceSettings
+    diameter_px : float, optional
+        Median diameter of the cells of the last plane, in pixels of the image.
+    kept : KeptScores, optional
+        None if the scores take too much memory.
+    """
+
+    cells: int
+    notes: tuple[str, ...]
+    provenance: dict[str, Any]
+    instances: InstanceSettings
+    diameter_px: float | None
+    kept: KeptScores | None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundAgain:
+    """All cells are made anew.
+
+    Parameters
+    ----------
+    cells : int
+    edited_slices : int
+        Slices that a person edited, left as they are.
+    """
+
+    cells: int
+    edited_slices: int = 0
+
+    @property
+    def text(self) -> str:
+        """How it went, as a sentence or two."""
+        text = f"{cell_count(self.cells)} with these settings."
+        if self.edited_slices:
+            were = "1 slice was" if self.edited_slices == 1 else f"{self.edited_slices} slices were"
+            text += f" {were} edited and left alone."
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A person edited all of the labels; they were left as they are."""
+
+
+def cell_count(cells: int) -> str:
+    """So many cells, in words."""
+    return "1 cell" if cells == 1 else f"{cells} cells"
