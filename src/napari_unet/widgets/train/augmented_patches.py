@@ -78,9 +78,8 @@ def draw_patches(plan: Plan) -> Mosaic:
     image = np.moveaxis(image, 1, -1) if image.shape[1] == 3 else image[:, 0]
     classes = np.where(weights > 0, target, 0).astype(np.int32)
     ndim = target.ndim - 1
-    return Mosaic(
-        *(_mosaic(each, ndim) for each in (image, classes, weights)), plan.recipe.settings.w0
-    )
+    image, classes, weights = (_mosaic(each, ndim) for each in (image, classes, weights))
+    return Mosaic(image, classes, weights, plan.recipe.settings.w0)
 
 
 def _mosaic(patches: NDArray[Any], ndim: int) -> NDArray[Any]:
