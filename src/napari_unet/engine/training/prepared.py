@@ -1,9 +1,10 @@
-"""Training pairs made ready: normalised, and with the places around which patches are drawn."""
+"""Training pairs made ready: normalised, with places for patches, and measured."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 from napari_unet.engine.images.image import channels_first
 from napari_unet.engine.images.source import ImageSource, open_image
 from napari_unet.engine.networks.annotation import class_target, teaches_classes
-from napari_unet.engine.networks.network import NetworkDescription
+from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.stain import StainedImage, stained_image
 from napari_unet.engine.weight_map.weight_map import IGNORED
@@ -25,6 +26,9 @@ _MOST_PLACES = 20_000
 
 _MORE_CORRECTED = 2.0
 """How much more often an image with corrections is drawn."""
+
+_DEBRIS = 0.1
+"""Share of a small cell's area below which a piece is no cell."""
 
 _TOUCHING_PX = 2
 """Cells that are not further apart than this touch each other, as far as crowds are concerned."""
@@ -164,3 +168,48 @@ def _places(mask: NDArray[np.bool_]) -> Places:
     flat = np.flatnonzero(mask)
     flat = flat[:: max(1, math.ceil(flat.size / _MOST_PLACES))]
     return np.stack(np.unravel_index(flat, mask.shape), axis=1).astype(float)
+
+
+def description_after(
+    before: NetworkDescription, pairs: Sequence[TrainingPair], prepared: Sequence[PreparedPair]
+) -> NetworkDescription:
+    """Return what a network expects once it has learned from images.
+
+    Parameters
+    ----------
+    before : NetworkDescription
+        Of the network that the training starts from.
+    pairs : sequence of TrainingPair
+    prepared : sequence of PreparedPair
+        The same, normalised.
+    """
+    description = dataclasses.replace(before, pixel_size_um=None, intensity=_intensity(pairs))
+    if teaches_classes(before.class_roles):
+        return dataclasses.replace(description, object_diameter_px=None)
+    counts = [np.bincount(np.maximum(pair.labels.numpy(), 0).reshape(-1))[1:] for pair in prepared]
+    areas = np.concatenate(counts).astype(float)
+    areas = areas[areas > 0]
+    if not areas.size:
+        return dataclasses.replace(description, object_diameter_px=None)
+    diameters = 2 * np.sqrt(areas / math.pi)
+    if before.unet.ndim == 3:
+        diameters = 2 * np.cbrt(3 * areas / (4 * math.pi))
+    debris_px = int(_DEBRIS * np.percentile(areas, 5))
+    smallest = max(before.instances.min_size_px, debris_px)
+    return dataclasses.replace(
+        description,
+        object_diameter_px=float(np.median(diameters)),
+        instances=dataclasses.replace(before.instances, min_size_px=smallest),
+    )
+
+
+def _intensity(pairs: Sequence[TrainingPair]) -> TrainingIntensity:
+    images = [
+        pair.image if pair.intensity_reference is None else pair.intensity_reference
+        for pair in pairs
+    ]
+    percentiles = np.array([np.percentile(image, (1, 50, 99.8)) for image in images])
+    low, median, high = np.median(percentiles, axis=0)
+    dtypes = [str(np.asarray(pair.image).dtype) for pair in pairs]
+    dtype = max(set(dtypes), key=dtypes.count)
+    return TrainingIntensity(dtype, float(low), float(median), float(high))

@@ -12,7 +12,8 @@ from napari_unet.engine.images.image import LabelImage, PlaneIndex
 from napari_unet.widgets.segment.reports import KeptScores
 
 if TYPE_CHECKING:
-    from napari_unet.engine.segmentation.segmentation import PlaneScores, SegmentationReport
+    from napari_unet.engine.segmentation.planes import PlaneScores
+    from napari_unet.engine.segmentation.segmentation import SegmentationReport
     from napari_unet.viewer.label_canvas import LabelCanvas
 
 _NO_SCORES = "The scores take too much memory to be kept, so changed thresholds need another Run."

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -62,14 +61,6 @@ _VARIED = (
 )
 
 
-class _AsHighAsItsRows(QWidget):
-    """Asks for the height that it has at its width: where that is narrow, long rows are wrapped."""
-
-    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        hint = super().sizeHint()
-        return QSize(hint.width(), max(hint.height(), self.heightForWidth(self.width())))
-
-
 class MoreSettings(QCollapsible):
     """Device, numbers of the method, and how much each patch is varied.
 
@@ -86,7 +77,7 @@ class MoreSettings(QCollapsible):
         self.device_choice = DeviceChoice(session)
         self.rare = SettingsForm(TrainingSettings.fine_tuning(), _RARE, _RANGES)
         self.varied = SettingsForm(AugmentationSettings(), _VARIED, _RANGES)
-        inside = _AsHighAsItsRows()
+        inside = QWidget()
         layout = QVBoxLayout(inside)
         layout.setContentsMargins(0, 0, 0, 0)
         device = narrow_form()
