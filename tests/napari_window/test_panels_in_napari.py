@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 
 from napari_unet import preflight
 from napari_unet.engine.labels.comparison import change_image, compare_cells
-from napari_unet.engine.labels.uncertainty import DoubtfulRegion
+from napari_unet.engine.labels.uncertainty import UncertainRegion
 from napari_unet.viewer import worker
 from napari_unet.viewer.viewpoint import look_at
 from napari_unet.widgets.train.curves.curves import TrainingCurves
@@ -70,7 +70,7 @@ def test_a_doubtful_region_is_in_the_middle_of_the_canvas(
         (slice(500, 540), slice(700, 740)),
     ]
     panel.show_regions(
-        [DoubtfulRegion((0, 0), box, 0.5, "unsure", "Close scores.") for box in boxes], labels
+        [UncertainRegion((0, 0), box, 0.5, "unsure", "Close scores.") for box in boxes], labels
     )
     qtbot.waitUntil(lambda: sees(labels, boxes[0]), timeout=10_000)
     dark = viewer.screenshot(flash=False)[..., :3].max()

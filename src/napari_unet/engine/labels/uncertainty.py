@@ -318,6 +318,5 @@ _REASONS: dict[UncertaintyKind, str] = {
     "gap": "Cells lie close together here and the network would almost join them.",
 }
 
-# Former names.
-DoubtfulRegion = UncertainRegion
 rank_doubt = rank_uncertainty
+"""Its name in version 0.1.0."""

@@ -11,7 +11,7 @@ from napari.utils._proxies import PublicOnlyProxy
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
-from napari_unet.engine.labels.uncertainty import DoubtfulRegion
+from napari_unet.engine.labels.uncertainty import UncertainRegion
 from napari_unet.widgets.shared.choices import LayerChoice
 from napari_unet.widgets.train.review.uncertainty_panel import UncertaintyPanel
 
@@ -35,9 +35,9 @@ def labels(viewer: ViewerModel) -> Labels:
     return viewer.add_labels(np.zeros((100, 120), np.int32), name="cells", scale=(0.5, 0.5))
 
 
-def region(*edges: tuple[int, int], reason: str = "The scores are close.") -> DoubtfulRegion:
+def region(*edges: tuple[int, int], reason: str = "The scores are close.") -> UncertainRegion:
     box = tuple(slice(*edge) for edge in edges)
-    return DoubtfulRegion((0.0,) * len(box), box, 0.5, "unsure", reason)
+    return UncertainRegion((0.0,) * len(box), box, 0.5, "unsure", reason)
 
 
 THREE = (

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-    from napari_unet.engine.labels.uncertainty import DoubtfulRegion
+    from napari_unet.engine.labels.uncertainty import UncertainRegion
 
 _COLOUR = "#ffd23f"
 _EDGE_SHARE = 1 / 60
@@ -44,7 +44,7 @@ class UncertaintyPanel(QWidget):
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer = viewer
-        self._regions: tuple[DoubtfulRegion, ...] = ()
+        self._regions: tuple[UncertainRegion, ...] = ()
         self._layer: Layer | None = None
         self._plane: PlaneIndex | None = None
         self._place = 0
@@ -76,13 +76,13 @@ class UncertaintyPanel(QWidget):
         viewer.layers.events.removed.connect(self._on_layer_removed)
 
     @property
-    def region(self) -> DoubtfulRegion | None:
+    def region(self) -> UncertainRegion | None:
         """What is looked at."""
         return self._regions[self._place] if self._regions else None
 
     def show_regions(
         self,
-        regions: Sequence[DoubtfulRegion],
+        regions: Sequence[UncertainRegion],
         layer: Layer,
         *,
         plane: PlaneIndex | None = None,
@@ -91,7 +91,7 @@ class UncertaintyPanel(QWidget):
 
         Parameters
         ----------
-        regions : sequence of DoubtfulRegion
+        regions : sequence of UncertainRegion
             The most doubtful first.
         layer : napari layer
             In whose pixels they are: an image without an axis of channels, or

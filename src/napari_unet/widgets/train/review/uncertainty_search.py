@@ -21,7 +21,7 @@ from napari_unet.widgets.train.review.uncertainty_panel import UncertaintyPanel
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_unet.engine.labels.uncertainty import DoubtfulRegion
+    from napari_unet.engine.labels.uncertainty import UncertainRegion
     from napari_unet.engine.networks.network import Network
 
 
@@ -95,7 +95,7 @@ class UncertaintySearch(QWidget):
         return shown_plane(labels, self._viewer.dims, ndim)
 
     def _on_found(
-        self, source: PairSource, plane: PlaneIndex, regions: tuple[DoubtfulRegion, ...]
+        self, source: PairSource, plane: PlaneIndex, regions: tuple[UncertainRegion, ...]
     ) -> None:
         labels = find_layer(self._viewer, source.labels_id)
         if labels is not None:
@@ -105,12 +105,12 @@ class UncertaintySearch(QWidget):
 
 def uncertain_places(
     source: PairSource, plane: PlaneIndex, network: Network, device: str
-) -> tuple[DoubtfulRegion, ...]:
+) -> tuple[UncertainRegion, ...]:
     """Rank the places of a slice by how unsure the network is, for a worker's thread.
 
     What a person has changed since the prediction has been looked at.
     """
-    from napari_unet.engine.labels.uncertainty import rank_doubt
+    from napari_unet.engine.labels.uncertainty import rank_uncertainty
     from napari_unet.engine.segmentation.segmentation import segment
 
     pixels, channel_axis = source.plane_pixels(plane)
@@ -129,7 +129,7 @@ def uncertain_places(
     labels = np.array(source.labels[plane])
     kept = source.predictions.get(plane_key(plane))
     reviewed = kept.changed(labels) if kept is not None and kept.shape == labels.shape else None
-    return rank_doubt(
+    return rank_uncertainty(
         plain.scores,
         network.description.class_roles,
         plain.labels,
