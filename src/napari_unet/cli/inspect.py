@@ -11,7 +11,6 @@ from napari_unet.cli.model_options import add_loading_options, load_model, model
 from napari_unet.engine.models.facts import (
     model_facts,
     parameters_sentence,
-    ready_made_sentence,
     sight_sentence,
     tiles_sentence,
 )
@@ -69,7 +68,7 @@ def _facts(network: Network) -> dict[str, str]:
         "parameters": parameters_sentence(network.parameter_count),
         "sight": sight_sentence(2 * config.margin_px + 1),
         "tiles": tiles_sentence(config),
-        "training": ready_made_sentence(config),
+        "training": "" if config.is_trainable else "ready-made, so it cannot be fine-tuned",
     }
     for name, metrics in description.metrics.items():
         facts[f"on {name}"] = _metric_facts(metrics)
