@@ -162,7 +162,7 @@ def _size(count: int) -> str:
 def contrast(case: ImageCase) -> Iterator[Finding]:
     """Noise, a black frame and few levels spoil the range to which intensities are stretched."""
     facts = case.facts
-    if facts.range is None or case.description.normalization.kind == "none":
+    if facts.range is None or case.description.normalization.keeps_brightness:
         return
     if facts.is_noise and facts.is_large:
         yield note(
@@ -195,7 +195,7 @@ def other_range(case: ImageCase) -> Iterator[Finding]:
 def unknown_range(case: ImageCase) -> Iterator[Finding]:
     """Where a model does not say which range it learnt on, it is mostly from 0 to 1."""
     facts, description = case.facts, case.description
-    is_raw = description.normalization.kind == "none" and description.intensity is None
+    is_raw = description.normalization.keeps_brightness and description.intensity is None
     if facts.range is None or not is_raw:
         return
     if as_read(facts.range[2], facts.dtype) <= _USUAL_HIGHEST:

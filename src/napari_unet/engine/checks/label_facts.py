@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.checks.image_facts import ImageFacts, image_facts
-from napari_unet.engine.images.image import AnyImage, LabelImage
+from napari_unet.engine.images.image import AnyImage, LabelImage, colour_axis
 from napari_unet.engine.labels.components import LabelPieces, label_pieces
 from napari_unet.engine.labels.repair import LabelFaults, label_faults
 from napari_unet.engine.networks.annotation import teaches_classes
@@ -78,8 +78,7 @@ class AnnotatedImage:
             return None
         if axis is not None and -image.ndim <= axis < image.ndim:
             return axis % image.ndim
-        has_colours = image.ndim == self.labels.ndim + 1 and image.shape[-1] in (3, 4)
-        return image.ndim - 1 if has_colours else None
+        return colour_axis(image.shape, self.labels.ndim)
 
 
 @dataclass(frozen=True, eq=False)

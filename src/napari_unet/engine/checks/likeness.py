@@ -48,7 +48,7 @@ def other_brightness(
     knows.
     """
     learnt = description.intensity
-    if facts.range is None or learnt is None or description.normalization.kind != "none":
+    if facts.range is None or learnt is None or not description.normalization.keeps_brightness:
         return None
     here, there = as_read(facts.range[2], facts.dtype), as_read(learnt.high, learnt.dtype)
     if here <= 0 or there <= 0:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from napari_unet.engine.checks.finding import Finding, Rule, error, note, warning
 from napari_unet.engine.checks.label_facts import LabelCase
 from napari_unet.engine.checks.likeness import other_brightness, other_ground
+from napari_unet.engine.images.image import looks_like_picture
 
 _LEAST_FLAT = 0.75
 """Share of neighbours within cells that have the same number.
@@ -52,9 +53,7 @@ def numbers(case: LabelCase) -> Iterator[Finding]:
 def axes(case: LabelCase) -> Iterator[Finding]:
     """A picture in colours, or a series of stacks, has no one number for each pixel."""
     labels = case.given.labels
-    is_picture = labels.ndim == 3 and labels.shape[-1] in (3, 4) and min(labels.shape[:2]) > 4
-    is_picture &= labels.dtype == np.uint8
-    if labels.ndim not in (2, 3) or not labels.size or is_picture:
+    if labels.ndim not in (2, 3) or not labels.size or looks_like_picture(labels):
         yield error(
             f"{case.name} has shape {labels.shape}; labels have one number for each pixel of "
             "(H, W) or (Z, H, W), so choose one plane of them."

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.engine.base.errors import CheckpointError, TrainingError
@@ -117,23 +117,12 @@ class _Training:
 
         Only there nothing has been changed yet; with `adapt_norms` batch norm has.
         """
-        from torch.overrides import TorchFunctionMode
+        # Here, in the worker's thread: it imports torch.
+        from napari_unet.engine.base.cancel import CancelsTorch
 
-        cancel, is_safe = self._control.cancel, not self._plan.recipe.settings.adapt_norms
-
-        class CancelsHere(TorchFunctionMode):
-            def __torch_function__(
-                self,
-                func: Callable[..., Any],
-                types: Any,
-                args: tuple[Any, ...] = (),
-                kwargs: dict[str, Any] | None = None,
-            ) -> Any:
-                if is_safe and cancel.is_set() and "conv" in getattr(func, "__name__", ""):
-                    raise _StepCancelledError
-                return func(*args, **(kwargs or {}))
-
-        return CancelsHere()
+        if self._plan.recipe.settings.adapt_norms:
+            return nullcontext()
+        return CancelsTorch(self._control.cancel, _StepCancelledError, before="conv")
 
     def _after(self, step: TrainingReport) -> Iterator[Learned | Previewed]:
         self._untold.append(step)
