@@ -245,7 +245,8 @@ class TrainingRun(Iterator[TrainingReport]):
             result, is_best = self._validate_and_keep()
             if self.share >= 1 and result is not None:
                 return self._report(result, is_best, started, started)
-        if self.share >= 1:
+        # However slow the machine, a training that was asked for takes a step.
+        if self.share >= 1 and self.step:
             raise StopIteration
         batch = self.next_batch()
         prepared = time.perf_counter()
