@@ -78,7 +78,7 @@ TABLE_HEAD = (
 def card(network: Network, rows: list[str]) -> str:
     """The model card as Markdown."""
     description = network.description
-    config = description.unet
+    config = description.architecture
     instances = "\n".join(
         f"  - `{key}`: {value}" for key, value in dataclasses.asdict(description.instances).items()
     )

@@ -56,7 +56,7 @@ def test_new_model_takes_its_channels_from_the_images_and_its_shape_from_the_opt
 
     assert main(words) == 0
 
-    config = load_checkpoint(tmp_path / "new.safetensors").description.unet
+    config = load_checkpoint(tmp_path / "new.safetensors").description.architecture
     assert (config.base_width, config.depth, config.in_channels, config.classes) == (2, 1, 1, 2)
 
 

@@ -82,7 +82,7 @@ class Form:
         return read_layer(
             self.layer,
             viewer.dims,
-            network_ndim=self.network.description.unet.ndim,
+            network_ndim=self.network.description.architecture.ndim,
             extent=self.extent,
             channel_axis=self.channel_axis,
             channel=None if self.channel is None else self.channel - 1,

@@ -171,7 +171,7 @@ class SegmentationJob:
     def __call__(self, planned: PlannedFile) -> Segmentation:
         """Segment one image and write all that was asked for."""
         started = time.perf_counter()
-        ndim = self.network.description.unet.ndim
+        ndim = self.network.description.architecture.ndim
         part = self.part.of(read_image(planned.source), ndim=ndim)
         settings = self._settings_for(part)
         look = look_at_image(part, self.network.description, settings) if self.checks else Look()
@@ -203,7 +203,7 @@ class SegmentationJob:
             return None
         axis = part.stack_channel_axis
         has_alpha = axis is not None and part.stack.shape[axis] == 4
-        if axis is None or not has_alpha or self.network.description.unet.in_channels == 4:
+        if axis is None or not has_alpha or self.network.description.architecture.in_channels == 4:
             return part.stack
         return np.moveaxis(part.stack, axis, 0)[:3]
 

@@ -164,7 +164,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.checks:
         roles = description.class_roles
         # What the engine would refuse, it says in its own words.
-        check_pairs(pairs, validation, ndim=description.unet.ndim, class_roles=roles)
+        check_pairs(pairs, validation, ndim=description.architecture.ndim, class_roles=roles)
         look = look_at_pairs([*pairs, *validation], description)
         look.refuse()
         look.tell()
@@ -241,7 +241,7 @@ def _read_pairs(
         files, held_out = _divided(files, arguments.validation_fraction, seed)
     else:
         held_out = _paired(*given)
-    shape = start.description.unet if start else _new_shape(arguments)
+    shape = start.description.architecture if start else _new_shape(arguments)
     are_classes = start is not None and teaches_classes(start.description.class_roles)
 
     def pair(image: Any, labels: LabelImage, name: str) -> TrainingPair:
@@ -296,7 +296,7 @@ def _part_held_out(
     if fraction == 0 or are_slices:
         report("Nothing is held out: how good the model is must be judged on other images.")
         return pairs, []
-    gap_px = description.unet.margin_px
+    gap_px = description.architecture.margin_px
     held = hold_out(
         pairs,
         share=fraction,

@@ -393,7 +393,7 @@ def test_package_carries_the_model_its_papers_its_people_and_its_history(tmp_pat
     dois = [str(entry.doi) for entry in model.cite]
     assert dois == ["10.1007/978-3-319-24574-4_28", "10.1038/s41592-018-0261-2"]
     y = next(axis for axis in model.outputs[0].axes if axis.id == "y")
-    assert y.size.offset == -network.description.unet.size_loss_px
+    assert y.size.offset == -network.description.architecture.size_loss_px
     assert model.config.model_extra["napari_unet"]["history"][1]["started_from"] == "nuclei"
     folder = save_bioimageio_package_as_folder(model, output_path=tmp_path / "opened")
     again = load_checkpoint(Path(folder) / "tiny-cells.safetensors")

@@ -247,12 +247,12 @@ def test_result_is_the_one_that_the_package_promises(describe, before, kind, tmp
     description = network.description
     assert description.normalization.kind == "zero-mean"
     assert description.class_roles == ("background", "cell")
-    assert description.unet.meaning.final == "sigmoid"
+    assert description.architecture.meaning.final == "sigmoid"
     assert not {"final", "own_test"} & {guess.about for guess in description.guesses}
-    assert description.unet.is_trainable == (kind == "pytorch_state_dict")
+    assert description.architecture.is_trainable == (kind == "pytorch_state_dict")
     if kind != "pytorch_state_dict":
-        assert description.unet.tile_overlap_px >= 4  # the halo
-        assert description.unet.file == str(path)
+        assert description.architecture.tile_overlap_px >= 4  # the halo
+        assert description.architecture.file == str(path)
     assert segment(noisy_image()[0, 0, :19, :23], network).labels.shape == (19, 23)
 
 
@@ -426,7 +426,7 @@ def test_names_of_channels_are_their_roles(tmp_path):
     ):
         path = package(tmp_path / "p.zip", module, names=names, after=[{"id": after}],
                        expected=module)  # fmt: skip
-        meaning = opened(path).description.unet.meaning
+        meaning = opened(path).description.architecture.meaning
         assert (meaning.final, meaning.channels) == (after, roles)
 
 
@@ -435,7 +435,7 @@ def test_sigmoid_inside_the_network_is_found_by_its_own_test(tmp_path):
     path = package(tmp_path / "p.zip", module, formats=["pytorch_state_dict"],
                    before=[ZERO_MEAN_05], expected=lambda x: module(zero_mean(x)))  # fmt: skip
     network = opened(path, module)
-    assert network.description.unet.meaning.final == "sigmoid"
+    assert network.description.architecture.meaning.final == "sigmoid"
     assert "final" not in {guess.about for guess in network.description.guesses}
     assert difference(network) < 1e-4
 

@@ -117,7 +117,7 @@ def test_a_program_is_run_only_after_a_yes(module, image, tmp_path):
     with pytest.raises(CodeInFileError, match="TorchScript"):
         load_checkpoint(path)
     network = load_checkpoint(path, allow_code=True)
-    assert not network.description.unet.is_trainable
+    assert not network.description.architecture.is_trainable
     assert segment(image, network).labels.shape == image.shape
     with pytest.raises(CheckpointError, match="keep or copy its own file"):
         save_checkpoint(network, tmp_path / "mine")
@@ -163,7 +163,10 @@ def test_inspect_lists_what_was_guessed_and_why(file, capsys):
     assert main(["inspect", str(file), "--json", "--guess", "activation=ELU"]) == 0
     values = json.loads(capsys.readouterr().out)
     assert {g["about"]: g["value"] for g in values["guesses"]}["activation"] == "ELU"
-    assert values["receptive_field_px"] == 2 * load_checkpoint(file).description.unet.margin_px + 1
+    assert (
+        values["receptive_field_px"]
+        == 2 * load_checkpoint(file).description.architecture.margin_px + 1
+    )
 
 
 def test_segment_takes_a_labs_network_with_corrections(file, image, tmp_path, capsys):

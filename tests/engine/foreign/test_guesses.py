@@ -82,7 +82,9 @@ def test_weights_are_shared_and_the_network_given_stays():
     assert list(ours) == list(theirs)
     assert all(ours[key].data_ptr() == theirs[key].data_ptr() for key in ours)
     assert value(other, "activation") == "ELU"
-    assert {x.kind for x in other.description.unet.layers if isinstance(x, Activation)} == {"elu"}
+    assert {x.kind for x in other.description.architecture.layers if isinstance(x, Activation)} == {
+        "elu"
+    }
 
 
 def test_who_chose_is_the_reason():
@@ -143,7 +145,7 @@ def test_padding_is_that_of_torch(mode):
 def test_without_padding_the_output_is_smaller():
     network = with_guess(network_of(SmallUNet()), "padding", "none")
     # Two convolutions above, four at the level below: 4 + 2 * 4 + 4 pixels.
-    assert network.description.unet.size_loss_px == 16
+    assert network.description.architecture.size_loss_px == 16
     assert value(network, "padding") == "none"
 
 
@@ -177,11 +179,11 @@ def test_groups_that_do_not_divide_the_channels_are_refused():
 def test_activation_changes_places_with_the_norm():
     network = network_of(SmallUNet())
     moved = with_guess(network, "activation_place", "before the normalisation")
-    for layer in moved.description.unet.layers:
+    for layer in moved.description.architecture.layers:
         if isinstance(layer, Norm):
-            assert isinstance(moved.description.unet.layers[layer.inputs[0]], Activation)
+            assert isinstance(moved.description.architecture.layers[layer.inputs[0]], Activation)
     back = with_guess(moved, "activation_place", "after the normalisation")
-    assert back.description.unet == network.description.unet
+    assert back.description.architecture == network.description.architecture
 
 
 def test_activation_of_a_sum_stands_behind_or_before_it():
@@ -217,7 +219,7 @@ def test_activation_of_a_sum_stands_behind_or_before_it():
     before = with_guess(network, "sum_activation", "before the sum")
     assert_same(module, before)
     back = with_guess(before, "sum_activation", "after the sum")
-    assert back.description.unet == network.description.unet
+    assert back.description.architecture == network.description.architecture
 
 
 def test_every_option_of_every_guess_can_be_taken_or_is_refused_in_words():
@@ -226,7 +228,7 @@ def test_every_option_of_every_guess_can_be_taken_or_is_refused_in_words():
         for option in guess.options:
             other = with_guess(network, guess.about, option)
             assert value(other, guess.about) == option
-            config = other.description.unet
+            config = other.description.architecture
             x = torch.rand(1, 1, *(config.valid_input_size(16),) * 2)
             with torch.no_grad():
                 assert other.unet(x).shape[1] == len(other.description.class_roles)
@@ -279,11 +281,11 @@ def test_an_activation_at_the_end_is_left_out_where_scores_are_made_otherwise():
 
     network = network_of(Named())
     assert value(network, "final") == "probability"
-    assert network.description.unet.layers[-1].kind == "sigmoid"
+    assert network.description.architecture.layers[-1].kind == "sigmoid"
     other = with_guess(network, "final", "sigmoid")
     assert not any(
         isinstance(layer, Activation) and layer.kind == "sigmoid"
-        for layer in other.description.unet.layers
+        for layer in other.description.architecture.layers
     )
     x = torch.rand(1, 1, 16, 16)
     with torch.no_grad():
@@ -306,11 +308,11 @@ def test_a_network_that_was_saved_keeps_its_guesses():
     network = network_of(SmallUNet())
     description = NetworkDescription.from_json(network.description.to_json())
     assert json.loads(network.description.to_json())["guesses"]
-    unet = build_module(description.unet)
+    unet = build_module(description.architecture)
     unet.load_state_dict(network.unet.state_dict())
     loaded = Network(unet.eval(), description)
     other = with_guess(loaded, "skip_order", "skip first")
-    joins = [x for x in other.description.unet.layers if isinstance(x, Join)]
+    joins = [x for x in other.description.architecture.layers if isinstance(x, Join)]
     assert all(low < high for low, high in (join.inputs for join in joins))
 
 

@@ -124,7 +124,7 @@ QUICK = TrainingSettings(
 def test_output_is_the_librarys_own(name):
     module = MODULES[name]()
     network = recognise_library(module.state_dict(), {}, name="mine")
-    config = network.description.unet
+    config = network.description.architecture
     # Not the size that it was taken over at.
     multiple = config.size_multiple
     sizes = [2 * multiple, multiple, 3 * multiple][-config.ndim :]
@@ -141,7 +141,7 @@ def test_output_is_the_librarys_own(name):
 )
 def test_tiles_are_equal_to_the_image_as_a_whole(name):
     network = recognise_library(MODULES[name]().state_dict(), {}, name="mine")
-    assert network.description.unet.inexact_because == ""
+    assert network.description.architecture.inexact_because == ""
     image = np.random.default_rng(3).random((203, 161), np.float32)
     options = {"device": "cpu", "precision": "float32"}
     whole = segment(image, network, tile_px=512, **options)
@@ -176,7 +176,7 @@ def test_prefix_of_a_wrapper_and_names_left_out_make_no_difference():
         with torch.no_grad():
             assert torch.allclose(network.unet.author_output(x), module(x), atol=1e-5)
     inner = {k.removeprefix("model."): v for k, v in monai_unet().state_dict().items()}
-    assert recognise_library(inner, {}, name="mine").description.unet.origin == "MONAI UNet"
+    assert recognise_library(inner, {}, name="mine").description.architecture.origin == "MONAI UNet"
 
 
 def test_half_precision_weights_are_computed_in_single_precision():
@@ -224,8 +224,8 @@ def test_nnunets_own_file_names_the_classes():
     regions = {"background": 0, "whole": [1, 2], "border": [2]}
     facts["init_args"]["dataset_json"]["labels"] = regions
     network = recognise_library(nnunet().state_dict(), facts, name="mine")
-    assert network.description.unet.meaning.final == "sigmoid"
-    assert network.description.unet.meaning.channels == ("cell", "border")
+    assert network.description.architecture.meaning.final == "sigmoid"
+    assert network.description.architecture.meaning.channels == ("cell", "border")
 
 
 @pytest.mark.parametrize(

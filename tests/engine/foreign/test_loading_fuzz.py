@@ -94,7 +94,7 @@ def check(path: Path) -> bool:
         assert time.thread_time() - started < LONGEST_S
         return False
     assert time.thread_time() - started < LONGEST_S
-    if network.description.unet.ndim == 2:
+    if network.description.architecture.ndim == 2:
         with suppress(UNetError):  # such as one without a class of cells
             assert segment(IMAGE, network, device="cpu").labels.shape == IMAGE.shape
     return True

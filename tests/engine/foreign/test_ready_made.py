@@ -122,7 +122,7 @@ def test_output_is_the_programs_own(kind, tmp_path):
     with torch.no_grad():
         assert torch.allclose(author_output(network, x), module(x), atol=1e-5)
     assert network.description.class_roles == ("background", "cell", "border")
-    assert network.description.unet.size_multiple == 4
+    assert network.description.architecture.size_multiple == 4
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -135,7 +135,7 @@ def test_what_was_guessed_can_be_said_otherwise(kind, tmp_path):
     assert other.description.class_roles == ("cell", "background")
     assert np.allclose(segment(image, other).scores, before, atol=1e-5)
     each = with_guess(other, "final", "sigmoid")
-    assert each.description.unet.meaning.final == "sigmoid"
+    assert each.description.architecture.meaning.final == "sigmoid"
     assert not np.allclose(segment(image, each).scores, before, atol=1e-3)
     raw = with_guess(network, "normalization", "raw")
     assert raw.description.normalization.kind == "raw"
@@ -159,7 +159,7 @@ def test_odd_image_is_segmented_in_tiles_as_it_is_in_one(kind, tmp_path):
 def test_volume_is_segmented(kind, tmp_path):
     module = small(ndim=3)
     network = opened(as_file(kind, tmp_path, module, ndim=3), kind)
-    assert network.description.unet.ndim == 3
+    assert network.description.architecture.ndim == 3
     image = np.random.default_rng(0).random((9, 21, 30), np.float32)
     assert segment(image, network, device="cpu").labels.shape == image.shape
 
@@ -167,7 +167,7 @@ def test_volume_is_segmented(kind, tmp_path):
 def test_reach_is_what_the_layers_say(tmp_path):
     # 3 + 2 * 2 + 4 * 1 ... by hand: 1 (first) + 2 (second) + 4 (bottom) + 2 (join2), and up to
     # 3 pixels for the place of a pixel in the pools' cell of 4.
-    config = opened(as_file("onnx", tmp_path, small()), "onnx").description.unet
+    config = opened(as_file("onnx", tmp_path, small()), "onnx").description.architecture
     assert 9 <= config.reach_px <= 12
     assert config.tile_overlap_px == 12
     assert config.margin_px == config.reach_px
@@ -177,13 +177,13 @@ def test_sizes_that_are_padded_inside_still_shift_by_the_pools(tmp_path):
     module = small(pads=True)
     network = opened(torchscript(module, tmp_path / "net.pt", torch.randn(1, 1, 18, 22)),
                      "torchscript")  # fmt: skip
-    assert network.description.unet.size_multiple % 4 == 0
+    assert network.description.architecture.size_multiple % 4 == 0
 
 
 def test_unpadded_network_loses_its_margin(tmp_path):
     ours = UNet(UNetConfig(base_width=4, depth=2, padding="valid")).eval()
     path = torchscript(ours, tmp_path / "net.pt", torch.randn(1, 1, 92, 92))
-    config = opened(path, "torchscript").description.unet
+    config = opened(path, "torchscript").description.architecture
     assert config.size_loss_px == ours.config.size_loss_px
     assert config.output_size(config.valid_input_size(50)) >= 50
     assert (config.valid_input_size(50) - ours.config.valid_input_size(50)) % 4 == 0
@@ -193,7 +193,7 @@ def test_unpadded_network_loses_its_margin(tmp_path):
 
 def test_instance_norm_is_seen_to_measure_the_whole_tile(tmp_path):
     path = torchscript(small(norm=True), tmp_path / "net.pt", torch.randn(1, 1, 16, 16))
-    config = opened(path, "torchscript").description.unet
+    config = opened(path, "torchscript").description.architecture
     assert config.sees_all
     assert "depends a little on the whole tile" in config.inexact_because
     assert config.tile_overlap_px <= 32
@@ -207,7 +207,7 @@ def test_one_fixed_size_is_computed_in_windows(kind, tmp_path):
     else:
         path = exported(module, tmp_path / "net.pt2", example)
     network = opened(path, kind)
-    config = network.description.unet
+    config = network.description.architecture
     assert config.fixed_size == (64, 48)
     assert "64 x 48" in config.sentence
     x = torch.randn(1, 1, 64, 48)
@@ -232,7 +232,7 @@ def test_traced_program_with_a_size_baked_in_is_found_by_trying(tmp_path):
             return self.first(x) + self.bias
 
     path = torchscript(Baked().eval(), tmp_path / "net.pt", torch.randn(1, 1, 64, 64))
-    assert opened(path, "torchscript").description.unet.fixed_size == (64, 64)
+    assert opened(path, "torchscript").description.architecture.fixed_size == (64, 64)
 
 
 def test_frozen_program_without_weights_of_its_own_is_opened(tmp_path):
@@ -262,8 +262,8 @@ def test_range_of_the_output_tells_how_it_is_read(final, classes, read_by, chann
     path = torchscript(small(final=final, classes=classes), tmp_path / "net.pt",
                        torch.randn(1, 1, 16, 16))  # fmt: skip
     description = opened(path, "torchscript").description
-    assert description.unet.meaning.final == read_by
-    assert description.unet.meaning.channels == channels
+    assert description.architecture.meaning.final == read_by
+    assert description.architecture.meaning.channels == channels
     guesses = {guess.about: guess for guess in description.guesses}
     assert guesses["final"].value == read_by
     assert ("lie between 0 and 1" in guesses["final"].reason) == (final is not None)
@@ -271,14 +271,14 @@ def test_range_of_the_output_tells_how_it_is_read(final, classes, read_by, chann
 
 def test_several_channels_in_are_found(tmp_path):
     path = as_file("onnx", tmp_path, small(channels=3), channels=3)
-    assert opened(path, "onnx").description.unet.in_channels == 3
+    assert opened(path, "onnx").description.architecture.in_channels == 3
     # What the file does not tell is tried out.
     import onnx
 
     model = onnx.load(str(path))
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "c"
     onnx.save(model, str(path))
-    assert opened(path, "onnx").description.unet.in_channels == 3
+    assert opened(path, "onnx").description.architecture.in_channels == 3
 
 
 def test_ready_made_network_refuses_to_learn_and_to_be_saved(tmp_path):
@@ -349,7 +349,7 @@ def test_weights_of_onnx_lie_beside_it_and_nowhere_else(tmp_path):
         (folder / "weights.bin").unlink(missing_ok=True)
         path = external(small(), folder, location)
         if refusal is None:
-            assert opened(path, "onnx").description.unet.in_channels == 1
+            assert opened(path, "onnx").description.architecture.in_channels == 1
         else:
             with pytest.raises(CheckpointError, match=refusal):
                 opened(path, "onnx")

@@ -29,7 +29,7 @@ def randomised(module: nn.Module, *, seed: int = 0) -> nn.Module:
 
 
 def image_for(network: Network, *, size: int = 32) -> Tensor:
-    config = network.description.unet
+    config = network.description.architecture
     size = config.valid_input_size(size if config.size_loss_px == 0 else 1)
     generator = torch.Generator().manual_seed(1)
     return torch.randn((1, config.in_channels, *(size,) * config.ndim), generator=generator)
@@ -693,7 +693,7 @@ def test_output_channels_mean_what_their_number_means_most_often(
 def test_valid_padding_is_a_guess_that_can_be_changed():
     module = randomised(_Vanvugt(padding=False, depth=3))
     network = with_guess(recognised(module), "padding", "none")
-    assert network.description.unet.size_loss_px == 40
+    assert network.description.architecture.size_loss_px == 40
     assert_same(module, network)
 
 

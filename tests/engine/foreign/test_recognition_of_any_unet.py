@@ -158,7 +158,7 @@ def randomised(module):
 
 
 def assert_same(module: nn.Module, network: Network) -> None:
-    config = network.description.unet
+    config = network.description.architecture
     size = 2 * config.size_multiple
     generator = torch.Generator().manual_seed(1)
     image = torch.randn((1, config.in_channels, *(size,) * config.ndim), generator=generator)
@@ -261,7 +261,7 @@ def test_a_damaged_state_dict_is_refused_or_still_a_network(residual, where, wha
     # Any other error fails the test.
     with contextlib.suppress(CheckpointError):
         network = recognise(tensors, name="net")
-        size = network.description.unet.valid_input_size(8)
+        size = network.description.architecture.valid_input_size(8)
         with torch.no_grad():
-            network.unet(torch.rand(1, network.description.unet.in_channels, size, size))
+            network.unet(torch.rand(1, network.description.architecture.in_channels, size, size))
     assert time.thread_time() - begin < 2.0

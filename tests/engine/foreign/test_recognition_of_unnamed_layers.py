@@ -25,7 +25,7 @@ def randomised(module: nn.Module, *, seed: int = 0) -> nn.Module:
 
 
 def image_for(network: Network, *, size: int = 32) -> Tensor:
-    config = network.description.unet
+    config = network.description.architecture
     size = config.valid_input_size(size if config.size_loss_px == 0 else 1)
     generator = torch.Generator().manual_seed(1)
     return torch.randn((1, config.in_channels, *(size,) * config.ndim), generator=generator)

@@ -244,7 +244,7 @@ def test_description_survives_json():
 @pytest.mark.parametrize("length", [0x80, 0x180, 0x4B50])
 def test_a_header_whose_length_begins_like_a_pickle_is_read(tmp_path, length):
     description = NetworkDescription("padded", UNetConfig(base_width=2, depth=1, classes=2))
-    network = Network(UNet(description.unet), description)
+    network = Network(UNet(description.architecture), description)
     path = save_checkpoint(network, tmp_path / "model")
     content = path.read_bytes()
     (now,) = struct.unpack("<Q", content[:8])

@@ -191,7 +191,7 @@ def test_unpadded_network_learns_where_it_has_output():
     run = train([cells()], settings=QUICK, description=description)
     batch = run.next_batch()
     images, target = batch.images, batch.target
-    assert description.unet.output_size(images.shape[-1]) == target.shape[-1] >= 32
+    assert description.architecture.output_size(images.shape[-1]) == target.shape[-1] >= 32
     assert np.isfinite(next(run).loss)
 
 

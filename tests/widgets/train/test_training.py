@@ -297,7 +297,7 @@ def test_numbers_are_classes_to_a_network_whose_classes_have_names() -> None:
     description = NetworkDescription(
         "tissue", UNetConfig(base_width=2, depth=1, classes=2), class_roles=("fat", "muscle")
     )
-    network = Network(UNet(description.unet), description)
+    network = Network(UNet(description.architecture), description)
     labels = np.zeros((64, 64), np.int32)
     labels[5:20, 5:20], labels[30:50, 30:50] = 1, 2
 

@@ -20,7 +20,9 @@ def channels(case: ImageCase) -> Iterator[Finding]:
         yield from _colours(case)
     elif case.facts.channel_axis is not None:
         yield from _chosen_channels(case)
-    elif (axis := _possible_channel_axis(case.facts, case.description.unet.ndim)) is not None:
+    elif (
+        axis := _possible_channel_axis(case.facts, case.description.architecture.ndim)
+    ) is not None:
         yield from _unnamed_axis(case, axis)
     else:
         yield from _one_channel(case)

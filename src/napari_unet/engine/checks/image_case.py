@@ -51,7 +51,7 @@ class ImageCase:
     @property
     def reads(self) -> int:
         """How many channels the model reads."""
-        return self.description.unet.in_channels
+        return self.description.architecture.in_channels
 
     @property
     def cell_px(self) -> float | None:

@@ -109,7 +109,7 @@ def no_cells_told(case: ImageCase) -> Iterator[Finding]:
 
 def too_few_axes(case: ImageCase) -> Iterator[Finding]:
     """A model of stacks cannot read a single image."""
-    axes, reads = len(case.facts.shape), case.description.unet.ndim
+    axes, reads = len(case.facts.shape), case.description.architecture.ndim
     if axes < reads:
         yield warning(
             f"'{case.facts.name}' has {axes} axes and the model reads stacks of {reads}. Open a "
@@ -119,7 +119,7 @@ def too_few_axes(case: ImageCase) -> Iterator[Finding]:
 
 def slices_apart(case: ImageCase) -> Iterator[Finding]:
     """Whoever segments a stack slice by slice may expect cells to be linked."""
-    count = math.prod(case.facts.shape[: -case.description.unet.ndim])
+    count = math.prod(case.facts.shape[: -case.description.architecture.ndim])
     if case.choices.extent == "stack" and count > 1:
         yield note(
             f"Each of the {count} slices is segmented by itself: a cell seen in several of them "

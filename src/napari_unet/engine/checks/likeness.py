@@ -31,7 +31,7 @@ def other_ground(facts: ImageFacts, description: NetworkDescription) -> tuple[st
     either kind.
     """
     learnt, here = description.intensity, facts.ground
-    if learnt is None or here is None or description.unet.in_channels != 1:
+    if learnt is None or here is None or description.architecture.in_channels != 1:
         return None
     there = position(learnt.low, learnt.median, learnt.high)
     if there is None or (there < 0.5) == (here < 0.5) or abs(there - here) < _INVERTED:

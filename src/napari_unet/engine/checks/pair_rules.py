@@ -63,7 +63,7 @@ def axes(case: LabelCase) -> Iterator[Finding]:
 def dimensions(case: LabelCase) -> Iterator[Finding]:
     """A model of single images learns from the slices of a stack, not from it."""
     ndim = case.given.labels.ndim
-    reads = ndim if case.description is None else case.description.unet.ndim
+    reads = ndim if case.description is None else case.description.architecture.ndim
     if ndim != reads:
         advice = "train on its slices" if ndim == 3 else "choose a model for 2-D images"
         yield error(f"{case.name} has {ndim} axes and the model reads {reads}-D images; {advice}.")
@@ -96,7 +96,7 @@ def shape(case: LabelCase) -> Iterator[Finding]:
 def channels(case: LabelCase) -> Iterator[Finding]:
     """What is more than a model's channels can only be colours, for which there is a rule."""
     count = _channels(case)
-    reads = count if case.description is None else case.description.unet.in_channels
+    reads = count if case.description is None else case.description.architecture.in_channels
     if count not in (1, reads) and (count, reads) not in ((3, 1), (4, 1), (4, 3)):
         yield error(
             f"{case.name} belongs to an image with {count} channels and the model reads {reads}; "
@@ -148,7 +148,7 @@ def grid(case: LabelCase) -> Iterator[Finding]:
 def colours(case: LabelCase) -> Iterator[Finding]:
     """A model of one channel is given grey, in which blue hardly counts."""
     count, description = _channels(case), case.description
-    if description is not None and count > 1 and description.unet.in_channels == 1:
+    if description is not None and count > 1 and description.architecture.in_channels == 1:
         yield note(
             f"The image of {case.name} has {count} colours and the model reads one channel, so "
             "they are mixed into grey."

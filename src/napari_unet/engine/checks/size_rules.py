@@ -65,7 +65,7 @@ def size_without_scale(case: ImageCase) -> Iterator[Finding]:
 
 def too_small(case: ImageCase) -> Iterator[Finding]:
     """Of less than a cell, or less than the network sums up, it sees mostly mirror images."""
-    block, (height, width) = case.description.unet.size_multiple, case.plane_shape
+    block, (height, width) = case.description.architecture.size_multiple, case.plane_shape
     text = f"'{case.facts.name}' is {height} x {width} pixels, less than"
     if case.is_within_a_cell:
         yield warning(

@@ -151,7 +151,7 @@ def _general_entries(network: Network, settings: ExportSettings, attachment: str
     from bioimageio.spec.model.v0_5 import ModelDescr
 
     description = network.description
-    config = description.unet
+    config = description.architecture
     papers = [_UNET_PAPERS[2], *([_UNET_PAPERS[3]] if config.ndim == 3 else [])]
     papers += [(doi, doi) for doi in settings.citations]
     dims = f"{config.ndim}d"
@@ -186,7 +186,7 @@ def _general_entries(network: Network, settings: ExportSettings, attachment: str
 
 
 def _input_entry(description: NetworkDescription, example: Example) -> dict[str, Any]:
-    config = description.unet
+    config = description.architecture
     size = {"min": least_size_px(config), "step": config.size_multiple}
     channels = ["image"] if config.in_channels == 1 else _numbered("channel", config.in_channels)
     return {
@@ -204,7 +204,7 @@ def _input_entry(description: NetworkDescription, example: Example) -> dict[str,
 
 
 def _output_entry(description: NetworkDescription) -> dict[str, Any]:
-    config, roles = description.unet, description.class_roles
+    config, roles = description.architecture, description.class_roles
     halo = halo_px(config)
     gives_scores = output_gives_scores(config)
     axes = [

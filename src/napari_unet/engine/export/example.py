@@ -56,7 +56,7 @@ def example_of(network: Network, image: AnyImage | None = None) -> Example:
     Example
     """
     description = network.description
-    config = description.unet
+    config = description.architecture
     array = _sample(config.ndim) if image is None else np.asarray(image)
     is_plain = array.ndim == config.ndim or colour_axis(array.shape, config.ndim) is not None
     channel_axis = None if is_plain else 0

@@ -240,7 +240,7 @@ def iterate_export(
 
 def _check(network: Network, kind: ExportFormat, target: Path, *, overwrite: bool) -> None:
     """Find out before any work what would make it vain."""
-    if not network.description.unet.is_trainable:
+    if not network.description.architecture.is_trainable:
         raise CheckpointError(
             f"'{network.description.name}' is a ready-made network, which runs but cannot be "
             "taken apart; pass on the file that it came in."

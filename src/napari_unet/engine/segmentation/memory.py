@@ -48,7 +48,7 @@ def segmentation_memory(
     -------
     int
     """
-    ndim, classes = description.unet.ndim, description.unet.classes
+    ndim, classes = description.architecture.ndim, description.architecture.classes
     own_pixels, planes = math.prod(shape[-ndim:]), math.prod(shape[:-ndim])
     pixels, is_resized = own_pixels * zoom**ndim, zoom != 1.0
     scores = _SCORE_BYTES * classes * pixels
@@ -59,7 +59,7 @@ def segmentation_memory(
     if is_resized:
         labels += _LABEL_BYTES * pixels + RESTORING_BYTES_PER_PIXEL * own_pixels
     # Where tiles are not exact, the image is computed in as few as fit.
-    most = pixels if description.unet.inexact_because else _MOST_TILE_PIXELS
+    most = pixels if description.architecture.inexact_because else _MOST_TILE_PIXELS
     tile_px = min(pixels, most) ** (1 / ndim)
-    tile = number_bytes * description.unet.numbers_at_once((math.ceil(tile_px),) * ndim)
+    tile = number_bytes * description.architecture.numbers_at_once((math.ceil(tile_px),) * ndim)
     return int(scores + labels + PLANE_BYTES_PER_PIXEL * pixels + tile + _FIXED_BYTES)

@@ -190,7 +190,7 @@ class PlanePredictor:
                 f"Memory ran out, so the tiles were made smaller ({self._smallest_tile_px} "
                 "pixels); the result is the same."
             )
-        reason = self._network.description.unet.inexact_because
+        reason = self._network.description.architecture.inexact_because
         if reason and self._is_tiled:
             notes.append(
                 f"The image was computed in tiles, and cells at their borders may differ a little "

@@ -289,8 +289,8 @@ def _opened(
 ) -> ImageSource:
     return open_image(
         image,
-        ndim=network.description.unet.ndim + slice_axes,
-        in_channels=network.description.unet.in_channels,
+        ndim=network.description.architecture.ndim + slice_axes,
+        in_channels=network.description.architecture.in_channels,
         normalization=network.description.normalization,
         channel_axis=settings.channel_axis,
         intensity_reference=intensity_reference,
@@ -323,7 +323,7 @@ def stack_shape(
     image: AnyImage, description: NetworkDescription, settings: SegmentationSettings
 ) -> tuple[int, ...]:
     """Lengths of the axes of slices, before those the network reads; () without any."""
-    ndim = description.unet.ndim
+    ndim = description.architecture.ndim
     if not settings.every_slice:
         return ()
     shape = list(image.shape)

@@ -130,7 +130,7 @@ class Patches:
         new = max(1, self._settings.batch_size - replay)
         generators = [np.random.default_rng((seed, step, i)) for i in range(new + replay)]
         images, targets, weights = zip(*map(self._patch, generators[:new]), strict=True)
-        scores = torch.empty((0, self._description.unet.classes, *targets[0].shape))
+        scores = torch.empty((0, self._description.architecture.classes, *targets[0].shape))
         if replay:
             again, answers = zip(*map(self._replay, generators[new:]), strict=True)
             images = (*images, *again)
@@ -158,7 +158,7 @@ class Patches:
         return self._varied(replayed.image, positions, rng), scores
 
     def _positions(self, rng: np.random.Generator, centre: NDArray[np.float64]) -> Tensor:
-        config = self._description.unet
+        config = self._description.architecture
         deformation = draw_deformation(rng, self._settings.augmentation, config.ndim)
         shape = tuple(config.valid_input_size(n) for n in self._output_shape())
         return source_positions(deformation, centre, shape)
@@ -175,12 +175,12 @@ class Patches:
         if stained is not None and augmentation.changes_stain:
             patch = stained.varied(patch, rng, augmentation)
         patch = vary_intensities(patch, rng, augmentation)
-        channels = self._description.unet.in_channels
+        channels = self._description.architecture.in_channels
         return patch.expand(channels, *patch.shape[1:]) if len(patch) < channels else patch
 
     def _output_shape(self) -> tuple[int, ...]:
         """Patches share a shape: only thin stacks get flatter patches."""
-        config = self._description.unet
+        config = self._description.architecture
         size = self._settings.patch_size_px
         wanted: tuple[int, ...] = (size, size)
         if config.ndim == 3:

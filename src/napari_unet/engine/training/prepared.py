@@ -116,7 +116,7 @@ def normalised(pair: TrainingPair, description: NetworkDescription) -> Tensor:
 
 
 def _source(pair: TrainingPair, description: NetworkDescription) -> ImageSource:
-    config = description.unet
+    config = description.architecture
     source = open_image(
         np.asarray(pair.image),
         ndim=config.ndim,
@@ -130,7 +130,7 @@ def _source(pair: TrainingPair, description: NetworkDescription) -> ImageSource:
 
 
 def _read(source: ImageSource, description: NetworkDescription) -> Tensor:
-    everything = (slice(None),) * description.unet.ndim
+    everything = (slice(None),) * description.architecture.ndim
     return torch.from_numpy(np.ascontiguousarray(source.read(everything)))
 
 
@@ -142,7 +142,7 @@ def _stained(
         return None
     measured = source.array
     if pair.intensity_reference is not None:
-        ndim, axis = description.unet.ndim, pair.channel_axis
+        ndim, axis = description.architecture.ndim, pair.channel_axis
         measured = channels_first(pair.intensity_reference, ndim=ndim, channel_axis=axis)[:3]
     return stained_image(measured, source.scaling, description.normalization)
 

@@ -58,7 +58,7 @@ def replayed_images(
 
 
 def _fits(image: AnyImage, network: Network) -> bool:
-    if network.description.unet.ndim != 2:  # it would take colours for a short axis
+    if network.description.architecture.ndim != 2:  # it would take colours for a short axis
         return False
     try:
         _pixels(image, network)

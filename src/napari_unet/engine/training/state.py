@@ -101,7 +101,7 @@ def load_interrupted(path: str | Path) -> Network:
 def network_with(weights: Mapping[str, Tensor], description: NetworkDescription) -> Network:
     """Make a network of its weights and its description, on the CPU."""
     with torch.device("meta"):  # no weights are drawn that are thrown away
-        unet = build_module(description.unet)
+        unet = build_module(description.architecture)
     unet.to_empty(device="cpu")
     unet.load_state_dict({key: value.detach().cpu() for key, value in weights.items()})
     return Network(unet.eval(), description)

@@ -120,7 +120,7 @@ def _new_network(description: NetworkDescription | None, seed: int) -> Network:
         description = NetworkDescription("new", config, class_roles=roles)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Network(build_module(description.unet), description)
+        return Network(build_module(description.architecture), description)
 
 
 class TrainingRun(Iterator[TrainingReport]):
@@ -157,7 +157,7 @@ class TrainingRun(Iterator[TrainingReport]):
         if description.not_trainable_because:
             raise TrainingError(description.not_trainable_because)
         roles = description.class_roles
-        check_pairs(pairs, validation, ndim=description.unet.ndim, class_roles=roles)
+        check_pairs(pairs, validation, ndim=description.architecture.ndim, class_roles=roles)
         known = replayed_images(network, replay, device=device) if settings.keep_knowledge else []
         self._patches = Patches(pairs, network, settings, known)
         self._expects = description_after(description, pairs, self._patches.prepared)

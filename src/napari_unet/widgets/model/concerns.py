@@ -66,7 +66,7 @@ class ModelConcerns(FindingsPanel):
         network, layer, facts = self._session.network, self._image.layer, self._look.facts
         if network is None or layer is None or facts is None:
             return
-        ndim = network.description.unet.ndim
+        ndim = network.description.architecture.ndim
         # Memory and cell sizes have rows of their own, here and in the Segment widget.
         plane = (
             shown_plane(layer, self._viewer.dims, ndim) if spatial_ndim(layer, None) >= ndim else ()

@@ -61,7 +61,7 @@ class MemoryFit(Sentence):
         if layer is None:
             self.show_text("Open an image to see whether it fits into memory.")
             return
-        ndim = network.description.unet.ndim
+        ndim = network.description.architecture.ndim
         shape = tuple(int(n) for n in full_resolution(layer).shape[: layer.ndim])
         if len(shape) < ndim:
             self.show_text("")

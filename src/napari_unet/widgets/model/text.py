@@ -52,13 +52,13 @@ def _sentence(text: str) -> str:
 
 
 def _expectations(description: NetworkDescription) -> list[str]:
-    channels = description.unet.in_channels
+    channels = description.architecture.in_channels
     kinds = {1: "grey images; colour is turned to grey", 3: "grey or colour (RGB) images"}
     if not description.history:
         # Nobody knows whether it has ever seen grey ones.
         kinds[3] = "colour images (RGB); a single channel is repeated"
     kind = kinds.get(channels, f"images of {channels} channels; a single one is repeated")
-    flat = "3-D " if description.unet.ndim == 3 else ""
+    flat = "3-D " if description.architecture.ndim == 3 else ""
     return [
         f"Images: {flat}{kind}.",
         _cell_size(description),

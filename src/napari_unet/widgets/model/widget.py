@@ -142,7 +142,7 @@ class ModelWidget(DockedForm):
         network = self._session.network
         if network is None:
             return
-        if not network.description.unet.is_trainable:
+        if not network.description.architecture.is_trainable:
             self._fail(ready_made_sentence(self._session))
             return
         start = Path(self.model_choice.folder) / f"{network.description.name}{_SUFFIX}"

@@ -110,7 +110,7 @@ class Advice(QObject):
             diameter_px = self._form.settings().diameter_px
         except UNetError:
             diameter_px, size_in_um = None, True
-        axis, ndim = self._form.channel_choice.channel_axis, description.unet.ndim
+        axis, ndim = self._form.channel_choice.channel_axis, description.architecture.ndim
         if spatial_ndim(layer, axis) < ndim:
             return Choices(extent, (), diameter_px, size_in_um)
         plane = shown_plane(layer, self._viewer.dims, ndim, without=axis)
@@ -124,7 +124,7 @@ class Advice(QObject):
                 shape = tuple(np.subtract(box[1::2], box[::2]).tolist())
         zoom = _zoom(description, diameter_px, facts.pixel_size_um)
         free = free_host_bytes()
-        scores = 4 * description.unet.classes * math.prod(shape) * zoom**ndim
+        scores = 4 * description.architecture.classes * math.prod(shape) * zoom**ndim
         keeps_scores = scores <= MEMORY_SHARE_OF_SCORES * free
         needed = segmentation_memory(shape, description, kept_scores=keeps_scores, zoom=zoom)
         return Choices(extent, plane, diameter_px, size_in_um, needed, free, keeps_scores)

@@ -111,7 +111,7 @@ def read_form(
     image = read_layer(
         layer,
         viewer.dims,
-        network_ndim=network.description.unet.ndim,
+        network_ndim=network.description.architecture.ndim,
         extent=form.extent_choice.extent,
         channel_axis=form.channel_choice.channel_axis,
         channel=form.channel_choice.channel,

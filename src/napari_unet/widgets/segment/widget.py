@@ -155,7 +155,7 @@ class SegmentWidget(DockedForm):
 
     def _show_what_applies(self) -> None:
         network = self._session.network
-        self.form.show_image(network.description.unet.ndim if network else 2)
+        self.form.show_image(network.description.architecture.ndim if network else 2)
         self.advice.refresh()
 
     def _on_remedy_chosen(self, changes: dict[str, Any]) -> None:

@@ -33,7 +33,7 @@ def annotation_in_parts(plan: Plan) -> HeldOut:
     pairs = annotation(plan)
     if not plan.recipe.holds_out or not pairs:
         return HeldOut(tuple(pairs), (), "Nothing is held out.")
-    gap_px = 96 if plan.network is None else plan.network.description.unet.margin_px
+    gap_px = 96 if plan.network is None else plan.network.description.architecture.margin_px
     return hold_out(pairs, seed=plan.recipe.settings.seed, gap_px=gap_px)
 
 
@@ -91,7 +91,7 @@ def _from_folders(plan: Plan) -> Iterator[TrainingPair]:
         channel_axis = -1 if image.ndim > labels.ndim else None
         return _maker(plan)(image, labels, name=name, channel_axis=channel_axis)
 
-    ndim = 2 if plan.network is None else plan.network.description.unet.ndim
+    ndim = 2 if plan.network is None else plan.network.description.architecture.ndim
     for images, labels in plan.recipe.folders:
         for paths in pair_files(Path(images), Path(labels)).pairs:
             yield from read_pairs(*paths, ndim=ndim, make_pair=make_pair)

@@ -163,7 +163,7 @@ class TrainForm(QWidget):
                 "layer, and paint."
             )
         network = self._session.network
-        ndim = 2 if network is None or self.begins_anew else network.description.unet.ndim
+        ndim = 2 if network is None or self.begins_anew else network.description.architecture.ndim
         regions = self.unlabelled.regions_layer
         return tuple(
             read_pair(image, labels, self._viewer.dims, network_ndim=ndim, regions=regions)

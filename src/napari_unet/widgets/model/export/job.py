@@ -82,7 +82,7 @@ class ExportJob(QObject):
         network = self._session.network
         if network is None:
             return
-        if not network.description.unet.is_trainable:
+        if not network.description.architecture.is_trainable:
             self.failed.emit(UNetError(ready_made_sentence(self._session)))
             return
         self._run(list_formats, self._ask)
@@ -142,7 +142,7 @@ class ExportJob(QObject):
         layer = self._image.layer
         if layer is None:
             return None
-        ndim = network.description.unet.ndim
+        ndim = network.description.architecture.ndim
         return read_layer(layer, self._viewer.dims, network_ndim=ndim, extent="slice")
 
     def _on_reported(self, report: ExportReport) -> None:

@@ -164,7 +164,10 @@ class GuessesPanel(QWidget):
             return
         try:
             image = read_layer(
-                layer, self._viewer.dims, network_ndim=network.description.unet.ndim, extent="view"
+                layer,
+                self._viewer.dims,
+                network_ndim=network.description.architecture.ndim,
+                extent="view",
             )
         except UNetError as error:
             self.trial.show_refusal(guess, str(error))
