@@ -7,7 +7,7 @@ from typing import Any
 import napari
 import pytest
 
-from napari_unet.cli import demo
+from napari_unet.cli.commands import demo
 
 pytestmark = pytest.mark.viewer
 

@@ -38,7 +38,7 @@ class Command:
 
     def load(self) -> CommandModule:
         """Import the command with all it needs, torch included."""
-        return cast("CommandModule", import_module(f"napari_unet.cli.{self.module}"))
+        return cast("CommandModule", import_module(f"napari_unet.cli.commands.{self.module}"))
 
 
 COMMANDS = {

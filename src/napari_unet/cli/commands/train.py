@@ -15,8 +15,9 @@ from typing import Any, get_args
 import numpy as np
 
 from napari_unet.cli.checks import add_check_option, look_at_pairs
+from napari_unet.cli.commands.evaluate import report_unpaired
+from napari_unet.cli.commands.training_session import TrainingSession
 from napari_unet.cli.console import count, listing, report
-from napari_unet.cli.evaluate import report_unpaired
 from napari_unet.cli.file_plan import check_writable
 from napari_unet.cli.model_options import add_loading_options, load_model
 from napari_unet.cli.setting_options import (
@@ -26,7 +27,6 @@ from napari_unet.cli.setting_options import (
     real_number,
     whole_number,
 )
-from napari_unet.cli.training_session import TrainingSession
 from napari_unet.engine.base.errors import FileError, SettingsError
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.models.checkpoint import SUFFIX, bundled_models

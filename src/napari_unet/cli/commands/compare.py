@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.cli.batch import for_each
+from napari_unet.cli.commands.evaluate import report_unpaired
 from napari_unet.cli.console import count, report, say
-from napari_unet.cli.evaluate import report_unpaired
 from napari_unet.cli.file_plan import plan_outputs
 from napari_unet.cli.setting_options import real_number
 from napari_unet.engine.base.errors import SettingsError

@@ -79,8 +79,8 @@ def show_in_napari(model: str) -> int:
 
 def write_files(arguments: argparse.Namespace) -> int:
     """Segment the sample, write labels and overlay, and say how many cells were found."""
+    from napari_unet.cli.commands.segment import SegmentationJob
     from napari_unet.cli.file_plan import PlannedFile, check_writable
-    from napari_unet.cli.segment import SegmentationJob
     from napari_unet.engine.base.settings import SegmentationSettings
     from napari_unet.engine.labels.evaluation import evaluate
     from napari_unet.engine.models.checkpoint import load_checkpoint
