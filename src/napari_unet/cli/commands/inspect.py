@@ -17,6 +17,7 @@ from napari_unet.engine.models.facts import (
 from napari_unet.engine.networks.network import Network
 
 _MOST_LETTERS = 72
+_AS_IN_EXPORTS = ("cells", "cell size", "training data", "history", "licence")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -60,15 +61,21 @@ def _values(network: Network) -> dict[str, Any]:
 
 def _facts(network: Network) -> dict[str, str]:
     description, config = network.description, network.description.architecture
+    told = model_facts(description)
     facts = {
-        **model_facts(description),
-        "written by": "",
+        "name": told["name"],
+        "summary": told.get("summary", ""),
         "images": f"{config.ndim}-D, {count(config.in_channels, 'channel')}",
         "classes": ", ".join(description.class_roles),
-        "parameters": parameters_sentence(network.parameter_count),
+        # The axes and sizes that it reads are for other programs: here an image may have any.
+        "network": ", ".join(
+            filter(None, (told["network"], parameters_sentence(network.parameter_count)))
+        ),
         "sight": sight_sentence(2 * config.margin_px + 1),
         "tiles": tiles_sentence(config),
         "training": "" if config.is_trainable else "ready-made, so it cannot be fine-tuned",
+        "normalisation": description.normalization.label,
+        **{name: told.get(name, "") for name in _AS_IN_EXPORTS},
     }
     for name, metrics in description.metrics.items():
         facts[f"on {name}"] = _metric_facts(metrics)
