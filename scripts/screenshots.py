@@ -354,8 +354,8 @@ def doubt() -> Image.Image:
         viewer.layers.selection.active = viewer.layers["noisy truth"]
         widget = open_widget(viewer, TRAIN)
         found: list[bool] = []
-        widget.doubt.found.connect(lambda: found.append(True))
-        widget.doubt.button.click()
+        widget.uncertainty.found.connect(lambda: found.append(True))
+        widget.uncertainty.button.click()
         wait_for(lambda: bool(found), "the places")
         return photograph(viewer)
 
