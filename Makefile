@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS ?= 2
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -19,8 +20,9 @@ help: ## list these tasks
 demo: $(VENV)/.installed-all ## segment a bundled image: in napari, or without a display on the command line
 	@scripts/with_display.sh --if-there-is-one $(BIN)/napari-unet demo $(DEMO)
 
+# A file of tests stays with one process, so that what its tests share is made once.
 test: $(VENV)/.installed-test ## the whole test suite, in real viewers too (Xvfb where there is no display)
-	@scripts/with_display.sh $(BIN)/python -m pytest $(PYTEST)
+	@scripts/with_display.sh $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST)
 
 # The last two import the widgets, so Qt must find its system libraries.
 check: $(VENV)/.installed-dev ## ruff, mypy, import-linter, npe2, the docs, and the wheel in a fresh environment

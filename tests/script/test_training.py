@@ -25,6 +25,12 @@ QUICK = TrainingSettings.fine_tuning(
 RECIPE = TrainRecipe((("my cells", "my cells: nuclei"),), settings=QUICK, holds_out=False)
 
 
+def photographed(labels: np.ndarray) -> np.ndarray:
+    """Their image, with the noise of a camera: flat squares would be taken for a mask."""
+    noise = np.random.default_rng(0).normal(0, 5, labels.shape)
+    return np.where(labels > 0, 100, 20) + noise.round()
+
+
 def cells() -> np.ndarray:
     labels = np.zeros((64, 64), np.int32)
     labels[5:20, 5:20], labels[30:50, 30:50] = 1, 2
@@ -66,7 +72,7 @@ def test_the_command_trains_once_the_layers_are_saved(
         "# First save layer 'my cells' as images/my_cells.tif and layer 'my cells: nuclei' as "
         "labels/my_cells.tif (File > Save Selected Layers)."
     )
-    for folder, array in (("images", 100 * (cells() > 0)), ("labels", cells())):
+    for folder, array in (("images", photographed(cells())), ("labels", cells())):
         (tmp_path / folder).mkdir()
         write_labels(tmp_path / folder / "my_cells.tif", array.astype(np.int32))
 
@@ -94,7 +100,7 @@ def test_a_new_network_needs_no_model() -> None:
 
 def test_folders_are_read_by_both_scripts(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for folder, array in (("my images", 100 * (cells() > 0)), ("my labels", cells())):
+    for folder, array in (("my images", photographed(cells())), ("my labels", cells())):
         (tmp_path / folder).mkdir()
         write_labels(tmp_path / folder / "one.tif", array.astype(np.int32))
     recipe = dataclasses.replace(RECIPE, pairs=(), folders=(("my images", "my labels"),))

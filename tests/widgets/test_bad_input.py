@@ -15,8 +15,9 @@ from napari.utils.notifications import notification_manager
 from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 
+from napari_unet.engine.base.device_errors import result_if_it_fits
 from napari_unet.engine.networks.network import Network
-from napari_unet.engine.segmentation import segmentation
+from napari_unet.engine.segmentation import planes, tiling
 from napari_unet.engine.segmentation.bands import BandedUNet
 from napari_unet.session import Session
 from napari_unet.widgets.segment.widget import SegmentWidget
@@ -494,11 +495,14 @@ class FailingNetwork:
         def call(network: BandedUNet, *args: Any, **options: Any) -> Any:
             self.calls += 1
             if self.calls > after and (times is None or self.calls <= after + times):
-                network.device = torch.device(device)
                 raise error
             return compute(network, *args, **options)
 
         monkeypatch.setattr(BandedUNet, "__call__", call)
+        there = torch.device(device)
+        monkeypatch.setattr(
+            tiling, "result_if_it_fits", lambda compute, _: result_if_it_fits(compute, there)
+        )
 
 
 def test_memory_that_runs_out_half_way_costs_only_smaller_tiles(
@@ -602,8 +606,8 @@ def test_a_gpu_that_cannot_take_the_model_is_told(
         raise error
 
     viewer.add_image(squares)
-    monkeypatch.setattr(segmentation, "resolve_device", lambda _: torch.device("cuda:0"))
-    monkeypatch.setattr(segmentation, "resolve_precision", lambda *_: torch.float32)
+    monkeypatch.setattr(planes, "resolve_device", lambda _: torch.device("cuda:0"))
+    monkeypatch.setattr(planes, "resolve_precision", lambda *_: torch.float32)
     monkeypatch.setattr(Network, "for_inference", refuse)
 
     assert person.fail() == sentence

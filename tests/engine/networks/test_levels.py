@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_unet.engine.foreign.model_file import ModelFileKind
 from napari_unet.engine.foreign.ready_made import ReadyMadeConfig
 from napari_unet.engine.networks.graph_network import GraphNetwork
 from napari_unet.engine.networks.layer_graph import GraphConfig
@@ -127,7 +128,7 @@ def test_sizes_are_those_that_torch_finds() -> None:
 
 
 def test_of_a_network_whose_layers_are_unknown_nothing_is_said() -> None:
-    config = ReadyMadeConfig(2, 1, CELL, "onnx")
+    config = ReadyMadeConfig(ndim=2, in_channels=1, meaning=CELL, kind=ModelFileKind.ONNX)
 
     assert config.levels == ()
     assert config.level_sizes((10, 10)) == ()
