@@ -316,7 +316,7 @@ def load_light(weights: dict[str, Any]) -> Any:
     """The network of `DESCRIPTION` with these weights."""
     from napari_unet.engine.networks.unet import UNet
 
-    unet = UNet(DESCRIPTION.unet)
+    unet = UNet(DESCRIPTION.architecture)
     unet.load_state_dict(weights)
     return unet.eval()
 
