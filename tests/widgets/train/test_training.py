@@ -18,7 +18,7 @@ from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.script import TrainRecipe
 from napari_unet.viewer.drawn_regions import DrawnRegion
 from napari_unet.viewer.layers import LayerImage, read_layer
-from napari_unet.widgets.train.annotation import annotation
+from napari_unet.widgets.train.annotation import annotation, annotation_in_parts
 from napari_unet.widgets.train.plan import PairSource, Plan
 from napari_unet.widgets.train.preview import Previewed, see
 from napari_unet.widgets.train.reports import Begun, Control, Learned, Trained
@@ -293,11 +293,16 @@ def test_the_labels_are_copied_before_anything_is_learned(threshold_network: Net
     assert pair.labels.any()
 
 
-def test_numbers_are_classes_to_a_network_whose_classes_have_names() -> None:
+def tissue_network() -> Network:
+    """Tells two classes, of which none is a cell."""
     description = NetworkDescription(
         "tissue", UNetConfig(base_width=2, depth=1, classes=2), class_roles=("fat", "muscle")
     )
-    network = Network(UNet(description.architecture), description)
+    return Network(UNet(description.architecture), description)
+
+
+def test_numbers_are_classes_to_a_network_whose_classes_have_names() -> None:
+    network = tissue_network()
     labels = np.zeros((64, 64), np.int32)
     labels[5:20, 5:20], labels[30:50, 30:50] = 1, 2
 
@@ -307,3 +312,27 @@ def test_numbers_are_classes_to_a_network_whose_classes_have_names() -> None:
     # No ring: what lies around a stroke of a class may be of the same class.
     assert np.array_equal(pair.reviewed, labels > 0)
     assert trained.steps == 4
+
+
+def test_a_block_of_classes_is_held_out_though_there_are_only_two_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = tissue_network()
+    labels = np.ones((64, 256), np.int32)
+    labels[32:] = 2
+
+    parts = annotation_in_parts(plan_for(labels, network, holds_out=True))
+    view = layer_image((labels > 0).astype(np.float32), "slice")
+    monkeypatch.setattr("napari_unet.widgets.train.training._FIRST_PREVIEW_S", 0.0)
+    control = Control(view=view)
+    reports = list(run_training(plan_for(labels, network, holds_out=True), control))
+
+    # As cells they would be too few, and ignored where the cut goes through them.
+    (block,) = parts.validation
+    assert "with 2 labels, is held out" in parts.sentence
+    assert np.unique(block.labels[block.reviewed]).tolist() == [1, 2]
+    assert isinstance(reports[-2], Trained)
+    assert reports[-2].held_out == parts.sentence
+    # Such a network finds no cells that could be shown or compared.
+    assert not any(isinstance(report, Previewed) for report in reports)
+    assert reports[-1].sentence == ""

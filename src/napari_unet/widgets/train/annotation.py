@@ -34,7 +34,8 @@ def annotation_in_parts(plan: Plan) -> HeldOut:
     if not plan.recipe.holds_out or not pairs:
         return HeldOut(tuple(pairs), (), "Nothing is held out.")
     gap_px = 96 if plan.network is None else plan.network.description.architecture.margin_px
-    return hold_out(pairs, seed=plan.recipe.settings.seed, gap_px=gap_px)
+    seed = plan.recipe.settings.seed
+    return hold_out(pairs, seed=seed, gap_px=gap_px, teaches=plan.teaches)
 
 
 def labelled_planes(source: PairSource, plan: Plan) -> Iterator[TrainingPair]:
@@ -99,13 +100,11 @@ def _from_folders(plan: Plan) -> Iterator[TrainingPair]:
 
 def _maker(plan: Plan) -> Callable[..., TrainingPair]:
     """What makes a pair of an image and its labels, by what the plan says that these mean."""
-    from napari_unet.engine.networks.annotation import teaches_classes
     from napari_unet.engine.training.pairs import annotated_pair
 
-    roles = () if plan.network is None else plan.network.description.class_roles
     return partial(
         annotated_pair,
         unlabelled="ignore" if plan.recipe.meaning == "painted" else "reviewed",
         background_label=plan.recipe.background_label,
-        teaches="classes" if roles and teaches_classes(roles) else "cells",
+        teaches=plan.teaches,
     )

@@ -83,6 +83,14 @@ class Plan:
     resumes: InterruptedTraining | None = None
 
     @property
+    def teaches(self) -> Literal["cells", "classes"]:
+        """What the numbers of the labels are; a new network learns cells."""
+        from napari_unet.engine.networks.annotation import teaches_classes
+
+        roles = () if self.network is None else self.network.description.class_roles
+        return "classes" if roles and teaches_classes(roles) else "cells"
+
+    @property
     def about(self) -> dict[str, Any]:
         """What it is, to be told when it is offered again."""
         return {

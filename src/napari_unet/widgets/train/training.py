@@ -129,7 +129,8 @@ class _Training:
         now = time.perf_counter()
         if step.validation_loss is not None or now - self._reported >= _REPORT_S:
             yield self._learned()
-        view = self._control.view
+        # Where classes are learned there are no cells to be seen.
+        view = self._control.view if self._plan.teaches == "cells" else None
         if view is not None and now >= self._preview_due and not self._is_finished:
             yield from self._preview(view, step.step)
         self._save()

@@ -131,7 +131,12 @@ def compare(
     held_out: Sequence[TrainingPair],
     view: LayerImage | None,
 ) -> Compared:
-    """Let two networks segment the held-out images and the field of view, in the thread."""
+    """Let two networks segment the held-out images and the field of view, in the thread.
+
+    Nothing is compared of networks that find classes and no cells.
+    """
+    if plan.teaches == "classes":
+        return Compared((), None)
     parts = tuple(_compared(pair, before, after, plan.recipe.device) for pair in held_out)
     return Compared(parts, None if view is None else _view_changes(plan, view, before, after))
 
