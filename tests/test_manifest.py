@@ -9,6 +9,7 @@ from npe2 import PluginManifest
 from npe2.manifest.utils import import_python_name
 
 from napari_unet.viewer.commands import PLUGIN, WIDGETS
+from napari_unet.viewer.model_reader import MODEL_PATTERNS
 
 
 @pytest.fixture
@@ -51,6 +52,12 @@ def test_the_layers_menu_segments_and_every_entry_is_a_command(manifest: PluginM
     assert f"{PLUGIN}.segment" in entries["napari/layers/segment"]
     assert f"{PLUGIN}.segment_view" in entries["napari/layers/segment"]
     assert {command for items in entries.values() for command in items} <= commands
+
+
+def test_napari_offers_the_files_that_the_dialog_offers(manifest: PluginManifest) -> None:
+    (reader,) = manifest.contributions.readers
+
+    assert sorted(reader.filename_patterns) == sorted(sum(MODEL_PATTERNS.values(), ()))
 
 
 def test_every_title_tells_what_the_command_does_in_words(manifest: PluginManifest) -> None:

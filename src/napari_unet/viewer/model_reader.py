@@ -16,7 +16,17 @@ from napari_unet.viewer.commands import open_widget
 NO_LAYER: list[tuple[None]] = [(None,)]
 """What napari takes for a file that was read and makes no layer."""
 
-_SURE = (".safetensors", ".pt", ".pth", ".ckpt", ".t7", ".pt2", ".onnx")
+MODEL_PATTERNS = {
+    "napari-unet-cells, safetensors": ("*.safetensors",),
+    "PyTorch, TorchScript": ("*.pt", "*.pth", "*.ckpt", "*.bin", "*.t7"),
+    "torch.export": ("*.pt2",),
+    "ONNX": ("*.onnx",),
+    "bioimage.io packages": ("*.zip", "*rdf.yaml", "*bioimageio.yaml"),
+}
+"""How the files of each kind of model are called; napari knows the same from the manifest."""
+
+_OTHERS_TOO = {"*.bin", "*.zip", "*rdf.yaml", "*bioimageio.yaml"}
+_SURE = {each[1:] for kind in MODEL_PATTERNS.values() for each in kind if each not in _OTHERS_TOO}
 _HEAD_BYTES = 65_536
 _PICKLE = b"\x80"
 _ZIP = b"PK\x03\x04"

@@ -8,13 +8,9 @@ from qtpy.QtCore import QSettings, Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QMenu, QWidget
 
-_KINDS = {
-    "napari-unet-cells, safetensors": "*.safetensors",
-    "PyTorch, TorchScript": "*.pt *.pth *.ckpt *.bin *.t7",
-    "torch.export": "*.pt2",
-    "ONNX": "*.onnx",
-    "bioimage.io packages": "*.zip *rdf.yaml *bioimageio.yaml",
-}
+from napari_unet.viewer.model_reader import MODEL_PATTERNS
+
+_KINDS = {title: " ".join(patterns) for title, patterns in MODEL_PATTERNS.items()}
 _OFFERED = {"Models": " ".join(_KINDS.values()), **_KINDS, "All files": "*"}
 
 OPEN_FILTER = ";;".join(f"{title} ({patterns})" for title, patterns in _OFFERED.items())
