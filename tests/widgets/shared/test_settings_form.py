@@ -102,3 +102,24 @@ def test_a_threshold_that_makes_everything_or_nothing_a_cell_cannot_be_set(
         form.fields["foreground_threshold"].setValue(value)
         form.fields["min_score"].setValue(value)
         assert 0 < form.changed_settings(InstanceSettings()).foreground_threshold < 1
+
+
+def test_captions_stand_above_their_fields_where_one_does_not_fit_beside_its_own(
+    form: SettingsForm, qtbot: QtBot
+) -> None:
+    caption_of = {label.text(): label for label in form.findChildren(QLabel)}
+    pairs = [
+        (caption_of["Foreground threshold"], form.fields["foreground_threshold"]),
+        (caption_of["Min size"], form.fields["min_size_px"]),
+    ]
+    form.show()
+    form.resize(500, 300)
+    qtbot.waitUntil(lambda: all(field.x() > label.x() for label, field in pairs))
+    height = form.sizeHint().height()
+
+    form.resize(180, 400)
+
+    qtbot.waitUntil(lambda: all(field.y() > label.geometry().bottom() for label, field in pairs))
+    # With room for every row, or a fold would squeeze them.
+    assert form.sizeHint().height() > height
+    assert all(field.height() >= field.minimumSizeHint().height() for _, field in pairs)

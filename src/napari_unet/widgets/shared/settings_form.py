@@ -8,15 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_type_hints
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QLabel, QSpinBox, QWidget
+from qtpy.QtGui import QResizeEvent
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QSpinBox, QWidget
 from superqt import QLabeledDoubleSlider
+from superqt.utils import signals_blocked
 
 from napari_unet.engine.base.setting_texts import setting_texts
-from napari_unet.widgets.shared.choices import narrow_form
+from napari_unet.widgets.shared.parts import narrow_form
 
 _UNITS = {"_px": "px", "_um": "µm"}
 _MOST = 1_000_000
-_NARROWEST_SLIDER_PX = 130
+_NARROWEST_SLIDER_PX = 100
 _DECIMALS = 2
 
 
@@ -33,14 +35,10 @@ class SettingsForm(QWidget):
         The fields that are shown, in this order.
     ranges : mapping of str to (lowest, highest), optional
         Of sliders that are not for scores, and of numbers that are not for any count.
-
-    Attributes
-    ----------
-    changed : Signal
-        A value was changed by hand or by `show_values`.
     """
 
     changed = Signal()
+    """A value was changed by hand or by `show_values`."""
 
     def __init__(
         self,
@@ -55,7 +53,7 @@ class SettingsForm(QWidget):
         texts = setting_texts(settings_class)
         self.fields: dict[str, QWidget] = {}
         self._labels: dict[str, QLabel] = {}
-        layout = narrow_form()
+        self._rows = layout = narrow_form()
         self.setLayout(layout)
         for name in names:
             field = self._make_field(name, hints[name])
@@ -74,7 +72,7 @@ class SettingsForm(QWidget):
     def _make_field(self, name: str, kind: type) -> QWidget:
         if kind is bool:
             box = QCheckBox()
-            box.toggled.connect(self._on_changed)
+            box.toggled.connect(self.changed)
             return box
         if kind is int:
             spin = QSpinBox()
@@ -83,15 +81,35 @@ class SettingsForm(QWidget):
                 spin.setSuffix(" px")
             # A number is taken when it is complete, not after each of its digits.
             spin.setKeyboardTracking(False)
-            spin.valueChanged.connect(self._on_changed)
+            # napari's own style asks for more than a dock of 300 pixels has beside a label.
+            spin.setStyleSheet("QSpinBox { min-width: 40px; }")
+            spin.valueChanged.connect(self.changed)
             return spin
         slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         # A threshold of 0 or 1 would make everything one cell, or nothing.
         lowest = 0.01 if name.endswith("_threshold") else 0.0
         _set_range(slider, *self._ranges.get(name, (lowest, 0.99)), decimals=_DECIMALS)
         slider.setMinimumWidth(_NARROWEST_SLIDER_PX)
-        slider.valueChanged.connect(self._on_changed)
+        slider.valueChanged.connect(self.changed)
         return slider
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Put all labels above their fields where one of them does not fit beside its own.
+
+        Rows that Qt breaks one by one get no more height for it, and are squeezed.
+        """
+        super().resizeEvent(event)
+        space_px = max(0, self._rows.horizontalSpacing())
+        needed_px = max(
+            (
+                label.sizeHint().width() + space_px + self.fields[name].minimumWidth()
+                for name, label in self._labels.items()
+            ),
+            default=0,
+        )
+        policy = QFormLayout.RowWrapPolicy
+        fits = self.width() >= needed_px
+        self._rows.setRowWrapPolicy(policy.WrapLongRows if fits else policy.WrapAllRows)
 
     def show_only(self, names: Sequence[str]) -> None:
         """Hide every other setting; hidden ones keep their values."""
@@ -103,10 +121,9 @@ class SettingsForm(QWidget):
     def set_range(self, name: str, lowest: float, highest: float) -> None:
         """Give a slider other ends, and as many decimals as tell its values apart."""
         slider = self.fields[name]
-        was_blocked = slider.blockSignals(True)
         decimals = max(_DECIMALS, 1 - math.floor(math.log10(lowest)))
-        _set_range(slider, lowest, highest, decimals=decimals)
-        slider.blockSignals(was_blocked)
+        with signals_blocked(slider):
+            _set_range(slider, lowest, highest, decimals=decimals)
 
     def values(self) -> dict[str, Any]:
         """Values of the fields by name."""
@@ -120,12 +137,11 @@ class SettingsForm(QWidget):
         before = self.values()
         for name, field in self.fields.items():
             value = getattr(settings, name)
-            was_blocked = field.blockSignals(True)
-            if isinstance(field, QCheckBox):
-                field.setChecked(value)
-            else:
-                field.setValue(value)  # type: ignore[attr-defined]
-            field.blockSignals(was_blocked)
+            with signals_blocked(field):
+                if isinstance(field, QCheckBox):
+                    field.setChecked(value)
+                else:
+                    field.setValue(value)  # type: ignore[attr-defined]
         if self.values() != before:
             self.changed.emit()
 
@@ -138,9 +154,6 @@ class SettingsForm(QWidget):
             If a value is outside of what makes sense.
         """
         return dataclasses.replace(settings, **self.values())
-
-    def _on_changed(self, _value: Any = None) -> None:
-        self.changed.emit()
 
 
 def _set_range(slider: Any, lowest: float, highest: float, *, decimals: int) -> None:
