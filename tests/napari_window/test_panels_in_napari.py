@@ -15,7 +15,7 @@ from napari_unet.engine.labels.uncertainty import UncertainRegion
 from napari_unet.viewer import worker
 from napari_unet.viewer.viewpoint import look_at
 from napari_unet.widgets.train.curves.curves import TrainingCurves
-from napari_unet.widgets.train.repair_job import apply_repair
+from napari_unet.widgets.train.repair_job import RepairJob
 from napari_unet.widgets.train.review.change_layer import CHANGE_COLOURS, show_changes
 from napari_unet.widgets.train.review.uncertainty_panel import UncertaintyPanel
 
@@ -96,7 +96,9 @@ def test_a_repair_is_seen_at_once_and_undo_takes_it_back(
     assert middle_of_the_canvas(viewer).max() < 10
     (hole,) = (finding for finding in preflight(array) if finding.code == "holes")
 
-    apply_repair(labels, hole)
+    job = RepairJob()
+    with qtbot.waitSignal(job.repaired, timeout=60_000):
+        job.start(labels, hole)
     assert middle_of_the_canvas(viewer).max() > 30
 
     labels.undo()

@@ -60,7 +60,6 @@ class Autosave:
 
     Parameters
     ----------
-    folder : Path
     about : mapping of str to value
         What is needed to go on: the model's name, the layers, the settings.
     every_s : float
@@ -93,7 +92,6 @@ class Autosave:
 
         Parameters
         ----------
-        run : TrainingRun
         now : bool
             Save it in any case, as before it is paused.
 

@@ -91,7 +91,6 @@ class ModelHistory:
 
         Parameters
         ----------
-        network : Network
         metrics : mapping of str to value, optional
             Numbers and texts that JSON can hold.
         parent : Version or str, optional
@@ -100,10 +99,6 @@ class ModelHistory:
             What is new in it.
         name : str, optional
             That of the network by default; a number is added if it is taken.
-
-        Returns
-        -------
-        Version
 
         Raises
         ------

@@ -29,11 +29,6 @@ def segment_view(viewer: Viewer) -> None:
 def open_widget(viewer: Viewer, name: str) -> Any:
     """Open one of `WIDGETS` as a tab beside the others, or bring it to the front.
 
-    Parameters
-    ----------
-    viewer : napari viewer
-    name : str
-
     Returns
     -------
     QWidget

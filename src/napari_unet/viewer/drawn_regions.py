@@ -36,15 +36,6 @@ def drawn_regions(shapes: Shapes, labels: Layer) -> tuple[DrawnRegion, ...]:
     """Take the regions of a Shapes layer to the pixels of a layer of labels.
 
     Lines and paths enclose nothing and are left out.
-
-    Parameters
-    ----------
-    shapes : napari Shapes layer
-    labels : napari layer
-
-    Returns
-    -------
-    tuple of DrawnRegion
     """
     regions = []
     for kind, corners in zip(shapes.shape_type, shapes.data, strict=True):
@@ -68,10 +59,8 @@ def region_mask(
 
     Parameters
     ----------
-    regions : sequence of DrawnRegion
     plane : PlaneIndex
         In labels of the shape `shape`.
-    shape : tuple of int
 
     Returns
     -------

@@ -100,11 +100,8 @@ class LabelCanvas:
 
         Parameters
         ----------
-        index : PlaneIndex
-        plane : PlaneScores
         area : tuple of slice
             What is written, in pixels of the plane.
-        instances : InstanceSettings
 
         Returns
         -------
@@ -130,8 +127,6 @@ class LabelCanvas:
 
         Parameters
         ----------
-        index : PlaneIndex
-        plane : PlaneScores
         labels : integer array
             Cells of `plane.area`.
         keeps_numbers : bool

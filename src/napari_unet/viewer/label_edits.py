@@ -60,8 +60,6 @@ def edit_labels(layer: Labels, edit: LabelEdit, *, refreshes: bool = True) -> No
 
     Parameters
     ----------
-    layer : napari Labels layer
-    edit : LabelEdit
     refreshes : bool
         Whether the layer is drawn anew.
     """

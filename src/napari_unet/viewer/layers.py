@@ -12,7 +12,7 @@ from napari_unet.engine.base.errors import ImageShapeError
 from napari_unet.engine.images.image import AnyImage, PlaneIndex
 
 if TYPE_CHECKING:
-    from napari.components import Dims
+    from napari.components import Dims, ViewerModel
     from napari.layers import Image, Layer
 
 Extent: TypeAlias = Literal["slice", "stack", "view"]
@@ -39,7 +39,6 @@ class LayerImage:
         Axis of `array` that counts channels.
     channel : int, optional
         The only channel to read, counted from 0; all without it.
-    extent : {"slice", "stack", "view"}
     plane : tuple of int or slice
         The slice that is shown, in the axes of the labels.
     region : tuple of int, optional
@@ -142,6 +141,11 @@ def spatial_ndim(layer: Image, channel_axis: int | None) -> int:
     return int(layer.ndim) - (channel_axis is not None)
 
 
+def find_layer(viewer: ViewerModel, layer_id: str) -> Layer | None:
+    """Find a layer again by its id; None if it was removed."""
+    return next((layer for layer in viewer.layers if str(layer.unique_id) == layer_id), None)
+
+
 def full_resolution(layer: Layer) -> Any:
     """Data of a layer, of a multiscale one those of the finest level."""
     return layer.data[0] if layer.multiscale else layer.data
@@ -166,15 +170,10 @@ def read_layer(
         The viewer's; says which slice is shown.
     network_ndim : int
         Spatial axes that the network reads at once.
-    extent : {"slice", "stack", "view"}
     channel_axis : int, optional
         Axis of the layer that counts channels; an RGB layer has its own.
     channel : int, optional
         The only channel to read, counted from 0.
-
-    Returns
-    -------
-    LayerImage
 
     Raises
     ------

@@ -57,10 +57,6 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[tuple[None]]] 
 def open_model(path: Any) -> list[tuple[None]]:
     """Load a model in the Model widget, which shows how it goes, and return at once.
 
-    Parameters
-    ----------
-    path : str
-
     Returns
     -------
     list

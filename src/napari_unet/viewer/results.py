@@ -77,8 +77,6 @@ def note_origin(
 
     Parameters
     ----------
-    layer : napari layer
-    made : dict
     predictions : mapping of str to LabelRuns, optional
         Planes that were just predicted, by their keys; beside those of before.
     """

@@ -27,7 +27,6 @@ def look_at(viewer: ViewerModel, layer: Layer, box: Region) -> None:
     ----------
     viewer : napari viewer
         Or what a plugin gets of it.
-    layer : napari layer
     box : tuple of slices
         In pixels of the layer's last axes; along axes before these the slice
         stays as it is.

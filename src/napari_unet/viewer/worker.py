@@ -36,10 +36,6 @@ class Job(QObject):
     """What a form has done beside the Qt thread, one piece of work at a time.
 
     The owner's callbacks are called on its own thread; when it is destroyed, what runs is stopped.
-
-    Parameters
-    ----------
-    owner : QObject
     """
 
     def __init__(self, owner: QObject) -> None:
@@ -113,7 +109,6 @@ def failure_sentence(error: Exception, *, kept: str = "") -> str:
 
     Parameters
     ----------
-    error : Exception
     kept : str
         What an error that nobody foresaw left as it was, as a sentence.
     """

@@ -14,7 +14,7 @@ from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.networks.network import Network
 from napari_unet.session import Session
 from napari_unet.widgets.model.widget import ModelWidget
-from napari_unet.widgets.shared.code_question import CodeQuestion
+from napari_unet.widgets.shared.model_loading import CodeQuestion
 
 
 class CarriesCode:

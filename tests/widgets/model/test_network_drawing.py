@@ -14,11 +14,10 @@ from napari_unet.engine.networks.network import Network
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.session import Session
 from napari_unet.viewer import worker
-from napari_unet.widgets.model.network_bars import Bar
+from napari_unet.widgets.model.network_bars import Bar, NetworkFacts
 from napari_unet.widgets.model.network_drawing import NetworkDrawing
-from napari_unet.widgets.model.network_facts import NetworkFacts
 from napari_unet.widgets.model.network_panel import NetworkPanel
-from napari_unet.widgets.shared.selected_image import SelectedImage
+from napari_unet.widgets.shared.image_layers import SelectedImage
 
 CONFIG = UNetConfig(base_width=32, depth=4)
 
@@ -129,7 +128,7 @@ def test_it_takes_the_colours_of_the_theme(
 
 
 def test_of_an_unknown_network_there_is_a_plain_box(drawing: NetworkDrawing) -> None:
-    drawing.show_facts(NetworkFacts(1, ("background", "cell"), is_trainable=False))
+    drawing.show_facts(NetworkFacts(1, ("background", "cell")))
 
     assert drawing.bars() == []
     assert len(colours(drawing)) > 1

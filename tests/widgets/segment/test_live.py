@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.segmentation.planes import PlaneScores
-from napari_unet.widgets.segment import filling
+from napari_unet.widgets.segment import runs
 
 
 @pytest.fixture
@@ -306,7 +306,7 @@ def test_scores_that_take_too_much_memory_are_not_kept_and_it_says_so(
     faint: NDArray[np.float32],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(filling, "MEMORY_SHARE_OF_SCORES", 0.0)
+    monkeypatch.setattr(runs, "MEMORY_SHARE_OF_SCORES", 0.0)
     viewer.add_image(faint)
 
     message = person.run()

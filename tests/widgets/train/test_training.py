@@ -18,8 +18,7 @@ from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.script import TrainRecipe
 from napari_unet.viewer.drawn_regions import DrawnRegion
 from napari_unet.viewer.layers import LayerImage, read_layer
-from napari_unet.widgets.train.annotation import annotation, annotation_in_parts
-from napari_unet.widgets.train.plan import PairSource, Plan
+from napari_unet.widgets.train.plan import PairSource, Plan, annotation, annotation_in_parts
 from napari_unet.widgets.train.preview import Previewed, see
 from napari_unet.widgets.train.reports import Begun, Control, Learned, Trained
 from napari_unet.widgets.train.review.comparison import Compared

@@ -1,4 +1,4 @@
-"""Where the blocks of a network stand in its picture, and what is told of each."""
+"""What is worked out of a network; where its blocks stand in its picture; what is told of each."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QRectF
 from qtpy.QtGui import QFontMetricsF
 
-from napari_unet.widgets.model.network_facts import NetworkFacts
-
 if TYPE_CHECKING:
-    from napari_unet.engine.networks.levels import Block, Level
+    from napari_unet.engine.networks.levels import Block, Level, LevelSizes
+    from napari_unet.engine.networks.network import NetworkDescription
 
 PAD_PX = 5.0
 """Around everything."""
@@ -29,16 +28,49 @@ _MOST_BOTTOM = 0.42
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkFacts:
+    """A network as it is drawn.
+
+    Parameters
+    ----------
+    levels : tuple of Level
+        () if the layers are not known.
+    sizes : tuple of LevelSizes
+        For the image; () without one.
+    receptive_field_px : int
+        Side of the square of the image on which a pixel's scores depend.
+    """
+
+    in_channels: int
+    class_roles: tuple[str, ...]
+    levels: tuple[Level, ...] = ()
+    sizes: tuple[LevelSizes, ...] = ()
+    receptive_field_px: int = 0
+
+
+def network_facts(
+    description: NetworkDescription, shape: tuple[int, ...] | None
+) -> Iterator[NetworkFacts]:
+    """Report the facts of a network, for an image of so many pixels along the axes it reads."""
+    config = description.architecture
+    yield NetworkFacts(
+        config.in_channels,
+        description.class_roles,
+        config.levels,
+        config.level_sizes(shape) if shape else (),
+        2 * config.margin_px + 1,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Bar:
     """One block as it is drawn.
 
     Parameters
     ----------
     side : {"down", "up", "bottom"}
-    box : QRectF
     features, size : str
         What is written beside it; nothing if empty.
-    tooltip : str
     """
 
     side: str
@@ -53,7 +85,6 @@ def network_rows(facts: NetworkFacts, line: float) -> list[tuple[float, float, f
 
     Parameters
     ----------
-    facts : NetworkFacts
     line : float
         Height of a line of text.
     """
@@ -71,7 +102,6 @@ def network_bars(facts: NetworkFacts, width: float, metrics: QFontMetricsF) -> I
 
     Parameters
     ----------
-    facts : NetworkFacts
     width : float
         Of the picture, in pixels.
     metrics : QFontMetricsF

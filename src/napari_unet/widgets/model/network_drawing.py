@@ -13,10 +13,10 @@ from napari_unet.widgets.model.network_bars import (
     PAD_PX,
     TOP_LINES,
     Bar,
+    NetworkFacts,
     network_bars,
     network_rows,
 )
-from napari_unet.widgets.model.network_facts import NetworkFacts
 
 _DARK = {"down": QColor("#56b4e9"), "up": QColor("#e69f00"), "bottom": QColor("#cc79a7")}
 _LIGHT = {"down": QColor("#0072b2"), "up": QColor("#c46a00"), "bottom": QColor("#a3487c")}

@@ -5,28 +5,22 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.compat import isalive
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_unet.session import Session
 from napari_unet.viewer.layers import full_resolution
 from napari_unet.viewer.worker import Job
+from napari_unet.widgets.model.network_bars import NetworkFacts, network_facts
 from napari_unet.widgets.model.network_drawing import NetworkDrawing
-from napari_unet.widgets.model.network_facts import NetworkFacts, network_facts
-from napari_unet.widgets.shared.selected_image import SelectedImage
+from napari_unet.widgets.shared.image_layers import SelectedImage
+from napari_unet.widgets.shared.parts import in_column, while_alive
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import Network
 
 
 class NetworkPanel(QWidget):
-    """Follows the session's network and the selected image.
-
-    Parameters
-    ----------
-    session : Session
-    image : SelectedImage
-    """
+    """Follows the session's network and the selected image."""
 
     def __init__(self, session: Session, image: SelectedImage) -> None:
         super().__init__()
@@ -36,10 +30,7 @@ class NetworkPanel(QWidget):
         self.drawing = NetworkDrawing()
         self.caption = QLabel()
         self.caption.setWordWrap(True)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.drawing)
-        layout.addWidget(self.caption)
+        in_column(self.drawing, self.caption, within=self)
         session.network_loaded.connect(self._update)
         image.changed.connect(self._update)
         self._update()
@@ -53,10 +44,8 @@ class NetworkPanel(QWidget):
         """Drop a picture that is being worked out."""
         self._job.stop()
 
+    @while_alive
     def _update(self, _cause: Any = None) -> None:
-        # The session outlives the widget.
-        if not isalive(self):
-            return
         network = self._session.network
         if network is None:
             self.stop()

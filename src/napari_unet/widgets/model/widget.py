@@ -7,25 +7,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
-from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.session import Session, shared_session
 from napari_unet.viewer.commands import open_widget
 from napari_unet.viewer.worker import Job, failure_sentence
-from napari_unet.widgets.model.concerns import ModelConcerns
-from napari_unet.widgets.model.export.job import ExportJob, ready_made_sentence
+from napari_unet.widgets.model.concerns import MemoryFit, ModelConcerns
+from napari_unet.widgets.model.export_job import ExportJob, ready_made_sentence
 from napari_unet.widgets.model.guesses.panel import GuessesPanel
-from napari_unet.widgets.model.memory_fit import MemoryFit
+from napari_unet.widgets.model.jobs import save_model
 from napari_unet.widgets.model.network_panel import NetworkPanel
 from napari_unet.widgets.model.text import STYLE, model_html
 from napari_unet.widgets.shared.device_choice import DeviceChoice
-from napari_unet.widgets.shared.docked_form import DockedForm, scrolled
+from napari_unet.widgets.shared.image_layers import SelectedImage
 from napari_unet.widgets.shared.model_choice import ModelChoice
-from napari_unet.widgets.shared.model_jobs import save_model
-from napari_unet.widgets.shared.selected_image import SelectedImage
+from napari_unet.widgets.shared.parts import (
+    DockedForm,
+    action_button,
+    in_row,
+    scrolled,
+    while_alive,
+)
 from napari_unet.widgets.shared.texts import Sentence, TextBlock
 
 if TYPE_CHECKING:
@@ -41,7 +45,6 @@ class ModelWidget(DockedForm):
 
     Parameters
     ----------
-    napari_viewer : napari viewer
     session : Session, optional
         Owner of the loaded network; without it the process's.
     """
@@ -75,21 +78,20 @@ class ModelWidget(DockedForm):
         self.guesses.failed.connect(self._on_failed)
         self.text = TextBlock(STYLE)
         self.text.setToolTip("What the model says about itself; the text can be copied.")
-        self.save_button = QPushButton("Save…")
-        self.save_button.setToolTip(
-            "<qt>Write the loaded model to a file of your own, with all that is known about "
-            "it.</qt>"
+        self.save_button = action_button(
+            "Save…",
+            "Write the loaded model to a file of your own, with all that is known about it.",
+            self._on_save_clicked,
         )
-        self.save_button.clicked.connect(self._on_save_clicked)
         self.export_button = QPushButton()
         self.export = ExportJob(self._viewer, self._session, self.image, self.export_button)
         self.export.told.connect(self.sentence.show_text)
         self.export.failed.connect(self._on_failed)
-        self.segment_button = QPushButton("Segment…")
-        self.segment_button.setToolTip(
-            "<qt>Open the widget that finds the cells of an image with this model.</qt>"
+        self.segment_button = action_button(
+            "Segment…",
+            "Open the widget that finds the cells of an image with this model.",
+            self._on_segment_clicked,
         )
-        self.segment_button.clicked.connect(self._on_segment_clicked)
         self.segment_button.setVisible(self._has_window)
         self._lay_out()
 
@@ -106,9 +108,7 @@ class ModelWidget(DockedForm):
         middle.addStretch()
         scroll = scrolled(self.scrolled)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        buttons = QHBoxLayout()
-        for button in (self.save_button, self.export_button, self.segment_button):
-            buttons.addWidget(button)
+        buttons = in_row(self.save_button, self.export_button, self.segment_button)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(self.sentence)
@@ -119,10 +119,8 @@ class ModelWidget(DockedForm):
     def _has_window(self) -> bool:
         return getattr(self._viewer, "window", None) is not None
 
+    @while_alive
     def _show_model(self, _network: Network | None = None) -> None:
-        # The session outlives the widget.
-        if not isalive(self):
-            return
         model = self._session.model
         self.save_button.setEnabled(model is not None)
         self.export_button.setEnabled(model is not None)
@@ -145,7 +143,7 @@ class ModelWidget(DockedForm):
         if not network.description.architecture.is_trainable:
             self._fail(ready_made_sentence(self._session))
             return
-        start = Path(self.model_choice.folder) / f"{network.description.name}{_SUFFIX}"
+        start = Path(self.model_choice.recent.folder) / f"{network.description.name}{_SUFFIX}"
         name, _ = QFileDialog.getSaveFileName(
             self, "Save a copy of the model", str(start), f"U-Net models (*{_SUFFIX})"
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.base.host_memory import free_host_bytes
@@ -18,14 +18,11 @@ from napari_unet.engine.checks.image_rules import image_findings
 from napari_unet.engine.checks.size_rules import found_size_finding
 from napari_unet.engine.segmentation.memory import segmentation_memory
 from napari_unet.session import Session
-from napari_unet.viewer.layers import (
-    shown_plane,
-    spatial_ndim,
-    visible_box,
-)
-from napari_unet.widgets.segment.filling import MEMORY_SHARE_OF_SCORES
+from napari_unet.viewer.layers import shown_plane, spatial_ndim, visible_box
 from napari_unet.widgets.segment.form import SegmentForm
-from napari_unet.widgets.shared.image_look import ImageLook
+from napari_unet.widgets.segment.runs import MEMORY_SHARE_OF_SCORES
+from napari_unet.widgets.shared.image_layers import ImageLook
+from napari_unet.widgets.shared.parts import single_shot
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -34,14 +31,7 @@ if TYPE_CHECKING:
 
 
 class Advice(QObject):
-    """Keeps the concerns of the form up to date.
-
-    Parameters
-    ----------
-    viewer : napari viewer
-    session : Session
-    form : SegmentForm
-    """
+    """Keeps the concerns of the form up to date."""
 
     def __init__(self, viewer: ViewerModel, session: Session, form: SegmentForm) -> None:
         super().__init__(form)
@@ -52,14 +42,12 @@ class Advice(QObject):
         self._image_look.looked.connect(self._show)
         self._found: Finding | None = None
         # Several fields change at once when another layer is chosen.
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self._look)
+        self._soon = single_shot(self, self._look)
 
     def refresh(self) -> None:
         """Look at the image that is chosen now."""
         self._found = None
-        self._soon.start(0)
+        self._soon.start()
 
     def show_found(self, diameter_px: float | None, settings: dict[str, Any]) -> None:
         """Look at the size of the cells that were found.

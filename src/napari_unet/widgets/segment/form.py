@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QVBoxLayout, QWidget
-from superqt import QCollapsible
+from qtpy.QtWidgets import QCheckBox, QLabel, QWidget
 
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.session import Session
 from napari_unet.viewer.layers import pixel_size_um, spatial_ndim
 from napari_unet.widgets.segment.object_size import ObjectSizeChoice
 from napari_unet.widgets.segment.reading_choices import ChannelChoice, ExtentChoice
-from napari_unet.widgets.shared.choices import LayerChoice, narrow_form
+from napari_unet.widgets.shared.choices import LayerChoice
 from napari_unet.widgets.shared.device_choice import DeviceChoice
 from napari_unet.widgets.shared.findings_panel import FindingsPanel
 from napari_unet.widgets.shared.model_choice import ModelChoice
+from napari_unet.widgets.shared.parts import Fold, action_button, in_column, narrow_form
 from napari_unet.widgets.shared.run_panel import RunPanel
 from napari_unet.widgets.shared.settings_form import SettingsForm
 
@@ -34,23 +34,16 @@ _RARE = ("min_score", "min_seed_px", "fill_holes", "drop_border_cells")
 class SegmentForm(QWidget):
     """Builds the fields and says what they hold; it runs nothing.
 
-    Parameters
-    ----------
-    viewer : napari viewer
-    session : Session
-
     Attributes
     ----------
     foot : QVBoxLayout
         Room below all fields.
-    input_changed : Signal
-        Another image, or another way to read it.
-    instances_changed : Signal
-        How cells are told apart was changed.
     """
 
     input_changed = Signal()
+    """Another image, or another way to read it."""
     instances_changed = Signal()
+    """How cells are told apart was changed."""
 
     def __init__(self, viewer: ViewerModel, session: Session) -> None:
         super().__init__()
@@ -61,16 +54,9 @@ class SegmentForm(QWidget):
         self.panel = RunPanel("Run", "Segment the chosen image layer into a Labels layer.")
         self.concerns = FindingsPanel()
         self.concerns.remedy_chosen.connect(self.apply_changes)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(self._input_layout)
-        layout.addWidget(self.panel)
-        layout.addWidget(self.concerns)
-        layout.addWidget(self.common)
-        layout.addWidget(self.more)
-        self.foot = QVBoxLayout()
-        layout.addLayout(self.foot)
-        layout.addStretch()
+        self.foot = in_column()
+        above = (self._input_layout, self.panel, self.concerns, self.common)
+        in_column(*above, self.more, self.foot, within=self).addStretch()
 
     def _build_input(self, viewer: ViewerModel, session: Session) -> None:
         self.layer_choice = LayerChoice(viewer)
@@ -86,10 +72,9 @@ class SegmentForm(QWidget):
         self._input_layout.addRow("Model", self.model_choice)
         self._input_layout.addRow("Segment", self.extent_choice)
         self._input_layout.addRow("Cell size", self.size_choice)
-        self.layer_choice.currentIndexChanged.connect(self._on_input_changed)
-        self.channel_choice.currentIndexChanged.connect(self._on_input_changed)
-        self.extent_choice.currentIndexChanged.connect(self._on_input_changed)
-        self.size_choice.changed.connect(self._on_input_changed)
+        for choice in (self.layer_choice, self.channel_choice, self.extent_choice):
+            choice.currentIndexChanged.connect(self.input_changed)
+        self.size_choice.changed.connect(self.input_changed)
 
     def _build_settings(self, session: Session) -> None:
         self.common = SettingsForm(self._own, _COMMON)
@@ -102,22 +87,17 @@ class SegmentForm(QWidget):
             "<qt>Also add a layer for each class of the network, with its probability at every "
             "pixel: where the network is in doubt shows there.</qt>"
         )
-        self.reset_button = QPushButton("Model's own settings")
-        self.reset_button.setToolTip("Take the thresholds back to those tuned for this model.")
-        self.reset_button.clicked.connect(self._on_reset)
+        self.reset_button = action_button(
+            "Model's own settings",
+            "Take the thresholds back to those tuned for this model.",
+            self._on_reset,
+        )
         inside = QWidget()
-        layout = QVBoxLayout(inside)
-        layout.setContentsMargins(0, 0, 0, 0)
         device = narrow_form()
         device.addRow("Device", self.device_choice)
-        layout.addWidget(self.rare)
-        layout.addWidget(self.reading)
-        layout.addWidget(self.scores_box)
-        layout.addLayout(device)
-        layout.addWidget(self.reset_button)
-        self.more = QCollapsible("More settings")
-        self.more.setDuration(0)
-        self.more.addWidget(inside)
+        above = (self.rare, self.reading, self.scores_box)
+        in_column(*above, device, self.reset_button, within=inside)
+        self.more = Fold("More settings", inside)
         self.common.changed.connect(self.instances_changed)
         self.rare.changed.connect(self.instances_changed)
 
@@ -194,6 +174,3 @@ class SegmentForm(QWidget):
     def _on_reset(self) -> None:
         self.common.show_values(self._own)
         self.rare.show_values(self._own)
-
-    def _on_input_changed(self, _value: Any = None) -> None:
-        self.input_changed.emit()

@@ -6,7 +6,6 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.session import Session
@@ -17,6 +16,7 @@ from napari_unet.widgets.segment.recipe import Recipe
 from napari_unet.widgets.segment.reports import Drawn, Found, Opened, Step, cell_count
 from napari_unet.widgets.segment.result_layers import ResultLayers
 from napari_unet.widgets.segment.runs import find_cells
+from napari_unet.widgets.shared.parts import while_alive
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -28,30 +28,20 @@ NOTHING_CHANGED = "The layers are as they were."
 class SegmentJob(QObject):
     """Owns the worker of a run, the layers that it fills, and the scores that it leaves.
 
-    Parameters
-    ----------
-    viewer : napari viewer
-    session : Session
-    parent : QObject
-
     Attributes
     ----------
     live : LiveLabels
         Cells follow the thresholds from the scores of the last run.
-    progressed : Signal
-        Carries how many steps are done, of how many, and what is being done.
-    finished : Signal
-        Carries a sentence about the cells, and the `Found`.
-    failed : Signal
-        Carries the exception, and a sentence about what is kept.
-    stopped : Signal
-        Carries a sentence: why, and what is kept.
     """
 
     progressed = Signal(int, int, str)
+    """Carries how many steps are done, of how many, and what is being done."""
     finished = Signal(str, object)
+    """Carries a sentence about the cells, and the `Found`."""
     failed = Signal(object, str)
+    """Carries the exception, and a sentence about what is kept."""
     stopped = Signal(str)
+    """Carries a sentence: why, and what is kept."""
 
     def __init__(self, viewer: ViewerModel, session: Session, parent: QObject) -> None:
         super().__init__(parent)
@@ -72,10 +62,8 @@ class SegmentJob(QObject):
 
         Parameters
         ----------
-        layer : napari Image layer
         image : LayerImage
             What is read of it.
-        recipe : Recipe
         """
         self.live.forget()
         self._layers = layers = ResultLayers(self._viewer, layer, image, recipe)
@@ -128,10 +116,8 @@ class SegmentJob(QObject):
     def _on_ended(self) -> None:
         self._layers = None
 
+    @while_alive
     def _on_layer_removed(self, _event: Any) -> None:
-        # napari's signals outlive the widget until Python collects it.
-        if not isalive(self):
-            return
         gone = self._layers.missing() if self._layers is not None and self.is_running else ""
         if gone:
             self.stop(f"Layer '{gone}' was removed; the segmentation stopped.")

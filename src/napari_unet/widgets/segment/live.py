@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,33 +13,23 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import PlaneIndex, Region
+from napari_unet.engine.segmentation.planes import PlaneScores
 from napari_unet.viewer.layers import shown_plane, visible_box
 from napari_unet.viewer.results import METADATA_KEY, note_origin
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.segment.reports import Drawn, Edited, FoundAgain, KeptScores
-from napari_unet.widgets.segment.runs import find_again
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
 class LiveLabels(QObject):
-    """Makes the cells of a layer anew whenever their settings change.
-
-    Parameters
-    ----------
-    viewer : napari viewer
-
-    Attributes
-    ----------
-    told : Signal
-        Carries a sentence: how many cells there are after a change, or why they stay.
-    failed : Signal
-        Carries the exception.
-    """
+    """Makes the cells of a layer anew whenever their settings change."""
 
     told = Signal(str)
+    """Carries a sentence: how many cells there are after a change, or why they stay."""
     failed = Signal(object)
+    """Carries the exception."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
@@ -134,3 +124,49 @@ class LiveLabels(QObject):
     def _on_failed(self, error: Exception) -> None:
         self._note({"stopped": True})
         self.failed.emit(error)
+
+
+def find_again(
+    kept: KeptScores, instances: InstanceSettings, shown: PlaneIndex, visible: Region | None
+) -> Iterator[Drawn | Edited | FoundAgain]:
+    """Make the cells anew from kept scores: what is in view first, then all of them.
+
+    Parameters
+    ----------
+    shown : PlaneIndex
+        The plane in view.
+    visible : tuple of slice, optional
+        The part of it that is in view.
+
+    Yields
+    ------
+    Drawn or Edited or FoundAgain
+        Last one of the other two.
+    """
+    canvas = kept.canvas
+    edited = 0
+    order = sorted(range(len(kept.planes)), key=lambda number: kept.planes[number][0] != shown)
+    for number in order:
+        index, plane = kept.planes[number]
+        is_ours = not canvas.is_edited(index)
+        in_view_first = index == shown and visible is not None and _is_small(visible, plane)
+        if is_ours and in_view_first and visible is not None:
+            is_ours = canvas.preview(index, plane, visible, instances)
+            yield Drawn(index, is_whole=False)
+        if is_ours:
+            labels = plane.labels(instances)
+            kept.cells[number] = int(labels.max(initial=0))
+            is_ours = canvas.finish(index, plane, labels, keeps_numbers=True)
+        if is_ours:
+            yield Drawn(index, is_whole=True)
+        else:
+            edited += 1
+            kept.cells[number] = np.unique(canvas.array[index][canvas.array[index] > 0]).size
+    all_edited = edited == len(order)
+    yield Edited() if all_edited else FoundAgain(sum(kept.cells.values()), edited)
+
+
+def _is_small(visible: Region, plane: PlaneScores) -> bool:
+    """Whether a part is so much less than the plane that it is worth a pass of its own."""
+    pixels = np.prod([part.stop - part.start for part in visible])
+    return bool(pixels < 0.5 * np.prod(plane.shape))

@@ -10,10 +10,12 @@ from napari.layers import Image, Shapes
 from numpy.typing import NDArray
 from qtpy.compat import isalive
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QPushButton, QWidget
+from superqt.utils import signals_blocked
 
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.widgets.shared.choices import keep_narrow
+from napari_unet.widgets.shared.parts import in_row, while_alive
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -30,10 +32,6 @@ class ObjectSizeChoice(QWidget):
     ----------
     viewer : napari viewer
         Gets a Shapes layer while a cell is drawn.
-
-    Attributes
-    ----------
-    changed : Signal
     """
 
     changed = Signal()
@@ -56,18 +54,16 @@ class ObjectSizeChoice(QWidget):
         self.box.setStyleSheet("QDoubleSpinBox { min-width: 40px; }")
         self.box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.box.valueChanged.connect(self.changed)
-        self.draw_button = QPushButton()
-        self.draw_button.setText("Draw…")
+        self.draw_button = QPushButton("Draw…")
         self.draw_button.setCheckable(True)
         self.draw_button.setToolTip(
             "Measure: draw an ellipse around one typical cell in the image, and its diameter is "
             "taken. A line, a rectangle or a polygon will do, too."
         )
         self.draw_button.clicked.connect(self._on_draw_clicked)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for widget, stretch in ((self.mode_box, 3), (self.box, 2), (self.draw_button, 0)):
-            layout.addWidget(widget, stretch)
+        layout = in_row(self.mode_box, self.box, self.draw_button, within=self)
+        layout.setStretch(0, 3)
+        layout.setStretch(1, 2)
         self.show_trained(None)
         self.show_image(None)
         self.box.setVisible(False)
@@ -95,10 +91,9 @@ class ObjectSizeChoice(QWidget):
         if diameter_px is None:
             self.mode_box.setCurrentText(_AS_IT_IS)
             return
-        was_blocked = self.blockSignals(True)
-        self.mode_box.setCurrentText(_PIXELS)
-        self.box.setValue(diameter_px)
-        self.blockSignals(was_blocked)
+        with signals_blocked(self):
+            self.mode_box.setCurrentText(_PIXELS)
+            self.box.setValue(diameter_px)
         self.changed.emit()
 
     def diameter_px(self, pixel_size_um: float | None) -> float | None:
@@ -162,8 +157,9 @@ class ObjectSizeChoice(QWidget):
         self._drawing.events.data.connect(self._on_drawn)
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
 
+    @while_alive
     def _on_drawn(self, event: Any) -> None:
-        if not isalive(self) or self._drawing is None or not self._drawing.data:
+        if self._drawing is None or not self._drawing.data:
             return
         if str(getattr(event, "action", "added")) not in ("added", "ActionType.ADDED"):
             return

@@ -31,12 +31,8 @@ class Recipe:
 
     Parameters
     ----------
-    network : Network
     source, file_hash : str
         Where it came from.
-    settings : SegmentationSettings
-    instances : InstanceSettings
-    device : str
     shows_scores : bool
         Whether layers of scores are wanted.
     guesses : mapping of str to str
@@ -134,10 +130,8 @@ def segment_recipe(layer: Image, image: LayerImage, recipe: Recipe) -> SegmentRe
 
     Parameters
     ----------
-    layer : napari Image layer
     image : LayerImage
         What is read of it.
-    recipe : Recipe
     """
     description = recipe.network.description
     shape = tuple(int(n) for n in image.array.shape)

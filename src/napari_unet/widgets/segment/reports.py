@@ -21,7 +21,6 @@ class Opened:
 
     Parameters
     ----------
-    canvas : LabelCanvas
     layer : napari Labels layer, optional
         To be added to the viewer; None where an earlier one is filled.
     score_layers : tuple of napari Image layers
@@ -82,7 +81,6 @@ class KeptScores:
 
     Parameters
     ----------
-    canvas : LabelCanvas
     planes : list of (PlaneIndex, PlaneScores)
     cells : dict
         Cells of each plane, by its position in `planes`.
@@ -104,12 +102,10 @@ class Found:
 
     Parameters
     ----------
-    cells : int
     notes : tuple of str
         The engine's, about anything that went another way than asked for.
     provenance : dict
         For the layer's metadata.
-    instances : InstanceSettings
     diameter_px : float, optional
         Median diameter of the cells of the last plane, in pixels of the image.
     kept : KeptScores, optional
@@ -130,7 +126,6 @@ class FoundAgain:
 
     Parameters
     ----------
-    cells : int
     edited_slices : int
         Slices that a person edited, left as they are.
     """

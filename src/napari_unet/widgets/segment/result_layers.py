@@ -23,12 +23,10 @@ class ResultLayers:
 
     Parameters
     ----------
-    viewer : napari viewer
     layer : napari Image layer
         That is segmented.
     image : LayerImage
         What is read of it.
-    recipe : Recipe
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What the Segment form has done in a worker's thread: cells found, and found again."""
+"""What a run of the Segment form does in a worker's thread: cells found, and layers filled."""
 
 from __future__ import annotations
 
@@ -9,25 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.base.errors import DeviceError
+from napari_unet.engine.base.errors import DeviceError, LabelsError
 from napari_unet.engine.base.settings import InstanceSettings
-from napari_unet.engine.images.image import PlaneIndex, Region
+from napari_unet.engine.images.image import LabelImage, PlaneIndex
 from napari_unet.viewer.layers import LayerImage
 from napari_unet.viewer.results import METADATA_KEY, new_labels_layer, new_scores_layer
-from napari_unet.widgets.segment.filling import Filling
 from napari_unet.widgets.segment.recipe import Recipe
-from napari_unet.widgets.segment.reports import (
-    Drawn,
-    Edited,
-    Found,
-    FoundAgain,
-    KeptScores,
-    Opened,
-    Step,
-)
+from napari_unet.widgets.segment.reports import Drawn, Found, KeptScores, Opened, Step
 
 if TYPE_CHECKING:
     from napari_unet.engine.segmentation.planes import PlaneScores
+    from napari_unet.engine.segmentation.segmentation import SegmentationReport
     from napari_unet.viewer.label_canvas import LabelCanvas
 
 
@@ -38,8 +30,6 @@ def find_cells(
 
     Parameters
     ----------
-    image : LayerImage
-    recipe : Recipe
     earlier : LabelCanvas, optional
         Over the labels of an earlier run: filled again, unless they were edited.
     scores : dict
@@ -127,49 +117,78 @@ def _zeros(image: LayerImage, dtype: type[np.generic]) -> NDArray[Any]:
         ) from error
 
 
-def find_again(
-    kept: KeptScores, instances: InstanceSettings, shown: PlaneIndex, visible: Region | None
-) -> Iterator[Drawn | Edited | FoundAgain]:
-    """Make the cells anew from kept scores: what is in view first, then all of them.
+_NO_SCORES = "The scores take too much memory to be kept, so changed thresholds need another Run."
 
-    Parameters
-    ----------
-    kept : KeptScores
-    instances : InstanceSettings
-    shown : PlaneIndex
-        The plane in view.
-    visible : tuple of slice, optional
-        The part of it that is in view.
-
-    Yields
-    ------
-    Drawn or Edited or FoundAgain
-        Last one of the other two.
-    """
-    canvas = kept.canvas
-    edited = 0
-    order = sorted(range(len(kept.planes)), key=lambda number: kept.planes[number][0] != shown)
-    for number in order:
-        index, plane = kept.planes[number]
-        is_ours = not canvas.is_edited(index)
-        in_view_first = index == shown and visible is not None and _is_small(visible, plane)
-        if is_ours and in_view_first and visible is not None:
-            is_ours = canvas.preview(index, plane, visible, instances)
-            yield Drawn(index, is_whole=False)
-        if is_ours:
-            labels = plane.labels(instances)
-            kept.cells[number] = int(labels.max(initial=0))
-            is_ours = canvas.finish(index, plane, labels, keeps_numbers=True)
-        if is_ours:
-            yield Drawn(index, is_whole=True)
-        else:
-            edited += 1
-            kept.cells[number] = np.unique(canvas.array[index][canvas.array[index] > 0]).size
-    all_edited = edited == len(order)
-    yield Edited() if all_edited else FoundAgain(sum(kept.cells.values()), edited)
+MEMORY_SHARE_OF_SCORES = 0.25
+"""Of the free memory, that scores may take for the thresholds to move without another run."""
 
 
-def _is_small(visible: Region, plane: PlaneScores) -> bool:
-    """Whether a part is so much less than the plane that it is worth a pass of its own."""
-    pixels = np.prod([part.stop - part.start for part in visible])
-    return bool(pixels < 0.5 * np.prod(plane.shape))
+class Filling:
+    """Writes what a run reports into the arrays of the layers."""
+
+    def __init__(self, canvas: LabelCanvas, scores: dict[str, Any], *, keeps_numbers: bool) -> None:
+        self.canvas = canvas
+        self.kept = KeptScores(canvas)
+        self._keeps_scores = True
+        self._engine_notes: tuple[str, ...] = ()
+        self.diameter_px: float | None = None
+        self._scores = scores
+        self._keeps_numbers = keeps_numbers
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What did not go as asked for."""
+        return self._engine_notes if self._keeps_scores else (*self._engine_notes, _NO_SCORES)
+
+    def draw(
+        self, report: SegmentationReport, index: PlaneIndex, instances: InstanceSettings
+    ) -> bool:
+        """Write what is new; return whether anything was."""
+        plane = report.plane
+        if plane is None:
+            return False
+        if report.labels is not None:
+            self._finish(report.labels, plane, index, report.slice_index)
+            self._engine_notes = report.notes
+            return True
+        # A plane of one tile is whole in a moment.
+        if report.area is None or report.tiles == 1:
+            return False
+        self._check(self.canvas.preview(index, plane, report.area, instances))
+        return True
+
+    def _check(self, is_written: bool) -> None:  # noqa: FBT001 - what the canvas says
+        if not is_written:
+            raise LabelsError(
+                "The labels were changed by something else while they were filled, so they stay "
+                "as they are; Run again puts the cells into a new layer."
+            )
+
+    def _finish(
+        self, labels: LabelImage, plane: PlaneScores, index: PlaneIndex, number: int
+    ) -> None:
+        self._check(self.canvas.finish(index, plane, labels, keeps_numbers=self._keeps_numbers))
+        sizes = np.bincount(labels.reshape(-1))[1:]
+        sizes = sizes[sizes > 0]
+        self.kept.cells[number] = int(sizes.size)
+        if sizes.size and len(plane.shape) == 2:
+            self.diameter_px = float(np.sqrt(4 / np.pi * np.median(sizes)))
+        if self._scores:
+            own = plane.on_own_grid()
+            for role, target in self._scores.items():
+                target[index] = own[plane.class_roles.index(role)]
+        self._keep(plane, index)
+
+    def _keep(self, plane: PlaneScores, index: PlaneIndex) -> None:
+        import torch
+
+        from napari_unet.engine.base.device import free_memory_bytes
+
+        if not self._keeps_scores:
+            return
+        self.kept.planes.append((index, plane))
+        size = sum(each.scores.nbytes for _, each in self.kept.planes)
+        free = free_memory_bytes(torch.device("cpu"))
+        if size > MEMORY_SHARE_OF_SCORES * (free + size):
+            self._keeps_scores = False
+            self.kept.planes.clear()

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info
 from qtpy.compat import isalive
-from qtpy.QtWidgets import QVBoxLayout
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.installation import check_installation
@@ -19,8 +18,8 @@ from napari_unet.widgets.segment.form import SegmentForm
 from napari_unet.widgets.segment.job import NOTHING_CHANGED, SegmentJob
 from napari_unet.widgets.segment.recipe import read_form, segment_recipe
 from napari_unet.widgets.segment.reports import Found
-from napari_unet.widgets.shared.docked_form import DockedForm, scrolled
-from napari_unet.widgets.shared.run_panel import ScriptButton
+from napari_unet.widgets.shared.buttons import ScriptButton
+from napari_unet.widgets.shared.parts import DockedForm, in_column, scrolled, while_alive
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -35,7 +34,6 @@ class SegmentWidget(DockedForm):
 
     Parameters
     ----------
-    napari_viewer : napari viewer
     session : Session, optional
         Owner of the loaded network; without it the process's.
     """
@@ -64,9 +62,7 @@ class SegmentWidget(DockedForm):
         self.advice = Advice(self._viewer, self._session, self.form)
         self.script_button = ScriptButton(self._read_recipe)
         self.form.foot.addWidget(self.script_button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(scrolled(self.form))
+        in_column(scrolled(self.form), within=self).setContentsMargins(4, 4, 4, 4)
 
     def _connect(self) -> None:
         self.form.concerns.remedy_chosen.connect(self._on_remedy_chosen)
@@ -126,11 +122,6 @@ class SegmentWidget(DockedForm):
         self.model_choice.stop()
         self.form.size_choice.stop_drawing()
 
-    def reset_choices(self, event: Any = None) -> None:
-        """List the image layers afresh; napari calls this when they change."""
-        if isalive(self):
-            self.layer_choice.reset_choices(event)
-
     def _read_recipe(self) -> SegmentRecipe:
         return segment_recipe(*read_form(self._viewer, self._session, self.form))
 
@@ -141,12 +132,11 @@ class SegmentWidget(DockedForm):
         else:
             segment_view(viewer)
 
+    @while_alive
     def _on_network_loaded(self, network: Network) -> None:
-        # The session outlives the widget.
-        if isalive(self):
-            self.live.forget()
-            self.form.show_model(network.description)
-            self._show_what_applies()
+        self.live.forget()
+        self.form.show_model(network.description)
+        self._show_what_applies()
 
     def _on_load_finished(self) -> None:
         if self._runs_when_loaded:

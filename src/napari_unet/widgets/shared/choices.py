@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Layer, Shapes
-from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QPaintEvent, QWheelEvent
-from qtpy.QtWidgets import QComboBox, QFormLayout, QStyle, QStyleOptionComboBox, QStylePainter
+from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainter
 
 from napari_unet.viewer.results import is_made_up
+from napari_unet.widgets.shared.parts import while_alive
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -24,15 +24,6 @@ _PLACEHOLDERS: dict[type[Layer], str] = {
     Labels: "no labels yet",
     Shapes: "draw a Shapes layer",
 }
-
-
-def narrow_form() -> QFormLayout:
-    """Make a layout of rows whose labels move above their fields where the dock is narrow."""
-    layout = QFormLayout()
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
-    return layout
 
 
 def keep_narrow(box: QComboBox, *, characters: int = _NARROWEST) -> None:
@@ -129,7 +120,6 @@ class LayerChoice(OfferBox):
 
     Parameters
     ----------
-    viewer : napari viewer
     kind : type
         Image, Labels or Shapes.
     follows_active : bool
@@ -173,11 +163,9 @@ class LayerChoice(OfferBox):
         )
         return {str(layer.unique_id): layer for layer in layers}
 
+    @while_alive
     def reset_choices(self, _event: Any = None) -> None:
         """List the layers afresh; the chosen one stays chosen while it is there."""
-        # napari's signals outlive the widget until Python collects it.
-        if not isalive(self):
-            return
         chosen, layers = self.chosen, self._layers()
         for layer in layers.values():
             # Once for each layer, however often; a list that tells of it is new in napari 0.7.
@@ -187,12 +175,14 @@ class LayerChoice(OfferBox):
         if self.chosen != chosen:
             self.currentIndexChanged.emit(self.currentIndex())
 
+    @while_alive
     def _on_data_changed(self, event: Any) -> None:
         # Other data may have other axes, so that other choices make sense.
-        if isalive(self) and self.layer is not None and self.layer == event.source:
+        if self.layer is not None and self.layer == event.source:
             self.currentIndexChanged.emit(self.currentIndex())
 
+    @while_alive
     def _on_active_changed(self, _event: Any = None) -> None:
-        active = self._viewer.layers.selection.active if isalive(self) else None
+        active = self._viewer.layers.selection.active
         if active is not None:
             self.choose_layer(active)

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from qtpy.compat import isalive
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QHideEvent, QShowEvent
 
 from napari_unet.session import Session
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.shared.choices import StillBox
-from napari_unet.widgets.shared.model_jobs import list_devices
+from napari_unet.widgets.shared.parts import while_alive
 
 if TYPE_CHECKING:
     from napari_unet.engine.base.device import DeviceState
 
 _AUTOMATIC = "auto"
+
+
+def list_devices() -> tuple[DeviceState, ...]:
+    """Ask the devices of this machine for their free memory."""
+    from napari_unet.engine.base.device import device_states
+
+    return device_states()
 
 
 class DeviceChoice(StillBox):
@@ -29,14 +35,10 @@ class DeviceChoice(StillBox):
     ----------
     session : Session
         Another widget may choose its device: it is shown here, too.
-
-    Attributes
-    ----------
-    refreshed : Signal
-        Carries the `DeviceState` of each device.
     """
 
     refreshed = Signal(object)
+    """Carries the `DeviceState` of each device."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -96,11 +98,10 @@ class DeviceChoice(StillBox):
     def _on_activated(self, index: int) -> None:
         self._session.choose_device(str(self.itemData(index)))
 
+    @while_alive
     def _on_device_changed(self, name: str) -> None:
-        # The session outlives the widget.
-        if isalive(self):
-            self.add_devices([name])
-            self.setCurrentIndex(self.findData(name))
+        self.add_devices([name])
+        self.setCurrentIndex(self.findData(name))
 
     def showPopup(self) -> None:  # noqa: N802
         """Open the list and bring the free memory up to date."""

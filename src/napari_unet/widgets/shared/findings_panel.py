@@ -7,7 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QWidget
+
+from napari_unet.widgets.shared.parts import in_column
 
 if TYPE_CHECKING:
     from napari_unet.engine.checks.finding import Finding
@@ -27,24 +29,17 @@ _REPAIRS = {
 
 
 class FindingsPanel(QWidget):
-    """Shows findings, errors first; what is over is counted. Without any it takes no room.
-
-    Attributes
-    ----------
-    remedy_chosen : Signal
-        Carries the changes of the form of the finding whose button was pressed.
-    repair_chosen : Signal
-        Carries the `Finding` itself, where its labels are to be repaired.
-    """
+    """Shows findings, errors first; what is over is counted. Without any it takes no room."""
 
     remedy_chosen = Signal(dict)
+    """Carries the changes of the form of the finding whose button was pressed."""
     repair_chosen = Signal(object)
+    """Carries the `Finding` itself, where its labels are to be repaired."""
 
     def __init__(self) -> None:
         super().__init__()
         self._findings: tuple[Finding, ...] = ()
-        self._layout = QVBoxLayout(self)
-        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout = in_column(within=self)
         self.setVisible(False)
 
     @property
@@ -80,12 +75,11 @@ class FindingsPanel(QWidget):
         entry.setObjectName("finding")
         colour = _COLOURS[finding.severity]
         entry.setStyleSheet(f"QFrame#finding {{ border-left: 3px solid {colour}; }}")
-        layout = QVBoxLayout(entry)
-        layout.setContentsMargins(6, 0, 0, 0)
         text = QLabel(finding.text)
         text.setWordWrap(True)
         text.setTextFormat(Qt.TextFormat.PlainText)  # names of layers may hold anything
-        layout.addWidget(text)
+        layout = in_column(text, within=entry)
+        layout.setContentsMargins(6, 0, 0, 0)
         if finding.remedy:
             button = QPushButton(finding.remedy)
             repair = _REPAIRS.get(finding.code, "Put the labels right.")

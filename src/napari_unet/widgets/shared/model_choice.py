@@ -8,19 +8,31 @@ from typing import TYPE_CHECKING
 
 from qtpy.compat import isalive
 from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 
 from napari_unet.engine.base.errors import CodeInFileError
 from napari_unet.session import LoadedModel, Session
 from napari_unet.viewer.worker import Job
-from napari_unet.widgets.shared.code_question import CodeQuestion
-from napari_unet.widgets.shared.model_jobs import LoadRequest, Machine, load_network
-from napari_unet.widgets.shared.model_picker import ModelPicker
+from napari_unet.widgets.shared.model_files import OPEN_FILTER, ModelBox, RecentMenu, RecentModels
+from napari_unet.widgets.shared.model_loading import (
+    CodeQuestion,
+    LoadRequest,
+    Machine,
+    load_network,
+)
+from napari_unet.widgets.shared.parts import action_button, in_row, while_alive
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import Network
 
 
-class ModelChoice(ModelPicker):
+_NARROW_BUTTONS = """
+QPushButton { padding: 4px 6px; }
+QPushButton::menu-indicator { image: none; width: 0px; }
+"""
+
+
+class ModelChoice(QWidget):
     """Bundled models and model files; the chosen one becomes the session's.
 
     Parameters
@@ -29,44 +41,76 @@ class ModelChoice(ModelPicker):
         Another widget may load its network: it is shown here, too.
     file_text : str
         Caption of the button that opens a file.
-
-    Attributes
-    ----------
-    devices_found : Signal
-        Carries the names of this machine's devices, once.
-    load_started : Signal
-        Carries the name of the model.
-    load_finished : Signal
-        The session has the network.
-    load_failed : Signal
-        Carries the exception; the session keeps the network it had.
-    load_ended : Signal
-        After a load finished, failed or was stopped.
     """
 
     devices_found = Signal(object)
+    """Carries the names of this machine's devices, once."""
     load_started = Signal(str)
+    """Carries the name of the model."""
     load_finished = Signal()
+    """The session has the network."""
     load_failed = Signal(object)
+    """Carries the exception; the session keeps the network it had."""
     load_ended = Signal()
+    """After a load finished, failed or was stopped."""
 
     def __init__(self, session: Session, *, file_text: str = "…") -> None:
-        super().__init__(file_text)
+        super().__init__()
         self._session = session
         self._job = Job(self)
         self._loading_source = ""
         self._opened = ""
         self._question: CodeQuestion | None = None
         self._turn = 0
-        self.picked.connect(self.open)
-        self.listed_anew.connect(self._fill)
-        session.network_loaded.connect(self._show_session)
+        self.recent = RecentModels()
+        self._build(file_text)
+        session.network_loaded.connect(self._fill)
         self._fill()
+
+    def _build(self, file_text: str) -> None:
+        self.box = ModelBox(self.recent)
+        self.box.activated.connect(self._on_activated)
+        self.recent_menu = RecentMenu(self.recent, self)
+        self.recent_menu.chosen.connect(self.open)
+        self.recent_menu.cleared.connect(self._on_cleared)
+        self.file_button = action_button(
+            file_text,
+            "Choose a model file: of this plugin, PyTorch weights, TorchScript, ONNX or a "
+            "bioimage.io package.",
+            self._on_file_button_clicked,
+        )
+        self.recent_button = QPushButton("▾")
+        self.recent_button.setToolTip("Choose from the model files that you opened last.")
+        self.recent_button.setMenu(self.recent_menu)
+        self.setStyleSheet(_NARROW_BUTTONS)
+        layout = in_row(self.box, self.file_button, self.recent_button, within=self, spacing=2)
+        layout.setStretch(0, 1)
 
     @property
     def is_loading(self) -> bool:
         """Whether a network is on its way."""
         return self._job.is_running
+
+    def remember(self, file: str) -> None:
+        """Offer a file that was just written."""
+        self.recent.add(file)
+        self._fill()
+
+    def _on_activated(self, index: int) -> None:
+        source = str(self.box.itemData(index))
+        if source:
+            self.open(source)
+
+    def _on_file_button_clicked(self) -> None:
+        file, _ = QFileDialog.getOpenFileName(
+            self, "Choose a model file", self.recent.folder, OPEN_FILTER
+        )
+        if file:
+            self.open(file)
+
+    def _on_cleared(self) -> None:
+        self.box.forget_all()
+        self._fill()
 
     def open(self, source: str) -> None:
         """Load what a user picked by hand: read the file again, and keep it as a recent one."""
@@ -151,10 +195,6 @@ class ModelChoice(ModelPicker):
         self._loading_source = ""
         self._fill()
 
-    def _show_session(self, _network: Network) -> None:
-        # The session outlives the widget.
-        if isalive(self):
-            self._fill()
-
-    def _fill(self) -> None:
+    @while_alive
+    def _fill(self, _network: Network | None = None) -> None:
         self.box.show_models(self._session, self._loading_source)

@@ -1,14 +1,18 @@
-"""The model files that a dialog offers, the ones opened last, and the box that lists them."""
+"""The model files that a dialog offers, the ones opened last, and the boxes that list them."""
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 
-from qtpy.QtCore import QSettings, Signal
+from qtpy.QtCore import QSettings, Qt, Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QMenu, QWidget
 
+from napari_unet.session import Session
+from napari_unet.versions.history import version_name
 from napari_unet.viewer.model_reader import MODEL_PATTERNS
+from napari_unet.widgets.shared.choices import StillBox
 
 _KINDS = {title: " ".join(patterns) for title, patterns in MODEL_PATTERNS.items()}
 _OFFERED = {"Models": " ".join(_KINDS.values()), **_KINDS, "All files": "*"}
@@ -61,23 +65,12 @@ class RecentModels:
 
 
 class RecentMenu(QMenu):
-    """Lists the recent files each time it opens.
-
-    Parameters
-    ----------
-    recent : RecentModels
-    parent : QWidget
-
-    Attributes
-    ----------
-    chosen : Signal
-        Carries the file.
-    cleared : Signal
-        The list was emptied.
-    """
+    """Lists the recent files each time it opens."""
 
     chosen = Signal(str)
+    """Carries the file."""
     cleared = Signal()
+    """The list was emptied."""
 
     def __init__(self, recent: RecentModels, parent: QWidget) -> None:
         super().__init__(parent)
@@ -109,3 +102,55 @@ class RecentMenu(QMenu):
         else:
             self._recent.clear()
             self.cleared.emit()
+
+
+class ModelBox(StillBox):
+    """Lists bundled models, recent files, those that were loaded, and the one on its way.
+
+    Attributes
+    ----------
+    bundled : tuple of str
+        Names of the models that came with the installation.
+    """
+
+    def __init__(self, recent: RecentModels) -> None:
+        super().__init__()
+        self._recent = recent
+        self._were_loaded: dict[str, None] = {}
+        self.bundled: tuple[str, ...] = ()
+        self.setPlaceholderText("no model")
+
+    def forget(self, file: str) -> None:
+        """List a file no more."""
+        self._recent.remove(file)
+        self._were_loaded.pop(file, None)
+
+    def forget_all(self) -> None:
+        """List no file that is not recent any more."""
+        self._were_loaded.clear()
+
+    def show_models(self, session: Session, loading: str) -> None:
+        """List the models; show the one that is on its way, or else the session's."""
+        shown = loading or session.source
+        if session.source:
+            self._were_loaded[session.source] = None
+        every = dict.fromkeys([*self.bundled, *self._recent.files, *self._were_loaded, shown])
+        sources = [each for each in every if each]
+        self.clear()
+        for source in sources:
+            self.addItem(_caption(source, sources), source)
+            self.setItemData(self.count() - 1, source, Qt.ItemDataRole.ToolTipRole)
+        if session.network is not None and not session.source:
+            self.addItem(f"{session.network.description.name} (not saved)", "")
+        self.setCurrentIndex(self.findData(shown))
+        self.setToolTip(f"<qt>The network that finds the cells: {escape(shown)}</qt>")
+
+
+def _caption(source: str, sources: list[str]) -> str:
+    """Name of the version or of the file, with its folder where another has the same name."""
+    path = Path(source)
+    version = version_name(path)
+    if version is not None:
+        return version
+    is_unique = sum(Path(other).stem == path.stem for other in sources) == 1
+    return path.stem if is_unique else f"{path.stem} ({path.parent.name or 'bundled'})"

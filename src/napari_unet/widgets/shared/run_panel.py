@@ -1,19 +1,15 @@
-"""The foot of a form: a button that runs and stops, progress, a sentence; and a copy as script."""
+"""The foot of a form: a button that runs and stops, progress, and a sentence."""
 
 from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
-from typing import Any
 
 from napari.utils import progress
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QAction, QGuiApplication
-from qtpy.QtWidgets import QMenu, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QProgressBar, QPushButton, QWidget
 
-from napari_unet.engine.base.errors import UNetError
-from napari_unet.script import command_line, python_lines
+from napari_unet.widgets.shared.parts import in_column
 from napari_unet.widgets.shared.texts import Sentence
 
 
@@ -26,10 +22,6 @@ class RunPanel(QWidget):
         Caption of the button while nothing runs.
     tooltip : str
         What it does then.
-
-    Attributes
-    ----------
-    run_clicked, stop_clicked : Signal
     """
 
     run_clicked = Signal()
@@ -48,10 +40,7 @@ class RunPanel(QWidget):
         self.bar = QProgressBar()
         self.bar.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.label = Sentence()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.button, self.bar, self.label):
-            layout.addWidget(widget)
+        in_column(self.button, self.bar, self.label, within=self)
         self.destroyed.connect(self._close_activity)
         self.show_idle()
 
@@ -133,65 +122,3 @@ class RunPanel(QWidget):
 
     def _on_button_clicked(self) -> None:
         (self.stop_clicked if self._is_running else self.run_clicked).emit()
-
-
-class ScriptButton(QPushButton):
-    """A button with a menu: copy what the form does as Python, or as a command.
-
-    Parameters
-    ----------
-    read_form : callable
-        Returns what the form says; raises a `UNetError` if it is not complete.
-    write_python, write_command : callable
-        Make text of that.
-
-    Attributes
-    ----------
-    copied : Signal
-        Carries a sentence about what is in the clipboard.
-    failed : Signal
-        Carries the error.
-    """
-
-    copied = Signal(str)
-    failed = Signal(object)
-
-    def __init__(
-        self,
-        read_form: Callable[[], Any],
-        write_python: Callable[[Any], str] = python_lines,
-        write_command: Callable[[Any], str] = command_line,
-    ) -> None:
-        super().__init__()
-        self._read_form = read_form
-        self._write_python = write_python
-        self._write_command = write_command
-        self.setText("Copy as script")
-        self.setToolTip(
-            "<qt>Put lines into the clipboard that do the same as this form: Python for a notebook "
-            "or a cluster, or a command for the terminal.</qt>"
-        )
-        menu = QMenu(self)
-        self.python_action = QAction("Python", self)
-        self.python_action.triggered.connect(self._on_python)
-        self.command_action = QAction("Command line", self)
-        self.command_action.triggered.connect(self._on_command)
-        menu.addActions([self.python_action, self.command_action])
-        self.setMenu(menu)
-
-    def _on_python(self) -> None:
-        self._copy("The Python lines are in the clipboard.", self._write_python)
-
-    def _on_command(self) -> None:
-        self._copy("The command is in the clipboard.", self._write_command)
-
-    def _copy(self, sentence: str, write: Callable[[Any], str]) -> None:
-        try:
-            text = write(self._read_form())
-        except UNetError as error:
-            self.failed.emit(error)
-            return
-        clipboard = QGuiApplication.clipboard()
-        if clipboard is not None:
-            clipboard.setText(text)
-            self.copied.emit(sentence)

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
-from qtpy.compat import isalive
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.checks.finding import Finding
 from napari_unet.engine.images.image import LabelImage, PlaneIndex
 from napari_unet.session import Session
 from napari_unet.viewer.worker import Job
+from napari_unet.widgets.shared.parts import single_shot, while_alive
 from napari_unet.widgets.train.form import TrainForm
-from napari_unet.widgets.train.plan import PairSource, plane_name, region_of
+from napari_unet.widgets.train.plan import PairSource
 from napari_unet.widgets.train.repair_job import RepairJob
 
 if TYPE_CHECKING:
@@ -47,18 +47,12 @@ class TrainAdvice(QObject):
 
     Parameters
     ----------
-    form : TrainForm
-    session : Session
     read_sources : callable
         Returns the pairs; raises a `UNetError` if they are not complete.
-
-    Attributes
-    ----------
-    failed : Signal
-        Carries the exception of a repair.
     """
 
     failed = Signal(object)
+    """Carries the exception of a repair."""
 
     def __init__(
         self,
@@ -76,10 +70,7 @@ class TrainAdvice(QObject):
         self._is_due = False
         self._looked: _Looked | None = None
         self._layers: list[Labels] = []
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(_PAUSE_MS)
-        self._soon.timeout.connect(self._look)
+        self._soon = single_shot(self, self._look, after_ms=_PAUSE_MS)
         form.input_changed.connect(self._on_input_changed)
         form.findings.repair_chosen.connect(self._on_repair_chosen)
         session.network_loaded.connect(self._on_input_changed)
@@ -97,10 +88,8 @@ class TrainAdvice(QObject):
         self._repair.stop()
         self._job.stop()
 
+    @while_alive
     def _on_input_changed(self, _value: Any = None) -> None:
-        # The session outlives the form.
-        if not isalive(self._form):
-            return
         self._follow([labels for _, labels in self._form.pairs.pairs])
         self._soon.start()
 
@@ -113,9 +102,9 @@ class TrainAdvice(QObject):
             for name in _EVENTS:
                 getattr(layer.events, name).connect(self._on_painted)
 
+    @while_alive
     def _on_painted(self, _event: Any) -> None:
-        if isalive(self):
-            self._soon.start()
+        self._soon.start()
 
     def _look(self) -> None:
         if self._job.is_running:
@@ -174,7 +163,7 @@ def _look_at(
             labels: LabelImage = np.array(source.labels[index])
             if len(planes) > 1 and not labels.any():
                 continue
-            name = plane_name(source.name, index)
+            name = source.plane_name(index)
             places[name] = (number, index)
             image, channel_axis = source.plane_pixels(index)
             annotated.append(
@@ -184,7 +173,7 @@ def _look_at(
                     name,
                     channel_axis,
                     "ignore" if meaning == "painted" else "reviewed",
-                    region_of(source, index) if meaning == "regions" else None,
+                    source.region(index) if meaning == "regions" else None,
                     background_label,
                 )
             )

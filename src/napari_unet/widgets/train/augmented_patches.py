@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from napari_unet.engine.images.image import LabelImage, WeightMap
 from napari_unet.viewer.layers import LayerImage
 from napari_unet.viewer.results import PREVIEW_KEY, SCORES_KEY
-from napari_unet.widgets.train.action_button import JobButton
-from napari_unet.widgets.train.annotation import annotation
-from napari_unet.widgets.train.plan import Plan
+from napari_unet.widgets.shared.buttons import JobButton
+from napari_unet.widgets.train.plan import Plan, annotation
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

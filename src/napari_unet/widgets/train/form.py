@@ -12,13 +12,13 @@ from napari_unet.engine.base.errors import TrainingError, UNetError
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.script import TrainRecipe
 from napari_unet.session import Session
-from napari_unet.widgets.shared.choices import narrow_form
 from napari_unet.widgets.shared.findings_panel import FindingsPanel
 from napari_unet.widgets.shared.model_choice import ModelChoice
+from napari_unet.widgets.shared.parts import in_column, narrow_form
 from napari_unet.widgets.shared.run_panel import RunPanel
 from napari_unet.widgets.train.augmented_patches import patches_button
 from napari_unet.widgets.train.curves.curves import TrainingCurves
-from napari_unet.widgets.train.input.layer_pair import read_pair
+from napari_unet.widgets.train.input.pair_rows import read_pair
 from napari_unet.widgets.train.input.pairs_list import PairsList
 from napari_unet.widgets.train.input.unlabelled_choice import UnlabelledChoice
 from napari_unet.widgets.train.more_settings import MoreSettings
@@ -34,20 +34,14 @@ _LONGEST_S = 24 * 3600
 class TrainForm(QWidget):
     """Builds the fields and says what they hold; it runs nothing.
 
-    Parameters
-    ----------
-    viewer : napari viewer
-    session : Session
-
     Attributes
     ----------
-    input_changed : Signal
-        Other pairs, another meaning of their labels, or another start.
     results, foot : QVBoxLayout
         Below the curves, and below all fields, for widgets of others.
     """
 
     input_changed = Signal()
+    """Other pairs, another meaning of their labels, or another start."""
 
     def __init__(self, viewer: ViewerModel, session: Session) -> None:
         super().__init__()
@@ -81,14 +75,9 @@ class TrainForm(QWidget):
         fields.addRow("Train for", self.seconds_box)
         fields.addRow("Strength", self.strength_slider)
         fields.addRow(self.hold_out_box)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(QLabel("Images, and their labels"))
-        for part in (self.pairs, self.unlabelled, start, self.panel, self.findings, self.curves):
-            layout.addWidget(part)
-        layout.addLayout(self.results)
-        layout.addWidget(self.more)
-        layout.addLayout(self.foot)
+        heading = QLabel("Images, and their labels")
+        above = (heading, self.pairs, self.unlabelled, start, self.panel, self.findings)
+        layout = in_column(*above, self.curves, self.results, self.more, self.foot, within=self)
         layout.addStretch()
 
     def _build_start(self) -> None:
@@ -99,7 +88,7 @@ class TrainForm(QWidget):
             "labelled cells and time.</qt>"
         )
         self.anew_box.toggled.connect(self.model_choice.setDisabled)
-        self.anew_box.toggled.connect(self._on_anew_toggled)
+        self.anew_box.toggled.connect(self.input_changed)
         self.seconds_box = QSpinBox()
         self.seconds_box.setRange(5, _LONGEST_S)
         self.seconds_box.setValue(_USUAL_S)
@@ -124,9 +113,6 @@ class TrainForm(QWidget):
             "how good the network gets. The best state is kept. Where there are too few cells for "
             "that, nothing is held out, and the message says so.</qt>"
         )
-
-    def _on_anew_toggled(self, _anew: bool) -> None:  # noqa: FBT001 - as Qt calls it
-        self.input_changed.emit()
 
     @property
     def begins_anew(self) -> bool:

@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QWidget
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.session import Session
-from napari_unet.viewer.layers import LayerImage, read_layer
+from napari_unet.viewer.layers import LayerImage, find_layer, read_layer
 from napari_unet.viewer.worker import Job
-from napari_unet.widgets.train.plan import Plan, find_layer
+from napari_unet.widgets.train.plan import Plan
 from napari_unet.widgets.train.preview import Previewed, PreviewLayer
 from napari_unet.widgets.train.reports import Control, Report, Trained
 from napari_unet.widgets.train.review.comparison import Compared
@@ -33,19 +33,11 @@ class TrainingJob(QObject):
 
     Parameters
     ----------
-    viewer : napari viewer
-    session : Session
     parent : QWidget
         When it is destroyed, the training ends.
 
     Attributes
     ----------
-    reported : Signal
-        Carries each `Report`, once it has been taken in here.
-    failed : Signal
-        Carries the exception.
-    ended : Signal
-        The thread is done, whichever way.
     plan : Plan, optional
         Of the last training.
     trained : Trained, optional
@@ -57,8 +49,11 @@ class TrainingJob(QObject):
     """
 
     reported = Signal(object)
+    """Carries each `Report`, once it has been taken in here."""
     failed = Signal(object)
+    """Carries the exception."""
     ended = Signal()
+    """The thread is done, whichever way."""
 
     def __init__(self, viewer: ViewerModel, session: Session, parent: QWidget) -> None:
         super().__init__(parent)

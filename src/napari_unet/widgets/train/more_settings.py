@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
-from superqt import QCollapsible
+from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_unet.engine.training.augmentation_settings import AugmentationSettings
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.session import Session
-from napari_unet.widgets.shared.choices import narrow_form
 from napari_unet.widgets.shared.device_choice import DeviceChoice
+from napari_unet.widgets.shared.parts import Fold, in_column, narrow_form
 from napari_unet.widgets.shared.settings_form import SettingsForm
 
 _RARE = (
@@ -61,33 +60,24 @@ _VARIED = (
 )
 
 
-class MoreSettings(QCollapsible):
+class MoreSettings(Fold):
     """Device, numbers of the method, and how much each patch is varied.
 
     Parameters
     ----------
-    session : Session
     foot : QWidget
         Shown below all of them.
     """
 
     def __init__(self, session: Session, foot: QWidget) -> None:
-        super().__init__("More settings")
-        self.setDuration(0)
+        inside, device = QWidget(), narrow_form()
+        super().__init__("More settings", inside)
         self.device_choice = DeviceChoice(session)
         self.rare = SettingsForm(TrainingSettings.fine_tuning(), _RARE, _RANGES)
         self.varied = SettingsForm(AugmentationSettings(), _VARIED, _RANGES)
-        inside = QWidget()
-        layout = QVBoxLayout(inside)
-        layout.setContentsMargins(0, 0, 0, 0)
-        device = narrow_form()
         device.addRow("Device", self.device_choice)
-        layout.addLayout(device)
-        layout.addWidget(self.rare)
-        layout.addWidget(QLabel("How much each patch is varied"))
-        layout.addWidget(self.varied)
-        layout.addWidget(foot)
-        self.addWidget(inside)
+        varied = QLabel("How much each patch is varied")
+        in_column(device, self.rare, varied, self.varied, foot, within=inside)
 
     def settings(self, usual: TrainingSettings, **changes: Any) -> TrainingSettings:
         """Return `usual` with what is set here, and then with `changes`.

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_unet.session import LoadedModel, Session
 from napari_unet.versions.autosave import InterruptedTraining, find_interrupted
 from napari_unet.versions.history import ModelHistory
 from napari_unet.versions.notes import data_folder
 from napari_unet.viewer.worker import Job
+from napari_unet.widgets.shared.parts import action_button, in_column, in_row
 from napari_unet.widgets.shared.texts import Sentence
-from napari_unet.widgets.train.action_button import action_button
 from napari_unet.widgets.train.job import TrainingJob
 from napari_unet.widgets.train.review.change_layer import ChangesInView
 from napari_unet.widgets.train.review.comparison_panel import ComparisonPanel
-from napari_unet.widgets.train.review.kept_version import keep_interrupted, keep_trained
+from napari_unet.widgets.train.review.version_list import keep_interrupted, keep_trained
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -33,29 +33,20 @@ class TrainOutcome(QWidget):
 
     Parameters
     ----------
-    viewer : napari viewer
-    session : Session
     job : TrainingJob
         It holds the results.
     folder : Path, optional
         Where versions and running trainings are kept; the user's data folder without it.
-
-    Attributes
-    ----------
-    settled : Signal
-        Carries a sentence: kept, or discarded.
-    resumed : Signal
-        Carries the `InterruptedTraining` that is to go on.
-    segmented : Signal
-        The image is to be segmented with the model that was kept.
-    failed : Signal
-        Carries the exception.
     """
 
     settled = Signal(str)
+    """Carries a sentence: kept, or discarded."""
     resumed = Signal(object)
+    """Carries the `InterruptedTraining` that is to go on."""
     segmented = Signal()
+    """The image is to be segmented with the model that was kept."""
     failed = Signal(object)
+    """Carries the exception."""
 
     def __init__(
         self, viewer: ViewerModel, session: Session, job: TrainingJob, folder: Path | None = None
@@ -93,15 +84,7 @@ class TrainOutcome(QWidget):
         self.segment_button = action_button(
             "Segment again", "Run Segment cells with the model that was kept.", self.segmented
         )
-        buttons = QHBoxLayout()
-        buttons.setSpacing(4)
-        for button in self._buttons:
-            buttons.addWidget(button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.sentence)
-        layout.addWidget(self.comparison)
-        layout.addLayout(buttons)
+        in_column(self.sentence, self.comparison, in_row(*self._buttons, spacing=4), within=self)
         self.clear()
 
     @property

@@ -1,26 +1,27 @@
-"""What a network is to be trained with: layers and files, what their labels mean, and how."""
+"""What a network is trained with: layers, files, what their labels mean, and the pairs of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.images.image import AnyImage, LabelImage, PlaneIndex
+from napari_unet.engine.base.errors import TrainingError
+from napari_unet.engine.images.image import AnyImage, LabelImage, PlaneIndex, plane_key
 from napari_unet.script import TrainRecipe
 from napari_unet.viewer.drawn_regions import DrawnRegion, region_mask
 from napari_unet.viewer.layers import LayerImage
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Layer
-
     from napari_unet.engine.labels.runs import LabelRuns
     from napari_unet.engine.networks.network import Network
+    from napari_unet.engine.training.hold_out import HeldOut
+    from napari_unet.engine.training.pairs import TrainingPair
     from napari_unet.versions.autosave import InterruptedTraining
 
 Meaning: TypeAlias = Literal["reviewed", "regions", "painted"]
@@ -37,7 +38,6 @@ class PairSource:
         Its whole stack.
     labels : integer array
         The layer's own memory; it is copied before anything is learned.
-    name : str
     labels_id : str
         Of the labels layer, so that it can be found again.
     predictions : mapping of str to LabelRuns
@@ -56,6 +56,15 @@ class PairSource:
     def plane_pixels(self, index: PlaneIndex) -> tuple[AnyImage, int]:
         """Pixels of one plane, and which of their axes counts channels."""
         return replace(self.image, plane=index, extent="slice").pixels()
+
+    def plane_name(self, index: PlaneIndex) -> str:
+        """Such as "cells, slice 3"; slices are counted from 1."""
+        numbers = ", ".join(str(part + 1) for part in index if not isinstance(part, slice))
+        return f"{self.name}, slice {numbers}" if numbers else self.name
+
+    def region(self, index: PlaneIndex) -> NDArray[np.bool_]:
+        """Where in a plane everything was reviewed."""
+        return region_mask(self.regions, index, np.shape(self.labels))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,17 +110,91 @@ class Plan:
         }
 
 
-def plane_name(name: str, index: PlaneIndex) -> str:
-    """Such as "cells, slice 3"; slices are counted from 1."""
-    numbers = ", ".join(str(part + 1) for part in index if not isinstance(part, slice))
-    return f"{name}, slice {numbers}" if numbers else name
+def annotation(plan: Plan) -> list[TrainingPair]:
+    """Read the pairs of all layers and files: images with their labels and what these mean."""
+    pairs = [pair for source in plan.sources for pair in labelled_planes(source, plan)]
+    return [*pairs, *_from_folders(plan)]
 
 
-def region_of(source: PairSource, index: PlaneIndex) -> NDArray[np.bool_]:
-    """Where in a plane everything was reviewed."""
-    return region_mask(source.regions, index, np.shape(source.labels))
+def annotation_in_parts(plan: Plan) -> HeldOut:
+    """Read the pairs, and set part of them aside if the plan says so."""
+    from napari_unet.engine.training.hold_out import HeldOut, hold_out
+
+    pairs = annotation(plan)
+    if not plan.recipe.holds_out or not pairs:
+        return HeldOut(tuple(pairs), (), "Nothing is held out.")
+    gap_px = 96 if plan.network is None else plan.network.description.architecture.margin_px
+    seed = plan.recipe.settings.seed
+    return hold_out(pairs, seed=seed, gap_px=gap_px, teaches=plan.teaches)
 
 
-def find_layer(viewer: ViewerModel, layer_id: str) -> Layer | None:
-    """Find a layer again by its id; None if it was removed."""
-    return next((layer for layer in viewer.layers if str(layer.unique_id) == layer_id), None)
+def labelled_planes(source: PairSource, plan: Plan) -> Iterator[TrainingPair]:
+    """Pairs of the planes of a layer that somebody has labelled."""
+    labels = np.asarray(source.labels)
+    planes = source.image.planes()
+    for index in planes:
+        drawn = np.array(labels[index])
+        kept = source.predictions.get(plane_key(index))
+        corrected = kept.changed(drawn) if kept is not None and kept.shape == drawn.shape else None
+        is_empty = not drawn.any() and (corrected is None or not corrected.any())
+        if len(planes) > 1 and is_empty:
+            continue
+        yield _pair(source, index, drawn, corrected, plan)
+
+
+def _pair(
+    source: PairSource,
+    index: PlaneIndex,
+    labels: LabelImage,
+    corrected: NDArray[np.bool_] | None,
+    plan: Plan,
+) -> TrainingPair:
+    image = replace(source.image, plane=index, extent="slice")
+    pixels, channel_axis = image.pixels()
+    if plan.recipe.meaning == "painted" and corrected is not None:
+        # Only the cells that somebody has changed: the others are the network's own.
+        touched = np.isin(labels, np.unique(labels[corrected]))
+        labels = np.where(touched & (labels > 0), labels, labels.dtype.type(0))
+    pair = _maker(plan)(
+        np.asarray(pixels),
+        labels,
+        regions=source.region(index) if plan.recipe.meaning == "regions" else None,
+        corrected=corrected,
+        name=source.plane_name(index),
+        channel_axis=channel_axis,
+    )
+    if corrected is not None and pair.reviewed is not None:
+        # Who changed a pixel has looked at it.
+        pair = replace(pair, reviewed=pair.reviewed | corrected)
+    return replace(pair, intensity_reference=image.intensity_reference())
+
+
+def _from_folders(plan: Plan) -> Iterator[TrainingPair]:
+    from napari_unet.files.pairs import pair_files, read_pairs
+
+    if plan.recipe.folders and plan.recipe.meaning == "regions":
+        raise TrainingError(
+            "Regions are drawn on layers, so nothing in the folders would be learned from; choose "
+            "another meaning of unlabelled pixels, or take the folders away."
+        )
+
+    def make_pair(image: AnyImage, labels: LabelImage, name: str) -> TrainingPair:
+        channel_axis = -1 if image.ndim > labels.ndim else None
+        return _maker(plan)(image, labels, name=name, channel_axis=channel_axis)
+
+    ndim = 2 if plan.network is None else plan.network.description.architecture.ndim
+    for images, labels in plan.recipe.folders:
+        for paths in pair_files(Path(images), Path(labels)).pairs:
+            yield from read_pairs(*paths, ndim=ndim, make_pair=make_pair)
+
+
+def _maker(plan: Plan) -> Callable[..., TrainingPair]:
+    """What makes a pair of an image and its labels, by what the plan says that these mean."""
+    from napari_unet.engine.training.pairs import annotated_pair
+
+    return partial(
+        annotated_pair,
+        unlabelled="ignore" if plan.recipe.meaning == "painted" else "reviewed",
+        background_label=plan.recipe.background_label,
+        teaches=plan.teaches,
+    )

@@ -34,7 +34,6 @@ class Previewed:
     labels : integer array
     corner : tuple of int
         First pixel of `labels` in the axes of the image's labels.
-    step : int
     layer : napari Labels layer, optional
         Around `labels`, the first time; made in the thread because it takes a while.
     """
@@ -47,12 +46,7 @@ class Previewed:
 
 
 class PreviewLayer:
-    """Adds one Labels layer, changes it in place, and takes it away.
-
-    Parameters
-    ----------
-    viewer : napari viewer
-    """
+    """Adds one Labels layer, changes it in place, and takes it away."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer

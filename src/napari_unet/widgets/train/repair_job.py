@@ -8,12 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.images.image import LabelImage, PlaneIndex
 from napari_unet.viewer.label_edits import LabelEdit, edit_labels, label_edit, labels_in_memory
 from napari_unet.viewer.worker import Job
+from napari_unet.widgets.shared.parts import single_shot
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -29,17 +30,12 @@ class RepairJob(QObject):
 
     The brush is put away meanwhile. Whatever follows the labels is told
     once, as of a stroke of the brush.
-
-    Attributes
-    ----------
-    repaired : Signal
-        Carries the `Finding`.
-    failed : Signal
-        Carries the exception; what was written by then is one step to undo.
     """
 
     repaired = Signal(object)
+    """Carries the `Finding`."""
     failed = Signal(object)
+    """Carries the exception; what was written by then is one step to undo."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,9 +46,7 @@ class RepairJob(QObject):
         self._job = Job(self)
         self._parts: Iterator[LabelEdit] = iter(())
         self._step = ExitStack()
-        self._next = QTimer(self)
-        self._next.setSingleShot(True)
-        self._next.timeout.connect(self._on_next_part)
+        self._next = single_shot(self, self._on_next_part)
 
     @property
     def is_busy(self) -> bool:
@@ -64,8 +58,6 @@ class RepairJob(QObject):
 
         Parameters
         ----------
-        layer : napari Labels layer
-        finding : Finding
         plane : tuple of int or slice, optional
             The slice in which it was found; the whole layer without it.
 
@@ -148,14 +140,3 @@ def _repaired(labels: LabelImage, finding: Finding, plane: PlaneIndex | None = N
     whole = labels.astype(np.promote_types(labels.dtype, part.dtype))
     whole[plane] = part
     return label_edit(labels, whole)
-
-
-def apply_repair(layer: Labels, finding: Finding) -> None:
-    """Do the same at once, for a script or a small layer.
-
-    Raises
-    ------
-    UNetError
-        If the layer's labels cannot be written to.
-    """
-    edit_labels(layer, _repaired(labels_in_memory(layer), finding))

@@ -45,7 +45,6 @@ class Learned:
     ----------
     steps : tuple of TrainingReport
         One or more.
-    steps_per_s : float
     """
 
     steps: tuple[TrainingReport, ...]
@@ -60,13 +59,10 @@ class Trained:
     ----------
     network : Network
         The best one.
-    steps : int
-    seconds : float
     is_finished : bool
         False if it was stopped and can go on.
     held_out : str
         What was not learned from, in a sentence.
-    notes : tuple of str
     interrupted : InterruptedTraining, optional
         What a resume goes on with, if it was stopped.
     """

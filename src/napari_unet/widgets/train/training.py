@@ -11,8 +11,7 @@ from napari_unet.engine.base.errors import CheckpointError, TrainingError
 from napari_unet.versions.autosave import Autosave, InterruptedTraining
 from napari_unet.viewer.layers import LayerImage
 from napari_unet.viewer.results import new_preview_layer
-from napari_unet.widgets.train.annotation import annotation_in_parts
-from napari_unet.widgets.train.plan import Plan
+from napari_unet.widgets.train.plan import Plan, annotation_in_parts
 from napari_unet.widgets.train.preview import Previewed, see
 from napari_unet.widgets.train.reports import Begun, Control, Learned, Report, Trained
 from napari_unet.widgets.train.review.comparison import compare
@@ -34,7 +33,6 @@ def run_training(plan: Plan, control: Control) -> Iterator[Report]:
 
     Parameters
     ----------
-    plan : Plan
     control : Control
         Looked at between steps.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_info
 from qtpy.compat import isalive
@@ -18,8 +18,8 @@ from napari_unet.script import training_command, training_python
 from napari_unet.session import Session, shared_session
 from napari_unet.viewer.commands import open_widget
 from napari_unet.viewer.worker import failure_sentence
-from napari_unet.widgets.shared.docked_form import DockedForm, scrolled
-from napari_unet.widgets.shared.run_panel import ScriptButton
+from napari_unet.widgets.shared.buttons import ScriptButton
+from napari_unet.widgets.shared.parts import DockedForm, scrolled
 from napari_unet.widgets.train.advice import TrainAdvice
 from napari_unet.widgets.train.form import TrainForm
 from napari_unet.widgets.train.job import TrainingJob
@@ -40,7 +40,6 @@ class TrainWidget(DockedForm):
 
     Parameters
     ----------
-    napari_viewer : napari viewer
     session : Session, optional
         Owner of the loaded network; without it the process's.
     folder : Path, optional
@@ -176,11 +175,6 @@ class TrainWidget(DockedForm):
         if not self.panel.is_running:  # a training that runs goes on
             self.panel.show_error(message)
         show_error(message)
-
-    def reset_choices(self, event: Any = None) -> None:
-        """List the layers afresh; napari calls this when they change."""
-        if isalive(self):
-            self.form.pairs.reset_choices(event)
 
     def stop_all(self) -> None:
         """End the training, let go of what is not finished, and take the preview away."""

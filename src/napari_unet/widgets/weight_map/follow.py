@@ -1,18 +1,21 @@
-"""The weight map of the shown plane: brought up to date in a worker's thread, and read."""
+"""The labels that a weight map follows: what napari tells of them, and the map of a plane."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from napari.layers import Image, Labels
+from qtpy.QtCore import QObject, Signal
 
 from napari_unet.engine.images.image import LabelImage, PlaneIndex, WeightMap
 from napari_unet.engine.weight_map.settings import WeightMapSettings
+from napari_unet.widgets.shared.parts import while_alive
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
+    from napari.components import ViewerModel
 
     from napari_unet.engine.weight_map.tracker import PixelWeight, WeightMapTracker
 
@@ -53,15 +56,8 @@ def follow(
     ----------
     labels, weights : arrays of one shape
         Of the whole layer; `weights` is written in place.
-    plane : PlaneIndex
     trackers : dict
         Of planes that were looked at before, by their names; one is added.
-    settings : WeightMapSettings
-    spacing : Spacing
-
-    Returns
-    -------
-    MapReport
     """
     from napari_unet.engine.weight_map.tracker import WeightMapTracker
     from napari_unet.engine.weight_map.weight_map import looks_like_mask, why_no_border
@@ -103,3 +99,64 @@ def weight_at(
     return tracker.distances_at(
         [at for at, part in zip(pixel, plane, strict=True) if isinstance(part, slice)]
     )
+
+
+_EDITS = ("paint", "labels_update", "set_data", "data")
+"""What napari says when labels may have changed; an undo only says `set_data`."""
+
+_MOVES = ("scale", "translate", "rotate", "shear", "affine", "units")
+"""What napari says when a layer is put elsewhere."""
+
+
+class LabelEvents(QObject):
+    """Follows one labels layer and the overlay over it."""
+
+    edited = Signal()
+    """The labels may have changed, or another part of them is shown."""
+    moved = Signal()
+    """They were scaled, given a unit or put elsewhere."""
+    removed = Signal(str)
+    """Carries the name of the layer that is gone."""
+
+    def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._layers: tuple[Labels, Image] | None = None
+
+    def follow(self, labels: Labels, overlay: Image) -> None:
+        """Tell of these layers from now on."""
+        self._layers = labels, overlay
+        for event, slot in self._connections(labels):
+            event.connect(slot)
+
+    def leave(self) -> None:
+        """Tell of them no more."""
+        if self._layers is not None:
+            for event, slot in self._connections(self._layers[0]):
+                event.disconnect(slot)
+        self._layers = None
+
+    def _connections(self, labels: Labels) -> list[tuple[Any, Callable[[Any], None]]]:
+        dims = self._viewer.dims.events
+        edits = [*(getattr(labels.events, name) for name in _EDITS), dims.current_step, dims.order]
+        moves = [getattr(labels.events, name) for name in _MOVES]
+        return [
+            *((each, self._on_edited) for each in edits),
+            *((each, self._on_moved) for each in moves),
+            (self._viewer.layers.events.removed, self._on_removed),
+        ]
+
+    @while_alive
+    def _on_edited(self, _event: Any = None) -> None:
+        self.edited.emit()
+
+    @while_alive
+    def _on_moved(self, _event: Any = None) -> None:
+        self.moved.emit()
+
+    @while_alive
+    def _on_removed(self, _event: Any = None) -> None:
+        for layer in self._layers or ():
+            if layer not in self._viewer.layers:
+                self.removed.emit(str(layer.name))
+                return

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QWidget
 
 from napari_unet.engine.weight_map.settings import Variant, WeightMapSettings
-from napari_unet.widgets.shared.choices import LayerChoice, keep_narrow, narrow_form
+from napari_unet.widgets.shared.choices import LayerChoice, keep_narrow
+from napari_unet.widgets.shared.parts import in_column, narrow_form
 from napari_unet.widgets.shared.settings_form import SettingsForm
 from napari_unet.widgets.weight_map.sigma_unit import SigmaUnit
 
@@ -62,22 +63,16 @@ _RANGES = {"w0": (0.5, 100.0), **_SIGMAS_PX}
 class WeightMapForm(QWidget):
     """Builds the fields and says what they hold; it computes nothing.
 
-    Parameters
-    ----------
-    viewer : napari viewer
-
     Attributes
     ----------
     formula : QLabel
         The formula that is chosen, in words and symbols; whoever owns the form places it.
-    layer_chosen : Signal
-        Another layer, or other axes of it.
-    settings_changed : Signal
-        Other numbers, or the same in another unit.
     """
 
     layer_chosen = Signal()
+    """Another layer, or other axes of it."""
     settings_changed = Signal()
+    """Other numbers, or the same in another unit."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
@@ -105,11 +100,7 @@ class WeightMapForm(QWidget):
         rows.addRow("Labels", self.layer_choice)
         rows.addRow("Formula", self.variant_box)
         rows.addRow("Sigma in", self.unit_box)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(rows)
-        layout.addWidget(self.volume_box)
-        layout.addWidget(self.fields)
+        in_column(rows, self.volume_box, self.fields, within=self)
         self.layer_choice.currentIndexChanged.connect(self._on_layer_chosen)
         self.volume_box.toggled.connect(self._on_layer_chosen)
         self.variant_box.currentIndexChanged.connect(self._on_variant_chosen)

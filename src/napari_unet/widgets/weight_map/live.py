@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image, Labels
-from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.engine.images.image import PlaneIndex
@@ -17,8 +16,8 @@ from napari_unet.engine.weight_map.settings import WeightMapSettings
 from napari_unet.viewer.layers import place_of, shown_plane
 from napari_unet.viewer.results import move_to, new_weight_layer, weight_limits
 from napari_unet.viewer.worker import Job
-from napari_unet.widgets.weight_map.follow import MapReport, Spacing, follow, weight_at
-from napari_unet.widgets.weight_map.label_events import LabelEvents
+from napari_unet.widgets.shared.parts import single_shot, while_alive
+from napari_unet.widgets.weight_map.follow import LabelEvents, MapReport, Spacing, follow, weight_at
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -38,30 +37,22 @@ class LiveWeightMap(QObject):
     A large map takes napari a while to draw. The larger it is, the fewer of the
     edits of a stroke get a map of their own, so that the brush stays quick.
 
-    Parameters
-    ----------
-    viewer : napari viewer
-
     Attributes
     ----------
     labels, overlay : napari layers, optional
         The layer whose map is shown, and the one that shows it; None if none is.
     ndim : int
         Axes along which distances are measured.
-    updated : Signal
-        Carries a `MapReport`.
-    moved : Signal
-        The labels were scaled, given a unit or put elsewhere, and the overlay with them.
-    ended : Signal
-        Carries a sentence: a layer is gone, so the overlay is no longer kept up.
-    failed : Signal
-        Carries the exception; the overlay stays as it was.
     """
 
     updated = Signal(object)
+    """Carries a `MapReport`."""
     moved = Signal()
+    """The labels were scaled, given a unit or put elsewhere, and the overlay with them."""
     ended = Signal(str)
+    """Carries a sentence: a layer is gone, so the overlay is no longer kept up."""
     failed = Signal(object)
+    """Carries the exception; the overlay stays as it was."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
@@ -74,10 +65,7 @@ class LiveWeightMap(QObject):
         self._trackers: dict[str, WeightMapTracker] = {}
         self._job = Job(self)
         self._is_due = False
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(_PAUSE_MS)
-        self._pause.timeout.connect(self._update)
+        self._pause = single_shot(self, self._update, after_ms=_PAUSE_MS)
         self._events = LabelEvents(viewer, self)
         self._events.edited.connect(self._on_edited)
         self._events.moved.connect(self._on_moved)
@@ -95,8 +83,6 @@ class LiveWeightMap(QObject):
 
         Parameters
         ----------
-        labels : napari Labels layer
-        settings : WeightMapSettings
         ndim : int
             2: slice by slice, as they are looked at; 3: of the last three axes together.
         spacing : Spacing
@@ -183,10 +169,10 @@ class LiveWeightMap(QObject):
             QTimer.singleShot(0, partial(self._on_drawn, time.perf_counter()))
             self.updated.emit(report)
 
+    @while_alive
     def _on_drawn(self, began: float) -> None:
-        if isalive(self):
-            rest_ms = _REST * 1000 * (time.perf_counter() - began)
-            self._pause.setInterval(max(_PAUSE_MS, round(rest_ms)))
+        rest_ms = _REST * 1000 * (time.perf_counter() - began)
+        self._pause.setInterval(max(_PAUSE_MS, round(rest_ms)))
 
     def _on_ended(self) -> None:
         if self._is_due and self.labels is not None:

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Labels
 from napari.utils.notifications import show_error
-from qtpy.compat import isalive
-from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QLabel, QPushButton
+from superqt.utils import signals_blocked
 
 from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.images.image import LabelImage
+from napari_unet.viewer.layers import place_of
 from napari_unet.viewer.worker import failure_sentence
-from napari_unet.widgets.shared.docked_form import DockedForm
+from napari_unet.widgets.shared.buttons import JobButton
+from napari_unet.widgets.shared.parts import DockedForm, in_column, while_alive
 from napari_unet.widgets.shared.texts import Sentence
 from napari_unet.widgets.weight_map.follow import MapReport
 from napari_unet.widgets.weight_map.form import WeightMapForm
 from napari_unet.widgets.weight_map.live import LiveWeightMap
-from napari_unet.widgets.weight_map.mask_remedy import MaskRemedy
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
 class WeightMapWidget(DockedForm):
-    """Choose a labels layer, press Show, and paint: the map follows.
-
-    Parameters
-    ----------
-    napari_viewer : napari viewer
-    """
+    """Choose a labels layer, press Show, and paint: the map follows."""
 
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__()
@@ -56,26 +57,18 @@ class WeightMapWidget(DockedForm):
         self.remedy = MaskRemedy(self._viewer)
         self.sentence = Sentence()
         self.hover = QLabel()
-        layout = QVBoxLayout(self)
+        above = (self.form, self.button, self.sentence, self.remedy)
+        layout = in_column(*above, self.hover, self.form.formula, within=self)
         layout.setContentsMargins(4, 4, 4, 4)
-        parts = (self.form, self.button, self.sentence, self.remedy, self.hover, self.form.formula)
-        for widget in parts:
-            layout.addWidget(widget)
         layout.addStretch()
-
-    def reset_choices(self, event: Any = None) -> None:
-        """List the labels layers afresh; napari calls this when they change."""
-        if isalive(self):
-            self.form.layer_choice.reset_choices(event)
 
     def stop(self) -> None:
         """Take the overlay away."""
         self.live.stop()
         self.remedy.stop()
-        was_blocked = self.button.blockSignals(True)
-        self.button.setChecked(False)
-        self.button.setText("Show")
-        self.button.blockSignals(was_blocked)
+        with signals_blocked(self.button):
+            self.button.setChecked(False)
+            self.button.setText("Show")
         self.hover.setText("")
 
     def stop_all(self) -> None:
@@ -128,10 +121,10 @@ class WeightMapWidget(DockedForm):
         self.sentence.show_text(report.sentence)
         self.remedy.offer(self.live.labels if report.is_mask else None, self.live.ndim)
 
+    @while_alive
     def _on_ended(self, sentence: str) -> None:
-        if isalive(self):
-            self.stop()
-            self.sentence.show_text(sentence)
+        self.stop()
+        self.sentence.show_text(sentence)
 
     def _on_failed(self, error: Exception) -> None:
         self.stop()
@@ -139,8 +132,9 @@ class WeightMapWidget(DockedForm):
         self.sentence.show_error(message)
         show_error(message)
 
+    @while_alive
     def _on_mouse_moved(self, _viewer: Any, event: Any) -> None:
-        if not isalive(self) or self.live.labels is None:
+        if self.live.labels is None:
             return
         pixel = self.live.at(event.position)
         if pixel is None:
@@ -151,3 +145,48 @@ class WeightMapWidget(DockedForm):
             f"{each:.3g} {unit}" if np.isfinite(each) else "far" for each in (pixel.near, pixel.far)
         )
         self.hover.setText(f"d<sub>1</sub> = {near}, d<sub>2</sub> = {far}, w = {pixel.weight:.2f}")
+
+
+class MaskRemedy(JobButton):
+    """Makes cells of a mask: each connected piece gets a number of its own.
+
+    Hidden until a mask is found where cells were meant; the mask itself is left as it is.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__(
+            "Number the connected pieces",
+            "Make a new Labels layer in which each connected piece of the mask is a cell. Cells "
+            "that touch stay one; part them with the eraser.",
+            self._prepare,
+        )
+        self._viewer = viewer
+        self.offer(None)
+
+    def offer(self, mask: Labels | None, ndim: int = 2) -> None:
+        """Show the button for a mask whose cells have so many axes; hide it for None."""
+        self._mask, self._ndim = mask, ndim
+        self.setVisible(mask is not None)
+
+    def stop(self) -> None:
+        """Let go of what is not finished."""
+        super().stop()
+        self.offer(None)
+
+    def _prepare(self) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+        assert self._mask is not None  # noqa: S101 - hidden without one
+        return partial(_number, self._mask.data, self._ndim), partial(self._show, self._mask)
+
+    def _show(self, mask: Labels, pieces: NDArray[np.int32]) -> None:
+        if mask not in self._viewer.layers:
+            return
+        self.offer(None)
+        place = place_of(mask, tuple(range(mask.ndim)))
+        mask.visible = False
+        self._viewer.add_layer(Labels(pieces, name=f"{mask.name}: pieces", **place))
+
+
+def _number(mask: LabelImage, ndim: int) -> NDArray[np.int32]:
+    from napari_unet.engine.weight_map.weight_map import number_pieces
+
+    return number_pieces(mask, axes=ndim)

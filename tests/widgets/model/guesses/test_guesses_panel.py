@@ -20,7 +20,7 @@ from napari_unet.engine.networks.network import Network
 from napari_unet.session import Session
 from napari_unet.viewer import worker
 from napari_unet.widgets.model.guesses.panel import GuessesPanel
-from napari_unet.widgets.shared.selected_image import SelectedImage
+from napari_unet.widgets.shared.image_layers import SelectedImage
 
 
 class Guesser:

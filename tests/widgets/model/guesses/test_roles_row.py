@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from pytestqt.qtbot import QtBot
 
 from napari_unet.engine.networks.guess import Guess
-from napari_unet.widgets.model.guesses.roles_row import RolesRow, roles_text, roles_with
+from napari_unet.widgets.model.guesses.row import RolesRow
+from napari_unet.widgets.model.guesses.words import roles_text, roles_with
 
 THREE = ("background", "cell", "border")
 

@@ -7,8 +7,7 @@ from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
-from napari_unet.widgets.train.input.meaning_picture import MeaningPicture
-from napari_unet.widgets.train.input.unlabelled_choice import UnlabelledChoice
+from napari_unet.widgets.train.input.unlabelled_choice import MeaningPicture, UnlabelledChoice
 
 SQUARE = [[0, 0], [0, 5], [5, 5], [5, 0]]
 

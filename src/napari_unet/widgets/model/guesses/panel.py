@@ -5,20 +5,19 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.compat import isalive
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.session import LoadedModel, Session
 from napari_unet.viewer.layers import read_layer
 from napari_unet.viewer.worker import Job
-from napari_unet.widgets.model.guesses.jobs import Trial, change_guesses
-from napari_unet.widgets.model.guesses.roles_row import RolesRow
-from napari_unet.widgets.model.guesses.row import GuessRow
+from napari_unet.widgets.model.guesses.row import GuessRow, RolesRow
 from napari_unet.widgets.model.guesses.rows import GuessRows
 from napari_unet.widgets.model.guesses.trial import GuessTrial
-from napari_unet.widgets.shared.selected_image import SelectedImage
+from napari_unet.widgets.model.jobs import change_guesses, try_guess
+from napari_unet.widgets.shared.image_layers import SelectedImage
+from napari_unet.widgets.shared.parts import in_column, while_alive
 from napari_unet.widgets.shared.texts import FaintLabel
 
 if TYPE_CHECKING:
@@ -37,21 +36,14 @@ class GuessesPanel(QWidget):
 
     Parameters
     ----------
-    viewer : napari viewer
-    session : Session
     image : SelectedImage
         On which guesses are tried.
-
-    Attributes
-    ----------
-    failed : Signal
-        Carries the exception; the session keeps the network it had.
-    changed : Signal
-        Carries a sentence about what was changed.
     """
 
     failed = Signal(object)
+    """Carries the exception; the session keeps the network it had."""
     changed = Signal(str)
+    """Carries a sentence about what was changed."""
 
     def __init__(self, viewer: ViewerModel, session: Session, image: SelectedImage) -> None:
         super().__init__()
@@ -68,12 +60,9 @@ class GuessesPanel(QWidget):
         self.list.trial_wanted.connect(self._on_trial_wanted)
         self.trial = GuessTrial()
         self.trial.value_chosen.connect(self._on_value_chosen)
-        layout = QVBoxLayout(self)
+        layout = in_column(self.heading, FaintLabel(_TOLD), self.list, within=self, spacing=6)
         layout.setContentsMargins(0, 4, 0, 0)
-        layout.setSpacing(6)
-        for each in (self.heading, FaintLabel(_TOLD), self.list):
-            layout.addWidget(each)
-        session.network_loaded.connect(self._on_network_loaded)
+        session.network_loaded.connect(self._show_guesses)
         self._show_guesses()
 
     @property
@@ -91,12 +80,8 @@ class GuessesPanel(QWidget):
         self.trial.close_pictures()
         self._job.stop()
 
-    def _on_network_loaded(self, _network: Any = None) -> None:
-        # The session outlives the widget.
-        if isalive(self):
-            self._show_guesses()
-
-    def _show_guesses(self) -> None:
+    @while_alive
+    def _show_guesses(self, _network: Any = None) -> None:
         network = self._session.network
         guesses = network.description.guesses if network else ()
         self.setVisible(bool(guesses))
@@ -173,7 +158,6 @@ class GuessesPanel(QWidget):
             self.trial.show_refusal(guess, str(error))
             return
         self._tried_with = self._others(guess.about)
-        trial = Trial(
-            network, guess.about, self.rows[guess.about].tried_values(), self._session.device
-        )
-        self.trial.start(trial, guess, image)
+        values = self.rows[guess.about].tried_values()
+        device = self._session.device
+        self.trial.start(guess, values, partial(try_guess, network, guess, values, image, device))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from napari_unet.widgets.model.guesses.roles_row import ROLES, RolesRow
-from napari_unet.widgets.model.guesses.row import GuessRow, sentence
+from napari_unet.widgets.model.guesses.row import GuessRow, RolesRow
+from napari_unet.widgets.model.guesses.words import ROLES, sentence
+from napari_unet.widgets.shared.parts import in_column
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.guess import Guess
@@ -29,36 +30,25 @@ class GuessRows(QWidget):
     ----------
     rows : dict of str to GuessRow or RolesRow
         By what the guesses are about, from top to bottom.
-    value_chosen : Signal
-        Carries what a guess is about, and the value.
-    trial_wanted : Signal
-        Carries the guess.
     """
 
     value_chosen = Signal(str, str)
+    """Carries what a guess is about, and the value."""
     trial_wanted = Signal(object)
+    """Carries the guess."""
 
     def __init__(self) -> None:
         super().__init__()
         self._guesses: dict[str, Guess] = {}
         self.rows: dict[str, GuessRow | RolesRow] = {}
         self._folded_abouts: list[str] = []
-        self._open = QVBoxLayout()
         self._folded = QWidget()
-        self._fold = QVBoxLayout(self._folded)
-        for each in (self._open, self._fold):
-            each.setContentsMargins(0, 0, 0, 0)
-            each.setSpacing(8)
+        self._open, self._fold = in_column(spacing=8), in_column(within=self._folded, spacing=8)
         self.more = QPushButton()
         self.more.setCheckable(True)
         self.more.setStyleSheet(_FOLD_STYLE)
         self.more.toggled.connect(self._on_more_toggled)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(6)
-        layout.addLayout(self._open)
-        layout.addWidget(self.more)
-        layout.addWidget(self._folded)
+        in_column(self._open, self.more, self._folded, within=self, spacing=6)
 
     def show_guesses(self, guesses: Mapping[str, Guess]) -> None:
         """Show what is taken now; new rows only where the guesses are about other things."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QWidget
 from superqt import QFlowLayout
 
 from napari_unet.engine.base.errors import UNetError
-from napari_unet.viewer.layers import LayerImage
 from napari_unet.viewer.worker import Job
-from napari_unet.widgets.model.guesses.jobs import Trial, try_guess
 from napari_unet.widgets.model.guesses.picture import TrialPicture
-from napari_unet.widgets.model.guesses.roles_row import ROLES, roles_text
-from napari_unet.widgets.model.guesses.row import NARROW_BUTTON, option_text
+from napari_unet.widgets.model.guesses.row import NARROW_BUTTON
+from napari_unet.widgets.model.guesses.words import ROLES, option_text, roles_text
+from napari_unet.widgets.shared.parts import in_column, in_row
 from napari_unet.widgets.shared.texts import Sentence
 
 if TYPE_CHECKING:
@@ -24,18 +24,12 @@ if TYPE_CHECKING:
 
 
 class GuessTrial(QWidget):
-    """Shows the values of one guess side by side, as they are computed.
-
-    Attributes
-    ----------
-    value_chosen : Signal
-        Carries what the guess is about, and the value.
-    ended : Signal
-        All pictures are there, or it was stopped.
-    """
+    """Shows the values of one guess side by side, as they are computed."""
 
     value_chosen = Signal(str, str)
+    """Carries what the guess is about, and the value."""
     ended = Signal()
+    """All pictures are there, or it was stopped."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,14 +43,10 @@ class GuessTrial(QWidget):
         self._flow = QFlowLayout()
         self._flow.setHorizontalSpacing(2)
         self._flow.setVerticalSpacing(2)
-        foot = QHBoxLayout()
         self.button.setStyleSheet(NARROW_BUTTON)
-        foot.addWidget(self.sentence, 1)
-        foot.addWidget(self.button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 2, 0, 4)
-        layout.addLayout(self._flow)
-        layout.addLayout(foot)
+        foot = in_row(self.sentence, self.button)
+        foot.setStretch(0, 1)
+        in_column(self._flow, foot, within=self).setContentsMargins(0, 2, 0, 4)
         self.setVisible(False)
 
     @property
@@ -69,19 +59,19 @@ class GuessTrial(QWidget):
         """Whether pictures are still to come."""
         return self._job.is_running
 
-    def start(self, trial: Trial, guess: Guess, image: LayerImage) -> None:
-        """Try out every value of a guess, what is taken now first."""
+    def start(self, guess: Guess, values: Sequence[str], work: Callable[[], Any]) -> None:
+        """Show what `work` reports of each value of a guess, in this order."""
         self.close_pictures()
         self._guess = guess
-        for value in trial.values:
+        for value in values:
             self._add_picture(value)
-        self._open = list(trial.values)
+        self._open = list(values)
         self.show_taken(guess.value)
         self._show_progress()
         self.button.setText("Stop")
         self.setVisible(True)
         self._job.start(
-            partial(try_guess, trial, image),
+            work,
             on_report=self._on_reported,
             on_error=self._on_failed,
             on_stop=self._on_stopped,

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QPoint, QSize, Qt, QTimer
+from qtpy.QtCore import QEvent, QPoint, QSize, Qt
 from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QSizePolicy, QWidget
 
 from napari_unet.viewer.warm_up import import_pyqtgraph
 from napari_unet.viewer.worker import Job
+from napari_unet.widgets.shared.parts import in_column, single_shot
 from napari_unet.widgets.shared.texts import Sentence
 from napari_unet.widgets.train.curves.points import CurvePoints, CurveRow, write_rows
 
@@ -43,10 +44,7 @@ class TrainingCurves(QWidget):
         self._points = CurvePoints()
         self._plots: Any = None
         self._importing, self._writing = Job(self), Job(self)
-        self._redraw = QTimer(self)
-        self._redraw.setSingleShot(True)
-        self._redraw.setInterval(_REDRAWN_MS)
-        self._redraw.timeout.connect(self._on_redraw)
+        self._redraw = single_shot(self, self._on_redraw, after_ms=_REDRAWN_MS)
         self.setToolTip(_TOOLTIP)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -66,12 +64,9 @@ class TrainingCurves(QWidget):
         self.menu.addActions([self.log_action, self.save_action])
         self.loss_legend, self.quality_legend = QLabel(), QLabel()
         self.sentence = Sentence()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
-        layout.addWidget(self.loss_legend)
-        layout.addWidget(self.quality_legend)
-        layout.addWidget(self.sentence)
+        self._layout = in_column(
+            self.loss_legend, self.quality_legend, self.sentence, within=self, spacing=0
+        )
         self.quality_legend.hide()
 
     @property
@@ -155,10 +150,8 @@ class TrainingCurves(QWidget):
         from napari_unet.widgets.train.curves.plots import CurvePlots
 
         self._plots = CurvePlots(_TOOLTIP)
-        layout = self.layout()
-        assert isinstance(layout, QVBoxLayout)  # noqa: S101 - made above
-        layout.insertWidget(1, self._plots.loss, 1)
-        layout.insertWidget(3, self._plots.quality, 1)
+        self._layout.insertWidget(1, self._plots.loss, 1)
+        self._layout.insertWidget(3, self._plots.quality, 1)
         self._show_theme()
         self._on_redraw()
 

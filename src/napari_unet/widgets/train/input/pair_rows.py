@@ -1,4 +1,4 @@
-"""Rows of what is learned from: an image layer and its labels, or two folders."""
+"""Pairs that are learned from: their rows in the form, and their layers taken for a training."""
 
 from __future__ import annotations
 
@@ -9,30 +9,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QToolButton, QWidget
 
-from napari_unet.viewer.layers import full_resolution
-from napari_unet.viewer.results import METADATA_KEY
+from napari_unet.engine.base.errors import TrainingError
+from napari_unet.viewer.drawn_regions import drawn_regions
+from napari_unet.viewer.layers import LayerImage, full_resolution, read_layer
+from napari_unet.viewer.results import METADATA_KEY, predictions_of
 from napari_unet.widgets.shared.choices import LayerChoice, keep_narrow
+from napari_unet.widgets.shared.parts import in_row
+from napari_unet.widgets.train.plan import PairSource
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
-
+    from napari.components import Dims, ViewerModel
+    from napari.layers import Shapes
 
 _NARROWEST = 5
 """Characters of a name that are always in sight: two boxes share a narrow dock."""
 
 
 class RemovableRow(QWidget):
-    """A row that can be taken away.
-
-    Attributes
-    ----------
-    removed : Signal
-        The row is not wanted any more.
-    """
+    """A row that can be taken away."""
 
     removed = Signal()
+    """The row is not wanted any more."""
 
     def __init__(self, *parts: QWidget, tooltip: str) -> None:
         super().__init__()
@@ -40,24 +39,16 @@ class RemovableRow(QWidget):
         self.remove_button.setText("✕")
         self.remove_button.setToolTip(tooltip)
         self.remove_button.clicked.connect(self.removed)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        for part in parts:
-            layout.addWidget(part, 1)
-        layout.addWidget(self.remove_button)
+        layout = in_row(*parts, self.remove_button, within=self, spacing=4)
+        for place in range(len(parts)):
+            layout.setStretch(place, 1)
 
 
 class PairRow(RemovableRow):
-    """An image layer beside the labels layer that belongs to it.
-
-    Attributes
-    ----------
-    changed : Signal
-        Another layer was chosen.
-    """
+    """An image layer beside the labels layer that belongs to it."""
 
     changed = Signal()
+    """Another layer was chosen."""
 
     def __init__(self, viewer: ViewerModel, *, follows_active: bool) -> None:
         image_choice, labels_choice = choices = [
@@ -73,7 +64,7 @@ class PairRow(RemovableRow):
         for choice in choices:
             keep_narrow(choice, characters=_NARROWEST)
         self.image_choice.currentIndexChanged.connect(self._on_image_chosen)
-        self.labels_choice.currentIndexChanged.connect(self._on_labels_chosen)
+        self.labels_choice.currentIndexChanged.connect(self.changed)
         self._on_image_chosen(0)
 
     @property
@@ -88,9 +79,6 @@ class PairRow(RemovableRow):
             fitting = [each for each in labels_layers if _belong_together(image, each)]
             if fitting:
                 self.labels_choice.choose_layer(fitting[-1])
-        self.changed.emit()
-
-    def _on_labels_chosen(self, _index: int) -> None:
         self.changed.emit()
 
 
@@ -116,3 +104,72 @@ class FolderRow(RemovableRow):
         text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         super().__init__(text, tooltip="Do not learn from these folders.")
         self.images, self.labels = images, labels
+
+
+def read_pair(
+    image: Image,
+    labels: Labels,
+    dims: Dims,
+    *,
+    network_ndim: int,
+    regions: Shapes | None = None,
+) -> PairSource:
+    """Take an image layer and its labels layer, on the Qt thread; nothing is copied.
+
+    Parameters
+    ----------
+    image : napari Image layer
+        An axis that the labels lack counts channels.
+    network_ndim : int
+        Axes that the network reads at once.
+    regions : napari Shapes layer, optional
+        Where everything was reviewed.
+
+    Raises
+    ------
+    TrainingError, ImageShapeError
+        If the two do not lie on each other, pixel by pixel.
+    """
+    channel_axis = None
+    if not image.rgb and image.ndim == labels.ndim + 1:
+        shape = full_resolution(image).shape
+        axes = [n for n in range(image.ndim) if shape[:n] + shape[n + 1 :] == labels.data.shape]
+        channel_axis = axes[0] if axes else None
+    read = read_layer(
+        image, dims, network_ndim=network_ndim, extent="stack", channel_axis=channel_axis
+    )
+    _check_labels(read, labels)
+    return PairSource(
+        read,
+        labels.data,
+        str(image.name),
+        str(labels.unique_id),
+        predictions_of(labels),
+        () if regions is None else drawn_regions(regions, labels),
+    )
+
+
+def _check_labels(image: LayerImage, labels: Labels) -> None:
+    data = labels.data
+    if labels.multiscale or not isinstance(data, np.ndarray):
+        raise TrainingError(
+            f"The labels of '{labels.name}' are not in memory; duplicate the layer as a NumPy "
+            "array first."
+        )
+    if data.shape != image.labels_shape:
+        raise TrainingError(
+            f"Image '{image.name}' has {_size(image.labels_shape)} pixels, but the labels "
+            f"'{labels.name}' have {_size(data.shape)}; choose the labels of this image."
+        )
+    place = image.place
+    if not np.allclose(labels.scale, place["scale"]) or not np.allclose(
+        labels.translate, place["translate"]
+    ):
+        raise TrainingError(
+            f"'{labels.name}' does not lie on '{image.name}': its scale or place is another; "
+            "give the labels the scale and translate of the image, or choose other labels."
+        )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from napari.layers import Image, Labels
-from qtpy.compat import isalive
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_unet.viewer.results import SCORES_KEY
-from napari_unet.widgets.train.action_button import action_button
+from napari_unet.widgets.shared.parts import action_button, in_column, in_row
 from napari_unet.widgets.train.input.pair_rows import FolderRow, PairRow, RemovableRow
 
 if TYPE_CHECKING:
@@ -22,19 +21,10 @@ _Row = TypeVar("_Row", bound=RemovableRow)
 
 
 class PairsList(QWidget):
-    """Any number of pairs of layers, and of folders; the first follows the selected layers.
-
-    Parameters
-    ----------
-    viewer : napari viewer
-
-    Attributes
-    ----------
-    changed : Signal
-        The pairs are others now.
-    """
+    """Any number of pairs of layers, and of folders; the first follows the selected layers."""
 
     changed = Signal()
+    """The pairs are others now."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
@@ -52,16 +42,9 @@ class PairsList(QWidget):
             "the same names (cells.tif or cells_masks.tif for cells.png).",
             self._on_folders_clicked,
         )
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.add_button)
-        buttons.addWidget(self.folders_button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
-        self._pairs_layout, self._folders_layout = QVBoxLayout(), QVBoxLayout()
-        for part in (self._pairs_layout, self._folders_layout, buttons):
-            part.setSpacing(layout.spacing())
-            layout.addLayout(part)
+        self._pairs_layout, self._folders_layout = in_column(spacing=3), in_column(spacing=3)
+        buttons = in_row(self.add_button, self.folders_button, spacing=3)
+        in_column(self._pairs_layout, self._folders_layout, buttons, within=self, spacing=3)
         self.add_row()
 
     @property
@@ -103,13 +86,6 @@ class PairsList(QWidget):
         row.deleteLater()
         self._show_what_applies()
         self.changed.emit()
-
-    def reset_choices(self, event: Any = None) -> None:
-        """List the layers afresh."""
-        if isalive(self):
-            for row in self.rows:
-                row.image_choice.reset_choices(event)
-                row.labels_choice.reset_choices(event)
 
     def _on_add_clicked(self) -> None:
         row = self.add_row()

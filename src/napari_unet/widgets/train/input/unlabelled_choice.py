@@ -2,18 +2,80 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari.layers import Shapes
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QRadioButton, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from qtpy.QtGui import QBrush, QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
+from qtpy.QtWidgets import QGridLayout, QLabel, QRadioButton, QSizePolicy, QSpinBox, QWidget
 
-from napari_unet.widgets.shared.choices import LayerChoice, narrow_form
-from napari_unet.widgets.train.input.meaning_picture import MeaningPicture
+from napari_unet.widgets.shared.choices import LayerChoice
+from napari_unet.widgets.shared.parts import in_column, narrow_form
 from napari_unet.widgets.train.plan import Meaning
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+
+_SIDE_PX = 42
+_UNITS = 52
+"""Side of the picture in the units of what follows."""
+
+_GROUND = QColor("#3a3f4b")
+_UNKNOWN = QColor("#9aa0ad")
+_CELLS = ((QColor("#e69f00"), QRectF(9, 11, 15, 13)), (QColor("#56b4e9"), QRectF(27, 22, 14, 16)))
+_REGION = QRectF(5, 6, 40, 36)
+_STROKE = (QPointF(8, 44), QPointF(20, 40), QPointF(44, 45))
+_STROKE_COLOUR = QColor("#2fc79a")
+_LINE = QColor("white")
+
+
+class MeaningPicture(QWidget):
+    """An image with two cells; what teaches nothing is pale and hatched."""
+
+    clicked = Signal()
+
+    def __init__(self, meaning: Meaning) -> None:
+        super().__init__()
+        self._meaning = meaning
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """As large as an icon that shows two cells."""
+        return QSize(_SIDE_PX, _SIDE_PX)
+
+    def mouseReleaseEvent(self, _event: QMouseEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Tell of the click: what is shown is what people reach for."""
+        self.clicked.emit()
+
+    def paintEvent(self, _event: QPaintEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Draw what teaches nothing, what teaches background, and the cells."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.scale(_SIDE_PX / _UNITS, _SIDE_PX / _UNITS)
+        whole = QRectF(0, 0, _UNITS, _UNITS)
+        painter.setClipRect(whole)
+        if self._meaning == "reviewed":
+            painter.fillRect(whole, _GROUND)
+        else:
+            painter.fillRect(whole, _UNKNOWN)
+            painter.fillRect(whole, QBrush(_GROUND, Qt.BrushStyle.BDiagPattern))
+        if self._meaning == "regions":
+            painter.fillRect(_REGION, _GROUND)
+            painter.setPen(QPen(_LINE, 1.5, Qt.PenStyle.DashLine))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRect(_REGION)
+        if self._meaning == "painted":
+            pen = QPen(_STROKE_COLOUR, 6)
+            pen.setCapStyle(Qt.PenCapStyle.RoundCap)
+            pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
+            painter.setPen(pen)
+            painter.drawPolyline(QPolygonF(_STROKE))
+        painter.setPen(QPen(_LINE, 1))
+        for colour, box in _CELLS:
+            painter.setBrush(colour)
+            painter.drawEllipse(box)
+        painter.end()
+
 
 _CAPTIONS: dict[Meaning, str] = {
     "reviewed": "Everything was reviewed",
@@ -38,19 +100,10 @@ _HIGHEST_LABEL = 2**31 - 1
 
 
 class UnlabelledChoice(QWidget):
-    """Three ways to read pixels without a label, each beside a small picture of it.
-
-    Parameters
-    ----------
-    viewer : napari viewer
-
-    Attributes
-    ----------
-    changed : Signal
-        Another meaning, another layer of regions or another background label.
-    """
+    """Three ways to read pixels without a label, each beside a small picture of it."""
 
     changed = Signal()
+    """Another meaning, another layer of regions or another background label."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
@@ -73,8 +126,8 @@ class UnlabelledChoice(QWidget):
         self._show_what_applies()
         for button in self.buttons.values():
             button.toggled.connect(self._on_toggled)
-        self.regions_choice.currentIndexChanged.connect(self._on_field_changed)
-        self.background_box.valueChanged.connect(self._on_field_changed)
+        self.regions_choice.currentIndexChanged.connect(self.changed)
+        self.background_box.valueChanged.connect(self.changed)
 
     def _lay_out(self) -> None:
         grid = QGridLayout()
@@ -88,7 +141,7 @@ class UnlabelledChoice(QWidget):
             grid.addWidget(picture, row, 0)
             grid.addWidget(button, row, 1, Qt.AlignmentFlag.AlignVCenter)
         form = narrow_form()
-        self._captions: dict[Meaning, QLabel] = {}
+        self._asked_for: dict[Meaning, tuple[QWidget, QWidget]] = {}
         for meaning, text, field in (
             ("regions", "Regions", self.regions_choice),
             ("painted", "Background label", self.background_box),
@@ -96,11 +149,8 @@ class UnlabelledChoice(QWidget):
             caption = QLabel(text)
             caption.setToolTip(field.toolTip())
             form.addRow(caption, field)
-            self._captions[meaning] = caption
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(grid)
-        layout.addLayout(form)
+            self._asked_for[meaning] = caption, field
+        in_column(grid, form, within=self)
 
     @property
     def meaning(self) -> Meaning:
@@ -123,22 +173,13 @@ class UnlabelledChoice(QWidget):
         """Choose what pixels without a label mean."""
         self.buttons[meaning].setChecked(True)
 
-    def reset_choices(self, event: Any = None) -> None:
-        """List the Shapes layers afresh."""
-        self.regions_choice.reset_choices(event)
-
     def _show_what_applies(self) -> None:
-        shown = self.meaning
-        self.regions_choice.setVisible(shown == "regions")
-        self._captions["regions"].setVisible(shown == "regions")
-        self.background_box.setVisible(shown == "painted")
-        self._captions["painted"].setVisible(shown == "painted")
+        for meaning, parts in self._asked_for.items():
+            for part in parts:
+                part.setVisible(meaning == self.meaning)
 
     def _on_toggled(self, is_on: bool) -> None:  # noqa: FBT001 - as Qt calls it
         # The button that goes out tells, too.
         if is_on:
             self._show_what_applies()
             self.changed.emit()
-
-    def _on_field_changed(self, _value: int) -> None:
-        self.changed.emit()

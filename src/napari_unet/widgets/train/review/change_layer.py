@@ -10,10 +10,9 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_unet.engine.images.image import PlaneIndex
-from napari_unet.viewer.layers import full_resolution, place_of
+from napari_unet.viewer.layers import find_layer, full_resolution, place_of
 from napari_unet.viewer.results import SCORES_KEY, move_to
 from napari_unet.viewer.viewpoint import look_at
-from napari_unet.widgets.train.plan import find_layer
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -34,12 +33,7 @@ CHANGE_COLOURS: dict[ChangeKind, str] = {
 
 
 class ChangesInView:
-    """Shows on the labels what a training changed in the field of view, and leads there.
-
-    Parameters
-    ----------
-    viewer : napari viewer
-    """
+    """Shows on the labels what a training changed in the field of view, and leads there."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
@@ -82,7 +76,6 @@ def show_changes(
 
     Parameters
     ----------
-    viewer : napari viewer
     layer : napari layer
         Whose grid the changes are on: an image without an axis of channels, or
         its labels.
@@ -92,10 +85,6 @@ def show_changes(
         Of the image; that of `layer` without it.
     plane : tuple of int or slice, optional
         Where the changes lie in the layer; elsewhere what was shown stays.
-
-    Returns
-    -------
-    napari Labels layer
     """
     place = place_of(layer, tuple(range(layer.ndim)))
     shape = tuple(int(size) for size in full_resolution(layer).shape[: layer.ndim])

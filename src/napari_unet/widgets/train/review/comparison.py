@@ -34,7 +34,6 @@ class ViewChanges:
 
     Parameters
     ----------
-    image : LayerImage
     corner : tuple of int
         Where the part that was compared begins, in the axes of the image's labels.
     comparison : Comparison

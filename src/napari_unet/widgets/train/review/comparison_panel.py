@@ -6,14 +6,9 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QKeyEvent, QPixmap
-from qtpy.QtWidgets import (
-    QLabel,
-    QListWidget,
-    QListWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QWidget
 
+from napari_unet.widgets.shared.parts import in_column
 from napari_unet.widgets.shared.texts import Sentence
 from napari_unet.widgets.train.review.change_layer import CHANGE_COLOURS
 
@@ -38,15 +33,10 @@ _SCORES_TOOLTIP = (
 
 
 class ComparisonPanel(QWidget):
-    """Counts, scores and a list of changes.
-
-    Attributes
-    ----------
-    change_chosen : Signal
-        Carries the `Change` whose row was clicked.
-    """
+    """Counts, scores and a list of changes."""
 
     change_chosen = Signal(object)
+    """Carries the `Change` whose row was clicked."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,14 +49,8 @@ class ComparisonPanel(QWidget):
         self.list.setToolTip("Click a change to see it; the arrow keys go through all of them.")
         self.list.itemClicked.connect(self._on_item_clicked)
         self.more = Sentence()
-        self._lay_out()
+        in_column(self.heading, self.counts, self.scores, self.list, self.more, within=self)
         self.clear()
-
-    def _lay_out(self) -> None:
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.heading, self.counts, self.scores, self.list, self.more):
-            layout.addWidget(widget)
 
     def show_comparison(self, comparison: Comparison) -> None:
         """Replace what is shown."""

@@ -6,16 +6,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.compat import isalive
 from qtpy.QtCore import QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QGridLayout, QMessageBox, QWidget
-from superqt import QCollapsible
 
 from napari_unet.session import Session
 from napari_unet.viewer.worker import Job, failure_sentence
+from napari_unet.widgets.shared.parts import Fold, action_button, while_alive
 from napari_unet.widgets.shared.texts import Sentence
-from napari_unet.widgets.train.action_button import action_button
 from napari_unet.widgets.train.review.version_list import VersionList, details
 
 if TYPE_CHECKING:
@@ -25,22 +23,12 @@ _NONE_YET = "There are no versions yet; press Keep after a training to make the 
 
 
 class HistoryPanel(QWidget):
-    """Lists the versions in a folder, read and written beside the Qt thread.
-
-    Parameters
-    ----------
-    history : ModelHistory
-
-    Attributes
-    ----------
-    version_chosen : Signal
-        Carries the `Version` to go back to; loading it is for others.
-    refreshed : Signal
-        The list shows what is in the folder.
-    """
+    """Lists the versions in a folder, read and written beside the Qt thread."""
 
     version_chosen = Signal(object)
+    """Carries the `Version` to go back to; loading it is for others."""
     refreshed = Signal()
+    """The list shows what is in the folder."""
 
     def __init__(self, history: ModelHistory) -> None:
         super().__init__()
@@ -156,29 +144,17 @@ class HistoryPanel(QWidget):
             self._read_after(partial(self._history.delete, version))
 
 
-class VersionsFold(QCollapsible):
-    """The panel, folded away; it follows the session, and reads the folder when it is unfolded.
-
-    Parameters
-    ----------
-    history : ModelHistory
-    session : Session
-
-    Attributes
-    ----------
-    chosen : Signal
-        Carries the model file of the version to go back to, as text.
-    """
+class VersionsFold(Fold):
+    """The panel, folded away; it follows the session, and reads the folder when it is unfolded."""
 
     chosen = Signal(str)
+    """Carries the model file of the version to go back to, as text."""
 
     def __init__(self, history: ModelHistory, session: Session) -> None:
-        super().__init__("Versions")
+        self.panel = HistoryPanel(history)
+        super().__init__("Versions", self.panel)
         self._history = history
         self._session = session
-        self.panel = HistoryPanel(history)
-        self.setDuration(0)
-        self.addWidget(self.panel)
         self.setToolTip("<qt>Every network that was kept, and the way back to it.</qt>")
         self.toggled.connect(self.panel.refresh)
         self.panel.version_chosen.connect(self._on_version_chosen)
@@ -188,10 +164,9 @@ class VersionsFold(QCollapsible):
     def _on_version_chosen(self, version: Version) -> None:
         self.chosen.emit(str(version.path))
 
+    @while_alive
     def _on_network_loaded(self, _network: Any = None) -> None:
-        # The session outlives the form.
-        if isalive(self):
-            self.panel.show_current(self._history.id_of(self._session.source))
+        self.panel.show_current(self._history.id_of(self._session.source))
 
 
 def _changed(history: ModelHistory, change: Callable[[], Any] | None) -> tuple[Version, ...]:

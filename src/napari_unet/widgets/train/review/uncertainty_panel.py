@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Shapes
 from numpy.typing import NDArray
-from qtpy.compat import isalive
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_unet.engine.images.image import PlaneIndex, Region
 from napari_unet.viewer.layers import place_of, shown_plane
 from napari_unet.viewer.results import SCORES_KEY, move_to
 from napari_unet.viewer.viewpoint import box_in_layer, look_at
+from napari_unet.widgets.shared.parts import action_button, in_column, in_row, while_alive
 from napari_unet.widgets.shared.texts import Sentence
-from napari_unet.widgets.train.action_button import action_button
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -35,10 +34,6 @@ class UncertaintyPanel(QWidget):
 
     Whoever holds the panel calls `clear` before it goes, so that no outline
     is left behind.
-
-    Parameters
-    ----------
-    viewer : napari viewer
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
@@ -65,13 +60,8 @@ class UncertaintyPanel(QWidget):
         self.done_button = action_button(
             "Done", "Take the frame away; what you painted stays.", self.clear
         )
-        buttons = QHBoxLayout()
-        for button in (self.previous_button, self.next_button, self.done_button):
-            buttons.addWidget(button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.sentence)
-        layout.addLayout(buttons)
+        buttons = in_row(self.previous_button, self.next_button, self.done_button)
+        in_column(self.sentence, buttons, within=self)
         self.setVisible(False)
         viewer.layers.events.removed.connect(self._on_layer_removed)
 
@@ -153,9 +143,9 @@ class UncertaintyPanel(QWidget):
         # Who paints goes on painting.
         self._viewer.layers.selection.active = active
 
+    @while_alive
     def _on_layer_removed(self, _event: Any) -> None:
-        # napari's signals outlive the widget until Python collects it.
-        if isalive(self) and self._layer is not None and self._layer not in self._viewer.layers:
+        if self._layer is not None and self._layer not in self._viewer.layers:
             self.clear()
 
     def _on_previous_clicked(self) -> None:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.images.image import PlaneIndex, plane_key
 from napari_unet.session import Session
-from napari_unet.viewer.layers import shown_plane
-from napari_unet.widgets.train.action_button import JobButton
-from napari_unet.widgets.train.plan import PairSource, find_layer
+from napari_unet.viewer.layers import find_layer, shown_plane
+from napari_unet.widgets.shared.buttons import JobButton
+from napari_unet.widgets.shared.parts import in_column
+from napari_unet.widgets.train.plan import PairSource
 from napari_unet.widgets.train.review.uncertainty_panel import UncertaintyPanel
 
 if TYPE_CHECKING:
@@ -30,21 +31,14 @@ class UncertaintySearch(QWidget):
 
     Parameters
     ----------
-    viewer : napari viewer
-    session : Session
     read_sources : callable
         Returns the pairs of the form; raises a `UNetError` if they are not complete.
-
-    Attributes
-    ----------
-    found : Signal
-        The first place is before the eyes.
-    failed : Signal
-        Carries the exception.
     """
 
     found = Signal()
+    """The first place is before the eyes."""
     failed = Signal(object)
+    """Carries the exception."""
 
     def __init__(
         self,
@@ -64,10 +58,7 @@ class UncertaintySearch(QWidget):
         )
         self.button.failed.connect(self.failed)
         self.panel = UncertaintyPanel(viewer)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.button)
-        layout.addWidget(self.panel)
+        in_column(self.button, self.panel, within=self)
 
     def stop(self) -> None:
         """Look no more, and take the frame away."""

@@ -1,19 +1,17 @@
-"""What the choice of a model and a device has done in a worker's thread."""
+"""What the loading of a model does in a worker's thread, and what it asks before code may run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.session import LoadedModel, read_model
 from napari_unet.viewer.warm_up import warm_up
-
-if TYPE_CHECKING:
-    from napari_unet.engine.base.device import DeviceState
-    from napari_unet.engine.networks.network import Network
 
 PREFERRED_MODEL = "nuclei"
 
@@ -26,7 +24,6 @@ class Machine:
     ----------
     models : tuple of str
         Names of the bundled ones.
-    devices : tuple of str
     source : str
         Bundled name or file of the model that is loaded next.
     """
@@ -97,15 +94,58 @@ def _read(request: LoadRequest, source: str) -> LoadedModel:
         raise
 
 
-def list_devices() -> tuple[DeviceState, ...]:
-    """Ask the devices of this machine for their free memory."""
-    from napari_unet.engine.base.device import device_states
+_TOLD = (
+    "It could read your files, delete them, or send them away. Whatever you choose, you are asked "
+    "again the next time."
+)
 
-    return device_states()
 
+class CodeQuestion(QMessageBox):
+    """A window that asks, and holds nothing else up.
 
-def save_model(network: Network, path: Path, *, overwrite: bool) -> Path:
-    """Write a model file and say where it is."""
-    from napari_unet.engine.models.checkpoint import save_checkpoint
+    Parameters
+    ----------
+    source : str
+        The model file.
+    sentence : str
+        What the engine found in it.
+    """
 
-    return save_checkpoint(network, path, overwrite=overwrite)
+    allowed = Signal()
+    """The code may run, this time."""
+    refused = Signal(object)
+    """Carries what is said then."""
+
+    def __init__(self, source: str, sentence: str, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._source = source
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setIcon(QMessageBox.Icon.Warning)
+        self.setWindowTitle("Run the code in this model file?")
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        # How to say yes in Python is of no use here.
+        self.setText(sentence.replace(" (allow_code=True)", ""))
+        self.setInformativeText(_TOLD)
+        self.yes_button = self.addButton(
+            f"Run the code of '{Path(source).name}'", QMessageBox.ButtonRole.AcceptRole
+        )
+        self.no_button = self.addButton("Do not open it", QMessageBox.ButtonRole.RejectRole)
+        self.setDefaultButton(self.no_button)
+        self.setEscapeButton(self.no_button)
+        self.finished.connect(self._on_finished)
+
+    def _on_finished(self, _result: int) -> None:
+        if self.clickedButton() is self.yes_button:
+            self.allowed.emit()
+            return
+        self.refused.emit(
+            CheckpointError(
+                f"'{self._source}' was not opened, and none of its code was run; the loaded model "
+                "is as it was."
+            )
+        )
+
+    def drop(self) -> None:
+        """Close the window without an answer."""
+        self.blockSignals(True)
+        self.close()

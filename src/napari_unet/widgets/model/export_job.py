@@ -14,9 +14,9 @@ from napari_unet.engine.base.errors import UNetError
 from napari_unet.session import Session
 from napari_unet.viewer.layers import LayerImage, read_layer
 from napari_unet.viewer.worker import Job
-from napari_unet.widgets.model.export.dialog import ExportDialog
-from napari_unet.widgets.model.export.writing import ExportRequest, export, list_formats
-from napari_unet.widgets.shared.selected_image import SelectedImage
+from napari_unet.widgets.model.export_dialog import ExportDialog
+from napari_unet.widgets.model.jobs import export, list_formats
+from napari_unet.widgets.shared.image_layers import SelectedImage
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -28,25 +28,12 @@ _CAPTION = "Export…"
 
 
 class ExportJob(QObject):
-    """Belongs to a button, which turns into Stop while it runs.
-
-    Parameters
-    ----------
-    viewer : napari viewer
-    session : Session
-    image : SelectedImage
-    button : QPushButton
-
-    Attributes
-    ----------
-    told : Signal
-        Carries how far it is, or how it went.
-    failed : Signal
-        Carries the exception; no file was written.
-    """
+    """Belongs to a button, which turns into Stop while it runs."""
 
     told = Signal(str)
+    """Carries how far it is, or how it went."""
     failed = Signal(object)
+    """Carries the exception; no file was written."""
 
     def __init__(
         self, viewer: ViewerModel, session: Session, image: SelectedImage, button: QPushButton
@@ -134,8 +121,8 @@ class ExportJob(QObject):
         if not name:
             return
         self.folder = str(Path(name).parent)
-        request = ExportRequest(network, Path(name), kind.name, settings, image)
-        self._run(partial(export, request), self._on_written)
+        work = partial(export, network, Path(name), settings, image, format=kind.name)
+        self._run(work, self._on_written)
         self.told.emit("Exporting …")
 
     def _selected_image(self, network: Network) -> LayerImage | None:

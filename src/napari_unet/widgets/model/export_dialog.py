@@ -19,7 +19,8 @@ from qtpy.QtWidgets import (
 
 from napari_unet.engine.base.setting_texts import setting_texts
 from napari_unet.engine.export.settings import ExportSettings
-from napari_unet.widgets.shared.choices import keep_narrow, narrow_form
+from napari_unet.widgets.shared.choices import keep_narrow
+from napari_unet.widgets.shared.parts import narrow_form
 from napari_unet.widgets.shared.texts import FaintLabel, Sentence
 
 if TYPE_CHECKING:
@@ -34,12 +35,10 @@ class ExportDialog(QDialog):
 
     Parameters
     ----------
-    formats : sequence of ExportFormat
     licence : str
         The model's own; empty if it says none.
     image_name : str
         Of the selected image; empty without one.
-    parent : QWidget, optional
     """
 
     def __init__(

@@ -21,9 +21,9 @@ from napari_unet.engine.export.settings import ExportSettings
 from napari_unet.engine.networks.network import Network
 from napari_unet.session import Session
 from napari_unet.viewer import worker
-from napari_unet.widgets.model.export.dialog import ExportDialog
-from napari_unet.widgets.model.export.job import ExportJob
-from napari_unet.widgets.shared.selected_image import SelectedImage
+from napari_unet.widgets.model.export_dialog import ExportDialog
+from napari_unet.widgets.model.export_job import ExportJob
+from napari_unet.widgets.shared.image_layers import SelectedImage
 
 
 class Exporter:

@@ -1,4 +1,4 @@
-"""Looks at the pixels of an image layer, beside the Qt thread where that may take long."""
+"""The image layer that is looked at: which one is selected, and what its pixels are like."""
 
 from __future__ import annotations
 
@@ -11,11 +11,63 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.engine.checks.image_facts import ImageFacts, image_facts
 from napari_unet.viewer.layers import full_resolution, pixel_size_um
-from napari_unet.viewer.results import SCORES_KEY
+from napari_unet.viewer.results import SCORES_KEY, is_made_up
 from napari_unet.viewer.worker import Job
+from napari_unet.widgets.shared.parts import single_shot, while_alive
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+
+
+class SelectedImage(QObject):
+    """Follows the layer list of a viewer.
+
+    Parameters
+    ----------
+    parent : QObject
+        It lives as long as this.
+    """
+
+    changed = Signal()
+    """Another layer, other data, or another name; once for all that happens at a time."""
+
+    def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._soon = single_shot(self, self._on_due)
+        viewer.layers.selection.events.active.connect(self._on_event)
+        for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
+            event.connect(self._on_event)
+        self._follow()
+
+    @property
+    def layer(self) -> Image | None:
+        """The selected image layer; the uppermost one if another kind is selected."""
+        active = self._viewer.layers.selection.active
+        # Scores are images, too, but of no cells.
+        images = [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, Image) and not is_made_up(layer)
+        ]
+        if active in images:
+            return active
+        return images[-1] if images else None
+
+    def _follow(self) -> None:
+        layer = self.layer
+        if layer is not None:
+            # Once for each layer, however often.
+            for event in (layer.events.name, layer.events.data):
+                event.connect(self._on_event)
+
+    @while_alive
+    def _on_event(self, _event: Any = None) -> None:
+        self._soon.start()
+
+    def _on_due(self) -> None:
+        self._follow()
+        self.changed.emit()
 
 
 class ImageLook(QObject):
@@ -30,11 +82,10 @@ class ImageLook(QObject):
     ----------
     facts : ImageFacts, optional
         None until it has looked.
-    looked : Signal
-        The facts are those of the layer that was asked for last.
     """
 
     looked = Signal()
+    """The facts are those of the layer that was asked for last."""
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
@@ -54,7 +105,6 @@ class ImageLook(QObject):
 
         Parameters
         ----------
-        layer : napari Image layer
         viewer : napari viewer
             Its other image layers are facts, too.
         channel_axis, channel : int, optional

@@ -1,1 +1,0 @@
-"""A model sent to other programs."""
