@@ -21,15 +21,10 @@ _ROUND_CORNERS = 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawnRegion:
-    """The outline of a rectangle, polygon or ellipse.
-
-    Parameters
-    ----------
-    corners : (N, D) array
-        In pixels of the labels.
-    """
+    """The outline of a rectangle, polygon or ellipse."""
 
     corners: NDArray[np.float64]
+    """(N, D), in pixels of the labels."""
 
 
 def drawn_regions(shapes: Shapes, labels: Layer) -> tuple[DrawnRegion, ...]:

@@ -18,20 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelEdit:
-    """Pixels of a layer that get another label.
-
-    Parameters
-    ----------
-    places : tuple of (pixels,) int array
-        One for each axis.
-    values : (pixels,) integer array
-    dtype : data type
-        That has room for all labels.
-    """
+    """Pixels of a layer that get another label."""
 
     places: tuple[NDArray[np.intp], ...]
+    """(pixels,) each, one for each axis."""
     values: LabelImage
+    """(pixels,) integers."""
     dtype: np.dtype[Any]
+    """That has room for all labels."""
 
     def parts(self, most: int) -> Iterator[LabelEdit]:
         """Cut it into edits of at most so many pixels."""

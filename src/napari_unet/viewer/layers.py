@@ -23,46 +23,31 @@ _ALL = slice(None)
 
 @dataclass(frozen=True, slots=True)
 class LayerImage:
-    """The part of an image layer that is segmented, free of napari.
-
-    Parameters
-    ----------
-    name : str
-        The layer's.
-    layer_id : str
-        Stays the same when the layer is renamed.
-    array : array
-        All of the layer at full resolution. It may be lazy (dask, zarr).
-    spatial_axes : tuple of int
-        Axes of `array` that the labels have, too.
-    channel_axis : int, optional
-        Axis of `array` that counts channels.
-    channel : int, optional
-        The only channel to read, counted from 0; all without it.
-    plane : tuple of int or slice
-        The slice that is shown, in the axes of the labels.
-    region : tuple of int, optional
-        Start and stop along each axis of the plane, in pixels: what is in view.
-    near : tuple of int, optional
-        Pixel of the plane in the middle of the view.
-    pixel_size_um : float, optional
-        In the plane, if the layer's units are lengths.
-    place : dict
-        Scale, translate and the like, as napari takes them for a layer of labels.
-    """
+    """The part of an image layer that is segmented, free of napari."""
 
     name: str
+    """The layer's."""
     layer_id: str
+    """Stays the same when the layer is renamed."""
     array: AnyImage
+    """All of the layer at full resolution. It may be lazy (dask, zarr)."""
     spatial_axes: tuple[int, ...]
+    """Axes of `array` that the labels have, too."""
     channel_axis: int | None
+    """Axis of `array` that counts channels."""
     channel: int | None
+    """The only channel to read, counted from 0; all without it."""
     extent: Extent
     plane: PlaneIndex
+    """The slice that is shown, in the axes of the labels."""
     region: tuple[int, ...] | None
+    """Start and stop along each axis of the plane, in pixels: what is in view."""
     near: tuple[int, ...] | None
+    """Pixel of the plane in the middle of the view."""
     pixel_size_um: float | None
+    """In the plane, if the layer's units are lengths."""
     place: dict[str, Any]
+    """Scale, translate and the like, as napari takes them for a layer of labels."""
 
     @property
     def labels_shape(self) -> tuple[int, ...]:

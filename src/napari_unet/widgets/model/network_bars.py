@@ -29,23 +29,16 @@ _MOST_BOTTOM = 0.42
 
 @dataclass(frozen=True, slots=True)
 class NetworkFacts:
-    """A network as it is drawn.
-
-    Parameters
-    ----------
-    levels : tuple of Level
-        () if the layers are not known.
-    sizes : tuple of LevelSizes
-        For the image; () without one.
-    receptive_field_px : int
-        Side of the square of the image on which a pixel's scores depend.
-    """
+    """A network as it is drawn."""
 
     in_channels: int
     class_roles: tuple[str, ...]
     levels: tuple[Level, ...] = ()
+    """() if the layers are not known."""
     sizes: tuple[LevelSizes, ...] = ()
+    """For the image; () without one."""
     receptive_field_px: int = 0
+    """Side of the square of the image on which a pixel's scores depend."""
 
 
 def network_facts(

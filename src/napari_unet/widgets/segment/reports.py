@@ -17,22 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Opened:
-    """A run has begun to fill a layer.
-
-    Parameters
-    ----------
-    layer : napari Labels layer, optional
-        To be added to the viewer; None where an earlier one is filled.
-    score_layers : tuple of napari Image layers
-        To be added to the viewer.
-    kept_edited : bool
-        The earlier layer was edited, and so it is left as it is.
-    """
+    """A run has begun to fill a layer."""
 
     canvas: LabelCanvas
     layer: Labels | None
+    """To be added to the viewer; None where an earlier one is filled."""
     score_layers: tuple[Image, ...] = ()
+    """To be added to the viewer."""
     kept_edited: bool = False
+    """The earlier layer was edited, and so it is left as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,34 +54,22 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Labels changed.
-
-    Parameters
-    ----------
-    index : PlaneIndex
-        In this plane.
-    is_whole : bool
-        All cells of the plane are final.
-    """
+    """Labels changed."""
 
     index: PlaneIndex
+    """In this plane."""
     is_whole: bool
+    """All cells of the plane are final."""
 
 
 @dataclass(slots=True, eq=False)
 class KeptScores:
-    """What lets cells be found again without the network.
-
-    Parameters
-    ----------
-    planes : list of (PlaneIndex, PlaneScores)
-    cells : dict
-        Cells of each plane, by its position in `planes`.
-    """
+    """What lets cells be found again without the network."""
 
     canvas: LabelCanvas
     planes: list[tuple[PlaneIndex, PlaneScores]] = field(default_factory=list)
     cells: dict[int, int] = field(default_factory=dict)
+    """Cells of each plane, by its position in `planes`."""
 
     @property
     def plane_ndim(self) -> int:
@@ -98,40 +79,27 @@ class KeptScores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """All cells are found.
-
-    Parameters
-    ----------
-    notes : tuple of str
-        The engine's, about anything that went another way than asked for.
-    provenance : dict
-        For the layer's metadata.
-    diameter_px : float, optional
-        Median diameter of the cells of the last plane, in pixels of the image.
-    kept : KeptScores, optional
-        None if the scores take too much memory.
-    """
+    """All cells are found."""
 
     cells: int
     notes: tuple[str, ...]
+    """The engine's, about anything that went another way than asked for."""
     provenance: dict[str, Any]
+    """For the layer's metadata."""
     instances: InstanceSettings
     diameter_px: float | None
+    """Median diameter of the cells of the last plane, in pixels of the image."""
     kept: KeptScores | None
+    """None if the scores take too much memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundAgain:
-    """All cells are made anew.
-
-    Parameters
-    ----------
-    edited_slices : int
-        Slices that a person edited, left as they are.
-    """
+    """All cells are made anew."""
 
     cells: int
     edited_slices: int = 0
+    """Slices that a person edited, left as they are."""
 
     @property
     def text(self) -> str:

@@ -18,19 +18,13 @@ PREFERRED_MODEL = "nuclei"
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What there is to choose from.
-
-    Parameters
-    ----------
-    models : tuple of str
-        Names of the bundled ones.
-    source : str
-        Bundled name or file of the model that is loaded next.
-    """
+    """What there is to choose from."""
 
     models: tuple[str, ...]
+    """Names of the bundled ones."""
     devices: tuple[str, ...]
     source: str
+    """Bundled name or file of the model that is loaded next."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,23 +34,18 @@ _NAMES = ("patches: image", "patches: classes", "patches: weights")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mosaic:
-    """Nine patches, side by side.
-
-    Parameters
-    ----------
-    image : (H, W) or (H, W, 3) float32 array
-        Grey values or colours, normalised.
-    classes : (H, W) int32 array
-        1 for the first class after background, and so on; 0 also where a pixel is ignored.
-    weights : (H, W) float32 array
-    w0 : float
-        Of the weights.
-    """
+    """Nine patches, side by side."""
 
     image: NDArray[np.float32]
+    """(H, W) or (H, W, 3) float32; grey values or colours, normalised."""
     classes: LabelImage
+    """(H, W) int32; 1 for the first class after background, and so on; 0 also where a pixel
+    is ignored.
+    """
     weights: WeightMap
+    """(H, W) float32."""
     w0: float
+    """Of the weights."""
 
 
 def draw_patches(plan: Plan) -> Mosaic:

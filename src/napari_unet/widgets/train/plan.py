@@ -30,28 +30,19 @@ Meaning: TypeAlias = Literal["reviewed", "regions", "painted"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairSource:
-    """An image layer with a labels layer on its grid.
-
-    Parameters
-    ----------
-    image : LayerImage
-        Its whole stack.
-    labels : integer array
-        The layer's own memory; it is copied before anything is learned.
-    labels_id : str
-        Of the labels layer, so that it can be found again.
-    predictions : mapping of str to LabelRuns
-        What Segment had found, by plane.
-    regions : tuple of DrawnRegion
-        Where everything was reviewed, if the meaning is "regions".
-    """
+    """An image layer with a labels layer on its grid."""
 
     image: LayerImage
+    """Its whole stack."""
     labels: LabelImage
+    """The layer's own memory; it is copied before anything is learned."""
     name: str
     labels_id: str = ""
+    """Of the labels layer, so that it can be found again."""
     predictions: Mapping[str, LabelRuns] = field(default_factory=dict)
+    """What Segment had found, by plane."""
     regions: tuple[DrawnRegion, ...] = ()
+    """Where everything was reviewed, if the meaning is "regions"."""
 
     def plane_pixels(self, index: PlaneIndex) -> tuple[AnyImage, int]:
         """Pixels of one plane, and which of their axes counts channels."""
@@ -69,27 +60,18 @@ class PairSource:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """Everything that decides about a training.
-
-    Parameters
-    ----------
-    recipe : TrainRecipe
-        What a script needs to know, too: the settings, what labels mean, and the like.
-    sources : tuple of PairSource
-        The pairs of layers that the recipe names.
-    network : Network, optional
-        Where to start; without it a new one is made.
-    autosave_folder : Path, optional
-        Where the training is saved, to go on with after a stop or a crash.
-    resumes : InterruptedTraining, optional
-        Go on with this one.
-    """
+    """Everything that decides about a training."""
 
     recipe: TrainRecipe
+    """What a script needs to know, too: the settings, what labels mean, and the like."""
     sources: tuple[PairSource, ...]
+    """The pairs of layers that the recipe names."""
     network: Network | None
+    """Where to start; without it a new one is made."""
     autosave_folder: Path | None = None
+    """Where the training is saved, to go on with after a stop or a crash."""
     resumes: InterruptedTraining | None = None
+    """Go on with this one."""
 
     @property
     def teaches(self) -> Literal["cells", "classes"]:

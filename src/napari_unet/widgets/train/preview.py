@@ -25,24 +25,16 @@ _MOST_PX = 512
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Previewed:
-    """The field of view, as the network sees it now.
-
-    Parameters
-    ----------
-    image : LayerImage
-        Of which `labels` are a part.
-    labels : integer array
-    corner : tuple of int
-        First pixel of `labels` in the axes of the image's labels.
-    layer : napari Labels layer, optional
-        Around `labels`, the first time; made in the thread because it takes a while.
-    """
+    """The field of view, as the network sees it now."""
 
     image: LayerImage
+    """Of which `labels` are a part."""
     labels: LabelImage
     corner: tuple[int, ...]
+    """First pixel of `labels` in the axes of the image's labels."""
     step: int
     layer: Labels | None = None
+    """Around `labels`, the first time; made in the thread because it takes a while."""
 
 
 class PreviewLayer:

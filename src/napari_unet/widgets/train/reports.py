@@ -18,18 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Control:
-    """What the window tells the thread meanwhile.
-
-    Parameters
-    ----------
-    cancel : threading.Event
-        End after the step that runs.
-    view : LayerImage, optional
-        The field of view that is to be segmented again and again.
-    """
+    """What the window tells the thread meanwhile."""
 
     cancel: threading.Event = field(default_factory=threading.Event)
+    """End after the step that runs."""
     view: LayerImage | None = None
+    """The field of view that is to be segmented again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,41 +33,28 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """Some steps are done.
-
-    Parameters
-    ----------
-    steps : tuple of TrainingReport
-        One or more.
-    """
+    """Some steps are done."""
 
     steps: tuple[TrainingReport, ...]
+    """One or more."""
     steps_per_s: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """The end of the learning, or a stop.
-
-    Parameters
-    ----------
-    network : Network
-        The best one.
-    is_finished : bool
-        False if it was stopped and can go on.
-    held_out : str
-        What was not learned from, in a sentence.
-    interrupted : InterruptedTraining, optional
-        What a resume goes on with, if it was stopped.
-    """
+    """The end of the learning, or a stop."""
 
     network: Network
+    """The best one."""
     steps: int
     seconds: float
     is_finished: bool
+    """False if it was stopped and can go on."""
     held_out: str
+    """What was not learned from, in a sentence."""
     notes: tuple[str, ...]
     interrupted: InterruptedTraining | None = None
+    """What a resume goes on with, if it was stopped."""
 
     @property
     def sentence(self) -> str:

@@ -28,18 +28,12 @@ _MOST_PLANES = 4
 
 @dataclass(frozen=True, slots=True)
 class MapReport:
-    """What there is to say about a map that was brought up to date.
-
-    Parameters
-    ----------
-    sentence : str
-        Why there is no border term; empty if there is one.
-    is_mask : bool
-        That is because all cells have the same number.
-    """
+    """What there is to say about a map that was brought up to date."""
 
     sentence: str
+    """Why there is no border term; empty if there is one."""
     is_mask: bool
+    """That is because all cells have the same number."""
 
 
 def follow(

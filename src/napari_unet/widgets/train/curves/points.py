@@ -18,25 +18,16 @@ _SMOOTHED_SHARE = 1 / 30
 
 @dataclass(frozen=True, slots=True)
 class CurveRow:
-    """What is known of one step; None for what was not measured there.
-
-    Parameters
-    ----------
-    step : int
-    loss : float, optional
-        Of the training at this step.
-    validation_loss : float, optional
-    ap : float, optional
-        Average precision of the validation at IoU 0.5, from 0 to 1.
-    iou : float, optional
-        Mean IoU of the validation, from 0 to 1.
-    """
+    """What is known of one step; None for what was not measured there."""
 
     step: int
     loss: float | None = None
+    """Of the training at this step."""
     validation_loss: float | None = None
     ap: float | None = None
+    """Average precision of the validation at IoU 0.5, from 0 to 1."""
     iou: float | None = None
+    """Mean IoU of the validation, from 0 to 1."""
 
 
 class CurvePoints:

@@ -30,22 +30,15 @@ _AP_AT = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ViewChanges:
-    """What a trained network finds otherwise in the field of view.
-
-    Parameters
-    ----------
-    corner : tuple of int
-        Where the part that was compared begins, in the axes of the image's labels.
-    comparison : Comparison
-        Along the axes of the plane.
-    labels_id : str
-        Of the labels layer of the image.
-    """
+    """What a trained network finds otherwise in the field of view."""
 
     image: LayerImage
     corner: tuple[int, ...]
+    """Where the part that was compared begins, in the axes of the image's labels."""
     comparison: Comparison
+    """Along the axes of the plane."""
     labels_id: str
+    """Of the labels layer of the image."""
 
     def placed(self, box: Region) -> Region:
         """Bring a box in the part that was compared to the axes of the labels."""
@@ -72,18 +65,12 @@ class ViewChanges:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compared:
-    """Both networks side by side.
-
-    Parameters
-    ----------
-    held_out : tuple of Comparison
-        In the images of the held-out part, beside their labels.
-    view : ViewChanges, optional
-        In the field of view.
-    """
+    """Both networks side by side."""
 
     held_out: tuple[Comparison, ...]
+    """In the images of the held-out part, beside their labels."""
     view: ViewChanges | None
+    """In the field of view."""
 
     @property
     def before(self) -> Evaluation | None:
