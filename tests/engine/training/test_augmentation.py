@@ -15,7 +15,7 @@ from napari_unet.engine.training.augmentation import (
     source_positions,
     vary_intensities,
 )
-from napari_unet.engine.training.augmentation_settings import (
+from napari_unet.engine.training.settings import (
     NO_AUGMENTATION,
     AugmentationSettings,
 )

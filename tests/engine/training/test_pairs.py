@@ -10,10 +10,9 @@ from napari_unet.engine.base.errors import LabelsError, SettingsError, TrainingE
 from napari_unet.engine.networks.annotation import class_target, training_target
 from napari_unet.engine.networks.network import NetworkDescription
 from napari_unet.engine.networks.unet import UNetConfig
-from napari_unet.engine.training.augmentation_settings import NO_AUGMENTATION
 from napari_unet.engine.training.pairs import TrainingPair, annotated_pair
 from napari_unet.engine.training.patches import Patches
-from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.engine.training.settings import NO_AUGMENTATION, TrainingSettings
 from napari_unet.engine.training.training import train
 from napari_unet.engine.training.validation import reviewed_part
 from napari_unet.engine.weight_map.weight_map import IGNORED, boundary_weight_map

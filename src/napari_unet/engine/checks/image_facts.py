@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.checks.likeness import position
+from napari_unet.engine.checks.image_case import position
 from napari_unet.engine.images.image import AnyImage
 
 _SAMPLED_PIXELS = 20_000

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.checks.finding import Finding, Rule, error, note, warning
+from napari_unet.engine.checks.image_case import is_of_other_size
 from napari_unet.engine.checks.label_facts import LabelCase, LabelFacts, class_roles
-from napari_unet.engine.checks.likeness import is_of_other_size
 from napari_unet.engine.networks.annotation import BACKGROUND
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from napari_unet.engine.networks.levels import Level, LevelSizes
+from napari_unet.engine.networks.layer_sizes import Level, LevelSizes
 from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from napari_unet.engine.training.augmentation_settings import AugmentationSettings
+from napari_unet.engine.training.settings import AugmentationSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from napari_unet.engine.training.augmentation import (
     vary_intensities,
 )
 from napari_unet.engine.training.pairs import TrainingPair
-from napari_unet.engine.training.prepared import PreparedPair, prepare_pair
+from napari_unet.engine.training.prepared import PreparedPair, Replayed, prepare_pair
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.stain import StainedImage
 from napari_unet.engine.weight_map.weight_map import (
@@ -63,19 +63,6 @@ class Batch:
                 for part in (self.target, self.weights, self.replayed)
             ),
         )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Replayed:
-    """An image of what the network knew before: image (C, *S), scores (classes, *S) float32."""
-
-    image: Tensor
-    scores: Tensor
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """In pixels."""
-        return tuple(self.scores.shape[1:])
 
 
 class Patches:

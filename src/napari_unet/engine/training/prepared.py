@@ -1,4 +1,4 @@
-"""Training pairs made ready: normalised, with places for patches, and measured."""
+"""Images made ready for a training: to learn from, and what is replayed."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from napari_unet.engine.images.image import channels_first
+from napari_unet.engine.base.errors import ImageError
+from napari_unet.engine.base.settings import SegmentationSettings
+from napari_unet.engine.images.image import AnyImage, channels_first
 from napari_unet.engine.images.source import ImageSource, open_image
 from napari_unet.engine.networks.annotation import class_target, teaches_classes
-from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
+from napari_unet.engine.networks.network import Network, NetworkDescription, TrainingIntensity
+from napari_unet.engine.segmentation.segmentation import iterate_scores
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.stain import StainedImage, stained_image
 from napari_unet.engine.weight_map.weight_map import IGNORED
@@ -213,3 +219,74 @@ def _intensity(pairs: Sequence[TrainingPair]) -> TrainingIntensity:
     dtypes = [str(np.asarray(pair.image).dtype) for pair in pairs]
     dtype = max(set(dtypes), key=dtypes.count)
     return TrainingIntensity(dtype, float(low), float(median), float(high))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Replayed:
+    """An image of what the network knew before: image (C, *S), scores (classes, *S) float32."""
+
+    image: Tensor
+    scores: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In pixels."""
+        return tuple(self.scores.shape[1:])
+
+
+def bundled_images() -> list[AnyImage]:
+    """Images of nuclei that come with the package: (H, W) or (H, W, 3) uint8."""
+    folder = Path(str(resources.files("napari_unet") / "bundled" / "samples" / "images"))
+    images = []
+    for path in sorted(folder.glob("*.png")):
+        with Image.open(path) as file:
+            images.append(np.asarray(file))
+    return images
+
+
+def replayed_images(
+    network: Network, images: Sequence[AnyImage] | None = None, *, device: str
+) -> list[Replayed]:
+    """Let a network say what it sees in images before it learns.
+
+    Parameters
+    ----------
+    network : Network
+    images : sequence of array, optional
+        Like those it was trained on. Without them the bundled nuclei, as far
+        as the network can read them.
+    device : str
+
+    Returns
+    -------
+    list of Replayed
+
+    Raises
+    ------
+    ImageError
+        If an image that was given does not fit the network.
+    """
+    if images is None:
+        images = [image for image in bundled_images() if _fits(image, network)]
+    return [_replayed(image, network, device) for image in images]
+
+
+def _fits(image: AnyImage, network: Network) -> bool:
+    if network.description.architecture.ndim != 2:  # it would take colours for a short axis
+        return False
+    try:
+        _pixels(image, network)
+    except ImageError:
+        return False
+    return True
+
+
+def _pixels(image: AnyImage, network: Network) -> torch.Tensor:
+    return normalised(TrainingPair(image, np.empty(0, int)), network.description)
+
+
+def _replayed(image: AnyImage, network: Network, device: str) -> Replayed:
+    settings = SegmentationSettings()
+    for plane in iterate_scores(image, network, settings=settings, device=device):
+        scores = plane.scores
+    return Replayed(_pixels(image, network), torch.from_numpy(scores))

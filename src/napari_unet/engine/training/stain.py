@@ -13,7 +13,7 @@ from torch import Tensor
 from napari_unet.engine.images.image import AnyImage
 from napari_unet.engine.images.normalization import IntensityScaling, Normalization
 from napari_unet.engine.images.source import open_image
-from napari_unet.engine.training.augmentation_settings import AugmentationSettings
+from napari_unet.engine.training.settings import AugmentationSettings
 
 _DYES = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 """Optical density of haematoxylin, eosin and DAB in red, green and blue (Ruifrok & Johnston)."""

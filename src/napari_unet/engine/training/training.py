@@ -19,12 +19,10 @@ from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.images.image import AnyImage
 from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
 from napari_unet.engine.networks.unet import UNetConfig
-from napari_unet.engine.training.learner import Learner
+from napari_unet.engine.training.learner import Learner, TrainingReport
 from napari_unet.engine.training.pairs import TrainingPair, check_pairs
 from napari_unet.engine.training.patches import Batch, BatchesAhead, Patches
-from napari_unet.engine.training.prepared import description_after
-from napari_unet.engine.training.replay import replayed_images
-from napari_unet.engine.training.report import TrainingReport
+from napari_unet.engine.training.prepared import description_after, replayed_images
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.state import network_with, read_state, write_state
 from napari_unet.engine.training.validation import Validation, ValidationResult

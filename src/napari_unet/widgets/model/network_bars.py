@@ -12,7 +12,7 @@ from qtpy.QtGui import QFontMetricsF
 from napari_unet.widgets.model.network_facts import NetworkFacts
 
 if TYPE_CHECKING:
-    from napari_unet.engine.networks.levels import Block, Level
+    from napari_unet.engine.networks.layer_sizes import Block, Level
 
 PAD_PX = 5.0
 """Around everything."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_unet.engine.networks.levels import Level, LevelSizes
+    from napari_unet.engine.networks.layer_sizes import Level, LevelSizes
     from napari_unet.engine.networks.network import NetworkDescription
 
 

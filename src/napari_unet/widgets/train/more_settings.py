@@ -8,8 +8,7 @@ from typing import Any
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
-from napari_unet.engine.training.augmentation_settings import AugmentationSettings
-from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.engine.training.settings import AugmentationSettings, TrainingSettings
 from napari_unet.session import Session
 from napari_unet.widgets.shared.choices import narrow_form
 from napari_unet.widgets.shared.device_choice import DeviceChoice

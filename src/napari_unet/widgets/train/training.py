@@ -18,7 +18,7 @@ from napari_unet.widgets.train.reports import Begun, Control, Learned, Report, T
 from napari_unet.widgets.train.review.comparison import compare
 
 if TYPE_CHECKING:
-    from napari_unet.engine.training.report import TrainingReport
+    from napari_unet.engine.training.learner import TrainingReport
     from napari_unet.engine.training.training import TrainingRun
 
 _REPORT_S = 0.2

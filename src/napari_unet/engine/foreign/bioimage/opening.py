@@ -25,7 +25,7 @@ from napari_unet.engine.foreign.bioimage.processing import (
     postprocessing,
     preprocessing,
 )
-from napari_unet.engine.foreign.guess_options import (
+from napari_unet.engine.foreign.guesses import (
     FINAL,
     NORMALIZATION,
     ROLES,
@@ -36,11 +36,13 @@ from napari_unet.engine.foreign.model_file import ModelFileKind, identify, read_
 from napari_unet.engine.foreign.ready_made import ReadyMadeNetwork, load_ready_made
 from napari_unet.engine.networks.annotation import BORDER, CELL
 from napari_unet.engine.networks.architecture import NetworkModule
-from napari_unet.engine.networks.channel_roles import guessed_meaning, roles_of_names
 from napari_unet.engine.networks.graph_network import GraphNetwork
-from napari_unet.engine.networks.guess import Guess
-from napari_unet.engine.networks.network import Network
-from napari_unet.engine.networks.output_meaning import OutputMeaning
+from napari_unet.engine.networks.network import Guess, Network
+from napari_unet.engine.networks.output_meaning import (
+    OutputMeaning,
+    guessed_meaning,
+    roles_of_names,
+)
 
 _LONGEST_DESCRIPTION = 4_000_000
 

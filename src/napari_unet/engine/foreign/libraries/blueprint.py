@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from napari_unet.engine.images.normalization import Normalization, Percentiles
-from napari_unet.engine.networks.guess import Guess
 from napari_unet.engine.networks.layers import Standardize
+from napari_unet.engine.networks.network import Guess
 from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from napari_unet.engine.base.errors import CheckpointError, ImageShapeError
-from napari_unet.engine.foreign.guess_options import normalization_guess, output_guesses
+from napari_unet.engine.foreign.guesses import normalization_guess, output_guesses
 from napari_unet.engine.foreign.model_file import ModelFileKind
 from napari_unet.engine.foreign.ready_made.probe import Probed, SizesSeen, probed
 from napari_unet.engine.foreign.ready_made.program import Program, open_program
@@ -23,11 +23,10 @@ from napari_unet.engine.images.image import mirrored
 from napari_unet.engine.images.normalization import Percentiles
 from napari_unet.engine.networks.annotation import BORDER, CELL
 from napari_unet.engine.networks.architecture import Architecture, NetworkModule
-from napari_unet.engine.networks.channel_roles import guessed_meaning
+from napari_unet.engine.networks.layer_sizes import Level, LevelSizes
 from napari_unet.engine.networks.layers import Layer
-from napari_unet.engine.networks.levels import Level, LevelSizes
 from napari_unet.engine.networks.network import Network, NetworkDescription
-from napari_unet.engine.networks.output_meaning import OutputMeaning
+from napari_unet.engine.networks.output_meaning import OutputMeaning, guessed_meaning
 
 _WIDTH, _NUMBERS_PER_FEATURE = 64, 8
 """Features at full resolution, and arrays of that many kept at once, where neither is known."""

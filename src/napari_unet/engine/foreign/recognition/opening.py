@@ -8,23 +8,20 @@ from typing import Any
 from torch import Tensor
 
 from napari_unet.engine.base.errors import SettingsError
-from napari_unet.engine.foreign.guess_options import FINAL, ROLES, guess_of, normalization_guess
+from napari_unet.engine.foreign.guesses import FINAL, ROLES, guess_of, normalization_guess
 from napari_unet.engine.foreign.recognition.conventions import Convention, convention_of
-from napari_unet.engine.foreign.recognition.decisions import decided
-from napari_unet.engine.foreign.recognition.stored_facts import StoredFacts
+from napari_unet.engine.foreign.recognition.decisions import StoredFacts, decided
 from napari_unet.engine.foreign.recognition.unet_assembly import assembled
 from napari_unet.engine.foreign.recognition.weight_layers import no_unet
 from napari_unet.engine.foreign.recognition.weights import read_weights
 from napari_unet.engine.images.normalization import Normalization, Percentiles, Raw, TypeRange
 from napari_unet.engine.networks.annotation import CELL
-from napari_unet.engine.networks.channel_roles import likely_roles
 from napari_unet.engine.networks.graph_network import GraphNetwork
-from napari_unet.engine.networks.guess import Guess
 from napari_unet.engine.networks.layer_graph import GraphConfig
 from napari_unet.engine.networks.layer_list import LayerList
 from napari_unet.engine.networks.layers import Convolution, Standardize
-from napari_unet.engine.networks.network import Network, NetworkDescription
-from napari_unet.engine.networks.output_meaning import UNUSED, OutputMeaning
+from napari_unet.engine.networks.network import Guess, Network, NetworkDescription
+from napari_unet.engine.networks.output_meaning import UNUSED, OutputMeaning, likely_roles
 
 
 def recognise(

@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from napari_unet.engine.foreign.recognition.unet_levels import Levels
-from napari_unet.engine.foreign.recognition.unet_walk import Step, Walk, plain_step
+from napari_unet.engine.foreign.recognition.unet_levels import Levels, Step, Walk, plain_step
 from napari_unet.engine.foreign.recognition.weight_layers import Unit, WeightLayer, places_apart
 from napari_unet.engine.networks.layers import (
     Activation,

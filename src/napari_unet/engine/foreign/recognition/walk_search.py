@@ -9,10 +9,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
-from napari_unet.engine.foreign.recognition.name_tree import NameTree
-from napari_unet.engine.foreign.recognition.unet_levels import Levels, find_levels
-from napari_unet.engine.foreign.recognition.unet_walk import Shortcut, Step, Walk, plain_step
-from napari_unet.engine.foreign.recognition.unit_roles import UnitRoles, before_its_role, bits
+from napari_unet.engine.foreign.recognition.unet_levels import (
+    Levels,
+    Shortcut,
+    Step,
+    Walk,
+    find_levels,
+    plain_step,
+)
+from napari_unet.engine.foreign.recognition.unit_roles import (
+    NameTree,
+    UnitRoles,
+    before_its_role,
+    bits,
+)
 from napari_unet.engine.foreign.recognition.weight_layers import Unit
 
 _STEPS_FOR_A_PENALTY = 1000

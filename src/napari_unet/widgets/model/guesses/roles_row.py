@@ -13,7 +13,7 @@ from napari_unet.widgets.model.guesses.row import GuessLine, sentence
 from napari_unet.widgets.shared.choices import StillBox, narrow_form
 
 if TYPE_CHECKING:
-    from napari_unet.engine.networks.guess import Guess
+    from napari_unet.engine.networks.network import Guess
 
 ROLES = "roles"
 """What the guess is about."""

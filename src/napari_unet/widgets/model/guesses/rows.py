@@ -12,7 +12,7 @@ from napari_unet.widgets.model.guesses.roles_row import ROLES, RolesRow
 from napari_unet.widgets.model.guesses.row import GuessRow, sentence
 
 if TYPE_CHECKING:
-    from napari_unet.engine.networks.guess import Guess
+    from napari_unet.engine.networks.network import Guess
 
 _MOST_TITLE_PX = 110
 _FIRST = ("roles", "final", "normalization")
