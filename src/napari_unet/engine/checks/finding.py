@@ -74,7 +74,6 @@ def found_by(rules: Iterable[Rule[Case]], case: Case, *, name: str = "") -> list
 
     Parameters
     ----------
-    rules : iterable of Rule
     case : object
         What the rules judge.
     name : str

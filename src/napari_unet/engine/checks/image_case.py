@@ -16,30 +16,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the form says beside the image and the model.
-
-    Parameters
-    ----------
-    extent : {"slice", "stack", "view"}
-    plane : tuple of int or slice
-        The slice that is shown, in the axes of the labels; () if unknown.
-    diameter_px : float, optional
-        Cell size that was asked for.
-    size_in_um : bool
-        The cell size was given in micrometres.
-    needed_bytes, free_bytes : int, optional
-        Memory that the segmentation takes, and that there is.
-    keeps_scores : bool
-        Whether the scores fit into memory, so that thresholds act at once.
-    """
+    """What the form says beside the image and the model."""
 
     extent: str = "slice"
     plane: PlaneIndex = ()
+    """The slice that is shown, in the axes of the labels; () if unknown."""
     diameter_px: float | None = None
+    """Cell size that was asked for."""
     size_in_um: bool = False
+    """The cell size was given in micrometres."""
     needed_bytes: int | None = None
     free_bytes: int | None = None
+    """`needed_bytes`, `free_bytes`: memory that the segmentation takes, and that there is."""
     keeps_scores: bool = True
+    """Whether the scores fit into memory, so that thresholds act at once."""
 
 
 @dataclass(frozen=True, slots=True)

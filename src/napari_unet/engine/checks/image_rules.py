@@ -49,10 +49,8 @@ def image_findings(
 
     Parameters
     ----------
-    facts : ImageFacts
     description : NetworkDescription
         Of the model that is loaded.
-    choices : Choices, optional
 
     Returns
     -------

@@ -24,18 +24,12 @@ Unlabelled: TypeAlias = Literal["reviewed", "ignore"]
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where the pixels of a layer lie in the world.
-
-    Parameters
-    ----------
-    scale : tuple of float
-        Size of a pixel along each axis.
-    translate : tuple of float
-        Place of the first pixel.
-    """
+    """Where the pixels of a layer lie in the world."""
 
     scale: tuple[float, ...]
+    """Size of a pixel along each axis."""
     translate: tuple[float, ...]
+    """Place of the first pixel."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,12 +77,7 @@ class AnnotatedImage:
 
 @dataclass(frozen=True, eq=False)
 class LabelFacts:
-    """What can be known of labels; numbers are computed when they are first asked.
-
-    Parameters
-    ----------
-    given : AnnotatedImage
-    """
+    """What can be known of labels; numbers are computed when they are first asked."""
 
     given: AnnotatedImage
 
@@ -182,22 +171,14 @@ class LabelFacts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelCase:
-    """What a rule judges: labels, the model that is to learn from them, and what else there is.
-
-    Parameters
-    ----------
-    facts : LabelFacts
-    description : NetworkDescription, optional
-    is_alone : bool
-        There are no other labels.
-    consequence : str
-        What becomes of pieces with one number.
-    """
+    """What a rule judges: labels, the model that is to learn from them, and what else there is."""
 
     facts: LabelFacts
     description: NetworkDescription | None = None
     is_alone: bool = True
+    """There are no other labels."""
     consequence: str = "the network would take them for one cell"
+    """What becomes of pieces with one number."""
 
     @property
     def given(self) -> AnnotatedImage:

@@ -192,20 +192,13 @@ def classes(case: LabelCase) -> Iterator[Finding]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AllLabels:
-    """What a rule for all labels together judges.
-
-    Parameters
-    ----------
-    facts : sequence of LabelFacts
-        Of those that could be looked at.
-    description : NetworkDescription, optional
-    is_complete : bool
-        All could be looked at.
-    """
+    """What a rule for all labels together judges."""
 
     facts: Sequence[LabelFacts]
+    """Of those that could be looked at."""
     description: NetworkDescription | None
     is_complete: bool
+    """All could be looked at."""
 
     @property
     def cells(self) -> int:

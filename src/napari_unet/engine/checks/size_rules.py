@@ -26,7 +26,6 @@ def found_size_finding(
     ----------
     median_diameter_px : float, optional
         In pixels of the image.
-    description : NetworkDescription
     zoom : float
         Factor by which the image was resized for the model.
 

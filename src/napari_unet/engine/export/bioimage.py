@@ -79,13 +79,10 @@ def write_package(
 
     Parameters
     ----------
-    network : Network
     model : onnx.ModelProto
         The same network, from `onnx_model`.
     example : Example
         From `example_of`.
-    folder : Path
-    settings : ExportSettings
 
     Returns
     -------

@@ -86,7 +86,6 @@ def chosen(graph: LayerList, about: str, value: str) -> LayerList:
 
     Parameters
     ----------
-    graph : LayerList
     about : str
         A key of `OPTIONS`.
     value : str

@@ -104,10 +104,6 @@ def with_guess(network: Network, about: str, value: str) -> Network:
     value : str
         One of its options; for "roles" any names with commas between.
 
-    Returns
-    -------
-    Network
-
     Raises
     ------
     SettingsError

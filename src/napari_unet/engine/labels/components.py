@@ -20,22 +20,16 @@ from napari_unet.engine.labels.runs import boxes_of, ends_of_runs, run_starts
 
 
 class Runs(NamedTuple):
-    """An image as runs of equal pixels, none longer than its row, in reading order.
-
-    Parameters
-    ----------
-    first : (rows + 1,) int array
-        The first run of each row; the last entry is the number of runs.
-    starts, lengths : (runs,) int array
-        In pixels in C order; together they are all pixels of the image.
-    values : (runs,) array
-        Of the pixels of each.
-    """
+    """An image as runs of equal pixels, none longer than its row, in reading order."""
 
     first: NDArray[np.int64]
+    """(rows + 1,) int. The first run of each row; the last entry is the number of runs."""
     starts: NDArray[np.int64]
     lengths: NDArray[np.int64]
+    """`starts`, `lengths`: (runs,) int. In pixels in C order; together they are all pixels
+    of the image."""
     values: NDArray[Any]
+    """(runs,). Of the pixels of each."""
 
 
 def cut_rows(image: NDArray[Any]) -> Runs:
@@ -59,7 +53,6 @@ def meeting_runs(
 
     Parameters
     ----------
-    runs : Runs
     shape : tuple of int
         Of the image.
     corners : bool
@@ -170,34 +163,25 @@ class LabelPieces:
 
     Pixels of a cell that share a corner are connected; those of background, so
     that no cell leaks, must share a face.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Of the label image.
-    numbers : (P,) int64 array
-        Number of each piece; 0 is background.
-    sizes : (P,) int64 array
-        In pixels.
-    starts, stops : (P, D) int64 array
-        The box around each piece.
-    owners : (P,) int64 array
-        For a hole the only piece around it; `NOBODY` or `OPEN` for any other.
-    touches : (P,) bool array
-        Whether a cell shares a face with a cell of another number.
-    run_pieces, run_lengths : (runs,) int array
-        The image, row by row, as runs of pixels of one piece.
     """
 
     shape: tuple[int, ...]
+    """Of the label image."""
     numbers: NDArray[np.int64]
+    """(P,) int64. Number of each piece; 0 is background."""
     sizes: NDArray[np.int64]
+    """(P,) int64. In pixels."""
     starts: NDArray[np.int64]
     stops: NDArray[np.int64]
+    """`starts`, `stops`: (P, D) int64. The box around each piece."""
     owners: NDArray[np.int64]
+    """(P,) int64. For a hole the only piece around it; `NOBODY` or `OPEN` for any other."""
     touches: NDArray[np.bool_]
+    """(P,) bool. Whether a cell shares a face with a cell of another number."""
     run_pieces: NDArray[np.int64]
     run_lengths: NDArray[np.int64]
+    """`run_pieces`, `run_lengths`: (runs,) int. The image, row by row, as runs of pixels of
+    one piece."""
 
     def painted(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return an image in which each piece has its one of the (P,) `values`."""
@@ -227,10 +211,6 @@ def label_pieces(labels: LabelImage) -> LabelPieces:
     ----------
     labels : (H, W) or (Z, H, W) integer array
         Pieces of background and of negative numbers are found as well.
-
-    Returns
-    -------
-    LabelPieces
     """
     runs = cut_rows(labels)
     pairs, by_face = meeting_runs(runs, labels.shape, corners=True)

@@ -98,7 +98,6 @@ def class_target(
     labels : (H, W) or (Z, H, W) int32 array
         1, 2, ... are the classes in their order. 0 is the class named
         "background", or ignored if there is none; negative pixels are ignored.
-    class_roles : sequence of str
 
     Returns
     -------

@@ -109,12 +109,7 @@ class Architecture(TileableConfig, Protocol):
 
 
 class NetworkModule(nn.Module):
-    """A torch module that turns images into class logits.
-
-    Attributes
-    ----------
-    config : Architecture
-    """
+    """A torch module that turns images into class logits."""
 
     config: Architecture
 

@@ -25,7 +25,6 @@ class GraphNetwork(NetworkModule):
 
     Parameters
     ----------
-    config : GraphConfig
     device : torch.device or str, optional
         Where the weights are; on "meta" they are to be assigned later.
     """

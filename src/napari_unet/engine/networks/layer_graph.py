@@ -27,18 +27,6 @@ _MOST_MULTIPLE = 512
 class GraphConfig(LayerSizes):
     """Shape of a network that somebody else designed.
 
-    Parameters
-    ----------
-    ndim : int
-        2 or 3 spatial axes.
-    in_channels : int
-    layers, outputs
-        As of `LayerList`.
-    meaning : OutputMeaning
-        Of the channels of the output.
-    origin : str
-        Whose network it is, for people.
-
     Raises
     ------
     SettingsError
@@ -46,11 +34,15 @@ class GraphConfig(LayerSizes):
     """
 
     ndim: int
+    """2 or 3 spatial axes."""
     in_channels: int
     layers: tuple[Layer, ...]
     outputs: tuple[int, ...]
+    """`layers`, `outputs`: as of `LayerList`."""
     meaning: OutputMeaning
+    """Of the channels of the output."""
     origin: str = ""
+    """Whose network it is, for people."""
 
     def __post_init__(self) -> None:
         if self.ndim not in (2, 3):

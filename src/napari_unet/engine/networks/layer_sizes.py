@@ -18,58 +18,37 @@ Skip: TypeAlias = Literal["", "concatenate", "add", "multiply"]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What one level computes on one side of the U.
-
-    Parameters
-    ----------
-    features : int
-        The most that a layer gives out.
-    convolutions : int
-        How many there are.
-    kernel : tuple of int
-        Of most of them, in pixels of the level along each axis.
-    """
+    """What one level computes on one side of the U."""
 
     features: int
+    """The most that a layer gives out."""
     convolutions: int
+    """How many there are."""
     kernel: Axes
+    """Of most of them, in pixels of the level along each axis."""
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One level of the U.
-
-    Parameters
-    ----------
-    scale : tuple of int
-        Pixels of the image in one pixel of this level, along each axis.
-    down : Block, optional
-        On the way down, or at the bottom; None where only the image itself
-        has this resolution.
-    up : Block, optional
-        On the way up; None at the bottom.
-    skip : {"", "concatenate", "add", "multiply"}
-        How the way up reads the way down of its own level.
-    """
+    """One level of the U."""
 
     scale: Axes
+    """Pixels of the image in one pixel of this level, along each axis."""
     down: Block | None
+    """On the way down, or at the bottom; None where only the image itself has this resolution."""
     up: Block | None = None
+    """On the way up; None at the bottom."""
     skip: Skip = ""
+    """How the way up reads the way down of its own level."""
 
 
 @dataclass(frozen=True, slots=True)
 class LevelSizes:
-    """Pixels along each axis of what a level computes for one image.
-
-    Parameters
-    ----------
-    down, up : tuple of int
-        On the two sides; () where the side has no block.
-    """
+    """Pixels along each axis of what a level computes for one image."""
 
     down: tuple[int, ...] = ()
     up: tuple[int, ...] = ()
+    """`down`, `up`: on the two sides; () where the side has no block."""
 
 
 @dataclass(slots=True)
@@ -101,7 +80,6 @@ def sizes_of_graph(config: LayerSizes, along: Sequence[Sequence[int]]) -> tuple[
 
     Parameters
     ----------
-    config : LayerSizes
     along : sequence of sequence of int
         For each axis, the size of each layer's output.
     """
@@ -163,15 +141,10 @@ class LayerSizes:
     """Part of an architecture whose layers are known: all that tiling and pictures ask of it.
 
     What was worked out is kept, so a subclass may be frozen but has no slots.
-
-    Attributes
-    ----------
-    ndim : int
-        Spatial axes.
-    in_channels : int
     """
 
     ndim: int
+    """Spatial axes."""
     in_channels: int
 
     @property

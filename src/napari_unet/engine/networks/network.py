@@ -29,45 +29,30 @@ from napari_unet.engine.networks.unet import UNet, UNetConfig
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """One thing that was guessed.
-
-    Parameters
-    ----------
-    about : str
-        What it is, for programs: "activation", "skip_order", ...
-    title : str
-        What it is, for people: "Activation".
-    value : str
-        What is taken.
-    options : tuple of str
-        What it could be; `value` is one of them.
-    reason : str
-        Why this is taken, in one sentence.
-    """
+    """One thing that was guessed."""
 
     about: str
+    """What it is, for programs: "activation", "skip_order", ..."""
     title: str
+    """What it is, for people: "Activation"."""
     value: str
+    """What is taken."""
     options: tuple[str, ...]
+    """What it could be; `value` is one of them."""
     reason: str
+    """Why this is taken, in one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingIntensity:
-    """Raw intensities of the training images: medians over images of their percentiles.
-
-    Parameters
-    ----------
-    dtype : str
-        Of most images.
-    low, median, high : float
-        At the 1st, 50th and 99.8th percentile.
-    """
+    """Raw intensities of the training images: medians over images of their percentiles."""
 
     dtype: str
+    """Of most images."""
     low: float
     median: float
     high: float
+    """`low`, `median`, `high`: at the 1st, 50th and 99.8th percentile."""
 
 
 @dataclass(frozen=True, slots=True)

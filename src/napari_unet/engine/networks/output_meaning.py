@@ -21,21 +21,14 @@ _LEAST_PROBABILITY = 1e-7
 
 @dataclass(frozen=True, slots=True)
 class OutputMeaning:
-    """How the numbers that a network gives out are read.
-
-    Parameters
-    ----------
-    final : {"softmax", "sigmoid", "probability", "none"}
-        What makes probabilities of the channels: softmax over them, a sigmoid
-        of each, or nothing, because they are probabilities ("probability") or
-        no classes at all, such as the colours of a denoised image ("none").
-    channels : tuple of str
-        Role of each channel: "background", "cell", "border", a free name, or
-        "unused".
-    """
+    """How the numbers that a network gives out are read."""
 
     final: Literal["softmax", "sigmoid", "probability", "none"]
+    """What makes probabilities of the channels: softmax over them, a sigmoid of each, or
+    nothing, because they are probabilities ("probability") or no classes at all, such as the
+    colours of a denoised image ("none")."""
     channels: tuple[str, ...]
+    """Role of each channel: "background", "cell", "border", a free name, or "unused"."""
 
     def __post_init__(self) -> None:
         if self.final not in ("softmax", "sigmoid", "probability", "none"):

@@ -223,10 +223,6 @@ class UpConvolution(nn.Module):
 class UNet(NetworkModule):
     """Contracting and expanding path with crop-and-concatenate skips.
 
-    Parameters
-    ----------
-    config : UNetConfig
-
     References
     ----------
     Ronneberger et al. (2015), Fig. 1. https://arxiv.org/abs/1505.04597

@@ -75,7 +75,6 @@ def source_positions(
 
     Parameters
     ----------
-    deformation : Deformation
     centre : (D,) array
         Image position, in pixels, that comes to the centre of the patch.
     shape : tuple of int

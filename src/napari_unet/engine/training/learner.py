@@ -121,8 +121,6 @@ class Learner:
     ----------
     network : Network
         Where to start; it is not changed.
-    settings : TrainingSettings
-    device : torch.device
     """
 
     def __init__(self, network: Network, settings: TrainingSettings, device: torch.device) -> None:

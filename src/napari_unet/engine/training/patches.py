@@ -35,24 +35,16 @@ _TRIES = 20
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a network learns from in one step.
-
-    Parameters
-    ----------
-    images : (N + R, C, *P) float32 tensor
-        N patches with labels, then R that are replayed without.
-    target : (N, *P) int64 tensor
-        Class index of each pixel.
-    weights : (N, *P) float32 tensor
-        0 where a pixel is ignored.
-    replayed : (R, classes, *P) float32 tensor
-        What the starting network says about the replayed patches.
-    """
+    """What a network learns from in one step."""
 
     images: Tensor
+    """(N + R, C, *P) float32. N patches with labels, then R that are replayed without."""
     target: Tensor
+    """(N, *P) int64. Class index of each pixel."""
     weights: Tensor
+    """(N, *P) float32: 0 where a pixel is ignored."""
     replayed: Tensor
+    """(R, classes, *P) float32. What the starting network says about the replayed patches."""
 
     def to(self, device: torch.device, memory_format: torch.memory_format) -> Batch:
         """The same on a device."""
@@ -73,10 +65,8 @@ class Patches:
 
     Parameters
     ----------
-    pairs : sequence of TrainingPair
     network : Network
         It says how images are read and what classes there are.
-    settings : TrainingSettings
     replayed : sequence of Replayed
         A quarter of each batch comes from these if there are any.
     """

@@ -45,36 +45,25 @@ Places = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedPair:
-    """A training pair, normalised, and where its patches may lie.
-
-    Parameters
-    ----------
-    image : (C, *S) float32 tensor
-    labels : (*S) int32 tensor
-        `IGNORED` where not reviewed.
-    foreground : tuple of (N, D) array
-        Kinds of places that are drawn equally often: the centres of cells, or
-        pixels of each class.
-    corrected : (N, D) array
-        Pixels that a person has changed.
-    reviewed : (N, D) array, optional
-        Pixels that count, where not all do.
-    crowded : (N, D) array
-        Pixels of cells that touch another, near that; empty if nobody asks.
-    stained : StainedImage, optional
-        Of a colour image of stained tissue.
-    weight : float
-        How much more often it is drawn than others.
-    """
+    """A training pair, normalised, and where its patches may lie."""
 
     image: Tensor
+    """(C, *S) float32."""
     labels: Tensor
+    """(*S) int32: `IGNORED` where not reviewed."""
     foreground: tuple[Places, ...]
+    """Tuple of (N, D). Kinds of places that are drawn equally often: the centres of cells,
+    or pixels of each class."""
     corrected: Places
+    """(N, D). Pixels that a person has changed."""
     reviewed: Places | None
+    """(N, D). Pixels that count, where not all do."""
     crowded: Places
+    """(N, D). Pixels of cells that touch another, near that; empty if nobody asks."""
     stained: StainedImage | None
+    """Of a colour image of stained tissue."""
     weight: float
+    """How much more often it is drawn than others."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -185,7 +174,6 @@ def description_after(
     ----------
     before : NetworkDescription
         Of the network that the training starts from.
-    pairs : sequence of TrainingPair
     prepared : sequence of PreparedPair
         The same, normalised.
     """
@@ -251,15 +239,9 @@ def replayed_images(
 
     Parameters
     ----------
-    network : Network
     images : sequence of array, optional
         Like those it was trained on. Without them the bundled nuclei, as far
         as the network can read them.
-    device : str
-
-    Returns
-    -------
-    list of Replayed
 
     Raises
     ------

@@ -248,7 +248,6 @@ class TrainingSettings:
 
         Parameters
         ----------
-        step : int
         share : float
             How much of the training is done, 0 to 1.
         """

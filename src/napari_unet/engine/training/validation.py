@@ -85,7 +85,6 @@ class Validation:
 
     Parameters
     ----------
-    pairs : sequence of TrainingPair
     patches : Patches
         It says which class and weight a pixel has.
     """

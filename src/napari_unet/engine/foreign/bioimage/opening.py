@@ -79,10 +79,6 @@ def load_bioimage(
     open_own : callable, optional
         Opens a file of this project.
 
-    Returns
-    -------
-    Network
-
     Raises
     ------
     CodeInFileError
@@ -103,14 +99,7 @@ def load_bioimage(
 
 
 class _Opener:
-    """Opens the first of a package's weights that passes the package's own test.
-
-    Parameters
-    ----------
-    files : PackageFiles
-    allow_code : bool
-    recognise : callable
-    """
+    """Opens the first of a package's weights that passes the package's own test."""
 
     def __init__(self, files: PackageFiles, *, allow_code: bool, recognise: Recognise) -> None:
         self._files, self._allow_code, self._recognise = files, allow_code, recognise

@@ -37,7 +37,6 @@ def tested(
     ----------
     network : Network
         Described as the package does.
-    package : PackageDescription
     files : PackageFiles
         In which the example lies.
     after : Postprocessing

@@ -141,7 +141,6 @@ def _act_and_norm(
 
     Parameters
     ----------
-    weights : mapping
     activation, norm : str
         What is taken where it leaves no trace in the weights.
     """

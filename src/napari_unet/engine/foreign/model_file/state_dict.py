@@ -47,24 +47,16 @@ _LEFT_OUT = object()
 
 @dataclass(frozen=True, slots=True)
 class StateDict:
-    """The weights of a network among all that a file holds.
-
-    Attributes
-    ----------
-    tensors : dict of StoredTensor
-        By their names in the network.
-    found_under : str
-        Keys on the way to it, with dots; "" if the file holds nothing else.
-    prefix : str
-        What was taken off in front of each name.
-    content : dict
-        The dict it is, as it was found.
-    """
+    """The weights of a network among all that a file holds."""
 
     tensors: dict[str, StoredTensor]
+    """By their names in the network."""
     found_under: str
+    """Keys on the way to it, with dots; "" if the file holds nothing else."""
     prefix: str
+    """What was taken off in front of each name."""
     content: dict[Any, Any]
+    """The dict it is, as it was found."""
 
 
 def find_state_dict(root: object, networks: Sequence[str] = ()) -> StateDict:

@@ -34,26 +34,17 @@ _WIDTH, _NUMBERS_PER_FEATURE = 64, 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadyMadeConfig(SizesSeen):
-    """Shape of a network whose layers are not known.
-
-    Parameters
-    ----------
-    ndim : int
-        2 or 3 spatial axes.
-    meaning : OutputMeaning
-        Of its output channels.
-    kind : ModelFileKind
-    file : str
-        Where it comes from.
-    prelude : tuple of Layer
-        What is done to each pixel before the program sees it.
-    """
+    """Shape of a network whose layers are not known."""
 
     ndim: int
+    """2 or 3 spatial axes."""
     meaning: OutputMeaning
+    """Of its output channels."""
     kind: ModelFileKind
     file: str = ""
+    """Where it comes from."""
     prelude: tuple[Layer, ...] = ()
+    """What is done to each pixel before the program sees it."""
 
     @property
     def classes(self) -> int:
@@ -148,13 +139,7 @@ def _by(sizes: Sequence[int]) -> str:
 
 
 class ReadyMadeNetwork(NetworkModule):
-    """Lets a program of others compute class logits.
-
-    Parameters
-    ----------
-    program : Program
-    config : ReadyMadeConfig
-    """
+    """Lets a program of others compute class logits."""
 
     def __init__(self, program: Program, config: ReadyMadeConfig) -> None:
         super().__init__()
@@ -243,7 +228,6 @@ def load_ready_made(path: Path, *, kind: ModelFileKind, allow_code: bool) -> Net
 
     Parameters
     ----------
-    path : Path
     kind : ModelFileKind
         One of `PROGRAMS`.
     allow_code : bool

@@ -35,51 +35,32 @@ _MOST_MULTIPLE = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizesSeen:
-    """What a network of unknown layers was seen to read.
-
-    Parameters
-    ----------
-    in_channels : int
-    size_multiple : int
-        Shift of the input, in pixels, that shifts the output alike.
-    size_rest : int
-        Sizes that it reads leave this rest when divided by `size_multiple`.
-    size_loss_px : int
-        Input size minus output size.
-    reach_px : int
-        How far from an output pixel the input was seen to change it.
-    sees_all : bool
-        Whether every output pixel depends a little on all of the image.
-    fixed_size : tuple of int, optional
-        The one size that it reads; larger images are then computed in
-        overlapping windows.
-    """
+    """What a network of unknown layers was seen to read."""
 
     in_channels: int
     size_multiple: int = 1
+    """Shift of the input, in pixels, that shifts the output alike."""
     size_rest: int = 0
+    """Sizes that it reads leave this rest when divided by `size_multiple`."""
     size_loss_px: int = 0
+    """Input size minus output size."""
     reach_px: int = 0
+    """How far from an output pixel the input was seen to change it."""
     sees_all: bool = False
+    """Whether every output pixel depends a little on all of the image."""
     fixed_size: tuple[int, ...] | None = None
+    """The one size that it reads; larger images are then computed in overlapping windows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probed(SizesSeen):
-    """All that a network of unknown layers was seen to do.
-
-    Parameters
-    ----------
-    out_channels : int
-    is_probability : bool
-        Whether all its numbers lie between 0 and 1.
-    adds_up : bool
-        Whether the channels of each pixel add up to 1.
-    """
+    """All that a network of unknown layers was seen to do."""
 
     out_channels: int
     is_probability: bool
+    """Whether all its numbers lie between 0 and 1."""
     adds_up: bool
+    """Whether the channels of each pixel add up to 1."""
 
 
 def probed(
@@ -94,7 +75,6 @@ def probed(
 
     Parameters
     ----------
-    run : callable
     ndim : int
         Spatial axes, 2 or 3.
     in_channels : sequence of int

@@ -40,48 +40,32 @@ from napari_unet.engine.networks.layers import (
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """What the weights of a public layout do not tell.
-
-    Parameters
-    ----------
-    whose : str
-        Where its code is.
-    names : str
-        Layers that it has, with spaces between; "a.b" stands for "x.a.b" too,
-        and "(a|b)", "a?" and "[ab]" mean what they mean in regular expressions.
-    absent : str
-        Layers of which it has none.
-    choices : mapping of str to str
-        What it is to what is taken.
-    normalization : Normalization, optional
-    final : {"softmax", "sigmoid", "probability", "none"}, optional
-    ends_with : tuple of str
-        Activation behind each output; "" for none.
-    roles : tuple of str
-        Of the output channels; empty to go by their number.
-    skips_from_first, dense_activation : bool
-        As of `UNetGraph`.
-    heads : tuple of str
-        Parts of the names of the outputs, in their order.
-    silent : str
-        Convolutions without an activation, named as in `names`.
-    layers : callable, optional
-        Makes the graph where its layers are used more than once.
-    """
+    """What the weights of a public layout do not tell."""
 
     whose: str
+    """Where its code is."""
     names: str
+    """Layers that it has, with spaces between; "a.b" stands for "x.a.b" too, and "(a|b)",
+    "a?" and "[ab]" mean what they mean in regular expressions."""
     choices: Mapping[str, str] = field(default_factory=dict)
+    """What it is to what is taken."""
     normalization: Normalization | None = None
     final: Literal["softmax", "sigmoid", "probability", "none"] | None = None
     ends_with: tuple[str, ...] = ()
+    """Activation behind each output; "" for none."""
     roles: tuple[str, ...] = ()
+    """Of the output channels; empty to go by their number."""
     skips_from_first: bool = False
     dense_activation: bool = True
+    """`skips_from_first`, `dense_activation`: as of `UNetGraph`."""
     heads: tuple[str, ...] = ()
+    """Parts of the names of the outputs, in their order."""
     silent: str = ""
+    """Convolutions without an activation, named as in `names`."""
     absent: str = ""
+    """Layers of which it has none."""
     layers: Callable[[Mapping[str, tuple[int, ...]]], LayerList] | None = None
+    """Makes the graph where its layers are used more than once."""
 
 
 def convention_of(names: Iterable[str]) -> Convention | None:

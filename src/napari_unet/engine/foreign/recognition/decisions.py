@@ -159,12 +159,10 @@ def decided(
 
     Parameters
     ----------
-    graph : LayerList
     tensors : mapping of str to Tensor
         The state dict.
     convention : Convention, optional
         The public layout that the layers are named as.
-    stored : StoredFacts
 
     Returns
     -------

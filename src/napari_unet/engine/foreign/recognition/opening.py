@@ -43,10 +43,6 @@ def recognise(
     facts : mapping, optional
         What else stood in the file: hyper-parameters, mean and deviation.
 
-    Returns
-    -------
-    Network
-
     Raises
     ------
     CheckpointError

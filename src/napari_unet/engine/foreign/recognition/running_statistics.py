@@ -70,7 +70,6 @@ def best_choice(
 
     Parameters
     ----------
-    graph : LayerList
     tensors : mapping of str to Tensor
         The state dict.
     about : str

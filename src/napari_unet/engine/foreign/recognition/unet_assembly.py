@@ -30,7 +30,6 @@ def assembled(weights: Weights, convention: Convention | None) -> LayerList:
 
     Parameters
     ----------
-    weights : Weights
     convention : Convention, optional
         The public layout that they are named as.
 

@@ -30,22 +30,15 @@ class UNetGraph:
     What weights do not tell is as in most networks: ReLU, zero padding, the
     largest of each block, linear interpolation, the skip before what was
     enlarged, and instance norm where there are no running statistics.
-
-    Parameters
-    ----------
-    ndim : int
-    skips_from_first : bool
-        The skip is what the first convolution of a level gives, not the last.
-    dense_activation : bool
-        An activation behind each convolution rather than each sequence of them.
-    silent : tuple of str
-        Patterns of names of convolutions without an activation.
     """
 
     ndim: int
     skips_from_first: bool = False
+    """The skip is what the first convolution of a level gives, not the last."""
     dense_activation: bool = True
+    """An activation behind each convolution rather than each sequence of them."""
     silent: tuple[str, ...] = ()
+    """Patterns of names of convolutions without an activation."""
     layers: list[Layer] = field(default_factory=lambda: [Input()])
 
     def add(self, layer: Layer) -> int:

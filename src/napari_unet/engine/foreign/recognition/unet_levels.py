@@ -19,44 +19,28 @@ from napari_unet.engine.foreign.recognition.weight_layers import (
 
 @dataclass(frozen=True, slots=True)
 class Shortcut:
-    """A convolution beside others, added to what they give.
-
-    Parameters
-    ----------
-    unit : Unit
-    first, last : int
-        Steps that it leads around.
-    """
+    """A convolution beside others, added to what they give."""
 
     unit: Unit
     first: int
     last: int
+    """`first`, `last`: steps that it leads around."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A convolution of the main path.
-
-    Parameters
-    ----------
-    unit : Unit
-    role : {"plain", "transposed", "join"}
-        "join" reads what was computed last together with a skip.
-    in_channels, out_channels : int
-    groups : int
-    skip : int
-        Channels of the skip of a "join".
-    bridge : Unit, optional
-        What the skip goes through.
-    """
+    """A convolution of the main path."""
 
     unit: Unit
     role: Literal["plain", "transposed", "join"]
+    """"join" reads what was computed last together with a skip."""
     in_channels: int
     out_channels: int
     groups: int = 1
     skip: int = 0
+    """Channels of the skip of a "join"."""
     bridge: Unit | None = None
+    """What the skip goes through."""
 
 
 def plain_step(unit: Unit) -> Step:
@@ -66,23 +50,15 @@ def plain_step(unit: Unit) -> Step:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Every layer exactly once.
-
-    Parameters
-    ----------
-    steps : tuple of Step
-        The first reads the image.
-    shortcuts : tuple of Shortcut
-    heads : tuple of tuple of Step
-        What follows side by side; empty if the last step is the output.
-    penalty : float
-        For leaps and oddities; compares walks through the same layers.
-    """
+    """Every layer exactly once."""
 
     steps: tuple[Step, ...]
+    """The first reads the image."""
     shortcuts: tuple[Shortcut, ...]
     heads: tuple[tuple[Step, ...], ...]
+    """What follows side by side; empty if the last step is the output."""
     penalty: float
+    """For leaps and oddities; compares walks through the same layers."""
 
 
 _UNEVEN = 0.6
@@ -98,35 +74,21 @@ _NOT_STRIDED = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Steps of a walk at which the size changes.
-
-    Parameters
-    ----------
-    ends : tuple of int
-        Last step of each level on the way down, full resolution first; what
-        it gives is the skip.
-    joins : tuple of int
-        Steps that read the skips, in the order of computing.
-    enlarging : tuple of int
-        Step before which the image is enlarged by interpolation, for each
-        join; -1 where a transposed convolution does it.
-    penalty : float
-        For unevenness; compares ways of reading the same layers.
-    """
+    """Steps of a walk at which the size changes."""
 
     ends: tuple[int, ...]
+    """Last step of each level on the way down, full resolution first; what it gives is the skip."""
     joins: tuple[int, ...]
+    """Steps that read the skips, in the order of computing."""
     enlarging: tuple[int, ...]
+    """Step before which the image is enlarged by interpolation, for each join; -1 where a
+    transposed convolution does it."""
     penalty: float
+    """For unevenness; compares ways of reading the same layers."""
 
 
 def find_levels(walk: Walk) -> Levels | None:
-    """Tell where the levels of a U-Net end; None if the skips do not fit.
-
-    Parameters
-    ----------
-    walk : Walk
-    """
+    """Tell where the levels of a U-Net end; None if the skips do not fit."""
     joins = tuple(i for i, step in enumerate(walk.steps) if step.role == "join")
     down = _way_down(walk.steps)
     wanted = [_skip_channels(walk.steps[index]) for index in reversed(joins)]

@@ -72,7 +72,6 @@ class WalkSearch:
 
     Parameters
     ----------
-    units : sequence of Unit
     by_name : bool
         Whether to go by the names rather than by the order of the file.
     is_usual : bool

@@ -17,30 +17,20 @@ _WORD = re.compile(r"\d+|[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
 
 @dataclass(frozen=True, slots=True)
 class WeightLayer:
-    """One layer that has weights.
-
-    Parameters
-    ----------
-    name : str
-        Path of its tensors, without the last part.
-    kind : {"convolution", "norm", "prelu"}
-    shape : tuple of int
-        Of its weight; of the running mean, where there is no weight.
-    bias : int
-        Numbers in its bias; 0 without one.
-    affine, tracks : bool
-        Whether it has a weight, a running mean and variance.
-    place : int
-        Where it stands in the file.
-    """
+    """One layer that has weights."""
 
     name: str
+    """Path of its tensors, without the last part."""
     kind: Kind
     shape: tuple[int, ...]
+    """Of its weight; of the running mean, where there is no weight."""
     bias: int
+    """Numbers in its bias; 0 without one."""
     affine: bool
     tracks: bool
+    """`affine`, `tracks`: whether it has a weight, a running mean and variance."""
     place: int
+    """Where it stands in the file."""
 
     @property
     def gives(self) -> tuple[int, ...]:
@@ -52,28 +42,18 @@ class WeightLayer:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A convolution and what belongs to it.
-
-    Parameters
-    ----------
-    number : int
-        Of the unit, counted in the order of the file.
-    name : str
-        Of the convolution.
-    words : tuple of str
-        Words and numbers in its name.
-    shape : tuple of int
-        Of the weight of the convolution.
-    bias : int
-        Numbers in its bias; 0 without one.
-    norm_before, norm_after, prelu : WeightLayer, optional
-    """
+    """A convolution and what belongs to it."""
 
     number: int
+    """Of the unit, counted in the order of the file."""
     name: str
+    """Of the convolution."""
     words: tuple[str, ...]
+    """Words and numbers in its name."""
     shape: tuple[int, ...]
+    """Of the weight of the convolution."""
     bias: int
+    """Numbers in its bias; 0 without one."""
     norm_before: WeightLayer | None = None
     norm_after: WeightLayer | None = None
     prelu: WeightLayer | None = None

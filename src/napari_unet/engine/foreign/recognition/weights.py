@@ -29,22 +29,15 @@ _NOT_OF_THE_NETWORK = re.compile(r"(?:.*[._])?(?:loss|criterion|metrics?)(?:[._]
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What a state dict holds.
-
-    Parameters
-    ----------
-    units : tuple of Unit
-        Convolutions, in the order of the file.
-    layers : tuple of WeightLayer
-        All layers, in the order of the file.
-    is_registered : bool
-        Whether the file has them in the order in which the author made them,
-        rather than sorted by name or in no order at all.
-    """
+    """What a state dict holds."""
 
     units: tuple[Unit, ...]
+    """Convolutions, in the order of the file."""
     layers: tuple[WeightLayer, ...]
+    """All layers, in the order of the file."""
     is_registered: bool
+    """Whether the file has them in the order in which the author made them, rather than
+    sorted by name or in no order at all."""
 
 
 def read_weights(tensors: Mapping[str, Tensor]) -> Weights:

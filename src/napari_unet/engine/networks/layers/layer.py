@@ -37,11 +37,6 @@ class Layer:
     A new kind is a subclass whose `op` is its name in model files. It answers
     by methods of its own where it does something else than to compute each
     pixel from the same one of its input.
-
-    Parameters
-    ----------
-    inputs : tuple of int
-        Numbers of the layers that it reads.
     """
 
     op: ClassVar[str] = ""
@@ -54,6 +49,7 @@ class Layer:
     """Whether it counts as part of its level in a picture of the U."""
 
     inputs: tuple[int, ...]
+    """Numbers of the layers that it reads."""
 
     def __init_subclass__(cls) -> None:
         # `slots=True` makes each class a second time; the later one stays.
