@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_unet.engine.foreign.guesses import with_guess
-from napari_unet.engine.foreign.recognition import recognise
+from napari_unet.engine.foreign.recognition.opening import recognise
 from napari_unet.engine.networks.network import Network
 
 

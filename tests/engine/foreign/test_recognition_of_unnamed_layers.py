@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_unet.engine.foreign.recognition import recognise
+from napari_unet.engine.foreign.recognition.opening import recognise
 from napari_unet.engine.networks.network import Network
 
 

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.engine.foreign.model_file import ModelFileKind
-from napari_unet.engine.foreign.ready_made import ReadyMadeConfig
+from napari_unet.engine.foreign.model_file.contents import ModelFileKind
+from napari_unet.engine.foreign.ready_made.network import ReadyMadeConfig
 from napari_unet.engine.networks.graph_network import GraphNetwork
 from napari_unet.engine.networks.layer_graph import GraphConfig
 from napari_unet.engine.networks.layer_sizes import (

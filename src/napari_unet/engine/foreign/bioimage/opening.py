@@ -32,8 +32,8 @@ from napari_unet.engine.foreign.guesses import (
     fixed_guess,
     output_guesses,
 )
-from napari_unet.engine.foreign.model_file import ModelFileKind, identify, read_weights
-from napari_unet.engine.foreign.ready_made import ReadyMadeNetwork, load_ready_made
+from napari_unet.engine.foreign.model_file.contents import ModelFileKind, identify, read_weights
+from napari_unet.engine.foreign.ready_made.network import ReadyMadeNetwork, load_ready_made
 from napari_unet.engine.networks.annotation import BORDER, CELL
 from napari_unet.engine.networks.architecture import NetworkModule
 from napari_unet.engine.networks.graph_network import GraphNetwork

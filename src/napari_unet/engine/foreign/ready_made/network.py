@@ -16,7 +16,7 @@ from torch import Tensor
 
 from napari_unet.engine.base.errors import CheckpointError, ImageShapeError
 from napari_unet.engine.foreign.guesses import normalization_guess, output_guesses
-from napari_unet.engine.foreign.model_file import ModelFileKind
+from napari_unet.engine.foreign.model_file.contents import ModelFileKind
 from napari_unet.engine.foreign.ready_made.probe import Probed, SizesSeen, probed
 from napari_unet.engine.foreign.ready_made.program import Program, open_program
 from napari_unet.engine.images.image import mirrored

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from napari_unet.engine.base.errors import CheckpointError, CodeInFileError
 from napari_unet.engine.base.host_memory import free_host_bytes
-from napari_unet.engine.foreign.model_file import ModelFileKind, identify
+from napari_unet.engine.foreign.model_file.contents import ModelFileKind, identify
 
 _USUAL_CHANNELS = (1, 3, 2, 4)
 _ONNX_DTYPES = {
