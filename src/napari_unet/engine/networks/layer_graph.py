@@ -100,12 +100,10 @@ class GraphConfig(LayerSizes):
         return replace(self, layers=graph.layers, outputs=graph.outputs)
 
     def read_as(self, meaning: OutputMeaning) -> GraphConfig:
-        """Return the shape with another meaning of its output."""
         return replace(self, meaning=meaning)
 
     @property
     def classes(self) -> int:
-        """Classes that it scores."""
         return len(self.meaning.class_roles)
 
     @property
@@ -119,7 +117,6 @@ class GraphConfig(LayerSizes):
 
     @property
     def sentence(self) -> str:
-        """What it is, in a few words for people."""
         levels = ", ".join(map(str, self.widths))
         whose = f" ({self.origin})" if self.origin else ""
         return f"U-Net with levels of {levels} features{whose}"
@@ -139,7 +136,6 @@ class GraphConfig(LayerSizes):
     # -- in files -------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
-        """Values that JSON can hold."""
         layers = [layer.to_json() for layer in self.layers]
         return {**asdict(self), "kind": "graph", "layers": layers}
 

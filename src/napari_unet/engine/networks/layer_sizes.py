@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.networks.layer_list import LayerList
 from napari_unet.engine.networks.layers import Axes, Join, NotWholeError
+from napari_unet.engine.networks.layers.layer import Interval
 
 Skip: TypeAlias = Literal["", "concatenate", "add", "multiply"]
 
@@ -66,31 +67,6 @@ class _Found:
     skips: set[Skip] = field(default_factory=set)
 
 
-def levels_of_graph(config: LayerSizes) -> tuple[Level, ...]:
-    """Find the levels of a graph of layers, full resolution first."""
-    levels = []
-    for scale, found in _sides(config):
-        skip: Skip = next((s for s in ("concatenate", "add", "multiply") if s in found.skips), "")
-        levels.append(Level(scale, _block(config, found.down), _block(config, found.up), skip))
-    return tuple(levels)
-
-
-def sizes_of_graph(config: LayerSizes, along: Sequence[Sequence[int]]) -> tuple[LevelSizes, ...]:
-    """How large each level is.
-
-    Parameters
-    ----------
-    along : sequence of sequence of int
-        For each axis, the size of each layer's output.
-    """
-
-    def sizes(side: _Side) -> tuple[int, ...]:
-        numbers = side.convolutions or side.others
-        return tuple(axis[numbers[-1]] for axis in along) if numbers else ()
-
-    return tuple(LevelSizes(sizes(found.down), sizes(found.up)) for _, found in _sides(config))
-
-
 def _sides(config: LayerSizes) -> list[tuple[Axes, _Found]]:
     """Sort the layers by level, and by whether they come before or after any enlarging."""
     scales, heads = config.scales, _heads(config)
@@ -133,10 +109,6 @@ def _block(config: LayerSizes, side: _Side) -> Block | None:
     return Block(features, len(side.convolutions), most)
 
 
-_Interval: TypeAlias = tuple[int, int]
-"""First and last pixel along an axis."""
-
-
 class LayerSizes:
     """Part of an architecture whose layers are known: all that tiling and pictures ask of it.
 
@@ -154,12 +126,10 @@ class LayerSizes:
 
     @property
     def is_trainable(self) -> bool:
-        """Whether it can learn."""
         return True
 
     @property
     def inexact_because(self) -> str:
-        """Why tiles differ from the image as a whole; empty if they do not."""
         return next(filter(None, (layer.inexact_because for layer in self.graph.layers)), "")
 
     @cached_property
@@ -183,22 +153,30 @@ class LayerSizes:
 
     @property
     def levels(self) -> tuple[Level, ...]:
-        """The levels of the U, full resolution first."""
-        return levels_of_graph(self)
+        levels = []
+        for scale, found in _sides(self):
+            skip: Skip = next(
+                (kind for kind in ("concatenate", "add", "multiply") if kind in found.skips), ""
+            )
+            levels.append(Level(scale, _block(self, found.down), _block(self, found.up), skip))
+        return tuple(levels)
 
     def level_sizes(self, shape: Sequence[int]) -> tuple[LevelSizes, ...]:
         """How large an image of a shape is at each level."""
-        along = [self.sizes(self.valid_input_size(n), axis) for axis, n in enumerate(shape)]
-        return sizes_of_graph(self, [sizes or () for sizes in along])
+        along = [self.sizes(self.valid_input_size(n), axis) or () for axis, n in enumerate(shape)]
+
+        def sizes(side: _Side) -> tuple[int, ...]:
+            numbers = side.convolutions or side.others
+            return tuple(axis[numbers[-1]] for axis in along) if numbers else ()
+
+        return tuple(LevelSizes(sizes(found.down), sizes(found.up)) for _, found in _sides(self))
 
     @cached_property
     def size_multiple(self) -> int:
-        """Shift of the input, in pixels, that shifts the output alike."""
         return math.lcm(*(length for scale in self.scales for length in scale))
 
     @cached_property
     def size_loss_px(self) -> int:
-        """Input size minus output size in pixels."""
         return self._least_size - self.output_size(self._least_size)
 
     def output_size(self, input_size: int) -> int:
@@ -253,7 +231,6 @@ class LayerSizes:
 
     @cached_property
     def margin_px(self) -> int:
-        """Pixels beyond an output pixel, on each side, that can change its value."""
         # The interval depends on the pixel's place within a pooling cell: take the worst.
         return max(self._beyond(place, place) for place in range(self.size_multiple))
 
@@ -285,10 +262,10 @@ class LayerSizes:
             most = max(most, low + shift - first, last - high - shift)
         return most
 
-    def _inputs_behind(self, low: int, high: int, axis: int) -> _Interval:
+    def _inputs_behind(self, low: int, high: int, axis: int) -> Interval:
         """Input pixels, of an endless image, behind the output pixels `low` to `high`."""
         sizes = self.sizes(self._least_size, axis) or ()
-        wanted: dict[int, _Interval] = dict.fromkeys(self.graph.outputs, (low, high))
+        wanted: dict[int, Interval] = dict.fromkeys(self.graph.outputs, (low, high))
         for number in range(len(self.graph.layers) - 1, 0, -1):
             if number not in wanted:
                 continue

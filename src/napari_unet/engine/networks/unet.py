@@ -97,7 +97,6 @@ class UNetConfig(LayerSizes):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Features at each level, full resolution first."""
         limit = self.max_width or self.base_width * 2**self.depth
         return tuple(min(self.base_width * 2**level, limit) for level in range(self.depth + 1))
 
@@ -112,17 +111,14 @@ class UNetConfig(LayerSizes):
 
     @property
     def sentence(self) -> str:
-        """What it is, in a few words for people."""
         return (
             f"U-Net, base width {self.base_width}, depth {self.depth}, {self.padding} convolutions"
         )
 
     def numbers_at_once(self, sizes: Sequence[int]) -> int:
-        """Most numbers that are kept at once, about, while a tile of these sizes is computed."""
         return int(_NUMBERS_PER_FEATURE * self.widths[0] * math.prod(sizes))
 
     def to_json(self) -> dict[str, Any]:
-        """Values that JSON can hold."""
         return asdict(self)
 
     @cached_property

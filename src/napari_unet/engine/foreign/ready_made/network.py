@@ -48,7 +48,6 @@ class ReadyMadeConfig(SizesSeen):
 
     @property
     def classes(self) -> int:
-        """Classes that it scores."""
         return len(self.meaning.class_roles)
 
     @property
@@ -66,18 +65,15 @@ class ReadyMadeConfig(SizesSeen):
         return ()
 
     def read_as(self, meaning: OutputMeaning) -> ReadyMadeConfig:
-        """Return the shape with another meaning of its output."""
         return replace(self, meaning=meaning)
 
     @property
     def sentence(self) -> str:
-        """What it is, in a few words for people."""
         sizes = "" if self.fixed_size is None else f" that reads {_by(self.fixed_size)} pixels"
         return f"{self.kind} program{sizes}"
 
     @property
     def inexact_because(self) -> str:
-        """Why tiles differ from the image as a whole."""
         if self.fixed_size is not None:
             return f"it reads no more than {_by(self.fixed_size)} pixels at once"
         if self.sees_all:
@@ -86,7 +82,6 @@ class ReadyMadeConfig(SizesSeen):
 
     @property
     def is_trainable(self) -> bool:
-        """Whether it can learn."""
         return False
 
     @property
@@ -96,7 +91,6 @@ class ReadyMadeConfig(SizesSeen):
 
     @property
     def tile_overlap_px(self) -> int:
-        """Output that a tile must compute beyond its own."""
         beyond = max(0, self.reach_px - self.size_loss_px // 2)
         if self.fixed_size is not None:
             beyond = min(beyond, min(self.fixed_size) // 4)
@@ -152,7 +146,6 @@ class ReadyMadeNetwork(NetworkModule):
         return torch.contiguous_format
 
     def forward(self, x: Tensor) -> Tensor:
-        """Class logits (N, classes, *S') of images (N, in_channels, *S)."""
         return self.config.meaning.class_logits(self.author_output(x))
 
     def author_output(self, x: Tensor) -> Tensor:
