@@ -70,7 +70,7 @@ def test_only_painted_pixels_count_and_a_ring_around_painted_cells_is_background
 
 
 def test_a_class_that_was_painted_gets_no_ring():
-    pair = annotated_pair(image(squares()), squares(), unlabelled="ignore", teaches="classes")
+    pair = annotated_pair(image(squares()), squares(), unlabelled="ignore", label_kind="classes")
     assert np.array_equal(pair.reviewed, squares() > 0)
 
 
@@ -220,7 +220,7 @@ def test_network_learns_classes_from_scribbles():
     painted = np.zeros_like(truth)
     painted[4:60:6, 4:60:6] = truth[4:60:6, 4:60:6]
     picture = truth * 50.0 + np.random.default_rng(0).normal(0, 5, truth.shape)
-    pair = annotated_pair(picture, painted, unlabelled="ignore", teaches="classes")
+    pair = annotated_pair(picture, painted, unlabelled="ignore", label_kind="classes")
     settings = dataclasses.replace(QUICK, steps=60, learning_rate=1e-2, warmup_steps=5, average=0.8)
     run = train(
         [pair],

@@ -14,7 +14,7 @@ from napari_unet.engine.checks.image_facts import ImageFacts, image_facts
 from napari_unet.engine.images.image import AnyImage, LabelImage, colour_axis
 from napari_unet.engine.labels.components import LabelPieces, label_pieces
 from napari_unet.engine.labels.repair import LabelFaults, label_faults
-from napari_unet.engine.networks.annotation import teaches_classes
+from napari_unet.engine.networks.annotation import labels_are_classes
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import NetworkDescription
@@ -199,4 +199,4 @@ class LabelCase:
 def class_roles(description: NetworkDescription | None) -> tuple[str, ...]:
     """What numbers in labels stand for, if they are classes; () if they are cells."""
     roles = () if description is None else description.class_roles
-    return roles if teaches_classes(roles) else ()
+    return roles if labels_are_classes(roles) else ()

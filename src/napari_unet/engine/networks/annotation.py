@@ -20,7 +20,7 @@ INSTANCE_ROLES: tuple[tuple[str, ...], ...] = (
 """Class roles from which instances can be made."""
 
 
-def teaches_classes(class_roles: Sequence[str]) -> bool:
+def labels_are_classes(class_roles: Sequence[str]) -> bool:
     """Whether labels for these roles are numbers of classes rather than of cells."""
     return CELL not in class_roles
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_unet.engine.networks.annotation import class_target, teaches_classes, training_target
+from napari_unet.engine.networks.annotation import class_target, labels_are_classes, training_target
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.augmentation import (
     draw_deformation,
@@ -81,7 +81,7 @@ class Patches:
         self._description = network.description
         self._settings = settings
         self._replayed = tuple(replayed)
-        self._is_semantic = teaches_classes(network.description.class_roles)
+        self._is_semantic = labels_are_classes(network.description.class_roles)
         crowds = settings.crowded_share > 0
         self.prepared = tuple(prepare_pair(p, network.description, crowds=crowds) for p in pairs)
         odds = np.array([pair.odds for pair in self.prepared])

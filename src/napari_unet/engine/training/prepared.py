@@ -20,7 +20,7 @@ from napari_unet.engine.base.errors import ImageError
 from napari_unet.engine.base.settings import SegmentationSettings
 from napari_unet.engine.images.image import AnyImage, channels_first
 from napari_unet.engine.images.source import ImageSource, open_image
-from napari_unet.engine.networks.annotation import class_target, teaches_classes
+from napari_unet.engine.networks.annotation import class_target, labels_are_classes
 from napari_unet.engine.networks.network import Network, NetworkDescription, TrainingIntensity
 from napari_unet.engine.segmentation.segmentation import iterate_scores
 from napari_unet.engine.training.pairs import TrainingPair
@@ -86,7 +86,7 @@ def prepare_pair(
     """Normalise an image and find the places around which patches are drawn."""
     source = _source(pair, description)
     labels = pair.checked_labels()
-    is_semantic = teaches_classes(description.class_roles)
+    is_semantic = labels_are_classes(description.class_roles)
     if is_semantic:
         _, known = class_target(labels, description.class_roles)
         kinds = [_places((labels == number) & known) for number in np.unique(labels[known])]
@@ -178,7 +178,7 @@ def description_after(
         The same, normalised.
     """
     description = dataclasses.replace(before, pixel_size_um=None, intensity=_intensity(pairs))
-    if teaches_classes(before.class_roles):
+    if labels_are_classes(before.class_roles):
         return dataclasses.replace(description, object_diameter_px=None)
     counts = [np.bincount(np.maximum(pair.labels.numpy(), 0).reshape(-1))[1:] for pair in prepared]
     areas = np.concatenate(counts).astype(float)

@@ -99,7 +99,7 @@ def _from_folders(plan: Plan) -> Iterator[TrainingPair]:
 
 def _maker(plan: Plan) -> Callable[..., TrainingPair]:
     """What makes a pair of an image and its labels, by what the plan says that these mean."""
-    from napari_unet.engine.networks.annotation import teaches_classes
+    from napari_unet.engine.networks.annotation import labels_are_classes
     from napari_unet.engine.training.pairs import annotated_pair
 
     roles = () if plan.network is None else plan.network.description.class_roles
@@ -107,5 +107,5 @@ def _maker(plan: Plan) -> Callable[..., TrainingPair]:
         annotated_pair,
         unlabelled="ignore" if plan.recipe.meaning == "painted" else "reviewed",
         background_label=plan.recipe.background_label,
-        teaches="classes" if roles and teaches_classes(roles) else "cells",
+        label_kind="classes" if roles and labels_are_classes(roles) else "cells",
     )
