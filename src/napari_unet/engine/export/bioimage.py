@@ -81,8 +81,6 @@ def write_package(
     ----------
     model : onnx.ModelProto
         The same network, from `onnx_model`.
-    example : Example
-        From `example_of`.
 
     Returns
     -------

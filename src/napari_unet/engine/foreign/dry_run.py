@@ -56,8 +56,6 @@ def dry_runs(
     ----------
     image, channel_axis, device, intensity_reference
         As `segment` takes them.
-    about : str
-        Of the guess.
     values : sequence of str
         In the order in which they are tried.
     region : sequence of int

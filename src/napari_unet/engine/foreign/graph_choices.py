@@ -88,8 +88,6 @@ def chosen(graph: LayerList, about: str, value: str) -> LayerList:
     ----------
     about : str
         A key of `OPTIONS`.
-    value : str
-        One of its options.
 
     Raises
     ------

@@ -36,8 +36,6 @@ def guess_of(about: str, value: str, reason: str, *, channels: int = 1) -> Guess
 
     Parameters
     ----------
-    about, value, reason : str
-        As of `Guess`.
     channels : int
         That the network gives out.
     """
@@ -68,8 +66,6 @@ def output_guesses(meaning: OutputMeaning, *, reason: str = "") -> tuple[Guess, 
 
     Parameters
     ----------
-    meaning : OutputMeaning
-        What is taken.
     reason : str
         Why its numbers are read so; by their count if left out.
     """
@@ -139,8 +135,6 @@ def with_roles(network: Network, channels: Sequence[str]) -> Network:
 
     Parameters
     ----------
-    network : Network
-        As `recognise` made it, or loaded again from a file.
     channels : sequence of str
         "background", "cell", "border", a free name, or "unused", for each.
 

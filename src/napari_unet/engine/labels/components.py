@@ -53,8 +53,6 @@ def meeting_runs(
 
     Parameters
     ----------
-    shape : tuple of int
-        Of the image.
     corners : bool
         Whether those count that share an edge or a corner and no face.
 

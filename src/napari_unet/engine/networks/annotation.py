@@ -43,8 +43,6 @@ def training_target(
         ends.
     class_roles : sequence of str
         One of `INSTANCE_ROLES`.
-    border_width_px : float
-        Width of the border class in pixels.
 
     Returns
     -------

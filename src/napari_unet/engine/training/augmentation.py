@@ -77,8 +77,6 @@ def source_positions(
     ----------
     centre : (D,) array
         Image position, in pixels, that comes to the centre of the patch.
-    shape : tuple of int
-        Of the patch.
 
     Returns
     -------

@@ -72,12 +72,6 @@ def load_bioimage(
     path : path
         The zip file, the folder that it was unpacked to, or the ".yaml" file
         in that.
-    allow_code : bool
-        Whether the user said yes to running a TorchScript program.
-    recognise : callable
-        Works out a network from its weights.
-    open_own : callable, optional
-        Opens a file of this project.
 
     Raises
     ------

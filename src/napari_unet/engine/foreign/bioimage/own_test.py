@@ -37,10 +37,6 @@ def tested(
     ----------
     network : Network
         Described as the package does.
-    files : PackageFiles
-        In which the example lies.
-    after : Postprocessing
-        Of the package's output.
 
     Raises
     ------

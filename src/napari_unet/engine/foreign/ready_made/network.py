@@ -219,13 +219,6 @@ def _windows(size: int, window: int, lost: int, edge: int) -> list[tuple[slice, 
 def load_ready_made(path: Path, *, kind: ModelFileKind, allow_code: bool) -> Network:
     """Open a network that comes as a program, find out what it computes, and describe it.
 
-    Parameters
-    ----------
-    kind : ModelFileKind
-        One of `PROGRAMS`.
-    allow_code : bool
-        Whether the user said yes to running what is in the file.
-
     Returns
     -------
     Network

@@ -156,18 +156,6 @@ def decided(
 
     Facts that the file names come first, then what the running means tell,
     the public layout, and what most networks have.
-
-    Parameters
-    ----------
-    tensors : mapping of str to Tensor
-        The state dict.
-    convention : Convention, optional
-        The public layout that the layers are named as.
-
-    Returns
-    -------
-    LayerList
-    list of Guess
     """
     guesses = []
     for about in open_choices(graph):

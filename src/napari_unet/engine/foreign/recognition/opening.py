@@ -38,8 +38,6 @@ def recognise(
     ----------
     tensors : mapping of str to Tensor
         The state dict. Its tensors become the weights; they are not copied.
-    name : str
-        Of the network.
     facts : mapping, optional
         What else stood in the file: hyper-parameters, mean and deviation.
 

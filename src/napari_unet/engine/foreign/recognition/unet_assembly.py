@@ -28,11 +28,6 @@ _ATTEMPTS = ((True, 2500), (False, 1500))
 def assembled(weights: Weights, convention: Convention | None) -> LayerList:
     """Layers in their order, as most networks have what weights do not tell.
 
-    Parameters
-    ----------
-    convention : Convention, optional
-        The public layout that they are named as.
-
     Raises
     ------
     CheckpointError

@@ -61,11 +61,6 @@ class Layer:
     def channels_out(self, given: Sequence[int]) -> int:
         """Channels of its output.
 
-        Parameters
-        ----------
-        given : sequence of int
-            Channels of its inputs.
-
         Raises
         ------
         SettingsError
@@ -148,7 +143,6 @@ class Layer:
 
         Parameters
         ----------
-        given : sequence of tensor
         module : torch module, optional
             As `module` has made it; None for a layer without weights.
         """
