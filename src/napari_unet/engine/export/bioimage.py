@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.export.example import (
-    Example,
-    axis_names,
-    cover_of,
-    halo_px,
-    least_size_px,
-)
+from napari_unet.engine.export.example import Example, axis_names, cover_of, halo_px, least_size_px
 from napari_unet.engine.export.onnx import OPSET
 from napari_unet.engine.export.settings import ExportSettings
 from napari_unet.engine.models.checkpoint import SUFFIX, save_checkpoint

@@ -201,9 +201,11 @@ class Learner:
     def _gradients(self, batch: Batch, step: int) -> float:
         """Loss of a batch; in parts, each half as large as before, where memory runs out."""
         while True:
-            with torch.random.fork_rng(self._random_devices()):
+            gpus = [self._device.index or 0] if self._device.type == "cuda" else []
+            with torch.random.fork_rng(gpus):
                 # Drop-out, too, is the same whenever and wherever the step is done.
-                torch.manual_seed(_seed_of(self._settings.seed, step))
+                seed = np.random.SeedSequence((self._settings.seed, step)).generate_state(1)[0]
+                torch.manual_seed(int(seed))
                 loss = result_if_it_fits(lambda: self._accumulate(batch), self._device)
             if loss is not None:
                 return loss
@@ -220,9 +222,6 @@ class Learner:
         self._halvings += 1
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
-
-    def _random_devices(self) -> list[int]:
-        return [self._device.index or 0] if self._device.type == "cuda" else []
 
     def _accumulate(self, batch: Batch) -> float:
         self.optimizer.zero_grad(set_to_none=True)
@@ -288,10 +287,6 @@ def learning_format(unet: NetworkModule, device: torch.device) -> torch.memory_f
     if torch.backends.cpu.get_cpu_capability() == "AVX2":
         return torch.contiguous_format
     return unet.memory_format
-
-
-def _seed_of(seed: int, step: int) -> int:
-    return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
 
 
 def _hold_norms(unet: NetworkModule) -> None:

@@ -24,10 +24,7 @@ from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.prepared import PreparedPair, Replayed, prepare_pair
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.stain import StainedImage
-from napari_unet.engine.weight_map.weight_map import (
-    IGNORED,
-    boundary_weight_map,
-)
+from napari_unet.engine.weight_map.weight_map import IGNORED, boundary_weight_map
 
 _TRIES = 20
 """Draws of a patch before one without a pixel that counts is taken."""

@@ -7,11 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.foreign.bioimage.description import (
-    ProcessingStep,
-    TensorFacts,
-    axis_letter,
-)
+from napari_unet.engine.foreign.bioimage.description import ProcessingStep, TensorFacts, axis_letter
 from napari_unet.engine.images.normalization import (
     Normalization,
     Raw,

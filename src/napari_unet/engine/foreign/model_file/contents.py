@@ -29,11 +29,7 @@ from napari_unet.engine.foreign.model_file.safetensors_file import (
     read_metadata,
     read_safetensors,
 )
-from napari_unet.engine.foreign.model_file.state_dict import (
-    StateDict,
-    find_state_dict,
-    plain_facts,
-)
+from napari_unet.engine.foreign.model_file.state_dict import StateDict, find_state_dict, plain_facts
 from napari_unet.engine.foreign.model_file.stored_tensor import (
     Declared,
     listed,

@@ -11,11 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_unet.engine.foreign.model_file.stored_tensor import (
-    Storage,
-    StoredTensor,
-    unreadable,
-)
+from napari_unet.engine.foreign.model_file.stored_tensor import Storage, StoredTensor, unreadable
 
 
 @dataclass(frozen=True, slots=True)

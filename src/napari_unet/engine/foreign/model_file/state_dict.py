@@ -10,11 +10,7 @@ from typing import Any
 
 from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.foreign.model_file.pickled_values import Foreign, Name, NumpyArray
-from napari_unet.engine.foreign.model_file.stored_tensor import (
-    StoredTensor,
-    shown,
-    unreadable,
-)
+from napari_unet.engine.foreign.model_file.stored_tensor import StoredTensor, shown, unreadable
 from napari_unet.engine.foreign.model_file.torch_file import SAVE_ALONE
 
 _NAMES = (

@@ -91,12 +91,16 @@ def probed(
         If it computes no image of any size that was tried.
     """
     probe, refusal = _Probe(run, seconds), ""
+    free = [(*(short,) * (ndim - 1), _LONG[ndim]) for short in _SHORT[ndim]]
+    fixed = [(side,) * ndim for side in _SIDES[ndim]]
+    if fixed_size is not None:
+        free, fixed = [], [tuple(fixed_size)]
     for channels in in_channels:
-        for sizes in _free_sizes(ndim) if fixed_size is None else ():
+        for sizes in free:
             found = probe.look(channels, sizes)
             if found is not None:
                 return probe.refined(found, sizes)
-        for sizes in _fixed_sizes(ndim) if fixed_size is None else (tuple(fixed_size),):
+        for sizes in fixed:
             if not probe.has_time(8):
                 break
             found = probe.look(channels, sizes)
@@ -109,14 +113,6 @@ def probed(
         f"({refusal}); it is no U-Net that can be used here, or it reads one unusual size. "
         "Export it with free image sizes."
     )
-
-
-def _free_sizes(ndim: int) -> list[tuple[int, ...]]:
-    return [(*(short,) * (ndim - 1), _LONG[ndim]) for short in _SHORT[ndim]]
-
-
-def _fixed_sizes(ndim: int) -> list[tuple[int, ...]]:
-    return [(side,) * ndim for side in _SIDES[ndim]]
 
 
 class _Probe:

@@ -90,8 +90,10 @@ class Levels:
 def find_levels(walk: Walk) -> Levels | None:
     """Tell where the levels of a U-Net end; None if the skips do not fit."""
     joins = tuple(i for i, step in enumerate(walk.steps) if step.role == "join")
-    down = _way_down(walk.steps)
-    wanted = [_skip_channels(walk.steps[index]) for index in reversed(joins)]
+    # Steps of the way down: those before the first that enlarges or joins.
+    down = next(i for i, step in enumerate(walk.steps) if step.role != "plain")
+    readers = [walk.steps[index] for index in reversed(joins)]
+    wanted = [step.skip if step.bridge is None else step.bridge.shape[1] for step in readers]
     widens = any(_widens(step) for step in walk.steps[1:down])
     costs = [_cut_penalty(walk, index, widens=widens) for index in range(down)]
     found = _cuts(walk.steps[:down], tuple(wanted), costs)
@@ -101,15 +103,6 @@ def find_levels(walk: Walk) -> Levels | None:
     enlarging = _enlarging(walk, joins, ends)
     penalty += _unevenness(walk, joins, enlarging, _usual(ends))
     return Levels(ends, joins, enlarging, penalty)
-
-
-def _way_down(steps: Sequence[Step]) -> int:
-    """Steps before the first that enlarges or joins."""
-    return next(i for i, step in enumerate(steps) if step.role != "plain")
-
-
-def _skip_channels(step: Step) -> int:
-    return step.bridge.shape[1] if step.bridge is not None else step.skip
 
 
 def _cut_penalty(walk: Walk, index: int, *, widens: bool) -> float:
