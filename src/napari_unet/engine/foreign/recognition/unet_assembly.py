@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from napari_unet.engine.foreign.recognition.conventions import Convention, patterns
 from napari_unet.engine.foreign.recognition.unet_graph import UNetGraph
-from napari_unet.engine.foreign.recognition.unet_levels import Step, Walk
-from napari_unet.engine.foreign.recognition.walk_search import JudgedWalk, WalkSearch
+from napari_unet.engine.foreign.recognition.unet_levels import JudgedWalk, Step, Walk
+from napari_unet.engine.foreign.recognition.walk_search import WalkSearch
 from napari_unet.engine.foreign.recognition.weight_layers import Unit, natural_key, no_unet
 from napari_unet.engine.foreign.recognition.weights import Weights
 from napari_unet.engine.networks.layer_list import LayerList

@@ -66,10 +66,13 @@ _UNEVEN = 0.6
 _UNEVEN_BOTTOM = 0.1
 _UNLIKE = 0.75
 """Penalty for joins that are read by unlike layers."""
-_SAME_WIDTH = 0.5
+_WIDENED_BEFORE, _SAME_WIDTH = 0.1, 0.5
+"""The first unit of a level mostly widens; some authors widen in the last of the one above."""
 _SAME_CONTAINER = 1.0
 _LIKE_NAMES = 0.5
+"""Units of one level mostly lie together, and their names begin alike."""
 _NOT_STRIDED = 5.0
+"""Where other kernels without a centre shrink the image, no pooling does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,15 @@ class Levels:
     transposed convolution does it."""
     penalty: float
     """For unevenness; compares ways of reading the same layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedWalk:
+    """A walk with its levels and the penalty of both."""
+
+    walk: Walk
+    levels: Levels
+    penalty: float
 
 
 def find_levels(walk: Walk) -> Levels | None:
@@ -114,7 +126,7 @@ def _cut_penalty(walk: Walk, index: int, *, widens: bool) -> float:
     if index + 1 >= len(steps) or any(s.first <= index < s.last for s in walk.shortcuts):
         return math.inf
     one, other = steps[index], steps[index + 1]
-    penalty = 0.0 if _widens(other) else 0.1 if _widens(one) else _SAME_WIDTH * widens
+    penalty = 0.0 if _widens(other) else _WIDENED_BEFORE if _widens(one) else _SAME_WIDTH * widens
     names = one.unit.words, other.unit.words
     penalty += _LIKE_NAMES * shared_beginning(*names) / max(map(len, names))
     if one.unit.container == other.unit.container and one.unit.container:
