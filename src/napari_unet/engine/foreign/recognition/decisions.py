@@ -38,7 +38,7 @@ from napari_unet.engine.foreign.graph_choices import (
 from napari_unet.engine.foreign.guesses import guess_of
 from napari_unet.engine.foreign.recognition.conventions import Convention
 from napari_unet.engine.foreign.recognition.running_statistics import best_choice
-from napari_unet.engine.foreign.recognition.weight_layers import words
+from napari_unet.engine.foreign.recognition.weights import words
 from napari_unet.engine.networks.layer_list import LayerList
 from napari_unet.engine.networks.layers import Activation, Norm
 from napari_unet.engine.networks.network import Guess

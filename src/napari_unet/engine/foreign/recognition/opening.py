@@ -12,8 +12,7 @@ from napari_unet.engine.foreign.guesses import FINAL, ROLES, guess_of, normaliza
 from napari_unet.engine.foreign.recognition.conventions import Convention, convention_of
 from napari_unet.engine.foreign.recognition.decisions import StoredFacts, decided
 from napari_unet.engine.foreign.recognition.unet_assembly import assembled
-from napari_unet.engine.foreign.recognition.weight_layers import no_unet
-from napari_unet.engine.foreign.recognition.weights import read_weights
+from napari_unet.engine.foreign.recognition.weights import no_unet, read_weights
 from napari_unet.engine.images.normalization import Normalization, Percentiles, Raw, TypeRange
 from napari_unet.engine.networks.annotation import CELL
 from napari_unet.engine.networks.graph_network import GraphNetwork

@@ -10,11 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from napari_unet.engine.foreign.recognition.weight_layers import (
-    Unit,
-    places_apart,
-    shared_beginning,
-)
+from napari_unet.engine.foreign.recognition.weights import Unit, places_apart, shared_beginning
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from napari_unet.engine.foreign.recognition.weight_layers import Unit, is_number, natural_key, words
+from napari_unet.engine.foreign.recognition.weights import Unit, is_number, natural_key, words
 
 _AROUND = re.compile(r"short_?cut|skip|res(idual)?|identity|downsample|proj(ection)?|match(ing)?")
 _BRIDGE = re.compile(r"bridge|lateral|skip")

@@ -23,7 +23,7 @@ from napari_unet.engine.foreign.recognition.unit_roles import (
     before_its_role,
     bits,
 )
-from napari_unet.engine.foreign.recognition.weight_layers import Unit
+from napari_unet.engine.foreign.recognition.weights import Unit
 
 _STEPS_FOR_A_PENALTY = 1000
 _NATURAL = 0.4
