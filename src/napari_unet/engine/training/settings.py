@@ -82,23 +82,12 @@ class AugmentationSettings:
     inverted_share: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("scale", "contrast", "gamma", "colour", "saturation"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name):g}; use 1 (off) or more.")
-        for name in (
-            "elastic_sigma_px",
-            "brightness",
-            "noise",
-            "blur_px",
-            "fewest_levels",
-            "hue_degrees",
-        ):
-            if getattr(self, name) < 0:
-                raise SettingsError(f"{name} is {getattr(self, name):g}; use 0 (off) or more.")
+        _check(self, "scale contrast gamma colour saturation", 1, "1 (off) or more")
+        from_0 = "elastic_sigma_px brightness noise blur_px fewest_levels hue_degrees"
+        _check(self, from_0, 0, "0 (off) or more")
+        _check(self, "stain", 0, "0 (off) to 0.9", most=0.9)
         # Above a third, mixed colours could cancel each other out.
-        for name, most in (("stain", 0.9), ("channel_mixing", 0.3)):
-            if not 0 <= getattr(self, name) <= most:
-                raise SettingsError(f"{name} is {getattr(self, name):g}; use 0 (off) to {most:g}.")
+        _check(self, "channel_mixing", 0, "0 (off) to 0.3", most=0.3)
         if self.grey_share < 0 or self.inverted_share < 0:
             raise SettingsError("grey_share and inverted_share are shares; use 0 (off) or more.")
         if self.grey_share + self.inverted_share > 1:
@@ -215,31 +204,15 @@ class TrainingSettings:
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "patch_size_px"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}; use 1 or more.")
-        for name in (
-            "warmup_steps",
-            "validation_interval",
-            "weight_decay",
-            "keep_knowledge",
-            "seed",
-        ):
-            if not getattr(self, name) >= 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}; use 0 or more.")
+        _check(self, "steps batch_size patch_size_px", 1, "1 or more")
+        from_0 = "warmup_steps validation_interval weight_decay keep_knowledge seed"
+        _check(self, from_0, 0, "0 or more")
         for name in ("learning_rate", "w0", "border_sigma_px", "border_width_px", "seconds"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise SettingsError(f"{name} is {value:g}; use a positive number.")
-        for name in (
-            "decay",
-            "average",
-            "background_share",
-            "corrected_share",
-            "crowded_share",
-        ):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SettingsError(f"{name} is {getattr(self, name):g}; use 0 to 1.")
+        shares = "decay average background_share corrected_share crowded_share"
+        _check(self, shares, 0, "0 to 1", most=1)
         if self.optimizer not in ("adam", "sgd"):
             raise SettingsError(f"optimizer is {self.optimizer!r}; use 'adam' or 'sgd'.")
 
@@ -306,3 +279,14 @@ class TrainingSettings:
             "validation_interval": 20,
         }
         return cls(**{**start, **changes})
+
+
+def _check(
+    settings: object, names: str, least: float, advice: str, *, most: float = math.inf
+) -> None:
+    """Raise unless each of these fields is at least `least`, and `most` at most."""
+    for name in names.split():
+        value = getattr(settings, name)
+        if not least <= value <= most:
+            found = f"{value:g}" if isinstance(value, float) else value
+            raise SettingsError(f"{name} is {found}; use {advice}.")

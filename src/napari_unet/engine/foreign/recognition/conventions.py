@@ -43,7 +43,7 @@ class Convention:
     """What the weights of a public layout do not tell."""
 
     whose: str
-    """Where its code is."""
+    """Where its code is; "" of one that tells nothing."""
     names: str
     """Layers that it has, with spaces between; "a.b" stands for "x.a.b" too, and "(a|b)",
     "a?" and "[ab]" mean what they mean in regular expressions."""
@@ -56,8 +56,9 @@ class Convention:
     roles: tuple[str, ...] = ()
     """Of the output channels; empty to go by their number."""
     skips_from_first: bool = False
+    """The skip is what the first convolution of a level gives, not the last."""
     dense_activation: bool = True
-    """`skips_from_first`, `dense_activation`: as of `UNetGraph`."""
+    """An activation behind each convolution rather than each sequence of them."""
     heads: tuple[str, ...] = ()
     """Parts of the names of the outputs, in their order."""
     silent: str = ""
@@ -67,9 +68,14 @@ class Convention:
     layers: Callable[[Mapping[str, tuple[int, ...]]], LayerList] | None = None
     """Makes the graph where its layers are used more than once."""
 
+    @property
+    def reason(self) -> str:
+        """Why something is taken that it tells."""
+        return f"its layers are named as in {self.whose}"
 
-def convention_of(names: Iterable[str]) -> Convention | None:
-    """Public layout that layers are named as, if any.
+
+def convention_of(names: Iterable[str]) -> Convention:
+    """Public layout that layers are named as, or one that tells nothing.
 
     Parameters
     ----------
@@ -85,7 +91,7 @@ def convention_of(names: Iterable[str]) -> Convention | None:
         absent = patterns(convention.absent)
         if all(map(has, patterns(convention.names))) and not any(map(has, absent)):
             return convention
-    return None
+    return Convention("", "")
 
 
 def patterns(names: str) -> list[str]:

@@ -149,7 +149,7 @@ _COMMON = {
 def decided(
     graph: LayerList,
     tensors: Mapping[str, Tensor],
-    convention: Convention | None,
+    convention: Convention,
     stored: StoredFacts,
 ) -> tuple[LayerList, list[Guess]]:
     """Take the likeliest of each choice, and say why.
@@ -170,7 +170,7 @@ def _decision(
     graph: LayerList,
     about: str,
     tensors: Mapping[str, Tensor],
-    convention: Convention | None,
+    convention: Convention,
     stored: StoredFacts,
 ) -> tuple[str, str]:
     said = stored.choice(about)
@@ -179,8 +179,8 @@ def _decision(
     measured = _measured(graph, about, tensors)
     if measured is not None:
         return measured, "the running means in the file fit this best"
-    if convention is not None and about in convention.choices:
-        return convention.choices[about], f"its layers are named as in {convention.whose}"
+    if about in convention.choices:
+        return convention.choices[about], convention.reason
     if about == ACTIVATION_PLACE and _first_norm_is_late(graph):
         return BEFORE_NORM, "the numbers of its layers leave room for it there"
     if about == NORM:

@@ -60,7 +60,7 @@ def _network(
     graph: LayerList,
     tensors: Mapping[str, Tensor],
     name: str,
-    convention: Convention | None,
+    convention: Convention,
     stored: StoredFacts,
     guesses: list[Guess],
 ) -> Network:
@@ -75,7 +75,7 @@ def _network(
         graph.layers,
         graph.outputs,
         meaning,
-        origin=convention.whose if convention else "",
+        origin=convention.whose,
     )
     guesses += [
         normalization_guess(normalization, reason),
@@ -94,7 +94,7 @@ def _network(
 
 
 def _normalized(
-    graph: LayerList, in_channels: int, convention: Convention | None, stored: StoredFacts
+    graph: LayerList, in_channels: int, convention: Convention, stored: StoredFacts
 ) -> tuple[LayerList, Normalization, str]:
     """The graph, how images are normalised before it, and why."""
     mean = stored.numbers("mean", "pixel_mean", "image_mean")
@@ -106,27 +106,23 @@ def _normalized(
             graph = graph.begun_with([Standardize((), *wide)])
             said = "the file names the mean and the deviation, which the network subtracts itself"
             return graph, Raw() if max(mean) > 1 else TypeRange(), said
-    if convention is not None and convention.normalization is not None:
-        said = f"its layers are named as in {convention.whose}"
-        return graph, convention.normalization, said
+    if convention.normalization is not None:
+        return graph, convention.normalization, convention.reason
     return graph, Percentiles(), "the file does not tell; percentiles suit most images"
 
 
-def _meaning(channels: int, convention: Convention | None) -> tuple[OutputMeaning, str, str]:
+def _meaning(channels: int, convention: Convention) -> tuple[OutputMeaning, str, str]:
     """What the output channels mean, and why they and what makes scores of them are so."""
     roles, final = likely_roles(channels), "sigmoid" if channels == 1 else "softmax"
     why = f"the file does not tell; {channels} channel{'s' * (channels > 1)} mean this most often"
     roles_why = final_why = why
-    if convention is not None:
-        said = f"its layers are named as in {convention.whose}"
-        if convention.final is not None:
-            final, final_why = convention.final, said
-        if convention.roles:
-            *others, last = convention.roles
-            if len(convention.roles) == channels:
-                roles, roles_why = convention.roles, said
-            elif others == [UNUSED]:
-                roles, roles_why = (UNUSED,) * (channels - 1) + (last,), said
+    if convention.final is not None:
+        final, final_why = convention.final, convention.reason
+    if len(convention.roles) == channels:
+        roles, roles_why = convention.roles, convention.reason
+    elif convention.roles[:-1] == (UNUSED,):
+        roles = (UNUSED,) * (channels - 1) + convention.roles[1:]
+        roles_why = convention.reason
     if channels > 1 and final in ("sigmoid", "probability") and roles == likely_roles(channels):
         roles = (CELL, *(f"class {number}" for number in range(2, channels + 1)))
     kind: Any = final

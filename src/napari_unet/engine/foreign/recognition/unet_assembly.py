@@ -49,12 +49,7 @@ class UNetGraph:
     """
 
     ndim: int
-    skips_from_first: bool = False
-    """The skip is what the first convolution of a level gives, not the last."""
-    dense_activation: bool = True
-    """An activation behind each convolution rather than each sequence of them."""
-    silent: tuple[str, ...] = ()
-    """Patterns of names of convolutions without an activation."""
+    convention: Convention
     layers: list[Layer] = field(default_factory=lambda: [Input()])
 
     def add(self, layer: Layer) -> int:
@@ -92,7 +87,7 @@ class UNetGraph:
                 x, step, stride=stride, activates=activates, around=around, begun=begun
             )
             if level < len(levels.ends):
-                if number == (first if self.skips_from_first else levels.ends[level]):
+                if number == (first if self.convention.skips_from_first else levels.ends[level]):
                     join = steps[levels.joins[len(levels.joins) - 1 - level]]
                     skips.append(self._bridged(join, x))
                 level += number == levels.ends[level]
@@ -132,14 +127,14 @@ class UNetGraph:
         unit = step.unit
         if unit.norm_after is not None or unit.prelu is not None:
             return True
-        if any(re.fullmatch(pattern, unit.name) for pattern in self.silent):
+        if any(re.fullmatch(name, unit.name) for name in patterns(self.convention.silent)):
             return False
         if step.groups > 1:
             # Depthwise and pointwise are the two halves of one convolution.
             return False
         if step.role == "transposed" or (unit.is_pointwise and number in levels.enlarging):
             return False
-        if self.dense_activation or number + 1 == len(walk.steps):
+        if self.convention.dense_activation or number + 1 == len(walk.steps):
             return True
         return walk.steps[number + 1].unit.container != unit.container
 
@@ -260,7 +255,7 @@ _ATTEMPTS = ((True, 2500), (False, 1500))
 """Whether as usual, and steps to look for."""
 
 
-def assembled(weights: Weights, convention: Convention | None) -> LayerList:
+def assembled(weights: Weights, convention: Convention) -> LayerList:
     """Layers in their order, as most networks have what weights do not tell.
 
     Raises
@@ -269,25 +264,21 @@ def assembled(weights: Weights, convention: Convention | None) -> LayerList:
         If they do not fit together as a U-Net.
     """
     units = weights.units
-    if convention is not None and convention.layers is not None:
+    if convention.layers is not None:
         graph = convention.layers({unit.name: unit.shape for unit in units})
-        return _ended(graph, convention)
+        return _ended(graph, convention.ends_with)
     dimensions = {len(unit.kernel) for unit in units}
     if len(dimensions) > 1:
         raise no_unet("it has convolutions in two and in three dimensions", weights.layers)
     if not _FEWEST_UNITS <= len(units) <= _MOST_UNITS:
         raise no_unet(f"a U-Net has {_FEWEST_UNITS} to {_MOST_UNITS} convolutions", weights.layers)
     _check_paths(units, weights)
-    unet = UNetGraph(dimensions.pop())
-    if convention is not None:
-        unet.skips_from_first = convention.skips_from_first
-        unet.dense_activation = convention.dense_activation
-        unet.silent = tuple(patterns(convention.silent))
+    unet = UNetGraph(dimensions.pop(), convention)
     outputs: tuple[int, ...] = (0,)
     given: list[int] = []
     for part in _unets_in_a_row(units):
         judged = _best_walk(part, weights)
-        walk = _in_order_of_outputs(judged.walk, convention)
+        walk = _in_order_of_outputs(judged.walk, convention.heads)
         wanted = walk.steps[0].in_channels
         given = given or [wanted]
         x = outputs[0]
@@ -297,7 +288,7 @@ def assembled(weights: Weights, convention: Convention | None) -> LayerList:
             raise no_unet("its second part does not read what its first gives", weights.layers)
         outputs = unet.add_unet(walk, judged.levels, x)
         given = [given[0], walk.steps[-1].out_channels]
-    return _ended(LayerList(tuple(unet.layers), outputs), convention)
+    return _ended(LayerList(tuple(unet.layers), outputs), convention.ends_with)
 
 
 def _check_paths(units: Sequence[Unit], weights: Weights) -> None:
@@ -319,11 +310,8 @@ def _check_paths(units: Sequence[Unit], weights: Weights) -> None:
         raise no_unet("each layer reads what the one before gives, so no skips", weights.layers)
 
 
-def _in_order_of_outputs(walk: Walk, convention: Convention | None) -> Walk:
+def _in_order_of_outputs(walk: Walk, heads: Sequence[str]) -> Walk:
     """The walk with its heads in the order in which the author's code gives them."""
-    heads = convention.heads if convention is not None else ()
-    if not heads or not walk.heads:
-        return walk
 
     def place(head: tuple[Step, ...]) -> int:
         name = head[-1].unit.name
@@ -367,12 +355,11 @@ def _best_walk(units: Sequence[Unit], weights: Weights) -> JudgedWalk:
     raise no_unet("its layers do not fit together as two paths with skips", weights.layers)
 
 
-def _ended(graph: LayerList, convention: Convention | None) -> LayerList:
+def _ended(graph: LayerList, kinds: Sequence[str]) -> LayerList:
     """The graph with the activations that the author's code has behind the output."""
-    if convention is None or not convention.ends_with:
+    if not kinds:
         return graph
     layers, outputs = list(graph.layers), []
-    kinds = convention.ends_with
     for place, index in enumerate(graph.outputs):
         layers.append(Activation((index,), kinds[min(place, len(kinds) - 1)]))
         outputs.append(len(layers) - 1)
