@@ -41,40 +41,27 @@ _KERNEL = 3
 # Without slots, so that it can keep what it worked out.
 @dataclass(frozen=True)
 class UNetConfig(LayerSizes):
-    """Shape of a U-Net; the defaults are the paper's Fig. 1 with padded convolutions.
-
-    Parameters
-    ----------
-    ndim : int
-        2 or 3 spatial axes.
-    in_channels, classes : int
-        Channels in, scores out.
-    base_width : int
-        Features at full resolution; doubled at each of the `depth` poolings.
-    depth : int
-        Number of 2x poolings.
-    max_width : int, optional
-        Doubling stops here: most weights of a U-Net sit in its lowest levels.
-    padding : {"same", "valid"}
-        Zero-padded convolutions, or the paper's unpadded ones.
-    batch_norm : bool
-        Batch normalisation after each 3x3 convolution (the paper had none).
-    up : {"transposed", "interpolate"}
-        2x2 transposed convolution, or linear interpolation and 1x1 convolution.
-    dropout : float
-        Probability at the end of the contracting path.
-    """
+    """Shape of a U-Net; the defaults are the paper's Fig. 1 with padded convolutions."""
 
     ndim: int = 2
+    """2 or 3 spatial axes."""
     in_channels: int = 1
     classes: int = 2
+    """`in_channels`, `classes`: channels in, scores out."""
     base_width: int = 64
+    """Features at full resolution; doubled at each of the `depth` poolings."""
     depth: int = 4
+    """Number of 2x poolings."""
     max_width: int | None = None
+    """Doubling stops here: most weights of a U-Net sit in its lowest levels."""
     padding: Literal["same", "valid"] = "same"
+    """Zero-padded convolutions, or the paper's unpadded ones."""
     batch_norm: bool = True
+    """Batch normalisation after each 3x3 convolution (the paper had none)."""
     up: Literal["transposed", "interpolate"] = "transposed"
+    """2x2 transposed convolution, or linear interpolation and 1x1 convolution."""
     dropout: float = 0.0
+    """Probability at the end of the contracting path."""
 
     def __post_init__(self) -> None:
         if self.ndim not in (2, 3):

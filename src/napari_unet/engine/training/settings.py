@@ -10,6 +10,17 @@ from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.base.settings import Precision
 
 
+def _check(
+    settings: object, names: str, least: float, advice: str, *, most: float = math.inf
+) -> None:
+    """Raise unless each of these fields is at least `least`, and `most` at most."""
+    for name in names.split():
+        value = getattr(settings, name)
+        if not least <= value <= most:
+            found = f"{value:g}" if isinstance(value, float) else value
+            raise SettingsError(f"{name} is {found}; use {advice}.")
+
+
 @dataclass(frozen=True, slots=True)
 class AugmentationSettings:
     """How much each training patch is varied.
@@ -279,14 +290,3 @@ class TrainingSettings:
             "validation_interval": 20,
         }
         return cls(**{**start, **changes})
-
-
-def _check(
-    settings: object, names: str, least: float, advice: str, *, most: float = math.inf
-) -> None:
-    """Raise unless each of these fields is at least `least`, and `most` at most."""
-    for name in names.split():
-        value = getattr(settings, name)
-        if not least <= value <= most:
-            found = f"{value:g}" if isinstance(value, float) else value
-            raise SettingsError(f"{name} is {found}; use {advice}.")

@@ -97,15 +97,7 @@ class Convolution(_Window):
 
 @dataclass(frozen=True, slots=True)
 class TransposedConvolution(Layer):
-    """A convolution that enlarges its input.
-
-    Parameters
-    ----------
-    inputs, name, in_channels, out_channels, kernel, stride, padding, groups, bias
-        As of `Convolution`.
-    output_padding : tuple of int
-        Pixels added at the far end of each axis.
-    """
+    """A convolution that enlarges its input; what it shares with `Convolution` means the same."""
 
     op: ClassVar[str] = "transposed"
     least_px: ClassVar[Mapping[str, int]] = {
@@ -123,6 +115,7 @@ class TransposedConvolution(Layer):
     stride: Axes
     padding: Axes
     output_padding: Axes
+    """Pixels added at the far end of each axis."""
     groups: int = 1
     bias: bool = True
 
