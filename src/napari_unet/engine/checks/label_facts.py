@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.checks.image_facts import ImageFacts, image_facts
 from napari_unet.engine.images.image import AnyImage, LabelImage, colour_axis
-from napari_unet.engine.labels.components import LabelPieces, label_pieces
+from napari_unet.engine.labels.components import LabelPieces, diameters_px, label_pieces
 from napari_unet.engine.labels.repair import LabelFaults, label_faults
 from napari_unet.engine.networks.annotation import labels_are_classes
 
@@ -163,10 +162,7 @@ class LabelFacts:
     @cached_property
     def diameters_px(self) -> NDArray[np.float64]:
         """Of a circle or ball as large as each cell."""
-        sizes: NDArray[np.float64] = self.cell_sizes_px.astype(np.float64)
-        if len(self.pieces.shape) == 2:
-            return 2 * np.sqrt(sizes / math.pi)
-        return 2 * np.cbrt(3 * sizes / (4 * math.pi))
+        return diameters_px(self.cell_sizes_px, len(self.pieces.shape))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,6 +7,7 @@ runs than pixels.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -200,6 +201,13 @@ class LabelPieces:
         if not len(starts):
             return None
         return tuple(map(slice, starts.min(axis=0).tolist(), stops.max(axis=0).tolist()))
+
+
+def diameters_px(sizes: NDArray[Any], ndim: int) -> NDArray[np.float64]:
+    """Of circles, or of balls, of so many pixels."""
+    if ndim == 2:
+        return np.asarray(2 * np.sqrt(sizes / math.pi))
+    return np.asarray(2 * np.cbrt(3 * sizes / (4 * math.pi)))
 
 
 def label_pieces(labels: LabelImage) -> LabelPieces:

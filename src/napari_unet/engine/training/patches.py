@@ -196,12 +196,11 @@ class Patches:
 
     def supervise(self, ids: NDArray[np.int32]) -> tuple[Tensor, NDArray[np.float32]]:
         """Class and weight of each pixel of labels with `IGNORED` pixels."""
-        settings, roles = self._settings, self._description.class_roles
+        settings = self._settings
+        target, known = self._target(ids)
         if self._is_semantic:
-            target, known = class_target(ids, roles)
             weights = known.astype(np.float32)
         else:
-            target = training_target(ids, roles, border_width_px=settings.border_width_px)
             weights = boundary_weight_map(
                 ids,
                 w0=settings.w0,
@@ -209,25 +208,26 @@ class Patches:
                 class_balance=False,
                 ignore_label=IGNORED,
             )
-            known = ids != IGNORED
         if self._class_weights is not None:
             weights += (self._class_weights[target] - 1) * known
         return torch.from_numpy(target), weights
 
+    def _target(self, ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Class of each pixel, and where it counts."""
+        roles = self._description.class_roles
+        if self._is_semantic:
+            return class_target(ids, roles)
+        width = self._settings.border_width_px
+        return training_target(ids, roles, border_width_px=width), ids != IGNORED
+
     def _balance(self) -> NDArray[np.float32]:
         """Weight of each class, so that all weigh the same over the training images."""
-        roles = self._description.class_roles
-        counts = np.zeros(len(roles))
+        count = len(self._description.class_roles)
+        counts = np.zeros(count)
         for pair in self.prepared:
-            ids = pair.labels.numpy()
-            if self._is_semantic:
-                target, known = class_target(ids, roles)
-            else:
-                width = self._settings.border_width_px
-                target = training_target(ids, roles, border_width_px=width)
-                known = ids != IGNORED
-            counts += np.bincount(target[known], minlength=len(roles))
-        weights: NDArray[np.float32] = counts.sum() / (len(roles) * np.maximum(counts, 1))
+            target, known = self._target(pair.labels.numpy())
+            counts += np.bincount(target[known], minlength=count)
+        weights: NDArray[np.float32] = counts.sum() / (count * np.maximum(counts, 1))
         return weights.astype(np.float32)
 
 

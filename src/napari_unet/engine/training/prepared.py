@@ -20,6 +20,7 @@ from napari_unet.engine.base.errors import ImageError
 from napari_unet.engine.base.settings import SegmentationSettings
 from napari_unet.engine.images.image import AnyImage, channels_first
 from napari_unet.engine.images.source import ImageSource, open_image
+from napari_unet.engine.labels.components import diameters_px
 from napari_unet.engine.networks.annotation import class_target, labels_are_classes
 from napari_unet.engine.networks.network import Network, NetworkDescription, TrainingIntensity
 from napari_unet.engine.segmentation.segmentation import iterate_scores
@@ -185,14 +186,11 @@ def description_after(
     areas = areas[areas > 0]
     if not areas.size:
         return dataclasses.replace(description, object_diameter_px=None)
-    diameters = 2 * np.sqrt(areas / math.pi)
-    if before.unet.ndim == 3:
-        diameters = 2 * np.cbrt(3 * areas / (4 * math.pi))
     debris_px = int(_DEBRIS * np.percentile(areas, 5))
     smallest = max(before.instances.min_size_px, debris_px)
     return dataclasses.replace(
         description,
-        object_diameter_px=float(np.median(diameters)),
+        object_diameter_px=float(np.median(diameters_px(areas, before.architecture.ndim))),
         instances=dataclasses.replace(before.instances, min_size_px=smallest),
     )
 
