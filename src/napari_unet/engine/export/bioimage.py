@@ -177,7 +177,8 @@ def _general_entries(network: Network, settings: ExportSettings, attachment: str
 def _input_entry(description: NetworkDescription, example: Example) -> dict[str, Any]:
     config = description.architecture
     size = {"min": least_size_px(config), "step": config.size_multiple}
-    channels = ["image"] if config.in_channels == 1 else _numbered("channel", config.in_channels)
+    channels = [f"channel_{number}" for number in range(1, config.in_channels + 1)]
+    channels = ["image"] if config.in_channels == 1 else channels
     return {
         "id": "image",
         "description": "Image as it comes from the microscope",
@@ -223,10 +224,6 @@ def _output_entry(description: NetworkDescription) -> dict[str, Any]:
 def _batch_axis(config: Architecture) -> dict[str, Any]:
     # A batch of volumes would fill a workstation's memory when the package is tested.
     return {"type": "batch"} if config.ndim == 2 else {"type": "batch", "size": 1}
-
-
-def _numbered(word: str, number: int) -> list[str]:
-    return [f"{word}_{index}" for index in range(1, number + 1)]
 
 
 def _package_name(name: str) -> str:

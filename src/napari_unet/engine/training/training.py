@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -176,12 +176,13 @@ class TrainingRun(Iterator[TrainingReport]):
     @property
     def network(self) -> Network:
         """The best network so far, on the CPU, with its description brought up to date."""
-        return self._network_of(self._best or self._learner.average.state_dict())
+        weights = self._best or self._learner.average.state_dict()
+        return network_with(weights, self._describe())
 
     @property
     def latest(self) -> Network:
         """The network after the last step, whether it is the best or not."""
-        return self._network_of(self._learner.average.state_dict())
+        return network_with(self._learner.average.state_dict(), self._describe())
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -216,9 +217,6 @@ class TrainingRun(Iterator[TrainingReport]):
             network, self._pairs, device=str(self._device), should_stop=self.should_stop
         )
         return tuned or network
-
-    def _network_of(self, weights: Mapping[str, Tensor]) -> Network:
-        return network_with(weights, self._describe())
 
     def _describe(self) -> NetworkDescription:
         entry = {

@@ -108,13 +108,11 @@ def _state_dicts(root: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], dict[A
             yield path, content
         for key, value in content.items():
             inside = isinstance(value, dict) and isinstance(key, str) and len(path) < _DEEPEST
-            if inside and id(value) not in seen and not _is_of_training(key, value):
+            if not inside or _NO_NETWORK.search(key.lower()) or _is_of_optimizer(value):
+                continue
+            if id(value) not in seen:
                 seen.add(id(value))
                 waiting.append(((*path, key), value))
-
-
-def _is_of_training(key: str, value: dict[Any, Any]) -> bool:
-    return bool(_NO_NETWORK.search(key.lower())) or _is_of_optimizer(value)
 
 
 def _is_of_optimizer(content: dict[Any, Any]) -> bool:

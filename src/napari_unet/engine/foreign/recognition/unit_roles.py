@@ -139,10 +139,6 @@ class _Node:
         """Whether a continuation is a number."""
         return is_number(self.order[child])
 
-    def is_of_list(self, child: int) -> bool:
-        """Whether a continuation is the number of an entry in a list."""
-        return self.order[child].startswith(".")
-
     def number_children(self, *, by_name: bool) -> None:
         """Bring the continuations into their order."""
         order = sorted(self.below, key=_in_order) if by_name else list(self.below)
@@ -235,7 +231,7 @@ class NameTree:
 
     def _from_end(self, node: _Node, number: int, unused: int) -> float:
         """Penalty for the last that is left: to begin there is odd, to go on from there is not."""
-        if not node.is_of_list(number):
+        if not node.order[number].startswith("."):  # no entry of a list
             return _FROM_THE_END
         is_begun = bool(node.sums[-1] & ~unused)
         return _BACKWARDS if is_begun else _LIST_BACKWARDS
