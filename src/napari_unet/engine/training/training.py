@@ -247,7 +247,7 @@ class TrainingRun(Iterator[TrainingReport]):
         batch = self.next_batch()
         prepared = time.perf_counter()
         try:
-            rate = self.settings.learning_rate_at(self.step - self._warm_from, self.share)
+            rate = self._learning_rate()
             self._loss = self._learner.learn(batch, step=self.step, learning_rate=rate)
         except TrainingError:
             self._learner.restore(self._best or self._learner.average.state_dict())
@@ -290,6 +290,9 @@ class TrainingRun(Iterator[TrainingReport]):
     def _note(self, sentence: str | None) -> None:
         if sentence and sentence not in self._notes:
             self._notes = (*self._notes, sentence)
+
+    def _learning_rate(self) -> float:
+        return self.settings.learning_rate_at(self.step - self._warm_from, self.share)
 
     # -- validation --------------------------------------------------------------
 
