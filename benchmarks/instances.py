@@ -28,8 +28,7 @@ from skimage.segmentation import watershed
 
 import napari_unet
 from napari_unet import InstanceSettings, load_checkpoint, segment
-from napari_unet.engine.labels.components import label_pieces
-from napari_unet.engine.labels.connected import Runs, cut_rows
+from napari_unet.engine.labels.components import Runs, cut_rows, label_pieces
 from napari_unet.engine.segmentation.foreground import Foreground, components
 from napari_unet.engine.segmentation.instances import SPLITTERS, instances_from_scores
 from napari_unet.files.images import read_image

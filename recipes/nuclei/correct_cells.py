@@ -33,7 +33,7 @@ from napari_unet import (
     train,
 )
 from napari_unet.engine.networks.network import Network
-from napari_unet.engine.training.replay import bundled_images
+from napari_unet.engine.training.prepared import bundled_images
 
 TILES = 4
 

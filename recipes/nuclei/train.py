@@ -41,7 +41,7 @@ from napari_unet import (
 )
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNetConfig
-from napari_unet.engine.training.augmentation_settings import AugmentationSettings
+from napari_unet.engine.training.settings import AugmentationSettings
 from napari_unet.engine.training.stain import StainChange
 from napari_unet.engine.training.training import TrainingRun
 

@@ -26,17 +26,16 @@ if TYPE_CHECKING:
         save_checkpoint,
     )
     from napari_unet.engine.segmentation.segmentation import segment
-    from napari_unet.engine.training.augmentation_settings import AugmentationSettings
     from napari_unet.engine.training.hold_out import hold_out
     from napari_unet.engine.training.pairs import TrainingPair, annotated_pair
-    from napari_unet.engine.training.settings import TrainingSettings
+    from napari_unet.engine.training.settings import AugmentationSettings, TrainingSettings
     from napari_unet.engine.training.training import train
     from napari_unet.engine.weight_map.settings import WeightMapSettings
     from napari_unet.engine.weight_map.tracker import WeightMapTracker
     from napari_unet.engine.weight_map.weight_map import boundary_weight_map
 
 _HOMES = {
-    "AugmentationSettings": "training.augmentation_settings",
+    "AugmentationSettings": "training.settings",
     "ExportSettings": "export.settings",
     "InstanceSettings": "base.settings",
     "SegmentationSettings": "base.settings",

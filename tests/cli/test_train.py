@@ -12,8 +12,7 @@ import torch
 
 from napari_unet.cli import main
 from napari_unet.engine.models.checkpoint import load_checkpoint
-from napari_unet.engine.training.learner import Learner
-from napari_unet.engine.training.report import TrainingReport
+from napari_unet.engine.training.learner import Learner, TrainingReport
 from napari_unet.engine.training.training import TrainingRun
 from napari_unet.files.images import write_labels
 

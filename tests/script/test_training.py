@@ -9,8 +9,7 @@ import pytest
 
 from napari_unet.cli.program import main
 from napari_unet.engine.base.errors import CheckpointError, TrainingError
-from napari_unet.engine.training.augmentation_settings import AugmentationSettings
-from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.engine.training.settings import AugmentationSettings, TrainingSettings
 from napari_unet.files.images import write_labels
 from napari_unet.script import TrainRecipe, training_command, training_python
 

@@ -91,7 +91,7 @@ from napari_unet.viewer.warm_up import warm_up
 warm_up()
 from napari_unet.engine.segmentation import watershed as flood
 from napari_unet.engine.segmentation import instances
-from napari_unet.engine.labels import connected as pieces
+from napari_unet.engine.labels import components as pieces
 from napari_unet.engine.base.settings import InstanceSettings
 functions = [f for m in (flood, instances, pieces) for f in vars(m).values()]
 def versions():

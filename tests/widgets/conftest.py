@@ -21,10 +21,9 @@ from napari_unet.engine.images.normalization import Percentiles
 from napari_unet.engine.models.checkpoint import save_checkpoint
 from napari_unet.engine.networks.architecture import NetworkModule
 from napari_unet.engine.networks.graph_network import GraphNetwork
-from napari_unet.engine.networks.guess import Guess
 from napari_unet.engine.networks.layer_graph import GraphConfig
 from napari_unet.engine.networks.layers import Convolution, Input, Join, Pool, Upsample
-from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.network import Guess, Network, NetworkDescription
 from napari_unet.engine.networks.output_meaning import OutputMeaning
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 from napari_unet.engine.segmentation import segmentation

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from napari_unet.engine.base.errors import TrainingError
-from napari_unet.engine.training.augmentation_settings import AugmentationSettings
-from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.engine.training.settings import AugmentationSettings, TrainingSettings
 from napari_unet.script.words import (
     arguments,
     as_path,

@@ -11,12 +11,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from napari_unet.engine.checks.finding import Finding
 from napari_unet.engine.checks.label_facts import AnnotatedImage, Grid
-from napari_unet.engine.checks.preflight import (
-    label_findings,
-    preflight,
-    preflight_all,
-    repair,
-)
+from napari_unet.engine.checks.preflight import label_findings, preflight, preflight_all, repair
 from napari_unet.engine.images.normalization import TypeRange
 from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
 from napari_unet.engine.networks.unet import UNetConfig

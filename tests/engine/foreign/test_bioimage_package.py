@@ -14,10 +14,11 @@ import yaml
 from torch import nn
 
 from napari_unet.engine.base.errors import CheckpointError, CodeInFileError
-from napari_unet.engine.foreign.bioimage import load_bioimage, opening
+from napari_unet.engine.foreign.bioimage import opening
+from napari_unet.engine.foreign.bioimage.opening import load_bioimage
 from napari_unet.engine.foreign.libraries.traced_network import traced_network
-from napari_unet.engine.foreign.model_file import ModelFileKind
-from napari_unet.engine.foreign.ready_made import ReadyMadeNetwork, load_ready_made
+from napari_unet.engine.foreign.model_file.contents import ModelFileKind
+from napari_unet.engine.foreign.ready_made.network import ReadyMadeNetwork, load_ready_made
 from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoint
 from napari_unet.engine.networks.graph_network import GraphNetwork
 from napari_unet.engine.networks.network import Network, NetworkDescription

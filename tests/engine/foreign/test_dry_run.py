@@ -11,8 +11,7 @@ from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.foreign import dry_run
 from napari_unet.engine.foreign.dry_run import DryRun, dry_runs, role_colours
 from napari_unet.engine.images.normalization import Percentiles
-from napari_unet.engine.networks.guess import Guess
-from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.network import Guess, Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 
 ORANGE, BLUE = (230, 159, 0), (86, 180, 233)

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.foreign.guesses import with_guess, with_roles
-from napari_unet.engine.foreign.recognition import recognise
+from napari_unet.engine.foreign.recognition.opening import recognise
 from napari_unet.engine.networks.layers import Activation, Join, Norm
 from napari_unet.engine.networks.network import (
     Network,

@@ -21,7 +21,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.foreign.model_file import OWN_FORMAT, ModelFileKind, identify, read_weights
+from napari_unet.engine.foreign.model_file.contents import (
+    OWN_FORMAT,
+    ModelFileKind,
+    identify,
+    read_weights,
+)
 from napari_unet.engine.models.checkpoint import FORMAT, bundled_models
 
 LEGACY = {"_use_new_zipfile_serialization": False}
@@ -765,7 +770,7 @@ def test_bombs_are_refused_within_a_small_memory(tmp_path):
     code = """
         import resource, sys
         from napari_unet.engine.base.errors import CheckpointError
-        from napari_unet.engine.foreign.model_file import read_weights
+        from napari_unet.engine.foreign.model_file.contents import read_weights
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for path in sys.argv[1:]:
             try:

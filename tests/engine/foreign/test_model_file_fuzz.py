@@ -18,7 +18,12 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.foreign.model_file import ModelFileKind, WeightsFile, identify, read_weights
+from napari_unet.engine.foreign.model_file.contents import (
+    ModelFileKind,
+    WeightsFile,
+    identify,
+    read_weights,
+)
 
 
 class Canary:

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.foreign.model_file import ModelFileKind, identify, read_weights
+from napari_unet.engine.foreign.model_file.contents import ModelFileKind, identify, read_weights
 
 LEGACY = {"_use_new_zipfile_serialization": False}
 FORMATS = [{}, LEGACY, {"pickle_protocol": 4}, {"pickle_protocol": 5}]

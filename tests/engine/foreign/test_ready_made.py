@@ -16,8 +16,8 @@ from napari_unet.engine.base.errors import (
     TrainingError,
 )
 from napari_unet.engine.foreign.guesses import with_guess
-from napari_unet.engine.foreign.model_file import ModelFileKind
-from napari_unet.engine.foreign.ready_made import load_ready_made
+from napari_unet.engine.foreign.model_file.contents import ModelFileKind
+from napari_unet.engine.foreign.ready_made.network import load_ready_made
 from napari_unet.engine.models.checkpoint import save_checkpoint
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 from napari_unet.engine.segmentation.segmentation import segment

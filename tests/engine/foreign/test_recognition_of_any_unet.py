@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.foreign.recognition import recognise
+from napari_unet.engine.foreign.recognition.opening import recognise
 from napari_unet.engine.networks.network import Network
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_unet.engine.foreign.guesses import with_guess
-from napari_unet.engine.foreign.recognition import recognise
+from napari_unet.engine.foreign.recognition.opening import recognise
 from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.networks.layers.sizes import centre_crop
 from napari_unet.engine.networks.unet import UNet, UNetConfig

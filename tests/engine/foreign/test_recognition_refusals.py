@@ -7,7 +7,7 @@ import pytest
 from torch import nn
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.foreign.recognition import recognise
+from napari_unet.engine.foreign.recognition.opening import recognise
 
 # -- what is no U-Net -----------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.foreign.recognition import recognise
+from napari_unet.engine.foreign.recognition.opening import recognise
 
 # -- trained networks of others, where they are at hand -------------------------------------------
 

@@ -7,12 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from napari_unet.engine.base.errors import ImageShapeError, LabelsError
-from napari_unet.engine.labels.comparison import (
-    CHANGE_KINDS,
-    Change,
-    change_image,
-    compare_cells,
-)
+from napari_unet.engine.labels.comparison import CHANGE_KINDS, Change, change_image, compare_cells
 
 SWAPPED = {"gained": "lost", "lost": "gained", "split": "merged", "merged": "split"}
 

@@ -6,7 +6,7 @@ import torch
 
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.networks.annotation import training_target
-from napari_unet.engine.training.loss import weighted_cross_entropy
+from napari_unet.engine.training.learner import weighted_cross_entropy
 
 TWO = ("background", "cell")
 THREE = ("background", "cell", "border")

@@ -7,16 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.engine.foreign.model_file import ModelFileKind
-from napari_unet.engine.foreign.ready_made import ReadyMadeConfig
+from napari_unet.engine.foreign.model_file.contents import ModelFileKind
+from napari_unet.engine.foreign.ready_made.network import ReadyMadeConfig
 from napari_unet.engine.networks.graph_network import GraphNetwork
 from napari_unet.engine.networks.layer_graph import GraphConfig
+from napari_unet.engine.networks.layer_sizes import Block, Level, LevelSizes
 from napari_unet.engine.networks.layers import Activation, Convolution, Input, Join, Pool, Upsample
-from napari_unet.engine.networks.levels import (
-    Block,
-    Level,
-    LevelSizes,
-)
 from napari_unet.engine.networks.output_meaning import OutputMeaning
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 

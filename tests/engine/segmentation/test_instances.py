@@ -379,8 +379,8 @@ def test_preparing_compiles_all_that_an_image_needs():
     code = """
 import numpy as np
 from napari_unet.engine.segmentation import foreground, instances, watershed
-from napari_unet.engine.labels import connected
-functions = [f for m in (foreground, watershed, instances, connected) for f in vars(m).values()
+from napari_unet.engine.labels import components
+functions = [f for m in (foreground, watershed, instances, components) for f in vars(m).values()
              if hasattr(f, "signatures")]
 compiled = lambda: [len(f.signatures) for f in functions]
 at_first = compiled()

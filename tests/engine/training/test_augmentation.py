@@ -15,10 +15,7 @@ from napari_unet.engine.training.augmentation import (
     source_positions,
     vary_intensities,
 )
-from napari_unet.engine.training.augmentation_settings import (
-    NO_AUGMENTATION,
-    AugmentationSettings,
-)
+from napari_unet.engine.training.settings import NO_AUGMENTATION, AugmentationSettings
 
 SHAPE = (9, 11)
 CENTRE = np.array([4.0, 5.0])

@@ -91,14 +91,18 @@ def test_too_little_is_said_and_nothing_is_held_out(cells, words):
 def test_block_of_classes_keeps_what_its_cut_goes_through():
     labels = np.ones((60, 200), np.uint8)
     labels[30:] = 2
-    held = hold_out([TrainingPair(np.ones((60, 200)), labels, "a")], gap_px=20, teaches="classes")
+    held = hold_out(
+        [TrainingPair(np.ones((60, 200)), labels, "a")], gap_px=20, label_kind="classes"
+    )
     (block,) = held.validation
     assert "with 2 labels, is held out" in held.sentence
     assert np.count_nonzero(block.reviewed) == 60 * 40
     labels[:, :100] = 1
     labels[:, 100:] = 2
     one = TrainingPair(np.ones((60, 200)), labels, "a")
-    assert np.unique(hold_out([one], gap_px=10, teaches="classes").validation[0].labels).size == 2
+    assert (
+        np.unique(hold_out([one], gap_px=10, label_kind="classes").validation[0].labels).size == 2
+    )
 
 
 def test_share_of_nothing_holds_nothing_out():

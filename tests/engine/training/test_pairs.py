@@ -10,10 +10,9 @@ from napari_unet.engine.base.errors import LabelsError, SettingsError, TrainingE
 from napari_unet.engine.networks.annotation import class_target, training_target
 from napari_unet.engine.networks.network import NetworkDescription
 from napari_unet.engine.networks.unet import UNetConfig
-from napari_unet.engine.training.augmentation_settings import NO_AUGMENTATION
 from napari_unet.engine.training.pairs import TrainingPair, annotated_pair
 from napari_unet.engine.training.patches import Patches
-from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.engine.training.settings import NO_AUGMENTATION, TrainingSettings
 from napari_unet.engine.training.training import train
 from napari_unet.engine.training.validation import reviewed_part
 from napari_unet.engine.weight_map.weight_map import IGNORED, boundary_weight_map
@@ -71,7 +70,7 @@ def test_only_painted_pixels_count_and_a_ring_around_painted_cells_is_background
 
 
 def test_a_class_that_was_painted_gets_no_ring():
-    pair = annotated_pair(image(squares()), squares(), unlabelled="ignore", teaches="classes")
+    pair = annotated_pair(image(squares()), squares(), unlabelled="ignore", label_kind="classes")
     assert np.array_equal(pair.reviewed, squares() > 0)
 
 
@@ -221,7 +220,7 @@ def test_network_learns_classes_from_scribbles():
     painted = np.zeros_like(truth)
     painted[4:60:6, 4:60:6] = truth[4:60:6, 4:60:6]
     picture = truth * 50.0 + np.random.default_rng(0).normal(0, 5, truth.shape)
-    pair = annotated_pair(picture, painted, unlabelled="ignore", teaches="classes")
+    pair = annotated_pair(picture, painted, unlabelled="ignore", label_kind="classes")
     settings = dataclasses.replace(QUICK, steps=60, learning_rate=1e-2, warmup_steps=5, average=0.8)
     run = train(
         [pair],

@@ -17,7 +17,7 @@ from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.patches import BatchesAhead
-from napari_unet.engine.training.replay import replayed_images
+from napari_unet.engine.training.prepared import replayed_images
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.training import TrainingRun, train
 from napari_unet.engine.training.validation import ValidationResult

@@ -14,12 +14,9 @@ from napari_unet.engine.base.errors import (
 )
 from napari_unet.engine.networks.network import NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
-from napari_unet.engine.training.augmentation_settings import (
-    NO_AUGMENTATION,
-)
 from napari_unet.engine.training.learner import learning_format
 from napari_unet.engine.training.pairs import TrainingPair
-from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.engine.training.settings import NO_AUGMENTATION, TrainingSettings
 from napari_unet.engine.training.state import load_interrupted
 from napari_unet.engine.training.training import train
 

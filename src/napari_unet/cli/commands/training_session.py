@@ -15,7 +15,7 @@ from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.labels.evaluation import Evaluation
 from napari_unet.engine.models.checkpoint import save_checkpoint
 from napari_unet.engine.networks.network import Network
-from napari_unet.engine.training.report import TrainingReport
+from napari_unet.engine.training.learner import TrainingReport
 from napari_unet.engine.training.training import TrainingRun
 
 _LINES_WITHOUT_VALIDATION = 10

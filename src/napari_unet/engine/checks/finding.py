@@ -70,16 +70,7 @@ error, warning, note = (partial(Finding, severity) for severity in SEVERITIES)
 
 
 def found_by(rules: Iterable[Rule[Case]], case: Case, *, name: str = "") -> list[Finding]:
-    """Ask every rule.
-
-    Parameters
-    ----------
-    rules : iterable of Rule
-    case : object
-        What the rules judge.
-    name : str
-        Of the image or the labels.
-    """
+    """Ask every rule."""
     return [
         replace(found, code=found.code or rule.__name__.replace("_", "-"), name=name)
         for rule in rules

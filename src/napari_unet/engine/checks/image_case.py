@@ -1,9 +1,11 @@
-"""What a rule for images judges: the image, the model that is to segment it, and how."""
+"""What a rule for images judges, and how the image differs from those of the training."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from napari_unet.engine.images.image import PlaneIndex
 
@@ -14,30 +16,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the form says beside the image and the model.
-
-    Parameters
-    ----------
-    extent : {"slice", "stack", "view"}
-    plane : tuple of int or slice
-        The slice that is shown, in the axes of the labels; () if unknown.
-    diameter_px : float, optional
-        Cell size that was asked for.
-    size_in_um : bool
-        The cell size was given in micrometres.
-    needed_bytes, free_bytes : int, optional
-        Memory that the segmentation takes, and that there is.
-    keeps_scores : bool
-        Whether the scores fit into memory, so that thresholds act at once.
-    """
+    """What the form says beside the image and the model."""
 
     extent: str = "slice"
     plane: PlaneIndex = ()
+    """The slice that is shown, in the axes of the labels; () if unknown."""
     diameter_px: float | None = None
+    """Cell size that was asked for."""
     size_in_um: bool = False
+    """The cell size was given in micrometres."""
     needed_bytes: int | None = None
     free_bytes: int | None = None
+    """`needed_bytes`, `free_bytes`: memory that the segmentation takes, and that there is."""
     keeps_scores: bool = True
+    """Whether the scores fit into memory, so that thresholds act at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +60,63 @@ class ImageCase:
         """Height and width; a line counts as one row."""
         height, width = (1, *self.facts.shape)[-2:]
         return height, width
+
+
+_SMALLEST_SIZE, _LARGEST_SIZE = 1 / 2.3, 2.65
+"""Cells so much smaller and larger than those trained on were found as well as with a resize."""
+
+_UNLIKE_INTENSITY = 3.0
+_INVERTED = 0.4
+"""Of the range, and across its middle, as chosen on the images of the 2018 Data Science Bowl."""
+
+
+def is_of_other_size(diameter_px: float, learnt_px: float) -> bool:
+    """Whether cells, as the model sees them, are too small or too large for it."""
+    return not _SMALLEST_SIZE <= diameter_px / learnt_px <= _LARGEST_SIZE
+
+
+def other_ground(facts: ImageFacts, description: NetworkDescription) -> tuple[str, str] | None:
+    """Say which of "bright" and "dark" it is between the cells, and which it was in training.
+
+    None if it is the same, or nobody knows. A model that reads colours has
+    seen stained tissue, too: what its average image was, says nothing of
+    either kind.
+    """
+    learnt, here = description.intensity, facts.ground
+    if learnt is None or here is None or description.architecture.in_channels != 1:
+        return None
+    there = position(learnt.low, learnt.median, learnt.high)
+    if there is None or (there < 0.5) == (here < 0.5) or abs(there - here) < _INVERTED:
+        return None
+    return ("bright", "dark") if here > 0.5 else ("dark", "bright")
+
+
+def other_brightness(
+    facts: ImageFacts, description: NetworkDescription
+) -> tuple[float, str] | None:
+    """Say how many times "brighter" or "darker" the image is to a model that reads it as it is.
+
+    None if it is about the same, the model stretches intensities, or nobody
+    knows.
+    """
+    learnt = description.intensity
+    if facts.range is None or learnt is None or not description.normalization.keeps_brightness:
+        return None
+    here, there = as_read(facts.range[2], facts.dtype), as_read(learnt.high, learnt.dtype)
+    if here <= 0 or there <= 0:
+        return None
+    factor = max(here / there, there / here)
+    return (
+        (factor, "darker" if here < there else "brighter") if factor > _UNLIKE_INTENSITY else None
+    )
+
+
+def position(low: float, value: float, high: float) -> float | None:
+    """Where a value lies between the lowest (0) and the highest (1); None without a range."""
+    return (value - low) / (high - low) if high > low else None
+
+
+def as_read(value: float, dtype: str) -> float:
+    """What a network without normalisation is given: whole numbers as a share of the largest."""
+    kind = np.dtype(dtype)
+    return value / float(np.iinfo(kind).max) if kind.kind in "ui" else value

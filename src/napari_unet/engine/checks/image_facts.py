@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.checks.likeness import position
+from napari_unet.engine.checks.image_case import position
 from napari_unet.engine.images.image import AnyImage
 
 _SAMPLED_PIXELS = 20_000
@@ -39,51 +39,35 @@ _ENOUGH_PIXELS = 1000
 
 @dataclass(frozen=True, eq=False)
 class ImageFacts:
-    """What can be known of an image at a glance; numbers are computed when they are first asked.
-
-    Parameters
-    ----------
-    name : str
-        The layer's, or the file's.
-    shape : tuple of int
-        In pixels, without the axis of channels or colours.
-    dtype : str
-    sample, beside : (C, N) and (C, N) or (C, 0) float64 arrays
-        Pixels from all over in each channel, and the one to the right of each.
-    is_rgb : bool
-        The last axis of the array, which `shape` leaves out, holds colours.
-    channel_axis : int, optional
-        Axis of the array that was chosen to count channels; None for RGB.
-    channels : int
-        How many channels or colours there are; 1 without such an axis.
-    channel : int, optional
-        The only one that is to be read, counted from 1; all without it.
-    axis_labels : tuple of str
-        Names of the axes, that of the channels included, that of colours not.
-    pixel_size_um : float, optional
-        In the plane.
-    pixel_aspect : float
-        Height of a pixel over its width.
-    is_lazy : bool
-        It is not in memory; only a small block in the middle was looked at.
-    other_images : tuple of str
-        Names of the viewer's other image layers.
-    """
+    """What can be known of an image at a glance; numbers are computed when they are first asked."""
 
     name: str
+    """The layer's, or the file's."""
     shape: tuple[int, ...]
+    """In pixels, without the axis of channels or colours."""
     dtype: str
     sample: NDArray[np.float64]
     beside: NDArray[np.float64]
+    """`sample`, `beside`: (C, N) and (C, N) or (C, 0) float64. Pixels from all over in each
+    channel, and the one to the right of each."""
     is_rgb: bool = False
+    """The last axis of the array, which `shape` leaves out, holds colours."""
     channel_axis: int | None = None
+    """Axis of the array that was chosen to count channels; None for RGB."""
     channels: int = 1
+    """How many channels or colours there are; 1 without such an axis."""
     channel: int | None = None
+    """The only one that is to be read, counted from 1; all without it."""
     axis_labels: tuple[str, ...] = ()
+    """Names of the axes, that of the channels included, that of colours not."""
     pixel_size_um: float | None = None
+    """In the plane."""
     pixel_aspect: float = 1.0
+    """Height of a pixel over its width."""
     is_lazy: bool = False
+    """It is not in memory; only a small block in the middle was looked at."""
     other_images: tuple[str, ...] = ()
+    """Names of the viewer's other image layers."""
 
     @property
     def is_large(self) -> bool:

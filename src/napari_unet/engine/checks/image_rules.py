@@ -16,8 +16,13 @@ from napari_unet.engine.checks.finding import (
     warning,
     worst_first,
 )
-from napari_unet.engine.checks.image_case import Choices, ImageCase
-from napari_unet.engine.checks.likeness import as_read, other_brightness, other_ground
+from napari_unet.engine.checks.image_case import (
+    Choices,
+    ImageCase,
+    as_read,
+    other_brightness,
+    other_ground,
+)
 from napari_unet.engine.checks.size_rules import size_without_scale, too_small, unequal_sides, zoom
 from napari_unet.engine.networks.annotation import BACKGROUND, CELL
 
@@ -44,10 +49,8 @@ def image_findings(
 
     Parameters
     ----------
-    facts : ImageFacts
     description : NetworkDescription
         Of the model that is loaded.
-    choices : Choices, optional
 
     Returns
     -------

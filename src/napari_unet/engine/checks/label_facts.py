@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.checks.image_facts import ImageFacts, image_facts
 from napari_unet.engine.images.image import AnyImage, LabelImage, colour_axis
-from napari_unet.engine.labels.components import LabelPieces, label_pieces
+from napari_unet.engine.labels.components import LabelPieces, diameters_px, label_pieces
 from napari_unet.engine.labels.repair import LabelFaults, label_faults
-from napari_unet.engine.networks.annotation import teaches_classes
+from napari_unet.engine.networks.annotation import labels_are_classes
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import NetworkDescription
@@ -24,18 +23,12 @@ Unlabelled: TypeAlias = Literal["reviewed", "ignore"]
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where the pixels of a layer lie in the world.
-
-    Parameters
-    ----------
-    scale : tuple of float
-        Size of a pixel along each axis.
-    translate : tuple of float
-        Place of the first pixel.
-    """
+    """Where the pixels of a layer lie in the world."""
 
     scale: tuple[float, ...]
+    """Size of a pixel along each axis."""
     translate: tuple[float, ...]
+    """Place of the first pixel."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,12 +76,7 @@ class AnnotatedImage:
 
 @dataclass(frozen=True, eq=False)
 class LabelFacts:
-    """What can be known of labels; numbers are computed when they are first asked.
-
-    Parameters
-    ----------
-    given : AnnotatedImage
-    """
+    """What can be known of labels; numbers are computed when they are first asked."""
 
     given: AnnotatedImage
 
@@ -174,30 +162,19 @@ class LabelFacts:
     @cached_property
     def diameters_px(self) -> NDArray[np.float64]:
         """Of a circle or ball as large as each cell."""
-        sizes: NDArray[np.float64] = self.cell_sizes_px.astype(np.float64)
-        if len(self.pieces.shape) == 2:
-            return 2 * np.sqrt(sizes / math.pi)
-        return 2 * np.cbrt(3 * sizes / (4 * math.pi))
+        return diameters_px(self.cell_sizes_px, len(self.pieces.shape))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelCase:
-    """What a rule judges: labels, the model that is to learn from them, and what else there is.
-
-    Parameters
-    ----------
-    facts : LabelFacts
-    description : NetworkDescription, optional
-    is_alone : bool
-        There are no other labels.
-    consequence : str
-        What becomes of pieces with one number.
-    """
+    """What a rule judges: labels, the model that is to learn from them, and what else there is."""
 
     facts: LabelFacts
     description: NetworkDescription | None = None
     is_alone: bool = True
+    """There are no other labels."""
     consequence: str = "the network would take them for one cell"
+    """What becomes of pieces with one number."""
 
     @property
     def given(self) -> AnnotatedImage:
@@ -218,4 +195,4 @@ class LabelCase:
 def class_roles(description: NetworkDescription | None) -> tuple[str, ...]:
     """What numbers in labels stand for, if they are classes; () if they are cells."""
     roles = () if description is None else description.class_roles
-    return roles if teaches_classes(roles) else ()
+    return roles if labels_are_classes(roles) else ()

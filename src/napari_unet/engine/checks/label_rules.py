@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.checks.finding import Finding, Rule, error, note, warning
+from napari_unet.engine.checks.image_case import is_of_other_size
 from napari_unet.engine.checks.label_facts import LabelCase, LabelFacts, class_roles
-from napari_unet.engine.checks.likeness import is_of_other_size
 from napari_unet.engine.networks.annotation import BACKGROUND
 
 if TYPE_CHECKING:
@@ -192,20 +192,13 @@ def classes(case: LabelCase) -> Iterator[Finding]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AllLabels:
-    """What a rule for all labels together judges.
-
-    Parameters
-    ----------
-    facts : sequence of LabelFacts
-        Of those that could be looked at.
-    description : NetworkDescription, optional
-    is_complete : bool
-        All could be looked at.
-    """
+    """What a rule for all labels together judges."""
 
     facts: Sequence[LabelFacts]
+    """Of those that could be looked at."""
     description: NetworkDescription | None
     is_complete: bool
+    """All could be looked at."""
 
     @property
     def cells(self) -> int:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.checks.finding import Finding, Rule, error, note, warning
+from napari_unet.engine.checks.image_case import other_brightness, other_ground
 from napari_unet.engine.checks.label_facts import LabelCase
-from napari_unet.engine.checks.likeness import other_brightness, other_ground
 from napari_unet.engine.images.image import looks_like_picture
 
 _LEAST_FLAT = 0.75

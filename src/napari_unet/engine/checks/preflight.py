@@ -103,8 +103,6 @@ def label_findings(labels: LabelImage, *, name: str) -> tuple[Finding, ...]:
     Parameters
     ----------
     labels : (H, W) or (Z, H, W) integer array
-    name : str
-        For messages.
     """
     facts = LabelFacts(AnnotatedImage(labels, name=name))
     case = LabelCase(facts, consequence="they count as one cell")

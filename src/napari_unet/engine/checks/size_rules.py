@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.engine.checks.finding import Finding, note, warning
-from napari_unet.engine.checks.image_case import ImageCase
-from napari_unet.engine.checks.likeness import is_of_other_size
+from napari_unet.engine.checks.image_case import ImageCase, is_of_other_size
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import NetworkDescription
@@ -27,7 +26,6 @@ def found_size_finding(
     ----------
     median_diameter_px : float, optional
         In pixels of the image.
-    description : NetworkDescription
     zoom : float
         Factor by which the image was resized for the model.
 

@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.export.example import (
-    Example,
-    axis_names,
-    cover_of,
-    halo_px,
-    least_size_px,
-)
+from napari_unet.engine.export.example import Example, axis_names, cover_of, halo_px, least_size_px
 from napari_unet.engine.export.onnx import OPSET
 from napari_unet.engine.export.settings import ExportSettings
 from napari_unet.engine.models.checkpoint import SUFFIX, save_checkpoint
@@ -79,13 +73,8 @@ def write_package(
 
     Parameters
     ----------
-    network : Network
     model : onnx.ModelProto
         The same network, from `onnx_model`.
-    example : Example
-        From `example_of`.
-    folder : Path
-    settings : ExportSettings
 
     Returns
     -------
@@ -188,7 +177,8 @@ def _general_entries(network: Network, settings: ExportSettings, attachment: str
 def _input_entry(description: NetworkDescription, example: Example) -> dict[str, Any]:
     config = description.architecture
     size = {"min": least_size_px(config), "step": config.size_multiple}
-    channels = ["image"] if config.in_channels == 1 else _numbered("channel", config.in_channels)
+    channels = [f"channel_{number}" for number in range(1, config.in_channels + 1)]
+    channels = ["image"] if config.in_channels == 1 else channels
     return {
         "id": "image",
         "description": "Image as it comes from the microscope",
@@ -234,10 +224,6 @@ def _output_entry(description: NetworkDescription) -> dict[str, Any]:
 def _batch_axis(config: Architecture) -> dict[str, Any]:
     # A batch of volumes would fill a workstation's memory when the package is tested.
     return {"type": "batch"} if config.ndim == 2 else {"type": "batch", "size": 1}
-
-
-def _numbered(word: str, number: int) -> list[str]:
-    return [f"{word}_{index}" for index in range(1, number + 1)]
 
 
 def _package_name(name: str) -> str:

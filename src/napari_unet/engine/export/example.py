@@ -26,20 +26,14 @@ _EXAMPLE_PX = {2: 256, 3: 32}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """An image and what a network makes of it.
-
-    Parameters
-    ----------
-    image : (1, in_channels, *S) float32 array
-        Not normalised.
-    scores : (1, classes, *S') float32 array
-    preprocessing : list of dict
-        Steps in bioimage.io's words that bring such images to what the network reads.
-    """
+    """An image and what a network makes of it."""
 
     image: NDArray[np.float32]
+    """(1, in_channels, *S) float32. Not normalised."""
     scores: NDArray[np.float32]
+    """(1, classes, *S') float32."""
     preprocessing: list[dict[str, Any]]
+    """Steps in bioimage.io's words that bring such images to what the network reads."""
 
 
 def example_of(network: Network, image: AnyImage | None = None) -> Example:
@@ -47,13 +41,8 @@ def example_of(network: Network, image: AnyImage | None = None) -> Example:
 
     Parameters
     ----------
-    network : Network
     image : (H, W), (Z, H, W) or either with one channel axis, first or last, optional
         A bundled image of nuclei by default, the same in all channels and slices.
-
-    Returns
-    -------
-    Example
     """
     description = network.description
     config = description.architecture

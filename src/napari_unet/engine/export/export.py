@@ -33,38 +33,26 @@ Writer: TypeAlias = Callable[[Network, Path, ExportSettings, AnyImage | None], S
 
 @dataclass(frozen=True, slots=True)
 class ExportFormat:
-    """A kind of file that a network can be written as.
-
-    Parameters
-    ----------
-    name : str
-        For programs and the command line.
-    title, purpose : str
-        For people: what it is called, and whom it is for.
-    suffix : str
-        Ending of its file.
-    write : callable
-        Given the network, the path, the settings and a typical image, yields
-        what it does next, in words, and at the end the `Export`.
-    stages : int
-        How often it says so.
-    extra : str
-        What is to be installed beside the plugin; empty if nothing.
-    modules : tuple of str
-        What must be there to write it.
-    note_suffix : str
-        Ending of a second file beside it; empty if there is none.
-    """
+    """A kind of file that a network can be written as."""
 
     name: str
+    """For programs and the command line."""
     title: str
     purpose: str
+    """`title`, `purpose`: for people: what it is called, and whom it is for."""
     suffix: str
+    """Ending of its file."""
     write: Writer
+    """Given the network, the path, the settings and a typical image, yields what it does
+    next, in words, and at the end the `Export`."""
     stages: int = 1
+    """How often it says so."""
     extra: str = ""
+    """What is to be installed beside the plugin; empty if nothing."""
     modules: tuple[str, ...] = ()
+    """What must be there to write it."""
     note_suffix: str = ""
+    """Ending of a second file beside it; empty if there is none."""
 
     @property
     def is_installed(self) -> bool:
@@ -132,22 +120,15 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """How far an export is.
-
-    Parameters
-    ----------
-    stage : str
-        What is done next, in words; empty at the end.
-    step, steps : int
-        Stages done and in all.
-    result : Export, optional
-        The last report carries it.
-    """
+    """How far an export is."""
 
     stage: str
+    """What is done next, in words; empty at the end."""
     step: int
     steps: int
+    """`step`, `steps`: stages done and in all."""
     result: Export | None = None
+    """The last report carries it."""
 
 
 def export_model(

@@ -40,12 +40,7 @@ _AXIS_NAMES = ("z", "y", "x")
 
 
 class ScoringNetwork(nn.Module):
-    """A network with the softmax that segmentation adds.
-
-    Parameters
-    ----------
-    module : NetworkModule
-    """
+    """A network with the softmax that segmentation adds."""
 
     def __init__(self, module: NetworkModule) -> None:
         super().__init__()
@@ -63,7 +58,6 @@ def reference_scores(network: Network, images: Any) -> Any:
 
     Parameters
     ----------
-    network : Network
     images : (N, in_channels, *S) float32 array
         Normalised.
 
@@ -78,10 +72,6 @@ def reference_scores(network: Network, images: Any) -> Any:
 
 def onnx_model(network: Network) -> ModelProto:
     """Translate a network; batch and image size stay free.
-
-    Parameters
-    ----------
-    network : Network
 
     Returns
     -------
@@ -129,11 +119,6 @@ def onnx_model(network: Network) -> ModelProto:
 
 def check_onnx(model: ModelProto, network: Network) -> float:
     """Run a translated network with ONNX Runtime, on images of two sizes.
-
-    Parameters
-    ----------
-    model : onnx.ModelProto
-    network : Network
 
     Returns
     -------

@@ -26,25 +26,17 @@ _DARKEST, _BRIGHTEST = 1.0, 99.8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DryRun:
-    """One guess tried out.
-
-    Parameters
-    ----------
-    value : str
-        Of the guess.
-    picture : (H, W, 3) uint8 array, optional
-        The image in grey with the scores over it, each class in a colour of
-        its own; None if the guess cannot be so.
-    cells : int, optional
-        How many there are; None if the network tells no cells.
-    sentence : str
-        Why there is no picture, or no number of cells.
-    """
+    """One guess tried out."""
 
     value: str
+    """Of the guess."""
     picture: NDArray[np.uint8] | None
+    """(H, W, 3) uint8. The image in grey with the scores over it, each class in a colour of
+    its own; None if the guess cannot be so."""
     cells: int | None = None
+    """How many there are; None if the network tells no cells."""
     sentence: str = ""
+    """Why there is no picture, or no number of cells."""
 
 
 def dry_runs(
@@ -64,9 +56,6 @@ def dry_runs(
     ----------
     image, channel_axis, device, intensity_reference
         As `segment` takes them.
-    network : Network
-    about : str
-        Of the guess.
     values : sequence of str
         In the order in which they are tried.
     region : sequence of int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -86,11 +86,8 @@ def chosen(graph: LayerList, about: str, value: str) -> LayerList:
 
     Parameters
     ----------
-    graph : LayerList
     about : str
         A key of `OPTIONS`.
-    value : str
-        One of its options.
 
     Raises
     ------
@@ -227,10 +224,10 @@ def _with_norm(graph: LayerList, value: str) -> LayerList:
 # -- neighbours that change places ----------------------------------------------------------------
 
 
-def _swapped(graph: LayerList, pairs: Iterable[tuple[int, int]]) -> LayerList:
-    """The graph with each layer and the next, which alone reads it, in the other order."""
+def _swapped(graph: LayerList, pairs: Mapping[tuple[int, int], str], order: str) -> LayerList:
+    """The graph with all pairs, of neighbours of which the second alone reads the first, so."""
     layers = list(graph.layers)
-    for first, second in pairs:
+    for first, second in (pair for pair, found in pairs.items() if found != order):
         one, other = layers[first], layers[second]
         # What else the two read, such as the other summand, is read by the same one as before.
         layers[first] = replace(other, inputs=(one.inputs[0], *other.inputs[1:]))
@@ -267,18 +264,10 @@ def _pairs(graph: LayerList) -> dict[tuple[int, int], str]:
     }
 
 
-def _with_activation_place(graph: LayerList, value: str) -> LayerList:
-    return _swapped(graph, (pair for pair, place in _pairs(graph).items() if place != value))
-
-
 def _sums(graph: LayerList) -> dict[tuple[int, int], str]:
     """Sums and the activations of their own, and which of the two comes first."""
     sums = {number for number, join in graph.each(Join) if join.kind == "add"}
     return _neighbours(graph, sums, dict(graph.each(Activation)), (AFTER_SUM, BEFORE_SUM))
-
-
-def _with_sum_activation(graph: LayerList, value: str) -> LayerList:
-    return _swapped(graph, (pair for pair, place in _sums(graph).items() if place != value))
 
 
 # -- layers added or left out ---------------------------------------------------------------------
@@ -349,8 +338,8 @@ def _with_second_input(graph: LayerList, value: str) -> LayerList:
 
 _CHOICES: Mapping[str, Callable[[LayerList, str], LayerList]] = {
     ACTIVATION: _with_activation,
-    ACTIVATION_PLACE: _with_activation_place,
-    SUM_ACTIVATION: _with_sum_activation,
+    ACTIVATION_PLACE: lambda graph, value: _swapped(graph, _pairs(graph), value),
+    SUM_ACTIVATION: lambda graph, value: _swapped(graph, _sums(graph), value),
     SKIP_ORDER: _with_skip_order,
     UPSAMPLING: _with_upsampling,
     POOLING: _with_pooling,

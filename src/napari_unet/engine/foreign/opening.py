@@ -13,10 +13,10 @@ from typing import Any
 from torch import Tensor
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.foreign.bioimage import load_bioimage
+from napari_unet.engine.foreign.bioimage.opening import load_bioimage
 from napari_unet.engine.foreign.guesses import with_guess
-from napari_unet.engine.foreign.libraries import recognise_library
-from napari_unet.engine.foreign.model_file import (
+from napari_unet.engine.foreign.libraries.opening import recognise_library
+from napari_unet.engine.foreign.model_file.contents import (
     OWN_FORMAT,
     ModelFileKind,
     WeightsFile,
@@ -24,8 +24,9 @@ from napari_unet.engine.foreign.model_file import (
     read_own_metadata,
     read_weights,
 )
-from napari_unet.engine.foreign.ready_made import PROGRAMS, load_ready_made
-from napari_unet.engine.foreign.recognition import recognise
+from napari_unet.engine.foreign.ready_made.network import load_ready_made
+from napari_unet.engine.foreign.ready_made.program import PROGRAMS
+from napari_unet.engine.foreign.recognition.opening import recognise
 from napari_unet.engine.networks.network import Network
 
 __all__ = ["OWN_FORMAT", "WeightsFile", "named", "open_foreign", "read_own_metadata"]

@@ -19,21 +19,14 @@ _SPECK_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelFaults:
-    """Pieces of labels that are hardly meant so; bool arrays with one entry for each piece.
-
-    Parameters
-    ----------
-    specks : (P,) bool array
-        Far too small for a cell or a part of one.
-    strays : (P,) bool array
-        Another, larger piece has the same number.
-    holes : (P,) bool array
-        Background that one cell encloses.
-    """
+    """Pieces of labels that are hardly meant so; bool arrays with one entry for each piece."""
 
     specks: NDArray[np.bool_]
+    """(P,) bool. Far too small for a cell or a part of one."""
     strays: NDArray[np.bool_]
+    """(P,) bool. Another, larger piece has the same number."""
     holes: NDArray[np.bool_]
+    """(P,) bool. Background that one cell encloses."""
 
 
 def label_faults(pieces: LabelPieces, ids: Collection[int] | None = None) -> LabelFaults:
@@ -41,7 +34,6 @@ def label_faults(pieces: LabelPieces, ids: Collection[int] | None = None) -> Lab
 
     Parameters
     ----------
-    pieces : LabelPieces
     ids : collection of int, optional
         The only cells that are looked at; all positive numbers without it.
     """

@@ -38,20 +38,13 @@ def run_starts(*images: NDArray[np.generic], by_row: bool = False) -> NDArray[np
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelRuns:
-    """A copy of labels that takes a few bytes for each run, to know later what was changed since.
-
-    Parameters
-    ----------
-    shape : tuple of int
-    starts : (N,) int64 array
-        Where each run begins, in pixels in C order.
-    numbers : (N,) integer array
-        Of each run.
-    """
+    """A copy of labels, of a few bytes for each run, to know later what was changed since."""
 
     shape: tuple[int, ...]
     starts: NDArray[np.int64]
+    """(N,) int64. Where each run begins, in pixels in C order."""
     numbers: LabelImage
+    """(N,) integer. Of each run."""
 
     @classmethod
     def of(cls, labels: LabelImage) -> LabelRuns:
@@ -73,40 +66,26 @@ class LabelRuns:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
-    """The cells of one image of several that were cut into the same runs.
-
-    Parameters
-    ----------
-    ids : (N,) int64 array
-        Ascending; the first one is 0, the background, whether there is any or not.
-    index : (runs,) int64 array
-        Which of them each run belongs to.
-    areas : (N,) int64 array
-        In pixels.
-    """
+    """The cells of one image of several that were cut into the same runs."""
 
     ids: NDArray[np.int64]
+    """(N,) int64. Ascending; the first one is 0, the background, whether there is any or not."""
     index: NDArray[np.int64]
+    """(runs,) int64. Which of them each run belongs to."""
     areas: NDArray[np.int64]
+    """(N,) int64. In pixels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CommonRuns:
-    """Rows of several label images of one shape, cut where any of them changes.
-
-    Parameters
-    ----------
-    shape : tuple of int
-    starts, lengths : (runs,) int64 array
-        In pixels in C order.
-    numbers : tuple of (runs,) int64 array
-        Of each image; 0 where they are negative.
-    """
+    """Rows of several label images of one shape, cut where any of them changes."""
 
     shape: tuple[int, ...]
     starts: NDArray[np.int64]
     lengths: NDArray[np.int64]
+    """`starts`, `lengths`: (runs,) int64. In pixels in C order."""
     numbers: tuple[NDArray[np.int64], ...]
+    """Tuple of (runs,) int64. Of each image; 0 where they are negative."""
 
     @classmethod
     def of(cls, *images: LabelImage) -> CommonRuns:

@@ -18,10 +18,6 @@ _AXES = {2: ("height", "width"), 3: ("depth", "height", "width")}
 def model_facts(description: NetworkDescription) -> dict[str, str]:
     """Return what is known of a network, under short headings; what is not known is left out.
 
-    Parameters
-    ----------
-    description : NetworkDescription
-
     Returns
     -------
     dict of str to str

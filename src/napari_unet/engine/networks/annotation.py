@@ -20,7 +20,7 @@ INSTANCE_ROLES: tuple[tuple[str, ...], ...] = (
 """Class roles from which instances can be made."""
 
 
-def teaches_classes(class_roles: Sequence[str]) -> bool:
+def labels_are_classes(class_roles: Sequence[str]) -> bool:
     """Whether labels for these roles are numbers of classes rather than of cells."""
     return CELL not in class_roles
 
@@ -43,8 +43,6 @@ def training_target(
         ends.
     class_roles : sequence of str
         One of `INSTANCE_ROLES`.
-    border_width_px : float
-        Width of the border class in pixels.
 
     Returns
     -------
@@ -98,7 +96,6 @@ def class_target(
     labels : (H, W) or (Z, H, W) int32 array
         1, 2, ... are the classes in their order. 0 is the class named
         "background", or ignored if there is none; negative pixels are ignored.
-    class_roles : sequence of str
 
     Returns
     -------

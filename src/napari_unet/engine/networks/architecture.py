@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from napari_unet.engine.networks.levels import Level, LevelSizes
+from napari_unet.engine.networks.layer_sizes import Level, LevelSizes
 from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 
@@ -109,12 +109,7 @@ class Architecture(TileableConfig, Protocol):
 
 
 class NetworkModule(nn.Module):
-    """A torch module that turns images into class logits.
-
-    Attributes
-    ----------
-    config : Architecture
-    """
+    """A torch module that turns images into class logits."""
 
     config: Architecture
 

@@ -25,7 +25,6 @@ class GraphNetwork(NetworkModule):
 
     Parameters
     ----------
-    config : GraphConfig
     device : torch.device or str, optional
         Where the weights are; on "meta" they are to be assigned later.
     """
@@ -65,7 +64,6 @@ class GraphNetwork(NetworkModule):
         return network.eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Class logits (N, classes, *S') of images (N, in_channels, *S)."""
         return self.config.meaning.class_logits(self.author_output(x))
 
     def author_output(self, x: Tensor) -> Tensor:
@@ -87,7 +85,6 @@ class GraphNetwork(NetworkModule):
         return layer.compute(given, None if name is None else _get(self.weights, name))
 
     def author_weights(self) -> dict[str, Tensor]:
-        """Weights under the names that the network's author gave them."""
         return self.weights.state_dict()
 
     def with_config(self, config: Architecture) -> GraphNetwork:

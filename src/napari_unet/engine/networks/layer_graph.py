@@ -27,18 +27,6 @@ _MOST_MULTIPLE = 512
 class GraphConfig(LayerSizes):
     """Shape of a network that somebody else designed.
 
-    Parameters
-    ----------
-    ndim : int
-        2 or 3 spatial axes.
-    in_channels : int
-    layers, outputs
-        As of `LayerList`.
-    meaning : OutputMeaning
-        Of the channels of the output.
-    origin : str
-        Whose network it is, for people.
-
     Raises
     ------
     SettingsError
@@ -46,11 +34,15 @@ class GraphConfig(LayerSizes):
     """
 
     ndim: int
+    """2 or 3 spatial axes."""
     in_channels: int
     layers: tuple[Layer, ...]
     outputs: tuple[int, ...]
+    """`layers`, `outputs`: as of `LayerList`."""
     meaning: OutputMeaning
+    """Of the channels of the output."""
     origin: str = ""
+    """Whose network it is, for people."""
 
     def __post_init__(self) -> None:
         if self.ndim not in (2, 3):
@@ -108,12 +100,10 @@ class GraphConfig(LayerSizes):
         return replace(self, layers=graph.layers, outputs=graph.outputs)
 
     def read_as(self, meaning: OutputMeaning) -> GraphConfig:
-        """Return the shape with another meaning of its output."""
         return replace(self, meaning=meaning)
 
     @property
     def classes(self) -> int:
-        """Classes that it scores."""
         return len(self.meaning.class_roles)
 
     @property
@@ -127,7 +117,6 @@ class GraphConfig(LayerSizes):
 
     @property
     def sentence(self) -> str:
-        """What it is, in a few words for people."""
         levels = ", ".join(map(str, self.widths))
         whose = f" ({self.origin})" if self.origin else ""
         return f"U-Net with levels of {levels} features{whose}"
@@ -147,7 +136,6 @@ class GraphConfig(LayerSizes):
     # -- in files -------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
-        """Values that JSON can hold."""
         layers = [layer.to_json() for layer in self.layers]
         return {**asdict(self), "kind": "graph", "layers": layers}
 

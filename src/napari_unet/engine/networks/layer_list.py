@@ -17,18 +17,12 @@ Emit: TypeAlias = Callable[[Layer], int]
 
 @dataclass(frozen=True, slots=True)
 class LayerList:
-    """The layers of a graph and which of them are the output.
-
-    Parameters
-    ----------
-    layers : tuple of Layer
-        In the order of computing; the first is the `Input`.
-    outputs : tuple of int
-        Layers whose channels, one after the other, are the output.
-    """
+    """The layers of a graph and which of them are the output."""
 
     layers: tuple[Layer, ...]
+    """In the order of computing; the first is the `Input`."""
     outputs: tuple[int, ...]
+    """Layers whose channels, one after the other, are the output."""
 
     def each(self, kind: type[_Kind]) -> Iterator[tuple[int, _Kind]]:
         """Number and layer of all that are of a kind."""

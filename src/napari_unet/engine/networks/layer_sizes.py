@@ -1,34 +1,122 @@
-"""What the sizes of images become in a network, worked out from its layers."""
+"""The levels of a network and what the sizes of images become in it, from its layers."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.networks.layer_list import LayerList
-from napari_unet.engine.networks.layers import Axes, NotWholeError
-from napari_unet.engine.networks.levels import Level, LevelSizes, levels_of_graph, sizes_of_graph
+from napari_unet.engine.networks.layers import Axes, Join, NotWholeError
+from napari_unet.engine.networks.layers.layer import Interval
 
-_Interval: TypeAlias = tuple[int, int]
-"""First and last pixel along an axis."""
+Skip: TypeAlias = Literal["", "concatenate", "add", "multiply"]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What one level computes on one side of the U."""
+
+    features: int
+    """The most that a layer gives out."""
+    convolutions: int
+    """How many there are."""
+    kernel: Axes
+    """Of most of them, in pixels of the level along each axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of the U."""
+
+    scale: Axes
+    """Pixels of the image in one pixel of this level, along each axis."""
+    down: Block | None
+    """On the way down, or at the bottom; None where only the image itself has this resolution."""
+    up: Block | None = None
+    """On the way up; None at the bottom."""
+    skip: Skip = ""
+    """How the way up reads the way down of its own level."""
+
+
+@dataclass(frozen=True, slots=True)
+class LevelSizes:
+    """Pixels along each axis of what a level computes for one image."""
+
+    down: tuple[int, ...] = ()
+    up: tuple[int, ...] = ()
+    """`down`, `up`: on the two sides; () where the side has no block."""
+
+
+@dataclass(slots=True)
+class _Side:
+    """Numbers of the layers that are on one side of one level."""
+
+    convolutions: list[int] = field(default_factory=list)
+    others: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Found:
+    down: _Side = field(default_factory=_Side)
+    up: _Side = field(default_factory=_Side)
+    skips: set[Skip] = field(default_factory=set)
+
+
+def _sides(config: LayerSizes) -> list[tuple[Axes, _Found]]:
+    """Sort the layers by level, and by whether they come before or after any enlarging."""
+    scales, heads = config.scales, _heads(config)
+    rises: list[bool] = []
+    found: dict[Axes, _Found] = {(1,) * config.ndim: _Found()}
+    for number, (layer, scale) in enumerate(zip(config.graph.layers, scales, strict=True)):
+        is_enlarging = layer.enlarges is not None and scale != scales[layer.inputs[0]]
+        rises.append(is_enlarging or any(rises[index] for index in layer.inputs))
+        if not layer.is_drawn or number in heads:
+            continue
+        of_level = found.setdefault(scale, _Found())
+        side = of_level.up if rises[-1] else of_level.down
+        (side.convolutions if layer.kernel_px else side.others).append(number)
+    for number, join in config.graph.each(Join):
+        down = [i for i in join.inputs if not rises[i] and scales[i] == scales[number]]
+        if rises[number] and down and number not in heads:
+            found[scales[number]].skips.add(join.kind)
+    return sorted(found.items(), key=lambda entry: math.prod(entry[0]))
+
+
+def _heads(config: LayerSizes) -> set[int]:
+    """Layers that make the output of the last features: no part of any level."""
+    heads: set[int] = set()
+    for index in config.graph.outputs:
+        while not (layer := config.graph.layers[index]).is_drawn and layer.inputs:
+            index = layer.inputs[0]
+        if set(layer.kernel_px) == {1}:
+            heads.add(index)
+    return heads
+
+
+def _block(config: LayerSizes, side: _Side) -> Block | None:
+    kernels = Counter(config.graph.layers[number].kernel_px for number in side.convolutions)
+    numbers = side.convolutions or side.others
+    if not numbers:
+        return None
+    features = max(config.channels[number] for number in numbers)
+    # Of equally frequent ones the largest: 1x1 convolutions only mix channels.
+    most = max(kernels, key=lambda each: (kernels[each], each), default=(1,) * config.ndim)
+    return Block(features, len(side.convolutions), most)
 
 
 class LayerSizes:
     """Part of an architecture whose layers are known: all that tiling and pictures ask of it.
 
     What was worked out is kept, so a subclass may be frozen but has no slots.
-
-    Attributes
-    ----------
-    ndim : int
-        Spatial axes.
-    in_channels : int
     """
 
     ndim: int
+    """Spatial axes."""
     in_channels: int
 
     @property
@@ -38,12 +126,10 @@ class LayerSizes:
 
     @property
     def is_trainable(self) -> bool:
-        """Whether it can learn."""
         return True
 
     @property
     def inexact_because(self) -> str:
-        """Why tiles differ from the image as a whole; empty if they do not."""
         return next(filter(None, (layer.inexact_because for layer in self.graph.layers)), "")
 
     @cached_property
@@ -67,22 +153,30 @@ class LayerSizes:
 
     @property
     def levels(self) -> tuple[Level, ...]:
-        """The levels of the U, full resolution first."""
-        return levels_of_graph(self)
+        levels = []
+        for scale, found in _sides(self):
+            skip: Skip = next(
+                (kind for kind in ("concatenate", "add", "multiply") if kind in found.skips), ""
+            )
+            levels.append(Level(scale, _block(self, found.down), _block(self, found.up), skip))
+        return tuple(levels)
 
     def level_sizes(self, shape: Sequence[int]) -> tuple[LevelSizes, ...]:
         """How large an image of a shape is at each level."""
-        along = [self.sizes(self.valid_input_size(n), axis) for axis, n in enumerate(shape)]
-        return sizes_of_graph(self, [sizes or () for sizes in along])
+        along = [self.sizes(self.valid_input_size(n), axis) or () for axis, n in enumerate(shape)]
+
+        def sizes(side: _Side) -> tuple[int, ...]:
+            numbers = side.convolutions or side.others
+            return tuple(axis[numbers[-1]] for axis in along) if numbers else ()
+
+        return tuple(LevelSizes(sizes(found.down), sizes(found.up)) for _, found in _sides(self))
 
     @cached_property
     def size_multiple(self) -> int:
-        """Shift of the input, in pixels, that shifts the output alike."""
         return math.lcm(*(length for scale in self.scales for length in scale))
 
     @cached_property
     def size_loss_px(self) -> int:
-        """Input size minus output size in pixels."""
         return self._least_size - self.output_size(self._least_size)
 
     def output_size(self, input_size: int) -> int:
@@ -137,7 +231,6 @@ class LayerSizes:
 
     @cached_property
     def margin_px(self) -> int:
-        """Pixels beyond an output pixel, on each side, that can change its value."""
         # The interval depends on the pixel's place within a pooling cell: take the worst.
         return max(self._beyond(place, place) for place in range(self.size_multiple))
 
@@ -169,10 +262,10 @@ class LayerSizes:
             most = max(most, low + shift - first, last - high - shift)
         return most
 
-    def _inputs_behind(self, low: int, high: int, axis: int) -> _Interval:
+    def _inputs_behind(self, low: int, high: int, axis: int) -> Interval:
         """Input pixels, of an endless image, behind the output pixels `low` to `high`."""
         sizes = self.sizes(self._least_size, axis) or ()
-        wanted: dict[int, _Interval] = dict.fromkeys(self.graph.outputs, (low, high))
+        wanted: dict[int, Interval] = dict.fromkeys(self.graph.outputs, (low, high))
         for number in range(len(self.graph.layers) - 1, 0, -1):
             if number not in wanted:
                 continue

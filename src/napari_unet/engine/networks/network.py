@@ -1,4 +1,4 @@
-"""A U-Net together with everything that is known about it."""
+"""A U-Net together with everything that is known about it, and what of that was guessed."""
 
 from __future__ import annotations
 
@@ -23,27 +23,36 @@ from napari_unet.engine.images.normalization import (
 from napari_unet.engine.networks.annotation import BACKGROUND, CELL
 from napari_unet.engine.networks.architecture import Architecture, NetworkModule
 from napari_unet.engine.networks.graph_network import GraphNetwork
-from napari_unet.engine.networks.guess import Guess
 from napari_unet.engine.networks.layer_graph import GraphConfig
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingIntensity:
-    """Raw intensities of the training images: medians over images of their percentiles.
+class Guess:
+    """One thing that was guessed."""
 
-    Parameters
-    ----------
-    dtype : str
-        Of most images.
-    low, median, high : float
-        At the 1st, 50th and 99.8th percentile.
-    """
+    about: str
+    """What it is, for programs: "activation", "skip_order", ..."""
+    title: str
+    """What it is, for people: "Activation"."""
+    value: str
+    """What is taken."""
+    options: tuple[str, ...]
+    """What it could be; `value` is one of them."""
+    reason: str
+    """Why this is taken, in one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingIntensity:
+    """Raw intensities of the training images: medians over images of their percentiles."""
 
     dtype: str
+    """Of most images."""
     low: float
     median: float
     high: float
+    """`low`, `median`, `high`: at the 1st, 50th and 99.8th percentile."""
 
 
 @dataclass(frozen=True, slots=True)

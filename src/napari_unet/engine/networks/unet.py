@@ -41,40 +41,27 @@ _KERNEL = 3
 # Without slots, so that it can keep what it worked out.
 @dataclass(frozen=True)
 class UNetConfig(LayerSizes):
-    """Shape of a U-Net; the defaults are the paper's Fig. 1 with padded convolutions.
-
-    Parameters
-    ----------
-    ndim : int
-        2 or 3 spatial axes.
-    in_channels, classes : int
-        Channels in, scores out.
-    base_width : int
-        Features at full resolution; doubled at each of the `depth` poolings.
-    depth : int
-        Number of 2x poolings.
-    max_width : int, optional
-        Doubling stops here: most weights of a U-Net sit in its lowest levels.
-    padding : {"same", "valid"}
-        Zero-padded convolutions, or the paper's unpadded ones.
-    batch_norm : bool
-        Batch normalisation after each 3x3 convolution (the paper had none).
-    up : {"transposed", "interpolate"}
-        2x2 transposed convolution, or linear interpolation and 1x1 convolution.
-    dropout : float
-        Probability at the end of the contracting path.
-    """
+    """Shape of a U-Net; the defaults are the paper's Fig. 1 with padded convolutions."""
 
     ndim: int = 2
+    """2 or 3 spatial axes."""
     in_channels: int = 1
     classes: int = 2
+    """`in_channels`, `classes`: channels in, scores out."""
     base_width: int = 64
+    """Features at full resolution; doubled at each of the `depth` poolings."""
     depth: int = 4
+    """Number of 2x poolings."""
     max_width: int | None = None
+    """Doubling stops here: most weights of a U-Net sit in its lowest levels."""
     padding: Literal["same", "valid"] = "same"
+    """Zero-padded convolutions, or the paper's unpadded ones."""
     batch_norm: bool = True
+    """Batch normalisation after each 3x3 convolution (the paper had none)."""
     up: Literal["transposed", "interpolate"] = "transposed"
+    """2x2 transposed convolution, or linear interpolation and 1x1 convolution."""
     dropout: float = 0.0
+    """Probability at the end of the contracting path."""
 
     def __post_init__(self) -> None:
         if self.ndim not in (2, 3):
@@ -97,7 +84,6 @@ class UNetConfig(LayerSizes):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Features at each level, full resolution first."""
         limit = self.max_width or self.base_width * 2**self.depth
         return tuple(min(self.base_width * 2**level, limit) for level in range(self.depth + 1))
 
@@ -112,17 +98,14 @@ class UNetConfig(LayerSizes):
 
     @property
     def sentence(self) -> str:
-        """What it is, in a few words for people."""
         return (
             f"U-Net, base width {self.base_width}, depth {self.depth}, {self.padding} convolutions"
         )
 
     def numbers_at_once(self, sizes: Sequence[int]) -> int:
-        """Most numbers that are kept at once, about, while a tile of these sizes is computed."""
         return int(_NUMBERS_PER_FEATURE * self.widths[0] * math.prod(sizes))
 
     def to_json(self) -> dict[str, Any]:
-        """Values that JSON can hold."""
         return asdict(self)
 
     @cached_property
@@ -222,10 +205,6 @@ class UpConvolution(nn.Module):
 
 class UNet(NetworkModule):
     """Contracting and expanding path with crop-and-concatenate skips.
-
-    Parameters
-    ----------
-    config : UNetConfig
 
     References
     ----------

@@ -9,7 +9,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.labels.connected import Runs, cut_rows, joined, meeting_runs
+from napari_unet.engine.labels.components import Runs, cut_rows, joined, meeting_runs
 
 OUTSIDE = -1
 """Label of the rim around an image, which gives every pixel all of its neighbours."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, Scores
-from napari_unet.engine.labels.connected import Runs
+from napari_unet.engine.labels.components import Runs
 from napari_unet.engine.labels.runs import CommonRuns
 from napari_unet.engine.segmentation.foreground import OUTSIDE, Foreground
 from napari_unet.engine.segmentation.watershed import grow_seeds

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from napari_unet.engine.base.settings import InstanceSettings
-from napari_unet.engine.labels.connected import Runs, cut_rows
+from napari_unet.engine.labels.components import Runs, cut_rows
 from napari_unet.engine.segmentation.foreground import Foreground, components, paint
 
 UNDECIDED = -2

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from napari_unet.engine.training.augmentation_settings import AugmentationSettings
+from napari_unet.engine.training.settings import AugmentationSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,8 @@ def source_positions(
 
     Parameters
     ----------
-    deformation : Deformation
     centre : (D,) array
         Image position, in pixels, that comes to the centre of the patch.
-    shape : tuple of int
-        Of the patch.
 
     Returns
     -------

@@ -45,7 +45,7 @@ def hold_out(
     share: float = 0.2,
     seed: int = 0,
     gap_px: int = 96,
-    teaches: Literal["cells", "classes"] = "cells",
+    label_kind: Literal["cells", "classes"] = "cells",
 ) -> HeldOut:
     """Set annotated images aside, or part of one where there are few.
 
@@ -64,7 +64,7 @@ def hold_out(
     gap_px : int
         At least as far as a network sees (`UNetConfig.margin_px`), so that
         what it learned does not reach into the block.
-    teaches : {"cells", "classes"}
+    label_kind : {"cells", "classes"}
         What the numbers of the labels are. A block of classes is held out
         where both parts show every class.
 
@@ -92,7 +92,7 @@ judged on other images.'
     if gap_px < 0:
         raise SettingsError(f"gap_px is {gap_px}; use 0 or more pixels.")
     counts = [_numbers(pair) for pair in pairs]
-    noun = "cell" if teaches == "cells" else "label"
+    noun = "cell" if label_kind == "cells" else "label"
     if share == 0:
         return HeldOut(tuple(pairs), (), "Nothing is held out, as it was asked for.")
     if sum(count > 0 for count in counts) >= _ENOUGH_IMAGES:

@@ -5,20 +5,113 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from napari_unet.engine.base.device import resolve_precision
 from napari_unet.engine.base.device_errors import result_if_it_fits
 from napari_unet.engine.base.errors import TrainingError
+from napari_unet.engine.labels.evaluation import Evaluation
 from napari_unet.engine.networks.architecture import NetworkModule
 from napari_unet.engine.networks.network import Network
-from napari_unet.engine.training.loss import distillation_loss, weighted_cross_entropy
 from napari_unet.engine.training.patches import Batch
 from napari_unet.engine.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """What one training step did.
+
+    Parameters
+    ----------
+    step, steps : int
+        Steps done, and wanted.
+    loss : float
+        Of this batch.
+    validation : Evaluation or None
+        Where this step ended with a validation that has cells to find. It has
+        `mean_ap`, and `mean_matched_iou` for the outlines.
+    is_best : bool
+        Whether that validation was the best so far.
+    step_s, preparation_s : float
+        Seconds this step took, and of these to wait for the batch.
+    validation_loss : float or None
+        Of the held-out images, where this step ended with a validation.
+    share : float
+        How much of the training is done, 0 to 1: of the steps or of the
+        seconds, whichever is more.
+    notes : tuple of str
+        Sentences about anything that went another way than asked for, since
+        the training began.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    validation: Evaluation | None
+    is_best: bool
+    step_s: float
+    preparation_s: float
+    validation_loss: float | None = None
+    share: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+def weighted_cross_entropy(
+    logits: Tensor, target: Tensor, weights: Tensor, *, total: Tensor | None = None
+) -> Tensor:
+    """Mean softmax cross-entropy of a batch, each pixel counting by its weight.
+
+    Parameters
+    ----------
+    logits : (N, C, *S) tensor
+    target : (N, *S) int64 tensor
+        Class index of each pixel.
+    weights : (N, *S) float32 tensor
+        Not negative; pixels of weight 0 are ignored.
+    total : scalar tensor, optional
+        Sum of the weights of the whole batch, where this is part of one.
+
+    Returns
+    -------
+    scalar tensor
+        Weighted mean, so that it does not depend on how many pixels count; 0
+        if none does.
+
+    References
+    ----------
+    Ronneberger et al. (2015), Eq. 1. https://arxiv.org/abs/1505.04597
+    """
+    losses = functional.cross_entropy(logits.float(), target, reduction="none")
+    total = weights.sum() if total is None else total
+    return (losses * weights).sum() / total.clamp_min(1e-6)
+
+
+def distillation_loss(logits: Tensor, scores: Tensor) -> Tensor:
+    """How far a network is from what it said before: the mean Kullback-Leibler divergence.
+
+    Parameters
+    ----------
+    logits : (N, C, *S) tensor
+    scores : (N, C, *S) float32 tensor
+        Probabilities that the network gave before.
+
+    Returns
+    -------
+    scalar tensor
+        0 where nothing has changed.
+
+    References
+    ----------
+    Li and Hoiem (2016), Learning without forgetting. https://arxiv.org/abs/1606.09282
+    """
+    now = functional.log_softmax(logits.float(), 1)
+    return (torch.xlogy(scores, scores) - scores * now).sum(1).mean()
 
 
 class Learner:
@@ -28,8 +121,6 @@ class Learner:
     ----------
     network : Network
         Where to start; it is not changed.
-    settings : TrainingSettings
-    device : torch.device
     """
 
     def __init__(self, network: Network, settings: TrainingSettings, device: torch.device) -> None:
@@ -110,9 +201,11 @@ class Learner:
     def _gradients(self, batch: Batch, step: int) -> float:
         """Loss of a batch; in parts, each half as large as before, where memory runs out."""
         while True:
-            with torch.random.fork_rng(self._random_devices()):
+            gpus = [self._device.index or 0] if self._device.type == "cuda" else []
+            with torch.random.fork_rng(gpus):
                 # Drop-out, too, is the same whenever and wherever the step is done.
-                torch.manual_seed(_seed_of(self._settings.seed, step))
+                seed = np.random.SeedSequence((self._settings.seed, step)).generate_state(1)[0]
+                torch.manual_seed(int(seed))
                 loss = result_if_it_fits(lambda: self._accumulate(batch), self._device)
             if loss is not None:
                 return loss
@@ -129,9 +222,6 @@ class Learner:
         self._halvings += 1
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
-
-    def _random_devices(self) -> list[int]:
-        return [self._device.index or 0] if self._device.type == "cuda" else []
 
     def _accumulate(self, batch: Batch) -> float:
         self.optimizer.zero_grad(set_to_none=True)
@@ -197,10 +287,6 @@ def learning_format(unet: NetworkModule, device: torch.device) -> torch.memory_f
     if torch.backends.cpu.get_cpu_capability() == "AVX2":
         return torch.contiguous_format
     return unet.memory_format
-
-
-def _seed_of(seed: int, step: int) -> int:
-    return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
 
 
 def _hold_norms(unet: NetworkModule) -> None:

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from napari_unet.engine.base.errors import SettingsError, TrainingError
 from napari_unet.engine.images.image import AnyImage, LabelImage, channels_first
-from napari_unet.engine.networks.annotation import check_classes, teaches_classes
+from napari_unet.engine.networks.annotation import check_classes, labels_are_classes
 from napari_unet.engine.weight_map.weight_map import IGNORED, check_labels
 
 Unlabelled: TypeAlias = Literal["reviewed", "ignore"]
@@ -80,7 +80,7 @@ def annotated_pair(
     unlabelled: Unlabelled = "reviewed",
     regions: NDArray[np.bool_] | None = None,
     background_label: int | None = None,
-    teaches: Literal["cells", "classes"] = "cells",
+    label_kind: Literal["cells", "classes"] = "cells",
     ring_px: float = RING_PX,
     corrected: NDArray[np.bool_] | None = None,
     name: str = "image",
@@ -101,7 +101,7 @@ def annotated_pair(
         "reviewed" nothing outside of them was.
     background_label : int, optional
         A number that was painted where background is.
-    teaches : {"cells", "classes"}
+    label_kind : {"cells", "classes"}
         What the numbers of `labels` are.
     ring_px : float
         With "ignore", pixels up to this distance outside of a painted cell
@@ -145,7 +145,7 @@ def annotated_pair(
         labels = np.where(labels == background_label, labels.dtype.type(0), labels)
     reviewed = regions
     if unlabelled == "ignore":
-        ring = ring_px if teaches == "cells" else 0.0
+        ring = ring_px if label_kind == "cells" else 0.0
         reviewed = painted | _ring(labels != 0, ring)
         reviewed = reviewed if regions is None else reviewed | regions
     return TrainingPair(image, labels, name, channel_axis, reviewed, corrected)
@@ -194,7 +194,7 @@ def check_pairs(
             mask = getattr(pair, name)
             if mask is not None:
                 _mask(mask, labels.shape, pair.name, name)
-        if teaches_classes(class_roles):
+        if labels_are_classes(class_roles):
             check_classes(labels, class_roles, name=pair.name)
     _check_content(pairs, class_roles)
 
@@ -206,7 +206,7 @@ def _check_content(pairs: Sequence[TrainingPair], class_roles: Sequence[str]) ->
             "No pixel of the training images was reviewed; paint at least a few cells, or say "
             "where everything is labelled."
         )
-    if not teaches_classes(class_roles):
+    if not labels_are_classes(class_roles):
         if max(numbers) <= 0:
             raise TrainingError(
                 "No training image has a labelled cell; paint at least a few cells first."

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_unet.engine.networks.annotation import class_target, teaches_classes, training_target
+from napari_unet.engine.networks.annotation import class_target, labels_are_classes, training_target
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.augmentation import (
     draw_deformation,
@@ -21,13 +21,10 @@ from napari_unet.engine.training.augmentation import (
     vary_intensities,
 )
 from napari_unet.engine.training.pairs import TrainingPair
-from napari_unet.engine.training.prepared import PreparedPair, prepare_pair
+from napari_unet.engine.training.prepared import PreparedPair, Replayed, prepare_pair
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.stain import StainedImage
-from napari_unet.engine.weight_map.weight_map import (
-    IGNORED,
-    boundary_weight_map,
-)
+from napari_unet.engine.weight_map.weight_map import IGNORED, boundary_weight_map
 
 _TRIES = 20
 """Draws of a patch before one without a pixel that counts is taken."""
@@ -35,24 +32,16 @@ _TRIES = 20
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a network learns from in one step.
-
-    Parameters
-    ----------
-    images : (N + R, C, *P) float32 tensor
-        N patches with labels, then R that are replayed without.
-    target : (N, *P) int64 tensor
-        Class index of each pixel.
-    weights : (N, *P) float32 tensor
-        0 where a pixel is ignored.
-    replayed : (R, classes, *P) float32 tensor
-        What the starting network says about the replayed patches.
-    """
+    """What a network learns from in one step."""
 
     images: Tensor
+    """(N + R, C, *P) float32. N patches with labels, then R that are replayed without."""
     target: Tensor
+    """(N, *P) int64. Class index of each pixel."""
     weights: Tensor
+    """(N, *P) float32: 0 where a pixel is ignored."""
     replayed: Tensor
+    """(R, classes, *P) float32. What the starting network says about the replayed patches."""
 
     def to(self, device: torch.device, memory_format: torch.memory_format) -> Batch:
         """The same on a device."""
@@ -65,19 +54,6 @@ class Batch:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Replayed:
-    """An image of what the network knew before: image (C, *S), scores (classes, *S) float32."""
-
-    image: Tensor
-    scores: Tensor
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """In pixels."""
-        return tuple(self.scores.shape[1:])
-
-
 class Patches:
     """Draws the batches of a training.
 
@@ -86,10 +62,8 @@ class Patches:
 
     Parameters
     ----------
-    pairs : sequence of TrainingPair
     network : Network
         It says how images are read and what classes there are.
-    settings : TrainingSettings
     replayed : sequence of Replayed
         A quarter of each batch comes from these if there are any.
     """
@@ -104,7 +78,7 @@ class Patches:
         self._description = network.description
         self._settings = settings
         self._replayed = tuple(replayed)
-        self._is_semantic = teaches_classes(network.description.class_roles)
+        self._is_semantic = labels_are_classes(network.description.class_roles)
         crowds = settings.crowded_share > 0
         self.prepared = tuple(prepare_pair(p, network.description, crowds=crowds) for p in pairs)
         odds = np.array([pair.odds for pair in self.prepared])
@@ -222,12 +196,11 @@ class Patches:
 
     def supervise(self, ids: NDArray[np.int32]) -> tuple[Tensor, NDArray[np.float32]]:
         """Class and weight of each pixel of labels with `IGNORED` pixels."""
-        settings, roles = self._settings, self._description.class_roles
+        settings = self._settings
+        target, known = self._target(ids)
         if self._is_semantic:
-            target, known = class_target(ids, roles)
             weights = known.astype(np.float32)
         else:
-            target = training_target(ids, roles, border_width_px=settings.border_width_px)
             weights = boundary_weight_map(
                 ids,
                 w0=settings.w0,
@@ -235,25 +208,26 @@ class Patches:
                 class_balance=False,
                 ignore_label=IGNORED,
             )
-            known = ids != IGNORED
         if self._class_weights is not None:
             weights += (self._class_weights[target] - 1) * known
         return torch.from_numpy(target), weights
 
+    def _target(self, ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Class of each pixel, and where it counts."""
+        roles = self._description.class_roles
+        if self._is_semantic:
+            return class_target(ids, roles)
+        width = self._settings.border_width_px
+        return training_target(ids, roles, border_width_px=width), ids != IGNORED
+
     def _balance(self) -> NDArray[np.float32]:
         """Weight of each class, so that all weigh the same over the training images."""
-        roles = self._description.class_roles
-        counts = np.zeros(len(roles))
+        count = len(self._description.class_roles)
+        counts = np.zeros(count)
         for pair in self.prepared:
-            ids = pair.labels.numpy()
-            if self._is_semantic:
-                target, known = class_target(ids, roles)
-            else:
-                width = self._settings.border_width_px
-                target = training_target(ids, roles, border_width_px=width)
-                known = ids != IGNORED
-            counts += np.bincount(target[known], minlength=len(roles))
-        weights: NDArray[np.float32] = counts.sum() / (len(roles) * np.maximum(counts, 1))
+            target, known = self._target(pair.labels.numpy())
+            counts += np.bincount(target[known], minlength=count)
+        weights: NDArray[np.float32] = counts.sum() / (count * np.maximum(counts, 1))
         return weights.astype(np.float32)
 
 

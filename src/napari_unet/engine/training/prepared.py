@@ -1,4 +1,4 @@
-"""Training pairs made ready: normalised, with places for patches, and measured."""
+"""Images made ready for a training: to learn from, and what is replayed."""
 
 from __future__ import annotations
 
@@ -6,17 +6,24 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from napari_unet.engine.images.image import channels_first
+from napari_unet.engine.base.errors import ImageError
+from napari_unet.engine.base.settings import SegmentationSettings
+from napari_unet.engine.images.image import AnyImage, channels_first
 from napari_unet.engine.images.source import ImageSource, open_image
-from napari_unet.engine.networks.annotation import class_target, teaches_classes
-from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
+from napari_unet.engine.labels.components import diameters_px
+from napari_unet.engine.networks.annotation import class_target, labels_are_classes
+from napari_unet.engine.networks.network import Network, NetworkDescription, TrainingIntensity
+from napari_unet.engine.segmentation.segmentation import iterate_scores
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.stain import StainedImage, stained_image
 from napari_unet.engine.weight_map.weight_map import IGNORED
@@ -39,36 +46,25 @@ Places = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedPair:
-    """A training pair, normalised, and where its patches may lie.
-
-    Parameters
-    ----------
-    image : (C, *S) float32 tensor
-    labels : (*S) int32 tensor
-        `IGNORED` where not reviewed.
-    foreground : tuple of (N, D) array
-        Kinds of places that are drawn equally often: the centres of cells, or
-        pixels of each class.
-    corrected : (N, D) array
-        Pixels that a person has changed.
-    reviewed : (N, D) array, optional
-        Pixels that count, where not all do.
-    crowded : (N, D) array
-        Pixels of cells that touch another, near that; empty if nobody asks.
-    stained : StainedImage, optional
-        Of a colour image of stained tissue.
-    weight : float
-        How much more often it is drawn than others.
-    """
+    """A training pair, normalised, and where its patches may lie."""
 
     image: Tensor
+    """(C, *S) float32."""
     labels: Tensor
+    """(*S) int32: `IGNORED` where not reviewed."""
     foreground: tuple[Places, ...]
+    """Tuple of (N, D). Kinds of places that are drawn equally often: the centres of cells,
+    or pixels of each class."""
     corrected: Places
+    """(N, D). Pixels that a person has changed."""
     reviewed: Places | None
+    """(N, D). Pixels that count, where not all do."""
     crowded: Places
+    """(N, D). Pixels of cells that touch another, near that; empty if nobody asks."""
     stained: StainedImage | None
+    """Of a colour image of stained tissue."""
     weight: float
+    """How much more often it is drawn than others."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -91,7 +87,7 @@ def prepare_pair(
     """Normalise an image and find the places around which patches are drawn."""
     source = _source(pair, description)
     labels = pair.checked_labels()
-    is_semantic = teaches_classes(description.class_roles)
+    is_semantic = labels_are_classes(description.class_roles)
     if is_semantic:
         _, known = class_target(labels, description.class_roles)
         kinds = [_places((labels == number) & known) for number in np.unique(labels[known])]
@@ -179,26 +175,22 @@ def description_after(
     ----------
     before : NetworkDescription
         Of the network that the training starts from.
-    pairs : sequence of TrainingPair
     prepared : sequence of PreparedPair
         The same, normalised.
     """
     description = dataclasses.replace(before, pixel_size_um=None, intensity=_intensity(pairs))
-    if teaches_classes(before.class_roles):
+    if labels_are_classes(before.class_roles):
         return dataclasses.replace(description, object_diameter_px=None)
     counts = [np.bincount(np.maximum(pair.labels.numpy(), 0).reshape(-1))[1:] for pair in prepared]
     areas = np.concatenate(counts).astype(float)
     areas = areas[areas > 0]
     if not areas.size:
         return dataclasses.replace(description, object_diameter_px=None)
-    diameters = 2 * np.sqrt(areas / math.pi)
-    if before.unet.ndim == 3:
-        diameters = 2 * np.cbrt(3 * areas / (4 * math.pi))
     debris_px = int(_DEBRIS * np.percentile(areas, 5))
     smallest = max(before.instances.min_size_px, debris_px)
     return dataclasses.replace(
         description,
-        object_diameter_px=float(np.median(diameters)),
+        object_diameter_px=float(np.median(diameters_px(areas, before.architecture.ndim))),
         instances=dataclasses.replace(before.instances, min_size_px=smallest),
     )
 
@@ -213,3 +205,68 @@ def _intensity(pairs: Sequence[TrainingPair]) -> TrainingIntensity:
     dtypes = [str(np.asarray(pair.image).dtype) for pair in pairs]
     dtype = max(set(dtypes), key=dtypes.count)
     return TrainingIntensity(dtype, float(low), float(median), float(high))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Replayed:
+    """An image of what the network knew before: image (C, *S), scores (classes, *S) float32."""
+
+    image: Tensor
+    scores: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In pixels."""
+        return tuple(self.scores.shape[1:])
+
+
+def bundled_images() -> list[AnyImage]:
+    """Images of nuclei that come with the package: (H, W) or (H, W, 3) uint8."""
+    folder = Path(str(resources.files("napari_unet") / "bundled" / "samples" / "images"))
+    images = []
+    for path in sorted(folder.glob("*.png")):
+        with Image.open(path) as file:
+            images.append(np.asarray(file))
+    return images
+
+
+def replayed_images(
+    network: Network, images: Sequence[AnyImage] | None = None, *, device: str
+) -> list[Replayed]:
+    """Let a network say what it sees in images before it learns.
+
+    Parameters
+    ----------
+    images : sequence of array, optional
+        Like those it was trained on. Without them the bundled nuclei, as far
+        as the network can read them.
+
+    Raises
+    ------
+    ImageError
+        If an image that was given does not fit the network.
+    """
+    if images is None:
+        images = [image for image in bundled_images() if _fits(image, network)]
+    return [_replayed(image, network, device) for image in images]
+
+
+def _fits(image: AnyImage, network: Network) -> bool:
+    if network.description.architecture.ndim != 2:  # it would take colours for a short axis
+        return False
+    try:
+        _pixels(image, network)
+    except ImageError:
+        return False
+    return True
+
+
+def _pixels(image: AnyImage, network: Network) -> torch.Tensor:
+    return normalised(TrainingPair(image, np.empty(0, int)), network.description)
+
+
+def _replayed(image: AnyImage, network: Network, device: str) -> Replayed:
+    settings = SegmentationSettings()
+    for plane in iterate_scores(image, network, settings=settings, device=device):
+        scores = plane.scores
+    return Replayed(_pixels(image, network), torch.from_numpy(scores))

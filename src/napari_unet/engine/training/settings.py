@@ -1,4 +1,4 @@
-"""Every setting of a training; forms and options are made from this class."""
+"""Every setting of training; forms and options are made from these classes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,120 @@ from typing import Any, Literal
 
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.base.settings import Precision
-from napari_unet.engine.training.augmentation_settings import AugmentationSettings
+
+
+def _check(
+    settings: object, names: str, least: float, advice: str, *, most: float = math.inf
+) -> None:
+    """Raise unless each of these fields is at least `least`, and `most` at most."""
+    for name in names.split():
+        value = getattr(settings, name)
+        if not least <= value <= most:
+            found = f"{value:g}" if isinstance(value, float) else value
+            raise SettingsError(f"{name} is {found}; use {advice}.")
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentationSettings:
+    """How much each training patch is varied.
+
+    Parameters
+    ----------
+    flip : bool
+        Mirror each axis with probability one half.
+    rotate : bool
+        Turn by any angle in the image plane.
+    scale : float
+        Largest zoom factor; the zoom is drawn between its inverse and it.
+    elastic_sigma_px : float
+        Standard deviation of the displacements of the coarse grid, in pixels.
+    elastic_grid : int
+        Grid points per axis.
+    brightness : float
+        Standard deviation of an added offset, in units of the normalised range.
+    contrast : float
+        Largest factor on the intensities; drawn between its inverse and it.
+    gamma : float
+        Largest exponent; drawn between its inverse and it.
+    noise : float
+        Largest standard deviation of added Gaussian noise.
+    blur_px : float
+        Largest standard deviation of a Gaussian blur, in pixels.
+    colour : float
+        Largest factor on a single channel, for images with several.
+    fewest_levels : int
+        In one patch of five, round to so many grey values or more, as an image
+        is stored that was too dim; 0 is off.
+    stain : float
+        In colour images of stained tissue, the largest change of the amount of
+        each of three dyes, as a share of it.
+    hue_degrees : float
+        Largest turn of the hues of stained tissue.
+    saturation : float
+        Largest factor on how colourful stained tissue is; drawn between its
+        inverse and it.
+    channel_mixing : float
+        Largest share of one colour of stained tissue that is added to another.
+    grey_share : float
+        Share of the patches of stained tissue that lose their colour.
+    inverted_share : float
+        Share of the patches of stained tissue that lose their colour and
+        become bright on dark, as in fluorescence.
+
+    References
+    ----------
+    Ronneberger et al. (2015), section 3.1. https://arxiv.org/abs/1505.04597
+    """
+
+    flip: bool = True
+    rotate: bool = True
+    scale: float = 1.4
+    elastic_sigma_px: float = 10.0
+    elastic_grid: int = 3
+    brightness: float = 0.1
+    contrast: float = 1.3
+    gamma: float = 1.5
+    noise: float = 0.1
+    blur_px: float = 1.5
+    colour: float = 1.2
+    fewest_levels: int = 0
+    stain: float = 0.0
+    hue_degrees: float = 0.0
+    saturation: float = 1.0
+    channel_mixing: float = 0.0
+    grey_share: float = 0.0
+    inverted_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self, "scale contrast gamma colour saturation", 1, "1 (off) or more")
+        from_0 = "elastic_sigma_px brightness noise blur_px fewest_levels hue_degrees"
+        _check(self, from_0, 0, "0 (off) or more")
+        _check(self, "stain", 0, "0 (off) to 0.9", most=0.9)
+        # Above a third, mixed colours could cancel each other out.
+        _check(self, "channel_mixing", 0, "0 (off) to 0.3", most=0.3)
+        if self.grey_share < 0 or self.inverted_share < 0:
+            raise SettingsError("grey_share and inverted_share are shares; use 0 (off) or more.")
+        if self.grey_share + self.inverted_share > 1:
+            raise SettingsError(
+                f"grey_share and inverted_share are {self.grey_share:g} and "
+                f"{self.inverted_share:g}; together use 1 at most."
+            )
+        if self.elastic_grid < 2:
+            raise SettingsError(f"elastic_grid is {self.elastic_grid}; use 2 or more points.")
+
+    @property
+    def changes_stain(self) -> bool:
+        """Whether stained tissue is given other colours."""
+        loses_colour = self.grey_share + self.inverted_share > 0
+        is_mixed = self.stain > 0 or self.channel_mixing > 0
+        return loses_colour or is_mixed or self.hue_degrees > 0 or self.saturation > 1
+
+
+NO_AUGMENTATION = AugmentationSettings(
+    flip=False, rotate=False, scale=1.0, elastic_sigma_px=0.0, brightness=0.0, contrast=1.0,
+    gamma=1.0, noise=0.0, blur_px=0.0, colour=1.0,
+)  # fmt: skip
+
 
 MANY_STEPS = 1_000_000
 """More than any time that is given in seconds has room for."""
@@ -102,31 +215,15 @@ class TrainingSettings:
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "patch_size_px"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}; use 1 or more.")
-        for name in (
-            "warmup_steps",
-            "validation_interval",
-            "weight_decay",
-            "keep_knowledge",
-            "seed",
-        ):
-            if not getattr(self, name) >= 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}; use 0 or more.")
+        _check(self, "steps batch_size patch_size_px", 1, "1 or more")
+        from_0 = "warmup_steps validation_interval weight_decay keep_knowledge seed"
+        _check(self, from_0, 0, "0 or more")
         for name in ("learning_rate", "w0", "border_sigma_px", "border_width_px", "seconds"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise SettingsError(f"{name} is {value:g}; use a positive number.")
-        for name in (
-            "decay",
-            "average",
-            "background_share",
-            "corrected_share",
-            "crowded_share",
-        ):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SettingsError(f"{name} is {getattr(self, name):g}; use 0 to 1.")
+        shares = "decay average background_share corrected_share crowded_share"
+        _check(self, shares, 0, "0 to 1", most=1)
         if self.optimizer not in ("adam", "sgd"):
             raise SettingsError(f"optimizer is {self.optimizer!r}; use 'adam' or 'sgd'.")
 
@@ -135,7 +232,6 @@ class TrainingSettings:
 
         Parameters
         ----------
-        step : int
         share : float
             How much of the training is done, 0 to 1.
         """

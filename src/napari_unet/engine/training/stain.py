@@ -13,7 +13,7 @@ from torch import Tensor
 from napari_unet.engine.images.image import AnyImage
 from napari_unet.engine.images.normalization import IntensityScaling, Normalization
 from napari_unet.engine.images.source import open_image
-from napari_unet.engine.training.augmentation_settings import AugmentationSettings
+from napari_unet.engine.training.settings import AugmentationSettings
 
 _DYES = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 """Optical density of haematoxylin, eosin and DAB in red, green and blue (Ruifrok & Johnston)."""
@@ -30,21 +30,14 @@ _BRIGHT = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StainChange:
-    """A random map from the colours of a slide to those it might have had.
-
-    Parameters
-    ----------
-    mixing : (3, 3) array
-        Makes the optical densities of red, green and blue from the old ones.
-    grey : (3,) array, optional
-        Weights with which the colours become one grey value.
-    inverted : bool
-        Whether that grey value is turned upside down, as in fluorescence.
-    """
+    """A random map from the colours of a slide to those it might have had."""
 
     mixing: NDArray[np.float64]
+    """(3, 3). Makes the optical densities of red, green and blue from the old ones."""
     grey: NDArray[np.float64] | None = None
+    """(3,). Weights with which the colours become one grey value."""
     inverted: bool = False
+    """Whether that grey value is turned upside down, as in fluorescence."""
 
     def apply(self, colours: Tensor) -> Tensor:
         """Change (3, *P) transmittances of 0 to 1; (1, *P) where they become grey."""
@@ -61,11 +54,6 @@ class StainChange:
 
 def draw_stain_change(rng: np.random.Generator, settings: AugmentationSettings) -> StainChange:
     """Draw other amounts of dye, hues and saturations, and whether colour is lost.
-
-    Parameters
-    ----------
-    rng : Generator
-    settings : AugmentationSettings
 
     References
     ----------
@@ -104,21 +92,14 @@ class StainedImage:
     logarithm of the transmittance only. So a patch is brought back to
     transmittances, changed there, and normalised by what the whole image would
     measure after the same change, as it would be when it is segmented.
-
-    Parameters
-    ----------
-    scaling : IntensityScaling
-        By which the image was normalised.
-    white : float
-        Raw value of full light: the brightest of the image.
-    sample : (3, N) float32 tensor
-        Transmittances of some of its pixels.
-    normalization : Normalization
     """
 
     scaling: IntensityScaling
+    """By which the image was normalised."""
     white: float
+    """Raw value of full light: the brightest of the image."""
     sample: Tensor
+    """(3, N) float32. Transmittances of some of its pixels."""
     normalization: Normalization
 
     def varied(
@@ -164,7 +145,6 @@ def stained_image(
         Raw intensities.
     scaling : IntensityScaling
         By which it is normalised.
-    normalization : Normalization
 
     Returns
     -------

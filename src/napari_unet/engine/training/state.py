@@ -41,7 +41,6 @@ def read_state(
 
     Parameters
     ----------
-    path : str or path
     device : torch.device
         Where its tensors go.
     restore : callable

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,10 @@ from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.images.image import AnyImage
 from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
 from napari_unet.engine.networks.unet import UNetConfig
-from napari_unet.engine.training.learner import Learner
+from napari_unet.engine.training.learner import Learner, TrainingReport
 from napari_unet.engine.training.pairs import TrainingPair, check_pairs
 from napari_unet.engine.training.patches import Batch, BatchesAhead, Patches
-from napari_unet.engine.training.prepared import description_after
-from napari_unet.engine.training.replay import replayed_images
-from napari_unet.engine.training.report import TrainingReport
+from napari_unet.engine.training.prepared import description_after, replayed_images
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.state import network_with, read_state, write_state
 from napari_unet.engine.training.validation import Validation, ValidationResult
@@ -178,12 +176,13 @@ class TrainingRun(Iterator[TrainingReport]):
     @property
     def network(self) -> Network:
         """The best network so far, on the CPU, with its description brought up to date."""
-        return self._network_of(self._best or self._learner.average.state_dict())
+        weights = self._best or self._learner.average.state_dict()
+        return network_with(weights, self._describe())
 
     @property
     def latest(self) -> Network:
         """The network after the last step, whether it is the best or not."""
-        return self._network_of(self._learner.average.state_dict())
+        return network_with(self._learner.average.state_dict(), self._describe())
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -218,9 +217,6 @@ class TrainingRun(Iterator[TrainingReport]):
             network, self._pairs, device=str(self._device), should_stop=self.should_stop
         )
         return tuned or network
-
-    def _network_of(self, weights: Mapping[str, Tensor]) -> Network:
-        return network_with(weights, self._describe())
 
     def _describe(self) -> NetworkDescription:
         entry = {

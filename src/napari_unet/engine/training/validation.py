@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_unet.engine.base.settings import SegmentationSettings
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.labels.evaluation import Evaluation, evaluate
-from napari_unet.engine.networks.annotation import teaches_classes
+from napari_unet.engine.networks.annotation import labels_are_classes
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.instances import tune_instances
 from napari_unet.engine.segmentation.planes import PlaneScores
@@ -85,7 +85,6 @@ class Validation:
 
     Parameters
     ----------
-    pairs : sequence of TrainingPair
     patches : Patches
         It says which class and weight a pixel has.
     """
@@ -103,7 +102,7 @@ class Validation:
 
     def note(self, network: Network) -> str | None:
         """Say why held-out cells cannot be counted; None if they can."""
-        if not self.pairs or teaches_classes(network.description.class_roles) or self.cell_count:
+        if not self.pairs or labels_are_classes(network.description.class_roles) or self.cell_count:
             return None
         return (
             "The held-out images show no cell, so the best state is chosen by the loss on them; "
@@ -134,7 +133,7 @@ class Validation:
         cells in all, the thresholds stay as they are.
         """
         description = network.description
-        if teaches_classes(description.class_roles):
+        if labels_are_classes(description.class_roles):
             return network
         pairs, truths = list(self.pairs), list(self._truths)
         a_little = self.cell_count < _ENOUGH_CELLS
@@ -174,7 +173,7 @@ class Validation:
 
     def _evaluation(self, planes: Sequence[PlaneScores], network: Network) -> Evaluation | None:
         description = network.description
-        if teaches_classes(description.class_roles) or not self.cell_count:
+        if labels_are_classes(description.class_roles) or not self.cell_count:
             return None
         compared = [
             reviewed_part(truth, plane.labels(description.instances), truth != IGNORED)

@@ -20,41 +20,29 @@ from napari_unet.engine.weight_map.formula import BLOCK, Terms, compute_terms, w
 
 
 class Search(NamedTuple):
-    """How far and at what cost candidates are looked for; a tuple as numba needs it.
-
-    Parameters
-    ----------
-    shift : int of the candidates' dtype
-        Bits of the label, which are the lowest.
-    mask : the same
-        The bits of the label.
-    none : the same
-        A candidate that is not there.
-    unit : float
-        Squared distance of a cost of 1.
-    row_cost : the same as shift
-        Cost of one step along y, not shifted; n steps cost n * n times that.
-    rows : int
-        Most steps along y,
-    slice_costs, pixel_costs : (steps + 1,) array
-        Shifted costs of 0, 1, ... steps along z and x.
-    near_steps : int
-        Most steps along x to a nearest cell.
-    waiting : (steps + 1,) array
-        So many steps away along x there can only be a second cell for pixels
-        whose nearest candidate is not more than this.
-    """
+    """How far and at what cost candidates are looked for; a tuple as numba needs it."""
 
     shift: Any
+    """Bits of the label, which are the lowest; of the candidates' dtype, as the next two."""
     mask: Any
+    """The bits of the label."""
     none: Any
+    """A candidate that is not there."""
     unit: float
+    """Squared distance of a cost of 1."""
     row_cost: Any
+    """Cost of one step along y, not shifted, of the dtype of `shift`; n steps cost n * n times."""
     rows: int
+    """Most steps along y."""
     slice_costs: NDArray[Any]
     pixel_costs: NDArray[Any]
+    """`slice_costs`, `pixel_costs`: (steps + 1,). Shifted costs of 0, 1, ... steps along z
+    and x."""
     near_steps: int
+    """Most steps along x to a nearest cell."""
     waiting: NDArray[Any]
+    """(steps + 1,). So many steps away along x there can only be a second cell for pixels
+    whose nearest candidate is not more than this."""
 
 
 @numba.njit(cache=True, nogil=True)

@@ -48,7 +48,6 @@ def weigh(
         0 is background, 1 to `MOST_CELLS` are cells, less is to be ignored.
     weights : (Z, Y, X) float32 array, in C order
         Changed in place; may be larger than `ids`.
-    formula : WeightFormula
     spacing : three floats
         Size of a pixel along each axis, in the unit of the formula's sigmas.
     box : three slices, optional

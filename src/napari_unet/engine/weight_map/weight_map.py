@@ -105,11 +105,6 @@ def boundary_weight_map(
     return weights.reshape(np.shape(labels))
 
 
-def prepare_weight_map() -> None:
-    """Compile what computes the map, a few seconds once, so that the first one need not wait."""
-    boundary_weight_map(np.array([[1, 0, 2]]))
-
-
 def check_labels(labels: LabelImage, *, ignore_label: int | None = None) -> NDArray[np.int32]:
     """Return `labels` as int32 with the same cells, or say why they are no labels.
 

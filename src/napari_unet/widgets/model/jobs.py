@@ -17,8 +17,7 @@ from napari_unet.viewer.layers import LayerImage
 if TYPE_CHECKING:
     from napari_unet.engine.export.export import ExportFormat, ExportReport
     from napari_unet.engine.foreign.dry_run import DryRun
-    from napari_unet.engine.networks.guess import Guess
-    from napari_unet.engine.networks.network import Network
+    from napari_unet.engine.networks.network import Guess, Network
 
 TRIED_PX = 256
 """Side of the part of an image on which guesses are tried."""

@@ -10,7 +10,7 @@ from qtpy.QtCore import QRectF
 from qtpy.QtGui import QFontMetricsF
 
 if TYPE_CHECKING:
-    from napari_unet.engine.networks.levels import Block, Level, LevelSizes
+    from napari_unet.engine.networks.layer_sizes import Block, Level, LevelSizes
     from napari_unet.engine.networks.network import NetworkDescription
 
 PAD_PX = 5.0

@@ -7,8 +7,7 @@ from typing import Any
 
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_unet.engine.training.augmentation_settings import AugmentationSettings
-from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.engine.training.settings import AugmentationSettings, TrainingSettings
 from napari_unet.session import Session
 from napari_unet.widgets.shared.device_choice import DeviceChoice
 from napari_unet.widgets.shared.parts import Fold, in_column, narrow_form

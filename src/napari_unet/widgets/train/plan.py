@@ -74,12 +74,12 @@ class Plan:
     """Go on with this one."""
 
     @property
-    def teaches(self) -> Literal["cells", "classes"]:
+    def label_kind(self) -> Literal["cells", "classes"]:
         """What the numbers of the labels are; a new network learns cells."""
-        from napari_unet.engine.networks.annotation import teaches_classes
+        from napari_unet.engine.networks.annotation import labels_are_classes
 
         roles = () if self.network is None else self.network.description.class_roles
-        return "classes" if roles and teaches_classes(roles) else "cells"
+        return "classes" if roles and labels_are_classes(roles) else "cells"
 
     @property
     def about(self) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def annotation_in_parts(plan: Plan) -> HeldOut:
         return HeldOut(tuple(pairs), (), "Nothing is held out.")
     gap_px = 96 if plan.network is None else plan.network.description.architecture.margin_px
     seed = plan.recipe.settings.seed
-    return hold_out(pairs, seed=seed, gap_px=gap_px, teaches=plan.teaches)
+    return hold_out(pairs, seed=seed, gap_px=gap_px, label_kind=plan.label_kind)
 
 
 def labelled_planes(source: PairSource, plan: Plan) -> Iterator[TrainingPair]:
@@ -178,5 +178,5 @@ def _maker(plan: Plan) -> Callable[..., TrainingPair]:
         annotated_pair,
         unlabelled="ignore" if plan.recipe.meaning == "painted" else "reviewed",
         background_label=plan.recipe.background_label,
-        teaches=plan.teaches,
+        label_kind=plan.label_kind,
     )

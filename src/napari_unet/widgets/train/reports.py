@@ -12,7 +12,7 @@ from napari_unet.widgets.train.review.comparison import Compared
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import Network
-    from napari_unet.engine.training.report import TrainingReport
+    from napari_unet.engine.training.learner import TrainingReport
     from napari_unet.versions.autosave import InterruptedTraining
 
 

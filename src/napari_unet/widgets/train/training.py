@@ -17,7 +17,7 @@ from napari_unet.widgets.train.reports import Begun, Control, Learned, Report, T
 from napari_unet.widgets.train.review.comparison import compare
 
 if TYPE_CHECKING:
-    from napari_unet.engine.training.report import TrainingReport
+    from napari_unet.engine.training.learner import TrainingReport
     from napari_unet.engine.training.training import TrainingRun
 
 _REPORT_S = 0.2
@@ -128,7 +128,7 @@ class _Training:
         if step.validation_loss is not None or now - self._reported >= _REPORT_S:
             yield self._learned()
         # Where classes are learned there are no cells to be seen.
-        view = self._control.view if self._plan.teaches == "cells" else None
+        view = self._control.view if self._plan.label_kind == "cells" else None
         if view is not None and now >= self._preview_due and not self._is_finished:
             yield from self._preview(view, step.step)
         self._save()

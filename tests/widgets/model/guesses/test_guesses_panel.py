@@ -15,8 +15,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.foreign import dry_run, guesses
-from napari_unet.engine.networks.guess import Guess
-from napari_unet.engine.networks.network import Network
+from napari_unet.engine.networks.network import Guess, Network
 from napari_unet.session import Session
 from napari_unet.viewer import worker
 from napari_unet.widgets.model.guesses.panel import GuessesPanel

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytestqt.qtbot import QtBot
 
-from napari_unet.engine.networks.guess import Guess
+from napari_unet.engine.networks.network import Guess
 from napari_unet.widgets.model.guesses.row import RolesRow
 from napari_unet.widgets.model.guesses.words import roles_text, roles_with
 

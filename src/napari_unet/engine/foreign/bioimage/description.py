@@ -21,88 +21,51 @@ _FORMATS = ("0.4", "0.5")
 
 @dataclass(frozen=True, slots=True)
 class ProcessingStep:
-    """Something that is done to a tensor before or after the network.
-
-    Parameters
-    ----------
-    name : str
-        As the format calls it: "scale_range".
-    options : mapping
-        Its "kwargs", as they stand in the file.
-    """
+    """Something that is done to a tensor before or after the network."""
 
     name: str
+    """As the format calls it: "scale_range"."""
     options: Mapping[str, Any]
+    """Its "kwargs", as they stand in the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class TensorFacts:
-    """What is said of one input or output.
-
-    Parameters
-    ----------
-    name : str
-    axes : str
-        One letter for each: "bcyx".
-    channels : tuple of str
-        Their names; empty if they are not named or counted.
-    step_px : int
-        Sizes that it can have differ by this.
-    halo_px : int
-        Pixels at each border that are not to be trusted.
-    pixel_size_um : float, optional
-    dtype : str
-    steps : tuple of ProcessingStep
-    test_file : str
-        Name of an example in the package; "" if there is none.
-    """
+    """What is said of one input or output."""
 
     name: str
     axes: str
+    """One letter for each: "bcyx"."""
     channels: tuple[str, ...]
+    """Their names; empty if they are not named or counted."""
     step_px: int
+    """Sizes that it can have differ by this."""
     halo_px: int
+    """Pixels at each border that are not to be trusted."""
     pixel_size_um: float | None
     dtype: str
     steps: tuple[ProcessingStep, ...]
     test_file: str
+    """Name of an example in the package; "" if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class WeightsFacts:
-    """One file of weights.
-
-    Parameters
-    ----------
-    source : str
-        Name in the package, or an address on the internet.
-    sha256 : str
-        "" if it is not told.
-    code_file : str
-        Python file that builds the network; "" if there is none.
-    beside : tuple of str
-        Files that must lie beside it.
-    """
+    """One file of weights."""
 
     source: str
+    """Name in the package, or an address on the internet."""
     sha256: str = ""
+    """"" if it is not told."""
     code_file: str = ""
+    """Python file that builds the network; "" if there is none."""
     beside: tuple[str, ...] = ()
+    """Files that must lie beside it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackageDescription:
-    """What a package says of its model.
-
-    Parameters
-    ----------
-    name, summary, licence, training_data : str
-    inputs, outputs : tuple of TensorFacts
-    weights : dict
-        From the format's name, such as "onnx".
-    attachments : tuple of str
-        Names of further files.
-    """
+    """What a package says of its model."""
 
     name: str
     summary: str
@@ -111,7 +74,9 @@ class PackageDescription:
     inputs: tuple[TensorFacts, ...]
     outputs: tuple[TensorFacts, ...]
     weights: dict[str, WeightsFacts]
+    """From the format's name, such as "onnx"."""
     attachments: tuple[str, ...]
+    """Names of further files."""
 
 
 def read_description(text: bytes) -> PackageDescription:

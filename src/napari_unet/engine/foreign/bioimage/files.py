@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.foreign.model_file import PACKAGE_DESCRIPTION
+from napari_unet.engine.foreign.model_file.contents import PACKAGE_DESCRIPTION
 from napari_unet.engine.foreign.model_file.zip_directory import ZipDirectory
 
 

@@ -25,22 +25,24 @@ from napari_unet.engine.foreign.bioimage.processing import (
     postprocessing,
     preprocessing,
 )
-from napari_unet.engine.foreign.guess_options import (
+from napari_unet.engine.foreign.guesses import (
     FINAL,
     NORMALIZATION,
     ROLES,
     fixed_guess,
     output_guesses,
 )
-from napari_unet.engine.foreign.model_file import ModelFileKind, identify, read_weights
-from napari_unet.engine.foreign.ready_made import ReadyMadeNetwork, load_ready_made
+from napari_unet.engine.foreign.model_file.contents import ModelFileKind, identify, read_weights
+from napari_unet.engine.foreign.ready_made.network import ReadyMadeNetwork, load_ready_made
 from napari_unet.engine.networks.annotation import BORDER, CELL
 from napari_unet.engine.networks.architecture import NetworkModule
-from napari_unet.engine.networks.channel_roles import guessed_meaning, roles_of_names
 from napari_unet.engine.networks.graph_network import GraphNetwork
-from napari_unet.engine.networks.guess import Guess
-from napari_unet.engine.networks.network import Network
-from napari_unet.engine.networks.output_meaning import OutputMeaning
+from napari_unet.engine.networks.network import Guess, Network
+from napari_unet.engine.networks.output_meaning import (
+    OutputMeaning,
+    guessed_meaning,
+    roles_of_names,
+)
 
 _LONGEST_DESCRIPTION = 4_000_000
 
@@ -70,16 +72,6 @@ def load_bioimage(
     path : path
         The zip file, the folder that it was unpacked to, or the ".yaml" file
         in that.
-    allow_code : bool
-        Whether the user said yes to running a TorchScript program.
-    recognise : callable
-        Works out a network from its weights.
-    open_own : callable, optional
-        Opens a file of this project.
-
-    Returns
-    -------
-    Network
 
     Raises
     ------
@@ -101,14 +93,7 @@ def load_bioimage(
 
 
 class _Opener:
-    """Opens the first of a package's weights that passes the package's own test.
-
-    Parameters
-    ----------
-    files : PackageFiles
-    allow_code : bool
-    recognise : callable
-    """
+    """Opens the first of a package's weights that passes the package's own test."""
 
     def __init__(self, files: PackageFiles, *, allow_code: bool, recognise: Recognise) -> None:
         self._files, self._allow_code, self._recognise = files, allow_code, recognise

@@ -15,7 +15,7 @@ from napari_unet.engine.base.errors import CheckpointError, UNetError
 from napari_unet.engine.foreign.bioimage.description import PackageDescription, TensorFacts
 from napari_unet.engine.foreign.bioimage.files import PackageFiles
 from napari_unet.engine.foreign.bioimage.processing import Final, Postprocessing
-from napari_unet.engine.foreign.guess_options import FINAL, fixed_guess
+from napari_unet.engine.foreign.guesses import FINAL, fixed_guess
 from napari_unet.engine.images.source import open_image
 from napari_unet.engine.networks.network import Network
 
@@ -37,11 +37,6 @@ def tested(
     ----------
     network : Network
         Described as the package does.
-    package : PackageDescription
-    files : PackageFiles
-        In which the example lies.
-    after : Postprocessing
-        Of the package's output.
 
     Raises
     ------

@@ -7,11 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.foreign.bioimage.description import (
-    ProcessingStep,
-    TensorFacts,
-    axis_letter,
-)
+from napari_unet.engine.foreign.bioimage.description import ProcessingStep, TensorFacts, axis_letter
 from napari_unet.engine.images.normalization import (
     Normalization,
     Raw,
@@ -26,21 +22,14 @@ Final: TypeAlias = Literal["softmax", "sigmoid", "probability"]
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How an image is brought to what a network reads.
-
-    Parameters
-    ----------
-    normalization : Normalization
-        Measured on the image.
-    prelude : tuple of Layer
-        What comes after it, in constant numbers.
-    measures_dataset : bool
-        Whether its author measured many images together; here each is measured.
-    """
+    """How an image is brought to what a network reads."""
 
     normalization: Normalization
+    """Measured on the image."""
     prelude: tuple[Layer, ...] = ()
+    """What comes after it, in constant numbers."""
     measures_dataset: bool = False
+    """Whether its author measured many images together; here each is measured."""
 
 
 _NOTHING = Preprocessing(Raw())
@@ -48,18 +37,12 @@ _NOTHING = Preprocessing(Raw())
 
 @dataclass(frozen=True, slots=True)
 class Postprocessing:
-    """How the output of a network is read.
-
-    Parameters
-    ----------
-    final : {"softmax", "sigmoid", "probability"}, optional
-        None if nothing tells it.
-    threshold : float, optional
-        Above which a pixel belongs to a cell.
-    """
+    """How the output of a network is read."""
 
     final: Final | None = None
+    """None if nothing tells it."""
     threshold: float | None = None
+    """Above which a pixel belongs to a cell."""
 
 
 def preprocessing(tensor: TensorFacts, in_channels: int) -> Preprocessing:

@@ -11,45 +11,31 @@ from typing import Any
 from torch import Tensor
 
 from napari_unet.engine.images.normalization import Normalization, Percentiles
-from napari_unet.engine.networks.guess import Guess
 from napari_unet.engine.networks.layers import Standardize
+from napari_unet.engine.networks.network import Guess
 from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """A network of another library, not yet built.
-
-    Parameters
-    ----------
-    title : str
-        What it is: "MONAI BasicUNet".
-    extra : str
-        Extra of this package that brings the library.
-    library : str
-        What Python imports.
-    build : callable
-        Makes the network with the library, which `library` has imported.
-    weights : mapping of str to tensor
-        Under the names that the library gives them.
-    image_shape : (C, *spatial)
-        A small image that it reads.
-    meaning : OutputMeaning
-    normalization : Normalization
-    standardize : Standardize, optional
-        What is done to the image before the first layer.
-    guesses : tuple of Guess
-    """
+    """A network of another library, not yet built."""
 
     title: str
+    """What it is: "MONAI BasicUNet"."""
     extra: str
+    """Extra of this package that brings the library."""
     library: str
+    """What Python imports."""
     build: Callable[[], Any]
+    """Makes the network with the library, which `library` has imported."""
     weights: Mapping[str, Tensor]
+    """Under the names that the library gives them."""
     image_shape: tuple[int, ...]
+    """(C, *spatial). A small image that it reads."""
     meaning: OutputMeaning
     normalization: Normalization = field(default_factory=Percentiles)
     standardize: Standardize | None = None
+    """What is done to the image before the first layer."""
     guesses: tuple[Guess, ...] = ()
 
 
@@ -58,7 +44,6 @@ def weights_below(tensors: Mapping[str, Tensor], marker: str) -> Mapping[str, Te
 
     Parameters
     ----------
-    tensors : mapping
     marker : str
         A regular expression.
     """

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from napari_unet.engine.foreign.graph_choices import ACTIVATION
-from napari_unet.engine.foreign.guess_options import (
+from napari_unet.engine.foreign.guesses import (
     fixed_guess,
     guess_of,
     normalization_guess,
@@ -21,9 +21,9 @@ from napari_unet.engine.foreign.libraries.blueprint import (
     weights_below,
 )
 from napari_unet.engine.images.normalization import Percentiles
-from napari_unet.engine.networks.channel_roles import guessed_meaning
-from napari_unet.engine.networks.guess import Guess
 from napari_unet.engine.networks.layers import Axes
+from napari_unet.engine.networks.network import Guess
+from napari_unet.engine.networks.output_meaning import guessed_meaning
 
 _LIBRARY = "monai.networks.nets"
 
@@ -141,7 +141,6 @@ def _act_and_norm(
 
     Parameters
     ----------
-    weights : mapping
     activation, norm : str
         What is taken where it leaves no trace in the weights.
     """

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from napari_unet.engine.foreign.graph_choices import ACTIVATION
-from napari_unet.engine.foreign.guess_options import guess_of, normalization_guess, output_guesses
+from napari_unet.engine.foreign.guesses import guess_of, normalization_guess, output_guesses
 from napari_unet.engine.foreign.libraries.blueprint import (
     Blueprint,
     count,
@@ -17,9 +17,12 @@ from napari_unet.engine.foreign.libraries.blueprint import (
     weights_below,
 )
 from napari_unet.engine.images.normalization import ZeroMean
-from napari_unet.engine.networks.channel_roles import guessed_meaning, roles_of_names
-from napari_unet.engine.networks.guess import Guess
-from napari_unet.engine.networks.output_meaning import OutputMeaning
+from napari_unet.engine.networks.network import Guess
+from napari_unet.engine.networks.output_meaning import (
+    OutputMeaning,
+    guessed_meaning,
+    roles_of_names,
+)
 
 _CONVOLUTION = "encoder.stages.{}.0.convs.{{}}.conv.weight"
 

@@ -33,8 +33,6 @@ def recognise_library(
         The state dict, on the CPU.
     facts : mapping
         What else the file holds, such as nnU-Net's "init_args".
-    name : str
-        What to call the network.
 
     Returns
     -------

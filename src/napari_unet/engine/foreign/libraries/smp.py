@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.foreign.guess_options import normalization_guess, output_guesses
+from napari_unet.engine.foreign.guesses import normalization_guess, output_guesses
 from napari_unet.engine.foreign.libraries.blueprint import (
     Blueprint,
     count,
@@ -16,8 +16,8 @@ from napari_unet.engine.foreign.libraries.blueprint import (
     weights_below,
 )
 from napari_unet.engine.images.normalization import Percentiles, TypeRange
-from napari_unet.engine.networks.channel_roles import guessed_meaning
 from napari_unet.engine.networks.layers import Standardize
+from napari_unet.engine.networks.output_meaning import guessed_meaning
 
 _IMAGENET = Standardize((0,), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _IMAGENET_REASON = (

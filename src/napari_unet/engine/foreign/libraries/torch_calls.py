@@ -34,13 +34,10 @@ class TorchCall:
 
     Parameters
     ----------
-    ndim : int
-        Spatial axes.
     inputs : dict
         From a tensor's identity to its layer's number and its shape.
     names : dict
         From a weight's identity to the name of its layer.
-    result : tensor
     """
 
     def __init__(

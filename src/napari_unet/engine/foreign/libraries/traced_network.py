@@ -84,7 +84,6 @@ class _Recorder(TorchFunctionMode):
 
     Parameters
     ----------
-    module : torch module
     image : tensor
         What it is going to be called with.
     """

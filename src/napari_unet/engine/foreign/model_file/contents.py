@@ -29,11 +29,7 @@ from napari_unet.engine.foreign.model_file.safetensors_file import (
     read_metadata,
     read_safetensors,
 )
-from napari_unet.engine.foreign.model_file.state_dict import (
-    StateDict,
-    find_state_dict,
-    plain_facts,
-)
+from napari_unet.engine.foreign.model_file.state_dict import StateDict, find_state_dict, plain_facts
 from napari_unet.engine.foreign.model_file.stored_tensor import (
     Declared,
     listed,
@@ -88,42 +84,24 @@ _READERS: dict[ModelFileKind, Callable[[BinaryIO, int], Declared]] = {
 
 @dataclass(frozen=True, slots=True)
 class WeightsFile:
-    """The weights of a network, from a file.
-
-    Attributes
-    ----------
-    path : Path
-    kind : ModelFileKind
-    tensors : dict of tensors
-        By name, without `prefix`. Contiguous, on the CPU; every kind of float is float32.
-    found_under : str
-        Where in the file they are, for example "model_state_dict"; "" if it holds nothing else.
-    prefix : str
-        What was taken off in front of each name, for example "module.".
-    facts : dict
-        What else the file says, as far as JSON can say it; no optimizers and no other networks.
-    """
+    """The weights of a network, from a file."""
 
     path: Path
     kind: ModelFileKind
     tensors: dict[str, Tensor]
+    """By name, without `prefix`. Contiguous, on the CPU; every kind of float is float32."""
     found_under: str
+    """Where in the file they are, for example "model_state_dict"; "" if it holds nothing else."""
     prefix: str
+    """What was taken off in front of each name, for example "module."."""
     facts: dict[str, Any]
+    """What else the file says, as far as JSON can say it; no optimizers and no other networks."""
 
 
 def identify(path: str | PathLike[str]) -> ModelFileKind:
     """Say what kind of model a file or folder is, from its content and never from its suffix.
 
     Nothing in it is run, and no more of it is read than that takes.
-
-    Parameters
-    ----------
-    path : str or path
-
-    Returns
-    -------
-    ModelFileKind
 
     Raises
     ------
@@ -149,10 +127,6 @@ def read_weights(path: str | PathLike[str], *, kind: ModelFileKind | None = None
         A safetensors file, or what `torch.save` wrote: weights alone, or what a training saves.
     kind : ModelFileKind, optional
         What `identify` said of it; asked again if left out.
-
-    Returns
-    -------
-    WeightsFile
 
     Raises
     ------

@@ -48,24 +48,16 @@ thousand, but nnU-Net also keeps each class's score of each epoch: a million, in
 
 @dataclass(frozen=True, slots=True)
 class InertPickle:
-    """What a pickle holds.
-
-    Attributes
-    ----------
-    root : Any
-        Plain Python values, and the records of this module.
-    actions : tuple of str
-        What it would call that acts on the computer: it was made to do harm.
-    networks : tuple of str
-        Classes of whole networks in it, the outermost last.
-    storages : dict of Storage
-        The numbers it refers to, by key.
-    """
+    """What a pickle holds."""
 
     root: Any
+    """Plain Python values, and the records of this module."""
     actions: tuple[str, ...]
+    """What it would call that acts on the computer: it was made to do harm."""
     networks: tuple[str, ...]
+    """Classes of whole networks in it, the outermost last."""
     storages: dict[str, Storage]
+    """The numbers it refers to, by key."""
 
 
 def read_inert(stream: BinaryIO, file_size: int) -> InertPickle:
@@ -73,13 +65,8 @@ def read_inert(stream: BinaryIO, file_size: int) -> InertPickle:
 
     Parameters
     ----------
-    stream : binary stream
     file_size : int
         Bytes of the file that the pickle is from: a large one may take longer.
-
-    Returns
-    -------
-    InertPickle
 
     Raises
     ------

@@ -11,11 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_unet.engine.foreign.model_file.stored_tensor import (
-    Storage,
-    StoredTensor,
-    unreadable,
-)
+from napari_unet.engine.foreign.model_file.stored_tensor import Storage, StoredTensor, unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +111,6 @@ def _device(kind: object, index: object = None) -> str:
     return kind if index is None else f"{kind}:{index}"
 
 
-def _latin1(text: str, _encoding: str) -> bytes:
-    return text.encode("latin-1")
-
-
 _DTYPES = {str(value): value for value in vars(torch).values() if isinstance(value, torch.dtype)}
 
 _STORAGES = {
@@ -196,10 +188,6 @@ def _tensor_with_attributes(rebuild: Name, _type: Name, arguments: Any, _state: 
     return MAKERS[rebuild.text](*arguments)
 
 
-def _reconstructed(called: Name, *_: Any) -> Foreign:
-    return Foreign(called.text)
-
-
 # What pickles of weights name, and what is made instead; nothing here copies more than it is given
 # or reaches beyond plain values. In particular NumPy's own constructors, which would also make
 # arrays of objects, are not among them.
@@ -212,9 +200,10 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "builtins.frozenset": _same,
     "builtins.bytearray": _same,
     **dict.fromkeys(
-        ("copyreg._reconstructor", "copyreg.__newobj__", "copyreg.__newobj_ex__"), _reconstructed
+        ("copyreg._reconstructor", "copyreg.__newobj__", "copyreg.__newobj_ex__"),
+        lambda called, *_: Foreign(called.text),
     ),
-    "_codecs.encode": _latin1,
+    "_codecs.encode": lambda text, _encoding: text.encode("latin-1"),
     **{
         f"{module}.{system}Path": _path
         for module in ("pathlib", "pathlib._local")

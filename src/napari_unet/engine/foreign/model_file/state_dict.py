@@ -10,11 +10,7 @@ from typing import Any
 
 from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.foreign.model_file.pickled_values import Foreign, Name, NumpyArray
-from napari_unet.engine.foreign.model_file.stored_tensor import (
-    StoredTensor,
-    shown,
-    unreadable,
-)
+from napari_unet.engine.foreign.model_file.stored_tensor import StoredTensor, shown, unreadable
 from napari_unet.engine.foreign.model_file.torch_file import SAVE_ALONE
 
 _NAMES = (
@@ -47,24 +43,16 @@ _LEFT_OUT = object()
 
 @dataclass(frozen=True, slots=True)
 class StateDict:
-    """The weights of a network among all that a file holds.
-
-    Attributes
-    ----------
-    tensors : dict of StoredTensor
-        By their names in the network.
-    found_under : str
-        Keys on the way to it, with dots; "" if the file holds nothing else.
-    prefix : str
-        What was taken off in front of each name.
-    content : dict
-        The dict it is, as it was found.
-    """
+    """The weights of a network among all that a file holds."""
 
     tensors: dict[str, StoredTensor]
+    """By their names in the network."""
     found_under: str
+    """Keys on the way to it, with dots; "" if the file holds nothing else."""
     prefix: str
+    """What was taken off in front of each name."""
     content: dict[Any, Any]
+    """The dict it is, as it was found."""
 
 
 def find_state_dict(root: object, networks: Sequence[str] = ()) -> StateDict:
@@ -120,13 +108,11 @@ def _state_dicts(root: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], dict[A
             yield path, content
         for key, value in content.items():
             inside = isinstance(value, dict) and isinstance(key, str) and len(path) < _DEEPEST
-            if inside and id(value) not in seen and not _is_of_training(key, value):
+            if not inside or _NO_NETWORK.search(key.lower()) or _is_of_optimizer(value):
+                continue
+            if id(value) not in seen:
                 seen.add(id(value))
                 waiting.append(((*path, key), value))
-
-
-def _is_of_training(key: str, value: dict[Any, Any]) -> bool:
-    return bool(_NO_NETWORK.search(key.lower())) or _is_of_optimizer(value)
 
 
 def _is_of_optimizer(content: dict[Any, Any]) -> bool:

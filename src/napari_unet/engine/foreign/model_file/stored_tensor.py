@@ -62,43 +62,28 @@ def unreadable(layout: str) -> StoredTensor:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The numbers of a storage as they lie in a file.
-
-    Attributes
-    ----------
-    nbytes : int
-        Their length, which is known before any is read.
-    read : callable
-        Reads them, as a uint8 tensor of `nbytes` numbers that is independent of the file.
-    """
+    """The numbers of a storage as they lie in a file."""
 
     nbytes: int
+    """Their length, which is known before any is read."""
     read: Callable[[], Tensor]
+    """Reads them, as a uint8 tensor of `nbytes` numbers that is independent of the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What a file of weights declares, before any of it is read.
-
-    Attributes
-    ----------
-    root : Any
-        Dicts with `StoredTensor` in them.
-    rows : mapping of Row
-        By the keys of storages.
-    nbytes : int
-        Length of the file, of a packed one when it is unpacked.
-    metadata : dict of str
-        Texts that stand beside the weights.
-    networks : tuple of str
-        Classes of whole networks that are in it as Python objects, the outermost last.
-    """
+    """What a file of weights declares, before any of it is read."""
 
     root: Any
+    """Dicts with `StoredTensor` in them."""
     rows: Mapping[str, Row]
+    """By the keys of storages."""
     nbytes: int
+    """Length of the file, of a packed one when it is unpacked."""
     metadata: dict[str, str] = field(default_factory=dict)
+    """Texts that stand beside the weights."""
     networks: tuple[str, ...] = ()
+    """Classes of whole networks that are in it as Python objects, the outermost last."""
 
 
 def shown(name: object) -> str:
@@ -119,7 +104,6 @@ def read_tensors(stored: Mapping[str, StoredTensor], declared: Declared) -> dict
 
     Parameters
     ----------
-    stored : dict of StoredTensor
     declared : Declared
         All of the file that they are from.
 

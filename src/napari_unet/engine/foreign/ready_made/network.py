@@ -15,19 +15,18 @@ import torch
 from torch import Tensor
 
 from napari_unet.engine.base.errors import CheckpointError, ImageShapeError
-from napari_unet.engine.foreign.guess_options import normalization_guess, output_guesses
-from napari_unet.engine.foreign.model_file import ModelFileKind
+from napari_unet.engine.foreign.guesses import normalization_guess, output_guesses
+from napari_unet.engine.foreign.model_file.contents import ModelFileKind
 from napari_unet.engine.foreign.ready_made.probe import Probed, SizesSeen, probed
 from napari_unet.engine.foreign.ready_made.program import Program, open_program
 from napari_unet.engine.images.image import mirrored
 from napari_unet.engine.images.normalization import Percentiles
 from napari_unet.engine.networks.annotation import BORDER, CELL
 from napari_unet.engine.networks.architecture import Architecture, NetworkModule
-from napari_unet.engine.networks.channel_roles import guessed_meaning
+from napari_unet.engine.networks.layer_sizes import Level, LevelSizes
 from napari_unet.engine.networks.layers import Layer
-from napari_unet.engine.networks.levels import Level, LevelSizes
 from napari_unet.engine.networks.network import Network, NetworkDescription
-from napari_unet.engine.networks.output_meaning import OutputMeaning
+from napari_unet.engine.networks.output_meaning import OutputMeaning, guessed_meaning
 
 _WIDTH, _NUMBERS_PER_FEATURE = 64, 8
 """Features at full resolution, and arrays of that many kept at once, where neither is known."""
@@ -35,30 +34,20 @@ _WIDTH, _NUMBERS_PER_FEATURE = 64, 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadyMadeConfig(SizesSeen):
-    """Shape of a network whose layers are not known.
-
-    Parameters
-    ----------
-    ndim : int
-        2 or 3 spatial axes.
-    meaning : OutputMeaning
-        Of its output channels.
-    kind : ModelFileKind
-    file : str
-        Where it comes from.
-    prelude : tuple of Layer
-        What is done to each pixel before the program sees it.
-    """
+    """Shape of a network whose layers are not known."""
 
     ndim: int
+    """2 or 3 spatial axes."""
     meaning: OutputMeaning
+    """Of its output channels."""
     kind: ModelFileKind
     file: str = ""
+    """Where it comes from."""
     prelude: tuple[Layer, ...] = ()
+    """What is done to each pixel before the program sees it."""
 
     @property
     def classes(self) -> int:
-        """Classes that it scores."""
         return len(self.meaning.class_roles)
 
     @property
@@ -76,18 +65,15 @@ class ReadyMadeConfig(SizesSeen):
         return ()
 
     def read_as(self, meaning: OutputMeaning) -> ReadyMadeConfig:
-        """Return the shape with another meaning of its output."""
         return replace(self, meaning=meaning)
 
     @property
     def sentence(self) -> str:
-        """What it is, in a few words for people."""
         sizes = "" if self.fixed_size is None else f" that reads {_by(self.fixed_size)} pixels"
         return f"{self.kind} program{sizes}"
 
     @property
     def inexact_because(self) -> str:
-        """Why tiles differ from the image as a whole."""
         if self.fixed_size is not None:
             return f"it reads no more than {_by(self.fixed_size)} pixels at once"
         if self.sees_all:
@@ -96,7 +82,6 @@ class ReadyMadeConfig(SizesSeen):
 
     @property
     def is_trainable(self) -> bool:
-        """Whether it can learn."""
         return False
 
     @property
@@ -106,7 +91,6 @@ class ReadyMadeConfig(SizesSeen):
 
     @property
     def tile_overlap_px(self) -> int:
-        """Output that a tile must compute beyond its own."""
         beyond = max(0, self.reach_px - self.size_loss_px // 2)
         if self.fixed_size is not None:
             beyond = min(beyond, min(self.fixed_size) // 4)
@@ -149,13 +133,7 @@ def _by(sizes: Sequence[int]) -> str:
 
 
 class ReadyMadeNetwork(NetworkModule):
-    """Lets a program of others compute class logits.
-
-    Parameters
-    ----------
-    program : Program
-    config : ReadyMadeConfig
-    """
+    """Lets a program of others compute class logits."""
 
     def __init__(self, program: Program, config: ReadyMadeConfig) -> None:
         super().__init__()
@@ -168,7 +146,6 @@ class ReadyMadeNetwork(NetworkModule):
         return torch.contiguous_format
 
     def forward(self, x: Tensor) -> Tensor:
-        """Class logits (N, classes, *S') of images (N, in_channels, *S)."""
         return self.config.meaning.class_logits(self.author_output(x))
 
     def author_output(self, x: Tensor) -> Tensor:
@@ -241,14 +218,6 @@ def _windows(size: int, window: int, lost: int, edge: int) -> list[tuple[slice, 
 
 def load_ready_made(path: Path, *, kind: ModelFileKind, allow_code: bool) -> Network:
     """Open a network that comes as a program, find out what it computes, and describe it.
-
-    Parameters
-    ----------
-    path : Path
-    kind : ModelFileKind
-        One of `PROGRAMS`.
-    allow_code : bool
-        Whether the user said yes to running what is in the file.
 
     Returns
     -------

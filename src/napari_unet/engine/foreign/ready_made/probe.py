@@ -35,51 +35,32 @@ _MOST_MULTIPLE = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizesSeen:
-    """What a network of unknown layers was seen to read.
-
-    Parameters
-    ----------
-    in_channels : int
-    size_multiple : int
-        Shift of the input, in pixels, that shifts the output alike.
-    size_rest : int
-        Sizes that it reads leave this rest when divided by `size_multiple`.
-    size_loss_px : int
-        Input size minus output size.
-    reach_px : int
-        How far from an output pixel the input was seen to change it.
-    sees_all : bool
-        Whether every output pixel depends a little on all of the image.
-    fixed_size : tuple of int, optional
-        The one size that it reads; larger images are then computed in
-        overlapping windows.
-    """
+    """What a network of unknown layers was seen to read."""
 
     in_channels: int
     size_multiple: int = 1
+    """Shift of the input, in pixels, that shifts the output alike."""
     size_rest: int = 0
+    """Sizes that it reads leave this rest when divided by `size_multiple`."""
     size_loss_px: int = 0
+    """Input size minus output size."""
     reach_px: int = 0
+    """How far from an output pixel the input was seen to change it."""
     sees_all: bool = False
+    """Whether every output pixel depends a little on all of the image."""
     fixed_size: tuple[int, ...] | None = None
+    """The one size that it reads; larger images are then computed in overlapping windows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probed(SizesSeen):
-    """All that a network of unknown layers was seen to do.
-
-    Parameters
-    ----------
-    out_channels : int
-    is_probability : bool
-        Whether all its numbers lie between 0 and 1.
-    adds_up : bool
-        Whether the channels of each pixel add up to 1.
-    """
+    """All that a network of unknown layers was seen to do."""
 
     out_channels: int
     is_probability: bool
+    """Whether all its numbers lie between 0 and 1."""
     adds_up: bool
+    """Whether the channels of each pixel add up to 1."""
 
 
 def probed(
@@ -94,7 +75,6 @@ def probed(
 
     Parameters
     ----------
-    run : callable
     ndim : int
         Spatial axes, 2 or 3.
     in_channels : sequence of int
@@ -111,12 +91,16 @@ def probed(
         If it computes no image of any size that was tried.
     """
     probe, refusal = _Probe(run, seconds), ""
+    free = [(*(short,) * (ndim - 1), _LONG[ndim]) for short in _SHORT[ndim]]
+    fixed = [(side,) * ndim for side in _SIDES[ndim]]
+    if fixed_size is not None:
+        free, fixed = [], [tuple(fixed_size)]
     for channels in in_channels:
-        for sizes in _free_sizes(ndim) if fixed_size is None else ():
+        for sizes in free:
             found = probe.look(channels, sizes)
             if found is not None:
                 return probe.refined(found, sizes)
-        for sizes in _fixed_sizes(ndim) if fixed_size is None else (tuple(fixed_size),):
+        for sizes in fixed:
             if not probe.has_time(8):
                 break
             found = probe.look(channels, sizes)
@@ -129,14 +113,6 @@ def probed(
         f"({refusal}); it is no U-Net that can be used here, or it reads one unusual size. "
         "Export it with free image sizes."
     )
-
-
-def _free_sizes(ndim: int) -> list[tuple[int, ...]]:
-    return [(*(short,) * (ndim - 1), _LONG[ndim]) for short in _SHORT[ndim]]
-
-
-def _fixed_sizes(ndim: int) -> list[tuple[int, ...]]:
-    return [(side,) * ndim for side in _SIDES[ndim]]
 
 
 class _Probe:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from napari_unet.engine.base.errors import CheckpointError, CodeInFileError
 from napari_unet.engine.base.host_memory import free_host_bytes
-from napari_unet.engine.foreign.model_file import ModelFileKind, identify
+from napari_unet.engine.foreign.model_file.contents import ModelFileKind, identify
 
 _USUAL_CHANNELS = (1, 3, 2, 4)
 _ONNX_DTYPES = {
@@ -27,45 +27,29 @@ _ONNX_DTYPES = {
 
 @dataclass(frozen=True, slots=True)
 class ProgramInput:
-    """What a program says of the images that it reads.
-
-    Parameters
-    ----------
-    ndim : int
-        Spatial axes.
-    channels : tuple of int
-        What may be their number, likely ones first; one if it tells.
-    sizes : tuple of int or None
-        Pixels along each spatial axis, where they cannot be chosen.
-    batch : int
-        Images that it reads at once.
-    """
+    """What a program says of the images that it reads."""
 
     ndim: int
+    """Spatial axes."""
     channels: tuple[int, ...]
+    """What may be their number, likely ones first; one if it tells."""
     sizes: tuple[int | None, ...]
+    """Pixels along each spatial axis, where they cannot be chosen."""
     batch: int = 1
+    """Images that it reads at once."""
 
 
 class Program(nn.Module):
-    """A network whose layers are not known, only what it computes.
-
-    Attributes
-    ----------
-    input : ProgramInput
-    carries_code : bool
-        Whether opening its file lets somebody else's program run.
-    lives_in : object
-        What its file needs in order to be there, kept for as long.
-    description : str
-        What the file says of the network in this project's own words; empty
-        for a file of another program.
-    """
+    """A network whose layers are not known, only what it computes."""
 
     input: ProgramInput
     carries_code = True
+    """Whether opening its file lets somebody else's program run."""
     lives_in: object = None
+    """What its file needs in order to be there, kept for as long."""
     description: str = ""
+    """What the file says of the network in this project's own words; empty for a file of
+    another program."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Output (1, C', *S') of one image (1, C, *S), both float32."""
@@ -278,7 +262,6 @@ def open_program(path: Path, *, kind: ModelFileKind, allow_code: bool) -> Progra
 
     Parameters
     ----------
-    path : path
     kind : ModelFileKind
         One of `PROGRAMS`.
     allow_code : bool

@@ -40,52 +40,42 @@ from napari_unet.engine.networks.layers import (
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """What the weights of a public layout do not tell.
-
-    Parameters
-    ----------
-    whose : str
-        Where its code is.
-    names : str
-        Layers that it has, with spaces between; "a.b" stands for "x.a.b" too,
-        and "(a|b)", "a?" and "[ab]" mean what they mean in regular expressions.
-    absent : str
-        Layers of which it has none.
-    choices : mapping of str to str
-        What it is to what is taken.
-    normalization : Normalization, optional
-    final : {"softmax", "sigmoid", "probability", "none"}, optional
-    ends_with : tuple of str
-        Activation behind each output; "" for none.
-    roles : tuple of str
-        Of the output channels; empty to go by their number.
-    skips_from_first, dense_activation : bool
-        As of `UNetGraph`.
-    heads : tuple of str
-        Parts of the names of the outputs, in their order.
-    silent : str
-        Convolutions without an activation, named as in `names`.
-    layers : callable, optional
-        Makes the graph where its layers are used more than once.
-    """
+    """What the weights of a public layout do not tell."""
 
     whose: str
+    """Where its code is; "" of one that tells nothing."""
     names: str
+    """Layers that it has, with spaces between; "a.b" stands for "x.a.b" too, and "(a|b)",
+    "a?" and "[ab]" mean what they mean in regular expressions."""
     choices: Mapping[str, str] = field(default_factory=dict)
+    """What it is to what is taken."""
     normalization: Normalization | None = None
     final: Literal["softmax", "sigmoid", "probability", "none"] | None = None
     ends_with: tuple[str, ...] = ()
+    """Activation behind each output; "" for none."""
     roles: tuple[str, ...] = ()
+    """Of the output channels; empty to go by their number."""
     skips_from_first: bool = False
+    """The skip is what the first convolution of a level gives, not the last."""
     dense_activation: bool = True
+    """An activation behind each convolution rather than each sequence of them."""
     heads: tuple[str, ...] = ()
+    """Parts of the names of the outputs, in their order."""
     silent: str = ""
+    """Convolutions without an activation, named as in `names`."""
     absent: str = ""
+    """Layers of which it has none."""
     layers: Callable[[Mapping[str, tuple[int, ...]]], LayerList] | None = None
+    """Makes the graph where its layers are used more than once."""
+
+    @property
+    def reason(self) -> str:
+        """Why something is taken that it tells."""
+        return f"its layers are named as in {self.whose}"
 
 
-def convention_of(names: Iterable[str]) -> Convention | None:
-    """Public layout that layers are named as, if any.
+def convention_of(names: Iterable[str]) -> Convention:
+    """Public layout that layers are named as, or one that tells nothing.
 
     Parameters
     ----------
@@ -101,7 +91,7 @@ def convention_of(names: Iterable[str]) -> Convention | None:
         absent = patterns(convention.absent)
         if all(map(has, patterns(convention.names))) and not any(map(has, absent)):
             return convention
-    return None
+    return Convention("", "")
 
 
 def patterns(names: str) -> list[str]:

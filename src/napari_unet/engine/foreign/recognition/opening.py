@@ -8,23 +8,19 @@ from typing import Any
 from torch import Tensor
 
 from napari_unet.engine.base.errors import SettingsError
-from napari_unet.engine.foreign.guess_options import FINAL, ROLES, guess_of, normalization_guess
+from napari_unet.engine.foreign.guesses import FINAL, ROLES, guess_of, normalization_guess
 from napari_unet.engine.foreign.recognition.conventions import Convention, convention_of
-from napari_unet.engine.foreign.recognition.decisions import decided
-from napari_unet.engine.foreign.recognition.stored_facts import StoredFacts
+from napari_unet.engine.foreign.recognition.decisions import StoredFacts, decided
 from napari_unet.engine.foreign.recognition.unet_assembly import assembled
-from napari_unet.engine.foreign.recognition.weight_layers import no_unet
-from napari_unet.engine.foreign.recognition.weights import read_weights
+from napari_unet.engine.foreign.recognition.weights import no_unet, read_weights
 from napari_unet.engine.images.normalization import Normalization, Percentiles, Raw, TypeRange
 from napari_unet.engine.networks.annotation import CELL
-from napari_unet.engine.networks.channel_roles import likely_roles
 from napari_unet.engine.networks.graph_network import GraphNetwork
-from napari_unet.engine.networks.guess import Guess
 from napari_unet.engine.networks.layer_graph import GraphConfig
 from napari_unet.engine.networks.layer_list import LayerList
 from napari_unet.engine.networks.layers import Convolution, Standardize
-from napari_unet.engine.networks.network import Network, NetworkDescription
-from napari_unet.engine.networks.output_meaning import UNUSED, OutputMeaning
+from napari_unet.engine.networks.network import Guess, Network, NetworkDescription
+from napari_unet.engine.networks.output_meaning import UNUSED, OutputMeaning, likely_roles
 
 
 def recognise(
@@ -41,14 +37,8 @@ def recognise(
     ----------
     tensors : mapping of str to Tensor
         The state dict. Its tensors become the weights; they are not copied.
-    name : str
-        Of the network.
     facts : mapping, optional
         What else stood in the file: hyper-parameters, mean and deviation.
-
-    Returns
-    -------
-    Network
 
     Raises
     ------
@@ -70,7 +60,7 @@ def _network(
     graph: LayerList,
     tensors: Mapping[str, Tensor],
     name: str,
-    convention: Convention | None,
+    convention: Convention,
     stored: StoredFacts,
     guesses: list[Guess],
 ) -> Network:
@@ -85,7 +75,7 @@ def _network(
         graph.layers,
         graph.outputs,
         meaning,
-        origin=convention.whose if convention else "",
+        origin=convention.whose,
     )
     guesses += [
         normalization_guess(normalization, reason),
@@ -104,7 +94,7 @@ def _network(
 
 
 def _normalized(
-    graph: LayerList, in_channels: int, convention: Convention | None, stored: StoredFacts
+    graph: LayerList, in_channels: int, convention: Convention, stored: StoredFacts
 ) -> tuple[LayerList, Normalization, str]:
     """The graph, how images are normalised before it, and why."""
     mean = stored.numbers("mean", "pixel_mean", "image_mean")
@@ -116,27 +106,23 @@ def _normalized(
             graph = graph.begun_with([Standardize((), *wide)])
             said = "the file names the mean and the deviation, which the network subtracts itself"
             return graph, Raw() if max(mean) > 1 else TypeRange(), said
-    if convention is not None and convention.normalization is not None:
-        said = f"its layers are named as in {convention.whose}"
-        return graph, convention.normalization, said
+    if convention.normalization is not None:
+        return graph, convention.normalization, convention.reason
     return graph, Percentiles(), "the file does not tell; percentiles suit most images"
 
 
-def _meaning(channels: int, convention: Convention | None) -> tuple[OutputMeaning, str, str]:
+def _meaning(channels: int, convention: Convention) -> tuple[OutputMeaning, str, str]:
     """What the output channels mean, and why they and what makes scores of them are so."""
     roles, final = likely_roles(channels), "sigmoid" if channels == 1 else "softmax"
     why = f"the file does not tell; {channels} channel{'s' * (channels > 1)} mean this most often"
     roles_why = final_why = why
-    if convention is not None:
-        said = f"its layers are named as in {convention.whose}"
-        if convention.final is not None:
-            final, final_why = convention.final, said
-        if convention.roles:
-            *others, last = convention.roles
-            if len(convention.roles) == channels:
-                roles, roles_why = convention.roles, said
-            elif others == [UNUSED]:
-                roles, roles_why = (UNUSED,) * (channels - 1) + (last,), said
+    if convention.final is not None:
+        final, final_why = convention.final, convention.reason
+    if len(convention.roles) == channels:
+        roles, roles_why = convention.roles, convention.reason
+    elif convention.roles[:-1] == (UNUSED,):
+        roles = (UNUSED,) * (channels - 1) + convention.roles[1:]
+        roles_why = convention.reason
     if channels > 1 and final in ("sigmoid", "probability") and roles == likely_roles(channels):
         roles = (CELL, *(f"class {number}" for number in range(2, channels + 1)))
     kind: Any = final

@@ -70,9 +70,6 @@ def best_choice(
 
     Parameters
     ----------
-    graph : LayerList
-    tensors : mapping of str to Tensor
-        The state dict.
     about : str
         A choice of `graph_choices`.
     values : iterable of str

@@ -1,4 +1,4 @@
-"""Where a U-Net shrinks and enlarges the image, told from the order of its layers."""
+"""An order in which a U-Net computes its layers, and where in it the image changes its size."""
 
 from __future__ import annotations
 
@@ -8,59 +8,100 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
-from napari_unet.engine.foreign.recognition.unet_walk import Step, Walk
-from napari_unet.engine.foreign.recognition.weight_layers import (
-    Unit,
-    places_apart,
-    shared_beginning,
-)
+from napari_unet.engine.foreign.recognition.weights import Unit, places_apart, shared_beginning
+
+
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """A convolution beside others, added to what they give."""
+
+    unit: Unit
+    first: int
+    last: int
+    """`first`, `last`: steps that it leads around."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A convolution of the main path."""
+
+    unit: Unit
+    role: Literal["plain", "transposed", "join"]
+    """"join" reads what was computed last together with a skip."""
+    in_channels: int
+    out_channels: int
+    groups: int = 1
+    skip: int = 0
+    """Channels of the skip of a "join"."""
+    bridge: Unit | None = None
+    """What the skip goes through."""
+
+
+def plain_step(unit: Unit) -> Step:
+    """Step of a unit that reads nothing but what was computed last."""
+    return Step(unit, "plain", unit.shape[1], unit.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Every layer exactly once."""
+
+    steps: tuple[Step, ...]
+    """The first reads the image."""
+    shortcuts: tuple[Shortcut, ...]
+    heads: tuple[tuple[Step, ...], ...]
+    """What follows side by side; empty if the last step is the output."""
+    penalty: float
+    """For leaps and oddities; compares walks through the same layers."""
+
 
 _UNEVEN = 0.6
 """Penalty for each convolution that a level has more than the one above."""
 _UNEVEN_BOTTOM = 0.1
 _UNLIKE = 0.75
 """Penalty for joins that are read by unlike layers."""
-_SAME_WIDTH = 0.5
+_WIDENED_BEFORE, _SAME_WIDTH = 0.1, 0.5
+"""The first unit of a level mostly widens; some authors widen in the last of the one above."""
 _SAME_CONTAINER = 1.0
 _LIKE_NAMES = 0.5
+"""Units of one level mostly lie together, and their names begin alike."""
 _NOT_STRIDED = 5.0
+"""Where other kernels without a centre shrink the image, no pooling does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Steps of a walk at which the size changes.
-
-    Parameters
-    ----------
-    ends : tuple of int
-        Last step of each level on the way down, full resolution first; what
-        it gives is the skip.
-    joins : tuple of int
-        Steps that read the skips, in the order of computing.
-    enlarging : tuple of int
-        Step before which the image is enlarged by interpolation, for each
-        join; -1 where a transposed convolution does it.
-    penalty : float
-        For unevenness; compares ways of reading the same layers.
-    """
+    """Steps of a walk at which the size changes."""
 
     ends: tuple[int, ...]
+    """Last step of each level on the way down, full resolution first; what it gives is the skip."""
     joins: tuple[int, ...]
+    """Steps that read the skips, in the order of computing."""
     enlarging: tuple[int, ...]
+    """Step before which the image is enlarged by interpolation, for each join; -1 where a
+    transposed convolution does it."""
+    penalty: float
+    """For unevenness; compares ways of reading the same layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedWalk:
+    """A walk with its levels and the penalty of both."""
+
+    walk: Walk
+    levels: Levels
     penalty: float
 
 
 def find_levels(walk: Walk) -> Levels | None:
-    """Tell where the levels of a U-Net end; None if the skips do not fit.
-
-    Parameters
-    ----------
-    walk : Walk
-    """
+    """Tell where the levels of a U-Net end; None if the skips do not fit."""
     joins = tuple(i for i, step in enumerate(walk.steps) if step.role == "join")
-    down = _way_down(walk.steps)
-    wanted = [_skip_channels(walk.steps[index]) for index in reversed(joins)]
+    # Steps of the way down: those before the first that enlarges or joins.
+    down = next(i for i, step in enumerate(walk.steps) if step.role != "plain")
+    readers = [walk.steps[index] for index in reversed(joins)]
+    wanted = [step.skip if step.bridge is None else step.bridge.shape[1] for step in readers]
     widens = any(_widens(step) for step in walk.steps[1:down])
     costs = [_cut_penalty(walk, index, widens=widens) for index in range(down)]
     found = _cuts(walk.steps[:down], tuple(wanted), costs)
@@ -72,15 +113,6 @@ def find_levels(walk: Walk) -> Levels | None:
     return Levels(ends, joins, enlarging, penalty)
 
 
-def _way_down(steps: Sequence[Step]) -> int:
-    """Steps before the first that enlarges or joins."""
-    return next(i for i, step in enumerate(steps) if step.role != "plain")
-
-
-def _skip_channels(step: Step) -> int:
-    return step.bridge.shape[1] if step.bridge is not None else step.skip
-
-
 def _cut_penalty(walk: Walk, index: int, *, widens: bool) -> float:
     """Penalty for shrinking the image right behind a step.
 
@@ -90,7 +122,7 @@ def _cut_penalty(walk: Walk, index: int, *, widens: bool) -> float:
     if index + 1 >= len(steps) or any(s.first <= index < s.last for s in walk.shortcuts):
         return math.inf
     one, other = steps[index], steps[index + 1]
-    penalty = 0.0 if _widens(other) else 0.1 if _widens(one) else _SAME_WIDTH * widens
+    penalty = 0.0 if _widens(other) else _WIDENED_BEFORE if _widens(one) else _SAME_WIDTH * widens
     names = one.unit.words, other.unit.words
     penalty += _LIKE_NAMES * shared_beginning(*names) / max(map(len, names))
     if one.unit.container == other.unit.container and one.unit.container:

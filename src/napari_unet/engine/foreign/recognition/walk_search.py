@@ -9,23 +9,66 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
-from napari_unet.engine.foreign.recognition.name_tree import NameTree
-from napari_unet.engine.foreign.recognition.unet_levels import Levels, find_levels
-from napari_unet.engine.foreign.recognition.unet_walk import Shortcut, Step, Walk, plain_step
-from napari_unet.engine.foreign.recognition.unit_roles import UnitRoles, before_its_role, bits
-from napari_unet.engine.foreign.recognition.weight_layers import Unit
+from napari_unet.engine.foreign.recognition.unet_levels import (
+    JudgedWalk,
+    Shortcut,
+    Step,
+    Walk,
+    find_levels,
+    plain_step,
+)
+from napari_unet.engine.foreign.recognition.unit_roles import (
+    NameTree,
+    UnitRoles,
+    before_its_role,
+    bits,
+)
+from napari_unet.engine.foreign.recognition.weights import Unit
 
 _STEPS_FOR_A_PENALTY = 1000
 _NATURAL = 0.4
 """Penalty of a walk that is hardly to be doubted."""
 _LONGEST_SHORTCUT = 4
-_MORE_HEADS = 0.5
 _MOST_IN_HEADS = 12
-_DEPTHWISE = 0.1
-_NOT_NEXT = 0.1
 _MOST_COLOURS = 4
 _PROGRESS = 0.2
 """Penalty that a step may cost before another walk is tried."""
+
+# Penalties, beside that of a leap from one part of the names to another, which is 1: what decides
+# between walks that are equal otherwise costs a tenth, what some authors do costs less than a leap,
+# and what hardly any author does a leap or more.
+_DEPTHWISE = 0.1
+"""A unit that reads one channel may also be a plain one behind a single channel."""
+_NOT_NEXT = 0.1
+"""In the order of the author's code, the unit behind the last one mostly follows it."""
+_WIDE_IMAGE = 0.5
+"""The first unit reads more channels than colours."""
+_INNER_COLOURS, _INNER_FEATURES = 0.25, 2.0
+"""The first unit reads as many channels as another gives: a few by chance, many hardly ever."""
+_LEAVES_CONTAINER = 0.5
+"""Another unit of the same container could go on."""
+_WAITS_FOR_SKIP = 0.25
+"""Behind a transposed convolution the skip mostly comes at once."""
+_EVEN_NARROWS, _EVEN_DOWN, _EVEN_UP = 0.25, 0.75, 1.5
+"""A kernel without a centre: behind an interpolation, as a stride, on the way up for nothing."""
+_POINTWISE_DOWN = 0.5
+"""A unit that reads no neighbours is mostly the last before the way up."""
+_BESIDE = 1.5
+"""A unit is on the main path, but its name says that it is beside it."""
+_WIDENS_UP, _ODD_KEEPS_WIDTH, _ODD_UP = 1.5, 1.5, 0.5
+"""A transposed convolution narrows, or keeps the width, and has no centre: others may be plain."""
+_NO_TRANSPOSED = 1.0
+"""A skip is joined by interpolation though there are transposed convolutions."""
+_JOIN_WITHOUT_CENTRE, _JOIN_CALLED_UP = 0.75, 0.5
+"""What reads a skip mostly has a centre and neighbours; it is not called as if it enlarged."""
+_UNNAMED_BRIDGE, _UNNAMED_SHORTCUT = 1.5, 1.0
+"""A unit goes beside the main path, but its name does not say so."""
+_SHORTCUT_OF_ONE = 0.5
+"""A shortcut mostly leads around two units or more."""
+_SHORTCUT_OF_OTHERS = 1.0
+"""A shortcut leads around units of another block than its own."""
+_MORE_HEADS, _OUTPUT_NORM, _OUTPUT_NEIGHBOURS = 0.5, 1.0, 0.5
+"""Most networks have one output; it has no norm, and mostly reads no neighbours."""
 
 
 @dataclass(slots=True)
@@ -48,21 +91,11 @@ class _State:
     """Units that read a skip, one bit for each."""
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedWalk:
-    """A walk with its levels and the penalty of both."""
-
-    walk: Walk
-    levels: Levels
-    penalty: float
-
-
 class WalkSearch:
     """Searches for walks through all units.
 
     Parameters
     ----------
-    units : sequence of Unit
     by_name : bool
         Whether to go by the names rather than by the order of the file.
     is_usual : bool
@@ -154,9 +187,9 @@ class WalkSearch:
         penalty = self._tree.leap(None, number, everything & ~self._roles.sideways)
         # An image has few channels, which no layer gives but perhaps the last.
         is_image = given <= _MOST_COLOURS
-        penalty += 0.0 if is_image else 0.5
+        penalty += 0.0 if is_image else _WIDE_IMAGE
         if given in inner:
-            penalty += 0.25 if is_image else 2.0
+            penalty += _INNER_COLOURS if is_image else _INNER_FEATURES
         return penalty + self._oddness(number)
 
     def _unused(self, state: _State, index: Mapping[int, list[int]], channels: int) -> list[int]:
@@ -186,28 +219,29 @@ class WalkSearch:
         stays = [n for n in numbers if container and units[n].container == container]
         for number in numbers:
             unit = units[number]
-            penalty = 0.5 if stays and number not in stays else 0.0
-            penalty += 0.25 * state.pending
+            penalty = _LEAVES_CONTAINER if stays and number not in stays else 0.0
+            penalty += _WAITS_FOR_SKIP * state.pending
             if unit.is_even:
                 # Either it shrinks the image on the way down, or it follows an interpolation.
                 widens = unit.shape[0] >= unit.shape[1]
-                penalty += 0.25 if not widens else 0.75 if state.free < 0 else 1.5
+                way = _EVEN_DOWN if state.free < 0 else _EVEN_UP
+                penalty += way if widens else _EVEN_NARROWS
             # On the way down one that reads no neighbours is the last: it follows interpolation.
-            penalty += 0.5 * (state.free < 0 and state.path[-1].unit.is_pointwise)
+            penalty += _POINTWISE_DOWN * (state.free < 0 and state.path[-1].unit.is_pointwise)
             step = Step(unit, "plain", state.channels, unit.shape[0])
             yield self._after(state, number, step, penalty + self._oddness(number))
 
     def _oddness(self, number: int) -> float:
         """Penalty for a unit on the main path whose name says that it is beside it."""
-        return 1.5 * bool(self._roles.sideways >> number & 1)
+        return _BESIDE * bool(self._roles.sideways >> number & 1)
 
     def _transposed_steps(self, state: _State) -> Iterator[_State]:
         for number in self._unused(state, self._roles.enlarges, state.channels):
             unit = self._units[number]
             if unit.is_even:
-                penalty = 0.0 if unit.shape[0] >= unit.shape[1] else 1.5
+                penalty = 0.0 if unit.shape[0] >= unit.shape[1] else _WIDENS_UP
             else:
-                penalty = 1.5 if unit.shape[0] == unit.shape[1] else 0.5
+                penalty = _ODD_KEEPS_WIDTH if unit.shape[0] == unit.shape[1] else _ODD_UP
             step = Step(unit, "transposed", state.channels, unit.shape[1])
             yield self._after(state, number, step, penalty)
 
@@ -215,7 +249,7 @@ class WalkSearch:
         # One unit at least lies below the lowest skip.
         end = len(state.outs) - 1 if state.free < 0 else state.free
         # Where there are transposed convolutions, a skip waits for one.
-        penalty = 1.0 if self._has_transposed and not state.pending else 0.0
+        penalty = _NO_TRANSPOSED if self._has_transposed and not state.pending else 0.0
         # Of several skips that fit, the lowest is taken.
         skips = {state.outs[place]: place for place in range(end)}
         for skip, place in skips.items():
@@ -227,8 +261,8 @@ class WalkSearch:
                 unit = self._units[number]
                 step = Step(unit, "join", given, unit.shape[0], skip=skip)
                 extra = penalty + self._oddness(number)
-                extra += 0.75 * (unit.is_pointwise or unit.is_even)
-                extra += 0.5 * bool(self._roles.ups >> number & 1)
+                extra += _JOIN_WITHOUT_CENTRE * (unit.is_pointwise or unit.is_even)
+                extra += _JOIN_CALLED_UP * bool(self._roles.ups >> number & 1)
                 yield self._after(state, number, step, extra, free=place)
                 yield from self._bridged(state, number, skips, penalty)
 
@@ -246,7 +280,7 @@ class WalkSearch:
                     continue
                 if self._is_usual and not is_named:
                     continue
-                extra = penalty + (0.0 if is_named else 1.5)
+                extra = penalty + (0.0 if is_named else _UNNAMED_BRIDGE)
                 step = Step(unit, "join", unit.shape[1], unit.shape[0], 1, wanted, bridge)
                 yield self._after(state, number, step, extra, free=place, also=1 << other)
 
@@ -270,11 +304,11 @@ class WalkSearch:
                     continue
                 if self._is_usual and not is_named:
                     continue
-                penalty = 0.0 if is_named else 1.0
-                penalty += 0.5 * (first == last)
+                penalty = 0.0 if is_named else _UNNAMED_SHORTCUT
+                penalty += _SHORTCUT_OF_ONE * (first == last)
                 path = before_its_role(unit.name)
                 inside = [step.unit.name.startswith(path) for step in state.path[first:]]
-                penalty += 0.0 if all(inside) else 1.0
+                penalty += 0.0 if all(inside) else _SHORTCUT_OF_OTHERS
                 yield replace(
                     state,
                     shortcuts=(*state.shortcuts, Shortcut(unit, first, last)),
@@ -331,9 +365,9 @@ class WalkSearch:
         if state.free < 0 or state.pending:
             return None
         if not state.unused:
-            # An output has no norm, and mostly reads no neighbours.
             last = state.path[-1].unit
-            odd = 1.0 * (last.norm_after is not None) + 0.5 * (not last.is_pointwise)
+            odd = _OUTPUT_NORM * (last.norm_after is not None)
+            odd += _OUTPUT_NEIGHBOURS * (not last.is_pointwise)
             return Walk(state.path, state.shortcuts, (), state.penalty + odd)
         heads = self._heads(state)
         if not heads:

@@ -37,11 +37,6 @@ class Layer:
     A new kind is a subclass whose `op` is its name in model files. It answers
     by methods of its own where it does something else than to compute each
     pixel from the same one of its input.
-
-    Parameters
-    ----------
-    inputs : tuple of int
-        Numbers of the layers that it reads.
     """
 
     op: ClassVar[str] = ""
@@ -54,6 +49,7 @@ class Layer:
     """Whether it counts as part of its level in a picture of the U."""
 
     inputs: tuple[int, ...]
+    """Numbers of the layers that it reads."""
 
     def __init_subclass__(cls) -> None:
         # `slots=True` makes each class a second time; the later one stays.
@@ -64,11 +60,6 @@ class Layer:
 
     def channels_out(self, given: Sequence[int]) -> int:
         """Channels of its output.
-
-        Parameters
-        ----------
-        given : sequence of int
-            Channels of its inputs.
 
         Raises
         ------
@@ -152,7 +143,6 @@ class Layer:
 
         Parameters
         ----------
-        given : sequence of tensor
         module : torch module, optional
             As `module` has made it; None for a layer without weights.
         """

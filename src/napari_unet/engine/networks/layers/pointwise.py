@@ -16,31 +16,20 @@ from napari_unet.engine.networks.layers.layer import Device, Layer, uninitialise
 
 @dataclass(frozen=True, slots=True)
 class Norm(Layer):
-    """A normalisation.
-
-    Parameters
-    ----------
-    inputs, name
-        As of `Convolution`.
-    channels : int
-    kind : {"batch", "instance", "group"}
-    affine : bool
-        Whether it has weight and bias.
-    tracks : bool
-        Whether it has a running mean and variance.
-    groups : int
-        Of "group".
-    epsilon : float
-    """
+    """A normalisation."""
 
     op: ClassVar[str] = "norm"
 
     name: str
+    """As of `Convolution`."""
     channels: int
     kind: Literal["batch", "instance", "group"]
     affine: bool = True
+    """Whether it has weight and bias."""
     tracks: bool = True
+    """Whether it has a running mean and variance."""
     groups: int = 1
+    """Of "group"."""
     epsilon: float = 1e-5
 
     def channels_out(self, given: Sequence[int]) -> int:
@@ -112,27 +101,18 @@ ACTIVATIONS = tuple(_FUNCTIONS)
 
 @dataclass(frozen=True, slots=True)
 class Activation(Layer):
-    """A function of each number, or, "softmax", of each pixel's channels.
-
-    Parameters
-    ----------
-    inputs : tuple of int
-    kind : str
-        One of `ACTIVATIONS`.
-    slope : float
-        Of "leaky_relu" below 0; alpha of "elu".
-    name : str
-        Where "prelu" has its weight.
-    channels : int
-        Numbers in that weight.
-    """
+    """A function of each number, or, "softmax", of each pixel's channels."""
 
     op: ClassVar[str] = "activation"
 
     kind: str
+    """One of `ACTIVATIONS`."""
     slope: float = 0.01
+    """Of "leaky_relu" below 0; alpha of "elu"."""
     name: str = ""
+    """Where "prelu" has its weight."""
     channels: int = 1
+    """Numbers in that weight."""
 
     def channels_out(self, given: Sequence[int]) -> int:
         if self.kind == "prelu" and self.channels not in (1, given[0]):
@@ -160,19 +140,13 @@ class Activation(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Standardize(Layer):
-    """Subtract a constant from each channel and divide by another.
-
-    Parameters
-    ----------
-    inputs : tuple of int
-    mean, deviation : tuple of float
-        For each channel.
-    """
+    """Subtract a constant from each channel and divide by another."""
 
     op: ClassVar[str] = "standardize"
 
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+    """`mean`, `deviation`: for each channel."""
 
     def compute(self, given: Sequence[Tensor], module: nn.Module | None) -> Tensor:  # noqa: ARG002
         (x,) = given
@@ -186,19 +160,13 @@ class Standardize(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Clip(Layer):
-    """Bring each number into a range.
-
-    Parameters
-    ----------
-    inputs : tuple of int
-    low, high : float, optional
-        None for no limit.
-    """
+    """Bring each number into a range."""
 
     op: ClassVar[str] = "clip"
 
     low: float | None = None
     high: float | None = None
+    """`low`, `high`: None for no limit."""
 
     def channels_out(self, given: Sequence[int]) -> int:
         if self.low is self.high is None:

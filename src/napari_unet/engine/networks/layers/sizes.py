@@ -28,20 +28,14 @@ class Input(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Pad(Layer):
-    """Zeros around the image, which an even kernel needs more of at one end.
-
-    Parameters
-    ----------
-    inputs : tuple of int
-    before, after : tuple of int
-        Pixels added at the near and at the far end of each axis.
-    """
+    """Zeros around the image, which an even kernel needs more of at one end."""
 
     op: ClassVar[str] = "pad"
     least_px: ClassVar[Mapping[str, int]] = {"before": 0, "after": 0}
 
     before: Axes
     after: Axes
+    """`before`, `after`: pixels added at the near and at the far end of each axis."""
 
     def output_size(self, sizes: Sequence[int], axis: int) -> int:
         return sizes[0] + self.before[axis] + self.after[axis]
@@ -61,25 +55,17 @@ class Pad(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Upsample(Layer):
-    """Enlarge by interpolation.
-
-    Parameters
-    ----------
-    inputs : tuple of int
-    factor : tuple of int
-        For each axis.
-    mode : {"nearest", "linear"}
-    align_corners : bool
-        Of "linear": whether the outermost pixels keep their place.
-    """
+    """Enlarge by interpolation."""
 
     op: ClassVar[str] = "upsample"
     least_px: ClassVar[Mapping[str, int]] = {"factor": 1}
     is_drawn: ClassVar[bool] = True
 
     factor: Axes
+    """For each axis."""
     mode: Literal["nearest", "linear"] = "linear"
     align_corners: bool = False
+    """Of "linear": whether the outermost pixels keep their place."""
 
     @property
     def enlarges(self) -> Axes | None:
@@ -119,14 +105,7 @@ class Upsample(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Join(Layer):
-    """Several layers made one; a larger one is cropped at its centre.
-
-    Parameters
-    ----------
-    inputs : tuple of int
-        In their order.
-    kind : {"concatenate", "add", "multiply"}
-    """
+    """Several layers made one; a larger one is cropped at its centre."""
 
     op: ClassVar[str] = "join"
     is_drawn: ClassVar[bool] = True

@@ -44,33 +44,21 @@ class _Window(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Convolution(_Window):
-    """A convolution.
-
-    Parameters
-    ----------
-    inputs : tuple of int
-        Number of the layer that it reads.
-    name : str
-        What its author called it; the weights are `name`.weight and `name`.bias.
-    in_channels, out_channels : int
-    kernel, stride, padding, dilation : tuple of int
-        For each axis.
-    groups : int
-    bias : bool
-    padding_mode : {"zeros", "reflect", "replicate", "circular"}
-    """
+    """A convolution."""
 
     op: ClassVar[str] = "convolution"
     least_px: ClassVar[Mapping[str, int]] = {"kernel": 1, "stride": 1, "padding": 0, "dilation": 1}
     is_drawn: ClassVar[bool] = True
 
     name: str
+    """What its author called it; the weights are `name`.weight and `name`.bias."""
     in_channels: int
     out_channels: int
     kernel: Axes
     stride: Axes
     padding: Axes
     dilation: Axes
+    """`kernel`, `stride`, `padding`, `dilation`: for each axis."""
     groups: int = 1
     bias: bool = True
     padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
@@ -109,15 +97,7 @@ class Convolution(_Window):
 
 @dataclass(frozen=True, slots=True)
 class TransposedConvolution(Layer):
-    """A convolution that enlarges its input.
-
-    Parameters
-    ----------
-    inputs, name, in_channels, out_channels, kernel, stride, padding, groups, bias
-        As of `Convolution`.
-    output_padding : tuple of int
-        Pixels added at the far end of each axis.
-    """
+    """A convolution that enlarges its input; what it shares with `Convolution` means the same."""
 
     op: ClassVar[str] = "transposed"
     least_px: ClassVar[Mapping[str, int]] = {
@@ -135,6 +115,7 @@ class TransposedConvolution(Layer):
     stride: Axes
     padding: Axes
     output_padding: Axes
+    """Pixels added at the far end of each axis."""
     groups: int = 1
     bias: bool = True
 
@@ -181,27 +162,18 @@ def _check_channels(layer: Convolution | TransposedConvolution, given: int) -> N
 
 @dataclass(frozen=True, slots=True)
 class Pool(_Window):
-    """The largest, or the mean, of each block of pixels.
-
-    Parameters
-    ----------
-    inputs : tuple of int
-    stride : tuple of int
-        From one block to the next along each axis.
-    kind : {"max", "mean"}
-    kernel : tuple of int, optional
-        Length of the blocks; `stride` if left out.
-    padding : tuple of int, optional
-        Pixels added at both ends of each axis; none if left out.
-    """
+    """The largest, or the mean, of each block of pixels."""
 
     op: ClassVar[str] = "pool"
     least_px: ClassVar[Mapping[str, int]] = {"stride": 1, "kernel": 1, "padding": 0}
 
     stride: Axes
+    """From one block to the next along each axis."""
     kind: Literal["max", "mean"] = "max"
     kernel: Axes | None = None
+    """Length of the blocks; `stride` if left out."""
     padding: Axes | None = None
+    """Pixels added at both ends of each axis; none if left out."""
 
     @property
     def shrinks(self) -> Axes | None:

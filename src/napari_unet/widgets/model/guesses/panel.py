@@ -23,7 +23,7 @@ from napari_unet.widgets.shared.texts import FaintLabel
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_unet.engine.networks.guess import Guess
+    from napari_unet.engine.networks.network import Guess
 
 _TOLD = (
     "The file holds the weights, but not all that must be known to use them. If the cells come "

@@ -21,7 +21,7 @@ from napari_unet.widgets.shared.parts import in_column, in_row, narrow_form
 from napari_unet.widgets.shared.texts import FaintLabel
 
 if TYPE_CHECKING:
-    from napari_unet.engine.networks.guess import Guess
+    from napari_unet.engine.networks.network import Guess
 
 NARROW_BUTTON = "QPushButton { padding: 3px 8px; }"
 

@@ -13,7 +13,7 @@ from napari_unet.widgets.model.guesses.words import ROLES, sentence
 from napari_unet.widgets.shared.parts import in_column
 
 if TYPE_CHECKING:
-    from napari_unet.engine.networks.guess import Guess
+    from napari_unet.engine.networks.network import Guess
 
 _MOST_TITLE_PX = 110
 _FIRST = ("roles", "final", "normalization")

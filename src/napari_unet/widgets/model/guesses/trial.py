@@ -20,7 +20,7 @@ from napari_unet.widgets.shared.texts import Sentence
 
 if TYPE_CHECKING:
     from napari_unet.engine.foreign.dry_run import DryRun
-    from napari_unet.engine.networks.guess import Guess
+    from napari_unet.engine.networks.network import Guess
 
 
 class GuessTrial(QWidget):

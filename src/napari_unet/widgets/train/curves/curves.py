@@ -18,7 +18,7 @@ from napari_unet.widgets.shared.texts import Sentence
 from napari_unet.widgets.train.curves.points import CurvePoints, CurveRow, write_rows
 
 if TYPE_CHECKING:
-    from napari_unet.engine.training.report import TrainingReport
+    from napari_unet.engine.training.learner import TrainingReport
 
 _REDRAWN_MS = 100
 _HEIGHT_PX = 230

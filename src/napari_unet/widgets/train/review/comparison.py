@@ -121,7 +121,7 @@ def compare(
 
     Nothing is compared of networks that find classes and no cells.
     """
-    if plan.teaches == "classes":
+    if plan.label_kind == "classes":
         return Compared((), None)
     parts = tuple(_compared(pair, before, after, plan.recipe.device) for pair in held_out)
     return Compared(parts, None if view is None else _view_changes(plan, view, before, after))
