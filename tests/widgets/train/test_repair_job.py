@@ -17,7 +17,7 @@ from napari_unet.engine.weight_map.settings import WeightMapSettings
 from napari_unet.viewer import worker
 from napari_unet.viewer.label_edits import edit_labels, label_edit
 from napari_unet.widgets.train import repair_job
-from napari_unet.widgets.train.repair_job import RepairJob, apply_repair
+from napari_unet.widgets.train.repair_job import RepairJob
 from napari_unet.widgets.weight_map.live import LiveWeightMap
 
 
@@ -67,17 +67,6 @@ def test_undo_brings_the_labels_back_in_one_step(job: RepairJob, qtbot: QtBot) -
     layer.undo()
     layer.undo()
     assert layer.data[57, 60] == 0
-
-
-def test_a_repair_at_once_is_one_step_too() -> None:
-    layer = two_pieces()
-    painted = layer.data.copy()
-
-    apply_repair(layer, found(layer))
-    assert not np.array_equal(layer.data, painted)
-
-    layer.undo()
-    assert np.array_equal(layer.data, painted)
 
 
 def test_a_repair_is_told_once_like_a_stroke(job: RepairJob, qtbot: QtBot) -> None:
@@ -204,8 +193,6 @@ def test_labels_that_are_not_in_memory_are_told(job: RepairJob) -> None:
 
     with pytest.raises(UNetError, match="'cells' cannot be written to"):
         job.start(layer, found(layer))
-    with pytest.raises(UNetError, match="'cells' cannot be written to"):
-        apply_repair(layer, found(layer))
 
     assert not job.is_busy
 
