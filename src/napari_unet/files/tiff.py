@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import tifffile
@@ -61,16 +61,15 @@ class Tiff(ImageFormat):
     @override
     def series(self, path: Path) -> tuple[SeriesInfo, ...]:
         with _opened(path) as tiff:
-            return _numbered(_images(tiff))
+            return _numbered(_images(path, tiff))
 
     @override
     def read(self, path: Path, *, series: int | str | None, as_labels: bool) -> ImageFile:
         with _opened(path) as tiff:
-            images = _images(tiff)
+            images = _images(path, tiff)
             found = _numbered(images)
             info = chosen_series(path, found, series)
             image = images[info.number - 1]
-            image.refuse_missing(path)
             array, axes = image.pixels(path, as_labels=as_labels)
             scale = image.scale(tiff)
         return ImageFile(
@@ -84,7 +83,8 @@ class Tiff(ImageFormat):
 
     @override
     def problem(self, error: Exception, start: bytes) -> str:
-        if "imagecodecs" not in str(error):
+        # For some kinds Python's own modules are tried as well.
+        if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
             return ""
         return (
             "is compressed in a way that needs the package imagecodecs; run "
@@ -94,18 +94,17 @@ class Tiff(ImageFormat):
 
 @dataclass(frozen=True, slots=True)
 class _TiffImage:
-    """An image of a TIFF: a series of tifffile's, or several that are its slices."""
+    """An image of a TIFF: a series of tifffile's, or several of its series or pages as slices."""
 
-    parts: Sequence[tifffile.TiffPageSeries]
+    parts: Sequence[tifffile.TiffPageSeries | tifffile.TiffPage | tifffile.TiffFrame]
+    pages: Sequence[tifffile.TiffPage | tifffile.TiffFrame | None]
+    keyframe: tifffile.TiffPage
+    name: str = ""
     ome: OmeImage | None = None
 
-    @property
-    def name(self) -> str:
-        return self.parts[0].name if len(self.parts) == 1 else ""
-
-    @property
-    def keyframe(self) -> tifffile.TiffPage:
-        return self.parts[0].keyframe
+    @classmethod
+    def of(cls, series: tifffile.TiffPageSeries, ome: OmeImage | None = None) -> Self:
+        return cls([series], series._pages, series.keyframe, series.name, ome)
 
     @property
     def stored_axes(self) -> str:
@@ -139,16 +138,17 @@ class _TiffImage:
 
     def refuse_missing(self, path: Path) -> None:
         """Refuse an image whose planes are not all there; tifffile would make them zero."""
-        pages = [page for part in self.parts for page in part._pages]
-        missing = sum(page is None for page in pages)
+        if any(page is not None and _is_cut(page) for page in self.pages):
+            raise tifffile.TiffFileError
+        missing = sum(page is None for page in self.pages)
         if not missing:
             return
         absent = self.ome.absent_files(path.parent) if self.ome else []
         if absent:
             raise _incomplete_set(path, absent)
         raise FileError(
-            f"'{path}' lacks {missing} of the {len(pages)} planes that it is said to have; export "
-            "the image again, or cut it to what was recorded, for example with Fiji."
+            f"'{path}' lacks {missing} of the {len(self.pages)} planes that it is said to have; "
+            "export the image again, or cut it to what was recorded, for example with Fiji."
         )
 
     def pixels(self, path: Path, *, as_labels: bool) -> tuple[NDArray[Any], str]:
@@ -233,53 +233,78 @@ def _numbered(images: Sequence[_TiffImage]) -> tuple[SeriesInfo, ...]:
     return numbered_series(each.layout() for each in images)
 
 
-def _images(tiff: tifffile.TiffFile) -> list[_TiffImage]:
-    """The images of a file without what is a smaller copy of one, or a picture of the slide."""
-    path, series = Path(tiff.filehandle.path), list(tiff.series)
+def _images(path: Path, tiff: tifffile.TiffFile) -> list[_TiffImage]:
+    """List the images of a file, each of them complete."""
+    series = list(tiff.series)
     if not series:
         raise tifffile.TiffFileError
-    if series[0].kind == "ome":
-        described = ome_images(tiff.ome_metadata or "")
-        if len(described) != len(series):
-            absent = sorted({name for each in described for name in each.absent_files(path.parent)})
-            raise _incomplete_set(path, absent) if absent else tifffile.TiffFileError
-        found = [_TiffImage([part], ome) for part, ome in zip(series, described, strict=True)]
-        return [each for each in found if each.name.lower() not in _NOT_THE_IMAGE] or found
-    if series[0].kind in ("generic", "shaped", "uniform"):
-        series = _without_smaller_copies(series)
-        if len({(each.shape, each.dtype) for each in series}) == 1:
-            # Pages written one by one: a stack to the user, even if not to the file.
-            return [_TiffImage(series)]
+    kind, described = series[0].kind, ome_images(tiff.ome_metadata or "")
+    if kind == "ome" and len(described) != len(series):
+        absent = sorted({name for each in described for name in each.absent_files(path.parent)})
+        raise _incomplete_set(path, absent) if absent else tifffile.TiffFileError
+    images = _without_smaller_copies(series)
+    if kind in ("generic", "uniform"):
+        found = _of_equal_pages(images)
+    elif kind == "shaped" and len({(each.shape, each.dtype) for each in images}) == 1:
+        pages = [page for each in images for page in each._pages]
+        found = [_TiffImage(images, pages, images[0].keyframe)]
+    elif len(described) == len(series):
+        # Micro-Manager has its own series, and writes the scale as OME, too.
+        found = [_TiffImage.of(each, described[series.index(each)]) for each in images]
     else:
-        whole = [each for each in series if not each.keyframe.is_reduced]
-        whole = [each for each in whole if each.name.lower() not in _NOT_THE_IMAGE]
-        series = whole or series[:1]
-    # Micro-Manager writes the scale as OME, too.
-    described = ome_images(tiff.ome_metadata) if tiff.ome_metadata else []
-    if len(described) == len(series):
-        return [_TiffImage([part], ome) for part, ome in zip(series, described, strict=True)]
-    return [_TiffImage([each]) for each in series]
+        found = [_TiffImage.of(each) for each in images]
+    for image in found:
+        image.refuse_missing(path)
+    return found
+
+
+def _of_equal_pages(series: Sequence[tifffile.TiffPageSeries]) -> list[_TiffImage]:
+    """Make a stack of the pages of a plain TIFF that are alike, in the order of the file.
+
+    tifffile tells pages of two compressions apart; to the user they are slices.
+    """
+    kinds: dict[Any, list[tifffile.TiffPageSeries]] = {}
+    for each in sorted(series, key=lambda each: tuple(np.atleast_1d(each.keyframe.index))):
+        kinds.setdefault((each.keyframe.shape, each.dtype, each.keyframe.axes), []).append(each)
+    found = []
+    for alike in kinds.values():
+        if len(alike) == 1:
+            found.append(_TiffImage.of(alike[0]))
+        else:
+            pages = [page for each in alike for page in each._pages if page is not None]
+            pages.sort(key=lambda page: page.index)
+            found.append(_TiffImage(pages, pages, alike[0].keyframe))
+    return found
 
 
 def _without_smaller_copies(
     series: Sequence[tifffile.TiffPageSeries],
 ) -> list[tifffile.TiffPageSeries]:
-    """Leave out thumbnails and levels of pyramids, with or without their flag.
+    """Leave out thumbnails, levels of pyramids and pictures of the slide, flagged or not.
 
     tifffile goes by the sizes alone: half as large is a level for it, even if
     it shows something else, and a thumbnail before its image is none.
     """
     flat = []
     for each in series:
-        flat.append(each)
-        flat += each.levels[1:]
-    flat = [each for each in flat if not _is_flagged(each.keyframe)] or list(series[:1])
-    flat.sort(key=lambda each: each.keyframe.index)
-    return [each for each in flat if not any(_is_smaller_copy(each, other) for other in flat)]
+        flat += [each, *each.levels[1:]]
+    whole = [each for each in flat if not _is_flagged(each)] or list(series)
+    return [each for each in whole if not any(_is_smaller_copy(each, other) for other in whole)]
 
 
-def _is_flagged(page: tifffile.TiffPage) -> bool:
-    return page.is_reduced or page.is_subifd or page.is_mask
+def _is_cut(page: tifffile.TiffPage | tifffile.TiffFrame) -> bool:
+    """Whether the file ends before a compressed page; some decoders fill up what is missing."""
+    keyframe = page.keyframe
+    if keyframe is None or keyframe.compression == tifffile.COMPRESSION.NONE:
+        return False
+    ends = np.add(page.dataoffsets, page.databytecounts)
+    return int(ends.max(initial=0)) > page.parent.filehandle.size
+
+
+def _is_flagged(series: tifffile.TiffPageSeries) -> bool:
+    page = series.keyframe
+    is_level = page.is_reduced or page.is_subifd or page.is_mask
+    return is_level or series.name.lower() in _NOT_THE_IMAGE
 
 
 def _is_smaller_copy(small: tifffile.TiffPageSeries, large: tifffile.TiffPageSeries) -> bool:
@@ -290,12 +315,15 @@ def _is_smaller_copy(small: tifffile.TiffPageSeries, large: tifffile.TiffPageSer
     # The sizes have the same ratio up to what rounding takes.
     if abs(height * wide - width * tall) > max(tall, wide):
         return False
-    planes = [_grey_plane(each.keyframe) for each in (small, large)]
-    reduced = Image.fromarray(planes[1]).resize((width, height), Image.Resampling.BOX)
-    one, other = planes[0].ravel(), np.asarray(reduced).ravel()
-    if one.std() == 0 or other.std() == 0:
-        return bool(one.std() == other.std())
-    return bool(np.corrcoef(one, other)[0, 1] >= _LEAST_LIKENESS)
+    plane, whole = (_grey_plane(each.keyframe) for each in (small, large))
+    for way in (Image.Resampling.BOX, Image.Resampling.NEAREST):
+        reduced = np.asarray(Image.fromarray(whole).resize((width, height), way))
+        if np.array_equal(plane, reduced):
+            return True
+        with np.errstate(all="ignore"):
+            if np.corrcoef(plane.ravel(), reduced.ravel())[0, 1] >= _LEAST_LIKENESS:
+                return True
+    return False
 
 
 def _page_size(series: tifffile.TiffPageSeries) -> tuple[int, int]:

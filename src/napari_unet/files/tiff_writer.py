@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import IO, Any
 
@@ -16,7 +16,7 @@ _IMAGEJ_BYTES = 1 << 31
 
 _IMAGEJ_AXES = "TZCYX"
 
-_RESOLUTIONS = (1e-4, 1e8)
+_DENSITIES = (1e-4, 1e8)
 """Pixels per unit that the fractions of 32 bits in a TIFF hold to seven digits."""
 
 
@@ -62,14 +62,12 @@ def write_tiff(
     sizes = {axis: float(size) for axis, size in pairs if 0 < size < math.inf}
     if "T" not in names or not frame_interval_s:
         frame_interval_s = None
-    resolution = (1 / sizes["X"], 1 / sizes["Y"]) if {"X", "Y"} <= sizes.keys() else None
-    if resolution and not all(_RESOLUTIONS[0] < each < _RESOLUTIONS[1] for each in resolution):
-        resolution = None
     options: dict[str, Any] = {"bigtiff": array.nbytes > _IMAGEJ_BYTES}
-    if _fits_imagej(array, names) and (resolution or not sizes):
+    density = _density(sizes, unit_um=1.0)
+    if _fits_imagej(array, names) and (density or not sizes):
         metadata: dict[str, Any] = {"axes": names, "min": display[0], "max": display[1]}
         metadata |= {"Labels": list(plane_names)} if plane_names else {}
-        metadata |= {"unit": "um"} if resolution else {}
+        metadata |= {"unit": "um"} if density else {}
         metadata |= {"spacing": sizes["Z"]} if "Z" in sizes else {}
         metadata |= {"finterval": frame_interval_s} if frame_interval_s else {}
         options["imagej"] = True
@@ -77,18 +75,25 @@ def write_tiff(
         metadata = {"axes": names} | {f"PhysicalSize{axis}": size for axis, size in sizes.items()}
         metadata |= {"TimeIncrement": frame_interval_s} if frame_interval_s else {}
         options["ome"] = _fits_ome(array, names)
-        if resolution:
-            options["resolutionunit"] = "CENTIMETER"
-            resolution = (resolution[0] * 1e4, resolution[1] * 1e4)
+        density = _density(sizes, unit_um=1e4)
+        options |= {"resolutionunit": "CENTIMETER"} if density else {}
     tifffile.imwrite(
         stream,
         array,
         photometric="minisblack",
         compression="zlib",
         metadata=metadata,
-        resolution=resolution,
+        resolution=density,
         **options,
     )
+
+
+def _density(sizes_um: Mapping[str, float], *, unit_um: float) -> tuple[float, float] | None:
+    """Pixels per unit along X and Y; None if they are not known, or no fraction of a TIFF."""
+    if not {"X", "Y"} <= sizes_um.keys():
+        return None
+    density = unit_um / sizes_um["X"], unit_um / sizes_um["Y"]
+    return density if all(_DENSITIES[0] < each < _DENSITIES[1] for each in density) else None
 
 
 def _fits_imagej(array: NDArray[Any], axes: str) -> bool:
