@@ -160,7 +160,7 @@ def _asked(path: Path, ask: Callable[[ImageFormat, Path], Result]) -> Result:
 def _read_problem(path: Path, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return missing_file(path)
-    if path.is_dir():
+    if isinstance(error, IsADirectoryError | PermissionError) and path.is_dir():
         return f"'{path}' is a folder; name one image file."
     return f"Cannot read '{path}' ({system_reason(error)})."
 

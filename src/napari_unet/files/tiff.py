@@ -316,14 +316,19 @@ def _is_smaller_copy(small: tifffile.TiffPageSeries, large: tifffile.TiffPageSer
     if abs(height * wide - width * tall) > max(tall, wide):
         return False
     plane, whole = (_grey_plane(each.keyframe) for each in (small, large))
+    step = round(tall / height)
+    candidates = [whole[::step, ::step]]
     for way in (Image.Resampling.BOX, Image.Resampling.NEAREST):
-        reduced = np.asarray(Image.fromarray(whole).resize((width, height), way))
-        if np.array_equal(plane, reduced):
-            return True
-        with np.errstate(all="ignore"):
-            if np.corrcoef(plane.ravel(), reduced.ravel())[0, 1] >= _LEAST_LIKENESS:
-                return True
-    return False
+        candidates.append(np.asarray(Image.fromarray(whole).resize((width, height), way)))
+    return any(_is_alike(plane, each) for each in candidates)
+
+
+def _is_alike(plane: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    if plane.shape != other.shape:
+        return False
+    with np.errstate(all="ignore"):  # no correlation with what is the same everywhere
+        likeness = np.corrcoef(plane.ravel(), other.ravel())[0, 1]
+    return bool(likeness >= _LEAST_LIKENESS) or np.array_equal(plane, other)
 
 
 def _page_size(series: tifffile.TiffPageSeries) -> tuple[int, int]:
