@@ -102,6 +102,23 @@ def test_compressed_file_that_is_cut_is_damaged_and_not_filled_up(
         read_image(path)
 
 
+@pytest.mark.parametrize("tag", ["StripOffsets", "StripByteCounts"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_file_that_lists_too_few_strips_is_damaged(
+    tmp_path: Path, tag: str, compression: str | None
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, _cells(), rowsperstrip=10, compression=compression, metadata=None)
+    with tifffile.TiffFile(path) as tiff:
+        entry = tiff.pages.first.tags[tag].offset
+    content = bytearray(path.read_bytes())
+    content[entry + 4 : entry + 8] = (5).to_bytes(4, "little")  # how many values the tag has
+    path.write_bytes(content)
+
+    with pytest.raises(FileError, match="is damaged or cut short"):
+        read_image(path)
+
+
 _WITHOUT_IMAGECODECS = """
 import sys
 sys.modules["imagecodecs"] = None

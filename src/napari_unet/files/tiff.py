@@ -196,16 +196,22 @@ class _DamageLog(logging.Handler):
         self.found = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.found |= _DAMAGE.search(record.getMessage()) is not None
+        text = record.getMessage()
+        strips = _STRIPS.search(text)
+        is_short = strips is not None and int(strips[1]) < int(strips[2])
+        self.found |= is_short or _DAMAGE.search(text) is not None
 
 
 _DAMAGE = re.compile(
     "invalid page offset|invalid or corrupted|OME series raised|discontiguous storage"
     "|is missing files|Missing data are zeroed|incompletely written|failed to re(shape|ad)"
-    "|incorrect Strip(ByteCounts|Offsets)|missing (data offset|ByteCounts|data ByteCounts)"
+    "|missing (data offset|ByteCounts)"
     "|tiles are not stitched|generic series raised|shaped series raised|loading .* frames"
 )
 """Words of tifffile's warnings after which pixels are missing or zero."""
+
+_STRIPS = re.compile(r"incorrect Strip\w+ count \((\d+) != (\d+)\)")
+"""How many strips of pixels are there, and how many there should be; more do no harm."""
 
 
 @contextmanager
