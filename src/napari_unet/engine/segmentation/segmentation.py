@@ -60,7 +60,9 @@ class SegmentationReport:
     Parameters
     ----------
     tile, tiles : int
-        Tiles done and in all, of the present slice.
+        Tiles done and in all, of the present slice; there are more of them when
+        memory runs out, and when a cell of the region goes on beyond what was
+        computed.
     slice_index, slices : int
         Slice of a stack, counted from 0; one slice for everything else.
     plane : PlaneScores, optional
@@ -243,15 +245,23 @@ def iterate_planes(
         scaled = own if zoom == 1.0 else ZoomedSource(own, zoom)
         plane = predictor.empty_plane(own.shape, scaled.shape)
         centre = [round(pixel * zoom) for pixel in near] if near is not None else None
-        tile = tiles = 1
-        for tile, tiles, box in predictor.predict_into(plane, scaled, near=centre):
-            area = plane.area_of(box) if box else None
-            yield SegmentationReport(tile, tiles, number, slices, plane, area)
+        tiles = 0
+        parts = [plane]
+        while parts:
+            for part in parts:
+                before = tiles
+                for tile, tiles_of_part, box in predictor.predict_into(part, scaled, near=centre):
+                    area = plane.area_of(box) if box else None
+                    tiles = before + tiles_of_part
+                    yield SegmentationReport(before + tile, tiles, number, slices, plane, area)
+                centre = None
+            plane, parts = predictor.grown(plane, instances)
+        tiles = max(1, tiles)
         found = plane.labels(instances)
         numbers = np.where(found > 0, found + cell_count, 0).astype(np.int32, copy=False)
         cell_count += int(found.max(initial=0))
         notes = predictor.notes
-        yield SegmentationReport(tile, tiles, number, slices, plane, None, numbers, notes)
+        yield SegmentationReport(tiles, tiles, number, slices, plane, None, numbers, notes)
 
 
 def iterate_scores(
