@@ -85,7 +85,8 @@ def open_image(
         See `channels_first`.
     intensity_reference : array, optional
         Measure intensities on this image instead, so that a crop of it is
-        normalised as the whole.
+        normalised as the whole. One with more axes, of which the image is a
+        slice, has its channels in front, also if it has one.
 
     Raises
     ------
@@ -108,7 +109,8 @@ def open_image(
         check_pixels(colour)
         reference = intensity_reference
         if normalization.per_channel:
-            reference = channels_first(reference, ndim=ndim, channel_axis=channel_axis)
+            if reference.ndim == image.ndim:
+                reference = channels_first(reference, ndim=ndim, channel_axis=channel_axis)
             reference = reference[: len(colour)]
     scaling = normalization.measure_channels(reference, in_channels=in_channels)
     return ImageSource(colour, in_channels, scaling)

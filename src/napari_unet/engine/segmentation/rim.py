@@ -70,7 +70,8 @@ def cut_sides(
 
 
 def _end(array: NDArray[Any], side: Side) -> NDArray[Any]:
-    return np.take(array, side[1], axis=side[0])
+    end: NDArray[Any] = np.take(array, side[1], axis=side[0])
+    return end
 
 
 def _is_contested(

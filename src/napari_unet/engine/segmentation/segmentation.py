@@ -116,7 +116,8 @@ def segment(
         "auto", "cpu", "cuda", "cuda:1" or "mps".
     intensity_reference : array, optional
         Measure intensities on this image, so that a crop of it is segmented
-        as the whole.
+        as the whole. A stack of which the image is a slice has its channels in
+        front, (C, Z, H, W).
     keep_scores : bool
         Whether to return the scores, which take 4 bytes for each pixel and
         class.
@@ -201,7 +202,7 @@ def iterate_segmentation(
         cell_count=max(int(plane.max(initial=0)) for plane in labels),
         settings=settings,
         instances=instances,
-        zoom=_zoom(network.description, settings),
+        zoom=zoom_of(network.description, settings),
         notes=report.notes,
     )
     yield replace(report, plane=None, area=None, labels=None, result=result)
@@ -233,7 +234,7 @@ def iterate_planes(
     """
     description = network.description
     check_class_roles(description.class_roles)
-    zoom = _zoom(description, settings)
+    zoom = zoom_of(description, settings)
     stack = stack_shape(image, description, settings)
     # Slices share the stack's intensities: an empty one must not be stretched to full contrast.
     source = _opened(image, network, settings, intensity_reference, slice_axes=len(stack))
@@ -307,8 +308,14 @@ def _opened(
     )
 
 
-def _zoom(description: NetworkDescription, settings: SegmentationSettings) -> float:
-    """Factor that brings the image to the scale the model was trained at."""
+def zoom_of(description: NetworkDescription, settings: SegmentationSettings) -> float:
+    """Factor that brings the image to the scale the model was trained at.
+
+    Raises
+    ------
+    SettingsError
+        If there is none, or it is beyond reason.
+    """
     zoom, reason = 1.0, ""
     if settings.diameter_px is not None:
         if description.object_diameter_px is None:
