@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -144,9 +145,15 @@ class Processors:
         self._door = threading.Lock()
 
     @contextmanager
-    def taken(self, *, alone: bool) -> Iterator[None]:
-        """Wait for a part of the processors, or for all of them, and compute."""
-        parts = self.images if alone else 1
+    def taken(self, *, alone: bool) -> Iterator[float]:
+        """Wait for a part of the processors, or for all of them, and compute.
+
+        Yields
+        ------
+        float
+            Seconds of waiting.
+        """
+        parts, asked = self.images if alone else 1, time.perf_counter()
         # Whoever waits for all is not passed by those that need one.
         with self._door, self._changed:
             self._changed.wait_for(lambda: self._free >= parts)
@@ -154,7 +161,7 @@ class Processors:
         try:
             # Of this thread alone.
             torch.set_num_threads(max(1, self._threads * parts // self.images))
-            yield
+            yield time.perf_counter() - asked
         finally:
             with self._changed:
                 self._free += parts

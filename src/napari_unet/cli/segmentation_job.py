@@ -120,10 +120,11 @@ class SegmentationJob:
         look = look_at_image(part, self.network.description, settings) if self.checks else Look()
         look.refuse()
         keeps_scores = "scores" in planned.extras
-        with self.processors.taken(alone=self._is_large(part, settings, kept_scores=keeps_scores)):
+        alone = self._is_large(part, settings, kept_scores=keeps_scores)
+        with self.processors.taken(alone=alone) as waited:
             result = self._segment(part, settings, reach, keep_scores=keeps_scores)
         self._write(planned, part.image, settings, result)
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started - waited
         resized = "" if result.zoom == 1 else f", resized {result.zoom:.3g} times for the model"
         line = (
             f"{planned.title}: {count(result.cell_count, 'cell')} "
