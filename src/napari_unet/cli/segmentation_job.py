@@ -19,7 +19,7 @@ from napari_unet.cli.file_plan import PlannedFile
 from napari_unet.cli.image_part import ImagePart, WantedPart
 from napari_unet.cli.summary import measured
 from napari_unet.engine.base.cancel import CancelsTorch
-from napari_unet.engine.base.errors import FileError, UNetError
+from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.base.host_memory import free_host_bytes
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.images.image import AnyImage, without_alpha
@@ -223,7 +223,7 @@ class SegmentationJob:
             write_picture(planned.extras["overlay"], picture, overwrite=self.overwrite)
 
         writers = {"scores": scores, "overlay": overlay}
-        problems = []
+        problems: list[Exception] = []
         for path, write in [
             (planned.output, labels),
             *((path, writers[kind]) for kind, path in planned.extras.items()),
@@ -235,14 +235,21 @@ class SegmentationJob:
             except Exception as error:
                 problems.append(error)
         if problems:
-            raise FileError(" ".join(map(describe_failure, problems))) from problems[0]
+            sentences = [describe_failure(problem) for problem in problems]
+            sentences += ["The labels are written."] if planned.output.exists() else []
+            raise FileError(" ".join(sentences)) from problems[0]
 
 
 def _kept(planned: PlannedFile, result: Segmentation) -> str:
     """Save labels that cannot go where they belong; a sentence that says where they are."""
     try:
         folder = Path(tempfile.mkdtemp(prefix="napari-unet-"))
-        write_labels(folder / planned.output.name, result.labels)
-    except (OSError, UNetError, ValueError):
+    except OSError:
         return ""
-    return f" The labels are kept in '{folder / planned.output.name}'."
+    path = folder / planned.output.name
+    try:
+        write_labels(path, result.labels)
+    except Exception:  # whatever is wrong, the first error is what the user is told
+        folder.rmdir()
+        return ""
+    return f" The labels are kept in '{path}'."
