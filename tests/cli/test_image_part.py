@@ -1,6 +1,7 @@
 """One slice or channel of an image, as `napari-unet segment` is told of it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 from napari_unet.cli import main
+from napari_unet.engine.models.checkpoint import save_checkpoint
+from napari_unet.engine.networks.network import Network
 from napari_unet.files.images import read_image, read_labels
 
 Output = Any
@@ -115,3 +118,39 @@ def test_part_that_is_no_number_is_a_usage_error(
 
     assert leaving.value.code == 2
     assert message in output.complaint()
+
+
+@pytest.mark.parametrize("axes", ["ZCYX", "CZYX", "ZYXC"])
+def test_slice_of_a_stack_with_channels_has_the_range_of_each_of_them(
+    tmp_path: Path,
+    axes: str,
+    cells_image: Pixels,
+    save_image: Callable[..., str],
+    bright_is_cell: Callable[..., Network],
+) -> None:
+    network = bright_is_cell(in_channels=2)
+    per_channel = replace(network.description.normalization, per_channel=True)
+    description = replace(network.description, normalization=per_channel)
+    model = str(save_checkpoint(Network(network.unet, description), tmp_path / "two"))
+    # The second channel is a hundredth as bright; the second slice half as bright as the first.
+    bright = np.stack([cells_image(), cells_image() // 2]).astype(np.float32)
+    stack = np.stack([bright, bright / 100], axis=1)  # ZCYX
+    stack = np.transpose(stack, ["ZCYX".index(axis) for axis in axes])
+    options = {"photometric": "minisblack", "metadata": {"axes": axes}}
+    if axes == "ZYXC":
+        image, where = save_image(tmp_path / "a.tif", stack, **options), "3"
+    else:
+        image, where = save_image(tmp_path / "a.tif", stack, **options), str(axes.index("C"))
+    words = ["segment", image, "--model", model, "--channel-axis", where, "-o"]
+
+    assert main([*words, str(tmp_path / "all.tif"), "--every-slice"]) == 0
+    together = read_labels(tmp_path / "all.tif").array
+    for number in (1, 2):
+        assert main([*words, str(tmp_path / f"{number}.tif"), "--slice", str(number)]) == 0
+        alone = read_labels(tmp_path / f"{number}.tif").array
+        np.testing.assert_array_equal(alone > 0, together[number - 1] > 0)
+    assert together[0].max() == 2
+    # Measured by itself the dim slice has the range of a bright one.
+    words = [*words, str(tmp_path / "own.tif"), "--slice", "2", "--intensities", "slice"]
+    assert main(words) == 0
+    assert (read_labels(tmp_path / "own.tif").array > 0).sum() > (together[1] > 0).sum()

@@ -55,7 +55,8 @@ def test_folder_gives_a_folder_with_a_tif_for_each_image(
     status = main(["segment", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", model])
 
     assert status == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.tif", "b.tif"]
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["a.tif", "b.tif", "summary.csv"]
     assert len(output.read()[0].splitlines()) == 2
 
 
@@ -163,10 +164,10 @@ def test_bad_image_among_good_ones_is_reported_and_the_others_are_segmented(
     status = main(["segment", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", model])
 
     assert status == 1
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["1.tif", "3.tif"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.tif")) == ["1.tif", "3.tif"]
     error = output.read()[1].splitlines()
     assert "2.png' is a web page, not an image" in error[0]
-    assert error[1] == "napari-unet: 1 of 3 images failed: 2.png."
+    assert error[1].startswith("napari-unet: 1 of 3 images failed: 2.png. To do only these again")
 
 
 def test_stack_for_a_2d_model_offers_every_slice_and_then_does_it(
@@ -375,7 +376,7 @@ def test_ctrl_c_keeps_finished_images_and_leaves_no_half_file(
     images = [save_image(tmp_path / f"{name}.png", cells_image()) for name in "abc"]
     calls: list[object] = []
     place = {
-        "segmenting": "napari_unet.cli.commands.segment.iterate_segmentation",
+        "segmenting": "napari_unet.cli.segmentation_job.iterate_segmentation",
         "writing": "tifffile.imwrite",
     }[when]
     original = pkgutil.resolve_name(place)
@@ -392,8 +393,12 @@ def test_ctrl_c_keeps_finished_images_and_leaves_no_half_file(
 
     assert main(["segment", *images, "-o", str(tmp_path / "out"), "--model", model]) == 130
 
-    assert output.complaint() == "stopped; no file was left half-written."
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.tif"]
+    complaint = output.complaint()
+    assert complaint.startswith("stopped; no file was left half-written.")
+    assert complaint.endswith(" of 3 images are done; to go on, add --skip-existing.")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert "summary.csv" in names
+    assert names < {"a.tif", "b.tif", "c.tif", "summary.csv"}
 
 
 def test_full_disk_is_said_and_leaves_no_half_file(

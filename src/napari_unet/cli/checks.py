@@ -92,10 +92,13 @@ class Look:
                 advice = _ADVICE.get(first.code, "")
                 raise UNetError(f"{_in_one_line(those)}{advice} Or go on with --no-checks.")
 
+    def lines(self) -> list[str]:
+        """One line for each thing that was found."""
+        return [_in_one_line(those) for those in self.found.values()]
+
     def tell(self, path: Path | None = None) -> None:
         """Say one line for each thing that was found, with the name of the file."""
-        for those in self.found.values():
-            line = _in_one_line(those)
+        for line in self.lines():
             if path is None:
                 say(line)
             else:

@@ -1,18 +1,22 @@
-"""Which file goes where: outputs named and checked before any work, and files paired by name."""
+"""Which file goes where: outputs named and checked before any work."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_unet.cli.console import count, listing
-from napari_unet.engine.base.errors import FileError
-from napari_unet.files.image_file import image_stem
-from napari_unet.files.images import system_reason
-from napari_unet.files.picture import Picture
+from napari_unet.cli.console import count, listing, say
+from napari_unet.engine.base.errors import FileError, UNetError
+from napari_unet.files.finding import find_images
+from napari_unet.files.image_file import SeriesInfo, chosen_series, image_stem
+from napari_unet.files.images import IMAGE_SUFFIXES, image_series, system_reason
 from napari_unet.files.tiff import Tiff
+
+_LONGEST_NAME = 255
+"""Bytes of a file's name that the usual file systems take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +29,76 @@ class PlannedFile:
     output : Path
     extras : mapping of str to Path
         Further results, by kind: "scores", "overlay".
+    series : SeriesInfo, optional
+        Which image of a file that holds several.
+    problem : UNetError, optional
+        Why there will be none; for its turn among the others.
     """
 
     source: Path
     output: Path
     extras: Mapping[str, Path]
+    series: SeriesInfo | None = None
+    problem: UNetError | None = None
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """All of its results."""
+        return (self.output, *self.extras.values())
+
+    @property
+    def title(self) -> str:
+        """The image's name for people: "a.lif, series 2 'Scene A'"."""
+        if self.series is None:
+            return self.source.name
+        name = f" '{self.series.name}'" if self.series.name else ""
+        return f"{self.source.name}, series {self.series.number}{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """One image of a file, before its outputs have names."""
+
+    source: Path
+    series: SeriesInfo | None = None
+    problem: UNetError | None = None
+
+    @property
+    def stem(self) -> str:
+        stem = image_stem(self.source)
+        return stem if self.series is None else f"{stem}_{self.series.label}"
+
+
+def named_images(paths: Sequence[str]) -> list[Path]:
+    """List the images among files and folders; of several, what is none is left out and named.
+
+    Raises
+    ------
+    FileError
+        As `find_images`, or if no image is among them.
+    """
+    left_out = [path for path in paths if len(paths) > 1 and _holds_no_image(Path(path))]
+    if left_out and len(left_out) < len(paths):
+        say(
+            f"left out, because there is no image in {'it' if len(left_out) == 1 else 'them'}: "
+            f"{listing(left_out)}."
+        )
+        paths = [path for path in paths if path not in left_out]
+    return find_images(paths)
+
+
+def _holds_no_image(path: Path) -> bool:
+    try:
+        if path.is_dir():
+            return not any(_has_image_name(each) for each in path.iterdir())
+        return path.is_file() and not _has_image_name(path)
+    except OSError:
+        return False  # said where it is looked for
+
+
+def _has_image_name(path: Path) -> bool:
+    # macOS leaves "._cells.tif" beside "cells.tif" on disks of others.
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("._")
 
 
 def plan_outputs(
@@ -38,6 +107,8 @@ def plan_outputs(
     *,
     extras: Mapping[str, str] | None = None,
     overwrite: bool = False,
+    skip_existing: bool | None = None,
+    series: Sequence[str] | None = None,
 ) -> list[PlannedFile]:
     """Name the outputs of every source and see that all of them can be written.
 
@@ -45,72 +116,142 @@ def plan_outputs(
     ----------
     sources : sequence of Path
     out : Path
-        A TIFF file for a single source; otherwise a folder.
+        A TIFF file for a single image; otherwise a folder. There, images of
+        one name from several folders go into subfolders named as these.
     extras : mapping of str to str
         Ending of each further kind of result, as in {"overlay": ".png"}. They
         stand beside an output file, or in a subfolder of an output folder.
     overwrite : bool
+    skip_existing : bool, optional
+        Outputs may exist, and will be left as they are. None for a command
+        that has no such choice.
+    series : sequence of str, optional
+        Which images of files with several, by number or name; empty for all.
+        None where each file is one image.
 
     Raises
     ------
     FileError
-        If names collide, outputs exist, or the folder cannot be written to.
+        If names collide or are too long, outputs exist, or a folder cannot be
+        written to.
     """
     kinds = extras or {}
+    images = [_Image(source) for source in sources]
+    if series is not None:
+        images = [image for source in sources for image in _images_of(source, series)]
+    _refuse_long_names([out])
     if out.suffix.lower() in Tiff.suffixes and not out.is_dir():
-        if len(sources) > 1:
-            raise FileError(
-                f"{len(sources)} images cannot go into the one file '{out}'; name a folder instead."
-            )
+        _refuse_several(images, sources, out)
         beside = {kind: out.with_name(f"{out.stem}_{kind}{end}") for kind, end in kinds.items()}
-        plan = [PlannedFile(sources[0], out, beside)]
+        plan = [_planned(images[0], out, beside)]
     else:
         _check_folder_name(out)
-        _refuse_equal_stems(sources)
+        folders = _subfolders(images)
         plan = [
-            PlannedFile(
-                source,
-                out / f"{image_stem(source)}.tif",
-                {kind: out / kind / f"{image_stem(source)}{end}" for kind, end in kinds.items()},
+            _planned(
+                image,
+                out / folder / f"{image.stem}.tif",
+                {kind: out / kind / folder / f"{image.stem}{end}" for kind, end in kinds.items()},
             )
-            for source in sources
+            for image, folder in zip(images, folders, strict=True)
         ]
-    _refuse_overwriting(plan, overwrite=overwrite)
-    check_writable(plan[0].output.parent)
+    outputs = [path for planned in plan for path in planned.outputs]
+    _refuse_long_names(outputs)
+    _refuse_overwriting(plan, outputs, overwrite=overwrite, skip_existing=skip_existing)
+    for folder in dict.fromkeys(path.parent for path in outputs):
+        check_writable(folder)
     return plan
 
 
+def _planned(image: _Image, output: Path, extras: Mapping[str, Path]) -> PlannedFile:
+    return PlannedFile(image.source, output, extras, image.series, image.problem)
+
+
+def _images_of(source: Path, wanted: Sequence[str]) -> list[_Image]:
+    """The images of one file; a file that cannot be read, or has no such one, is told later."""
+    try:
+        found = image_series(source)
+        chosen = [chosen_series(source, found, each) for each in wanted] or list(found)
+    except UNetError as error:
+        return [_Image(source, problem=error)]
+    if len(found) == 1:
+        return [_Image(source)]
+    return [_Image(source, each) for each in {each.number: each for each in chosen}.values()]
+
+
+def _refuse_several(images: Sequence[_Image], sources: Sequence[Path], out: Path) -> None:
+    if len(images) == 1:
+        return
+    hint = "" if len(sources) > 1 else ", or choose one of the series in it with --series"
+    raise FileError(
+        f"{len(images)} images cannot go into the one file '{out}'; name a folder instead{hint}."
+    )
+
+
 def _check_folder_name(out: Path) -> None:
-    if out.suffix.lower() in Picture.suffixes:
+    if out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir():
         raise FileError(f"'{out}' is a picture's name; end it in .tif, or name a folder.")
     if out.exists() and not out.is_dir():
         raise FileError(f"'{out}' is a file; name a folder, or a file that ends in .tif.")
 
 
-def _refuse_equal_stems(sources: Sequence[Path]) -> None:
-    seen: dict[str, Path] = {}
-    for source in sources:
+def _subfolders(images: Sequence[_Image]) -> list[str]:
+    """For each image the folder below the output folder: none, if no names collide."""
+    other = _same_name(images, [""] * len(images))
+    if other is None:
+        return [""] * len(images)
+    folders = [image.source.resolve().parent.name for image in images]
+    collision = _same_name(images, folders)
+    if collision is not None:
+        one, two = collision
+        raise FileError(
+            f"'{one.source}' and '{two.source}' would both be written as "
+            f"'{two.stem}.tif'; rename one, or use two output folders."
+        )
+    return folders
+
+
+def _same_name(images: Sequence[_Image], folders: Sequence[str]) -> tuple[_Image, _Image] | None:
+    seen: dict[tuple[str, str], _Image] = {}
+    for image, folder in zip(images, folders, strict=True):
         # Windows and macOS do not tell "A.tif" from "a.tif".
-        other = seen.setdefault(image_stem(source).casefold(), source)
-        if other is not source:
-            raise FileError(
-                f"'{other}' and '{source}' would both be written as "
-                f"'{image_stem(source)}.tif'; rename one, or use two output folders."
-            )
+        other = seen.setdefault((folder.casefold(), image.stem.casefold()), image)
+        if other is not image:
+            return other, image
+    return None
 
 
-def _refuse_overwriting(plan: Sequence[PlannedFile], *, overwrite: bool) -> None:
+def _refuse_long_names(outputs: Sequence[Path]) -> None:
+    for path in outputs:
+        for name in path.parts:
+            length = len(os.fsencode(name))
+            if length > _LONGEST_NAME:
+                raise FileError(
+                    f"The output's name '{name[:40]}...{name[-12:]}' takes {length} bytes; file "
+                    f"systems allow {_LONGEST_NAME}. Rename the image, or choose another output."
+                )
+
+
+def _refuse_overwriting(
+    plan: Sequence[PlannedFile],
+    outputs: Sequence[Path],
+    *,
+    overwrite: bool,
+    skip_existing: bool | None,
+) -> None:
     sources = {planned.source.resolve() for planned in plan}
-    outputs = [path for planned in plan for path in (planned.output, *planned.extras.values())]
     for path in outputs:
         if path.resolve() in sources:
             raise FileError(f"The output '{path}' would replace an input; choose another folder.")
+        if path.is_dir():
+            raise FileError(f"The output '{path}' is a folder; remove it or choose another output.")
     existing = [str(path) for path in outputs if path.exists()]
-    if existing and not overwrite:
+    if existing and not overwrite and not skip_existing:
         verb = "exists" if len(existing) == 1 else "exist"
+        skip = "" if skip_existing is None else "leave out what is done with --skip-existing, "
         raise FileError(
             f"{count(len(existing), 'output file')} already {verb} ({listing(existing)}); "
-            "choose another output, or allow replacing with --overwrite."
+            f"choose another output, {skip}or allow replacing with --overwrite."
         )
 
 

@@ -176,7 +176,8 @@ def _take(image: ImageFile, index: dict[int, int]) -> ImageFile:
     axes = "".join(name for axis, name in enumerate(image.axes) if axis not in index)
     sizes = image.pixel_size_um
     if sizes is not None:
-        before = [name for name in "ZYX" if name in image.axes]
-        kept = [size for name, size in zip(before, sizes, strict=False) if name in axes]
-        sizes = tuple(kept) if len(kept) == sum(name in axes for name in "ZYX") else None
+        before = [name for name in image.axes if name in "ZYX"]
+        # From the end: slices without a known distance still have a scale in the plane.
+        pairs = list(zip(reversed(before), reversed(sizes), strict=False))
+        sizes = tuple(size for name, size in reversed(pairs) if name in axes)
     return replace(image, array=image.array[parts], axes=axes, pixel_size_um=sizes)

@@ -92,8 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader, such as `head`, has had enough; Python must not flush into it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
-        say("stopped; no file was left half-written.")
+    except KeyboardInterrupt as interrupt:
+        say(f"stopped; no file was left half-written. {interrupt}".rstrip())
         return INTERRUPTED
     except Exception as error:
         if debug:

@@ -33,6 +33,10 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
+        try:
+            path.exists()
+        except OSError as error:  # a name with more letters than names can have
+            raise FileError(f"Cannot read '{path}' ({system_reason(error)}).") from error
         if path.is_dir():
             found.update(dict.fromkeys(_images_in(path)))
         elif path.exists():

@@ -5,15 +5,53 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
+from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.images.image import AnyImage
 
+_LISTED_SERIES = 8
+"""So many images of a file are listed in a message."""
+
 _LARGEST_PIXEL_UM = 20.0
-"""Larger pixel sizes are a screen's or a printer's dots per inch, not a microscope's."""
+"""Dots per inch that make larger pixels are a screen's or a printer's, not a microscope's."""
+
+_LONGEST_LABEL = 80
+"""Letters of `SeriesInfo.label`; the names of files, of which it is a part, have 255 at most."""
+
+
+class SeriesError(FileError):
+    """Which of the images in a file is wanted is not clear, or there is no such image."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesInfo:
+    """One of the images that a file holds: a series, scene or position.
+
+    Parameters
+    ----------
+    number : int
+        Counted from 1, in the order of the file.
+    name : str
+        What the file calls it; empty if it has no name.
+    label : str
+        Unique in the file, and fit to be a part of a file's name.
+    shape : tuple of int
+    axes : str
+        As in `ImageFile`. Whether colours turn out to be shades of grey, and
+        are read as one channel, the header does not say.
+    """
+
+    number: int
+    name: str
+    label: str
+    shape: tuple[int, ...]
+    axes: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,14 +67,21 @@ class ImageFile:
         One letter for each axis of `array`: Y and X; C, channels; Z, depth
         (also where the file does not say what is stacked); T, time.
     pixel_size_um : tuple of float, optional
-        Micrometres along those of Z, Y and X that `axes` has, in that order;
-        None where the file does not say.
+        Micrometres along the last of those of Z, Y and X that `axes` has, in
+        that order: Y and X alone where the file has slices and does not say
+        how far they are apart. None where it says nothing.
+    frame_interval_s : float, optional
+        Seconds from one frame to the next.
+    series : SeriesInfo, optional
+        Which image of the file this is; None for its only one.
     """
 
     path: Path
     array: AnyImage
     axes: str
     pixel_size_um: tuple[float, ...] | None = None
+    frame_interval_s: float | None = None
+    series: SeriesInfo | None = None
 
     @property
     def name(self) -> str:
@@ -68,19 +113,40 @@ class ImageFormat(ABC):
     suffixes: ClassVar[tuple[str, ...]]
 
     @abstractmethod
-    def holds(self, start: bytes) -> bool:
+    def holds(self, path: Path, start: bytes) -> bool:
         """Whether a file with these first bytes is to be read with this format."""
 
     @abstractmethod
-    def read(self, path: Path, *, palette_numbers: bool) -> ImageFile:
-        """Read a file; with `palette_numbers` a palette picture's numbers, not its colours.
+    def series(self, path: Path) -> tuple[SeriesInfo, ...]:
+        """List the images of a file, judging by its headers.
 
-        Whatever error its library raises for a damaged file may come out.
+        Thumbnails, the smaller levels of a pyramid and pictures of a slide's
+        label are no images. Errors are those of `read`.
         """
 
     @abstractmethod
+    def read(self, path: Path, *, series: int | str | None, as_labels: bool) -> ImageFile:
+        """Read one image of a file.
+
+        Parameters
+        ----------
+        path : Path
+        series : int or str, optional
+            As `chosen_series` takes it.
+        as_labels : bool
+            Give the numbers of a palette and not its colours, and of colours
+            that are all grey one channel, without transparency.
+
+        Raises
+        ------
+        FileError
+            If what is known to be in the file cannot be read as it is.
+            Whatever else its library raises for a damaged file may come out.
+        """
+
     def holds_whole(self, path: Path, shape: tuple[int, ...]) -> bool:
         """Whether the file holds an array of this shape and nothing else, judging by its header."""
+        return [each.shape for each in self.series(path)] == [shape]
 
     def problem(self, error: Exception, start: bytes) -> str:  # noqa: ARG002
         """Say what an error while reading means, as a predicate; empty if the file is damaged."""
@@ -92,9 +158,90 @@ def image_stem(path: Path) -> str:
     return re.sub(r"\.ome$", "", path.stem, flags=re.IGNORECASE)
 
 
+def numbered_series(
+    layouts: Iterable[tuple[str, tuple[int, ...], str]],
+) -> tuple[SeriesInfo, ...]:
+    """Number the images of a file, given as (name, shape, axes)."""
+    found, taken = [], set()
+    for number, (name, shape, axes) in enumerate(layouts, 1):
+        label = re.sub(r"[^\w.-]+", "_", name).strip("._")[:_LONGEST_LABEL]
+        # A name such as "0" would be taken for another one's number.
+        label = str(number) if not label or label.isdigit() else label
+        # Windows and macOS do not tell "A.tif" from "a.tif".
+        while label.casefold() in taken:
+            label = f"{label}_{number}"
+        taken.add(label.casefold())
+        found.append(SeriesInfo(number, name, label, tuple(shape), axes))
+    return tuple(found)
+
+
+def chosen_series(path: Path, found: Sequence[SeriesInfo], wanted: int | str | None) -> SeriesInfo:
+    """Take the wanted image of a file.
+
+    Parameters
+    ----------
+    path : Path
+        For messages.
+    found : sequence of SeriesInfo
+    wanted : int or str, optional
+        The number of a series, its name or its label. None asks for the only
+        image that there is.
+
+    Raises
+    ------
+    SeriesError
+        If there is no such series, or if there are several and none is named;
+        the message lists those there are.
+    """
+    if wanted is None and len(found) == 1:
+        return found[0]
+    for each in found:
+        if str(wanted) in (str(each.number), each.name, each.label):
+            return each
+    names = [
+        f"{each.number}" + (f" '{each.name}'" if each.name else "") + f" {each.shape}"
+        for each in found[:_LISTED_SERIES]
+    ]
+    more = len(found) - len(names)
+    listed = ", ".join(names) + (f" and {more} more" if more else "")
+    if wanted is None:
+        raise SeriesError(
+            f"'{path}' holds {len(found)} images: {listed}; choose one by its number or name "
+            "(--series)."
+        )
+    raise SeriesError(
+        f"'{path}' has no series {wanted!r}; it holds {listed}. Choose one by its number or name."
+    )
+
+
 def microscope_scale(sizes: Sequence[float | None]) -> tuple[float, ...] | None:
-    """Give the pixel sizes in micrometres if all are known and could be a microscope's."""
-    known = [size for size in sizes if size is not None]
-    if len(known) != len(sizes) or not all(0 < size < math.inf for size in known):
-        return None
-    return tuple(known) if max(known[-2:]) <= _LARGEST_PIXEL_UM else None
+    """Give those of the sizes along (Z), Y and X, in micrometres, that belong to an image.
+
+    Returns
+    -------
+    tuple of float, optional
+        All sizes; those along Y and X where that along Z is not known; None
+        where one of these is not.
+    """
+    known = [size if size is not None and 0 < size < math.inf else None for size in sizes]
+    while len(known) > 2 and None in known[:-2]:
+        known = known[1:]
+    return None if None in known or len(known) < 2 else tuple(size for size in known if size)
+
+
+def dots_scale(sizes: Sequence[float | None]) -> tuple[float, ...] | None:
+    """As `microscope_scale`, for sizes that may be a screen's or a printer's dots."""
+    scale = microscope_scale(sizes)
+    return None if scale is None or max(scale[-2:]) > _LARGEST_PIXEL_UM else scale
+
+
+def grey_of_colours(array: AnyImage) -> AnyImage:
+    """Give one channel of (..., C) colours, 3 or 4 with transparency, whose channels are equal.
+
+    Other arrays come back as they are.
+    """
+    if array.shape[-1] not in (3, 4) or not all(
+        np.array_equal(array[..., first], array[..., second]) for first, second in ((0, 1), (1, 2))
+    ):
+        return array
+    return np.ascontiguousarray(array[..., 0])

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import errno
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,35 +19,75 @@ from PIL import Image
 
 from napari_unet.engine.base.errors import FileError, LabelsError
 from napari_unet.engine.base.whole_file import whole_file
-from napari_unet.engine.images.image import LabelImage, Scores
-from napari_unet.files.image_file import ImageFile, ImageFormat
+from napari_unet.engine.images.image import AnyImage, LabelImage, Scores
+from napari_unet.files.image_file import ImageFile, ImageFormat, SeriesInfo
+from napari_unet.files.netpbm import Netpbm
 from napari_unet.files.picture import Picture
-from napari_unet.files.tiff import Tiff, write_tiff
+from napari_unet.files.tiff import Tiff
+from napari_unet.files.tiff_writer import fitting_axes, write_tiff
+from napari_unet.files.vendor import Vendor
 
-FORMATS: tuple[ImageFormat, ...] = (Tiff(), Picture())
+FORMATS: tuple[ImageFormat, ...] = (Tiff(), Netpbm(), Vendor(), Picture())
 """The first that knows a file's content reads it; the last is asked for whatever no other knows."""
 
 IMAGE_SUFFIXES = tuple(suffix for each in FORMATS for suffix in each.suffixes)
 
+Result = TypeVar("Result")
 
-def read_image(path: str | Path) -> ImageFile:
-    """Read an image and what its file says about axes and scale.
 
-    What counts is the content of the file, not the ending of its name.
+def image_series(path: str | Path) -> tuple[SeriesInfo, ...]:
+    """List the images that a file holds: its series, scenes or positions.
+
+    Only headers are read, but for what says nothing of itself and looks by its
+    size as if it were a smaller copy of another image.
+
+    Returns
+    -------
+    tuple of SeriesInfo
+        At least one. Thumbnails, the smaller levels of a pyramid and pictures
+        of a slide's label are none.
 
     Raises
     ------
     FileError
-        If there is no such file, or it is no image, is cut short or damaged.
+        As `read_image`.
     """
-    return _read(Path(path), palette_numbers=False)
+    return _asked(Path(path), lambda format_, found: format_.series(found))
 
 
-def read_labels(path: str | Path) -> ImageFile:
+def read_image(path: str | Path, *, series: int | str | None = None) -> ImageFile:
+    """Read an image and what its file says about axes, scale and time.
+
+    What counts is the content of the file, not the ending of its name.
+
+    Parameters
+    ----------
+    path : str or Path
+    series : int or str, optional
+        Which image of a file that holds several: its number, counted from 1,
+        its name or its label; see `image_series`.
+
+    Raises
+    ------
+    FileError
+        If there is no such file, or it is no image, is cut short or damaged,
+        or cannot be read at its full depth. `SeriesError` if it holds several
+        images and `series` names none of them.
+    """
+    return _read(Path(path), series, as_labels=False)
+
+
+def read_labels(path: str | Path, *, series: int | str | None = None) -> ImageFile:
     """Read a label image: integers, 0 for background and one number for each cell.
 
-    Whole numbers stored as floats come back as integers; a palette picture
-    gives its palette numbers.
+    Whole numbers stored as floats come back as integers, negative ones as they
+    are; a palette picture gives its palette numbers, and colours that are all
+    grey one number for each pixel.
+
+    Parameters
+    ----------
+    path, series
+        As for `read_image`.
 
     Raises
     ------
@@ -56,7 +96,7 @@ def read_labels(path: str | Path) -> ImageFile:
     LabelsError
         If the file holds colours or numbers that are not whole.
     """
-    file = _read(Path(path), palette_numbers=True)
+    file = _read(Path(path), series, as_labels=True)
     array = file.array
     if file.axes.endswith("C"):
         raise LabelsError(
@@ -64,14 +104,7 @@ def read_labels(path: str | Path) -> ImageFile:
             "number for each pixel. Save them as 16-bit greyscale TIFF or PNG."
         )
     if array.dtype.kind == "f":
-        whole = np.isfinite(array) & (np.abs(array) <= np.iinfo(np.int32).max)
-        whole &= np.trunc(array) == array
-        if not whole.all():
-            raise LabelsError(
-                f"'{file.path}' holds numbers that are not whole; labels are 0 for background "
-                "and 1, 2, ... for cells. Is it an image rather than labels?"
-            )
-        array = array.astype(np.int32)
+        array = _whole_numbers(file.path, array)
     elif array.dtype.kind == "b":
         array = array.astype(np.uint8)
     elif array.dtype.kind not in "ui":
@@ -80,31 +113,54 @@ def read_labels(path: str | Path) -> ImageFile:
             "and 1, 2, ... for cells."
         )
     # Planes that some programs call channels are slices here.
-    return ImageFile(file.path, array, file.axes.replace("C", "Z"), file.pixel_size_um)
+    return replace(file, array=array, axes=file.axes.replace("C", "Z"))
 
 
-def _read(path: Path, *, palette_numbers: bool) -> ImageFile:
+def _whole_numbers(path: Path, array: AnyImage) -> LabelImage:
+    """Give labels that are stored as floats as integers."""
+    if not (np.isfinite(array).all() and (np.trunc(array) == array).all()):
+        raise LabelsError(
+            f"'{path}' holds numbers that are not whole; labels are 0 for background "
+            "and 1, 2, ... for cells. Is it an image rather than labels?"
+        )
+    # Beyond the bits of its fraction a float skips whole numbers: two cells may have become one.
+    exact = 2 ** (np.finfo(array.dtype).nmant + 1)
+    highest = float(np.abs(array).max()) if array.size else 0.0
+    if highest > exact:
+        raise LabelsError(
+            f"'{path}' holds labels up to {highest:.0f} as {array.dtype}, which tells whole "
+            f"numbers apart up to {exact}; save them as integers."
+        )
+    return array.astype(np.int32 if highest <= np.iinfo(np.int32).max else np.int64)
+
+
+def _read(path: Path, series: int | str | None, *, as_labels: bool) -> ImageFile:
+    file = _asked(path, lambda format_, it: format_.read(it, series=series, as_labels=as_labels))
+    return replace(file, array=file.array.astype(file.array.dtype.newbyteorder("="), copy=False))
+
+
+def _asked(path: Path, ask: Callable[[ImageFormat, Path], Result]) -> Result:
+    """Ask the format that knows a file, and say in a sentence what is wrong with it."""
     try:
         with path.open("rb") as stream:
             start = stream.read(512)
     except OSError as error:
         raise FileError(_read_problem(path, error)) from error
-    format_ = next(each for each in FORMATS if each.holds(start))
+    format_ = next(each for each in FORMATS if each.holds(path, start))
     try:
-        file = format_.read(path, palette_numbers=palette_numbers)
-    except MemoryError:
+        return ask(format_, path)
+    except (MemoryError, FileError):
         raise
     except Exception as error:  # a damaged file makes its parser raise nearly anything
         problem = _content_problem(start) or format_.problem(error, start)
         problem = problem or "is damaged or cut short; copy or export it again."
         raise FileError(f"'{path}' {problem}") from error
-    return replace(file, array=file.array.astype(file.array.dtype.newbyteorder("="), copy=False))
 
 
 def _read_problem(path: Path, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return missing_file(path)
-    if path.is_dir():
+    if isinstance(error, IsADirectoryError | PermissionError) and path.is_dir():
         return f"'{path}' is a folder; name one image file."
     return f"Cannot read '{path}' ({system_reason(error)})."
 
@@ -141,7 +197,8 @@ def file_holds(path: str | Path, shape: tuple[int, ...]) -> bool:
     try:
         with path.open("rb") as stream:
             start = stream.read(512)
-        return next(each for each in FORMATS if each.holds(start)).holds_whole(path, tuple(shape))
+        format_ = next(each for each in FORMATS if each.holds(path, start))
+        return format_.holds_whole(path, tuple(shape))
     except Exception:  # a folder, a damaged file: parsers raise nearly anything
         return False
 
@@ -155,13 +212,14 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
     FileError
         If `path` exists and `overwrite` is off, or cannot be written.
     """
-    if path.is_dir():
-        raise FileError(f"'{path}' is a folder; name a file to write.")
-    if path.exists() and not overwrite:
-        raise FileError(
-            f"'{path}' exists already; choose another name, or allow replacing it (--overwrite)."
-        )
     try:
+        if path.is_dir():
+            raise FileError(f"'{path}' is a folder; name a file to write.")
+        if path.exists() and not overwrite:
+            raise FileError(
+                f"'{path}' exists already; choose another name, or allow replacing it "
+                "(--overwrite)."
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as partial, partial.open("xb") as stream:
             yield stream
@@ -181,6 +239,8 @@ def _write_problem(path: Path, error: OSError) -> str:
         return (
             f"Cannot write '{path}', because a part of this path is a file; choose another folder."
         )
+    if error.errno == errno.ENAMETOOLONG:
+        return f"Cannot write '{path}', because its name is too long; choose a shorter one."
     return f"Cannot write '{path}' ({system_reason(error)}); choose another name or folder."
 
 
@@ -208,6 +268,7 @@ def write_labels(
     *,
     axes: str | None = None,
     pixel_size_um: Sequence[float] | None = None,
+    frame_interval_s: float | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write labels as compressed TIFF, in the smallest type that holds them.
@@ -217,9 +278,12 @@ def write_labels(
     path : Path
     labels : integer array
     axes : str, optional
-        Letters as in `ImageFile.label_axes`; "YX" or "ZYX" by default.
+        Letters as in `ImageFile.label_axes`, in any order and number; "YX" or
+        "ZYX" by default.
     pixel_size_um : sequence of float, optional
         As in `ImageFile`. Written so that Fiji and napari show it.
+    frame_interval_s : float, optional
+        Seconds from one frame to the next, for axes with T.
     overwrite : bool
 
     Raises
@@ -232,7 +296,7 @@ def write_labels(
     array = labels.astype(smallest_label_dtype(labels), copy=False)
     display = (0, max(1, int(array.max()) if array.size else 1))
     with replacing(path, overwrite=overwrite) as stream:
-        write_tiff(stream, array, axes, pixel_size_um, display=display)
+        write_tiff(stream, array, axes, pixel_size_um, frame_interval_s, display=display)
 
 
 def write_float_image(
@@ -241,13 +305,14 @@ def write_float_image(
     *,
     axes: str | None = None,
     pixel_size_um: Sequence[float] | None = None,
+    frame_interval_s: float | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a weight map or another image of real numbers as compressed float32 TIFF."""
     array = image.astype(np.float32, copy=False)
     display = (float(array.min()), float(array.max())) if array.size else (0.0, 1.0)
     with replacing(path, overwrite=overwrite) as stream:
-        write_tiff(stream, array, axes, pixel_size_um, display=display)
+        write_tiff(stream, array, axes, pixel_size_um, frame_interval_s, display=display)
 
 
 def write_scores(
@@ -257,6 +322,7 @@ def write_scores(
     *,
     axes: str | None = None,
     pixel_size_um: Sequence[float] | None = None,
+    frame_interval_s: float | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write scores as float32 TIFF with one named channel for each class.
@@ -270,14 +336,22 @@ def write_scores(
     axes : str, optional
         Of the spatial axes, as for `write_labels`. In the file the channels
         stand just before Y, as Fiji wants it: (Z, C, Y, X).
-    pixel_size_um, overwrite
+    pixel_size_um, frame_interval_s, overwrite
         As for `write_labels`.
     """
     planes = np.moveaxis(scores.astype(np.float32, copy=False), 0, -3)
-    spatial = axes or "ZYX"[-(scores.ndim - 1) :]
-    axes, names = f"{spatial[:-2]}C{spatial[-2:]}", list(class_roles) * math.prod(planes.shape[:-3])
+    spatial = fitting_axes(axes, scores.ndim - 1)
+    names = list(class_roles) * math.prod(planes.shape[:-3])
     with replacing(path, overwrite=overwrite) as stream:
-        write_tiff(stream, planes, axes, pixel_size_um, display=(0.0, 1.0), plane_names=names)
+        write_tiff(
+            stream,
+            planes,
+            f"{spatial[:-2]}C{spatial[-2:]}",
+            pixel_size_um,
+            frame_interval_s,
+            display=(0.0, 1.0),
+            plane_names=names,
+        )
 
 
 def write_picture(path: Path, picture: NDArray[np.uint8], *, overwrite: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""TIFF files and their dialects (ImageJ, OME, LSM): read with their scale, and written for Fiji."""
+"""TIFF files and their dialects (ImageJ, OME, LSM ...): every image in them, with its scale."""
 
 from __future__ import annotations
 
@@ -6,30 +6,47 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Self
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL.Image import DecompressionBombError
+from PIL import Image
 from typing_extensions import override
 
-from napari_unet.files.image_file import ImageFile, ImageFormat, microscope_scale
-from napari_unet.files.picture import read_frames
+from napari_unet.engine.base.errors import FileError
+from napari_unet.files.image_file import (
+    ImageFile,
+    ImageFormat,
+    SeriesInfo,
+    chosen_series,
+    grey_of_colours,
+    numbered_series,
+)
+from napari_unet.files.ome import OmeImage, companion_xml, ome_images
+from napari_unet.files.tiff_scale import Scale, ome_scale, tiff_scale
 
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_MICROMETRE_NAMES = ("um", "µm", "μm", "\\u00b5m", "micron", "microns", "micrometer")
-_UNITS_UM = {
-    **dict.fromkeys(_MICROMETRE_NAMES, 1.0),
-    "nm": 1e-3,
-    "mm": 1e3,
-    "cm": 1e4,
-    "m": 1e6,
-    "inch": 25400.0,
+
+_NOT_THE_IMAGE = frozenset(
+    ("thumbnail", "thumbnail image", "label", "label image", "macro", "macro image")
+) | {"overview", "overview image", "preview", "map"}
+"""What tifffile and Bio-Formats call the pictures that slide scanners add to a slide."""
+
+_LEAST_LIKENESS = 0.8
+"""Correlation of a page with another one made smaller from which it counts as that one's thumbnail;
+two fields of the same cells reach about a half, by their common illumination."""
+
+_REFUSED_COLOURS: dict[int, str] = {
+    tifffile.PHOTOMETRIC.SEPARATED: "inks (CMYK)",
+    tifffile.PHOTOMETRIC.CIELAB: "CIELAB",
+    tifffile.PHOTOMETRIC.ICCLAB: "ICCLAB",
+    tifffile.PHOTOMETRIC.ITULAB: "ITULAB",
+    tifffile.PHOTOMETRIC.LOGLUV: "LogLuv",
+    tifffile.PHOTOMETRIC.YCBCR: "YCbCr",
 }
-_IMAGEJ_BYTES = 1 << 31
-"""Above this an ImageJ TIFF is not safe: it addresses 32 bits."""
 
 
 class Tiff(ImageFormat):
@@ -38,38 +55,36 @@ class Tiff(ImageFormat):
     suffixes = (".tif", ".tiff", ".btf", ".lsm")
 
     @override
-    def holds(self, start: bytes) -> bool:
+    def holds(self, path: Path, start: bytes) -> bool:
         return start.startswith(_STARTS)
 
     @override
-    def read(self, path: Path, *, palette_numbers: bool) -> ImageFile:
-        try:
-            with _refusing_logged_damage(), tifffile.TiffFile(path) as tiff:
-                series = list(tiff.series)
-                array, axes = series[0].asarray(), series[0].axes
-                if len({(each.shape, each.dtype) for each in series}) == 1 < len(series):
-                    # Pages written one by one: a stack to the user, even if not to the file.
-                    array, axes = np.stack([each.asarray() for each in series]), "Z" + axes
-                sizes = _pixel_size_um(tiff)
-        except ValueError as error:
-            if "imagecodecs" not in str(error):
-                raise
-            try:  # Pillow has its own decoders for the commonest of these compressions
-                return read_frames(path, palette_numbers=True, formats=("TIFF",))
-            except (OSError, SyntaxError, DecompressionBombError):
-                raise error from None
-        names = _axis_names(axes)
-        scale = microscope_scale([sizes.get(axis) for axis in "ZYX" if axis in names])
-        return ImageFile(path, array, names, scale)
+    def series(self, path: Path) -> tuple[SeriesInfo, ...]:
+        with _opened(path) as tiff:
+            return _numbered(_images(path, tiff))
 
     @override
-    def holds_whole(self, path: Path, shape: tuple[int, ...]) -> bool:
-        with tifffile.TiffFile(path) as tiff:
-            return [tuple(series.shape) for series in tiff.series] == [shape]
+    def read(self, path: Path, *, series: int | str | None, as_labels: bool) -> ImageFile:
+        with _opened(path) as tiff:
+            images = _images(path, tiff)
+            found = _numbered(images)
+            info = chosen_series(path, found, series)
+            image = images[info.number - 1]
+            array, axes = image.pixels(path, as_labels=as_labels)
+            scale = image.scale(tiff)
+        return ImageFile(
+            path,
+            array,
+            axes,
+            scale.along(axes),
+            scale.frame_interval_s if "T" in axes else None,
+            info if len(found) > 1 else None,
+        )
 
     @override
     def problem(self, error: Exception, start: bytes) -> str:
-        if "imagecodecs" not in str(error):
+        # For some kinds Python's own modules are tried as well.
+        if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
             return ""
         return (
             "is compressed in a way that needs the package imagecodecs; run "
@@ -77,8 +92,104 @@ class Tiff(ImageFormat):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _TiffImage:
+    """An image of a TIFF: a series of tifffile's, or several of its series or pages as slices."""
+
+    parts: Sequence[tifffile.TiffPageSeries | tifffile.TiffPage | tifffile.TiffFrame]
+    pages: Sequence[tifffile.TiffPage | tifffile.TiffFrame | None]
+    keyframe: tifffile.TiffPage
+    name: str = ""
+    ome: OmeImage | None = None
+
+    @classmethod
+    def of(cls, series: tifffile.TiffPageSeries, ome: OmeImage | None = None) -> Self:
+        return cls([series], series._pages, series.keyframe, series.name, ome)
+
+    @property
+    def stored_axes(self) -> str:
+        return ("Z" if len(self.parts) > 1 else "") + self.parts[0].axes
+
+    @property
+    def palette(self) -> NDArray[Any] | None:
+        """Colours (N, 3) of the numbers 0 to N - 1, or (N,) if all are grey; None without."""
+        page = self.keyframe
+        is_palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
+        # Where there are channels, a palette is how one of them is shown.
+        if not is_palette or page.colormap is None or set("CS") & set(self.stored_axes):
+            return None
+        colours = np.ascontiguousarray(page.colormap.T)
+        if colours.max() < 256:
+            colours = colours.astype(np.uint8)
+        elif not (colours & 0xFF).any() or np.array_equal(colours >> 8, colours & 0xFF):
+            colours = (colours >> 8).astype(np.uint8)
+        return grey_of_colours(colours)
+
+    def layout(self) -> tuple[str, tuple[int, ...], str]:
+        """Name, shape and axes, as the header tells them."""
+        shape = self.parts[0].shape
+        if len(self.parts) > 1:
+            shape = (len(self.parts), *shape)
+        axes = _axis_names(self.stored_axes)
+        palette = self.palette
+        if palette is not None and palette.ndim == 2:
+            shape, axes = (*shape, 3), axes + "C"
+        return self.name, shape, axes
+
+    def refuse_missing(self, path: Path) -> None:
+        """Refuse an image whose planes are not all there; tifffile would make them zero."""
+        if any(page is not None and _is_cut(page) for page in self.pages):
+            raise tifffile.TiffFileError
+        missing = sum(page is None for page in self.pages)
+        if not missing:
+            return
+        absent = self.ome.absent_files(path.parent) if self.ome else []
+        if absent:
+            raise _incomplete_set(path, absent)
+        raise FileError(
+            f"'{path}' lacks {missing} of the {len(self.pages)} planes that it is said to have; "
+            "export the image again, or cut it to what was recorded, for example with Fiji."
+        )
+
+    def pixels(self, path: Path, *, as_labels: bool) -> tuple[NDArray[Any], str]:
+        """Read the array, and give it with its axes."""
+        page = self.keyframe
+        colours = _REFUSED_COLOURS.get(page.photometric)
+        # tifffile makes RGB of what JPEG and its kin hold.
+        coded_by = tifffile.COMPRESSION(page.compression).name
+        from_jpeg = colours == "YCbCr" and re.search("JPEG|JP2", coded_by)
+        if colours and page.samplesperpixel > 1 and not from_jpeg:
+            raise FileError(
+                f"'{path}' holds its colours as {colours}, which is not read here; save it as RGB."
+            )
+        arrays = [part.asarray() for part in self.parts]
+        array = arrays[0] if len(arrays) == 1 else np.stack(arrays)
+        axes = self.stored_axes
+        palette = None if as_labels else self.palette
+        if palette is not None:
+            # One bit for a pixel is read as yes or no.
+            numbers = array.view(np.uint8) if array.dtype == np.bool_ else array
+            array = palette[numbers]
+            array = grey_of_colours(array) if palette.ndim == 2 else array
+            return array, _axis_names(axes) + "C" * (array.ndim - len(axes))
+        if as_labels and axes.count("S") == 1:
+            place = axes.index("S")
+            colours_last = np.moveaxis(array, place, -1)
+            if colours_last.shape[-1] == 2 and page.extrasamples[:1] in ((1,), (2,)):
+                colours_last = colours_last[..., 0]  # grey and how transparent it is
+            grey = grey_of_colours(colours_last)
+            # Planes that differ are slices, whatever a program called them.
+            if grey.ndim < array.ndim:
+                array, axes = grey, axes.replace("S", "")
+        return array, _axis_names(axes)
+
+    def scale(self, tiff: tifffile.TiffFile) -> Scale:
+        """What the file says of distances and times in this image."""
+        return ome_scale(self.ome.pixels) if self.ome else tiff_scale(tiff, self.keyframe)
+
+
 class _DamageLog(logging.Handler):
-    """Notes the damage that tifffile logs and then reads around, losing pages."""
+    """Keeps what tifffile logs of damage that it then reads around, losing pages."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -86,21 +197,156 @@ class _DamageLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        self.found |= "invalid page offset" in text or "invalid or corrupted" in text
+        strips = _STRIPS.search(text)
+        is_short = strips is not None and int(strips[1]) < int(strips[2])
+        self.found |= is_short or _DAMAGE.search(text) is not None
+
+
+_DAMAGE = re.compile(
+    "invalid page offset|invalid or corrupted|OME series raised|discontiguous storage"
+    "|is missing files|Missing data are zeroed|incompletely written|failed to re(shape|ad)"
+    "|missing (data offset|ByteCounts)"
+    "|tiles are not stitched|generic series raised|shaped series raised|loading .* frames"
+)
+"""Words of tifffile's warnings after which pixels are missing or zero."""
+
+_STRIPS = re.compile(r"incorrect Strip\w+ count \((\d+) != (\d+)\)")
+"""How many strips of pixels are there, and how many there should be; more do no harm."""
 
 
 @contextmanager
-def _refusing_logged_damage() -> Iterator[None]:
+def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF; after the block, raise if tifffile has met damage and read around it."""
     log, handler = logging.getLogger("tifffile"), _DamageLog()
     propagate, log.propagate = log.propagate, False
     log.addHandler(handler)
     try:
-        yield
+        with tifffile.TiffFile(path) as tiff:
+            xml = companion_xml(path, tiff.ome_metadata)
+            if xml is None:
+                yield tiff
+            else:
+                with tifffile.TiffFile(path, omexml=xml) as whole:
+                    yield whole
     finally:
         log.removeHandler(handler)
         log.propagate = propagate
     if handler.found:
         raise tifffile.TiffFileError
+
+
+def _numbered(images: Sequence[_TiffImage]) -> tuple[SeriesInfo, ...]:
+    return numbered_series(each.layout() for each in images)
+
+
+def _images(path: Path, tiff: tifffile.TiffFile) -> list[_TiffImage]:
+    """List the images of a file, each of them complete."""
+    series = list(tiff.series)
+    if not series:
+        raise tifffile.TiffFileError
+    kind, described = series[0].kind, ome_images(tiff.ome_metadata or "")
+    if kind == "ome" and len(described) != len(series):
+        absent = sorted({name for each in described for name in each.absent_files(path.parent)})
+        raise _incomplete_set(path, absent) if absent else tifffile.TiffFileError
+    images = _without_smaller_copies(series)
+    if kind in ("generic", "uniform"):
+        found = _of_equal_pages(images)
+    elif kind == "shaped" and len({(each.shape, each.dtype) for each in images}) == 1:
+        pages = [page for each in images for page in each._pages]
+        found = [_TiffImage(images, pages, images[0].keyframe)]
+    elif len(described) == len(series):
+        # Micro-Manager has its own series, and writes the scale as OME, too.
+        found = [_TiffImage.of(each, described[series.index(each)]) for each in images]
+    else:
+        found = [_TiffImage.of(each) for each in images]
+    for image in found:
+        image.refuse_missing(path)
+    return found
+
+
+def _of_equal_pages(series: Sequence[tifffile.TiffPageSeries]) -> list[_TiffImage]:
+    """Make a stack of the pages of a plain TIFF that are alike, in the order of the file.
+
+    tifffile tells pages of two compressions apart; to the user they are slices.
+    """
+    kinds: dict[Any, list[tifffile.TiffPageSeries]] = {}
+    for each in sorted(series, key=lambda each: tuple(np.atleast_1d(each.keyframe.index))):
+        kinds.setdefault((each.keyframe.shape, each.dtype, each.keyframe.axes), []).append(each)
+    found = []
+    for alike in kinds.values():
+        if len(alike) == 1:
+            found.append(_TiffImage.of(alike[0]))
+        else:
+            pages = [page for each in alike for page in each._pages if page is not None]
+            pages.sort(key=lambda page: page.index)
+            found.append(_TiffImage(pages, pages, alike[0].keyframe))
+    return found
+
+
+def _without_smaller_copies(
+    series: Sequence[tifffile.TiffPageSeries],
+) -> list[tifffile.TiffPageSeries]:
+    """Leave out thumbnails, levels of pyramids and pictures of the slide, flagged or not.
+
+    tifffile goes by the sizes alone: half as large is a level for it, even if
+    it shows something else, and a thumbnail before its image is none.
+    """
+    flat = []
+    for each in series:
+        flat += [each, *each.levels[1:]]
+    whole = [each for each in flat if not _is_flagged(each)] or list(series)
+    return [each for each in whole if not any(_is_smaller_copy(each, other) for other in whole)]
+
+
+def _is_cut(page: tifffile.TiffPage | tifffile.TiffFrame) -> bool:
+    """Whether the file ends before a compressed page; some decoders fill up what is missing."""
+    keyframe = page.keyframe
+    if keyframe is None or keyframe.compression == tifffile.COMPRESSION.NONE:
+        return False
+    ends = np.add(page.dataoffsets, page.databytecounts)
+    return int(ends.max(initial=0)) > page.parent.filehandle.size
+
+
+def _is_flagged(series: tifffile.TiffPageSeries) -> bool:
+    page = series.keyframe
+    is_level = page.is_reduced or page.is_subifd or page.is_mask
+    return is_level or series.name.lower() in _NOT_THE_IMAGE
+
+
+def _is_smaller_copy(small: tifffile.TiffPageSeries, large: tifffile.TiffPageSeries) -> bool:
+    """Whether a series shows the same as a larger one, judging by sizes and then by pixels."""
+    (height, width), (tall, wide) = _page_size(small), _page_size(large)
+    if height >= tall or width >= wide:
+        return False
+    # The sizes have the same ratio up to what rounding takes.
+    if abs(height * wide - width * tall) > max(tall, wide):
+        return False
+    plane, whole = (_grey_plane(each.keyframe) for each in (small, large))
+    step = round(tall / height)
+    candidates = [whole[::step, ::step]]
+    for way in (Image.Resampling.BOX, Image.Resampling.NEAREST):
+        candidates.append(np.asarray(Image.fromarray(whole).resize((width, height), way)))
+    return any(_is_alike(plane, each) for each in candidates)
+
+
+def _is_alike(plane: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    if plane.shape != other.shape:
+        return False
+    with np.errstate(all="ignore"):  # no correlation with what is the same everywhere
+        likeness = np.corrcoef(plane.ravel(), other.ravel())[0, 1]
+    return bool(likeness >= _LEAST_LIKENESS) or np.array_equal(plane, other)
+
+
+def _page_size(series: tifffile.TiffPageSeries) -> tuple[int, int]:
+    return series.keyframe.imagelength, series.keyframe.imagewidth
+
+
+def _grey_plane(page: tifffile.TiffPage) -> NDArray[np.float32]:
+    """(H, W) pixels of a page, the mean of its channels."""
+    array = np.asarray(page.asarray(), np.float32)
+    others = tuple(axis for axis, name in enumerate(page.axes) if name not in "YX")
+    plane: NDArray[np.float32] = array.mean(axis=others) if others else array
+    return plane
 
 
 def _axis_names(axes: str) -> str:
@@ -112,89 +358,11 @@ def _axis_names(axes: str) -> str:
     )
 
 
-def _pixel_size_um(tiff: tifffile.TiffFile) -> dict[str, float]:
-    if tiff.is_ome and tiff.ome_metadata:
-        return _ome_pixel_size_um(tiff.ome_metadata)
-    if tiff.is_lsm:
-        lsm = tiff.lsm_metadata or {}
-        names = {axis: lsm.get(f"VoxelSize{axis}") for axis in "ZYX"}
-        return {axis: float(size) * 1e6 for axis, size in names.items() if size}
-    tags = tiff.pages.first.tags
-    densities = {"Y": tags.valueof("YResolution"), "X": tags.valueof("XResolution")}
-    unit_um: float | None
-    if tiff.is_imagej:
-        metadata = tiff.imagej_metadata or {}
-        unit_um = _UNITS_UM.get(str(metadata.get("unit", "")).strip().lower())
-        depth = metadata.get("spacing")
-    else:
-        unit_um = {2: 25400.0, 3: 1e4}.get(int(tags.valueof("ResolutionUnit", 2)))
-        depth = None
-    if unit_um is None:
-        return {}
-    sizes = {
-        axis: density[1] / density[0] * unit_um
-        for axis, density in densities.items()
-        # 1 pixel per inch or centimetre stands for "not known".
-        if density and density[0] and (tiff.is_imagej or density[0] != density[1])
-    }
-    # A z step without a step in the plane is ImageJ's default of 1 pixel.
-    return {**sizes, "Z": abs(float(depth)) * unit_um} if depth and sizes else sizes
-
-
-def _ome_pixel_size_um(xml: str) -> dict[str, float]:
-    sizes = {}
-    for axis in "ZYX":
-        size = re.search(rf'\bPhysicalSize{axis}="([^"]+)"', xml)
-        unit = re.search(rf'\bPhysicalSize{axis}Unit="([^"]+)"', xml)
-        unit_um = _UNITS_UM.get(unit.group(1).lower()) if unit else 1.0
-        if size and unit_um:
-            sizes[axis] = float(size.group(1)) * unit_um
-    return sizes
-
-
-def write_tiff(
-    stream: IO[bytes],
-    array: NDArray[Any],
-    axes: str | None,
-    pixel_size_um: Sequence[float] | None,
-    *,
-    display: tuple[float, float],
-    plane_names: Sequence[str] = (),
-) -> None:
-    """Write an array compressed, so that Fiji and napari show its axes and its scale.
-
-    Parameters
-    ----------
-    stream : binary file
-    array : array
-    axes : str, optional
-        Letters as in `ImageFile.axes`; the last ones of TZYX if they do not fit.
-    pixel_size_um : sequence of float, optional
-        As in `ImageFile`.
-    display : (low, high)
-        What Fiji shows as black and as white.
-    plane_names : sequence of str
-        For Fiji, one for each plane.
-    """
-    names = axes if axes and len(axes) == array.ndim else "TZYX"[-array.ndim :]
-    spatial = [axis for axis in "ZYX" if axis in names]
-    # From the end: slices without a known distance still have a scale in the plane.
-    sizes = dict(zip(reversed(spatial), reversed(pixel_size_um or ()), strict=False))
-    metadata: dict[str, Any] = {"axes": names}
-    options: dict[str, Any] = {"metadata": metadata}
-    # ImageJ's own TIFF knows no 32-bit integers and no large files; OME-TIFF does.
-    if array.dtype == np.uint32 or array.nbytes > _IMAGEJ_BYTES:
-        metadata |= {f"PhysicalSize{axis}": size for axis, size in sizes.items()}
-        options |= {"ome": True, "bigtiff": array.nbytes > _IMAGEJ_BYTES}
-        unit_um, options["resolutionunit"] = 1e4, "CENTIMETER"
-    else:
-        metadata |= {"min": display[0], "max": display[1]}
-        metadata |= {"Labels": list(plane_names)} if plane_names else {}
-        metadata |= {"unit": "um"} if "X" in sizes else {}
-        metadata |= {"spacing": sizes["Z"]} if "Z" in sizes else {}
-        options["imagej"], unit_um = True, 1.0
-    if "X" in sizes:
-        options["resolution"] = (unit_um / sizes["X"], unit_um / sizes["Y"])
-    else:
-        options.pop("resolutionunit", None)
-    tifffile.imwrite(stream, array, photometric="minisblack", compression="zlib", **options)
+def _incomplete_set(path: Path, absent: Sequence[str]) -> FileError:
+    names = ", ".join(f"'{name}'" for name in absent[:4])
+    more = f" and {len(absent) - 4} more" if len(absent) > 4 else ""
+    verb = "is" if len(absent) == 1 else "are"
+    return FileError(
+        f"'{path}' is one file of a set, of which {names}{more} {verb} missing; put all files of "
+        "the set into one folder under the names that they had."
+    )

@@ -282,15 +282,17 @@ def _segment_options(recipe: SegmentRecipe) -> list[str]:
     if axis is not None and recipe.channel is None and not recipe.is_rgb:
         options.append(f"channel_axis={axis - sum(at < axis for at in _positions(recipe))}")
     if _plane_index(recipe) and recipe.intensity_from_stack:
-        options.append(f"intensity_reference=stack{_without_alpha(recipe)}")
+        options.append(f"intensity_reference=stack{_channels_in_front(recipe)}")
     return options
 
 
-def _without_alpha(recipe: SegmentRecipe) -> str:
+def _channels_in_front(recipe: SegmentRecipe) -> str:
+    """What brings the channels of the stack to the front, without transparency."""
     axis = recipe.channel_axis
-    if axis is None or recipe.channel is not None or recipe.shape[axis] != _RGB_ALPHA:
+    if axis is None or recipe.channel is not None:
         return ""
-    return "[..., :3]" if recipe.is_rgb else f"[{':, ' * axis}:3]"
+    moved = f".swapaxes(0, {axis})" if axis else ""
+    return moved + ("[:3]" if recipe.shape[axis] == _RGB_ALPHA else "")
 
 
 def _writing_lines(recipe: SegmentRecipe) -> list[str]:

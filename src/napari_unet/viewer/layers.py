@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 import numpy as np
 
 from napari_unet.engine.base.errors import ImageShapeError
-from napari_unet.engine.images.image import AnyImage, PlaneIndex
+from napari_unet.engine.images.image import AnyImage, PlaneIndex, without_alpha
 
 if TYPE_CHECKING:
     from napari.components import Dims, ViewerModel
@@ -94,8 +94,7 @@ class LayerImage:
         if self.extent == "stack" or not self.has_slices or self.is_lazy:
             return None
         pixels, axis = self._read(None)
-        colours = pixels.shape[axis] == 4
-        return np.moveaxis(pixels, axis, 0)[:3] if colours else pixels
+        return without_alpha(np.moveaxis(pixels, axis, 0))
 
     def _read(self, plane: PlaneIndex | None) -> tuple[AnyImage, int]:
         array = as_array(self.array)

@@ -418,3 +418,24 @@ def test_epsilon_widens_the_range_and_a_constant_image_stays_zero():
     assert normalization.measure(np.ones((2, 2))).is_constant
     with pytest.raises(SettingsError, match="epsilon is -1"):
         Percentiles(epsilon=-1)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_slice_of_a_stack_is_measured_on_the_channels_in_front_of_it(channels):
+    stack = np.stack([np.linspace(0, 10 * 10**n, 24).reshape(3, 2, 4) for n in range(channels)])
+    options = {
+        "ndim": 2,
+        "in_channels": channels,
+        "normalization": Percentiles(0, 100, per_channel=True),
+    }
+    source = open_image(stack[:, 0], channel_axis=0, intensity_reference=stack, **options)
+    scales = tuple(1 / (10 * 10**n) for n in range(channels))
+    assert source.scaling.scale == pytest.approx(scales if channels > 1 else scales[0])
+
+
+def test_reference_without_the_channels_of_the_image_is_refused():
+    stack = np.zeros((2, 3, 5, 6), np.uint8)  # slices in front
+    stack[..., 0] = 1
+    options = {"ndim": 2, "in_channels": 3, "normalization": Percentiles(0, 100, per_channel=True)}
+    with pytest.raises(ImageShapeError, match="the image 3 channels, each with a range of its own"):
+        open_image(stack[0], channel_axis=0, intensity_reference=stack, **options)

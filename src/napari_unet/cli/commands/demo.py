@@ -79,11 +79,12 @@ def show_in_napari(model: str) -> int:
 
 def write_files(arguments: argparse.Namespace) -> int:
     """Segment the sample, write labels and overlay, and say how many cells were found."""
-    from napari_unet.cli.commands.segment import SegmentationJob
     from napari_unet.cli.file_plan import PlannedFile, check_writable
+    from napari_unet.cli.segmentation_job import SegmentationJob
     from napari_unet.engine.base.settings import SegmentationSettings
     from napari_unet.engine.labels.evaluation import evaluate
     from napari_unet.engine.models.checkpoint import load_checkpoint
+    from napari_unet.files.images import read_labels
 
     sample = load_sample(DEMO_SAMPLE)
     check_writable(arguments.out)
@@ -99,7 +100,9 @@ def write_files(arguments: argparse.Namespace) -> int:
         network.description.instances,
         overwrite=True,  # files of these names are the demo's own
     )
-    score = evaluate(sample.labels, job(planned).labels, thresholds=(0.5,)).images[0]
+    report(job(planned).line)
+    found = read_labels(planned.output).array
+    score = evaluate(sample.labels, found, thresholds=(0.5,)).images[0]
     right = score.scores[0].true_positives
     report(
         f"{count(score.predicted_cells, 'cell')} found; a person saw {score.true_cells} in this "

@@ -3,38 +3,31 @@
 One image and an OUT that ends in .tif: OUT is that file. Otherwise OUT is a folder, and each
 image's labels are written there under the image's own name, as .tif. Scores and overlays stand
 beside the file (OUT_scores.tif, OUT_overlay.png) or in the folder's subfolders scores and overlay.
+Of a file with several series (scenes, positions) each is an image, NAME_SERIES.tif. Of several
+images the folder gets a table, summary.csv, with the cells, sizes and warnings of each.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
 
-import numpy as np
+import torch
 
-from napari_unet.cli.batch import for_each
-from napari_unet.cli.checks import Look, add_check_option, look_at_image
-from napari_unet.cli.console import count, progress_bar, report, say_of
-from napari_unet.cli.file_plan import PlannedFile, plan_outputs
-from napari_unet.cli.image_part import (
-    ImagePart,
-    WantedPart,
-    read_channel_axis,
-    read_plane_numbers,
-)
+from napari_unet.cli.batch import Processors, Stopped, for_each
+from napari_unet.cli.checks import add_check_option
+from napari_unet.cli.console import BatchBar, count, report, say, say_of
+from napari_unet.cli.file_plan import PlannedFile, named_images, plan_outputs
+from napari_unet.cli.image_part import WantedPart, read_channel_axis, read_plane_numbers
 from napari_unet.cli.model_options import add_loading_options, load_model, model_help
+from napari_unet.cli.segmentation_job import SegmentationJob, Segmented
 from napari_unet.cli.setting_options import add_setting_options, read_settings, whole_number
+from napari_unet.cli.summary import Summary
+from napari_unet.engine.base.device import resolve_device
+from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
-from napari_unet.engine.images.image import AnyImage
-from napari_unet.engine.networks.network import Network
-from napari_unet.engine.segmentation.segmentation import Segmentation, iterate_segmentation
-from napari_unet.files.finding import find_images
-from napari_unet.files.image_file import ImageFile
-from napari_unet.files.images import read_image, write_labels, write_picture, write_scores
-from napari_unet.files.overlay import draw_overlay
+
+_TABLE = "summary.csv"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -93,7 +86,37 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--scores", action="store_true", help="also write the model's scores, as float32 TIFF"
     )
     add_check_option(parser, "an image that looks like labels or a mask is")
-    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    parser.add_argument(
+        "--series",
+        action="append",
+        default=[],
+        metavar="N",
+        help="of files with several series (scenes, positions), only this one: its number, from "
+        "1, or its name; may be given several times (default: all)",
+    )
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    existing.add_argument(
+        "--skip-existing",
+        action="store_true",
+        help="leave outputs that exist as they are and do only what is missing: goes on after an "
+        "interruption, or with new images in the folder",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=whole_number,
+        metavar="N",
+        help="images that are computed at a time, each by its share of the processors; one so "
+        "large that memory might run out has them all (default: one for each processor, on a GPU "
+        "1)",
+    )
+    parser.add_argument(
+        "--summary",
+        type=Path,
+        metavar="CSV",
+        help=f"where to write the table of images (default: {_TABLE} in the folder OUT, if there "
+        "are several images)",
+    )
     parser.add_argument(
         "--progress", action="store_true", help="show the progress bar even if not on a terminal"
     )
@@ -114,15 +137,31 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Segment every image; return 1 if any of them failed."""
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise SettingsError(f"--jobs is {arguments.jobs}; use 1 or more.")
     settings = read_settings(arguments, SegmentationSettings())
     part = WantedPart(
         arguments.channel, arguments.channel_axis, arguments.slice, settings.every_slice
     )
     extras = {"scores": ".tif"} if arguments.scores else {}
     extras |= {"overlay": ".png"} if arguments.overlay else {}
-    sources = find_images(arguments.images)
-    plan = plan_outputs(sources, arguments.out, extras=extras, overwrite=arguments.overwrite)
+    plan = plan_outputs(
+        named_images(arguments.images),
+        arguments.out,
+        extras=extras,
+        overwrite=arguments.overwrite,
+        skip_existing=arguments.skip_existing,
+        series=arguments.series,
+    )
+    summary = _summary(arguments, plan)
     network = load_model(arguments.model, arguments)
+    missing = _missing(plan, summary, arguments, network.description.architecture.ndim)
+    jobs = _jobs(arguments, len(missing))
+    bar = BatchBar(
+        len(missing),
+        missing[0].source.name if len(missing) == 1 else "images",
+        forced=arguments.progress,
+    )
     job = SegmentationJob(
         network,
         settings,
@@ -131,122 +170,91 @@ def run(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         intensities=arguments.intensities,
         overwrite=arguments.overwrite,
-        progress=arguments.progress,
+        skip_existing=arguments.skip_existing,
         checks=arguments.checks,
+        bar=bar,
+        processors=Processors(jobs),
     )
-    return for_each(
-        plan, job, name=lambda planned: planned.source, noun="image", debug=arguments.debug
-    )
+    return _segment_all(missing, job, jobs, summary, arguments)
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentationJob:
-    """Segments one image file after the other in the same way.
+def _summary(arguments: argparse.Namespace, plan: list[PlannedFile]) -> Summary | None:
+    if arguments.summary is not None:
+        return Summary(arguments.summary, plan)
+    is_folder = plan[0].output != arguments.out
+    return Summary(arguments.out / _TABLE, plan) if is_folder and len(plan) > 1 else None
 
-    Parameters
-    ----------
-    network : Network
-    settings : SegmentationSettings
-    instances : InstanceSettings
-    part : WantedPart
-        Which part of each image.
-    device : str
-    intensities : {"stack", "slice"}
-        Where the range of intensities of a single slice is measured.
-    overwrite, progress : bool
-    checks : bool
-        Look at each image first, and refuse what is none.
-    """
 
-    network: Network
-    settings: SegmentationSettings
-    instances: InstanceSettings
-    part: WantedPart = WantedPart()  # noqa: RUF009 - frozen
-    device: str = "auto"
-    intensities: Literal["stack", "slice"] = "stack"
-    overwrite: bool = False
-    progress: bool = False
-    checks: bool = False
+def _missing(
+    plan: list[PlannedFile], summary: Summary | None, arguments: argparse.Namespace, ndim: int
+) -> list[PlannedFile]:
+    """Images of which an output is missing; the others go into the table as they are."""
+    if not arguments.skip_existing:
+        return plan
+    missing = [each for each in plan if not all(path.exists() for path in each.outputs)]
+    skipped = [each for each in plan if each not in missing]
+    if skipped:
+        say(f"{count(len(skipped), 'image')} of {len(plan)} left out, with outputs that exist.")
+    if summary is not None:
+        for planned in skipped:
+            summary.add_earlier(planned, ndim=ndim)
+    return missing
 
-    def __call__(self, planned: PlannedFile) -> Segmentation:
-        """Segment one image and write all that was asked for."""
-        started = time.perf_counter()
-        ndim = self.network.description.architecture.ndim
-        part = self.part.of(read_image(planned.source), ndim=ndim)
-        settings = self._settings_for(part)
-        look = look_at_image(part, self.network.description, settings) if self.checks else Look()
-        look.refuse()
-        result = self._segment(part, settings, keep_scores="scores" in planned.extras)
-        self._write(planned, part.image, settings, result)
-        resized = "" if result.zoom == 1 else f", resized {result.zoom:.3g} times for the model"
-        report(
-            f"{planned.source.name}: {count(result.cell_count, 'cell')} "
-            f"in {time.perf_counter() - started:.1f} s{resized} -> {planned.output}"
+
+def _jobs(arguments: argparse.Namespace, images: int) -> int:
+    wanted: int | None = arguments.jobs
+    if wanted is None:
+        on_cpu = resolve_device(arguments.device).type == "cpu"
+        wanted = torch.get_num_threads() if on_cpu else 1
+    return max(1, min(wanted, images))
+
+
+def _segment_all(
+    plan: list[PlannedFile],
+    job: SegmentationJob,
+    jobs: int,
+    summary: Summary | None,
+    arguments: argparse.Namespace,
+) -> int:
+    finished = 0
+
+    def tell(planned: PlannedFile, found: Segmented) -> None:
+        nonlocal finished
+        finished += 1
+        report(found.line)
+        for warning in found.warnings:
+            say_of(planned.source, warning)
+        if summary is not None:
+            summary.add(planned, warnings=" ".join(found.warnings), **found.measured)
+
+    def note(planned: PlannedFile, sentence: str) -> None:
+        if summary is not None:
+            summary.add(planned, error=sentence)
+
+    again = "name them alone" if arguments.overwrite else "add --skip-existing"
+    is_table_whole = True
+    try:
+        status = for_each(
+            plan,
+            job,
+            name=lambda planned: planned.source,
+            noun="image",
+            debug=arguments.debug,
+            # One more is read or written meanwhile.
+            workers=min(jobs + 1, len(plan)) if len(plan) > 1 else 1,
+            cancel=job.cancel,
+            done=tell,
+            failed=note,
+            remedy=f"To do only these again, {again}.",
         )
-        # After what the engine refuses: that is said in its own words.
-        look.tell(planned.source)
-        for note in result.notes:
-            say_of(planned.source, note)
-        return result
-
-    def _settings_for(self, part: ImagePart) -> SegmentationSettings:
-        """Take from the file what was not given on the command line."""
-        settings = replace(self.settings, channel_axis=part.channel_axis)
-        size_um = part.image.pixel_size_um
-        if settings.pixel_size_um is None and size_um is not None:
-            settings = replace(settings, pixel_size_um=size_um[-1])
-        return settings
-
-    def _intensity_reference(self, part: ImagePart) -> AnyImage | None:
-        """Return all slices, without the transparency of colours, for one slice of them."""
-        if part.stack is None or self.intensities == "slice":
-            return None
-        axis = part.stack_channel_axis
-        has_alpha = axis is not None and part.stack.shape[axis] == 4
-        if axis is None or not has_alpha or self.network.description.architecture.in_channels == 4:
-            return part.stack
-        return np.moveaxis(part.stack, axis, 0)[:3]
-
-    def _segment(
-        self, part: ImagePart, settings: SegmentationSettings, *, keep_scores: bool
-    ) -> Segmentation:
-        result = None
-        with progress_bar(0, part.image.path.name, forced=self.progress) as bar:
-            for step in iterate_segmentation(
-                part.image.array,
-                self.network,
-                settings=settings,
-                instances=self.instances,
-                device=self.device,
-                intensity_reference=self._intensity_reference(part),
-                keep_scores=keep_scores,
-            ):
-                bar.total = step.tiles * step.slices
-                bar.update(step.slice_index * step.tiles + step.tile - bar.n)
-                result = step.result
-        assert result is not None  # noqa: S101 - the last report carries the result
-        return result
-
-    def _write(
-        self,
-        planned: PlannedFile,
-        image: ImageFile,
-        settings: SegmentationSettings,
-        result: Segmentation,
-    ) -> None:
-        axes = image.label_axes
-        # A slice along another axis is a picture all the same.
-        fits = len(axes) == result.labels.ndim and axes.endswith("YX")
-        scale: dict[str, Any] = {
-            "axes": axes if fits else None,
-            "pixel_size_um": image.pixel_size_um,
-            "overwrite": self.overwrite,
-        }
-        # The labels come last: where they are, everything is.
-        if result.scores is not None and "scores" in planned.extras:
-            path = planned.extras["scores"]
-            write_scores(path, result.scores, result.class_roles, **scale)
-        if "overlay" in planned.extras:
-            picture = draw_overlay(image.array, result.labels, channel_axis=settings.channel_axis)
-            write_picture(planned.extras["overlay"], picture, overwrite=self.overwrite)
-        write_labels(planned.output, result.labels, **scale)
+    except KeyboardInterrupt:
+        if len(plan) == 1:
+            raise
+        raise Stopped(
+            f"{finished} of {count(len(plan), 'image')} are done; to go on, add --skip-existing."
+        ) from None
+    finally:
+        job.close()
+        if summary is not None:
+            is_table_whole = summary.write()
+    return status if is_table_whole else 1

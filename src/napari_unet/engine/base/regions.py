@@ -74,6 +74,17 @@ def within(box: Region, outer: Region) -> Region:
     return shifted(box, [-part.start for part in outer])
 
 
+def without(box: Region, inner: Region) -> list[Region]:
+    """Boxes that together are a box without another one that lies in it."""
+    rest, outside = list(box), []
+    for axis, part in enumerate(inner):
+        for piece in (slice(rest[axis].start, part.start), slice(part.stop, rest[axis].stop)):
+            if piece.start < piece.stop:
+                outside.append((*rest[:axis], piece, *rest[axis + 1 :]))
+        rest[axis] = part
+    return outside
+
+
 def grown(box: Region, margins_px: Sequence[int], shape: Sequence[int]) -> Region:
     """A box and so many pixels on both sides along each axis, as far as the image goes."""
     return tuple(

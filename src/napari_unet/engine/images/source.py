@@ -85,7 +85,8 @@ def open_image(
         See `channels_first`.
     intensity_reference : array, optional
         Measure intensities on this image instead, so that a crop of it is
-        normalised as the whole.
+        normalised as the whole. One with more axes, of which the image is a
+        slice, has its channels in front.
 
     Raises
     ------
@@ -108,7 +109,26 @@ def open_image(
         check_pixels(colour)
         reference = intensity_reference
         if normalization.per_channel:
-            reference = channels_first(reference, ndim=ndim, channel_axis=channel_axis)
-            reference = reference[: len(colour)]
+            reference = _channels_of(reference, image, colour, ndim, channel_axis)
     scaling = normalization.measure_channels(reference, in_channels=in_channels)
     return ImageSource(colour, in_channels, scaling)
+
+
+def _channels_of(
+    reference: AnyImage,
+    image: AnyImage,
+    channels: AnyImage,
+    ndim: int,
+    channel_axis: int | None,
+) -> AnyImage:
+    """View the channels of a reference in front, as many as the image has."""
+    if len(channels) == 1:
+        return reference[np.newaxis]
+    if reference.ndim == image.ndim:
+        reference = channels_first(reference, ndim=ndim, channel_axis=channel_axis)
+    if reference.shape[0] < len(channels):
+        raise ImageShapeError(
+            f"The intensity reference has shape {reference.shape}, the image {len(channels)} "
+            "channels, each with a range of its own; give a reference with these in front."
+        )
+    return reference[: len(channels)]

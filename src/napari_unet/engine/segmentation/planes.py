@@ -25,6 +25,7 @@ from napari_unet.engine.base.regions import (
     sizes,
     whole,
     within,
+    without,
 )
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.images.image import FloatImage, LabelImage, Scores
@@ -32,13 +33,14 @@ from napari_unet.engine.images.resampling import ZoomedSource, nearest_index, re
 from napari_unet.engine.images.source import ImageSource
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.instances import instances_from_scores
+from napari_unet.engine.segmentation.rim import Side, cut_sides
 from napari_unet.engine.segmentation.tiling import TileableNetwork, predict_tiles
 from napari_unet.engine.segmentation.whole_tile import tileable
 
 _Source: TypeAlias = ImageSource | ZoomedSource
 
 _CELLS_AROUND_REGION = 2.0
-"""Cell diameters that are computed around a region, so that cells on its edge are whole."""
+"""Cell diameters that are computed around a region at first; more where a cell goes on."""
 
 _USUAL_DIAMETER_PX = 32.0
 """Of a cell, where the model does not say how large its cells are."""
@@ -100,6 +102,19 @@ class PlaneScores:
         # Between coarser pixels a cell can vanish, too.
         return _without_gaps(found) if is_resized or self.wanted is not None else found
 
+    def cut_sides(self, instances: InstanceSettings) -> tuple[Side, ...]:
+        """Sides of `box` at which it is too small for the cells that are wanted."""
+        sides = [(axis, 0) for axis, part in enumerate(self.box) if part.start > 0]
+        ends = zip(self.box, self.scaled_shape, strict=True)
+        sides += [(axis, -1) for axis, (part, n) in enumerate(ends) if part.stop < n]
+        if self.wanted is None:
+            return ()
+        wanted = [
+            nearest[part] - box.start
+            for nearest, part, box in zip(self._nearest(), self.wanted, self.box, strict=True)
+        ]
+        return cut_sides(self.scores, self.class_roles, instances, sides=sides, wanted=wanted)
+
     def placed(self, labels: LabelImage) -> LabelImage:
         """Labels of the whole plane, from those of `area`."""
         if labels.shape == self.shape:
@@ -136,6 +151,32 @@ def _background(shape: Sequence[int], class_roles: Sequence[str]) -> Scores:
     if "background" in class_roles:
         scores[list(class_roles).index("background")] = 1
     return scores
+
+
+def _room(box: Region, class_roles: Sequence[str]) -> Scores:
+    """Background everywhere in a box.
+
+    Raises
+    ------
+    DeviceError
+        If there is not enough memory.
+    """
+    try:
+        return _background(sizes(box), class_roles)
+    except MemoryError as error:
+        gib = 4 * len(class_roles) * math.prod(sizes(box)) / 2**30
+        raise DeviceError(
+            f"The scores of this image need {gib:.1f} GiB of memory, which is not free; "
+            "segment it in parts."
+        ) from error
+
+
+def _scaled(box: Region, shape: Sequence[int], scaled_shape: Sequence[int]) -> Region:
+    """A box of the plane's own pixels at the model's scale."""
+    return tuple(
+        slice(math.floor(part.start * m / n), math.ceil(part.stop * m / n))
+        for part, n, m in zip(box, shape, scaled_shape, strict=True)
+    )
 
 
 def _without_gaps(labels: LabelImage) -> LabelImage:
@@ -213,27 +254,52 @@ class PlanePredictor:
             wanted = _checked_region(self._settings.region, shape)
             box = self._box_around(wanted, shape, scaled_shape)
         roles = self._network.description.class_roles
-        try:
-            scores = _background(sizes(box), roles)
-        except MemoryError as error:
-            gib = 4 * len(roles) * math.prod(sizes(box)) / 2**30
-            raise DeviceError(
-                f"The scores of this image need {gib:.1f} GiB of memory, which is not free; "
-                "segment it in parts."
-            ) from error
-        return PlaneScores(scores, roles, shape, scaled_shape, box, wanted)
+        return PlaneScores(_room(box, roles), roles, shape, scaled_shape, box, wanted)
+
+    def grown(
+        self, plane: PlaneScores, instances: InstanceSettings
+    ) -> tuple[PlaneScores, list[PlaneScores]]:
+        """Make more room where cells of the region that is wanted are cut.
+
+        Parameters
+        ----------
+        plane : PlaneScores
+            Complete.
+        instances : InstanceSettings
+
+        Returns
+        -------
+        plane : PlaneScores
+            With the scores that are there.
+        parts : list of PlaneScores
+            Views of those of its scores that are still to be computed; none
+            if no cell was cut.
+        """
+        cut = plane.cut_sides(instances)
+        if not cut or plane.wanted is None:
+            return plane, []
+        inner = _scaled(plane.wanted, plane.shape, plane.scaled_shape)
+        ends = [[part.start, part.stop] for part in plane.box]
+        for axis, end in cut:
+            # Twice as far from the region as before: few rounds, and little more than is needed.
+            ends[axis][end] = 2 * ends[axis][end] - (inner[axis].start, inner[axis].stop)[end]
+        box = tuple(slice(max(0, start), stop) for start, stop in ends)
+        box = aligned(box, self._tileable.config.size_multiple, plane.scaled_shape)
+        larger = replace(plane, scores=_room(box, plane.class_roles), box=box)
+        larger.scores[(slice(None), *within(plane.box, box))] = plane.scores
+        parts = [
+            replace(larger, scores=larger.scores[(slice(None), *within(part, box))], box=part)
+            for part in without(box, plane.box)
+        ]
+        return larger, parts
 
     def _box_around(
         self, wanted: Region, shape: tuple[int, ...], scaled_shape: tuple[int, ...]
     ) -> Region:
         """Wanted region at the model's scale, and room for the cells that its edge cuts."""
         diameter_px = self._network.description.object_diameter_px or _USUAL_DIAMETER_PX
-        margin = round(_CELLS_AROUND_REGION * diameter_px)
-        scaled = tuple(
-            slice(math.floor(part.start * m / n), math.ceil(part.stop * m / n))
-            for part, n, m in zip(wanted, shape, scaled_shape, strict=True)
-        )
-        around = grown(scaled, [margin] * len(shape), scaled_shape)
+        margin = max(1, round(_CELLS_AROUND_REGION * diameter_px))
+        around = grown(_scaled(wanted, shape, scaled_shape), [margin] * len(shape), scaled_shape)
         return aligned(around, self._tileable.config.size_multiple, scaled_shape)
 
     def predict_into(

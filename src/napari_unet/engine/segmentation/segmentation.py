@@ -60,7 +60,9 @@ class SegmentationReport:
     Parameters
     ----------
     tile, tiles : int
-        Tiles done and in all, of the present slice.
+        Tiles done and in all, of the present slice; there are more of them when
+        memory runs out, and when a cell of the region goes on beyond what was
+        computed.
     slice_index, slices : int
         Slice of a stack, counted from 0; one slice for everything else.
     plane : PlaneScores, optional
@@ -114,7 +116,8 @@ def segment(
         "auto", "cpu", "cuda", "cuda:1" or "mps".
     intensity_reference : array, optional
         Measure intensities on this image, so that a crop of it is segmented
-        as the whole.
+        as the whole. A stack of which the image is a slice has its channels in
+        front, (C, Z, H, W).
     keep_scores : bool
         Whether to return the scores, which take 4 bytes for each pixel and
         class.
@@ -199,7 +202,7 @@ def iterate_segmentation(
         cell_count=max(int(plane.max(initial=0)) for plane in labels),
         settings=settings,
         instances=instances,
-        zoom=_zoom(network.description, settings),
+        zoom=zoom_of(network.description, settings),
         notes=report.notes,
     )
     yield replace(report, plane=None, area=None, labels=None, result=result)
@@ -231,7 +234,7 @@ def iterate_planes(
     """
     description = network.description
     check_class_roles(description.class_roles)
-    zoom = _zoom(description, settings)
+    zoom = zoom_of(description, settings)
     stack = stack_shape(image, description, settings)
     # Slices share the stack's intensities: an empty one must not be stretched to full contrast.
     source = _opened(image, network, settings, intensity_reference, slice_axes=len(stack))
@@ -243,15 +246,23 @@ def iterate_planes(
         scaled = own if zoom == 1.0 else ZoomedSource(own, zoom)
         plane = predictor.empty_plane(own.shape, scaled.shape)
         centre = [round(pixel * zoom) for pixel in near] if near is not None else None
-        tile = tiles = 1
-        for tile, tiles, box in predictor.predict_into(plane, scaled, near=centre):
-            area = plane.area_of(box) if box else None
-            yield SegmentationReport(tile, tiles, number, slices, plane, area)
+        tiles = 0
+        parts = [plane]
+        while parts:
+            for part in parts:
+                before = tiles
+                for tile, tiles_of_part, box in predictor.predict_into(part, scaled, near=centre):
+                    area = plane.area_of(box) if box else None
+                    tiles = before + tiles_of_part
+                    yield SegmentationReport(before + tile, tiles, number, slices, plane, area)
+                centre = None
+            plane, parts = predictor.grown(plane, instances)
+        tiles = max(1, tiles)
         found = plane.labels(instances)
         numbers = np.where(found > 0, found + cell_count, 0).astype(np.int32, copy=False)
         cell_count += int(found.max(initial=0))
         notes = predictor.notes
-        yield SegmentationReport(tile, tiles, number, slices, plane, None, numbers, notes)
+        yield SegmentationReport(tiles, tiles, number, slices, plane, None, numbers, notes)
 
 
 def iterate_scores(
@@ -297,8 +308,14 @@ def _opened(
     )
 
 
-def _zoom(description: NetworkDescription, settings: SegmentationSettings) -> float:
-    """Factor that brings the image to the scale the model was trained at."""
+def zoom_of(description: NetworkDescription, settings: SegmentationSettings) -> float:
+    """Factor that brings the image to the scale the model was trained at.
+
+    Raises
+    ------
+    SettingsError
+        If there is none, or it is beyond reason.
+    """
     zoom, reason = 1.0, ""
     if settings.diameter_px is not None:
         if description.object_diameter_px is None:

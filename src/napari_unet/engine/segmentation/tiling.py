@@ -17,7 +17,7 @@ from torch import Tensor
 from napari_unet.engine.base.device import free_memory_bytes
 from napari_unet.engine.base.device_errors import gpu_errors_explained, result_if_it_fits
 from napari_unet.engine.base.errors import CheckpointError, DeviceError, SettingsError
-from napari_unet.engine.base.regions import Region, aligned, whole
+from napari_unet.engine.base.regions import Region, aligned, whole, without
 from napari_unet.engine.images.image import FloatImage, Scores, mirrored
 from napari_unet.engine.networks.architecture import TileableConfig
 
@@ -285,12 +285,9 @@ def _split_around(near: Sequence[int], box: Region, tile_px: int, multiple: int)
         # A rest thinner than the tile itself is not worth a tile of its own.
         narrow = part.stop - part.start < 2 * side
         centre.append(part if narrow else slice(low, min(part.stop, low + side)))
-    rest, outside = list(box), []
-    for axis, inner in enumerate(centre):
-        for piece in (slice(rest[axis].start, inner.start), slice(inner.stop, rest[axis].stop)):
-            if piece.start < piece.stop:
-                outside += _split((*rest[:axis], piece, *rest[axis + 1 :]), tile_px, multiple)
-        rest[axis] = inner
+    outside = [
+        tile for part in without(box, tuple(centre)) for tile in _split(part, tile_px, multiple)
+    ]
 
     def distance(tile: Region) -> float:
         nearest = (min(max(at, part.start), part.stop) for at, part in zip(near, tile, strict=True))

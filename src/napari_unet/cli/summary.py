@@ -1,0 +1,168 @@
+"""The table of a batch: one row for each image, for a spreadsheet or a script."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.cli.console import say
+from napari_unet.cli.file_plan import PlannedFile, check_writable
+from napari_unet.engine.base.errors import FileError, UNetError
+from napari_unet.engine.images.image import LabelImage
+from napari_unet.files.images import read_labels, replacing
+
+_SECONDS_BETWEEN_WRITES = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRow:
+    """What the table says of an image; its fields are the columns.
+
+    Parameters
+    ----------
+    image : str
+        The file, as it was named.
+    series : str
+        Number of the image in a file with several.
+    output : str
+        The label image, from the table's folder on.
+    cells : int, optional
+    median_area_px : float, optional
+        Of the cells; of a volume the voxels.
+    median_area_um2 : float, optional
+        Where the pixel size is known; not of a volume.
+    seconds : float, optional
+        That it took; not known of images that were done before.
+    warnings, error : str
+        Sentences.
+    """
+
+    image: str
+    series: str
+    output: str
+    cells: int | None = None
+    median_area_px: float | None = None
+    median_area_um2: float | None = None
+    seconds: float | None = None
+    warnings: str = ""
+    error: str = ""
+
+
+COLUMNS = tuple(field.name for field in fields(SummaryRow))
+
+
+def measured(
+    labels: LabelImage, pixel_size_um: Sequence[float] | None, *, ndim: int
+) -> dict[str, Any]:
+    """Count cells and measure them, as fields of `SummaryRow`.
+
+    Parameters
+    ----------
+    labels : integer array
+    pixel_size_um : sequence of float, optional
+        The last two are along Y and X.
+    ndim : int
+        Axes of a cell: 2, or 3 in a volume.
+    """
+    sizes: NDArray[np.int64] = np.unique(labels[labels > 0], return_counts=True)[1]
+    values: dict[str, Any] = {"cells": int(sizes.size)}
+    if sizes.size:
+        median = float(np.median(sizes))
+        values["median_area_px"] = median
+        if pixel_size_um is not None and ndim == 2:
+            area = median * float(pixel_size_um[-1]) * float(pixel_size_um[-2])
+            values["median_area_um2"] = float(f"{area:.6g}")
+    return values
+
+
+class Summary:
+    """The rows of a batch in a CSV file; rows of earlier ones stay, but for images done again.
+
+    Parameters
+    ----------
+    path : Path
+    plan : sequence of PlannedFile
+        Whose rows come in this order, after those of other images.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be written, or is something else.
+    """
+
+    def __init__(self, path: Path, plan: Sequence[PlannedFile]) -> None:
+        self._path = path
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._order = {self._name(planned): number for number, planned in enumerate(plan)}
+        self._written = 0.0
+        check_writable(path.parent)
+        if path.exists():
+            self._read()
+
+    def has(self, planned: PlannedFile) -> bool:
+        """Whether there is a row with the cells of an image."""
+        return bool(self._rows.get(self._name(planned), {}).get("cells"))
+
+    def add_earlier(self, planned: PlannedFile, *, ndim: int) -> None:
+        """Take in an image that was done before."""
+        if not self.has(planned):
+            try:
+                labels = read_labels(planned.output)
+            except UNetError as error:
+                self.add(planned, error=str(error))
+            else:
+                self.add(planned, **measured(labels.array, labels.pixel_size_um, ndim=ndim))
+
+    def add(self, planned: PlannedFile, **values: Any) -> None:
+        """Take in an image; the file follows after at most some seconds."""
+        series = "" if planned.series is None else str(planned.series.number)
+        row = SummaryRow(str(planned.source), series, self._name(planned), **values)
+        self._rows[row.output] = asdict(row)
+        if time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES:
+            self.write()
+
+    def write(self) -> bool:
+        """Write all rows; say it if that fails, because the images are more than their table."""
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, COLUMNS)
+        table.writeheader()
+        table.writerows(sorted(self._rows.values(), key=self._place))
+        try:
+            with replacing(self._path, overwrite=True) as stream:
+                stream.write(text.getvalue().encode("utf-8", "surrogateescape"))
+        except FileError as error:
+            say(str(error))
+            return False
+        finally:
+            self._written = time.monotonic()
+        return True
+
+    def _name(self, planned: PlannedFile) -> str:
+        try:
+            return Path(os.path.relpath(planned.output, self._path.parent)).as_posix()
+        except ValueError:  # another drive of Windows
+            return planned.output.resolve().as_posix()
+
+    def _place(self, row: Mapping[str, Any]) -> int:
+        return self._order.get(row["output"], -1)
+
+    def _read(self) -> None:
+        try:
+            text = self._path.read_text("utf-8", "surrogateescape")
+        except OSError as error:
+            raise FileError(f"Cannot read the table '{self._path}' ({error}).") from error
+        table = csv.DictReader(io.StringIO(text, newline=""))
+        if tuple(table.fieldnames or ()) != COLUMNS:
+            raise FileError(
+                f"'{self._path}' is no summary of a batch; name another file with --summary."
+            )
+        self._rows = {row["output"]: dict(row) for row in table}

@@ -1,0 +1,125 @@
+"""Which cells of part of an image go on beyond it, so that more of the image must be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.engine.images.image import LabelImage, Scores
+from napari_unet.engine.segmentation.instances import instances_from_scores
+
+Side: TypeAlias = tuple[int, int]
+"""Spatial axis, and the end of it: 0 or -1."""
+
+_ABOVE_ALL_SCORES = 2.0
+
+
+def cut_sides(
+    scores: Scores,
+    class_roles: Sequence[str],
+    settings: InstanceSettings,
+    *,
+    sides: Sequence[Side],
+    wanted: Sequence[NDArray[np.intp]],
+) -> tuple[Side, ...]:
+    """Say where part of an image must grow before its cells are those of the whole.
+
+    Parameters
+    ----------
+    scores : (C, *box) float array
+        Of the part.
+    class_roles : sequence of str
+    settings : InstanceSettings
+    sides : sequence of Side
+        Where the image goes on beyond the part.
+    wanted : one int array for each spatial axis
+        Pixels of the part whose cells are asked for.
+
+    Returns
+    -------
+    tuple of Side
+        Sides at which a cell that is asked for goes on, or all of them if what
+        lies beyond could change such a cell; () if the cells are those that
+        the whole image would give. One case is left out: a hole of a cell, to
+        be filled, that nothing of the part but background belongs to.
+    """
+    # What a filter drops in the part it may keep in the whole.
+    bare = replace(settings, min_size_px=0, min_score=0.0, drop_border_cells=False)
+    if not sides:
+        return ()
+    found = instances_from_scores(scores, class_roles, bare)
+    inside = np.ix_(*wanted)
+    is_wanted = np.zeros(int(found.max(initial=0)) + 1, bool)
+    is_wanted[found[inside]] = True
+    is_wanted[0] = False
+    cut = tuple(side for side in sides if is_wanted[_end(found, side)].any())
+    if cut:
+        return cut
+    depends = (
+        settings.separate_touching
+        and is_wanted.any()
+        and _is_contested(scores, class_roles, bare, sides, is_wanted[found])
+    ) or (settings.fill_holes and _may_be_hole(found, sides, inside))
+    return tuple(sides) if depends else ()
+
+
+def _end(array: NDArray[Any], side: Side) -> NDArray[Any]:
+    end: NDArray[Any] = np.take(array, side[1], axis=side[0])
+    return end
+
+
+def _is_contested(
+    scores: Scores,
+    class_roles: Sequence[str],
+    settings: InstanceSettings,
+    sides: Sequence[Side],
+    is_wanted: NDArray[np.bool_],
+) -> bool:
+    """Whether cells beyond the sides could take pixels of those that are wanted.
+
+    They can where scores are equal. No seed beyond comes in earlier than one
+    that lies on the side itself and is better than all. If that one leaves the
+    wanted cells whole, each of the others does.
+    """
+    widths = [[0, 0] for _ in is_wanted.shape]
+    for axis, end in sides:
+        side_px = is_wanted.size // is_wanted.shape[axis]
+        # Thick enough to be a seed.
+        widths[axis][end] = 1 + settings.min_seed_px // side_px
+    shape = [low + n + high for (low, high), n in zip(widths, is_wanted.shape, strict=True)]
+    inner = tuple(slice(low, low + n) for (low, _), n in zip(widths, is_wanted.shape, strict=True))
+    surrounded = np.zeros((len(class_roles), *shape), np.float32)
+    surrounded[class_roles.index("cell")] = _ABOVE_ALL_SCORES
+    surrounded[(slice(None), *inner)] = scores
+    found = instances_from_scores(surrounded, class_roles, settings)
+    from_beyond = np.zeros(int(found.max()) + 1, bool)
+    for side in sides:
+        from_beyond[_end(found, side)] = True
+    from_beyond[0] = False
+    return bool((from_beyond[found[inner]] & is_wanted).any())
+
+
+def _may_be_hole(found: LabelImage, sides: Sequence[Side], inside: tuple[Any, ...]) -> bool:
+    """Whether wanted background could be a hole of a cell that goes around it outside.
+
+    A cell that ends in the part does not go around; nor does anything where
+    the background reaches the image's border.
+    """
+    pieces, _ = ndimage.label(found == 0)  # connected by faces, as holes are
+    at_sides = [np.unique(_end(pieces, side)) for side in sides]
+    every = ((axis, end) for axis in range(found.ndim) for end in (0, -1))
+    at_border = [np.unique(_end(pieces, side)) for side in every if side not in sides]
+    going_on = np.intersect1d(pieces[inside], np.concatenate(at_sides))
+    cut_cells = np.concatenate([np.unique(_end(found, side)) for side in sides])
+    for piece in np.setdiff1d(going_on, np.concatenate([[0], *at_border])):
+        beside = found[ndimage.binary_dilation(pieces == piece)]
+        beside = beside[beside > 0]
+        if beside.size and np.isin(beside, cut_cells).all():
+            return True
+    return False

@@ -1,0 +1,122 @@
+"""TIFF files that keep axes, pixel size and frame interval, and that Fiji shows as meant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import IO, Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+_IMAGEJ_BYTES = 1 << 31
+"""Above this an ImageJ TIFF is not safe: it addresses 32 bits."""
+
+_IMAGEJ_AXES = "TZCYX"
+
+_DENSITIES = (1e-4, 1e8)
+"""Pixels per unit that the fractions of 32 bits in a TIFF hold to seven digits."""
+
+
+def fitting_axes(axes: str | None, ndim: int) -> str:
+    """Give `axes` if there are as many as the array has, otherwise the last ones of TZYX."""
+    return axes if axes and len(axes) == ndim else "Z" * (ndim - 4) + "TZYX"[-ndim:]
+
+
+def write_tiff(
+    stream: IO[bytes],
+    array: NDArray[Any],
+    axes: str | None,
+    pixel_size_um: Sequence[float] | None,
+    frame_interval_s: float | None = None,
+    *,
+    display: tuple[float, float],
+    plane_names: Sequence[str] = (),
+) -> None:
+    """Write an array compressed, so that Fiji and napari show its axes and its scale.
+
+    ImageJ's TIFF, where it can hold the array with these axes; else OME-TIFF,
+    where that can; else a plain TIFF that says shape, axes and scale as
+    tifffile does. So any axes can be written, and read again as they were.
+
+    Parameters
+    ----------
+    stream : binary file
+    array : array
+    axes : str, optional
+        Letters as in `ImageFile.axes`; see `fitting_axes`.
+    pixel_size_um : sequence of float, optional
+        As in `ImageFile`.
+    frame_interval_s : float, optional
+    display : (low, high)
+        What Fiji shows as black and as white.
+    plane_names : sequence of str
+        For Fiji, one for each plane.
+    """
+    names = fitting_axes(axes, array.ndim)
+    spatial = [axis for axis in "ZYX" if axis in names]
+    # From the end: slices without a known distance still have a scale in the plane.
+    pairs = zip(reversed(spatial), reversed(pixel_size_um or ()), strict=False)
+    sizes = {axis: float(size) for axis, size in pairs if 0 < size < math.inf}
+    if "T" not in names or not frame_interval_s:
+        frame_interval_s = None
+    options: dict[str, Any] = {"bigtiff": array.nbytes > _IMAGEJ_BYTES}
+    density = _density(sizes, unit_um=1.0)
+    if _fits_imagej(array, names) and (density or not sizes):
+        metadata: dict[str, Any] = {"axes": names, "min": display[0], "max": display[1]}
+        metadata |= {"Labels": list(plane_names)} if plane_names else {}
+        metadata |= {"unit": "um"} if density else {}
+        metadata |= {"spacing": sizes["Z"]} if "Z" in sizes else {}
+        metadata |= {"finterval": frame_interval_s} if frame_interval_s else {}
+        options["imagej"] = True
+    else:
+        metadata = {"axes": names} | {f"PhysicalSize{axis}": size for axis, size in sizes.items()}
+        metadata |= {"TimeIncrement": frame_interval_s} if frame_interval_s else {}
+        options["ome"] = _fits_ome(array, names)
+        density = _density(sizes, unit_um=1e4)
+        options |= {"resolutionunit": "CENTIMETER"} if density else {}
+    tifffile.imwrite(
+        stream,
+        array,
+        photometric="minisblack",
+        compression="zlib",
+        metadata=metadata,
+        resolution=density,
+        **options,
+    )
+
+
+def _density(sizes_um: Mapping[str, float], *, unit_um: float) -> tuple[float, float] | None:
+    """Pixels per unit along X and Y; None if they are not known, or no fraction of a TIFF."""
+    if not {"X", "Y"} <= sizes_um.keys():
+        return None
+    density = unit_um / sizes_um["X"], unit_um / sizes_um["Y"]
+    return density if all(_DENSITIES[0] < each < _DENSITIES[1] for each in density) else None
+
+
+def _fits_imagej(array: NDArray[Any], axes: str) -> bool:
+    """Whether ImageJ's own TIFF holds this: no 32-bit integers, no large files, axes in its order.
+
+    Axes of one position cannot be told there from axes that are not there.
+    """
+    places = [_IMAGEJ_AXES.find(axis) for axis in axes]
+    return (
+        array.dtype in (np.uint8, np.uint16, np.float32)
+        and array.nbytes <= _IMAGEJ_BYTES
+        and min(places) >= 0
+        and all(first < second for first, second in pairwise(places))
+        and axes.endswith("YX")
+        and 1 not in array.shape[:-2]
+    )
+
+
+def _fits_ome(array: NDArray[Any], axes: str) -> bool:
+    """Whether OME-TIFF holds this: planes of Y and X, each of T, Z and C at most once."""
+    return (
+        axes.endswith("YX")
+        and set(axes[:-2]) <= set("TZC")
+        and len(set(axes)) == len(axes)
+        and 1 not in array.shape[:-2]
+    )
