@@ -15,12 +15,12 @@ from napari_unet.cli.batch import for_each
 from napari_unet.cli.checks import Look, add_check_option, look_at_labels, some_of
 from napari_unet.cli.console import count, listing, report, say
 from napari_unet.cli.setting_options import real_number
-from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.labels.evaluation import (
     THRESHOLDS,
     Evaluation,
     ImageScore,
     ThresholdScore,
+    checked_thresholds,
     evaluate,
 )
 from napari_unet.files.images import read_labels
@@ -62,10 +62,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate every pair and print the table; return 1 if a pair could not be compared."""
-    thresholds = tuple(dict.fromkeys(arguments.thresholds))
-    for threshold in thresholds:
-        if not 0 < threshold <= 1:
-            raise SettingsError(f"A threshold is {threshold:g}; use overlaps above 0, at most 1.")
+    thresholds = checked_thresholds(arguments.thresholds)
     paired = pair_files(arguments.truth, arguments.prediction)
     report_unpaired(paired, "true label image", "predicted label image")
     scores: dict[str, ImageScore] = {}

@@ -32,9 +32,10 @@ class TrainingPair:
     image : array
         (H, W) or (Z, H, W), or with one channel axis; any real dtype.
     labels : integer array of the image's spatial shape
-        0 is background; each positive value is one cell. For a network whose
-        classes have names of their own each positive value is the number of a
-        class, counted from 1.
+        Each positive value is one cell; 0 and what is negative is background.
+        Floats will do if they are whole. For a network whose classes have
+        names of their own each positive value is the number of a class,
+        counted from 1.
     name : str
         For messages.
     channel_axis : int, optional
@@ -140,13 +141,15 @@ def annotated_pair(
     labels = np.asarray(labels)
     if regions is not None:
         regions = _mask(regions, labels.shape, name, "regions")
-    painted = labels != 0
+    painted = labels > 0
     if background_label is not None:
-        labels = np.where(labels == background_label, labels.dtype.type(0), labels)
+        is_background = labels == background_label
+        painted |= is_background
+        labels = np.where(is_background, labels.dtype.type(0), labels)
     reviewed = regions
     if unlabelled == "ignore":
         ring = ring_px if label_kind == "cells" else 0.0
-        reviewed = painted | _ring(labels != 0, ring)
+        reviewed = painted | _ring(labels > 0, ring)
         reviewed = reviewed if regions is None else reviewed | regions
     return TrainingPair(image, labels, name, channel_axis, reviewed, corrected)
 
