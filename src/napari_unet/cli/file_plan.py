@@ -9,8 +9,8 @@ from pathlib import Path
 
 from napari_unet.cli.console import count, listing
 from napari_unet.engine.base.errors import FileError
+from napari_unet.engine.base.whole_file import system_reason
 from napari_unet.files.image_file import image_stem
-from napari_unet.files.images import system_reason
 from napari_unet.files.picture import Picture
 from napari_unet.files.tiff import Tiff
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from types import FrameType
 from typing import NoReturn, Protocol, cast
 
 from napari_unet import __version__
@@ -81,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a file name must not stop the program
     debug = "--debug" in words
+    _interrupt_on_signals()
     try:
         with warnings.catch_warnings():
             if not debug:
@@ -100,6 +104,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         say(describe_failure(error))
         return 1
+
+
+def _interrupt_on_signals() -> None:
+    """Let whatever ends a program politely unwind it as Ctrl-C does, so that no litter is left."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # only there may signals be handled
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        number = getattr(signal, name, None)
+        # Behind `nohup` it is ignored, and stays so.
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, interrupt)
 
 
 def _run(words: Sequence[str]) -> int:

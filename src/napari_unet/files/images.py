@@ -5,7 +5,6 @@ A new format is a file with a class derived from `ImageFormat`, and its place in
 
 from __future__ import annotations
 
-import errno
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_unet.engine.base.errors import FileError, LabelsError
-from napari_unet.engine.base.whole_file import whole_file
+from napari_unet.engine.base.whole_file import system_reason, whole_file, write_problem
 from napari_unet.engine.images.image import LabelImage, Scores
 from napari_unet.files.image_file import ImageFile, ImageFormat
 from napari_unet.files.picture import Picture
@@ -114,11 +113,6 @@ def missing_file(path: Path) -> str:
     return f"There is no file or folder '{path}'; check its name and where it lies."
 
 
-def system_reason(error: OSError) -> str:
-    """Say what the system says, in small letters, to stand in brackets."""
-    return (error.strerror or str(error)).lower()
-
-
 def _content_problem(start: bytes) -> str:
     """Say what is wrong with a file that no format could hold, judging by its first bytes."""
     if not start:
@@ -163,25 +157,10 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as partial, partial.open("xb") as stream:
-            yield stream
     except OSError as error:
-        raise FileError(_write_problem(path, error)) from error
-
-
-def _write_problem(path: Path, error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"The disk is full, '{path}' was not written; make room or choose another disk."
-    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-        return (
-            f"Cannot write '{path}' ({system_reason(error)}); choose a folder that you may write "
-            "to, and close the file in other programs."
-        )
-    if isinstance(error, FileExistsError | NotADirectoryError):
-        return (
-            f"Cannot write '{path}', because a part of this path is a file; choose another folder."
-        )
-    return f"Cannot write '{path}' ({system_reason(error)}); choose another name or folder."
+        raise FileError(write_problem(path, error)) from error
+    with whole_file(path, refused=FileError) as partial, partial.open("wb") as stream:
+        yield stream
 
 
 def smallest_label_dtype(labels: LabelImage) -> np.dtype[Any]:

@@ -490,7 +490,7 @@ def test_note_of_another_is_not_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["onnx", "state-dict", "safetensors"])
 def test_missing_folder_is_told_at_once(name: str, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"cannot be written .*choose a folder that exists"):
+    with pytest.raises(CheckpointError, match=r"Cannot write .*choose a folder that exists"):
         export_model(network_of(small()), tmp_path / "nowhere" / "a", format=name)
 
 

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 
 from napari_unet.engine.base.errors import CheckpointError, SettingsError
+from napari_unet.engine.base.whole_file import whole_file, write_problem
 from napari_unet.engine.export.bioimage import check_package, licence_id, write_package
 from napari_unet.engine.export.example import example_of
 from napari_unet.engine.export.onnx import MOST_DIFFERENCE, check_onnx, onnx_model
 from napari_unet.engine.export.settings import ExportSettings
 from napari_unet.engine.images.image import AnyImage
-from napari_unet.engine.models.checkpoint import save_checkpoint, write_atomically
+from napari_unet.engine.models.checkpoint import save_checkpoint
 from napari_unet.engine.models.facts import author_output_sentence, model_facts
 from napari_unet.engine.networks.network import Network
 
@@ -238,10 +239,7 @@ def _check(network: Network, kind: ExportFormat, target: Path, *, overwrite: boo
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
-        raise CheckpointError(
-            f"'{target}' cannot be written ({error.strerror}); choose a folder that exists, "
-            "is writable and has room."
-        ) from error
+        raise CheckpointError(write_problem(target, error)) from error
 
 
 # -- the formats -----------------------------------------------------------------------------------
@@ -252,7 +250,8 @@ def _write_onnx(
 ) -> Stages:
     model, difference = yield from _checked_onnx(network)
     yield "writing the file"
-    write_atomically(target, lambda partial: partial.write_bytes(model.SerializeToString()))
+    with whole_file(target, refused=CheckpointError) as partial:
+        partial.write_bytes(model.SerializeToString())
     yield Export(target, checks=(_same_output(difference),))
 
 
@@ -276,7 +275,8 @@ def _write_bioimageio(
         yield "running the test of bioimageio.core"
         check_package(package, network.description)
         yield "writing the file"
-        write_atomically(target, lambda partial: partial.write_bytes(package.read_bytes()))
+        with whole_file(target, refused=CheckpointError) as partial:
+            partial.write_bytes(package.read_bytes())
     passed = "The package passes the test of bioimageio.core, with images of several sizes."
     yield Export(target, checks=(_same_output(difference), passed))
 
@@ -316,8 +316,10 @@ def _write_state_dict(
     note = {**facts, "description": json.loads(description.to_json())}
     (beside,) = _STATE_DICT.beside(target)
     text = json.dumps(note, indent=1, ensure_ascii=False)
-    write_atomically(beside, lambda partial: partial.write_text(text, "utf-8"))
-    write_atomically(target, lambda partial: torch.save(weights, partial))
+    with whole_file(beside, refused=CheckpointError) as partial:
+        partial.write_text(text, "utf-8")
+    with whole_file(target, refused=CheckpointError, library_errors=(RuntimeError,)) as partial:
+        torch.save(weights, partial)
     check = f"{len(weights)} tensors, which load with torch.load(..., weights_only=True)."
     yield Export(target, (beside,), (check,))
 

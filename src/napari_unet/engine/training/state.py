@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.models.checkpoint import write_atomically
+from napari_unet.engine.base.whole_file import whole_file
 from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
 
 _FORMAT = "napari-unet training state 2"
@@ -27,7 +27,9 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
         If the file cannot be written; one that was there before is whole.
     """
     values = {"format": _FORMAT, **state}
-    write_atomically(path, lambda temporary: torch.save(values, temporary))
+    # What torch raises for a full disk.
+    with whole_file(path, refused=CheckpointError, library_errors=(RuntimeError,)) as partial:
+        torch.save(values, partial)
 
 
 def read_state(
