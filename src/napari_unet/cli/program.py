@@ -9,14 +9,15 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from types import FrameType
 from typing import NoReturn, Protocol, cast
 
 from napari_unet import __version__
-from napari_unet.cli.console import describe_failure, say
+from napari_unet.cli.console import describe_failure, say, speak_of_options
 from napari_unet.installation import check_installation
 
 INTERRUPTED = 130
@@ -84,9 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a file name must not stop the program
     debug = "--debug" in words
-    _interrupt_on_signals()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _signals_interrupt():
             if not debug:
                 warnings.simplefilter("ignore")  # remarks of libraries to programmers
             status = _run(words)
@@ -106,19 +106,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _interrupt_on_signals() -> None:
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
     """Let whatever ends a program politely unwind it as Ctrl-C does, so that no litter is left."""
-    if threading.current_thread() is not threading.main_thread():
-        return  # only there may signals be handled
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
-        number = getattr(signal, name, None)
-        # Behind `nohup` it is ignored, and stays so.
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, interrupt)
+    # Windows has no SIGHUP; behind `nohup` it is ignored, and stays so.
+    numbers = {getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")} - {None}
+    usual = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        usual = []  # only there may signals be handled
+    for number in usual:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in usual:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _run(words: Sequence[str]) -> int:
@@ -137,6 +143,7 @@ def _run(words: Sequence[str]) -> int:
     )
     command.add_options(parser)
     parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    speak_of_options(parser)
     given = argparse.Namespace(command_line=list(words))
     return command.run(parser.parse_args(words[1:], given))
 

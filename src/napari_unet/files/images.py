@@ -153,7 +153,7 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
         raise FileError(f"'{path}' is a folder; name a file to write.")
     if path.exists() and not overwrite:
         raise FileError(
-            f"'{path}' exists already; choose another name, or allow replacing it (--overwrite)."
+            f"'{path}' exists already; choose another name, or allow replacing it (overwrite=True)."
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

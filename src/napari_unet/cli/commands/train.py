@@ -19,6 +19,7 @@ from napari_unet.cli.commands.evaluate import report_unpaired
 from napari_unet.cli.commands.training_session import TrainingSession
 from napari_unet.cli.console import count, listing, report
 from napari_unet.cli.file_plan import check_writable
+from napari_unet.cli.image_part import read_channel_axis
 from napari_unet.cli.model_options import add_loading_options, load_model
 from napari_unet.cli.setting_options import (
     add_setting_options,
@@ -58,7 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="LABELS",
         help="folder of label images with the same names (cells.png and cells.tif or "
-        "cells_masks.tif), or one file",
+        "cells_masks.tif), or one file; may be the same folder if the names tell the labels",
     )
     parser.add_argument(
         "-o", "--out", type=Path, required=True, metavar="MODEL", help="the model file to write"
@@ -68,6 +69,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         dest="start",
         metavar="MODEL",
         help=f"start from this model: a file, or bundled: {', '.join(bundled_models())}",
+    )
+    parser.add_argument(
+        "--channel-axis",
+        type=read_channel_axis,
+        metavar="N",
+        help="axis of the images that counts channels, from 0 (0 for a TIFF of several channels "
+        "that does not say so), or none for images whose file takes slices for channels",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps ... (default: auto)")
     parser.add_argument("--resume", action="store_true", help="go on with a stopped training")
@@ -257,7 +265,13 @@ def _read_pairs(
         )
 
     pairs, validation = (
-        [each for paths in part for each in read_pairs(*paths, ndim=shape.ndim, make_pair=pair)]
+        [
+            each
+            for paths in part
+            for each in read_pairs(
+                *paths, ndim=shape.ndim, make_pair=pair, channel_axis=arguments.channel_axis
+            )
+        ]
         for part in (files, held_out)
     )
     cells = sum(int(np.unique(pair.labels[pair.labels > 0]).size) for pair in pairs)

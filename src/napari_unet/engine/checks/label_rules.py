@@ -245,7 +245,8 @@ def few(case: AllLabels) -> Iterator[Finding]:
             code="tiny",
         )
     else:
-        yield note(
+        # One cell in all labels is rather a mask, or labels of something else.
+        yield (warning if cells == 1 else note)(
             f"Only {_count(cells, 'cell')} {'is' if cells == 1 else 'are'} painted; a network "
             "needs several to learn what they have in common."
         )

@@ -11,7 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.engine.base.errors import SettingsError, TrainingError
+from napari_unet.engine.base.errors import (
+    ImageShapeError,
+    LabelsError,
+    SettingsError,
+    TrainingError,
+)
 from napari_unet.engine.images.image import AnyImage, LabelImage, channels_first
 from napari_unet.engine.networks.annotation import check_classes, labels_are_classes
 from napari_unet.engine.weight_map.weight_map import IGNORED, check_labels
@@ -184,10 +189,13 @@ def check_pairs(
                 f"'{pair.name}' has the weight {pair.weight:g}; use a positive number, 1 for an "
                 "image that is drawn as often as others."
             )
-        labels = check_labels(pair.labels)
-        shape = channels_first(
-            np.asarray(pair.image), ndim=ndim, channel_axis=pair.channel_axis
-        ).shape[1:]
+        try:
+            labels = check_labels(pair.labels)
+            shape = channels_first(
+                np.asarray(pair.image), ndim=ndim, channel_axis=pair.channel_axis
+            ).shape[1:]
+        except (ImageShapeError, LabelsError) as error:
+            raise type(error)(f"'{pair.name}': {error}") from error
         if shape != labels.shape:
             raise TrainingError(
                 f"'{pair.name}' has {_in_words(shape)} pixels but its labels have "
