@@ -237,3 +237,20 @@ def test_channels_that_are_mixed_are_told_with_the_option_that_chooses_one(
         f"The 3 channels of '{image}' are mixed into grey as if they were red, green and blue. "
         "Choose the one that shows the cells (--channel 2 --channel-axis 0)."
     )
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare"])
+def test_images_and_masks_in_one_folder_are_no_two_results(
+    tmp_path: Path,
+    output: Output,
+    picture: np.ndarray,
+    pictured_cells: np.ndarray,
+    save_image: Callable[..., str],
+    command: str,
+) -> None:
+    image = save_image(tmp_path / "x.tif", picture)
+    write_labels(tmp_path / "x_masks.tif", pictured_cells)
+
+    assert main([command, str(tmp_path), str(tmp_path)]) == 1
+
+    assert f"'{image}' looks like an image rather than labels" in output.complaint()

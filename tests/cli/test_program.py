@@ -1,6 +1,7 @@
 """The program as a whole: its help, its mistakes, and how it ends."""
 
 import argparse
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,8 @@ import pytest
 from napari_unet.cli import main
 from napari_unet.cli.console import in_option_words, speak_of_options
 from napari_unet.cli.program import COMMANDS
+from napari_unet.engine.base.errors import FileError
+from napari_unet.engine.base.whole_file import whole_file
 from napari_unet.files.images import write_labels
 
 Output = Any
@@ -132,3 +135,28 @@ def test_hints_for_python_are_told_in_the_options_of_the_command(command, messag
     COMMANDS[command].load().add_options(parser)
     speak_of_options(parser)
     assert in_option_words(message) == (said or message)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_while_a_file_is_written_leaves_no_litter(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    number = getattr(signal, name, None)
+    if number is None:
+        pytest.skip("Windows does not know it")
+
+    def interrupted(*_: object) -> None:
+        with whole_file(tmp_path / "half.tif", refused=FileError) as partial:
+            partial.write_text("half")
+            signal.raise_signal(number)
+
+    monkeypatch.setattr("napari_unet.cli.commands.inspect.load_model", interrupted)
+    usual = {signal.SIGINT: signal.default_int_handler}.get(number, signal.SIG_DFL)
+    before = signal.signal(number, usual)
+    try:
+        assert main(["inspect", model]) == 130
+        assert signal.getsignal(number) == usual
+    finally:
+        signal.signal(number, before)
+
+    assert list(tmp_path.iterdir()) == [Path(model)]

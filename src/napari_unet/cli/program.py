@@ -114,7 +114,7 @@ def _signals_interrupt() -> Iterator[None]:
         raise KeyboardInterrupt
 
     # Windows has no SIGHUP; behind `nohup` it is ignored, and stays so.
-    numbers = {getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")} - {None}
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     usual = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
     if threading.current_thread() is not threading.main_thread():
         usual = []  # only there may signals be handled

@@ -175,7 +175,7 @@ def _unambiguous(found: dict[Path, list[Path]]) -> dict[Path, Path]:
     owners: dict[Path, Path] = {}
     for path, candidates in found.items():
         if len(candidates) > 1:
-            raise _ambiguous(*candidates[:2], path)
+            raise _ambiguous(candidates[0], candidates[1], path)
         for partner in candidates:
             if partner in owners:
                 raise _ambiguous(owners[partner], path, partner)

@@ -99,9 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
         before, after = read_labels(task.before), read_labels(task.after)
         truth = read_labels(task.truth) if task.truth else None
         looks.add(task, *filter(None, (before, after, truth)))
-        found = compare_cells(
-            before.array, after.array, truth and truth.array, same_iou=arguments.same_iou
-        )
+        truth_array = truth.array if truth else None
+        found = compare_cells(before.array, after.array, truth_array, same_iou=arguments.same_iou)
         comparisons[task.before.name] = found
         if task.output is not None:
             _write(task.output, found, before, overwrite=arguments.overwrite)

@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_unet.cli.checks import add_check_option, look_at_pairs
 from napari_unet.cli.commands.evaluate import report_unpaired
-from napari_unet.cli.commands.training_session import TrainingSession
+from napari_unet.cli.commands.training_session import TrainingSession, only_writer
 from napari_unet.cli.console import count, listing, report
 from napari_unet.cli.file_plan import check_writable
 from napari_unet.cli.image_part import read_channel_axis
@@ -28,7 +28,7 @@ from napari_unet.cli.setting_options import (
     real_number,
     whole_number,
 )
-from napari_unet.engine.base.errors import FileError, SettingsError
+from napari_unet.engine.base.errors import FileError, SettingsError, TrainingError
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.models.checkpoint import SUFFIX, bundled_models
 from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL, labels_are_classes
@@ -79,6 +79,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps ... (default: auto)")
     parser.add_argument("--resume", action="store_true", help="go on with a stopped training")
+    parser.add_argument(
+        "--other-images",
+        action="store_true",
+        help="with --resume, go on with other images or labels than the training was begun with",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace MODEL if it exists")
     parser.add_argument(
         "--progress", action="store_true", help="show the progress bar even if not on a terminal"
@@ -161,8 +166,14 @@ def _add_validation_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, and write the model; return 130 if it was stopped before the end."""
-    settings = _settings(arguments)
     model_path = model_file(arguments.out)
+    check_writable(model_path.parent)
+    with only_writer(model_path):
+        return _run(arguments, model_path)
+
+
+def _run(arguments: argparse.Namespace, model_path: Path) -> int:
+    settings = _settings(arguments)
     state_path = model_path.with_suffix(".resume")
     _check_outputs(arguments, model_path, state_path)
     start = load_model(arguments.start, arguments) if arguments.start else None
@@ -187,8 +198,12 @@ def run(arguments: argparse.Namespace) -> int:
         description=None if start else description,
         resume_from=state_path if arguments.resume else None,
     )
-    session = TrainingSession(training_run, arguments, model_path, state_path)
-    return session.run()
+    if training_run.has_other_images and not arguments.other_images:
+        raise TrainingError(
+            f"The images or labels are not those with which the training in '{state_path}' was "
+            "begun; give the same ones, or go on with these by --other-images."
+        )
+    return TrainingSession(training_run, arguments, model_path, state_path).run()
 
 
 def _settings(arguments: argparse.Namespace) -> TrainingSettings:
@@ -206,7 +221,6 @@ def model_file(path: Path) -> Path:
 
 
 def _check_outputs(arguments: argparse.Namespace, model: Path, state: Path) -> None:
-    check_writable(model.parent)
     if arguments.resume:
         if not state.exists():
             raise FileError(

@@ -36,6 +36,7 @@ def whole_file(
         What the library that writes raises then, besides OSError.
     """
     target = Path(os.path.realpath(path))
+    refusals: tuple[type[Exception], ...] = (OSError, *library_errors)
     # Not made from the name, which may be as long as names can be.
     partial = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
@@ -47,7 +48,7 @@ def whole_file(
             with suppress(PermissionError):  # shares of Windows know no modes
                 partial.chmod(mode)
         partial.replace(target)
-    except (OSError, *library_errors) as error:
+    except refusals as error:
         raise refused(write_problem(path, error)) from error
     finally:
         with suppress(OSError):

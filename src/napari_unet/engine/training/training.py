@@ -24,7 +24,7 @@ from napari_unet.engine.training.pairs import TrainingPair, check_pairs
 from napari_unet.engine.training.patches import Batch, BatchesAhead, Patches
 from napari_unet.engine.training.prepared import description_after, replayed_images
 from napari_unet.engine.training.settings import TrainingSettings
-from napari_unet.engine.training.state import network_with, read_state, write_state
+from napari_unet.engine.training.state import fingerprint, network_with, read_state, write_state
 from napari_unet.engine.training.validation import Validation, ValidationResult
 
 
@@ -128,6 +128,8 @@ class TrainingRun(Iterator[TrainingReport]):
     ----------
     validation_is_due : bool
         A validation was broken off; going on makes up for it.
+    has_other_images : bool
+        It goes on with other images or labels than it was begun with.
     """
 
     def __init__(
@@ -160,6 +162,8 @@ class TrainingRun(Iterator[TrainingReport]):
         self._patches = Patches(pairs, network, settings, known)
         self._expects = description_after(description, pairs, self._patches.prepared)
         self._pairs = tuple(pairs)
+        self._fingerprint = fingerprint((*pairs, *validation))
+        self.has_other_images = False
         self._validation = Validation(validation, self._patches)
         self._note(self._validation.note(network))
         self.validation_is_due = False
@@ -339,6 +343,7 @@ class TrainingRun(Iterator[TrainingReport]):
             Path(path),
             {
                 "step": self.step,
+                "images": self._fingerprint,
                 "elapsed_s": self._elapsed_s,
                 "settings": json.dumps(dataclasses.asdict(self.settings)),
                 "description": self._describe().to_json(),
@@ -374,6 +379,13 @@ class TrainingRun(Iterator[TrainingReport]):
         self._warm_from = state.get("warm_from", 0)
         self._loss, self._notes = state["loss"], tuple(state["notes"])
         self._note_changes(json.loads(state["settings"]))
+        # A state of version 0.1.0 does not tell its images.
+        self.has_other_images = state.get("images", self._fingerprint) != self._fingerprint
+        if self.has_other_images:
+            self._note(
+                "The training goes on with other images or labels than it was begun with, so it "
+                "ends otherwise than it would have."
+            )
 
     def _note_changes(self, before: dict[str, Any]) -> None:
         now = json.loads(json.dumps(dataclasses.asdict(self.settings)))
