@@ -21,7 +21,7 @@ from napari_unet.engine.export.example import example_of
 from napari_unet.engine.export.onnx import MOST_DIFFERENCE, check_onnx, onnx_model
 from napari_unet.engine.export.settings import ExportSettings
 from napari_unet.engine.images.image import AnyImage
-from napari_unet.engine.models.checkpoint import save_checkpoint
+from napari_unet.engine.models.checkpoint import as_network, save_checkpoint
 from napari_unet.engine.models.facts import author_output_sentence, model_facts
 from napari_unet.engine.networks.network import Network
 
@@ -133,7 +133,7 @@ class ExportReport:
 
 
 def export_model(
-    network: Network,
+    network: Network | str | os.PathLike[str],
     path: str | os.PathLike[str],
     *,
     format: str,  # noqa: A002 - what it is called everywhere
@@ -145,7 +145,8 @@ def export_model(
 
     Parameters
     ----------
-    network : Network
+    network : Network, str or path
+        The network, or by a bundled model's name or a model file.
     path : str or path
         The format's ending is appended if it is missing.
     format : {"bioimageio", "onnx", "state-dict", "safetensors"}
@@ -188,7 +189,7 @@ def export_model(
 
 
 def iterate_export(
-    network: Network,
+    network: Network | str | os.PathLike[str],
     path: str | os.PathLike[str],
     *,
     format: str,  # noqa: A002
@@ -207,6 +208,7 @@ def iterate_export(
         The last one carries the result.
     """
     kind, settings = export_format(format), settings or ExportSettings()
+    network = as_network(network)
     target = kind.path(path)
     _check(network, kind, target, overwrite=overwrite)
     if settings.licence:

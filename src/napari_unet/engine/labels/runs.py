@@ -69,7 +69,7 @@ class Cells:
     """The cells of one image of several that were cut into the same runs."""
 
     ids: NDArray[np.int64 | np.uint64]
-    """(N,) int64 or uint64. Ascending; the first one is 0, the background, whether there is any or not."""
+    """(N,) int64 or uint64. Ascending; the first is 0, the background, if there is none, too."""
     index: NDArray[np.int64]
     """(runs,) int64. Which of them each run belongs to."""
     areas: NDArray[np.int64]

@@ -86,6 +86,11 @@ def load_checkpoint(
     return network
 
 
+def as_network(given: Network | str | os.PathLike[str]) -> Network:
+    """Return a network that is given itself, or by what `load_checkpoint` takes."""
+    return given if isinstance(given, Network) else load_checkpoint(given)
+
+
 def _own_network(weights: WeightsFile) -> Network:
     """Make the network that a file of this project describes."""
     path = weights.path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from torch import Tensor
 from napari_unet.engine.base.device import resolve_device
 from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.images.image import AnyImage
+from napari_unet.engine.models.checkpoint import as_network
 from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.training.learner import Learner, TrainingReport
@@ -34,7 +36,7 @@ def _never() -> bool:
 
 def train(
     pairs: Sequence[TrainingPair],
-    network: Network | None = None,
+    network: Network | str | os.PathLike[str] | None = None,
     *,
     settings: TrainingSettings | None = None,
     validation: Sequence[TrainingPair] = (),
@@ -49,8 +51,9 @@ def train(
     Parameters
     ----------
     pairs : sequence of TrainingPair
-    network : Network, optional
-        Where to start; it is not changed. Without it a new network is made.
+    network : Network, str or path, optional
+        Where to start, also by a bundled model's name or a model file; it is
+        not changed. Without it a new network is made.
     settings : TrainingSettings, optional
     validation : sequence of TrainingPair
         Held-out images; the state that segments them best is kept, or the one
@@ -84,18 +87,19 @@ def train(
     Examples
     --------
     >>> import numpy as np
-    >>> from napari_unet import TrainingPair, TrainingSettings, load_checkpoint, train
+    >>> from napari_unet import TrainingPair, TrainingSettings, train
     >>> labels = np.zeros((64, 64), int)
     >>> labels[8:24, 8:24] = 1
     >>> pair = TrainingPair(image=100.0 * (labels > 0), labels=labels)
     >>> settings = TrainingSettings(steps=2, batch_size=1, patch_size_px=64)
-    >>> run = train([pair], load_checkpoint("nuclei"), settings=settings)
+    >>> run = train([pair], "nuclei", settings=settings)
     >>> [report.step for report in run]
     [1, 2]
     >>> run.network.description.history[-1]["cells"]
     1
     """
     settings = settings or TrainingSettings()
+    network = None if network is None else as_network(network)
     run = TrainingRun(
         pairs,
         network or _new_network(description, settings.seed),
