@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from napari_unet.engine.export.bioimage import check_package, licence_id, write_
 from napari_unet.engine.export.example import example_of
 from napari_unet.engine.export.onnx import MOST_DIFFERENCE, check_onnx, onnx_model
 from napari_unet.engine.export.settings import ExportSettings
+from napari_unet.engine.foreign.opening import OWN_NOTE
 from napari_unet.engine.images.image import AnyImage
 from napari_unet.engine.models.checkpoint import as_network, save_checkpoint
 from napari_unet.engine.models.facts import author_output_sentence, model_facts
@@ -308,12 +310,14 @@ def _write_state_dict(
 ) -> Stages:
     """Write the bare weights, as the author's own code loads them, and a description beside."""
     yield "writing the file"
-    weights = {
-        # A copy, because a part of a larger tensor is saved with all of it.
-        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, value in network.unet.author_weights().items()
-    }
     description = network.description
+    weights = OrderedDict(
+        # A copy, because a part of a larger tensor is saved with all of it.
+        (name, value.detach().cpu().clone(memory_format=torch.contiguous_format))
+        for name, value in network.unet.author_weights().items()
+    )
+    # Where torch notes the versions of layers; without it the tuned thresholds would be lost.
+    vars(weights)["_metadata"] = {"": {"version": 1, OWN_NOTE: description.to_json()}}
     facts = {**model_facts(description), "output": author_output_sentence(description)}
     note = {**facts, "description": json.loads(description.to_json())}
     (beside,) = _STATE_DICT.beside(target)
