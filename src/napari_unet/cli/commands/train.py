@@ -77,17 +77,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="axis of the images that counts channels, from 0 (0 for a TIFF of several channels "
         "that does not say so), or none for images whose file takes slices for channels",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps ... (default: auto)")
-    parser.add_argument("--resume", action="store_true", help="go on with a stopped training")
-    parser.add_argument(
-        "--other-images",
-        action="store_true",
-        help="with --resume, go on with other images or labels than the training was begun with",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace MODEL if it exists")
-    parser.add_argument(
-        "--progress", action="store_true", help="show the progress bar even if not on a terminal"
-    )
+    _add_run_options(parser)
     add_check_option(
         parser, "masks, images for labels and labels for images, if half of the files are such, are"
     )
@@ -103,6 +93,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     _add_new_model_options(parser)
     add_loading_options(parser)
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps ... (default: auto)")
+    parser.add_argument("--resume", action="store_true", help="go on with a stopped training")
+    parser.add_argument(
+        "--other-images",
+        action="store_true",
+        help="with --resume, go on with other images or labels than the training was begun with",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace MODEL if it exists")
+    parser.add_argument(
+        "--progress", action="store_true", help="show the progress bar even if not on a terminal"
+    )
 
 
 def _add_new_model_options(parser: argparse.ArgumentParser) -> None:
@@ -278,16 +282,11 @@ def _read_pairs(
             channel_axis=-1 if image.ndim > labels.ndim else None,
         )
 
-    pairs, validation = (
-        [
-            each
-            for paths in part
-            for each in read_pairs(
-                *paths, ndim=shape.ndim, make_pair=pair, channel_axis=arguments.channel_axis
-            )
-        ]
-        for part in (files, held_out)
-    )
+    def read(some: list[tuple[Path, Path]]) -> list[TrainingPair]:
+        options = {"ndim": shape.ndim, "channel_axis": arguments.channel_axis}
+        return [each for paths in some for each in read_pairs(*paths, make_pair=pair, **options)]
+
+    pairs, validation = read(files), read(held_out)
     cells = sum(int(np.unique(pair.labels[pair.labels > 0]).size) for pair in pairs)
     report(f"{count(len(pairs), 'image')} with {count(cells, 'cell')} to learn from")
     if validation:

@@ -52,8 +52,8 @@ def train(
     ----------
     pairs : sequence of TrainingPair
     network : Network, str or path, optional
-        Where to start, also by a bundled model's name or a model file; it is
-        not changed. Without it a new network is made.
+        Where to start, also by its name or file; it is not changed. Without
+        it a new network is made.
     settings : TrainingSettings, optional
     validation : sequence of TrainingPair
         Held-out images; the state that segments them best is kept, or the one
@@ -383,7 +383,6 @@ class TrainingRun(Iterator[TrainingReport]):
         self._warm_from = state.get("warm_from", 0)
         self._loss, self._notes = state["loss"], tuple(state["notes"])
         self._note_changes(json.loads(state["settings"]))
-        # A state of version 0.1.0 does not tell its images.
         self.has_other_images = state.get("images", self._fingerprint) != self._fingerprint
         if self.has_other_images:
             self._note(
