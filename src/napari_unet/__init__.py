@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         load_checkpoint,
         save_checkpoint,
     )
-    from napari_unet.engine.segmentation.segmentation import segment
+    from napari_unet.engine.models.one_call import segment
     from napari_unet.engine.training.hold_out import hold_out
     from napari_unet.engine.training.pairs import TrainingPair, annotated_pair
     from napari_unet.engine.training.settings import AugmentationSettings, TrainingSettings
@@ -60,7 +60,7 @@ _HOMES = {
     "rank_uncertainty": "labels.uncertainty",
     "repair": "checks.preflight",
     "save_checkpoint": "models.checkpoint",
-    "segment": "segmentation.segmentation",
+    "segment": "models.one_call",
     "train": "training.training",
 }
 

@@ -96,7 +96,8 @@ def test_folders_given_the_wrong_way_round_are_refused(
         "Or go on with --no-checks."
     )
 
-    assert main(["train", files[1], files[1], *words]) == 1
+    write_labels(tmp_path / "copy.tif", pictured_cells)
+    assert main(["train", files[1], str(tmp_path / "copy.tif"), *words]) == 1
     assert "looks like labels or a mask rather than an image of cells" in output.complaint()
 
     assert main(["train", *files, *words]) == 0
@@ -154,9 +155,10 @@ def test_number_in_several_places_is_told_beside_the_table(
     tmp_path: Path, output: Output, cells_labels: Pixels
 ) -> None:
     torn = np.hstack([cells_labels(), cells_labels()])
-    write_labels(tmp_path / "t.tif", torn)
+    for name in ("t.tif", "u.tif"):
+        write_labels(tmp_path / name, torn)
 
-    assert main(["evaluate", str(tmp_path / "t.tif"), str(tmp_path / "t.tif")]) == 0
+    assert main(["evaluate", str(tmp_path / "t.tif"), str(tmp_path / "u.tif")]) == 0
 
     out, error = output.read()
     assert "2 true cells" in out
@@ -235,3 +237,20 @@ def test_channels_that_are_mixed_are_told_with_the_option_that_chooses_one(
         f"The 3 channels of '{image}' are mixed into grey as if they were red, green and blue. "
         "Choose the one that shows the cells (--channel 2 --channel-axis 0)."
     )
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare"])
+def test_images_and_masks_in_one_folder_are_no_two_results(
+    tmp_path: Path,
+    output: Output,
+    picture: np.ndarray,
+    pictured_cells: np.ndarray,
+    save_image: Callable[..., str],
+    command: str,
+) -> None:
+    image = save_image(tmp_path / "x.tif", picture)
+    write_labels(tmp_path / "x_masks.tif", pictured_cells)
+
+    assert main([command, str(tmp_path), str(tmp_path)]) == 1
+
+    assert f"'{image}' looks like an image rather than labels" in output.complaint()

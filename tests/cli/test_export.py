@@ -14,9 +14,9 @@ import torch
 
 from napari_unet.cli import main
 from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet.engine.models.one_call import segment
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
-from napari_unet.engine.segmentation.segmentation import segment
 
 pytest.importorskip("onnxruntime")
 

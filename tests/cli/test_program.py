@@ -1,5 +1,7 @@
 """The program as a whole: its help, its mistakes, and how it ends."""
 
+import argparse
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +12,10 @@ import numpy as np
 import pytest
 
 from napari_unet.cli import main
+from napari_unet.cli.console import in_option_words, speak_of_options
+from napari_unet.cli.program import COMMANDS
+from napari_unet.engine.base.errors import FileError
+from napari_unet.engine.base.whole_file import whole_file
 from napari_unet.files.images import write_labels
 
 Output = Any
@@ -93,8 +99,9 @@ def test_unexpected_error_is_one_sentence_and_debug_shows_where(
 def test_reader_that_closes_the_pipe_ends_the_program_quietly(
     tmp_path: Path, cells_labels: Pixels
 ) -> None:
-    write_labels(tmp_path / "a.tif", cells_labels())
-    words = ["evaluate", str(tmp_path / "a.tif"), str(tmp_path / "a.tif"), "--json"]
+    for name in ("a.tif", "b.tif"):
+        write_labels(tmp_path / name, cells_labels())
+    words = ["evaluate", str(tmp_path / "a.tif"), str(tmp_path / "b.tif"), "--json"]
     code = f"import sys; from napari_unet.cli import main; sys.exit(main({words!r}))"
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -103,3 +110,53 @@ def test_reader_that_closes_the_pipe_ends_the_program_quietly(
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "message", "said"),
+    [
+        ("segment", "Use every_slice=True.", "Use --every-slice."),
+        ("segment", "min_size_px is -1; use 0 or more.", "--min-size is -1; use 0 or more."),
+        ("segment", "Allow it (overwrite=True).", "Allow it (--overwrite)."),
+        ("segment", "Say fill_holes=False.", "Say --no-fill-holes."),
+        ("weight-map", "border_sigma_px is -1; use more.", "--sigma is -1; use more."),
+        ("weight-map", "w0 is 0; use more.", "--w0 is 0; use more."),
+        ("train", "steps is 0; use 1 or more.", "--steps is 0; use 1 or more."),
+        ("train", "It counts channels (channel_axis=0).", "It counts channels (--channel-axis 0)."),
+        # What is no option of this command, or a part of a file's name, stays.
+        ("inspect", "Allow it with allow_code=True.", "Allow it with --allow-code."),
+        ("inspect", "Name channel_axis=0.", "Name channel_axis=0."),
+        ("segment", "'a/channel_axis=0.tif' and 'min_size_px' are files.", None),
+        ("segment", "The device is lost, the region is 3 px wide; choose slice 2.", None),
+    ],
+)
+def test_hints_for_python_are_told_in_the_options_of_the_command(command, message, said):
+    parser = argparse.ArgumentParser()
+    COMMANDS[command].load().add_options(parser)
+    speak_of_options(parser)
+    assert in_option_words(message) == (said or message)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_while_a_file_is_written_leaves_no_litter(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    number = getattr(signal, name, None)
+    if number is None:
+        pytest.skip("Windows does not know it")
+
+    def interrupted(*_: object) -> None:
+        with whole_file(tmp_path / "half.tif", refused=FileError) as partial:
+            partial.write_text("half")
+            signal.raise_signal(number)
+
+    monkeypatch.setattr("napari_unet.cli.commands.inspect.load_model", interrupted)
+    usual = {signal.SIGINT: signal.default_int_handler}.get(number, signal.SIG_DFL)
+    before = signal.signal(number, usual)
+    try:
+        assert main(["inspect", model]) == 130
+        assert signal.getsignal(number) == usual
+    finally:
+        signal.signal(number, before)
+
+    assert list(tmp_path.iterdir()) == [Path(model)]

@@ -1,7 +1,11 @@
 """`napari-unet train` as a user meets it, also when it is stopped."""
 
+import os
 import re
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ import pytest
 import torch
 
 from napari_unet.cli import main
+from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.training.learner import Learner, TrainingReport
 from napari_unet.engine.training.training import TrainingRun
@@ -23,6 +28,7 @@ Pixels = Callable[..., np.ndarray]
 
 FAST_TRAINING = ["--batch-size", "1", "--patch-size", "16", "--validation-interval", "1"]
 FAST_TRAINING += ["--precision", "float32", "--device", "cpu"]
+ONE_STEP = [*FAST_TRAINING, "--steps", "1"]
 
 
 def test_training_from_a_model_writes_one_that_knows_its_history(
@@ -347,3 +353,139 @@ def test_labels_that_do_not_fit_their_image_are_named(
 
     assert "'1.png' has 24 x 32 pixels but its labels have 20 x 32" in output.complaint()
     assert not (tmp_path / "m.safetensors").exists()
+
+
+@pytest.mark.parametrize("validation", ["0", "0.34"])
+def test_what_a_kill_leaves_of_a_training_is_offered_and_goes_on(
+    tmp_path: Path, model: str, training_folders: list[str], output: Output, validation: str
+) -> None:
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
+    words += [*FAST_TRAINING, "--validation-fraction", validation, "--validation-interval", "2"]
+    code = f"from napari_unet.cli import main; main({[*words, '--steps', '1000000']!r})"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "m.resume").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.kill()
+    assert process.returncode == (-signal.SIGKILL if os.name == "posix" else 1)
+    assert not (tmp_path / "m.safetensors").exists()
+
+    assert main([*words, "--steps", "1"]) == 1
+    assert "is left of a stopped training; go on with it by --resume" in output.complaint()
+    # The step that was saved is at or beyond this one.
+    assert main([*words, "--steps", "3", "--resume"]) == 0
+    assert load_checkpoint(tmp_path / "m.safetensors").description.history[-1]["steps"] >= 2
+    assert not (tmp_path / "m.resume").exists()
+    assert not (tmp_path / "m.lock").exists()
+
+
+def test_a_state_that_cannot_be_saved_is_told_and_costs_nothing(
+    tmp_path: Path,
+    model: str,
+    training_folders: list[str],
+    output: Output,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise CheckpointError("The disk is full.")
+
+    monkeypatch.setattr(TrainingRun, "save_state", fail)
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, *FAST_TRAINING]
+
+    assert main([*words, "--steps", "2", "--validation-interval", "1"]) == 0
+
+    assert "The disk is full. The training goes on without being saved." in output.read()[1]
+    assert load_checkpoint(tmp_path / "m.safetensors").description.history[-1]["steps"] == 2
+
+
+def test_two_trainings_do_not_write_one_file(
+    tmp_path: Path,
+    model: str,
+    training_folders: list[str],
+    output: Output,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, *FAST_TRAINING]
+    words += ["--steps", "2", "--overwrite"]
+    statuses: list[int] = []
+    with monkeypatch.context() as patch:
+        stop_at_step(patch, 1, lambda: statuses.append(main(words)))
+        assert main(words) == 0
+
+    assert statuses == [1]
+    assert "Another training is writing '" in output.read()[1]
+    assert not (tmp_path / "m.lock").exists()
+    assert main(words) == 0
+
+
+@pytest.mark.usefixtures("_ctrl_c_arrives")
+def test_going_on_with_other_images_is_refused_unless_it_is_wanted(
+    tmp_path: Path,
+    model: str,
+    training_folders: list[str],
+    output: Output,
+    monkeypatch: pytest.MonkeyPatch,
+    cells_labels: Pixels,
+) -> None:
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, *FAST_TRAINING]
+    words += ["--steps", "3"]
+    with monkeypatch.context() as patch:
+        stop_at_step(patch, 1, lambda: signal.raise_signal(signal.SIGINT))
+        assert main(words) == 130
+    labels = cells_labels()
+    labels[20:23, 1:4] = 3
+    write_labels(tmp_path / "labels" / "0_masks.tif", labels, overwrite=True)
+    output.read()
+
+    assert main([*words, "--resume"]) == 1
+    assert "give the same ones, or go on with these by --other-images" in output.read()[1]
+    assert (tmp_path / "m.resume").exists()
+
+    assert main([*words, "--resume", "--other-images"]) == 0
+    assert "goes on with other images or labels than it was begun with" in output.read()[1]
+
+
+def test_images_and_masks_in_one_folder_are_paired_by_their_names(
+    tmp_path: Path,
+    model: str,
+    output: Output,
+    cells_image: Pixels,
+    cells_labels: Pixels,
+    save_image: Callable[..., str],
+) -> None:
+    (tmp_path / "d").mkdir()
+    folder = str(tmp_path / "d")
+    for name in ("a.tif", "b.tif"):
+        save_image(tmp_path / "d" / name, cells_image())
+    write_labels(tmp_path / "d" / "a_cp_masks.tif", cells_labels())
+    words = ["train", folder, folder, "-o", str(tmp_path / "m"), "--from", model, *ONE_STEP]
+
+    assert main(words) == 0
+
+    out, error = output.read()
+    assert "1 image with 2 cells to learn from" in out
+    assert "1 image left out, without a label image: b.tif." in error
+
+
+def test_channels_that_the_file_does_not_tell_are_told_by_an_option(
+    tmp_path: Path,
+    output: Output,
+    cells_image: Pixels,
+    cells_labels: Pixels,
+    save_image: Callable[..., str],
+) -> None:
+    stack = np.stack([cells_image(), cells_image()])
+    image = save_image(tmp_path / "image.tif", stack, photometric="minisblack")
+    write_labels(tmp_path / "labels.tif", cells_labels())
+    words = ["train", image, str(tmp_path / "labels.tif"), "-o", str(tmp_path / "m"), *ONE_STEP]
+
+    assert main(words) == 1
+    assert output.complaint() == (
+        f"'{image}' has shape (2, 24, 32) and its labels (24, 32); if its axis 0 counts channels, "
+        "say so (--channel-axis 0)."
+    )
+    assert main([*words, "--channel-axis", "5"]) == 1
+    assert f"'{image}' has shape (2, 24, 32) and no axis 5" in output.complaint()
+    assert main([*words, "--channel-axis", "0", "--depth", "1", "--base-width", "2"]) == 0
+    description = load_checkpoint(tmp_path / "m.safetensors").description
+    assert description.architecture.in_channels == 2

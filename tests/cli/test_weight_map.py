@@ -123,9 +123,8 @@ def test_labels_without_a_gap_get_a_flat_map_and_a_sentence(
     ("labels", "words", "sentence"),
     [
         (np.full((9, 9), 0.5, np.float32), [], "holds numbers that are not whole"),
-        (np.full((9, 9), -3, np.int16), [], "negative values (down to -3)"),
         (np.ones((9, 9), np.uint8), ["--w0", "0"], "w0 is 0; use a positive weight"),
-        (np.ones((9, 9), np.uint8), ["--sigma", "-1"], "border_sigma_px is -1; use a positive"),
+        (np.ones((9, 9), np.uint8), ["--sigma", "-1"], "--sigma is -1; use a positive"),
         (np.ones((9, 9), np.uint8), ["--background-weight", "2"], "use a weight from 0 to 1"),
     ],
 )

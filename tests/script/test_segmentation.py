@@ -23,8 +23,8 @@ from napari_unet.cli import main
 from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet.engine.models.one_call import segment
 from napari_unet.engine.networks.network import Network
-from napari_unet.engine.segmentation.segmentation import segment
 from napari_unet.files.images import file_holds, read_image, read_labels
 from napari_unet.files.samples import load_sample
 from napari_unet.script import SegmentRecipe, command_line, python_lines

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from napari_unet.engine.checks.preflight import label_findings, preflight_all
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.networks.network import NetworkDescription
 from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.files.image_file import ImageFile
 
 Item = TypeVar("Item")
 
@@ -153,6 +154,45 @@ def look_at_labels(labels: LabelImage, path: Path, *, axes: int) -> list[Finding
         for each in label_findings(plane, name=str(path)):
             found.setdefault(each.code, each)
     return list(found.values())
+
+
+class LooksAtLabels:
+    """A look at the label images of several folders that belong together, of many at some.
+
+    Parameters
+    ----------
+    items : sequence
+        What stands for a label image of each folder.
+    noun : str
+        What these are, in the plural.
+    wanted : bool
+        Whether to look at all.
+    """
+
+    def __init__(self, items: Sequence[Any], noun: str, *, wanted: bool) -> None:
+        self._items = some_of(items, noun) if wanted else []
+        self._looks: list[Look] = []
+
+    def add(self, item: Any, *files: ImageFile) -> None:
+        """Look at the label images of an item, one of each folder."""
+        if item not in self._items:
+            return
+        self._looks += [Look() for _ in files[len(self._looks) :]]
+        for look, file in zip(self._looks, files, strict=False):
+            look.add(look_at_labels(file.array, file.path, axes=3))
+
+    def tell(self) -> None:
+        """Say what was found in each folder, or raise if going on makes no sense.
+
+        Raises
+        ------
+        UNetError
+            As `Look.refuse`.
+        """
+        for look in self._looks:
+            look.refuse()
+        for look in self._looks:
+            look.tell()
 
 
 def look_at_pairs(pairs: Sequence[TrainingPair], description: NetworkDescription) -> Look:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 import signal
 import sys
 import threading
@@ -18,9 +20,45 @@ from napari_unet.engine.base.errors import UNetError
 PROGRAM = "napari-unet"
 
 
+_option_words: dict[str, str] = {}
+"""What the parameters of Python are called among the options of the command that runs."""
+
+_PYTHON_WORDS = re.compile(
+    r"(?<![\w/.'=-])(?P<name>[a-z][a-z0-9_]*)"
+    r"(=(?P<value>[\w.-]*\w)|(?P<is> is(?= [-\d'])))?(?![\w/.'=-]\w)"
+)
+"""`min_size_px=5`, `w0 is 0` or `channel_axis`, but not within the name of a file."""
+
+
+def speak_of_options(parser: argparse.ArgumentParser) -> None:
+    """Say from now on `--min-size 5` where a message has `min_size_px=5`, as Python calls it."""
+    _option_words.clear()
+    for action in parser._actions:  # argparse has no other way to list them
+        long = [word for word in action.option_strings if word.startswith("--")]
+        if long:
+            _option_words[action.dest.rpartition(".")[2]] = long[0]
+
+
+def in_option_words(message: str) -> str:
+    """Write a message of the engine, which knows Python, with the options of the command."""
+
+    def option(match: re.Match[str]) -> str:
+        name, value, verb = match["name"], match["value"], match["is"] or ""
+        word = _option_words.get(name)
+        before = message[: match.start()]
+        is_subject = bool(verb) and (not before or before.endswith((": ", ". ")))
+        if word is None or not (value or is_subject or "_" in name):
+            return match[0]
+        if value == "False":
+            return word.replace("--", "--no-", 1)
+        return f"{word}{verb}" if value in (None, "True") else f"{word} {value}"
+
+    return _PYTHON_WORDS.sub(option, message)
+
+
 def say(message: str) -> None:
     """Write one line to the user on standard error, above any progress bar."""
-    tqdm.write(f"{PROGRAM}: {message}", file=sys.stderr)
+    tqdm.write(f"{PROGRAM}: {in_option_words(message)}", file=sys.stderr)
 
 
 def say_of(path: Path, message: str) -> None:
@@ -94,6 +132,11 @@ class BatchBar:
 def count(number: int, noun: str) -> str:
     """Write "1 cell" or "12 cells"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def with_article(noun: str) -> str:
+    """Write "a label image" or "an image"."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def listing(names: list[str], shown: int = 3) -> str:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from napari_unet.cli.console import count, listing, say
 from napari_unet.engine.base.errors import FileError, UNetError
+from napari_unet.engine.base.whole_file import system_reason
 from napari_unet.files.finding import find_images
 from napari_unet.files.image_file import SeriesInfo, chosen_series, image_stem
-from napari_unet.files.images import IMAGE_SUFFIXES, image_series, system_reason
+from napari_unet.files.images import IMAGE_SUFFIXES, image_series
 from napari_unet.files.tiff import Tiff
 
 _LONGEST_NAME = 255

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from napari_unet.engine.base.errors import CodeInFileError, SettingsError
+from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.models.checkpoint import bundled_models, load_checkpoint
 from napari_unet.engine.networks.network import Network
 
@@ -52,8 +52,4 @@ def load_model(name: str, arguments: argparse.Namespace) -> Network:
                 "example --guess activation=ELU."
             )
         guesses[about.strip()] = value.strip()
-    try:
-        return load_checkpoint(name, allow_code=arguments.allow_code, guesses=guesses)
-    except CodeInFileError as error:
-        # How to say yes in Python is of no use here.
-        raise CodeInFileError(str(error).replace("allow_code=True", "--allow-code")) from error
+    return load_checkpoint(name, allow_code=arguments.allow_code, guesses=guesses)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from types import FrameType
 from typing import NoReturn, Protocol, cast
 
 from napari_unet import __version__
-from napari_unet.cli.console import describe_failure, say
+from napari_unet.cli.console import describe_failure, say, speak_of_options
 from napari_unet.installation import check_installation
 
 INTERRUPTED = 130
@@ -82,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a file name must not stop the program
     debug = "--debug" in words
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _signals_interrupt():
             if not debug:
                 warnings.simplefilter("ignore")  # remarks of libraries to programmers
             status = _run(words)
@@ -102,6 +106,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Let whatever ends a program politely unwind it as Ctrl-C does, so that no litter is left."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    # Windows has no SIGHUP; behind `nohup` it is ignored, and stays so.
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    usual = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        usual = []  # only there may signals be handled
+    for number in usual:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in usual:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def _run(words: Sequence[str]) -> int:
     overview = _overview()
     if not words:
@@ -118,6 +143,7 @@ def _run(words: Sequence[str]) -> int:
     )
     command.add_options(parser)
     parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    speak_of_options(parser)
     given = argparse.Namespace(command_line=list(words))
     return command.run(parser.parse_args(words[1:], given))
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.engine.base.errors import FileError
-from napari_unet.files.images import IMAGE_SUFFIXES, missing_file, system_reason
+from napari_unet.engine.base.whole_file import system_reason
+from napari_unet.files.images import IMAGE_SUFFIXES, missing_file
 
 
 def find_images(paths: Iterable[str | Path]) -> list[Path]:

@@ -5,7 +5,6 @@ A new format is a file with a class derived from `ImageFormat`, and its place in
 
 from __future__ import annotations
 
-import errno
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,8 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_unet.engine.base.errors import FileError, LabelsError
-from napari_unet.engine.base.whole_file import whole_file
-from napari_unet.engine.images.image import AnyImage, LabelImage, Scores
+from napari_unet.engine.base.whole_file import system_reason, whole_file, write_problem
+from napari_unet.engine.images.image import LabelImage, Scores
+from napari_unet.engine.images.label_numbers import whole_numbers
 from napari_unet.files.image_file import ImageFile, ImageFormat, SeriesInfo
 from napari_unet.files.netpbm import Netpbm
 from napari_unet.files.picture import Picture
@@ -103,35 +103,9 @@ def read_labels(path: str | Path, *, series: int | str | None = None) -> ImageFi
             f"'{file.path}' is a colour picture with {array.shape[-1]} channels; labels need one "
             "number for each pixel. Save them as 16-bit greyscale TIFF or PNG."
         )
-    if array.dtype.kind == "f":
-        array = _whole_numbers(file.path, array)
-    elif array.dtype.kind == "b":
-        array = array.astype(np.uint8)
-    elif array.dtype.kind not in "ui":
-        raise LabelsError(
-            f"'{file.path}' has dtype {array.dtype}; labels are whole numbers: 0 for background "
-            "and 1, 2, ... for cells."
-        )
+    array = whole_numbers(array, holder=f"'{file.path}' holds")
     # Planes that some programs call channels are slices here.
     return replace(file, array=array, axes=file.axes.replace("C", "Z"))
-
-
-def _whole_numbers(path: Path, array: AnyImage) -> LabelImage:
-    """Give labels that are stored as floats as integers."""
-    if not (np.isfinite(array).all() and (np.trunc(array) == array).all()):
-        raise LabelsError(
-            f"'{path}' holds numbers that are not whole; labels are 0 for background "
-            "and 1, 2, ... for cells. Is it an image rather than labels?"
-        )
-    # Beyond the bits of its fraction a float skips whole numbers: two cells may have become one.
-    exact = 2 ** (np.finfo(array.dtype).nmant + 1)
-    highest = float(np.abs(array).max()) if array.size else 0.0
-    if highest > exact:
-        raise LabelsError(
-            f"'{path}' holds labels up to {highest:.0f} as {array.dtype}, which tells whole "
-            f"numbers apart up to {exact}; save them as integers."
-        )
-    return array.astype(np.int32 if highest <= np.iinfo(np.int32).max else np.int64)
 
 
 def _read(path: Path, series: int | str | None, *, as_labels: bool) -> ImageFile:
@@ -168,11 +142,6 @@ def _read_problem(path: Path, error: OSError) -> str:
 def missing_file(path: Path) -> str:
     """Say that there is nothing under a name."""
     return f"There is no file or folder '{path}'; check its name and where it lies."
-
-
-def system_reason(error: OSError) -> str:
-    """Say what the system says, in small letters, to stand in brackets."""
-    return (error.strerror or str(error)).lower()
 
 
 def _content_problem(start: bytes) -> str:
@@ -218,30 +187,13 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
         if path.exists() and not overwrite:
             raise FileError(
                 f"'{path}' exists already; choose another name, or allow replacing it "
-                "(--overwrite)."
+                "(overwrite=True)."
             )
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as partial, partial.open("xb") as stream:
-            yield stream
     except OSError as error:
-        raise FileError(_write_problem(path, error)) from error
-
-
-def _write_problem(path: Path, error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"The disk is full, '{path}' was not written; make room or choose another disk."
-    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-        return (
-            f"Cannot write '{path}' ({system_reason(error)}); choose a folder that you may write "
-            "to, and close the file in other programs."
-        )
-    if isinstance(error, FileExistsError | NotADirectoryError):
-        return (
-            f"Cannot write '{path}', because a part of this path is a file; choose another folder."
-        )
-    if error.errno == errno.ENAMETOOLONG:
-        return f"Cannot write '{path}', because its name is too long; choose a shorter one."
-    return f"Cannot write '{path}' ({system_reason(error)}); choose another name or folder."
+        raise FileError(write_problem(path, error)) from error
+    with whole_file(path, refused=FileError) as partial, partial.open("wb") as stream:
+        yield stream
 
 
 def smallest_label_dtype(labels: LabelImage) -> np.dtype[Any]:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from napari_unet.engine.base.errors import FileError, TrainingError
+from napari_unet.engine.base.errors import FileError, ImageShapeError, TrainingError
 from napari_unet.files.finding import find_images
 from napari_unet.files.image_file import ImageFile, image_stem
 from napari_unet.files.images import read_image, read_labels
@@ -18,7 +18,27 @@ from napari_unet.files.images import read_image, read_labels
 if TYPE_CHECKING:
     from napari_unet.engine.training.pairs import TrainingPair
 
-_LABEL_ENDINGS = re.compile(r"[-_ ](cp_masks|masks?|labels?|truth|gt)$", re.IGNORECASE)
+# Habits of Cellpose (`x_cp_masks`, `x_img`), StarDist, BBBC, QuPath (`x-labels`), ISBI
+# (`train-volume`, `train-labels`) and the Cell Tracking Challenge (`t001`, `man_seg001`).
+_LABEL_WORDS = (
+    "masks?|labels?|lbl|truth|ground[-_ ]?truth|gt|annotations?|instances?|seg|segmentations?|"
+    "pred|predictions?"
+)
+_LABEL_ENDING = re.compile(rf"[-_ .](cp[-_ ])?({_LABEL_WORDS})$")
+_LABEL_START = re.compile(rf"^(man_seg|man_track|{_LABEL_WORDS})([-_ .]+(?!free)|(?=\d))")
+_IMAGE_ENDING = re.compile(r"[-_ .](images?|img|raw|volume)$")
+_IMAGE_START = re.compile(r"^(images?|img|im|raw|t)([-_ .]+|(?=\d))")
+_NNUNET_CHANNEL = re.compile(r"_\d{4}$")
+"""nnU-Net numbers the channels of an image, not its labels: `x_0000.tif` goes with `x.tif`."""
+
+_CELLPOSE = "_seg.npy"
+_CELLPOSE_ADVICE = (
+    "may carry code, so that such files of Cellpose are not opened; save the masks as PNG or TIFF "
+    "in Cellpose (menu File, or --save_tif on its command line) and give these."
+)
+
+ChannelAxis: TypeAlias = int | Literal["none"] | None
+"""Where channels are; "none" if what the file calls channels are slices; None as the file says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,58 +50,172 @@ class PairedFiles:
     pairs : list of (first, second)
     only_first, only_second : list of str
         Names without a partner.
+    unopened : str
+        Why files that hold labels were left alone, in a sentence; empty if there are none.
     """
 
     pairs: list[tuple[Path, Path]]
     only_first: list[str]
     only_second: list[str]
+    unopened: str = ""
 
 
 def pair_files(first: Path, second: Path) -> PairedFiles:
-    """Pair the files of two folders by their names without endings.
+    """Pair the files of two folders, or of one that holds both, by the habits of the field.
 
-    The second file may also end in "_labels", "_mask" or the like: `cells.png`
-    goes with `cells_masks.tif`. Two single files are a pair under any names.
+    Names are the same without endings and in any case, or differ by words that
+    say which is the label image: `cells.png` goes with `cells_masks.tif`,
+    `Cells-label.png` or `cells_cp_masks.png`, `img_7.tif` with `mask_7.tif`,
+    and nnU-Net's `cells_0000.tif` with `cells.tif`. In one folder that is given
+    for both, files with such a word are the second ones, the others the first.
+    Two single files are a pair under any names.
 
     Raises
     ------
     FileError
-        If there is no pair, or a name stands for two files.
+        If there is no pair, or a file goes with two others or with itself.
     """
+    for path in (first, second):
+        if path.name.lower().endswith(_CELLPOSE):
+            raise FileError(f"'{path}' {_CELLPOSE_ADVICE}")
     firsts, seconds = find_images([first]), find_images([second])
+    if first.exists() and second.exists() and first.samefile(second):
+        if first.is_file():
+            raise FileError(f"'{first}' is given twice; a file goes with another one.")
+        firsts = [path for path in firsts if not _says_labels(path)]
+        seconds = [path for path in seconds if _says_labels(path)]
     if first.is_file() and second.is_file():
         return PairedFiles([(first, second)], [], [])
-    _refuse_ambiguous(firsts)
-    _refuse_ambiguous(seconds)
-    by_stem = {image_stem(path): path for path in seconds}
-    shortened = {_LABEL_ENDINGS.sub("", stem): path for stem, path in by_stem.items()}
-    partners = {
-        path: by_stem.get(image_stem(path)) or shortened.get(image_stem(path)) for path in firsts
-    }
-    pairs = [(path, partner) for path, partner in partners.items() if partner is not None]
-    if not pairs:
-        raise FileError(
-            f"No file in '{first}' has the name of one in '{second}' (for example "
-            f"'{firsts[0].name}' and '{seconds[0].name}'); files belong together by their "
-            "names without endings."
-        )
-    paired = {partner for _, partner in pairs}
+    partners = _partners(firsts, seconds)
+    only_first = [path for path in firsts if path not in partners]
+    taken = set(partners.values())
+    unopened = _unopened(only_first, second)
+    if not partners:
+        raise FileError(unopened or _no_pair(first, second, firsts, seconds))
     return PairedFiles(
-        pairs,
-        [path.name for path, partner in partners.items() if partner is None],
-        [path.name for path in seconds if path not in paired],
+        list(partners.items()),
+        [path.name for path in only_first],
+        [path.name for path in seconds if path not in taken],
+        unopened,
     )
 
 
-def _refuse_ambiguous(paths: Sequence[Path]) -> None:
-    seen: dict[str, Path] = {}
-    for path in paths:
-        other = seen.setdefault(image_stem(path), path)
-        if other is not path:
-            raise FileError(
-                f"'{other}' and '{path}' have the same name up to their endings; "
-                "it is not clear which one to pair. Remove or rename one."
-            )
+def _stem(path: Path) -> str:
+    return image_stem(path).casefold()
+
+
+def _without_label_word(path: Path) -> str:
+    return _LABEL_ENDING.sub("", _stem(path))
+
+
+def _bare(path: Path) -> str:
+    """Name without the words that say what is in the file."""
+    bare = _LABEL_START.sub("", _without_label_word(path))
+    return _IMAGE_START.sub("", _IMAGE_ENDING.sub("", bare))
+
+
+def _says_labels(path: Path) -> bool:
+    stem = _stem(path)
+    return bool(_LABEL_ENDING.search(stem) or _LABEL_START.search(stem))
+
+
+_Key: TypeAlias = Callable[[Path], str]
+_RULES: tuple[tuple[_Key, tuple[_Key, ...]], ...] = (
+    (_stem, (_stem, _without_label_word)),
+    (_bare, (_bare,)),
+    (lambda path: _NNUNET_CHANNEL.sub("", _bare(path)), (_bare,)),
+)
+"""What a first and a second file have in common; each rule looks at what those before have left."""
+
+
+def _partners(firsts: Sequence[Path], seconds: Sequence[Path]) -> dict[Path, Path]:
+    """For each first file that has one its second file, in the order of the first."""
+    partners: dict[Path, Path] = {}
+    for key, keys in _RULES:
+        taken = set(partners.values())
+        by_key: dict[str, list[Path]] = {}
+        for path in seconds:
+            for name in {of(path) for of in keys} if path not in taken else ():
+                by_key.setdefault(name, []).append(path)
+        found = {path: by_key.get(key(path), []) for path in firsts if path not in partners}
+        found = {path: _others(path, there) for path, there in found.items()}
+        partners |= _unambiguous(_with_namesakes_first(found))
+    return {path: partners[path] for path in firsts if path in partners}
+
+
+def _others(path: Path, candidates: Sequence[Path]) -> list[Path]:
+    """Leave out the file itself, under whichever name."""
+    return [other for other in candidates if not other.samefile(path)]
+
+
+def _with_namesakes_first(found: dict[Path, list[Path]]) -> dict[Path, list[Path]]:
+    """Leave `x_img` to the image `x_img` where `x` has a namesake of its own."""
+    stems = {image_stem(path) for path in found}
+    chosen = {}
+    for path, candidates in found.items():
+        stem = image_stem(path)
+        has_namesake = any(image_stem(other) == stem for other in candidates)
+        chosen[path] = [
+            other
+            for other in candidates
+            if not has_namesake or image_stem(other) == stem or image_stem(other) not in stems
+        ]
+    return chosen
+
+
+def _unambiguous(found: dict[Path, list[Path]]) -> dict[Path, Path]:
+    """Return the one partner of each file that has any.
+
+    Raises
+    ------
+    FileError
+        If a file has two, or two have the same.
+    """
+    partners: dict[Path, Path] = {}
+    owners: dict[Path, Path] = {}
+    for path, candidates in found.items():
+        if len(candidates) > 1:
+            raise _ambiguous(candidates[0], candidates[1], path)
+        for partner in candidates:
+            if partner in owners:
+                raise _ambiguous(owners[partner], path, partner)
+            owners[partner], partners[path] = path, partner
+    return partners
+
+
+def _ambiguous(one: Path, other: Path, partner: Path) -> FileError:
+    return FileError(
+        f"'{one}' and '{other}' both go with '{partner}' by their names; it is not clear which one "
+        "to pair. Remove or rename one."
+    )
+
+
+def _unopened(without_partner: Sequence[Path], second: Path) -> str:
+    """Say that masks lie in files of Cellpose alone, beside the images or where labels are."""
+    names = {f"{image_stem(path)}{_CELLPOSE}": path.parent for path in without_partner}
+    folders = (second if second.is_dir() else second.parent,)
+    there = [
+        name
+        for name, folder in names.items()
+        if any((each / name).exists() for each in (folder, *folders))
+    ]
+    if not there:
+        return ""
+    more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
+    return f"'{there[0]}'{more} {_CELLPOSE_ADVICE}"
+
+
+def _no_pair(first: Path, second: Path, firsts: Sequence[Path], seconds: Sequence[Path]) -> str:
+    if not firsts or not seconds:
+        which = "all of its files are label images" if not firsts else "none is a label image"
+        return (
+            f"'{first}' is given for both, and by their names {which}, as 'x_masks.tif' is beside "
+            "'x.tif'; rename them, or give two folders."
+        )
+    return (
+        f"No file in '{first}' has the name of one in '{second}' (for example '{firsts[0].name}' "
+        f"and '{seconds[0].name}'); files belong together by their names without endings."
+    )
 
 
 def read_pairs(
@@ -90,6 +224,7 @@ def read_pairs(
     *,
     ndim: int,
     make_pair: Callable[[Any, Any, str], TrainingPair],
+    channel_axis: ChannelAxis = None,
 ) -> list[TrainingPair]:
     """Read an image and its labels; for a 2-D model each slice of a stack is a pair.
 
@@ -100,6 +235,8 @@ def read_pairs(
         Axes that the network reads at once.
     make_pair : callable
         Is given an image, channels last, its labels, and a name for messages.
+    channel_axis : int or "none", optional
+        Of the image; as its file says without it.
 
     Raises
     ------
@@ -107,7 +244,7 @@ def read_pairs(
         If a file cannot be read or the two do not belong together.
     """
     image, labels = read_image(image_path), read_labels(labels_path).array
-    array = _channels_last(image, labels.ndim)
+    array = _channels_last(image, labels.shape, channel_axis)
     if labels.ndim == ndim:
         return [make_pair(array, labels, image_path.name)]
     if labels.ndim != ndim + 1 or array.shape[0] != labels.shape[0]:
@@ -121,8 +258,24 @@ def read_pairs(
     ]
 
 
-def _channels_last(image: ImageFile, label_axes: int) -> Any:
-    # Planes named channels are slices where the labels have as many axes.
-    if image.channel_axis is None or image.array.ndim == label_axes:
-        return image.array
-    return np.moveaxis(image.array, image.channel_axis, -1)
+def _channels_last(image: ImageFile, labels: tuple[int, ...], axis: ChannelAxis) -> Any:
+    array = image.array
+    if axis is None:
+        # Planes named channels are slices where the labels have as many axes.
+        axis = "none" if array.ndim == len(labels) else image.channel_axis
+    if axis is None:
+        axes = range(array.ndim)
+        fits = [each for each in axes if array.shape[:each] + array.shape[each + 1 :] == labels]
+        if fits and fits[-1] < array.ndim - 1:
+            raise ImageShapeError(
+                f"'{image.path}' has shape {array.shape} and its labels {labels}; if its axis "
+                f"{fits[-1]} counts channels, say so (channel_axis={fits[-1]})."
+            )
+    if axis is None or axis == "none":
+        return array
+    if not -array.ndim <= axis < array.ndim:
+        raise ImageShapeError(
+            f"'{image.path}' has shape {array.shape} and no axis {axis}; choose a channel axis "
+            f"from 0 to {array.ndim - 1}."
+        )
+    return np.moveaxis(array, axis, -1)

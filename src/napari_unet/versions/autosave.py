@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.versions.notes import NOTE, explained, files_in, new_id, read_json, write_json
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class Autosave:
             run.save_state(self._state)
             try:
                 write_json(self._state.with_suffix(NOTE), self._note(run))
-            except OSError:
+            except CheckpointError:
                 if not self._state.with_suffix(NOTE).exists():
                     self.discard()  # nobody could tell what it is
                 raise

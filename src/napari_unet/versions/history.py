@@ -122,7 +122,7 @@ class ModelHistory:
             save_checkpoint(_described(network, version), version.path)
             try:
                 write_json(version.path.with_suffix(NOTE), _facts(version))
-            except OSError:
+            except CheckpointError:
                 with suppress(OSError):
                     version.path.unlink()
                 raise

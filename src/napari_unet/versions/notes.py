@@ -46,7 +46,7 @@ def files_in(folder: Path, suffix: str) -> list[Path]:
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write a note whole or not at all."""
     text = json.dumps(values, indent=1, sort_keys=True, default=plain)
-    with whole_file(path) as partial:
+    with whole_file(path, refused=CheckpointError) as partial:
         partial.write_text(text, "utf-8")
 
 

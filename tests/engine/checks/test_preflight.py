@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from napari_unet.engine.checks.finding import Finding
-from napari_unet.engine.checks.label_facts import AnnotatedImage, Grid
+from napari_unet.engine.checks.label_facts import AnnotatedImage, Grid, LabelFacts
 from napari_unet.engine.checks.preflight import label_findings, preflight, preflight_all, repair
 from napari_unet.engine.images.normalization import TypeRange
 from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
@@ -306,17 +306,26 @@ def test_labels_of_another_shape_stop_a_training():
     assert "reviewed regions have 3 x 3" in regions.text
 
 
-def test_labels_that_are_no_integers_stop_a_training_and_whole_ones_can_be_stored():
-    whole = only("not-integer", preflight(cells().astype(float)))
-    assert whole.severity == "error"
-    assert whole.remedy == "Store them as whole numbers"
-    stored = repair(cells().astype(float), whole)
-    assert stored.dtype == np.int32
-    assert np.array_equal(stored, cells())
-    assert only("not-integer", preflight(cells() / 2)).remedy == ""
+def test_labels_that_are_no_whole_numbers_stop_a_training_whatever_their_dtype():
+    assert preflight(cells().astype(float)) == preflight(cells())
+    assert only("not-integer", preflight(cells() / 2)).severity == "error"
     assert codes(preflight(np.full((3, 3), np.nan))) == ["not-integer"]
     huge = only("numbers", preflight(np.full((3, 3), 2**63, np.uint64)))
     assert "9223372036854775808, which is too large" in huge.text
+
+
+def test_numbers_below_0_are_told_and_count_as_background():
+    labels = np.where(cells() == 0, -1, cells().astype(int))
+    found = only("negative", preflight(labels))
+    assert "(down to -1), which are no cells; they count as background" in found.text
+    assert LabelFacts(AnnotatedImage(labels)).background_px == int((labels < 0).sum())
+    assert "negative" in [each.code for each in label_findings(labels, name="a.tif")]
+
+
+def test_numbers_beyond_63_bits_are_looked_at_where_they_are_only_compared():
+    mask = np.zeros((40, 40), np.uint64)
+    mask[5:15, 5:15] = mask[25:35, 25:35] = 2**63 + 5
+    assert [each.code for each in label_findings(mask, name="a.tif")] == ["mask"]
 
 
 def test_labels_with_other_axes_stop_a_training():

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from napari_unet.engine.base.errors import CheckpointError, ImageError, SettingsError, UNetError
-from napari_unet.engine.base.settings import SegmentationSettings
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.export import export as export_module
 from napari_unet.engine.export import onnx as onnx_export
 from napari_unet.engine.export.export import export_formats, export_model, iterate_export
@@ -292,10 +292,33 @@ def test_state_dict_has_the_authors_names_and_nothing_else(config: Any, tmp_path
 
     weights = torch.load(written.path, weights_only=True)
     expected = network.unet.author_weights()
-    assert type(weights) is dict
+    assert isinstance(weights, dict)
     assert weights.keys() == expected.keys()
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
     assert "head.weight" in weights
+
+
+@pytest.mark.parametrize("is_zipped", [True, False])
+def test_state_dict_keeps_what_was_tuned_even_if_its_note_is_lost(
+    tmp_path: Path, is_zipped: bool
+) -> None:
+    network = network_of(small())
+    tuned = replace(
+        network.description,
+        instances=InstanceSettings(seed_threshold=0.83, min_size_px=77),
+        object_diameter_px=23.5,
+        pixel_size_um=0.31,
+    )
+    written = export_model(Network(network.unet, tuned), tmp_path / "a.pt", format="state-dict")
+    written.beside[0].unlink()
+    if not is_zipped:  # as torch before 1.6 wrote it
+        weights = torch.load(written.path, weights_only=True)
+        torch.save(weights, written.path, _use_new_zipfile_serialization=False)
+
+    found = load_checkpoint(written.path).description
+
+    assert found.instances == tuned.instances
+    assert (found.object_diameter_px, found.pixel_size_um) == (23.5, 0.31)
 
 
 def test_note_beside_a_state_dict_tells_all_that_is_known(tmp_path: Path) -> None:
@@ -490,7 +513,7 @@ def test_note_of_another_is_not_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["onnx", "state-dict", "safetensors"])
 def test_missing_folder_is_told_at_once(name: str, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"cannot be written .*choose a folder that exists"):
+    with pytest.raises(CheckpointError, match=r"Cannot write .*choose a folder that exists"):
         export_model(network_of(small()), tmp_path / "nowhere" / "a", format=name)
 
 

@@ -20,10 +20,10 @@ from napari_unet.engine.foreign.libraries.traced_network import traced_network
 from napari_unet.engine.foreign.model_file.contents import ModelFileKind
 from napari_unet.engine.foreign.ready_made.network import ReadyMadeNetwork, load_ready_made
 from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet.engine.models.one_call import segment
 from napari_unet.engine.networks.graph_network import GraphNetwork
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.output_meaning import OutputMeaning
-from napari_unet.engine.segmentation.segmentation import segment
 
 EPSILON = 1e-6
 

@@ -18,8 +18,8 @@ from napari_unet.engine.base.errors import CheckpointError, CodeInFileError, Set
 from napari_unet.engine.export.export import export_model
 from napari_unet.engine.export.settings import ExportSettings
 from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet.engine.models.one_call import segment
 from napari_unet.engine.networks.annotation import BACKGROUND, CELL
-from napari_unet.engine.segmentation.segmentation import segment
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.training import TrainingPair, train
 

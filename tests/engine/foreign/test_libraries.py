@@ -13,7 +13,7 @@ from torch import nn
 from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.foreign.libraries.opening import recognise_library
 from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoint
-from napari_unet.engine.segmentation.segmentation import segment
+from napari_unet.engine.models.one_call import segment
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.training import train

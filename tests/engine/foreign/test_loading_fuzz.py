@@ -17,9 +17,9 @@ from torch import nn
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet.engine.models.one_call import segment
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
-from napari_unet.engine.segmentation.segmentation import segment
 
 LONGEST_S = 5.0
 """For one file on a busy machine; usually some hundredths of a second."""

@@ -19,8 +19,8 @@ from napari_unet.engine.foreign.guesses import with_guess
 from napari_unet.engine.foreign.model_file.contents import ModelFileKind
 from napari_unet.engine.foreign.ready_made.network import load_ready_made
 from napari_unet.engine.models.checkpoint import save_checkpoint
+from napari_unet.engine.models.one_call import segment
 from napari_unet.engine.networks.unet import UNet, UNetConfig
-from napari_unet.engine.segmentation.segmentation import segment
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.training import train
 

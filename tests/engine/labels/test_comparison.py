@@ -130,10 +130,19 @@ def test_change_image_is_coloured_by_kind():
 def test_labels_of_other_shapes_or_kinds_are_refused():
     with pytest.raises(ImageShapeError, match="must be labels of the same image"):
         compare_cells(row(1, 1), row(1, 1, 1))
-    with pytest.raises(LabelsError, match="dtype float64"):
-        compare_cells(row(1, 1), row(1, 1) * 1.0)
+    with pytest.raises(LabelsError, match="numbers that are not whole"):
+        compare_cells(row(1, 1), row(1, 1) * 1.5)
     with pytest.raises(ImageShapeError):
         compare_cells(row(1, 1), row(1, 1), row(1, 1, 1))
+
+
+@pytest.mark.parametrize("first", [2**31, 2**40, 2**63])
+def test_numbers_of_cells_may_be_as_large_as_the_file_holds(first):
+    before, after = (np.array([[0, 0, 0, 0, 0]], np.uint64) for _ in range(2))
+    before[0, :2], after[0, :2], after[0, 3:] = first + 1, first + 1, first + 2
+    found = compare_cells(before, after)
+    assert (found.before_cells, found.after_cells, found.unchanged) == (1, 2, 1)
+    assert [(each.kind, each.after_ids) for each in found.changes] == [("gained", (first + 2,))]
 
 
 @given(blocks(count=1))

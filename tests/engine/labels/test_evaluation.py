@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_unet.engine.base.errors import ImageShapeError, LabelsError
+from napari_unet.engine.base.errors import ImageShapeError, LabelsError, SettingsError
 from napari_unet.engine.labels.evaluation import evaluate
 
 TRUTH = np.array(
@@ -78,5 +78,54 @@ def test_labels_of_other_shapes_or_kinds_are_refused():
         evaluate(TRUTH, TRUTH[:2])
     with pytest.raises(ImageShapeError, match="1 true and 2 predicted"):
         evaluate([TRUTH], [TRUTH, TRUTH])
-    with pytest.raises(LabelsError, match="dtype float64"):
-        evaluate(TRUTH, TRUTH.astype(float))
+    for wrong in (TRUTH / 2, np.where(TRUTH, TRUTH, np.nan), TRUTH * 2.0**70, TRUTH.astype(str)):
+        with pytest.raises(LabelsError, match="The labels hold"):
+            evaluate(TRUTH, wrong)
+    for wrong in (0, 1.1, -0.5):
+        with pytest.raises(SettingsError, match=r"use overlaps above 0, at most 1"):
+            evaluate(TRUTH, TRUTH, thresholds=(0.5, wrong))
+
+
+@pytest.mark.parametrize(
+    "kind", [np.float16, np.float32, np.float64, np.int64, np.uint64, np.dtype(">u2")]
+)
+def test_labels_are_read_alike_whatever_their_dtype(kind):
+    assert evaluate(TRUTH, TRUTH.astype(kind)) == evaluate(TRUTH, TRUTH)
+
+
+def test_numbers_below_0_are_no_cells():
+    marked = np.where(TRUTH == 0, -1, TRUTH)
+    assert evaluate(marked, TRUTH) == evaluate(TRUTH, marked) == evaluate(TRUTH, TRUTH)
+    assert evaluate(marked.astype(float), TRUTH).images[0].true_cells == 3
+
+
+def test_numbers_of_cells_may_have_64_bits_without_a_sign():
+    huge = np.where(TRUTH > 0, TRUTH.astype(np.uint64) + np.uint64(2**63), np.uint64(0))
+    assert evaluate(huge, TRUTH) == evaluate(TRUTH, TRUTH)
+
+
+def test_a_score_is_told_at_any_threshold_above_one_half_and_else_only_where_it_was_counted():
+    prediction = np.where(TRUTH == 3, 0, TRUTH)
+    prediction[3, :3] = 3  # 3 of 4 pixels
+    asked = evaluate(TRUTH, prediction, thresholds=(0.6, 0.75, 0.8))
+    other = evaluate(TRUTH, prediction, thresholds=(0.9,))
+    for threshold in (0.6, 0.75, 0.8):
+        assert other.pooled(threshold) == asked.pooled(threshold)
+        assert other.mean_ap(threshold) == asked.mean_ap(threshold)
+    assert [asked.pooled(t).true_positives for t in (0.75, 0.8)] == [3, 2]
+    for accessor in (other.pooled, other.mean_ap, other.images[0].at):
+        with pytest.raises(SettingsError, match=r"at the IoU 0\.9 and .* not at 0\.5; evaluate"):
+            accessor(0.5)
+        with pytest.raises(SettingsError, match="use overlaps above 0"):
+            accessor(1.5)
+
+
+def test_thresholds_that_differ_by_rounding_are_one():
+    steps = tuple(np.arange(0.1, 1, 0.1))
+    assert 0.30000000000000004 in steps
+    evaluation = evaluate(TRUTH, np.zeros_like(TRUTH), thresholds=(*steps, 0.3))
+    assert evaluation.thresholds == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    for number in range(1, 10):
+        for threshold in (number / 10, float(steps[number - 1])):
+            assert evaluation.pooled(threshold).average_precision == 0
+            assert evaluation.mean_ap(threshold) == 0

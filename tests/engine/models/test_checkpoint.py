@@ -14,11 +14,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+import napari_unet
 from napari_unet.engine.base.errors import CheckpointError, UNetError
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.normalization import ZeroMean
 from napari_unet.engine.models import checkpoint as checkpoint_module
-from napari_unet.engine.models.checkpoint import load_checkpoint, read_description, save_checkpoint
+from napari_unet.engine.models.checkpoint import (
+    as_network,
+    load_checkpoint,
+    read_description,
+    save_checkpoint,
+)
 from napari_unet.engine.networks.network import Network, NetworkDescription, TrainingIntensity
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 
@@ -85,7 +91,7 @@ def test_full_disk_leaves_the_old_file_and_no_litter(saved, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(checkpoint_module, "save_file", full_disk)
-    with pytest.raises(CheckpointError, match=r"cannot be written \(No space left on device\)"):
+    with pytest.raises(CheckpointError, match="The disk is full, "):
         save_checkpoint(tiny_network(), saved, overwrite=True)
     assert saved.read_bytes() == content
     assert list(saved.parent.iterdir()) == [saved]
@@ -255,3 +261,20 @@ def test_a_header_whose_length_begins_like_a_pickle_is_read(tmp_path, length):
     assert path.read_bytes()[:1] == (b"\x80" if length < 0x4B50 else b"P")
 
     assert load_checkpoint(path).description.name == "padded"
+
+
+def test_a_model_is_also_given_by_its_name_or_its_file(saved):
+    image = np.zeros((32, 32), np.float32)
+    image[8:20, 8:20] = 1
+    pair = napari_unet.TrainingPair(image, (image > 0).astype(int))
+    for model in ("nuclei", saved, str(saved)):
+        network = load_checkpoint(model)
+        assert as_network(network) is network
+        found, same = (napari_unet.segment(image, each, device="cpu") for each in (model, network))
+        assert np.array_equal(found.labels, same.labels)
+        run = napari_unet.train([pair], model, device="cpu")
+        assert run.network.description.name == network.description.name
+    exported = napari_unet.export_model("nuclei", saved.with_name("copy"), format="safetensors")
+    assert load_checkpoint(exported.path).description.name == "nuclei"
+    with pytest.raises(CheckpointError, match="There is no model 'nukleus'"):
+        napari_unet.segment(image, "nukleus")

@@ -13,6 +13,7 @@ from napari_unet.engine.base.errors import (
 )
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.images.normalization import Percentiles
+from napari_unet.engine.models.one_call import segment
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 from napari_unet.engine.segmentation import planes
@@ -20,7 +21,6 @@ from napari_unet.engine.segmentation.bands import BandedUNet
 from napari_unet.engine.segmentation.segmentation import (
     iterate_planes,
     iterate_segmentation,
-    segment,
 )
 from napari_unet.engine.segmentation.tiling import predict_tiles
 
@@ -384,7 +384,7 @@ def test_colour_picture_is_made_grey_for_a_grey_model_and_grey_is_repeated_for_a
         (
             np.zeros((2, 7, 20, 20)),
             ImageShapeError,
-            "Choose the planes to segment first, for example image[0]",
+            "Choose the planes to segment first.",
         ),
         (np.zeros(20), ImageShapeError, "Give an image with at least 2 axes"),
     ],

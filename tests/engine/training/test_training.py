@@ -270,7 +270,7 @@ def test_resuming_from_a_foreign_file_is_answered_with_one_sentence(tmp_path):
             TrainingError,
             "'left' has 8 x 9 pixels but its labels have 8 x 8",
         ),
-        ([TrainingPair(np.ones((8, 8)), np.ones((8, 8)))], LabelsError, "dtype float64"),
+        ([TrainingPair(np.ones((8, 8)), np.full((8, 8), 0.5))], LabelsError, "are not whole"),
     ],
 )
 def test_data_that_cannot_teach_are_answered_with_one_sentence(pairs, error, message):

@@ -302,10 +302,8 @@ def test_disconnected_pieces_of_one_cell_are_one_cell():
     ("labels", "options", "error", "message"),
     [
         (np.zeros((2, 2, 2, 2), int), {}, ImageShapeError, r"give \(H, W\) or \(Z, H, W\)"),
-        (np.zeros((4, 4)), {}, LabelsError, "dtype float64; give integers"),
-        (np.full((4, 4), -1), {}, LabelsError, "negative values"),
+        (np.full((4, 4), 0.5), {}, LabelsError, "numbers that are not whole"),
         (np.zeros((64, 64, 3), np.uint8), {}, ImageShapeError, "as a colour picture has"),
-        (np.full((4, 4), -2), {"ignore_label": -1}, LabelsError, "down to -2"),
         (np.zeros((4, 4), int), {"variant": "ours"}, SettingsError, "use 'paper' or 'fiji'"),
         (np.zeros((4, 4), int), {"background_weight": 2}, SettingsError, "from 0 to 1"),
         (np.zeros((4, 4), int), {"w0": math.nan}, SettingsError, "w0 is nan; use a positive"),
@@ -317,6 +315,19 @@ def test_disconnected_pieces_of_one_cell_are_one_cell():
 def test_bad_input_is_answered_with_one_sentence(labels, options, error, message):
     with pytest.raises(error, match=message):
         boundary_weight_map(labels, **options)
+
+
+def test_numbers_below_0_are_background_and_whole_floats_are_labels():
+    labels = np.array([[1, 1, 0, 2, 2, 0, 0, 0]])
+    expected = boundary_weight_map(labels)
+    for same in (np.where(labels == 0, -1, labels), labels.astype(float)):
+        assert np.array_equal(boundary_weight_map(same), expected)
+    marked = np.array([[1, 1, 0, 2, 2, -1, -2, -2]])
+    weights = boundary_weight_map(marked, ignore_label=-1)
+    assert weights[0, 5] == 0
+    assert np.array_equal(
+        weights, boundary_weight_map(np.maximum(marked, 0) + 9 * (marked == -1), ignore_label=9)
+    )
 
 
 def test_labels_without_a_gap_are_told_apart():

@@ -65,7 +65,7 @@ def test_a_folder_that_is_not_there_is_named(
 ) -> None:
     save(widget, qtbot, tmp_path / "nowhere" / "copy.safetensors", monkeypatch)
 
-    assert "cannot be written" in failure(widget)
+    assert "Cannot write" in failure(widget)
     assert "choose a folder that exists" in failure(widget)
 
 

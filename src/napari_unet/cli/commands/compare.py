@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.cli.batch import for_each
+from napari_unet.cli.checks import LooksAtLabels, add_check_option
 from napari_unet.cli.commands.evaluate import report_unpaired
 from napari_unet.cli.console import count, report, say
 from napari_unet.cli.file_plan import plan_outputs
@@ -66,6 +67,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="IOU",
         help="overlap from which a cell counts as unchanged (default: %(default)s)",
     )
+    add_check_option(
+        parser, "masks, and images given for labels, if half of the files are such, are"
+    )
     parser.add_argument("--list", action="store_true", help="also list every change")
     parser.add_argument("--json", action="store_true", help="write everything as JSON instead")
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
@@ -88,22 +92,27 @@ def run(arguments: argparse.Namespace) -> int:
             f"--same-iou is {arguments.same_iou:g}; use an overlap above 0, at most 1."
         )
     comparisons: dict[str, Comparison] = {}
+    tasks = _tasks(arguments)
+    looks = LooksAtLabels(tasks, "pairs", wanted=arguments.checks)
 
     def compare(task: _Task) -> None:
         before, after = read_labels(task.before), read_labels(task.after)
-        truth = read_labels(task.truth).array if task.truth else None
-        found = compare_cells(before.array, after.array, truth, same_iou=arguments.same_iou)
+        truth = read_labels(task.truth) if task.truth else None
+        looks.add(task, *filter(None, (before, after, truth)))
+        truth_array = truth.array if truth else None
+        found = compare_cells(before.array, after.array, truth_array, same_iou=arguments.same_iou)
         comparisons[task.before.name] = found
         if task.output is not None:
             _write(task.output, found, before, overwrite=arguments.overwrite)
 
     status = for_each(
-        _tasks(arguments),
+        tasks,
         compare,
         name=lambda task: task.after,
         noun="pair",
         debug=arguments.debug,
     )
+    looks.tell()
     if comparisons:
         if arguments.json:
             report(json.dumps(_as_json(comparisons), indent=2))

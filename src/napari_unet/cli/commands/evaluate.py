@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.cli.batch import for_each
-from napari_unet.cli.checks import Look, add_check_option, look_at_labels, some_of
-from napari_unet.cli.console import count, listing, report, say
+from napari_unet.cli.checks import LooksAtLabels, add_check_option
+from napari_unet.cli.console import count, listing, report, say, with_article
 from napari_unet.cli.setting_options import real_number
-from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.labels.evaluation import (
     THRESHOLDS,
     Evaluation,
     ImageScore,
     ThresholdScore,
+    checked_thresholds,
     evaluate,
 )
 from napari_unet.files.images import read_labels
@@ -62,22 +62,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate every pair and print the table; return 1 if a pair could not be compared."""
-    thresholds = tuple(dict.fromkeys(arguments.thresholds))
-    for threshold in thresholds:
-        if not 0 < threshold <= 1:
-            raise SettingsError(f"A threshold is {threshold:g}; use overlaps above 0, at most 1.")
+    thresholds = checked_thresholds(arguments.thresholds)
     paired = pair_files(arguments.truth, arguments.prediction)
     report_unpaired(paired, "true label image", "predicted label image")
     scores: dict[str, ImageScore] = {}
-    looks = (Look(), Look())
-    looked_at = some_of(paired.pairs, "pairs") if arguments.checks else []
+    looks = LooksAtLabels(paired.pairs, "pairs", wanted=arguments.checks)
 
     def compare(pair: tuple[Path, Path]) -> None:
-        both = [read_labels(path).array for path in pair]
-        scores[pair[0].name] = evaluate(*both, thresholds=thresholds).images[0]
-        if pair in looked_at:
-            for look, path, labels in zip(looks, pair, both, strict=True):
-                look.add(look_at_labels(labels, path, axes=3))
+        truth, prediction = (read_labels(path) for path in pair)
+        looks.add(pair, truth, prediction)
+        evaluation = evaluate(truth.array, prediction.array, thresholds=thresholds)
+        scores[pair[0].name] = evaluation.images[0]
 
     status = for_each(
         paired.pairs,
@@ -86,10 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         noun="pair",
         debug=arguments.debug,
     )
-    for look in looks:
-        look.refuse()
-    for look in looks:
-        look.tell()
+    looks.tell()
     if scores:
         evaluation = Evaluation(tuple(scores.values()))
         if arguments.json:
@@ -107,7 +99,12 @@ def report_unpaired(paired: PairedFiles, first: str, second: str) -> None:
         (paired.only_second, second, first),
     ):
         if names:
-            say(f"{count(len(names), kind)} left out, without a {other}: {listing(names)}.")
+            say(
+                f"{count(len(names), kind)} left out, without {with_article(other)}: "
+                f"{listing(names)}."
+            )
+    if paired.unopened:
+        say(paired.unopened)
 
 
 def _print_table(evaluation: Evaluation, names: list[str], *, per_image: bool) -> None:

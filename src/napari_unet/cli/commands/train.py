@@ -16,9 +16,10 @@ import numpy as np
 
 from napari_unet.cli.checks import add_check_option, look_at_pairs
 from napari_unet.cli.commands.evaluate import report_unpaired
-from napari_unet.cli.commands.training_session import TrainingSession
+from napari_unet.cli.commands.training_session import TrainingSession, only_writer
 from napari_unet.cli.console import count, listing, report
 from napari_unet.cli.file_plan import check_writable
+from napari_unet.cli.image_part import read_channel_axis
 from napari_unet.cli.model_options import add_loading_options, load_model
 from napari_unet.cli.setting_options import (
     add_setting_options,
@@ -27,7 +28,7 @@ from napari_unet.cli.setting_options import (
     real_number,
     whole_number,
 )
-from napari_unet.engine.base.errors import FileError, SettingsError
+from napari_unet.engine.base.errors import FileError, SettingsError, TrainingError
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.models.checkpoint import SUFFIX, bundled_models
 from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL, labels_are_classes
@@ -58,7 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="LABELS",
         help="folder of label images with the same names (cells.png and cells.tif or "
-        "cells_masks.tif), or one file",
+        "cells_masks.tif), or one file; may be the same folder if the names tell the labels",
     )
     parser.add_argument(
         "-o", "--out", type=Path, required=True, metavar="MODEL", help="the model file to write"
@@ -69,12 +70,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help=f"start from this model: a file, or bundled: {', '.join(bundled_models())}",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps ... (default: auto)")
-    parser.add_argument("--resume", action="store_true", help="go on with a stopped training")
-    parser.add_argument("--overwrite", action="store_true", help="replace MODEL if it exists")
     parser.add_argument(
-        "--progress", action="store_true", help="show the progress bar even if not on a terminal"
+        "--channel-axis",
+        type=read_channel_axis,
+        metavar="N",
+        help="axis of the images that counts channels, from 0 (0 for a TIFF of several channels "
+        "that does not say so), or none for images whose file takes slices for channels",
     )
+    _add_run_options(parser)
     add_check_option(
         parser, "masks, images for labels and labels for images, if half of the files are such, are"
     )
@@ -90,6 +93,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     _add_new_model_options(parser)
     add_loading_options(parser)
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps ... (default: auto)")
+    parser.add_argument("--resume", action="store_true", help="go on with a stopped training")
+    parser.add_argument(
+        "--other-images",
+        action="store_true",
+        help="with --resume, go on with other images or labels than the training was begun with",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace MODEL if it exists")
+    parser.add_argument(
+        "--progress", action="store_true", help="show the progress bar even if not on a terminal"
+    )
 
 
 def _add_new_model_options(parser: argparse.ArgumentParser) -> None:
@@ -153,8 +170,14 @@ def _add_validation_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, and write the model; return 130 if it was stopped before the end."""
-    settings = _settings(arguments)
     model_path = model_file(arguments.out)
+    check_writable(model_path.parent)
+    with only_writer(model_path):
+        return _run(arguments, model_path)
+
+
+def _run(arguments: argparse.Namespace, model_path: Path) -> int:
+    settings = _settings(arguments)
     state_path = model_path.with_suffix(".resume")
     _check_outputs(arguments, model_path, state_path)
     start = load_model(arguments.start, arguments) if arguments.start else None
@@ -179,8 +202,12 @@ def run(arguments: argparse.Namespace) -> int:
         description=None if start else description,
         resume_from=state_path if arguments.resume else None,
     )
-    session = TrainingSession(training_run, arguments, model_path, state_path)
-    return session.run()
+    if training_run.has_other_images and not arguments.other_images:
+        raise TrainingError(
+            f"The images or labels are not those with which the training in '{state_path}' was "
+            "begun; give the same ones, or go on with these by --other-images."
+        )
+    return TrainingSession(training_run, arguments, model_path, state_path).run()
 
 
 def _settings(arguments: argparse.Namespace) -> TrainingSettings:
@@ -198,7 +225,6 @@ def model_file(path: Path) -> Path:
 
 
 def _check_outputs(arguments: argparse.Namespace, model: Path, state: Path) -> None:
-    check_writable(model.parent)
     if arguments.resume:
         if not state.exists():
             raise FileError(
@@ -256,10 +282,11 @@ def _read_pairs(
             channel_axis=-1 if image.ndim > labels.ndim else None,
         )
 
-    pairs, validation = (
-        [each for paths in part for each in read_pairs(*paths, ndim=shape.ndim, make_pair=pair)]
-        for part in (files, held_out)
-    )
+    def read(some: list[tuple[Path, Path]]) -> list[TrainingPair]:
+        options = {"ndim": shape.ndim, "channel_axis": arguments.channel_axis}
+        return [each for paths in some for each in read_pairs(*paths, make_pair=pair, **options)]
+
+    pairs, validation = read(files), read(held_out)
     cells = sum(int(np.unique(pair.labels[pair.labels > 0]).size) for pair in pairs)
     report(f"{count(len(pairs), 'image')} with {count(cells, 'cell')} to learn from")
     if validation:

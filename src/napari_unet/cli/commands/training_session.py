@@ -6,19 +6,63 @@ import argparse
 import os
 import shlex
 import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from napari_unet.cli.console import StopRequest, count, progress_bar, report, say
 from napari_unet.cli.program import INTERRUPTED
-from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.base.errors import CheckpointError, FileError, UNetError
 from napari_unet.engine.labels.evaluation import Evaluation
 from napari_unet.engine.models.checkpoint import save_checkpoint
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.learner import TrainingReport
 from napari_unet.engine.training.training import TrainingRun
 
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
 _LINES_WITHOUT_VALIDATION = 10
+_SAVE_STEPS = 100
+_SAVE_S = 120.0
+"""A crash costs no more than that, whether anything is held out or not."""
+
+
+@contextmanager
+def only_writer(model_path: Path) -> Iterator[None]:
+    """Keep a second training from writing the same files meanwhile.
+
+    The lock is the system's and ends with the process, whichever way that ends.
+
+    Raises
+    ------
+    FileError
+        If another one runs.
+    """
+    lock = model_path.with_suffix(".lock")
+    with lock.open("ab") as stream:
+        try:
+            if sys.platform == "win32":
+                msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            raise FileError(
+                f"Another training is writing '{model_path}'; wait until it has ended, or choose "
+                "another name."
+            ) from error
+        except OSError:
+            pass  # some network shares know no locks
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows deletes no open file
+                lock.unlink(missing_ok=True)
 
 
 class TrainingSession:
@@ -44,6 +88,7 @@ class TrainingSession:
         self._noted: tuple[str, ...] = ()
         self._model_path = model_path
         self._state_path = state_path
+        self._saved = time.monotonic()
 
     def run(self) -> int:
         """Train to the end or until stopped; return the exit status."""
@@ -83,12 +128,25 @@ class TrainingSession:
                 bar.update(int(100 * step.share) - bar.n)
                 self._report(step, before)
                 before = step.share
-                # A validation is a moment from which a crash costs little.
-                if step.validation_loss is not None or stop.requested:
-                    training_run.save_state(self._state_path)
+                if stop.requested or self._save_is_due(step):
+                    self._save()
                 if stop.requested:
                     return step.share >= 1 and not training_run.validation_is_due
         return True
+
+    def _save_is_due(self, step: TrainingReport) -> bool:
+        every = self._run.settings.validation_interval or _SAVE_STEPS
+        is_late = time.monotonic() - self._saved >= _SAVE_S
+        # A validation is a moment from which a crash costs little.
+        return step.validation_loss is not None or step.step % every == 0 or is_late
+
+    def _save(self) -> None:
+        self._saved = time.monotonic()
+        try:
+            self._run.save_state(self._state_path)
+        except CheckpointError as error:
+            # No reason to lose what is being learned.
+            say(f"{error} The training goes on without being saved.")
 
     def _report(self, step: TrainingReport, share_before: float) -> None:
         for note in step.notes:

@@ -2,28 +2,82 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from napari_unet.engine.base.errors import UNetError
+
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to, and rename it when the block has ended well.
+def whole_file(
+    path: Path,
+    *,
+    refused: type[UNetError],
+    library_errors: tuple[type[Exception], ...] = (),
+) -> Iterator[Path]:
+    """Give a file beside `path` to write to, and rename it when the block has ended well.
 
-    If the block fails, `path` is as it was and nothing is left beside it.
+    If the block fails, `path` is as it was and nothing is left beside it. The
+    file gets the permissions that files made here usually have, or those of
+    the one that it replaces; a link goes on pointing where it does.
 
-    Raises
-    ------
-    OSError
-        As the system says; the caller knows what was being written.
+    Parameters
+    ----------
+    path : Path
+    refused : type of UNetError
+        What is raised, in a sentence, where the system does not let it be
+        written.
+    library_errors : tuple of exception types
+        What the library that writes raises then, besides OSError.
     """
+    target = Path(os.path.realpath(path))
+    refusals: tuple[type[Exception], ...] = (OSError, *library_errors)
     # Not made from the name, which may be as long as names can be.
-    partial = path.with_name(f".{secrets.token_hex(8)}.part")
+    partial = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
+        partial.touch(exist_ok=False)
+        mode = stat.S_IMODE((target if target.exists() else partial).stat().st_mode)
         yield partial
-        partial.replace(path)
+        # Some libraries make private files: safetensors writes with the mode 0600.
+        if stat.S_IMODE(partial.stat().st_mode) != mode:
+            with suppress(PermissionError):  # shares of Windows know no modes
+                partial.chmod(mode)
+        partial.replace(target)
+    except refusals as error:
+        raise refused(write_problem(path, error)) from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def system_reason(error: Exception) -> str:
+    """Say what the system says, in small letters, to stand in brackets."""
+    return (getattr(error, "strerror", None) or str(error)).lower()
+
+
+def write_problem(path: Path, error: Exception) -> str:
+    """Say in a sentence why a file could not be written."""
+    number = getattr(error, "errno", None)
+    # safetensors tells the number only in its text.
+    if number in (errno.ENOSPC, errno.EDQUOT) or f"os error {errno.ENOSPC}" in str(error):
+        return f"The disk is full, '{path}' was not written; make room or choose another disk."
+    if isinstance(error, PermissionError) or number == errno.EROFS:
+        return (
+            f"Cannot write '{path}' ({system_reason(error)}); choose a folder that you may write "
+            "to, and close the file in other programs."
+        )
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return (
+            f"Cannot write '{path}', because a part of this path is a file; choose another folder."
+        )
+    if number == errno.ENAMETOOLONG:
+        return f"Cannot write '{path}', because its name is too long; choose a shorter one."
+    return (
+        f"Cannot write '{path}' ({system_reason(error)}); choose a folder that exists and has "
+        "room, or another name."
+    )

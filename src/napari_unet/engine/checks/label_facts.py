@@ -105,7 +105,7 @@ class LabelFacts:
         ignored = np.zeros_like(sizes)
         inside = ignored if given.reviewed is None else self.pieces.count_in(given.reviewed)
         if given.unlabelled == "ignore":
-            return np.where(self.pieces.numbers == 0, inside, sizes)
+            return np.where(self.pieces.numbers <= 0, inside, sizes)
         return sizes if given.reviewed is None else inside
 
     @cached_property
@@ -142,8 +142,7 @@ class LabelFacts:
     @cached_property
     def background_px(self) -> int:
         """Pixels of background, painted or not, from which a network learns."""
-        is_background = (self.pieces.numbers >= 0) & ~self._is_cell
-        return int(self._counted[is_background].sum())
+        return int(self._counted[~self._is_cell].sum())
 
     @cached_property
     def is_mask(self) -> bool:

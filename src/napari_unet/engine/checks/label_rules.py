@@ -138,8 +138,18 @@ def touching(case: LabelCase) -> Iterator[Finding]:
         )
 
 
+def negative(case: LabelCase) -> Iterator[Finding]:
+    """Some programs mark background or borders by -1, and others what is to be left out."""
+    lowest = int(case.facts.pieces.numbers.min(initial=0))
+    if lowest < 0:
+        yield warning(
+            f"{case.name} holds numbers below 0 (down to {lowest}), which are no cells; they count "
+            "as background."
+        )
+
+
 CELL_RULES: tuple[Rule[LabelCase], ...] = (
-    *(no_background, mask, disconnected, specks, holes, content, touching),
+    *(no_background, mask, disconnected, negative, specks, holes, content, touching),
 )
 
 
@@ -235,7 +245,8 @@ def few(case: AllLabels) -> Iterator[Finding]:
             code="tiny",
         )
     else:
-        yield note(
+        # One cell in all labels is rather a mask, or labels of something else.
+        yield (warning if cells == 1 else note)(
             f"Only {_count(cells, 'cell')} {'is' if cells == 1 else 'are'} painted; a network "
             "needs several to learn what they have in common."
         )

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.engine.base.errors import LabelsError
 from napari_unet.engine.checks.finding import Finding, Rule, error, note, warning
 from napari_unet.engine.checks.image_case import other_brightness, other_ground
 from napari_unet.engine.checks.label_facts import LabelCase
 from napari_unet.engine.images.image import looks_like_picture
+from napari_unet.engine.images.label_numbers import whole_numbers
 
 _LEAST_FLAT = 0.75
 """Share of neighbours within cells that have the same number.
@@ -25,20 +27,10 @@ themselves at most 0.55; cells of 3 pixels that fill the image come to 0.67.
 
 def not_integer(case: LabelCase) -> Iterator[Finding]:
     """Numbers between the whole ones are no names of cells."""
-    labels = case.given.labels
-    if labels.dtype.kind in "bui":
-        return
-    is_whole = (
-        labels.dtype.kind == "f"
-        and bool(np.isfinite(labels).all())
-        and bool((np.trunc(labels) == labels).all())
-        and float(np.abs(labels).max(initial=0)) <= np.iinfo(np.int32).max
-    )
-    yield error(
-        f"{case.name} holds numbers of type {labels.dtype}; labels are whole numbers, 0 for "
-        "background and 1, 2, ... for cells.",
-        "Store them as whole numbers" if is_whole else "",
-    )
+    try:
+        whole_numbers(case.given.labels, holder=f"{case.name} holds")
+    except LabelsError as refused:
+        yield error(str(refused))
 
 
 def numbers(case: LabelCase) -> Iterator[Finding]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from napari_unet.engine.base.errors import LabelsError
 from napari_unet.engine.checks.finding import Finding, found_by, worst_first
 from napari_unet.engine.checks.label_facts import AnnotatedImage, LabelCase, LabelFacts
 from napari_unet.engine.checks.label_rules import (
@@ -17,9 +19,11 @@ from napari_unet.engine.checks.label_rules import (
     disconnected,
     empty,
     mask,
+    negative,
 )
 from napari_unet.engine.checks.pair_rules import KIND_RULES, PAIR_RULES
 from napari_unet.engine.images.image import AnyImage, LabelImage
+from napari_unet.engine.images.label_numbers import whole_numbers
 from napari_unet.engine.labels.repair import holes_filled, pieces_numbered, specks_removed
 from napari_unet.engine.networks.network import Network, NetworkDescription
 
@@ -38,9 +42,9 @@ def preflight(
     Parameters
     ----------
     labels : (H, W) or (Z, H, W) integer array
-        0 is background; each positive value is one cell, or a class for a
-        network whose classes have names of their own. Negative pixels are
-        ignored.
+        Each positive value is one cell, or a class for a network whose classes
+        have names of their own; 0 and what is negative is background. Floats
+        will do if they are whole.
     image : array, optional
         What the labels belong to.
     network : Network or NetworkDescription, optional
@@ -88,6 +92,7 @@ def preflight_all(
     findings: list[Finding] = []
     looked_at: list[LabelFacts] = []
     for each in annotated:
+        each = replace(each, labels=_as_integers(each.labels))
         case = LabelCase(LabelFacts(each), description, is_alone=len(annotated) == 1)
         refused = _refused(case)
         findings += refused or _about_one(case)
@@ -104,10 +109,21 @@ def label_findings(labels: LabelImage, *, name: str) -> tuple[Finding, ...]:
     ----------
     labels : (H, W) or (Z, H, W) integer array
     """
+    labels = _as_integers(labels)
+    if labels.dtype == np.uint64:  # the numbers themselves are of no account here, and may be huge
+        ranks = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
+        labels = ranks if (labels == 0).any() else ranks + 1
     facts = LabelFacts(AnnotatedImage(labels, name=name))
     case = LabelCase(facts, consequence="they count as one cell")
-    found = _refused(case) or found_by((mask, disconnected), case, name=name)
+    found = _refused(case) or found_by((mask, disconnected, negative), case, name=name)
     return worst_first(found)
+
+
+def _as_integers(labels: LabelImage) -> LabelImage:
+    try:
+        return whole_numbers(labels)
+    except LabelsError:
+        return labels  # there is a rule that says so
 
 
 def _refused(case: LabelCase) -> list[Finding]:
@@ -150,7 +166,6 @@ def repair(labels: LabelImage, finding: Finding) -> LabelImage:
 
 
 _REPAIRS: dict[str, Callable[[LabelImage, tuple[int, ...]], LabelImage]] = {
-    "not-integer": lambda labels, _: labels.astype(np.int32),
     "mask": pieces_numbered,
     "disconnected": pieces_numbered,
     "specks": specks_removed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -15,12 +16,14 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 
 from napari_unet.engine.base.errors import CheckpointError, SettingsError
+from napari_unet.engine.base.whole_file import whole_file, write_problem
 from napari_unet.engine.export.bioimage import check_package, licence_id, write_package
 from napari_unet.engine.export.example import example_of
 from napari_unet.engine.export.onnx import MOST_DIFFERENCE, check_onnx, onnx_model
 from napari_unet.engine.export.settings import ExportSettings
+from napari_unet.engine.foreign.opening import OWN_NOTE
 from napari_unet.engine.images.image import AnyImage
-from napari_unet.engine.models.checkpoint import save_checkpoint, write_atomically
+from napari_unet.engine.models.checkpoint import as_network, save_checkpoint
 from napari_unet.engine.models.facts import author_output_sentence, model_facts
 from napari_unet.engine.networks.network import Network
 
@@ -132,7 +135,7 @@ class ExportReport:
 
 
 def export_model(
-    network: Network,
+    network: Network | str | os.PathLike[str],
     path: str | os.PathLike[str],
     *,
     format: str,  # noqa: A002 - what it is called everywhere
@@ -144,7 +147,8 @@ def export_model(
 
     Parameters
     ----------
-    network : Network
+    network : Network, str or path
+        The network, or by a bundled model's name or a model file.
     path : str or path
         The format's ending is appended if it is missing.
     format : {"bioimageio", "onnx", "state-dict", "safetensors"}
@@ -187,7 +191,7 @@ def export_model(
 
 
 def iterate_export(
-    network: Network,
+    network: Network | str | os.PathLike[str],
     path: str | os.PathLike[str],
     *,
     format: str,  # noqa: A002
@@ -206,6 +210,7 @@ def iterate_export(
         The last one carries the result.
     """
     kind, settings = export_format(format), settings or ExportSettings()
+    network = as_network(network)
     target = kind.path(path)
     _check(network, kind, target, overwrite=overwrite)
     if settings.licence:
@@ -238,10 +243,7 @@ def _check(network: Network, kind: ExportFormat, target: Path, *, overwrite: boo
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
-        raise CheckpointError(
-            f"'{target}' cannot be written ({error.strerror}); choose a folder that exists, "
-            "is writable and has room."
-        ) from error
+        raise CheckpointError(write_problem(target, error)) from error
 
 
 # -- the formats -----------------------------------------------------------------------------------
@@ -252,7 +254,8 @@ def _write_onnx(
 ) -> Stages:
     model, difference = yield from _checked_onnx(network)
     yield "writing the file"
-    write_atomically(target, lambda partial: partial.write_bytes(model.SerializeToString()))
+    with whole_file(target, refused=CheckpointError) as partial:
+        partial.write_bytes(model.SerializeToString())
     yield Export(target, checks=(_same_output(difference),))
 
 
@@ -276,7 +279,8 @@ def _write_bioimageio(
         yield "running the test of bioimageio.core"
         check_package(package, network.description)
         yield "writing the file"
-        write_atomically(target, lambda partial: partial.write_bytes(package.read_bytes()))
+        with whole_file(target, refused=CheckpointError) as partial:
+            partial.write_bytes(package.read_bytes())
     passed = "The package passes the test of bioimageio.core, with images of several sizes."
     yield Export(target, checks=(_same_output(difference), passed))
 
@@ -306,18 +310,22 @@ def _write_state_dict(
 ) -> Stages:
     """Write the bare weights, as the author's own code loads them, and a description beside."""
     yield "writing the file"
-    weights = {
-        # A copy, because a part of a larger tensor is saved with all of it.
-        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, value in network.unet.author_weights().items()
-    }
     description = network.description
+    weights = OrderedDict(
+        # A copy, because a part of a larger tensor is saved with all of it.
+        (name, value.detach().cpu().clone(memory_format=torch.contiguous_format))
+        for name, value in network.unet.author_weights().items()
+    )
+    # Where torch notes the versions of layers; without it the tuned thresholds would be lost.
+    vars(weights)["_metadata"] = {"": {"version": 1, OWN_NOTE: description.to_json()}}
     facts = {**model_facts(description), "output": author_output_sentence(description)}
     note = {**facts, "description": json.loads(description.to_json())}
     (beside,) = _STATE_DICT.beside(target)
     text = json.dumps(note, indent=1, ensure_ascii=False)
-    write_atomically(beside, lambda partial: partial.write_text(text, "utf-8"))
-    write_atomically(target, lambda partial: torch.save(weights, partial))
+    with whole_file(beside, refused=CheckpointError) as partial:
+        partial.write_text(text, "utf-8")
+    with whole_file(target, refused=CheckpointError, library_errors=(RuntimeError,)) as partial:
+        torch.save(weights, partial)
     check = f"{len(weights)} tensors, which load with torch.load(..., weights_only=True)."
     yield Export(target, (beside,), (check,))
 

@@ -7,6 +7,7 @@ of its weights there or a program in `ready_made/program.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,13 @@ from napari_unet.engine.foreign.model_file.contents import (
     read_own_metadata,
     read_weights,
 )
+from napari_unet.engine.foreign.model_file.inert_pickle import OWN_NOTE
 from napari_unet.engine.foreign.ready_made.network import load_ready_made
 from napari_unet.engine.foreign.ready_made.program import PROGRAMS
 from napari_unet.engine.foreign.recognition.opening import recognise
-from napari_unet.engine.networks.network import Network
+from napari_unet.engine.networks.network import Network, NetworkDescription
 
-__all__ = ["OWN_FORMAT", "WeightsFile", "named", "open_foreign", "read_own_metadata"]
+__all__ = ["OWN_FORMAT", "OWN_NOTE", "WeightsFile", "named", "open_foreign", "read_own_metadata"]
 
 
 def open_foreign(
@@ -73,7 +75,8 @@ def _opened(path: Path, open_own: Callable[[WeightsFile], Network], *, allow_cod
     if kind is ModelFileKind.OWN:
         return open_own(weights)
     try:
-        return _recognised(weights.tensors, name=path.stem, facts=weights.facts)
+        network = _recognised(weights.tensors, name=path.stem, facts=weights.facts)
+        return _with_own_note(network, weights.facts)
     except CheckpointError as error:
         raise named(path, error) from error
 
@@ -82,6 +85,20 @@ def _recognised(tensors: Mapping[str, Tensor], *, name: str, facts: Mapping[str,
     """Work out whose network the weights are: a library's, or else by their shapes alone."""
     network = recognise_library(tensors, facts, name=name)
     return recognise(tensors, name=name, facts=facts) if network is None else network
+
+
+def _with_own_note(network: Network, facts: Mapping[str, Any]) -> Network:
+    """Give a state dict that this project wrote what was found out for it, such as thresholds."""
+    if OWN_NOTE not in facts:
+        return network
+    told = NetworkDescription.from_json(facts[OWN_NOTE])
+    description = replace(
+        network.description,
+        instances=told.instances,
+        object_diameter_px=told.object_diameter_px,
+        pixel_size_um=told.pixel_size_um,
+    )
+    return Network(network.unet, description)
 
 
 def named(path: Path, error: CheckpointError) -> CheckpointError:

@@ -88,7 +88,7 @@ def channels_first(image: AnyImage, *, ndim: int, channel_axis: int | None = Non
         if not -image.ndim <= channel_axis < image.ndim or image.ndim != ndim + 1:
             raise ImageShapeError(
                 f"The image has shape {image.shape}; with channels on axis {channel_axis} it "
-                f"needs {ndim + 1} axes. Segment every slice (every_slice=True, --every-slice), "
+                f"needs {ndim + 1} axes. Segment every slice (every_slice=True), "
                 "or choose another channel axis or one plane of the image."
             )
         return np.moveaxis(image, channel_axis, 0)
@@ -105,7 +105,7 @@ def _too_many_axes(shape: tuple[int, ...], ndim: int) -> str:
         return f"{found} Give an image with at least {ndim} axes."
     if len(shape) == ndim + 1:
         return (
-            f"{found} Segment every slice (every_slice=True, --every-slice), choose one slice, "
+            f"{found} Segment every slice (every_slice=True), choose one slice, "
             "or name the channel axis (channel_axis=0)."
         )
-    return f"{found} Choose the planes to segment first, for example image[0]."
+    return f"{found} Choose the planes to segment first."

@@ -121,8 +121,8 @@ def compare_cells(
     Parameters
     ----------
     before, after : (H, W) or (Z, H, W) integer array
-        0 is background; each positive value is one cell. The numbers need not
-        correspond.
+        Each positive value is one cell; 0 and what is negative is none. The
+        numbers need not correspond. Floats will do if they are whole.
     truth : integer array of the same shape, optional
         With it each change says whether it is an improvement.
     same_iou : float
@@ -137,7 +137,7 @@ def compare_cells(
     ImageShapeError
         If the shapes differ.
     LabelsError
-        If the arrays are not integers.
+        If the arrays hold numbers that are not whole.
 
     Examples
     --------

@@ -11,11 +11,28 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from napari_unet.engine.base.errors import ImageShapeError
+from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.labels.runs import CommonRuns, ious_of
 
 THRESHOLDS = (0.5, 0.7, 0.9)
+
+_DIGITS = 9
+"""Of a threshold: 0.7 and the 0.7000000000000001 that adding up tenths gives are the same."""
+
+
+def checked_thresholds(thresholds: Sequence[float]) -> tuple[float, ...]:
+    """Return each of the thresholds once, rounded to nine digits.
+
+    Raises
+    ------
+    SettingsError
+        If one is not above 0 and at most 1.
+    """
+    for threshold in thresholds:
+        if not 0 < threshold <= 1:
+            raise SettingsError(f"A threshold is {threshold:g}; use overlaps above 0, at most 1.")
+    return tuple(dict.fromkeys(round(float(threshold), _DIGITS) for threshold in thresholds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +90,37 @@ class ImageScore:
     matched_ious: tuple[float, ...]
     merged_cells: int
 
+    def at(self, threshold: float) -> ThresholdScore:
+        """Matches at a threshold that was asked for, or at any above 0.5.
+
+        Raises
+        ------
+        SettingsError
+            If it is neither.
+        """
+        (threshold,) = checked_thresholds([threshold])
+        for score in self.scores:
+            if score.threshold == threshold:
+                return score
+        if threshold <= 0.5:  # there two cells may claim one, and the pairs are not kept
+            known = ", ".join(f"{score.threshold:g}" for score in self.scores)
+            raise SettingsError(
+                f"Matches were counted at the IoU {known} and can be told above 0.5, not at "
+                f"{threshold:g}; evaluate again with {threshold:g} among the thresholds."
+            )
+        matched = sum(iou >= threshold for iou in self.matched_ious)
+        return ThresholdScore(
+            threshold, matched, self.predicted_cells - matched, self.true_cells - matched
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Scores of one or more images."""
+    """Scores of one or more images.
+
+    `pooled` and `mean_ap` take the thresholds that were asked for, and any
+    other above 0.5; for the rest they raise SettingsError.
+    """
 
     images: tuple[ImageScore, ...]
 
@@ -87,10 +131,9 @@ class Evaluation:
 
     def pooled(self, threshold: float) -> ThresholdScore:
         """Add up the matches of all images."""
-        rows = [score for image in self.images for score in image.scores]
-        rows = [score for score in rows if score.threshold == threshold]
+        rows = [image.at(threshold) for image in self.images]
         return ThresholdScore(
-            threshold,
+            rows[0].threshold,
             sum(score.true_positives for score in rows),
             sum(score.false_positives for score in rows),
             sum(score.false_negatives for score in rows),
@@ -98,13 +141,7 @@ class Evaluation:
 
     def mean_ap(self, threshold: float) -> float:
         """Average precision, averaged over images."""
-        values = [
-            score.average_precision
-            for image in self.images
-            for score in image.scores
-            if score.threshold == threshold
-        ]
-        return float(np.mean(values))
+        return float(np.mean([image.at(threshold).average_precision for image in self.images]))
 
     @property
     def mean_matched_iou(self) -> float:
@@ -129,8 +166,8 @@ def evaluate(
     Parameters
     ----------
     truth, prediction : integer array, or equally long sequences of them
-        0 is background; each positive value is one cell. Each pair has the
-        same shape.
+        Each positive value is one cell; 0 and what is negative is none. Floats
+        will do if they are whole. Each pair has the same shape.
     thresholds : sequence of float
         IoU, above 0 and at most 1, from which two cells count as the same.
 
@@ -145,7 +182,9 @@ def evaluate(
     ImageShapeError
         If shapes or numbers of images differ.
     LabelsError
-        If the arrays are not integers.
+        If the arrays hold numbers that are not whole.
+    SettingsError
+        If a threshold makes no sense.
 
     Examples
     --------
@@ -162,9 +201,10 @@ def evaluate(
             f"There are {len(truths)} true and {len(predictions)} predicted label images; "
             "give at least one, and as many of each."
         )
+    thresholds = checked_thresholds(thresholds)
     return Evaluation(
         tuple(
-            _evaluate_image(np.asarray(true), np.asarray(predicted), tuple(thresholds))
+            _evaluate_image(np.asarray(true), np.asarray(predicted), thresholds)
             for true, predicted in zip(truths, predictions, strict=True)
         )
     )

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
-from napari_unet.engine.base.errors import LabelsError
 from napari_unet.engine.images.image import LabelImage
+from napari_unet.engine.images.label_numbers import whole_numbers
 
 
 def run_starts(*images: NDArray[np.generic], by_row: bool = False) -> NDArray[np.int64]:
@@ -68,8 +68,8 @@ class LabelRuns:
 class Cells:
     """The cells of one image of several that were cut into the same runs."""
 
-    ids: NDArray[np.int64]
-    """(N,) int64. Ascending; the first one is 0, the background, whether there is any or not."""
+    ids: NDArray[np.int64 | np.uint64]
+    """(N,) int64 or uint64. Ascending; the first is 0, the background, if there is none, too."""
     index: NDArray[np.int64]
     """(runs,) int64. Which of them each run belongs to."""
     areas: NDArray[np.int64]
@@ -84,8 +84,8 @@ class CommonRuns:
     starts: NDArray[np.int64]
     lengths: NDArray[np.int64]
     """`starts`, `lengths`: (runs,) int64. In pixels in C order."""
-    numbers: tuple[NDArray[np.int64], ...]
-    """Tuple of (runs,) int64. Of each image; 0 where they are negative."""
+    numbers: tuple[NDArray[np.int64 | np.uint64], ...]
+    """Tuple of (runs,) int64 or uint64. Of each image; 0 where they are negative."""
 
     @classmethod
     def of(cls, *images: LabelImage) -> CommonRuns:
@@ -94,23 +94,22 @@ class CommonRuns:
         Raises
         ------
         LabelsError
-            If they are not integers.
+                If they are not whole numbers.
         """
-        for image in images:
-            check_integers(image)
+        images = tuple(map(whole_numbers, images))
         starts = run_starts(*images, by_row=True)
-        numbers = (image.reshape(-1)[starts].astype(np.int64) for image in images)
         return cls(
             images[0].shape,
             starts,
             np.diff(starts, append=images[0].size),
-            tuple(np.maximum(each, 0) for each in numbers),
+            tuple(_wide(image.reshape(-1)[starts]) for image in images),
         )
 
     def cells(self, image: int) -> Cells:
         """Cells of one of the images, given by its place."""
-        # With a 0 in front there is a background in any image.
-        ids, index = np.unique(np.append(self.numbers[image], 0), return_inverse=True)
+        numbers = self.numbers[image]
+        # With a 0 there is a background in any image; NumPy makes floats of uint64 beside int64.
+        ids, index = np.unique(np.append(numbers, numbers.dtype.type(0)), return_inverse=True)
         index = index.reshape(-1)[:-1]
         areas = np.bincount(index, self.lengths, ids.size).astype(np.int64)
         return Cells(ids, index, areas)
@@ -128,6 +127,14 @@ class CommonRuns:
         table = coo_array((self.lengths[in_cells], pairs), (one.ids.size, other.ids.size))
         table.sum_duplicates()
         return table
+
+
+def _wide(numbers: LabelImage) -> NDArray[np.int64 | np.uint64]:
+    """Numbers in 64 bits, 0 where they are negative; uint64 stays, whose upper half has no sign."""
+    if numbers.dtype == np.uint64:
+        return numbers
+    wide: NDArray[np.int64] = np.maximum(numbers.astype(np.int64), 0)
+    return wide
 
 
 def ious_of(one: Cells, other: Cells, shared: coo_array) -> NDArray[np.float64]:
@@ -168,17 +175,3 @@ def boxes_of(
         np.minimum.at(starts[:, axis], groups, firsts[:, axis])
         np.maximum.at(stops[:, axis], groups, lasts[:, axis] + 1)
     return starts, stops
-
-
-def check_integers(labels: LabelImage) -> None:
-    """Raise unless labels are whole numbers.
-
-    Raises
-    ------
-    LabelsError
-    """
-    if labels.dtype.kind not in "bui":
-        raise LabelsError(
-            f"Labels have dtype {labels.dtype}; give integers: 0 for background, "
-            "1, 2, ... for cells."
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,11 @@ def load_checkpoint(
     network = open_foreign(path, open_own=_own_network, allow_code=allow_code, guesses=guesses)
     network.unet.eval()
     return network
+
+
+def as_network(given: Network | str | os.PathLike[str]) -> Network:
+    """Return a network that is given itself, or by what `load_checkpoint` takes."""
+    return given if isinstance(given, Network) else load_checkpoint(given)
 
 
 def _own_network(weights: WeightsFile) -> Network:
@@ -213,24 +218,6 @@ def save_checkpoint(
         "version": FORMAT_VERSION,
         "description": network.description.to_json(),
     }
-    write_atomically(path, lambda temporary: save_file(weights, temporary, metadata))
+    with whole_file(path, refused=CheckpointError, library_errors=(SafetensorError,)) as partial:
+        save_file(weights, partial, metadata)
     return path
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file that appears under `path` only once it is complete.
-
-    Raises
-    ------
-    CheckpointError
-        If the folder is missing, not writable or full; `path` is as before.
-    """
-    try:
-        with whole_file(path) as partial:
-            write(partial)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise CheckpointError(
-            f"'{path}' cannot be written ({reason}); choose a folder that exists, "
-            "is writable and has room."
-        ) from error

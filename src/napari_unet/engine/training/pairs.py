@@ -11,7 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.engine.base.errors import SettingsError, TrainingError
+from napari_unet.engine.base.errors import (
+    ImageShapeError,
+    LabelsError,
+    SettingsError,
+    TrainingError,
+)
 from napari_unet.engine.images.image import AnyImage, LabelImage, channels_first
 from napari_unet.engine.networks.annotation import check_classes, labels_are_classes
 from napari_unet.engine.weight_map.weight_map import IGNORED, check_labels
@@ -32,9 +37,10 @@ class TrainingPair:
     image : array
         (H, W) or (Z, H, W), or with one channel axis; any real dtype.
     labels : integer array of the image's spatial shape
-        0 is background; each positive value is one cell. For a network whose
-        classes have names of their own each positive value is the number of a
-        class, counted from 1.
+        Each positive value is one cell; 0 and what is negative is background.
+        Floats will do if they are whole. For a network whose classes have
+        names of their own each positive value is the number of a class,
+        counted from 1.
     name : str
         For messages.
     channel_axis : int, optional
@@ -140,13 +146,15 @@ def annotated_pair(
     labels = np.asarray(labels)
     if regions is not None:
         regions = _mask(regions, labels.shape, name, "regions")
-    painted = labels != 0
+    painted = labels > 0
     if background_label is not None:
-        labels = np.where(labels == background_label, labels.dtype.type(0), labels)
+        is_background = labels == background_label
+        painted |= is_background
+        labels = np.where(is_background, labels.dtype.type(0), labels)
     reviewed = regions
     if unlabelled == "ignore":
         ring = ring_px if label_kind == "cells" else 0.0
-        reviewed = painted | _ring(labels != 0, ring)
+        reviewed = painted | _ring(labels > 0, ring)
         reviewed = reviewed if regions is None else reviewed | regions
     return TrainingPair(image, labels, name, channel_axis, reviewed, corrected)
 
@@ -181,10 +189,13 @@ def check_pairs(
                 f"'{pair.name}' has the weight {pair.weight:g}; use a positive number, 1 for an "
                 "image that is drawn as often as others."
             )
-        labels = check_labels(pair.labels)
-        shape = channels_first(
-            np.asarray(pair.image), ndim=ndim, channel_axis=pair.channel_axis
-        ).shape[1:]
+        try:
+            labels = check_labels(pair.labels)
+            shape = channels_first(
+                np.asarray(pair.image), ndim=ndim, channel_axis=pair.channel_axis
+            ).shape[1:]
+        except (ImageShapeError, LabelsError) as error:
+            raise type(error)(f"'{pair.name}': {error}") from error
         if shape != labels.shape:
             raise TrainingError(
                 f"'{pair.name}' has {_in_words(shape)} pixels but its labels have "

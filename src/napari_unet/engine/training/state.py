@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.models.checkpoint import write_atomically
+from napari_unet.engine.base.whole_file import whole_file
 from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
+from napari_unet.engine.training.pairs import TrainingPair
 
 _FORMAT = "napari-unet training state 2"
+_SAMPLED_PX = 1_000_000
+"""Of an image, so that a fingerprint takes no longer than reading it."""
 
 _Result = TypeVar("_Result")
 
@@ -27,7 +32,9 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
         If the file cannot be written; one that was there before is whole.
     """
     values = {"format": _FORMAT, **state}
-    write_atomically(path, lambda temporary: torch.save(values, temporary))
+    # What torch raises for a full disk.
+    with whole_file(path, refused=CheckpointError, library_errors=(RuntimeError,)) as partial:
+        torch.save(values, partial)
 
 
 def read_state(
@@ -68,6 +75,22 @@ def read_state(
     except Exception as error:  # a torn or foreign file can hold anything
         found = f"({type(error).__name__})"
         raise CheckpointError(f"'{path}' is no training state {otherwise.format(found)}") from error
+
+
+def fingerprint(pairs: Sequence[TrainingPair]) -> str:
+    """Return what tells images and their labels from others, in hexadecimal digits.
+
+    All labels and up to a million evenly spaced pixels of each image count.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for pair in pairs:
+        image = np.asarray(pair.image)
+        sampled = image.flat[:: max(1, image.size // _SAMPLED_PX)]
+        reviewed = np.zeros(0, bool) if pair.reviewed is None else pair.reviewed
+        for array in (sampled, np.asarray(pair.labels), reviewed):
+            digest.update(f"{image.shape} {array.shape} {array.dtype.str}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def load_interrupted(path: str | Path) -> Network:

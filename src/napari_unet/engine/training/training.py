@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from torch import Tensor
 from napari_unet.engine.base.device import resolve_device
 from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.images.image import AnyImage
+from napari_unet.engine.models.checkpoint import as_network
 from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.training.learner import Learner, TrainingReport
@@ -24,7 +26,7 @@ from napari_unet.engine.training.pairs import TrainingPair, check_pairs
 from napari_unet.engine.training.patches import Batch, BatchesAhead, Patches
 from napari_unet.engine.training.prepared import description_after, replayed_images
 from napari_unet.engine.training.settings import TrainingSettings
-from napari_unet.engine.training.state import network_with, read_state, write_state
+from napari_unet.engine.training.state import fingerprint, network_with, read_state, write_state
 from napari_unet.engine.training.validation import Validation, ValidationResult
 
 
@@ -34,7 +36,7 @@ def _never() -> bool:
 
 def train(
     pairs: Sequence[TrainingPair],
-    network: Network | None = None,
+    network: Network | str | os.PathLike[str] | None = None,
     *,
     settings: TrainingSettings | None = None,
     validation: Sequence[TrainingPair] = (),
@@ -49,8 +51,9 @@ def train(
     Parameters
     ----------
     pairs : sequence of TrainingPair
-    network : Network, optional
-        Where to start; it is not changed. Without it a new network is made.
+    network : Network, str or path, optional
+        Where to start, also by its name or file; it is not changed. Without
+        it a new network is made.
     settings : TrainingSettings, optional
     validation : sequence of TrainingPair
         Held-out images; the state that segments them best is kept, or the one
@@ -84,18 +87,19 @@ def train(
     Examples
     --------
     >>> import numpy as np
-    >>> from napari_unet import TrainingPair, TrainingSettings, load_checkpoint, train
+    >>> from napari_unet import TrainingPair, TrainingSettings, train
     >>> labels = np.zeros((64, 64), int)
     >>> labels[8:24, 8:24] = 1
     >>> pair = TrainingPair(image=100.0 * (labels > 0), labels=labels)
     >>> settings = TrainingSettings(steps=2, batch_size=1, patch_size_px=64)
-    >>> run = train([pair], load_checkpoint("nuclei"), settings=settings)
+    >>> run = train([pair], "nuclei", settings=settings)
     >>> [report.step for report in run]
     [1, 2]
     >>> run.network.description.history[-1]["cells"]
     1
     """
     settings = settings or TrainingSettings()
+    network = None if network is None else as_network(network)
     run = TrainingRun(
         pairs,
         network or _new_network(description, settings.seed),
@@ -128,6 +132,8 @@ class TrainingRun(Iterator[TrainingReport]):
     ----------
     validation_is_due : bool
         A validation was broken off; going on makes up for it.
+    has_other_images : bool
+        It goes on with other images or labels than it was begun with.
     """
 
     def __init__(
@@ -160,6 +166,8 @@ class TrainingRun(Iterator[TrainingReport]):
         self._patches = Patches(pairs, network, settings, known)
         self._expects = description_after(description, pairs, self._patches.prepared)
         self._pairs = tuple(pairs)
+        self._fingerprint = fingerprint((*pairs, *validation))
+        self.has_other_images = False
         self._validation = Validation(validation, self._patches)
         self._note(self._validation.note(network))
         self.validation_is_due = False
@@ -339,6 +347,7 @@ class TrainingRun(Iterator[TrainingReport]):
             Path(path),
             {
                 "step": self.step,
+                "images": self._fingerprint,
                 "elapsed_s": self._elapsed_s,
                 "settings": json.dumps(dataclasses.asdict(self.settings)),
                 "description": self._describe().to_json(),
@@ -374,6 +383,12 @@ class TrainingRun(Iterator[TrainingReport]):
         self._warm_from = state.get("warm_from", 0)
         self._loss, self._notes = state["loss"], tuple(state["notes"])
         self._note_changes(json.loads(state["settings"]))
+        self.has_other_images = state.get("images", self._fingerprint) != self._fingerprint
+        if self.has_other_images:
+            self._note(
+                "The training goes on with other images or labels than it was begun with, so it "
+                "ends otherwise than it would have."
+            )
 
     def _note_changes(self, before: dict[str, Any]) -> None:
         now = json.loads(json.dumps(dataclasses.asdict(self.settings)))

@@ -145,7 +145,7 @@ class WeightMapTracker:
         Raises
         ------
         LabelsError
-            If there are negative labels that were to be ignored so far.
+            If a label is not whole.
         """
         check_labels(self._kept, ignore_label=settings.ignore_label)
         self._settings = settings
@@ -173,7 +173,7 @@ class WeightMapTracker:
         Raises
         ------
         LabelsError
-            If a label is negative; the map is left as it was.
+            If a label is not whole; the map is left as it was.
         """
         box = clipped(box, self._kept.shape)
         fresh = np.array(self._labels[box])
@@ -203,7 +203,7 @@ class WeightMapTracker:
         ImageShapeError
             If the labels have another shape; make a new tracker then.
         LabelsError
-            If they are no integers, or negative; the map is left as it was.
+            If they are not whole numbers; the map is left as it was.
         """
         labels = np.asarray(labels)
         if labels.shape != self._kept.shape:

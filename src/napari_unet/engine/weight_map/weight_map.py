@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from napari_unet.engine.base.errors import ImageShapeError, LabelsError, SettingsError
 from napari_unet.engine.images.image import LabelImage, WeightMap, looks_like_picture
+from napari_unet.engine.images.label_numbers import whole_numbers
 from napari_unet.engine.weight_map.formula import weight_formula
 from napari_unet.engine.weight_map.settings import WeightMapSettings
 from napari_unet.engine.weight_map.two_nearest import MOST_CELLS, weigh
@@ -51,7 +52,8 @@ def boundary_weight_map(
     Parameters
     ----------
     labels : (H, W) or (Z, H, W) integer array
-        0 is background; each positive value is one cell.
+        Each positive value is one cell; 0 and what is negative is background.
+        Floats will do if they are whole.
     settings : WeightMapSettings, optional
     spacing : float or one float per axis, optional
         Size of a pixel along each axis, for anisotropic stacks; the sigmas are
@@ -72,7 +74,7 @@ def boundary_weight_map(
     ImageShapeError
         If `labels` has neither two nor three axes.
     LabelsError
-        If `labels` are not integers or are negative.
+        If `labels` hold numbers that are not whole.
     SettingsError
         If `w0`, a sigma or `spacing` are not positive.
 
@@ -108,9 +110,10 @@ def boundary_weight_map(
 def check_labels(labels: LabelImage, *, ignore_label: int | None = None) -> NDArray[np.int32]:
     """Return `labels` as int32 with the same cells, or say why they are no labels.
 
-    Numbers beyond the number of pixels are replaced by smaller ones, in the
-    same order, so that tables by label stay small. Pixels with `ignore_label`,
-    which may be any number, become `IGNORED`.
+    What is negative is no cell and becomes 0. Numbers beyond the number of
+    pixels are replaced by smaller ones, in the same order, so that tables by
+    label stay small. Pixels with `ignore_label`, which may be any number,
+    become `IGNORED`.
 
     Raises
     ------
@@ -137,11 +140,7 @@ def check_numbers(labels: LabelImage, *, ignore_label: int | None = None) -> NDA
     ------
     LabelsError
     """
-    if labels.dtype.kind not in "bui":
-        raise LabelsError(
-            f"The labels have dtype {labels.dtype}; give integers: 0 for background, "
-            "1, 2, ... for cells."
-        )
+    labels = whole_numbers(labels)
     if labels.size == 0:
         return labels.astype(np.int32)
     if ignore_label is not None:
@@ -149,12 +148,8 @@ def check_numbers(labels: LabelImage, *, ignore_label: int | None = None) -> NDA
         checked = check_numbers(np.where(ignored, labels.dtype.type(0), labels))
         checked[ignored] = IGNORED
         return checked
-    lowest, highest = int(labels.min()), int(labels.max())
-    if lowest < 0:
-        raise LabelsError(
-            f"The labels hold negative values (down to {lowest}); give 0 for background and "
-            "positive values for cells."
-        )
+    labels = np.maximum(labels, 0) if int(labels.min()) < 0 else labels
+    highest = int(labels.max())
     if highest > min(labels.size, MOST_CELLS):
         return _renumbered(labels)
     return np.ascontiguousarray(labels, dtype=np.int32)
@@ -177,8 +172,7 @@ def separate_touching_cells(labels: LabelImage) -> LabelImage:
     array of the same shape and dtype, a copy
     """
     labels = np.asarray(labels)
-    cells = np.maximum(labels, 0) if labels.dtype.kind == "i" else labels
-    carved = carve(volume(check_labels(cells))).reshape(labels.shape) == 0
+    carved = carve(volume(check_labels(labels))).reshape(labels.shape) == 0
     return np.where(carved & (labels > 0), labels.dtype.type(0), labels)
 
 

@@ -46,6 +46,10 @@ thousand, but nnU-Net also keeps each class's score of each epoch: a million, in
 """
 
 
+OWN_NOTE = "napari_unet_cells"
+"""Under which a state dict that this project wrote holds the model's description, as JSON."""
+
+
 @dataclass(frozen=True, slots=True)
 class InertPickle:
     """What a pickle holds."""
@@ -58,6 +62,8 @@ class InertPickle:
     """Classes of whole networks in it, the outermost last."""
     storages: dict[str, Storage]
     """The numbers it refers to, by key."""
+    metadata: dict[str, str]
+    """What an export of this project tells of the model, under `OWN_NOTE`."""
 
 
 def read_inert(stream: BinaryIO, file_size: int) -> InertPickle:
@@ -86,7 +92,9 @@ def read_inert(stream: BinaryIO, file_size: int) -> InertPickle:
         *(TypeError, ValueError),
     ) as error:
         raise CheckpointError("is torn or damaged; copy or download it again.") from error
-    return InertPickle(root, tuple(machine.actions), tuple(machine.networks), machine.storages)
+    return InertPickle(
+        root, tuple(machine.actions), tuple(machine.networks), machine.storages, machine.metadata
+    )
 
 
 class _Machine:
@@ -97,6 +105,7 @@ class _Machine:
         self.actions: dict[str, None] = {}  # in the order in which they are called
         self.networks: list[str] = []
         self.storages: dict[str, Storage] = {}
+        self.metadata: dict[str, str] = {}
         self.steps_left = steps
 
     def spend(self, steps: int) -> None:
@@ -176,7 +185,14 @@ class _Machine:
             top.byte_order = state[1]
         elif isinstance(top, NumpyArray):
             _, top.shape, top.dtype, _, top.content = state
-        # An OrderedDict's state is torch's note of versions of layers, which weights do not need.
+        elif isinstance(top, dict) and isinstance(state, dict):
+            # An OrderedDict's state is torch's note of versions of layers, which weights do not
+            # need, and in it what an export of this project tells.
+            layers = state.get("_metadata")
+            whole = layers.get("") if isinstance(layers, dict) else None
+            note = whole.get(OWN_NOTE) if isinstance(whole, dict) else None
+            if isinstance(note, str):
+                self.metadata[OWN_NOTE] = note
 
 
 _CONSTANTS = (

@@ -52,7 +52,7 @@ def read_zipped(file: BinaryIO, file_size: int) -> Declared:
     _check_byte_order(little=content("byteorder")[:6] in (b"little", b""))
     rows = {key: directory.row(f"{folder}data/{key}") for key in pickle.storages}
     found = {key: row for key, row in rows.items() if row is not None}
-    return Declared(pickle.root, found, directory.nbytes, networks=pickle.networks)
+    return Declared(pickle.root, found, directory.nbytes, pickle.metadata, networks=pickle.networks)
 
 
 def _folder(names: Sequence[str]) -> str:
@@ -95,7 +95,7 @@ def read_legacy(file: BinaryIO, file_size: int) -> Declared:
             )
         rows[key] = Row(nbytes, partial(read_row, file, nbytes, place + 8))
         place += 8 + nbytes
-    return Declared(pickle.root, rows, file_size, networks=pickle.networks)
+    return Declared(pickle.root, rows, file_size, pickle.metadata, networks=pickle.networks)
 
 
 def _without_code(pickle: InertPickle) -> InertPickle:

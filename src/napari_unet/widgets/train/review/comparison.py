@@ -129,7 +129,7 @@ def compare(
 
 def _compared(pair: TrainingPair, before: Network, after: Network, device: str) -> Comparison:
     from napari_unet.engine.labels.comparison import compare_cells
-    from napari_unet.engine.segmentation.segmentation import segment
+    from napari_unet.engine.models.one_call import segment
     from napari_unet.engine.training.validation import reviewed_part
 
     found = [

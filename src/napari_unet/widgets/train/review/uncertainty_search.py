@@ -102,7 +102,7 @@ def uncertain_places(
     What a person has changed since the prediction has been looked at.
     """
     from napari_unet.engine.labels.uncertainty import rank_uncertainty
-    from napari_unet.engine.segmentation.segmentation import segment
+    from napari_unet.engine.models.one_call import segment
 
     pixels, channel_axis = source.plane_pixels(plane)
     plain, flipped = (
