@@ -105,6 +105,13 @@ def test_jpeg_2000_keeps_its_numbers(tmp_path: Path, channels: int, bits: int) -
     np.testing.assert_array_equal(read_image(tmp_path / "a.jp2").array, image)
 
 
+def test_jpeg_of_more_than_8_bits_is_refused_as_such(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(imagecodecs.jpeg8_encode(_GREY, bitspersample=12))
+
+    with pytest.raises(FileError, match="is a JPEG of a kind that is not read here"):
+        read_image(tmp_path / "a.jpg")
+
+
 @pytest.mark.parametrize("suffix", ["png", "gif", "webp"])
 def test_animation_is_a_stack(tmp_path: Path, suffix: str) -> None:
     frames = [Image.fromarray(np.full((4, 5), value, np.uint8)) for value in (0, 255)]

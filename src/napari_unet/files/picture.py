@@ -26,6 +26,8 @@ from napari_unet.files.image_file import (
 
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "JPEG2000")
 
+_JPEG_START = b"\xff\xd8\xff"
+
 _PNG_HEADER = slice(24, 26)
 """Bits of a channel and kind of colours in a PNG (its first chunk has a fixed place)."""
 
@@ -85,6 +87,11 @@ class Picture(ImageFormat):
     @override
     def problem(self, error: Exception, start: bytes) -> str:
         if isinstance(error, UnidentifiedImageError):
+            if start.startswith(_JPEG_START):
+                return (
+                    "is a JPEG of a kind that is not read here (more than 8 bits, or lossless), or "
+                    "damaged; save the image as TIFF or PNG."
+                )
             kind = "a text file" if _is_text(start) else "no image of a known kind"
             return f"is {kind}, whatever its name says; export the image again as TIFF or PNG."
         if isinstance(error, Image.DecompressionBombError):
@@ -107,6 +114,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 def _deep_array(path: Path, picture: Image.Image, *, as_labels: bool) -> NDArray[Any] | None:
     """Read with imagecodecs what Pillow would cut or stretch; None if it reads it as it is."""
+    if picture.format not in ("JPEG2000", "PNG"):
+        return None
     content = path.read_bytes()
     if picture.format == "JPEG2000":
         # Pillow stretches what has other than 8 or 16 bits, and cuts colours.
@@ -114,8 +123,6 @@ def _deep_array(path: Path, picture: Image.Image, *, as_labels: bool) -> NDArray
 
         array = imagecodecs.jpeg2k_decode(content)
         return grey_of_colours(array[..., 0] if array.shape[2:] == (2,) else array)
-    if picture.format != "PNG":
-        return None
     bits, colours = content[_PNG_HEADER]
     if bits == 16 and colours in _PNG_CHANNELS:
         import imagecodecs

@@ -126,7 +126,9 @@ def _imagej_scale(metadata: Mapping[str, Any], page: Any) -> Scale:
     depth = metadata.get("spacing")
     steps = {axis: _unit_per_pixel(page, axis) for axis in "YX"}
     # A screen's dots, which ImageJ took from a picture and wrote as a scale.
-    from_dots = units["X"].startswith("inch") and round(1 / (steps["X"] or 1)) in _DOTS_PER_INCH
+    from_dots = units["X"].startswith("inch") and any(
+        abs(dots * (steps["X"] or 0) - 1) < 1e-3 for dots in _DOTS_PER_INCH
+    )
     steps["Z"] = abs(depth) if isinstance(depth, int | float) else None
     sizes = {
         axis: _product(step, _factor(_LENGTHS_UM, units[axis])) for axis, step in steps.items()
