@@ -282,7 +282,7 @@ def test_labels_with_other_floats_are_refused(tmp_path: Path, value: float) -> N
 def test_complex_labels_are_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.ones((2, 3), np.complex64))
 
-    with pytest.raises(LabelsError, match="has dtype complex64; labels are whole numbers"):
+    with pytest.raises(LabelsError, match="holds values of dtype complex64; labels are whole numbers"):
         read_labels(tmp_path / "a.tif")
 
 
@@ -404,7 +404,7 @@ def test_existing_file_is_replaced_only_when_allowed(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     write_labels(path, np.array([[1]]))
 
-    with pytest.raises(FileError, match=r"a\.tif' exists already; .* \(--overwrite\)"):
+    with pytest.raises(FileError, match=r"a\.tif' exists already; .* \(overwrite=True\)"):
         write_labels(path, np.array([[2]]))
     assert read_labels(path).array.tolist() == [[1]]
 

@@ -37,7 +37,7 @@ def whole_numbers(labels: LabelImage, *, holder: str = "The labels hold") -> Lab
         return labels.astype(np.uint8)
     if labels.dtype.kind != "f":
         raise LabelsError(
-            f"{holder} values of type {labels.dtype}; labels are whole numbers: 0 for background "
+            f"{holder} values of dtype {labels.dtype}; labels are whole numbers: 0 for background "
             "and 1, 2, ... for cells."
         )
     if not (np.isfinite(labels).all() and (np.trunc(labels) == labels).all()):
