@@ -1,5 +1,7 @@
 """The network's shape and its size arithmetic."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -37,6 +39,12 @@ def paper_parameter_count() -> int:
         count += below * width * 4 + width  # 2x2 up-convolution
         count += 2 * width * width * 9 + width + width * width * 9 + width
     return count + 64 * 2 + 2  # 1x1 convolution to two classes
+
+
+def test_copies_of_a_network_share_its_shape_which_another_thread_may_be_asking():
+    network = UNet(PAPER)
+
+    assert copy.deepcopy(network).config is network.config
 
 
 def test_paper_network_maps_572_to_388_pixels():

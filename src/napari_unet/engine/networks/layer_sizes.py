@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.networks.layer_list import LayerList
@@ -118,6 +118,13 @@ class LayerSizes:
     ndim: int
     """Spatial axes."""
     in_channels: int
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        """Stand for the copy, as what never changes may.
+
+        Copied field by field, it would fail while another thread works a size out.
+        """
+        return self
 
     @property
     def graph(self) -> LayerList:
