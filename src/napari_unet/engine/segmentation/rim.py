@@ -46,13 +46,14 @@ def cut_sides(
     tuple of Side
         Sides at which a cell that is asked for goes on, or all of them if what
         lies beyond could change such a cell; () if the cells are those that
-        the whole image would give. One case is left out: a hole of a cell, to
-        be filled, that nothing of the part but background belongs to.
+        the whole image would give. Not noticed is that what is asked for lies
+        in the hole of a cell which goes around all of the part: to look for
+        one from an empty place would mean to look through the whole image.
     """
-    # What a filter drops in the part it may keep in the whole.
-    bare = replace(settings, min_size_px=0, min_score=0.0, drop_border_cells=False)
     if not sides:
         return ()
+    # What a filter drops in the part it may keep in the whole.
+    bare = replace(settings, min_size_px=0, min_score=0.0, drop_border_cells=False)
     found = instances_from_scores(scores, class_roles, bare)
     inside = np.ix_(*wanted)
     is_wanted = np.zeros(int(found.max(initial=0)) + 1, bool)
