@@ -282,9 +282,7 @@ def test_labels_with_other_floats_are_refused(tmp_path: Path, value: float) -> N
 def test_complex_labels_are_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.ones((2, 3), np.complex64))
 
-    with pytest.raises(
-        LabelsError, match="holds values of dtype complex64; labels are whole"
-    ):
+    with pytest.raises(LabelsError, match="holds values of dtype complex64; labels are whole"):
         read_labels(tmp_path / "a.tif")
 
 
