@@ -276,7 +276,7 @@ def widget(viewer: ViewerModel, session: Session, qtbot: QtBot) -> Iterator[Segm
     widget = SegmentWidget(viewer, session)
     qtbot.addWidget(widget)
     widget.show()
-    qtbot.waitUntil(lambda: not widget.model_choice.is_loading, timeout=20_000)
+    qtbot.waitUntil(lambda: not widget.model_choice.is_loading, timeout=60_000)
     yield widget
     widget.close()
     assert worker.stop_all()

@@ -52,6 +52,24 @@ def test_thresholds_change_the_labels_without_the_network_and_the_count_follows(
     assert (made["cells"], made["instances"]["foreground_threshold"]) == (3, 0.5)
 
 
+def test_a_cell_that_grows_beyond_the_part_that_was_segmented_is_told(
+    viewer: ViewerModel, person: Any
+) -> None:
+    image = np.zeros((64, 640), np.float32)
+    image[20:40, 10:30] = 1
+    image[20:40, 30:600] = 0.49  # of which the network's score is 0.4
+    viewer.add_image(image)
+    person.choose("view")
+    person.look_at((15, 5), (45, 35))
+    assert person.run().startswith("1 cell ")
+
+    assert person.set("foreground_threshold", 0.6) == "1 cell with these settings."
+    assert person.set("foreground_threshold", 0.3) == (
+        "1 cell with these settings. Some go on beyond the part that was segmented; Run again to "
+        "have them whole."
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "value", "cells"),
     [

@@ -144,7 +144,7 @@ def find_again(
         Last one of the other two.
     """
     canvas = kept.canvas
-    edited = 0
+    edited, are_cut = 0, False
     order = sorted(range(len(kept.planes)), key=lambda number: kept.planes[number][0] != shown)
     for number in order:
         index, plane = kept.planes[number]
@@ -158,12 +158,13 @@ def find_again(
             kept.cells[number] = int(labels.max(initial=0))
             is_ours = canvas.finish(index, plane, labels, keeps_numbers=True)
         if is_ours:
+            are_cut |= bool(plane.cut_sides(instances))
             yield Drawn(index, is_whole=True)
         else:
             edited += 1
             kept.cells[number] = np.unique(canvas.array[index][canvas.array[index] > 0]).size
     all_edited = edited == len(order)
-    yield Edited() if all_edited else FoundAgain(sum(kept.cells.values()), edited)
+    yield Edited() if all_edited else FoundAgain(sum(kept.cells.values()), edited, are_cut)
 
 
 def _is_small(visible: Region, plane: PlaneScores) -> bool:

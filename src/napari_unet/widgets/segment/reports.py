@@ -100,6 +100,8 @@ class FoundAgain:
     cells: int
     edited_slices: int = 0
     """Slices that a person edited, left as they are."""
+    are_cut: bool = False
+    """Whether cells go on where nothing was computed: a run of a part knows no more."""
 
     @property
     def text(self) -> str:
@@ -108,6 +110,8 @@ class FoundAgain:
         if self.edited_slices:
             were = "1 slice was" if self.edited_slices == 1 else f"{self.edited_slices} slices were"
             text += f" {were} edited and left alone."
+        if self.are_cut:
+            text += " Some go on beyond the part that was segmented; Run again to have them whole."
         return text
 
 
