@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.engine.images.image import PlaneIndex, Region
+from napari_unet.engine.base.regions import Region
+from napari_unet.engine.images.image import PlaneIndex
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from napari_unet.engine.images.image import Region
+from napari_unet.engine.base.regions import Region
 
 Severity: TypeAlias = Literal["error", "warning", "note"]
 Case = TypeVar("Case")

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.base.errors import ImageShapeError
-from napari_unet.engine.base.regions import Region as Region
 
 AnyImage: TypeAlias = NDArray[Any]
 """(H, W), (Z, H, W) or either with one channel axis; any real dtype."""

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.base.errors import SettingsError
-from napari_unet.engine.images.image import FloatImage, Region, Scores, mirrored
+from napari_unet.engine.base.regions import Region
+from napari_unet.engine.images.image import FloatImage, Scores, mirrored
 from napari_unet.engine.images.normalization import IntensityScaling
 from napari_unet.engine.images.source import ImageSource
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.base.errors import ImageShapeError
+from napari_unet.engine.base.regions import Region
 from napari_unet.engine.images.image import (
     LUMINANCE,
     AnyImage,
     FloatImage,
-    Region,
     channels_first,
     channels_fit,
     without_alpha,

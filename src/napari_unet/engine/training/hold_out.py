@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 
 from napari_unet.engine.base.errors import SettingsError
-from napari_unet.engine.images.image import AnyImage, Region
+from napari_unet.engine.base.regions import Region
+from napari_unet.engine.images.image import AnyImage
 from napari_unet.engine.training.pairs import TrainingPair
 
 _ENOUGH_IMAGES = 4

@@ -11,8 +11,9 @@ import numpy as np
 from napari.layers import Labels, Layer
 from qtpy.QtCore import QObject, Signal
 
+from napari_unet.engine.base.regions import Region
 from napari_unet.engine.base.settings import InstanceSettings
-from napari_unet.engine.images.image import PlaneIndex, Region
+from napari_unet.engine.images.image import PlaneIndex
 from napari_unet.engine.segmentation.planes import PlaneScores
 from napari_unet.viewer.layers import shown_plane, visible_box
 from napari_unet.viewer.results import METADATA_KEY, note_origin

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.engine.images.image import LabelImage, Region
+from napari_unet.engine.base.regions import Region
+from napari_unet.engine.images.image import LabelImage
 from napari_unet.viewer.layers import LayerImage
 from napari_unet.viewer.results import part_of_place
 from napari_unet.viewer.viewpoint import box_in_layer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.images.image import Region
+from napari_unet.engine.base.regions import Region
 from napari_unet.viewer.layers import LayerImage
 from napari_unet.viewer.viewpoint import box_in_layer
 from napari_unet.widgets.train.plan import Plan

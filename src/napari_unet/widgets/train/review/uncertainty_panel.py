@@ -11,7 +11,8 @@ from napari.layers import Shapes
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QWidget
 
-from napari_unet.engine.images.image import PlaneIndex, Region
+from napari_unet.engine.base.regions import Region
+from napari_unet.engine.images.image import PlaneIndex
 from napari_unet.viewer.layers import place_of, shown_plane
 from napari_unet.viewer.results import SCORES_KEY, move_to
 from napari_unet.viewer.viewpoint import box_in_layer, look_at
