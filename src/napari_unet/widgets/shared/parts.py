@@ -47,8 +47,11 @@ class Fold(QCollapsible):
     """A part of a form that is folded away until its title is clicked."""
 
     def __init__(self, title: str, inside: QWidget) -> None:
-        super().__init__(title)
+        super().__init__(title, expandedIcon="▾", collapsedIcon="▸")
         self.setDuration(0)
+        layout = self.layout()
+        assert layout is not None  # noqa: S101 - QCollapsible has just made it
+        layout.setContentsMargins(0, 0, 0, 0)
         self.addWidget(inside)
         self.toggled.connect(self._on_toggled)
 
