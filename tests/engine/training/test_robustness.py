@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import json
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,22 @@ def test_other_settings_than_before_are_noted(tmp_path: Path) -> None:
     settings = dataclasses.replace(QUICK, steps=6)
     report = next(run_of(settings, resume_from=tmp_path / "state"))
     assert report.notes[0].startswith("The training goes on with another steps than it was begun")
+
+
+def test_settings_that_an_older_state_did_not_know_are_not_taken_for_changed(
+    tmp_path: Path,
+) -> None:
+    first = run_of()
+    next(first)
+    first.save_state(tmp_path / "state")
+    state = torch.load(tmp_path / "state", weights_only=True)
+    settings = json.loads(state["settings"])
+    del settings["crowded_share"], settings["augmentation"]["stain"]
+    torch.save({**state, "settings": json.dumps(settings)}, tmp_path / "state")
+
+    assert run_of(resume_from=tmp_path / "state").notes == ()
+    other = dataclasses.replace(QUICK, crowded_share=0.5)
+    assert "another crowded_share than" in run_of(other, resume_from=tmp_path / "state").notes[0]
 
 
 def test_state_survives_a_full_disk_and_the_error_names_the_file(
