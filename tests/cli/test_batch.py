@@ -335,7 +335,7 @@ def test_extra_that_cannot_be_written_does_not_cost_the_labels(
     assert len(list((tmp_path / "out").glob("*.tif"))) == 5
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_batch_keeps_what_is_done_and_goes_on(
     tmp_path: Path, model: str, number: signal.Signals, cells_image: Pixels
 ) -> None:

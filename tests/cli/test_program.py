@@ -123,6 +123,18 @@ def test_reader_that_closes_the_pipe_ends_the_program_quietly(
         ("weight-map", "w0 is 0; use more.", "--w0 is 0; use more."),
         ("train", "steps is 0; use 1 or more.", "--steps is 0; use 1 or more."),
         ("train", "It counts channels (channel_axis=0).", "It counts channels (--channel-axis 0)."),
+        ("export", "Give it, as in licence='CC-BY-4.0'.", "Give it, as in --licence CC-BY-4.0."),
+        ("segment", "Choose one channel to segment.", "Choose one channel to segment (--channel)."),
+        ("evaluate", "Please choose one by its number or name.", None),
+        ("train", "Take it first, for example np.abs(image).", "Take it first."),
+        ("segment", "Replace them, for example with np.nan_to_num(image).", "Replace them."),
+        ("segment", "Convert it, for example image.astype('float32').", "Convert it."),
+        (
+            "export",
+            "Segment every slice (every_slice=True), or not.",
+            "Segment every slice, or not.",
+        ),
+        ("train", "'a (n=3).tif' and 'b (is_a=1).tif' are files.", None),
         # What is no option of this command, or a part of a file's name, stays.
         ("inspect", "Allow it with allow_code=True.", "Allow it with --allow-code."),
         ("inspect", "Name channel_axis=0.", "Name channel_axis=0."),

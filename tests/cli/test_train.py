@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 
 from napari_unet.cli import main
 from napari_unet.engine.base.errors import CheckpointError
@@ -355,12 +357,17 @@ def test_labels_that_do_not_fit_their_image_are_named(
     assert not (tmp_path / "m.safetensors").exists()
 
 
-@pytest.mark.parametrize("validation", ["0", "0.34"])
+@pytest.mark.parametrize(("validation", "interval"), [("0", "1000"), ("0.34", "2")])
 def test_what_a_kill_leaves_of_a_training_is_offered_and_goes_on(
-    tmp_path: Path, model: str, training_folders: list[str], output: Output, validation: str
+    tmp_path: Path,
+    model: str,
+    training_folders: list[str],
+    output: Output,
+    validation: str,
+    interval: str,
 ) -> None:
-    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
-    words += [*FAST_TRAINING, "--validation-fraction", validation, "--validation-interval", "2"]
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, *FAST_TRAINING]
+    words += ["--validation-fraction", validation, "--validation-interval", interval]
     code = f"from napari_unet.cli import main; main({[*words, '--steps', '1000000']!r})"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
@@ -377,6 +384,21 @@ def test_what_a_kill_leaves_of_a_training_is_offered_and_goes_on(
     assert load_checkpoint(tmp_path / "m.safetensors").description.history[-1]["steps"] >= 2
     assert not (tmp_path / "m.resume").exists()
     assert not (tmp_path / "m.lock").exists()
+
+
+def test_the_state_of_an_earlier_training_is_gone_with_the_first_step_of_a_new_one(
+    tmp_path: Path, model: str, training_folders: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "m.resume"
+    state.write_bytes(b"of an earlier training")
+    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, *FAST_TRAINING]
+    seen: list[bytes] = []
+    stop_at_step(monkeypatch, 2, lambda: seen.append(state.read_bytes()))
+
+    assert main([*words, "--steps", "3", "--overwrite"]) == 0
+
+    assert len(seen) == 1
+    assert seen[0] != b"of an earlier training"
 
 
 def test_a_state_that_cannot_be_saved_is_told_and_costs_nothing(
@@ -398,6 +420,33 @@ def test_a_state_that_cannot_be_saved_is_told_and_costs_nothing(
     assert load_checkpoint(tmp_path / "m.safetensors").description.history[-1]["steps"] == 2
 
 
+def test_a_model_that_cannot_be_written_is_kept_elsewhere(
+    tmp_path: Path,
+    model: str,
+    training_folders: list[str],
+    output: Output,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = safetensors.torch.save_file
+
+    def full(weights: Any, path: Path, metadata: Any) -> None:
+        if path.parent == tmp_path / "out":
+            raise SafetensorError("Error while serializing: I/O error: No space (os error 28)")
+        original(weights, path, metadata)
+
+    monkeypatch.setattr("napari_unet.engine.models.checkpoint.save_file", full)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    words = ["train", *training_folders, "-o", str(tmp_path / "out" / "m"), "--from", model]
+
+    assert main([*words, *ONE_STEP]) == 1
+
+    complaint = output.read()[1]
+    assert "The disk is full, '" in complaint
+    kept = complaint.rstrip().split("The model is kept in '")[1].removesuffix("'.")
+    assert load_checkpoint(Path(kept)).description.name == "m"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["m.resume"]
+
+
 def test_two_trainings_do_not_write_one_file(
     tmp_path: Path,
     model: str,
@@ -407,13 +456,15 @@ def test_two_trainings_do_not_write_one_file(
 ) -> None:
     words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, *FAST_TRAINING]
     words += ["--steps", "2", "--overwrite"]
+    (tmp_path / "link.safetensors").symlink_to(tmp_path / "m.safetensors")
+    linked = [str(tmp_path / "link") if word == str(tmp_path / "m") else word for word in words]
     statuses: list[int] = []
     with monkeypatch.context() as patch:
-        stop_at_step(patch, 1, lambda: statuses.append(main(words)))
+        stop_at_step(patch, 1, lambda: statuses.extend([main(words), main(linked)]))
         assert main(words) == 0
 
-    assert statuses == [1]
-    assert "Another training is writing '" in output.read()[1]
+    assert statuses == [1, 1]
+    assert output.read()[1].count("Another training is writing '") == 2
     assert not (tmp_path / "m.lock").exists()
     assert main(words) == 0
 

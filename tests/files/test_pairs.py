@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
-from napari_unet.engine.base.errors import FileError
-from napari_unet.files.pairs import PairedFiles, pair_files
+from napari_unet.engine.base.errors import FileError, TrainingError
+from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.files.pairs import PairedFiles, pair_files, read_pairs
 
 
 def paired(folder: Path, images: str, labels: str = "") -> PairedFiles:
@@ -50,6 +53,11 @@ def names(found: PairedFiles) -> dict[str, str]:
         ("X_001_0000.png", "x_001.png"),
         ("x_gt.tif", "x_pred.tif"),
         ("x_masks.tif", "x.tif"),
+        ("x.tif", "x_instance_labels.tif"),
+        ("x.tif", "x_inst.png"),
+        ("x_img.tif", "x_gt_masks.tif"),
+        ("x.tif", "x__masks.tif"),
+        ("Z\u00e9lle.tif", "Ze\u0301lle_masks.tif"),
     ],
 )
 def test_files_go_together_by_the_habits_of_the_field(tmp_path, image, labels):
@@ -112,6 +120,14 @@ def test_what_is_ambiguous_is_refused_with_both_names(tmp_path, images, labels, 
     assert all(f"{name}'" in str(refused.value) for name in (one, other))
 
 
+def test_words_with_spaces_around_them_tell_labels_too(tmp_path):
+    for name in ("my cells 1.tif", "my cells 1 - masks.tif", "b.tif", "b mask.tif"):
+        (tmp_path / name).touch()
+    found = pair_files(tmp_path, tmp_path)
+    assert names(found) == {"b.tif": "b mask.tif", "my cells 1.tif": "my cells 1 - masks.tif"}
+    assert (found.only_first, found.only_second) == ([], [])
+
+
 @pytest.mark.parametrize("files", ["x.tif y.tif", "x_masks.tif y_masks.tif"])
 def test_one_folder_whose_names_tell_nothing_is_refused(tmp_path, files):
     with pytest.raises(FileError, match=r"is given for both, and by their names .*two folders"):
@@ -151,5 +167,35 @@ def test_a_folder_of_cellpose_files_alone_is_refused_with_the_way_out(tmp_path):
         (tmp_path / "both" / name).touch()
     with pytest.raises(FileError, match=r"'x_seg.npy' \(and 1 more\) may carry code"):
         paired(tmp_path, "x.tif y.tif")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "x_seg.npy").touch()
+    with pytest.raises(FileError, match=r"'x_seg.npy' may carry code"):
+        pair_files(tmp_path / "both" / "x.tif", tmp_path / "labels")
     with pytest.raises(FileError, match=r"x_seg.npy' may carry code"):
         pair_files(tmp_path / "both" / "x.tif", tmp_path / "both" / "x_seg.npy")
+
+
+def test_a_grey_image_among_others_is_not_turned_by_their_channel_axis(tmp_path):
+    grey = np.arange(16, dtype=np.uint16).reshape(4, 4)
+    tifffile.imwrite(tmp_path / "grey.tif", grey)
+    tifffile.imwrite(tmp_path / "two.tif", np.stack([grey, grey]), photometric="minisblack")
+    tifffile.imwrite(tmp_path / "labels.tif", grey // 8)
+    for name, shape in (("grey.tif", (4, 4)), ("two.tif", (4, 4, 2))):
+        [(image, labels)] = read_pairs(
+            tmp_path / name,
+            tmp_path / "labels.tif",
+            ndim=2,
+            make_pair=lambda image, labels, _: (image, labels),
+            channel_axis=0,
+        )
+        assert image.shape == shape
+        assert np.array_equal(image.reshape(4, 4, -1)[..., 0], grey)
+        assert np.array_equal(labels, grey // 8)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 20, 20), (2, 3, 20, 20)])
+def test_an_image_with_other_axes_than_its_labels_is_refused_in_words_of_training(tmp_path, shape):
+    tifffile.imwrite(tmp_path / "x.tif", np.zeros(shape, np.uint16), photometric="minisblack")
+    tifffile.imwrite(tmp_path / "labels.tif", np.ones((20, 20), np.uint16))
+    with pytest.raises(TrainingError, match=r"x.tif' has shape .* and its labels \(20, 20\); an"):
+        read_pairs(tmp_path / "x.tif", tmp_path / "labels.tif", ndim=2, make_pair=TrainingPair)

@@ -251,8 +251,7 @@ def test_several_images_are_never_read_as_one_without_a_choice(tmp_path: Path, r
         read(tmp_path / "a.tif")
 
     assert str(error.value).endswith(
-        "a.tif' holds 2 images: 1 (90, 100), 2 (60, 70); choose one by its number or name "
-        "(--series)."
+        "a.tif' holds 2 images: 1 (90, 100), 2 (60, 70); choose one by its number or name."
     )
     with pytest.raises(SeriesError, match=r"has no series 3; it holds 1 \(90, 100\), 2 \(60, 70\)"):
         read(tmp_path / "a.tif", series=3)

@@ -25,9 +25,21 @@ _option_words: dict[str, str] = {}
 
 _PYTHON_WORDS = re.compile(
     r"(?<![\w/.'=-])(?P<name>[a-z][a-z0-9_]*)"
-    r"(=(?P<value>[\w.-]*\w)|(?P<is> is(?= [-\d'])))?(?![\w/.'=-]\w)"
+    r"(=(?P<quote>'?)(?P<value>[\w.-]*\w)(?P=quote)|(?P<is> is(?= [-\d'])))?(?![\w/.'=-]\w)"
 )
 """`min_size_px=5`, `w0 is 0` or `channel_axis`, but not within the name of a file."""
+
+_CHOICES = {
+    "Choose one channel to segment": "channel",
+    "choose one by its number or name": "series",
+}
+"""What is an option, and in Python none: there an image is an array already."""
+
+_PYTHON_ALONE = re.compile(
+    r", for example (with )?(np|image)\.\w+\([^()]*\)"
+    r"| \(([a-z]+_[a-z_]+=[\w.'-]+|[a-z]+=True)\)(?=[.,;]?(\s|$))"
+)
+"""`, for example with np.abs(image)` or ` (every_slice=True)`, where the command has no option."""
 
 
 def speak_of_options(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +65,10 @@ def in_option_words(message: str) -> str:
             return word.replace("--", "--no-", 1)
         return f"{word}{verb}" if value in (None, "True") else f"{word} {value}"
 
-    return _PYTHON_WORDS.sub(option, message)
+    for choice, name in _CHOICES.items():
+        if name in _option_words:
+            message = message.replace(choice, f"{choice} ({_option_words[name]})")
+    return _PYTHON_ALONE.sub("", _PYTHON_WORDS.sub(option, message))
 
 
 def say(message: str) -> None:

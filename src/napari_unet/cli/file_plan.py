@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -272,3 +272,32 @@ def check_writable(folder: Path) -> None:
         raise FileError(
             f"Cannot write to the folder '{folder}' ({system_reason(error)}); choose another one."
         ) from error
+
+
+def kept_elsewhere(path: Path, subject: str, write: Callable[[Path], object]) -> str:
+    """Write what cannot go to `path` to a folder for temporary files; a sentence says where it is.
+
+    Parameters
+    ----------
+    path : Path
+        Its name is kept.
+    subject : str
+        With the verb: "The labels are".
+    write : callable
+        Is given another path.
+
+    Returns
+    -------
+    str
+        With a space in front; empty if it cannot be written there either.
+    """
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="napari-unet-"))
+    except OSError:
+        return ""
+    try:
+        write(folder / path.name)
+    except Exception:  # whatever is wrong, the first error is what the user is told
+        folder.rmdir()
+        return ""
+    return f" {subject} kept in '{folder / path.name}'."

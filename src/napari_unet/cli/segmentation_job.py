@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +13,7 @@ import numpy as np
 from napari_unet.cli.batch import Processors, Stopped
 from napari_unet.cli.checks import Look, look_at_image
 from napari_unet.cli.console import BatchBar, count, describe_failure
-from napari_unet.cli.file_plan import PlannedFile
+from napari_unet.cli.file_plan import PlannedFile, kept_elsewhere
 from napari_unet.cli.image_part import ImagePart, WantedPart
 from napari_unet.cli.summary import measured
 from napari_unet.engine.base.cancel import CancelsTorch
@@ -212,7 +210,10 @@ class SegmentationJob:
             try:
                 write_labels(planned.output, result.labels, **scale)
             except Exception as error:
-                raise FileError(f"{describe_failure(error)}{_kept(planned, result)}") from error
+                kept = kept_elsewhere(
+                    planned.output, "The labels are", lambda path: write_labels(path, result.labels)
+                )
+                raise FileError(f"{describe_failure(error)}{kept}") from error
 
         def scores() -> None:
             assert result.scores is not None  # noqa: S101 - they were to be kept
@@ -238,18 +239,3 @@ class SegmentationJob:
             sentences = [describe_failure(problem) for problem in problems]
             sentences += ["The labels are written."] if planned.output.exists() else []
             raise FileError(" ".join(sentences)) from problems[0]
-
-
-def _kept(planned: PlannedFile, result: Segmentation) -> str:
-    """Save labels that cannot go where they belong; a sentence that says where they are."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="napari-unet-"))
-    except OSError:
-        return ""
-    path = folder / planned.output.name
-    try:
-        write_labels(path, result.labels)
-    except Exception:  # whatever is wrong, the first error is what the user is told
-        folder.rmdir()
-        return ""
-    return f" The labels are kept in '{path}'."

@@ -206,8 +206,7 @@ def chosen_series(path: Path, found: Sequence[SeriesInfo], wanted: int | str | N
     listed = ", ".join(names) + (f" and {more} more" if more else "")
     if wanted is None:
         raise SeriesError(
-            f"'{path}' holds {len(found)} images: {listed}; choose one by its number or name "
-            "(--series)."
+            f"'{path}' holds {len(found)} images: {listed}; choose one by its number or name."
         )
     raise SeriesError(
         f"'{path}' has no series {wanted!r}; it holds {listed}. Choose one by its number or name."

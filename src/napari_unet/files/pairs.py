@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 # Habits of Cellpose (`x_cp_masks`, `x_img`), StarDist, BBBC, QuPath (`x-labels`), ISBI
 # (`train-volume`, `train-labels`) and the Cell Tracking Challenge (`t001`, `man_seg001`).
 _LABEL_WORDS = (
-    "masks?|labels?|lbl|truth|ground[-_ ]?truth|gt|annotations?|instances?|seg|segmentations?|"
+    "masks?|labels?|lbl|truth|ground[-_ ]?truth|gt|annotations?|inst|instances?|seg|segmentations?|"
     "pred|predictions?"
 )
-_LABEL_ENDING = re.compile(rf"[-_ .](cp[-_ ])?({_LABEL_WORDS})$")
+_LABEL_WORD = rf"[-_ .]+(cp[-_ ]+)?({_LABEL_WORDS})"
+_LABEL_ENDING = re.compile(rf"{_LABEL_WORD}$")
+_LABEL_ENDINGS = re.compile(rf"({_LABEL_WORD})+$")
 _LABEL_START = re.compile(rf"^(man_seg|man_track|{_LABEL_WORDS})([-_ .]+(?!free)|(?=\d))")
 _IMAGE_ENDING = re.compile(r"[-_ .](images?|img|raw|volume)$")
 _IMAGE_START = re.compile(r"^(images?|img|im|raw|t)([-_ .]+|(?=\d))")
@@ -78,7 +81,11 @@ def pair_files(first: Path, second: Path) -> PairedFiles:
     for path in (first, second):
         if path.name.lower().endswith(_CELLPOSE):
             raise FileError(f"'{path}' {_CELLPOSE_ADVICE}")
-    firsts, seconds = find_images([first]), find_images([second])
+    firsts = find_images([first])
+    try:
+        seconds = find_images([second])
+    except FileError as error:
+        raise FileError(_unopened(firsts, second) or str(error)) from error
     if first.exists() and second.exists() and first.samefile(second):
         if first.is_file():
             raise FileError(f"'{first}' is given twice; a file goes with another one.")
@@ -101,7 +108,8 @@ def pair_files(first: Path, second: Path) -> PairedFiles:
 
 
 def _stem(path: Path) -> str:
-    return image_stem(path).casefold()
+    # macOS writes "ä" as two characters, other systems as one.
+    return unicodedata.normalize("NFC", image_stem(path).casefold())
 
 
 def _without_label_word(path: Path) -> str:
@@ -110,7 +118,7 @@ def _without_label_word(path: Path) -> str:
 
 def _bare(path: Path) -> str:
     """Name without the words that say what is in the file."""
-    bare = _LABEL_START.sub("", _without_label_word(path))
+    bare = _LABEL_START.sub("", _LABEL_ENDINGS.sub("", _stem(path)))
     return _IMAGE_START.sub("", _IMAGE_ENDING.sub("", bare))
 
 
@@ -244,6 +252,11 @@ def read_pairs(
         If a file cannot be read or the two do not belong together.
     """
     image, labels = read_image(image_path), read_labels(labels_path).array
+    if image.array.ndim - labels.ndim not in (0, 1):
+        raise TrainingError(
+            f"'{image_path}' has shape {image.array.shape} and its labels {labels.shape}; an image "
+            "has the axes of its labels, and one more if it has channels."
+        )
     array = _channels_last(image, labels.shape, channel_axis)
     if labels.ndim == ndim:
         return [make_pair(array, labels, image_path.name)]
@@ -260,9 +273,10 @@ def read_pairs(
 
 def _channels_last(image: ImageFile, labels: tuple[int, ...], axis: ChannelAxis) -> Any:
     array = image.array
+    if array.ndim == len(labels):
+        return array  # planes named channels are slices there, and a grey image has none
     if axis is None:
-        # Planes named channels are slices where the labels have as many axes.
-        axis = "none" if array.ndim == len(labels) else image.channel_axis
+        axis = image.channel_axis
     if axis is None:
         axes = range(array.ndim)
         fits = [each for each in axes if array.shape[:each] + array.shape[each + 1 :] == labels]

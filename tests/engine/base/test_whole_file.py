@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -105,3 +106,12 @@ def test_why_it_cannot_be_written_is_one_sentence(tmp_path, error, sentence):
         raise error
     assert raised.value.__cause__ is error
     assert not list(tmp_path.iterdir())
+
+
+def test_what_torch_says_of_a_full_disk_is_understood(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=4096))
+    with (
+        pytest.raises(CheckpointError, match=r"The disk is full, '.*a' was not written"),
+        whole_file(tmp_path / "a", refused=CheckpointError, library_errors=(RuntimeError,)),
+    ):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")

@@ -453,7 +453,7 @@ def test_package_is_made_offline_and_without_a_word(
 @pytest.mark.parametrize(
     ("licence", "says"),
     [
-        ("", r"'tiny cells' does not say under which licence it may be used; .*--licence"),
+        ("", r"'tiny cells' does not say under which licence it may be used; .*licence='MIT'"),
         ("free for friends", r"The licence is 'free for friends', which is no SPDX identifier; "),
     ],
 )

@@ -129,3 +129,13 @@ def test_thresholds_that_differ_by_rounding_are_one():
         for threshold in (number / 10, float(steps[number - 1])):
             assert evaluation.pooled(threshold).average_precision == 0
             assert evaluation.mean_ap(threshold) == 0
+
+
+@pytest.mark.parametrize("threshold", [1 / 3, 2 / 3, 0.6666666667, np.nextafter(2 / 3, 1)])
+def test_an_overlap_that_is_the_threshold_reaches_it(threshold):
+    truth = np.array([[1, 1, 1, 0]])
+    prediction = np.array([[1, 1, 0, 0]] if threshold > 0.5 else [[1, 0, 0, 0]])
+    asked = evaluate(truth, prediction, thresholds=(threshold,))
+    assert asked.pooled(threshold).true_positives == 1
+    if threshold > 0.5:
+        assert evaluate(truth, prediction).pooled(threshold).true_positives == 1

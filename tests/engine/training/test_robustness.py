@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import json
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,22 @@ def test_other_settings_than_before_are_noted(tmp_path: Path) -> None:
     assert report.notes[0].startswith("The training goes on with another steps than it was begun")
 
 
+def test_settings_that_an_older_state_did_not_know_are_not_taken_for_changed(
+    tmp_path: Path,
+) -> None:
+    first = run_of()
+    next(first)
+    first.save_state(tmp_path / "state")
+    state = torch.load(tmp_path / "state", weights_only=True)
+    settings = json.loads(state["settings"])
+    del settings["crowded_share"], settings["augmentation"]["stain"]
+    torch.save({**state, "settings": json.dumps(settings)}, tmp_path / "state")
+
+    assert run_of(resume_from=tmp_path / "state").notes == ()
+    other = dataclasses.replace(QUICK, crowded_share=0.5)
+    assert "another crowded_share than" in run_of(other, resume_from=tmp_path / "state").notes[0]
+
+
 def test_state_survives_a_full_disk_and_the_error_names_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +171,7 @@ def test_state_survives_a_full_disk_and_the_error_names_the_file(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(torch, "save", fill)
-    with pytest.raises(CheckpointError, match="No space left on device") as caught:
+    with pytest.raises(CheckpointError, match="The disk is full, ") as caught:
         run.save_state(path)
     assert str(tmp_path) in str(caught.value)
     assert path.read_bytes() == before

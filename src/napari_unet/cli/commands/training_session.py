@@ -14,8 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_unet.cli.console import StopRequest, count, progress_bar, report, say
+from napari_unet.cli.file_plan import kept_elsewhere
 from napari_unet.cli.program import INTERRUPTED
 from napari_unet.engine.base.errors import CheckpointError, FileError, UNetError
+from napari_unet.engine.base.whole_file import write_problem
 from napari_unet.engine.labels.evaluation import Evaluation
 from napari_unet.engine.models.checkpoint import save_checkpoint
 from napari_unet.engine.networks.network import Network
@@ -29,7 +31,7 @@ else:
 
 _LINES_WITHOUT_VALIDATION = 10
 _SAVE_STEPS = 100
-_SAVE_S = 120.0
+_SAVE_S = 30.0
 """A crash costs no more than that, whether anything is held out or not."""
 
 
@@ -42,10 +44,15 @@ def only_writer(model_path: Path) -> Iterator[None]:
     Raises
     ------
     FileError
-        If another one runs.
+        If another one runs, or no file can be made there.
     """
-    lock = model_path.with_suffix(".lock")
-    with lock.open("ab") as stream:
+    # Whoever names the file by a link to it writes the same one.
+    lock = Path(os.path.realpath(model_path)).with_suffix(".lock")
+    try:
+        opened = lock.open("ab")
+    except OSError as error:
+        raise FileError(write_problem(lock, error)) from error
+    with opened as stream:
         try:
             if sys.platform == "win32":
                 msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
@@ -88,7 +95,8 @@ class TrainingSession:
         self._noted: tuple[str, ...] = ()
         self._model_path = model_path
         self._state_path = state_path
-        self._saved = time.monotonic()
+        # The first step is saved, too: what lies there may be left of an earlier training.
+        self._saved = -_SAVE_S
 
     def run(self) -> int:
         """Train to the end or until stopped; return the exit status."""
@@ -168,8 +176,17 @@ class TrainingSession:
 
     def _write_model(self) -> None:
         # The file, if there is one, is this training's own, or may be replaced: it was checked.
-        path = save_checkpoint(self._named(self._run.network), self._model_path, overwrite=True)
+        path = self._write(self._named(self._run.network))
         report(f"model after {count(self._run.step, 'step')} -> {path}")
+
+    def _write(self, network: Network) -> Path:
+        try:
+            return save_checkpoint(network, self._model_path, overwrite=True)
+        except CheckpointError as error:
+            kept = kept_elsewhere(
+                self._model_path, "The model is", lambda path: save_checkpoint(network, path)
+            )
+            raise CheckpointError(f"{error}{kept}") from error
 
     def _write_tuned_model(self) -> None:
         untuned = self._named(self._run.network)
@@ -178,7 +195,7 @@ class TrainingSession:
         result = self._run.validate(tuned) if self._run.is_validated else None
         if result is None or result.evaluation is None:
             if is_tuned:
-                save_checkpoint(self._named(tuned), self._model_path, overwrite=True)
+                self._write(self._named(tuned))
                 report("thresholds tuned on the training images")
             return
         evaluation, name = result.evaluation, "held-out images"
@@ -190,7 +207,7 @@ class TrainingSession:
             for t in evaluation.thresholds
         }
         described = replace(self._named(tuned).description, metrics={name: metrics})
-        save_checkpoint(Network(tuned.unet, described), self._model_path, overwrite=True)
+        self._write(Network(tuned.unet, described))
 
     def _named(self, network: Network) -> Network:
         """Describe what the network has become; what was measured before is no longer true."""

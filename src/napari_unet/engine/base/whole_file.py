@@ -5,12 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from napari_unet.engine.base.errors import UNetError
+
+_FULL_BYTES = 1 << 20
+"""Free on a disk that is full: what is left are the last blocks, too few for the next write."""
 
 
 @contextmanager
@@ -63,8 +67,7 @@ def system_reason(error: Exception) -> str:
 def write_problem(path: Path, error: Exception) -> str:
     """Say in a sentence why a file could not be written."""
     number = getattr(error, "errno", None)
-    # safetensors tells the number only in its text.
-    if number in (errno.ENOSPC, errno.EDQUOT) or f"os error {errno.ENOSPC}" in str(error):
+    if _is_full(path, error):
         return f"The disk is full, '{path}' was not written; make room or choose another disk."
     if isinstance(error, PermissionError) or number == errno.EROFS:
         return (
@@ -81,3 +84,16 @@ def write_problem(path: Path, error: Exception) -> str:
         f"Cannot write '{path}' ({system_reason(error)}); choose a folder that exists and has "
         "room, or another name."
     )
+
+
+def _is_full(path: Path, error: Exception) -> bool:
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    # safetensors tells the number only in its text, torch only that less was written than it gave.
+    if f"os error {errno.ENOSPC}" in str(error):
+        return True
+    try:
+        free = shutil.disk_usage(Path(os.path.realpath(path)).parent).free
+    except OSError:
+        return False
+    return "unexpected pos" in str(error) and free < _FULL_BYTES

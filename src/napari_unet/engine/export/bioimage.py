@@ -57,8 +57,8 @@ def licence_id(description: NetworkDescription, settings: ExportSettings) -> str
     says = f"The licence is '{text}', which is no SPDX identifier" if text else ""
     says = says or f"'{description.name}' does not say under which licence it may be used"
     raise CheckpointError(
-        f"{says}; a bioimage.io package needs one: give it (licence=, --licence), for example "
-        "CC-BY-4.0 or MIT."
+        f"{says}; a bioimage.io package needs one: give it, as in licence='CC-BY-4.0' or "
+        "licence='MIT'."
     )
 
 

@@ -99,7 +99,7 @@ def open_image(
     if not channels_fit(found, in_channels):
         raise ImageShapeError(
             f"The image has {found} channels; this model reads {in_channels}. "
-            "Choose one channel to segment (--channel), or a model trained on that many."
+            "Choose one channel to segment, or a model trained on that many."
         )
     # Alpha carries no signal and must not count in the percentiles.
     colour = without_alpha(array) if in_channels in (1, 3) else array

@@ -21,6 +21,11 @@ _DIGITS = 9
 """Of a threshold: 0.7 and the 0.7000000000000001 that adding up tenths gives are the same."""
 
 
+def _least_iou(threshold: float) -> float:
+    """From where on an IoU reaches a threshold: 2/3 reaches 0.666666667, to which it is rounded."""
+    return threshold - 0.1**_DIGITS
+
+
 def checked_thresholds(thresholds: Sequence[float]) -> tuple[float, ...]:
     """Return each of the thresholds once, rounded to nine digits.
 
@@ -102,13 +107,14 @@ class ImageScore:
         for score in self.scores:
             if score.threshold == threshold:
                 return score
-        if threshold <= 0.5:  # there two cells may claim one, and the pairs are not kept
+        least = _least_iou(threshold)
+        if least <= 0.5:  # there two cells may claim one, and the pairs are not kept
             known = ", ".join(f"{score.threshold:g}" for score in self.scores)
             raise SettingsError(
                 f"Matches were counted at the IoU {known} and can be told above 0.5, not at "
                 f"{threshold:g}; evaluate again with {threshold:g} among the thresholds."
             )
-        matched = sum(iou >= threshold for iou in self.matched_ious)
+        matched = sum(iou >= least for iou in self.matched_ious)
         return ThresholdScore(
             threshold, matched, self.predicted_cells - matched, self.true_cells - matched
         )
@@ -244,8 +250,9 @@ def _count_matches(
     threshold: float,
     shape: tuple[int, ...],
 ) -> int:
-    candidates = ious >= threshold
-    if threshold > 0.5:
+    least = _least_iou(threshold)
+    candidates = ious >= least
+    if least > 0.5:
         return int(np.count_nonzero(candidates))  # no cell can have two such partners
     graph = coo_array((np.ones(candidates.sum()), (rows[candidates], columns[candidates])), shape)
     return int(np.count_nonzero(maximum_bipartite_matching(graph.tocsr()) >= 0))

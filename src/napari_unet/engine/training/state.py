@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +17,7 @@ from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.base.whole_file import whole_file
 from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
 from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.engine.training.settings import TrainingSettings
 
 _FORMAT = "napari-unet training state 2"
 _SAMPLED_PX = 1_000_000
@@ -91,6 +94,36 @@ def fingerprint(pairs: Sequence[TrainingPair]) -> str:
             digest.update(f"{image.shape} {array.shape} {array.dtype.str}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def note_of_changes(settings: TrainingSettings, before: str) -> str | None:
+    """Say which settings are not those of a state, which are JSON there; None if none are.
+
+    What the version that wrote them did not have yet was as it is by default.
+    """
+    usual = _plain(type(settings)())
+    then = _completed(json.loads(before), usual)
+    changed = [name for name, value in _plain(settings).items() if value != then[name]]
+    if not changed:
+        return None
+    return (
+        f"The training goes on with another {', '.join(changed)} than it was begun with, so it "
+        "ends otherwise than it would have."
+    )
+
+
+def _plain(settings: TrainingSettings) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(settings)))
+    return values
+
+
+def _completed(values: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _completed(values.get(name, {}), value)
+        if isinstance(value, dict)
+        else values.get(name, value)
+        for name, value in usual.items()
+    }
 
 
 def load_interrupted(path: str | Path) -> Network:

@@ -26,7 +26,13 @@ from napari_unet.engine.training.pairs import TrainingPair, check_pairs
 from napari_unet.engine.training.patches import Batch, BatchesAhead, Patches
 from napari_unet.engine.training.prepared import description_after, replayed_images
 from napari_unet.engine.training.settings import TrainingSettings
-from napari_unet.engine.training.state import fingerprint, network_with, read_state, write_state
+from napari_unet.engine.training.state import (
+    fingerprint,
+    network_with,
+    note_of_changes,
+    read_state,
+    write_state,
+)
 from napari_unet.engine.training.validation import Validation, ValidationResult
 
 
@@ -382,19 +388,10 @@ class TrainingRun(Iterator[TrainingReport]):
         self.validation_is_due = state["validation_is_due"]
         self._warm_from = state.get("warm_from", 0)
         self._loss, self._notes = state["loss"], tuple(state["notes"])
-        self._note_changes(json.loads(state["settings"]))
+        self._note(note_of_changes(self.settings, state["settings"]))
         self.has_other_images = state.get("images", self._fingerprint) != self._fingerprint
         if self.has_other_images:
             self._note(
                 "The training goes on with other images or labels than it was begun with, so it "
                 "ends otherwise than it would have."
-            )
-
-    def _note_changes(self, before: dict[str, Any]) -> None:
-        now = json.loads(json.dumps(dataclasses.asdict(self.settings)))
-        changed = [name for name, value in now.items() if before.get(name) != value]
-        if changed:
-            self._note(
-                f"The training goes on with another {', '.join(changed)} than it was begun with, "
-                "so it ends otherwise than it would have."
             )
