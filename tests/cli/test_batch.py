@@ -276,6 +276,38 @@ def test_each_series_of_a_file_is_an_image(
     assert "has no series '9'; it holds 1 'A/1'" in output.complaint()
 
 
+def test_set_of_files_is_segmented_once_under_the_name_of_the_first(
+    tmp_path: Path, segment: Callable[..., int], output: Output, cells_image: Pixels
+) -> None:
+    image = cells_image()
+    height, width = image.shape
+    data = "".join(
+        f'<TiffData FirstZ="{z}" IFD="0" PlaneCount="1"><UUID FileName="z{z}.ome.tif">urn:uuid:{z}'
+        "</UUID></TiffData>"
+        for z in range(3)
+    )
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for z in range(3):
+        xml = (
+            '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="urn:uuid:{z}"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" '
+            f'Type="{image.dtype}" SizeX="{width}" SizeY="{height}" SizeZ="3" SizeC="1" SizeT="1">'
+            f"{data}</Pixels></Image></OME>"
+        )
+        tifffile.imwrite(folder / f"z{z}.ome.tif", image, description=xml, metadata=None)
+    tifffile.imwrite(folder / "a.tif", image)
+
+    assert segment(folder, "--every-slice") == 0
+
+    assert names_in(tmp_path / "out") == ["a.tif", "summary.csv", "z0.tif"]
+    assert read_labels(tmp_path / "out" / "z0.tif").array.shape == (3, height, width)
+    assert (
+        "z0.ome.tif: the files of this set are segmented together, under this name, and not again "
+        "for z1.ome.tif, z2.ome.tif." in output.complaint()
+    )
+
+
 def test_several_series_do_not_go_into_one_file(
     tmp_path: Path, model: str, output: Output, cells_image: Pixels
 ) -> None:
