@@ -403,6 +403,39 @@ def test_stopped_batch_keeps_what_is_done_and_goes_on(
     assert {row["cells"] for row in rows_of(tmp_path / "out" / "summary.csv")} == {"800"}
 
 
+def test_what_ends_whole_after_an_interrupt_is_told_and_what_fails_then_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cancel, all_run = threading.Event(), threading.Barrier(4)
+    told: list[int] = []
+
+    def work(item: int) -> int:
+        all_run.wait(30)
+        assert cancel.wait(30)
+        if item == 1:
+            raise ValueError
+        return item
+
+    def interrupt(*_: object, **__: object) -> None:
+        all_run.wait(30)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("napari_unet.cli.batch.wait", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        for_each(
+            range(9),
+            work,
+            name=lambda item: Path(str(item)),
+            noun="image",
+            workers=3,
+            cancel=cancel,
+            done=lambda item, _: told.append(item),
+            failed=lambda item, _: told.append(item),
+        )
+
+    assert sorted(told) == [0, 2]
+
+
 def test_reading_and_writing_go_on_beside_computing_and_results_do_not_pile_up() -> None:
     running = most = 0
     lock = threading.Lock()
