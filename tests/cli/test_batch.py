@@ -276,6 +276,38 @@ def test_each_series_of_a_file_is_an_image(
     assert "has no series '9'; it holds 1 'A/1'" in output.complaint()
 
 
+def test_set_of_files_is_segmented_once_under_the_name_of_the_first(
+    tmp_path: Path, segment: Callable[..., int], output: Output, cells_image: Pixels
+) -> None:
+    image = cells_image()
+    height, width = image.shape
+    data = "".join(
+        f'<TiffData FirstZ="{z}" IFD="0" PlaneCount="1"><UUID FileName="z{z}.ome.tif">urn:uuid:{z}'
+        "</UUID></TiffData>"
+        for z in range(3)
+    )
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for z in range(3):
+        xml = (
+            '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="urn:uuid:{z}"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" '
+            f'Type="{image.dtype}" SizeX="{width}" SizeY="{height}" SizeZ="3" SizeC="1" SizeT="1">'
+            f"{data}</Pixels></Image></OME>"
+        )
+        tifffile.imwrite(folder / f"z{z}.ome.tif", image, description=xml, metadata=None)
+    tifffile.imwrite(folder / "a.tif", image)
+
+    assert segment(folder, "--every-slice") == 0
+
+    assert names_in(tmp_path / "out") == ["a.tif", "summary.csv", "z0.tif"]
+    assert read_labels(tmp_path / "out" / "z0.tif").array.shape == (3, height, width)
+    assert (
+        "z0.ome.tif: the files of this set are segmented together, under this name, and not again "
+        "for z1.ome.tif, z2.ome.tif." in output.complaint()
+    )
+
+
 def test_several_series_do_not_go_into_one_file(
     tmp_path: Path, model: str, output: Output, cells_image: Pixels
 ) -> None:
@@ -369,6 +401,39 @@ def test_stopped_batch_keeps_what_is_done_and_goes_on(
     assert main([*words, "--skip-existing"]) == 0
     assert len(rows_of(tmp_path / "out" / "summary.csv")) == 60
     assert {row["cells"] for row in rows_of(tmp_path / "out" / "summary.csv")} == {"800"}
+
+
+def test_what_ends_whole_after_an_interrupt_is_told_and_what_fails_then_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cancel, all_run = threading.Event(), threading.Barrier(4)
+    told: list[int] = []
+
+    def work(item: int) -> int:
+        all_run.wait(30)
+        assert cancel.wait(30)
+        if item == 1:
+            raise ValueError
+        return item
+
+    def interrupt(*_: object, **__: object) -> None:
+        all_run.wait(30)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("napari_unet.cli.batch.wait", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        for_each(
+            range(9),
+            work,
+            name=lambda item: Path(str(item)),
+            noun="image",
+            workers=3,
+            cancel=cancel,
+            done=lambda item, _: told.append(item),
+            failed=lambda item, _: told.append(item),
+        )
+
+    assert sorted(told) == [0, 2]
 
 
 def test_reading_and_writing_go_on_beside_computing_and_results_do_not_pile_up() -> None:

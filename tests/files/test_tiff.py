@@ -404,6 +404,99 @@ def test_missing_position_of_a_set_is_named(tmp_path: Path) -> None:
         read_image(tmp_path / "p0.ome.tif")
 
 
+def _write_positions(folder: Path, stacks: list[np.ndarray]) -> None:
+    """Write a file for each stack; the XML of all stands in each."""
+    images = "".join(
+        _pixels_xml(
+            f'<TiffData IFD="0" PlaneCount="{len(stack)}"><UUID FileName="p{index}.ome.tif">'
+            f"urn:uuid:{index}</UUID></TiffData>",
+            depth=len(stack),
+        ).replace(":0", f":{index}", 2)
+        for index, stack in enumerate(stacks)
+    )
+    for index, stack in enumerate(stacks):
+        xml = f'{_OME} UUID="urn:uuid:{index}">{images}</OME>'
+        tifffile.imwrite(
+            folder / f"p{index}.ome.tif",
+            stack,
+            photometric="minisblack",
+            description=xml,
+            metadata=None,
+        )
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("planes", [1, 3])
+def test_position_that_lies_in_another_file_of_the_set_is_read_from_there(
+    tmp_path: Path, planes: int
+) -> None:
+    stacks = [np.stack([_cells(seed=s + 10 * k) for s in range(planes)]) for k in range(3)]
+    _write_positions(tmp_path, stacks)
+
+    for index in range(3):
+        path = tmp_path / f"p{index}.ome.tif"
+        assert [each.files for each in image_series(path)] == [
+            {(tmp_path / f"p{k}.ome.tif").resolve()} for k in range(3)
+        ]
+        for number, stack in enumerate(stacks, 1):
+            np.testing.assert_array_equal(read_image(path, series=number).array, np.squeeze(stack))
+
+
+def test_planes_that_seem_to_follow_each_other_in_two_files_are_read_from_both(
+    tmp_path: Path,
+) -> None:
+    data = "".join(
+        f'<TiffData FirstC="{index}" IFD="{index}" PlaneCount="1">'
+        f'<UUID FileName="c{index}.ome.tif">urn:uuid:{index}</UUID></TiffData>'
+        for index in range(2)
+    )
+    image = _pixels_xml(data, channels=2)
+    pages = [np.stack([_cells(seed=2 * k), _cells(seed=2 * k + 1)]) for k in range(2)]
+    for index in range(2):
+        xml = f'{_OME} UUID="urn:uuid:{index}">{image}</OME>'
+        tifffile.imwrite(
+            tmp_path / f"c{index}.ome.tif",
+            pages[index],
+            photometric="minisblack",
+            description=xml,
+            metadata=None,
+        )
+
+    array = read_image(tmp_path / "c0.ome.tif").array
+
+    np.testing.assert_array_equal(array, [pages[0][0], pages[1][1]])
+
+
+def test_file_whose_pixels_are_all_said_to_be_in_a_missing_one_names_it(tmp_path: Path) -> None:
+    _write_positions(tmp_path, [_cells()[np.newaxis]])
+    path = (tmp_path / "p0.ome.tif").rename(tmp_path / "renamed.ome.tif")
+    xml = tifffile.tiffcomment(path).replace(' UUID="urn:uuid:0"', "")
+    tifffile.tiffcomment(path, xml)
+
+    with pytest.raises(FileError, match=r"a set, of which 'p0\.ome\.tif' is missing"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_transparency_of_grey_pixels_is_no_channel(tmp_path: Path, planar: str) -> None:
+    image = _cells()
+    samples = np.stack([image, np.full_like(image, 65535)], -1 if planar == "contig" else 0)
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        samples,
+        photometric="minisblack",
+        planarconfig=planar,
+        extrasamples=["unassalpha"],
+        compression="lzw",
+    )
+
+    for read in (read_image, read_labels):
+        file = read(tmp_path / "a.tif")
+        assert file.axes == "YX"
+        np.testing.assert_array_equal(file.array, image)
+    assert image_series(tmp_path / "a.tif")[0].shape == image.shape
+
+
 def test_planes_that_are_not_in_the_file_are_counted_and_not_made_zero(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -150,6 +150,29 @@ def test_resolution_of_zero_is_no_scale(tmp_path: Path, resolution: tuple[float,
     assert read_image(tmp_path / "a.tif").pixel_size_um is None
 
 
+@pytest.mark.parametrize(
+    ("unit", "um"), [("CENTIMETER", 1e4), ("MILLIMETER", 1e3), ("MICROMETER", 1.0)]
+)
+@pytest.mark.parametrize("size", [0.1, 21.0, 25.0, 40.0])
+def test_large_pixels_of_a_plain_tiff_are_believed_in_units_of_science(
+    tmp_path: Path, unit: str, um: float, size: float
+) -> None:
+    tifffile.imwrite(
+        tmp_path / "a.tif", _IMAGE, resolution=(um / size, um / size), resolutionunit=unit
+    )
+
+    assert read_image(tmp_path / "a.tif").pixel_size_um == pytest.approx((size, size))
+
+
+@pytest.mark.parametrize(
+    ("unit", "dots"), [("INCH", 300), ("INCH", 127), ("CENTIMETER", 118), ("CENTIMETER", 72 / 2.54)]
+)
+def test_dots_of_a_page_are_no_scale(tmp_path: Path, unit: str, dots: float) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", _IMAGE, resolution=(dots, dots), resolutionunit=unit)
+
+    assert read_image(tmp_path / "a.tif").pixel_size_um is None
+
+
 def test_resolution_of_a_plain_tiff_may_differ_along_its_axes(tmp_path: Path) -> None:
     options = {"resolution": (2e4, 1e4), "resolutionunit": "CENTIMETER"}
     tifffile.imwrite(tmp_path / "a.tif", _IMAGE, metadata=None, **options)

@@ -107,6 +107,16 @@ def _attempts(
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     yield (running.pop(future), *future.result())
+        except KeyboardInterrupt:
+            cancel.set()
+            pool.shutdown(cancel_futures=True)
+            # What was written whole before the threads ended is done, too.
+            for future, item in running.items():
+                if not future.cancelled() and future.exception() is None:
+                    result, error = future.result()
+                    if error is None:
+                        yield item, result, None
+            raise
         finally:
             # After an interrupt or a broken pipe: the threads end at their next step.
             if running:

@@ -139,7 +139,7 @@ def plan_outputs(
     kinds = extras or {}
     images = [_Image(source) for source in sources]
     if series is not None:
-        images = [image for source in sources for image in _images_of(source, series)]
+        images = _images_of(sources, series)
     _refuse_long_names([out])
     if out.suffix.lower() in Tiff.suffixes and not out.is_dir():
         _refuse_several(images, sources, out)
@@ -168,10 +168,36 @@ def _planned(image: _Image, output: Path, extras: Mapping[str, Path]) -> Planned
     return PlannedFile(image.source, output, extras, image.series, image.problem)
 
 
-def _images_of(source: Path, wanted: Sequence[str]) -> list[_Image]:
-    """The images of one file; a file that cannot be read, or has no such one, is told later."""
+def _images_of(sources: Sequence[Path], wanted: Sequence[str]) -> list[_Image]:
+    """The images of the files; those of a set of files once, with the first of them."""
+    images: list[_Image] = []
+    firsts: dict[Path, Path] = {}
+    again: dict[Path, list[str]] = {}
+    for source in sources:
+        first = firsts.get(source.resolve())
+        if first is not None:
+            again.setdefault(first, []).append(source.name)
+            continue
+        try:
+            found = image_series(source)
+        except UNetError as error:  # told at its turn
+            images.append(_Image(source, problem=error))
+            continue
+        firsts.update((file, source) for each in found for file in each.files)
+        images += _chosen_images(source, found, wanted)
+    for first, others in again.items():
+        say(
+            f"{first}: the files of this set are segmented together, under this name, and not "
+            f"again for {listing(others)}."
+        )
+    return images
+
+
+def _chosen_images(
+    source: Path, found: Sequence[SeriesInfo], wanted: Sequence[str]
+) -> list[_Image]:
+    """The wanted images of one file; that it has no such one is told at its turn."""
     try:
-        found = image_series(source)
         chosen = [chosen_series(source, found, each) for each in wanted] or list(found)
     except UNetError as error:
         return [_Image(source, problem=error)]

@@ -45,6 +45,8 @@ class SeriesInfo:
     axes : str
         As in `ImageFile`. Whether colours turn out to be shades of grey, and
         are read as one channel, the header does not say.
+    files : frozenset of Path
+        In which its pixels lie, resolved; empty for formats without sets of files.
     """
 
     number: int
@@ -52,6 +54,7 @@ class SeriesInfo:
     label: str
     shape: tuple[int, ...]
     axes: str
+    files: frozenset[Path] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,17 @@ def companion_xml(path: Path, xml: str | None) -> str | None:
         with tifffile.TiffFile(companion) as tiff:
             return tiff.ome_metadata
     return companion.read_text(encoding="utf-8")
+
+
+def incomplete_set(path: Path, absent: Sequence[str]) -> FileError:
+    """Name the files that are missing of a set."""
+    names = ", ".join(f"'{name}'" for name in absent[:4])
+    more = f" and {len(absent) - 4} more" if len(absent) > 4 else ""
+    verb = "is" if len(absent) == 1 else "are"
+    return FileError(
+        f"'{path}' is one file of a set, of which {names}{more} {verb} missing; put all files of "
+        "the set into one folder under the names that they had."
+    )
 
 
 def _root(xml: str) -> Mapping[str, Any]:

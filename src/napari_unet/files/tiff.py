@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,7 +25,7 @@ from napari_unet.files.image_file import (
     grey_of_colours,
     numbered_series,
 )
-from napari_unet.files.ome import OmeImage, companion_xml, ome_images
+from napari_unet.files.ome import OmeImage, companion_xml, incomplete_set, ome_images
 from napari_unet.files.tiff_scale import Scale, ome_scale, tiff_scale
 
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -111,6 +111,19 @@ class _TiffImage:
         return ("Z" if len(self.parts) > 1 else "") + self.parts[0].axes
 
     @property
+    def files(self) -> frozenset[Path]:
+        """Those in which its pixels lie."""
+        parents = {page.parent for page in self.pages if page is not None}
+        return frozenset(Path(parent.filehandle.path).resolve() for parent in parents)
+
+    @property
+    def is_grey_with_alpha(self) -> bool:
+        """Whether the second of two samples says how transparent a pixel is."""
+        page = self.keyframe
+        is_alpha = page.samplesperpixel == 2 and page.extrasamples[:1] in ((1,), (2,))
+        return is_alpha and self.stored_axes.count("S") == 1
+
+    @property
     def palette(self) -> NDArray[Any] | None:
         """Colours (N, 3) of the numbers 0 to N - 1, or (N,) if all are grey; None without."""
         page = self.keyframe
@@ -130,8 +143,11 @@ class _TiffImage:
         shape = self.parts[0].shape
         if len(self.parts) > 1:
             shape = (len(self.parts), *shape)
-        axes = _axis_names(self.stored_axes)
-        palette = self.palette
+        axes, palette = self.stored_axes, self.palette
+        if self.is_grey_with_alpha:
+            place = axes.index("S")
+            shape, axes = shape[:place] + shape[place + 1 :], axes.replace("S", "")
+        axes = _axis_names(axes)
         if palette is not None and palette.ndim == 2:
             shape, axes = (*shape, 3), axes + "C"
         return self.name, shape, axes
@@ -145,7 +161,7 @@ class _TiffImage:
             return
         absent = self.ome.absent_files(path.parent) if self.ome else []
         if absent:
-            raise _incomplete_set(path, absent)
+            raise incomplete_set(path, absent)
         raise FileError(
             f"'{path}' lacks {missing} of the {len(self.pages)} planes that it is said to have; "
             "export the image again, or cut it to what was recorded, for example with Fiji."
@@ -162,7 +178,7 @@ class _TiffImage:
             raise FileError(
                 f"'{path}' holds its colours as {colours}, which is not read here; save it as RGB."
             )
-        arrays = [part.asarray() for part in self.parts]
+        arrays = [_stored_array(part) for part in self.parts]
         array = arrays[0] if len(arrays) == 1 else np.stack(arrays)
         axes = self.stored_axes
         palette = None if as_labels else self.palette
@@ -172,12 +188,10 @@ class _TiffImage:
             array = palette[numbers]
             array = grey_of_colours(array) if palette.ndim == 2 else array
             return array, _axis_names(axes) + "C" * (array.ndim - len(axes))
+        if self.is_grey_with_alpha:
+            array, axes = array.take(0, axes.index("S")), axes.replace("S", "")
         if as_labels and axes.count("S") == 1:
-            place = axes.index("S")
-            colours_last = np.moveaxis(array, place, -1)
-            if colours_last.shape[-1] == 2 and page.extrasamples[:1] in ((1,), (2,)):
-                colours_last = colours_last[..., 0]  # grey and how transparent it is
-            grey = grey_of_colours(colours_last)
+            grey = grey_of_colours(np.moveaxis(array, axes.index("S"), -1))
             # Planes that differ are slices, whatever a program called them.
             if grey.ndim < array.ndim:
                 array, axes = grey, axes.replace("S", "")
@@ -236,7 +250,10 @@ def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
 
 
 def _numbered(images: Sequence[_TiffImage]) -> tuple[SeriesInfo, ...]:
-    return numbered_series(each.layout() for each in images)
+    infos = numbered_series(each.layout() for each in images)
+    return tuple(
+        replace(info, files=image.files) for info, image in zip(infos, images, strict=True)
+    )
 
 
 def _images(path: Path, tiff: tifffile.TiffFile) -> list[_TiffImage]:
@@ -245,9 +262,11 @@ def _images(path: Path, tiff: tifffile.TiffFile) -> list[_TiffImage]:
     if not series:
         raise tifffile.TiffFileError
     kind, described = series[0].kind, ome_images(tiff.ome_metadata or "")
-    if kind == "ome" and len(described) != len(series):
+    # Without any file of the set tifffile takes the pages for those of a plain TIFF.
+    if len(described) != len(series) if kind == "ome" else kind in ("generic", "uniform"):
         absent = sorted({name for each in described for name in each.absent_files(path.parent)})
-        raise _incomplete_set(path, absent) if absent else tifffile.TiffFileError
+        if absent or kind == "ome":
+            raise incomplete_set(path, absent) if absent else tifffile.TiffFileError
     images = _without_smaller_copies(series)
     if kind in ("generic", "uniform"):
         found = _of_equal_pages(images)
@@ -298,6 +317,29 @@ def _without_smaller_copies(
     return [each for each in whole if not any(_is_smaller_copy(each, other) for other in whole)]
 
 
+def _stored_array(part: tifffile.TiffPageSeries | tifffile.TiffPage | tifffile.TiffFrame) -> Any:
+    """Read a series or a page; tifffile reads a series in one piece from its own file alone."""
+    if not isinstance(part, tifffile.TiffPageSeries):
+        return part.asarray()
+    pages = [page for page in part._pages if page is not None]
+    if part.parent is None or all(page.parent is part.parent for page in pages):
+        return part.asarray()
+    if len(pages) == 1:
+        return _page_array(pages[0]).reshape(part.shape)
+    # Page by page it goes to the other files of the set.
+    return part.parent.asarray(key=slice(None), series=part).reshape(part.shape)
+
+
+def _page_array(page: tifffile.TiffPage | tifffile.TiffFrame) -> NDArray[Any]:
+    """Read a page, perhaps of another file of the set, which tifffile has closed."""
+    file = page.parent.filehandle
+    if not file.closed:
+        return page.asarray()
+    file.open()
+    with file:
+        return page.asarray()
+
+
 def _is_cut(page: tifffile.TiffPage | tifffile.TiffFrame) -> bool:
     """Whether the file ends before a compressed page; some decoders fill up what is missing."""
     keyframe = page.keyframe
@@ -343,7 +385,7 @@ def _page_size(series: tifffile.TiffPageSeries) -> tuple[int, int]:
 
 def _grey_plane(page: tifffile.TiffPage) -> NDArray[np.float32]:
     """(H, W) pixels of a page, the mean of its channels."""
-    array = np.asarray(page.asarray(), np.float32)
+    array = np.asarray(_page_array(page), np.float32)
     others = tuple(axis for axis, name in enumerate(page.axes) if name not in "YX")
     plane: NDArray[np.float32] = array.mean(axis=others) if others else array
     return plane
@@ -355,14 +397,4 @@ def _axis_names(axes: str) -> str:
     return "".join(
         "C" if axis == channel else axis if axis in "YXT" and axes.count(axis) == 1 else "Z"
         for axis in axes
-    )
-
-
-def _incomplete_set(path: Path, absent: Sequence[str]) -> FileError:
-    names = ", ".join(f"'{name}'" for name in absent[:4])
-    more = f" and {len(absent) - 4} more" if len(absent) > 4 else ""
-    verb = "is" if len(absent) == 1 else "are"
-    return FileError(
-        f"'{path}' is one file of a set, of which {names}{more} {verb} missing; put all files of "
-        "the set into one folder under the names that they had."
     )

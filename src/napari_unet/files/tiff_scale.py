@@ -59,6 +59,9 @@ _TIMES_S = (
 _DOTS_PER_INCH = (72, 96, 150, 300, 600, 1200)
 """What screens and printers have."""
 
+_TAG_UNITS_UM = {2: 25400.0, 3: 1e4, 4: 1e3, 5: 1.0}
+"""What ResolutionUnit says: inch, centimetre and, where the scale is meant, mm and µm."""
+
 _ESCAPED_LETTER = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
@@ -126,9 +129,7 @@ def _imagej_scale(metadata: Mapping[str, Any], page: Any) -> Scale:
     depth = metadata.get("spacing")
     steps = {axis: _unit_per_pixel(page, axis) for axis in "YX"}
     # A screen's dots, which ImageJ took from a picture and wrote as a scale.
-    from_dots = units["X"].startswith("inch") and any(
-        abs(dots * (steps["X"] or 0) - 1) < 1e-3 for dots in _DOTS_PER_INCH
-    )
+    from_dots = units["X"].startswith("inch") and _is_usual(25400 * (steps["X"] or 0))
     steps["Z"] = abs(depth) if isinstance(depth, int | float) else None
     sizes = {
         axis: _product(step, _factor(_LENGTHS_UM, units[axis])) for axis, step in steps.items()
@@ -138,11 +139,17 @@ def _imagej_scale(metadata: Mapping[str, Any], page: Any) -> Scale:
 
 def _dots_scale(page: Any) -> Scale:
     unit = page.tags.valueof("ResolutionUnit", 2)
-    unit_um = {2: 25400.0, 3: 1e4, 4: 1e3, 5: 1.0}.get(unit)
+    unit_um = _TAG_UNITS_UM.get(unit)
     sizes = {axis: _product(_unit_per_pixel(page, axis), unit_um) for axis in "YX"}
     # 1 pixel per inch or centimetre stands for "not known".
     sizes = {axis: size for axis, size in sizes.items() if unit_um == 1 or size != unit_um}
-    return Scale(_known(sizes), from_dots=True)
+    # Programs that lay out pages count in inches; of centimetres only what is usual is theirs.
+    return Scale(_known(sizes), from_dots=unit == 2 or (unit == 3 and _is_usual(sizes.get("X"))))
+
+
+def _is_usual(pixel_um: float | None) -> bool:
+    """Whether a pixel is as large as a dot of those that screens and printers have."""
+    return any(abs(dots * (pixel_um or 0) / 25400 - 1) < 2e-3 for dots in _DOTS_PER_INCH)
 
 
 def _unit_per_pixel(page: Any, axis: str) -> float | None:
