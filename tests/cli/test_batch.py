@@ -375,7 +375,11 @@ def test_stopped_batch_keeps_what_is_done_and_goes_on(
     for index in range(60):
         tifffile.imwrite(tmp_path / "in" / f"{index}.tif", np.tile(cells_image(), (20, 20)))
     words = ["segment", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", model]
-    code = f"import sys; from napari_unet.cli import main; sys.exit(main({words!r}))"
+    code = (
+        # Behind `nohup ... &` a process is started with SIGINT ignored, and Python leaves it so.
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        f"from napari_unet.cli import main; sys.exit(main({words!r}))"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,

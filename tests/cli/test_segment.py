@@ -360,7 +360,7 @@ def test_setting_out_of_range_is_explained(
 
     assert main([*words, "--seed-threshold", "1.5"]) == 1
 
-    assert "seed_threshold is 1.5; use a score between 0 and 1" in output.complaint()
+    assert "--seed-threshold is 1.5; use a score between 0 and 1" in output.complaint()
 
 
 @pytest.mark.parametrize("when", ["segmenting", "writing"])

@@ -8,11 +8,12 @@ import torch
 from scipy import ndimage
 
 from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.engine.models.one_call import segment
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 from napari_unet.engine.segmentation import segmentation
 from napari_unet.engine.segmentation.rim import cut_sides
-from napari_unet.engine.segmentation.segmentation import iterate_planes, segment
+from napari_unet.engine.segmentation.segmentation import iterate_planes
 
 DIAMETER_PX = 5.0
 

@@ -410,13 +410,16 @@ def test_a_mask_is_repaired_by_one_click_that_undo_takes_back(
 ) -> None:
     labels = pair[1]
     labels.data = (labels.data > 0).astype(np.int32)
+    labels.mode = "paint"  # the brush comes back when all is written
     qtbot.waitUntil(
         lambda: any(each.code == "mask" for each in widget.form.findings.findings), timeout=20_000
     )
 
     (finding,) = [each for each in widget.form.findings.findings if each.code == "mask"]
     widget.form.findings.repair_chosen.emit(finding)
-    qtbot.waitUntil(lambda: labels.data.max() == 64, timeout=20_000)
+    qtbot.waitUntil(lambda: labels.mode == "pan_zoom", timeout=20_000)
+    qtbot.waitUntil(lambda: labels.mode == "paint", timeout=20_000)
+    assert labels.data.max() == 64
 
     labels.undo()
     assert labels.data.max() == 1

@@ -42,8 +42,8 @@ def whole_numbers(labels: LabelImage, *, holder: str = "The labels hold") -> Lab
         )
     if not (np.isfinite(labels).all() and (np.trunc(labels) == labels).all()):
         raise LabelsError(
-            f"{holder} numbers that are not whole; labels are 0 for background and 1, 2, ... for "
-            "cells. Is it an image rather than labels?"
+            f"{holder} numbers that are not whole, as images do; labels are 0 for background and "
+            "1, 2, ... for cells."
         )
     # Beyond the bits of its fraction a float skips whole numbers: two cells may have become one.
     exact = 2 ** (np.finfo(labels.dtype).nmant + 1)
