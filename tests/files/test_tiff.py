@@ -169,6 +169,41 @@ def test_palette_gives_colours_as_an_image_and_numbers_as_labels(
     assert read_labels(tmp_path / f"a.{suffix}").array.tolist() == [[0, 1], [2, 1]]
 
 
+@pytest.mark.parametrize(
+    ("palette", "are_colours"),
+    [
+        ("green", False),
+        ("green, inverted", False),
+        ("fire", False),
+        ("many hues", True),
+    ],
+)
+def test_colours_in_which_imagej_shows_intensities_are_none_of_the_image(
+    tmp_path: Path, palette: str, are_colours: bool
+) -> None:
+    numbers = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    ramp, still = np.arange(256, dtype=np.uint16) * 257, np.zeros(256, np.uint16)
+    fire = [
+        np.clip(3 * np.arange(256) - start, 0, 255).astype(np.uint16) * 257
+        for start in (0, 255, 510)
+    ]
+    colormap = {
+        "green": np.stack([still, ramp, still]),
+        "green, inverted": np.stack([still, ramp[::-1], still]),
+        "fire": np.stack(fire),
+        "many hues": np.stack([ramp[np.arange(256) * step % 256] for step in (37, 101, 59)]),
+    }[palette]
+    tifffile.imwrite(
+        tmp_path / "a.tif", numbers, imagej=True, photometric="palette", colormap=colormap
+    )
+
+    image = read_image(tmp_path / "a.tif")
+
+    assert image.axes == ("YXC" if are_colours else "YX")
+    if not are_colours:
+        assert np.array_equal(image.array, numbers)
+
+
 def test_grey_palette_gives_grey_and_a_deep_one_its_16_bits(tmp_path: Path) -> None:
     numbers = np.array([[0, 1, 2]], np.uint8)
     grey = np.zeros((3, 256), np.uint16)

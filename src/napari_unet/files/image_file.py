@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from napari_unet.engine.base.errors import FileError
-from napari_unet.engine.images.image import AnyImage
+from napari_unet.engine.images.image import LUMINANCE, AnyImage
 
 _LISTED_SERIES = 8
 """So many images of a file are listed in a message."""
@@ -235,6 +235,13 @@ def dots_scale(sizes: Sequence[float | None]) -> tuple[float, ...] | None:
     """As `microscope_scale`, for sizes that may be a screen's or a printer's dots."""
     scale = microscope_scale(sizes)
     return None if scale is None or max(scale[-2:]) > _LARGEST_PIXEL_UM else scale
+
+
+def is_brightness_scale(palette: AnyImage) -> bool:
+    """Whether (N, 3) colours go from dark to bright or back, but for a twentieth of the way."""
+    steps = np.diff(palette @ np.asarray(LUMINANCE))
+    up, down = steps[steps > 0].sum(), -steps[steps < 0].sum()
+    return bool(min(up, down) <= 0.05 * max(up, down))
 
 
 def grey_of_colours(array: AnyImage) -> AnyImage:

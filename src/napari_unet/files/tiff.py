@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -23,9 +21,11 @@ from napari_unet.files.image_file import (
     SeriesInfo,
     chosen_series,
     grey_of_colours,
+    is_brightness_scale,
     numbered_series,
 )
-from napari_unet.files.ome import OmeImage, companion_xml, incomplete_set, ome_images
+from napari_unet.files.ome import OmeImage, incomplete_set, ome_images
+from napari_unet.files.tiff_damage import whole_tiff
 from napari_unet.files.tiff_scale import Scale, ome_scale, tiff_scale
 
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -60,12 +60,12 @@ class Tiff(ImageFormat):
 
     @override
     def series(self, path: Path) -> tuple[SeriesInfo, ...]:
-        with _opened(path) as tiff:
+        with whole_tiff(path) as tiff:
             return _numbered(_images(path, tiff))
 
     @override
     def read(self, path: Path, *, series: int | str | None, as_labels: bool) -> ImageFile:
-        with _opened(path) as tiff:
+        with whole_tiff(path) as tiff:
             images = _images(path, tiff)
             found = _numbered(images)
             info = chosen_series(path, found, series)
@@ -132,6 +132,8 @@ class _TiffImage:
         if not is_palette or page.colormap is None or set("CS") & set(self.stored_axes):
             return None
         colours = np.ascontiguousarray(page.colormap.T)
+        if page.is_imagej and is_brightness_scale(colours):  # how ImageJ shows intensities
+            return None
         if colours.max() < 256:
             colours = colours.astype(np.uint8)
         elif not (colours & 0xFF).any() or np.array_equal(colours >> 8, colours & 0xFF):
@@ -200,53 +202,6 @@ class _TiffImage:
     def scale(self, tiff: tifffile.TiffFile) -> Scale:
         """What the file says of distances and times in this image."""
         return ome_scale(self.ome.pixels) if self.ome else tiff_scale(tiff, self.keyframe)
-
-
-class _DamageLog(logging.Handler):
-    """Keeps what tifffile logs of damage that it then reads around, losing pages."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.found = False
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        strips = _STRIPS.search(text)
-        is_short = strips is not None and int(strips[1]) < int(strips[2])
-        self.found |= is_short or _DAMAGE.search(text) is not None
-
-
-_DAMAGE = re.compile(
-    "invalid page offset|invalid or corrupted|OME series raised|discontiguous storage"
-    "|is missing files|Missing data are zeroed|incompletely written|failed to re(shape|ad)"
-    "|missing (data offset|ByteCounts)"
-    "|tiles are not stitched|generic series raised|shaped series raised|loading .* frames"
-)
-"""Words of tifffile's warnings after which pixels are missing or zero."""
-
-_STRIPS = re.compile(r"incorrect Strip\w+ count \((\d+) != (\d+)\)")
-"""How many strips of pixels are there, and how many there should be; more do no harm."""
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
-    """Open a TIFF; after the block, raise if tifffile has met damage and read around it."""
-    log, handler = logging.getLogger("tifffile"), _DamageLog()
-    propagate, log.propagate = log.propagate, False
-    log.addHandler(handler)
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            xml = companion_xml(path, tiff.ome_metadata)
-            if xml is None:
-                yield tiff
-            else:
-                with tifffile.TiffFile(path, omexml=xml) as whole:
-                    yield whole
-    finally:
-        log.removeHandler(handler)
-        log.propagate = propagate
-    if handler.found:
-        raise tifffile.TiffFileError
 
 
 def _numbered(images: Sequence[_TiffImage]) -> tuple[SeriesInfo, ...]:
