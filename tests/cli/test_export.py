@@ -82,6 +82,13 @@ def test_state_dict_goes_into_a_folder_with_its_note(
     assert sorted(path.name for path in Path("there").iterdir()) == ["mine.json", "mine.pt"]
 
 
+def test_the_ending_of_the_file_says_what_is_written_where_nothing_else_does(model: Path) -> None:
+    assert main(["export", str(model), "-o", "cells.PT"]) == 0
+
+    assert sorted(path.name for path in Path().glob("cells*")) == ["cells.PT", "cells.json"]
+    assert load_checkpoint(Path("cells.PT")).description.architecture.depth == 1
+
+
 def test_nothing_is_replaced_unasked(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["export", str(model), "--to", "safetensors", "--licence", "CC0-1.0"]
 

@@ -32,9 +32,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to",
         choices=names,
-        default=names[0],
         metavar="|".join(names),
-        help=f"what to write (default: {names[0]})",
+        help=f"what to write (default: what OUT ends in, or else {names[0]})",
     )
     parser.add_argument(
         "-o",
@@ -60,7 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the file and say what was found right."""
     settings = read_settings(arguments, ExportSettings())
-    kind = export_format(arguments.to)
+    kind = export_format(arguments.to or _format_named_by(arguments.out))
     network = load_model(arguments.model, arguments)
     out = arguments.out or Path(Path(arguments.model).stem)
     if out.is_dir():
@@ -85,6 +84,13 @@ def run(arguments: argparse.Namespace) -> int:
     if kind.name == "bioimageio" and not settings.authors:
         say("the package names no authors; the BioImage Model Zoo asks for them (--authors).")
     return 0
+
+
+def _format_named_by(out: Path | None) -> str:
+    """Name of the format whose ending a file has; the usual one's for any other."""
+    ending = "" if out is None else out.suffix.lower()
+    named = (each.name for each in export_formats() if each.suffix == ending)
+    return next(named, export_formats()[0].name)
 
 
 def _report(result: Export) -> None:
