@@ -86,7 +86,7 @@ def test_the_ending_of_the_file_says_what_is_written_where_nothing_else_does(mod
     assert main(["export", str(model), "-o", "cells.PT"]) == 0
 
     assert sorted(path.name for path in Path().glob("cells*")) == ["cells.PT", "cells.json"]
-    assert load_checkpoint(Path("cells.PT")).description.architecture.depth == 1
+    assert load_checkpoint(Path("cells.PT")).description.architecture.widths == (4, 8)
 
 
 def test_nothing_is_replaced_unasked(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
