@@ -433,3 +433,22 @@ def test_progress_bar_shows_only_when_asked_for_off_a_terminal(
     assert output.read()[1] == ""
     assert main([*words, "--progress"]) == 0
     assert "a.png" in output.read()[1]
+
+
+def test_table_has_the_sentences_of_the_terminal_and_each_series_is_named(
+    tmp_path: Path, model: str, output: Output
+) -> None:
+    stack = np.zeros((2, 9, 9), np.uint8)
+    with tifffile.TiffWriter(tmp_path / "two.ome.tif", ome=True) as file:
+        file.write(stack, metadata={"axes": "ZYX", "Name": "left"})
+        file.write(stack[:, :8], metadata={"axes": "ZYX", "Name": "right"})
+    words = ["segment", str(tmp_path / "two.ome.tif"), "-o", str(tmp_path / "out")]
+
+    assert main([*words, "--model", model]) == 1
+
+    error = output.read()[1]
+    assert "two.ome.tif, series 1 'left': The image has shape" in error
+    assert "two.ome.tif, series 2 'right': The image has shape" in error
+    table = (tmp_path / "out" / "summary.csv").read_text("utf-8")
+    assert "--every-slice" in table
+    assert "every_slice" not in table

@@ -16,7 +16,7 @@ import torch
 
 from napari_unet.cli.batch import Processors, Stopped, for_each
 from napari_unet.cli.checks import add_check_option
-from napari_unet.cli.console import BatchBar, count, report, say, say_of
+from napari_unet.cli.console import BatchBar, count, in_option_words, report, say, say_of
 from napari_unet.cli.file_plan import PlannedFile, named_images, plan_outputs
 from napari_unet.cli.image_part import WantedPart, read_channel_axis, read_plane_numbers
 from napari_unet.cli.model_options import add_loading_options, load_model, model_help
@@ -223,13 +223,15 @@ def _segment_all(
         finished += 1
         report(found.line)
         for warning in found.warnings:
-            say_of(planned.source, warning)
+            say_of(planned.source.parent / planned.title, warning)
         if summary is not None:
-            summary.add(planned, warnings=" ".join(found.warnings), **found.measured)
+            summary.add(
+                planned, warnings=in_option_words(" ".join(found.warnings)), **found.measured
+            )
 
     def note(planned: PlannedFile, sentence: str) -> None:
         if summary is not None:
-            summary.add(planned, error=sentence)
+            summary.add(planned, error=in_option_words(sentence))
 
     again = "name them alone" if arguments.overwrite else "add --skip-existing"
     is_table_whole = True
@@ -237,7 +239,7 @@ def _segment_all(
         status = for_each(
             plan,
             job,
-            name=lambda planned: planned.source,
+            name=lambda planned: planned.source.parent / planned.title,
             noun="image",
             debug=arguments.debug,
             # One more is read or written meanwhile.
