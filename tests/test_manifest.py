@@ -55,7 +55,7 @@ def test_the_layers_menu_segments_and_every_entry_is_a_command(manifest: PluginM
 
 
 def test_napari_offers_the_files_that_the_dialog_offers(manifest: PluginManifest) -> None:
-    (reader,) = manifest.contributions.readers
+    reader = manifest.contributions.readers[0]
 
     assert sorted(reader.filename_patterns) == sorted(sum(MODEL_PATTERNS.values(), ()))
 

@@ -30,6 +30,7 @@ from napari_unet.engine.segmentation.segmentation import (
 )
 from napari_unet.files.image_file import ImageFile
 from napari_unet.files.images import read_image, write_labels, write_picture, write_scores
+from napari_unet.files.label_notes import segmentation_notes
 from napari_unet.files.overlay import draw_overlay
 
 _MEMORY_SHARE = 0.5
@@ -62,6 +63,8 @@ class SegmentationJob:
     Parameters
     ----------
     network : Network
+    model : str
+        Bundled name or file that it was loaded from, for the notes in the files of labels.
     settings : SegmentationSettings
     instances : InstanceSettings
     part : WantedPart
@@ -80,6 +83,7 @@ class SegmentationJob:
     """
 
     network: Network
+    model: str
     settings: SegmentationSettings
     instances: InstanceSettings
     part: WantedPart = WantedPart()  # noqa: RUF009 - frozen
@@ -206,9 +210,18 @@ class SegmentationJob:
             "overwrite": self.overwrite,
         }
 
+        notes = segmentation_notes(
+            image=image.name if image.series is None else f"{image.name} {image.series.label}",
+            model=self.network.description.name,
+            source=self.model,
+            cells=result.cell_count,
+            settings=settings,
+            instances=self.instances,
+        )
+
         def labels() -> None:
             try:
-                write_labels(planned.output, result.labels, **scale)
+                write_labels(planned.output, result.labels, notes=notes, **scale)
             except Exception as error:
                 kept = kept_elsewhere(
                     planned.output, "The labels are", lambda path: write_labels(path, result.labels)

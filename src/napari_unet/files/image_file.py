@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -77,6 +77,8 @@ class ImageFile:
         Seconds from one frame to the next.
     series : SeriesInfo, optional
         Which image of the file this is; None for its only one.
+    notes : mapping, optional
+        How labels came about, if we wrote the file; see `write_labels`.
     """
 
     path: Path
@@ -85,6 +87,7 @@ class ImageFile:
     pixel_size_um: tuple[float, ...] | None = None
     frame_interval_s: float | None = None
     series: SeriesInfo | None = None
+    notes: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:

@@ -6,7 +6,8 @@ A new format is a file with a class derived from `ImageFormat`, and its place in
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,9 @@ from napari_unet.engine.base.whole_file import system_reason, whole_file, write_
 from napari_unet.engine.images.image import LabelImage, Scores
 from napari_unet.engine.images.label_numbers import whole_numbers
 from napari_unet.files.image_file import ImageFile, ImageFormat, SeriesInfo
+from napari_unet.files.label_notes import notes_line
 from napari_unet.files.netpbm import Netpbm
+from napari_unet.files.ome_zarr import ZARR_SUFFIX, write_ome_zarr
 from napari_unet.files.picture import Picture
 from napari_unet.files.tiff import Tiff
 from napari_unet.files.tiff_writer import fitting_axes, write_tiff
@@ -221,13 +224,15 @@ def write_labels(
     axes: str | None = None,
     pixel_size_um: Sequence[float] | None = None,
     frame_interval_s: float | None = None,
+    notes: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write labels as compressed TIFF, in the smallest type that holds them.
+    """Write labels as compressed TIFF or OME-Zarr, in the smallest type that holds them.
 
     Parameters
     ----------
     path : Path
+        Ending in `.zarr` for OME-Zarr, `.ome.tif` for OME-TIFF; else a TIFF that Fiji shows best.
     labels : integer array
     axes : str, optional
         Letters as in `ImageFile.label_axes`, in any order and number; "YX" or
@@ -236,6 +241,9 @@ def write_labels(
         As in `ImageFile`. Written so that Fiji and napari show it.
     frame_interval_s : float, optional
         Seconds from one frame to the next, for axes with T.
+    notes : mapping, optional
+        How the labels came about, as plain values. They go along with the file, which is known
+        by them as one of labels: `read_image` gives them as `ImageFile.notes`.
     overwrite : bool
 
     Raises
@@ -246,9 +254,26 @@ def write_labels(
         If the labels fit no unsigned type of up to 32 bits.
     """
     array = labels.astype(smallest_label_dtype(labels), copy=False)
+    if path.suffix.lower() == ZARR_SUFFIX:
+        # napari takes 32-bit integers for labels, and Zarr packs their zeros away.
+        wide = array.astype(np.uint32, copy=False)
+        names = fitting_axes(axes, array.ndim)
+        write_ome_zarr(
+            path, wide, names, pixel_size_um, frame_interval_s, notes=notes, overwrite=overwrite
+        )
+        return
     display = (0, max(1, int(array.max()) if array.size else 1))
     with replacing(path, overwrite=overwrite) as stream:
-        write_tiff(stream, array, axes, pixel_size_um, frame_interval_s, display=display)
+        write_tiff(
+            stream,
+            array,
+            axes,
+            pixel_size_um,
+            frame_interval_s,
+            display=display,
+            description="" if notes is None else notes_line(notes),
+            as_ome=bool(re.search(r"\.ome\.tiff?$", path.name, re.IGNORECASE)),
+        )
 
 
 def write_float_image(

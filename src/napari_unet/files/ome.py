@@ -23,10 +23,12 @@ class OmeImage:
         Attributes and children of its Pixels element.
     own_uuid : str
         Of the file that the XML comes from.
+    description : str
     """
 
     pixels: Mapping[str, Any]
     own_uuid: str
+    description: str = ""
 
     def absent_files(self, folder: Path) -> list[str]:
         """Names of the files with its planes that are not in `folder`."""
@@ -43,7 +45,7 @@ def ome_images(xml: str) -> list[OmeImage]:
     """List the images that have pixels in a TIFF, in the order of the XML."""
     root = _root(xml)
     return [
-        OmeImage(pixels, str(root.get("UUID", "")))
+        OmeImage(pixels, str(root.get("UUID", "")), str(image.get("Description", "")))
         for image in _elements(root.get("Image"))
         for pixels in _elements(image.get("Pixels"))
         if "TiffData" in pixels

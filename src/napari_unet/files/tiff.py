@@ -24,6 +24,7 @@ from napari_unet.files.image_file import (
     is_brightness_scale,
     numbered_series,
 )
+from napari_unet.files.label_notes import notes_in
 from napari_unet.files.ome import OmeImage, incomplete_set, ome_images
 from napari_unet.files.tiff_damage import whole_tiff
 from napari_unet.files.tiff_scale import Scale, ome_scale, tiff_scale
@@ -72,6 +73,7 @@ class Tiff(ImageFormat):
             image = images[info.number - 1]
             array, axes = image.pixels(path, as_labels=as_labels)
             scale = image.scale(tiff)
+            notes = notes_in(image.description(tiff))
         return ImageFile(
             path,
             array,
@@ -79,6 +81,7 @@ class Tiff(ImageFormat):
             scale.along(axes),
             scale.frame_interval_s if "T" in axes else None,
             info if len(found) > 1 else None,
+            notes,
         )
 
     @override
@@ -202,6 +205,14 @@ class _TiffImage:
     def scale(self, tiff: tifffile.TiffFile) -> Scale:
         """What the file says of distances and times in this image."""
         return ome_scale(self.ome.pixels) if self.ome else tiff_scale(tiff, self.keyframe)
+
+    def description(self, tiff: tifffile.TiffFile) -> str:
+        """What people or programs wrote about it."""
+        if self.ome:
+            return self.ome.description
+        if tiff.is_imagej:
+            return str((tiff.imagej_metadata or {}).get("Info", ""))
+        return str((tiff.shaped_metadata or ({},))[0].get("Description", ""))
 
 
 def _numbered(images: Sequence[_TiffImage]) -> tuple[SeriesInfo, ...]:

@@ -34,6 +34,8 @@ def write_tiff(
     *,
     display: tuple[float, float],
     plane_names: Sequence[str] = (),
+    description: str = "",
+    as_ome: bool = False,
 ) -> None:
     """Write an array compressed, so that Fiji and napari show its axes and its scale.
 
@@ -54,6 +56,10 @@ def write_tiff(
         What Fiji shows as black and as white.
     plane_names : sequence of str
         For Fiji, one for each plane.
+    description : str
+        Text that goes along: ImageJ shows it as the image's info, others as its description.
+    as_ome : bool
+        Write OME-TIFF also where ImageJ's would do, as the ending `.ome.tif` promises.
     """
     names = fitting_axes(axes, array.ndim)
     spatial = [axis for axis in "ZYX" if axis in names]
@@ -64,17 +70,20 @@ def write_tiff(
         frame_interval_s = None
     options: dict[str, Any] = {"bigtiff": array.nbytes > _IMAGEJ_BYTES}
     density = _density(sizes, unit_um=1.0)
-    if _fits_imagej(array, names) and (density or not sizes):
+    is_ome = _fits_ome(array, names)
+    if _fits_imagej(array, names) and (density or not sizes) and not (as_ome and is_ome):
         metadata: dict[str, Any] = {"axes": names, "min": display[0], "max": display[1]}
         metadata |= {"Labels": list(plane_names)} if plane_names else {}
         metadata |= {"unit": "um"} if density else {}
         metadata |= {"spacing": sizes["Z"]} if "Z" in sizes else {}
         metadata |= {"finterval": frame_interval_s} if frame_interval_s else {}
+        metadata |= {"Info": description} if description else {}
         options["imagej"] = True
     else:
         metadata = {"axes": names} | {f"PhysicalSize{axis}": size for axis, size in sizes.items()}
         metadata |= {"TimeIncrement": frame_interval_s} if frame_interval_s else {}
-        options["ome"] = _fits_ome(array, names)
+        metadata |= {"Description": description} if description else {}
+        options["ome"] = is_ome
         density = _density(sizes, unit_um=1e4)
         options |= {"resolutionunit": "CENTIMETER"} if density else {}
     tifffile.imwrite(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from napari_unet import __version__
 from napari_unet.engine.images.image import AnyImage, LabelImage
+from napari_unet.files.label_notes import segmentation_notes
 from napari_unet.viewer.layers import LayerImage, place_of
 
 if TYPE_CHECKING:
@@ -188,18 +186,18 @@ def provenance(
 ) -> dict[str, Any]:
     """How a layer of labels came about, in plain values that can be written to a file."""
     return {
-        "image": image.name,
+        **segmentation_notes(
+            image=image.name,
+            model=model,
+            source=source,
+            cells=cells,
+            settings=settings,
+            instances=instances,
+        ),
         "image_id": image.layer_id,
         "extent": image.extent,
         "channel": None if image.channel is None else image.channel + 1,
-        "model": model,
-        "model_source": source,
         "model_sha256": file_hash,
         "model_guesses": dict(guesses),
-        "cells": cells,
-        "settings": asdict(settings),
-        "instances": asdict(instances),
-        "version": __version__,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "checksums": checksums,
     }

@@ -96,6 +96,7 @@ def write_files(arguments: argparse.Namespace) -> int:
     network = load_checkpoint(arguments.model)
     job = SegmentationJob(
         network,
+        arguments.model,
         SegmentationSettings(),
         network.description.instances,
         overwrite=True,  # files of these names are the demo's own

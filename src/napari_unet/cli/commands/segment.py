@@ -164,6 +164,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     job = SegmentationJob(
         network,
+        arguments.model,
         settings,
         read_settings(arguments, network.description.instances),
         part,

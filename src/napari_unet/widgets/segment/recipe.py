@@ -13,6 +13,7 @@ from napari_unet.engine.base.settings import InstanceSettings, SegmentationSetti
 from napari_unet.files.images import file_holds
 from napari_unet.files.samples import sample_files
 from napari_unet.script import SegmentRecipe
+from napari_unet.script.words import file_stem
 from napari_unet.session import Session
 from napari_unet.viewer.commands import PLUGIN
 from napari_unet.viewer.layers import LayerImage, read_layer
@@ -139,6 +140,8 @@ def segment_recipe(layer: Image, image: LayerImage, recipe: Recipe) -> SegmentRe
         image_name=image.name,
         shape=shape,
         image_file=_own_file(layer, shape),
+        # A sample lies in the installation, where nothing is to be written.
+        output=f"{file_stem(image.name)}_labels.tif" if _sample(layer) else "",
         model=recipe.source,
         guesses=recipe.guesses,
         device=recipe.device,
@@ -155,11 +158,17 @@ def segment_recipe(layer: Image, image: LayerImage, recipe: Recipe) -> SegmentRe
     )
 
 
+def _sample(layer: Image) -> str | None:
+    """Name of our sample that the layer is."""
+    sample = layer.source.sample
+    return str(sample[1]) if sample is not None and sample[0] == PLUGIN else None
+
+
 def _own_file(layer: Image, shape: tuple[int, ...]) -> str | None:
     """Return the file that holds what the layer shows, as our own commands read it."""
-    source = layer.source
-    if source.sample is not None and source.sample[0] == PLUGIN:
-        return str(sample_files(source.sample[1])[0])
+    source, sample = layer.source, _sample(layer)
+    if sample is not None:
+        return str(sample_files(sample)[0])
     if source.path and source.reader_plugin == "napari" and file_holds(source.path, shape):
         return str(source.path)
     return None

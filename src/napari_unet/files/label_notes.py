@@ -1,0 +1,66 @@
+"""What a file of labels says of how they came about: one line of JSON, where programs show it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from napari_unet import __version__
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+
+_MARK = "napari-unet-cells labels: "
+
+
+def segmentation_notes(
+    *,
+    image: str,
+    model: str,
+    source: str,
+    cells: int,
+    settings: SegmentationSettings,
+    instances: InstanceSettings,
+) -> dict[str, Any]:
+    """Say how labels came about, in plain values.
+
+    Parameters
+    ----------
+    image : str
+        Name of the layer, or of the file without its ending.
+    model : str
+        What the network is called.
+    source : str
+        Bundled name or file of the model.
+    cells : int
+    settings, instances
+        With which it was segmented.
+    """
+    return {
+        "image": image,
+        "model": model,
+        "model_source": source,
+        "cells": cells,
+        "settings": asdict(settings),
+        "instances": asdict(instances),
+        "version": __version__,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def notes_line(notes: Mapping[str, Any]) -> str:
+    """Write notes as one line of text; what JSON does not know is written as its text."""
+    return _MARK + json.dumps(dict(notes), default=str, ensure_ascii=False)
+
+
+def notes_in(text: str) -> dict[str, Any] | None:
+    """Find the notes in the description of a file; None where nobody wrote any."""
+    _, mark, rest = text.partition(_MARK)
+    if not mark:
+        return None
+    try:
+        notes, _ = json.JSONDecoder().raw_decode(rest)
+    except ValueError:
+        return None  # cut short by a program that keeps only the start of a description
+    return notes if isinstance(notes, dict) else None

@@ -1,0 +1,200 @@
+"""Labels layers that are saved and opened again as what they were: labels, in their place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from napari_unet.engine.base.errors import LabelsError
+from napari_unet.files.image_file import ImageFile
+from napari_unet.files.images import image_series, read_image, read_labels, write_labels
+from napari_unet.files.tiff_writer import fitting_axes
+from napari_unet.viewer.commands import PLUGIN
+from napari_unet.viewer.results import METADATA_KEY
+
+LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
+
+LABEL_PATTERNS = tuple(
+    f"*{word}{ending}"
+    for word in ("_labels", ".labels", "_masks")
+    for ending in (".tif", ".tiff", ".ome.tif", ".ome.tiff")
+)
+"""Names of files that say that they hold labels; napari knows the same from the manifest.
+
+Were it every TIFF, napari would ask with each of them which plugin is to read it.
+"""
+
+_PLACE_KEY = "layer"
+_PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+_OF_THIS_SESSION = ("layer_id", "image_id")
+
+
+def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Save a labels layer with its place, pixel size and provenance; a writer of napari.
+
+    Parameters
+    ----------
+    path : str
+        Ending in `.ome.tif` or `.ome.zarr`. What is there is replaced: napari
+        has asked.
+    data : integer array, or a list of them
+        Of a multiscale layer the finest is written.
+    meta : dict
+        As `Layer.as_layer_data_tuple` gives it.
+
+    Returns
+    -------
+    list of str
+        The path.
+
+    Raises
+    ------
+    FileError, LabelsError
+        See `write_labels`.
+    """
+    array = np.asarray(data[0] if meta.get("multiscale") else data)
+    made = dict(meta.get("metadata", {}).get(METADATA_KEY, {}))
+    notes = {key: value for key, value in made.items() if key not in _OF_THIS_SESSION}
+    notes[_PLACE_KEY] = {key: _plain(meta[key]) for key in _PLACE if key in meta}
+    axes = _axes(meta, array.ndim)
+    write_labels(
+        Path(path),
+        array,
+        axes=axes,
+        pixel_size_um=_in_unit(meta, "micrometer", [each in "ZYX" for each in axes]),
+        frame_interval_s=next(iter(_in_unit(meta, "second", [e == "T" for e in axes])), None),
+        notes=notes,
+        overwrite=True,
+    )
+    _prefer_for(path)
+    return [path]
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
+    """Return what opens a file of labels; None leaves several files at once to other readers."""
+    return read_layers if isinstance(path, str) or len(path) == 1 else None
+
+
+def read_layers(path: Any) -> list[LayerData]:
+    """Open a file as labels, or as an image where its pixels are none; a reader of napari.
+
+    Raises
+    ------
+    FileError
+        See `read_image`.
+    """
+    path = Path(path if isinstance(path, str) else path[0])
+    return [_layer(path, each.number) for each in image_series(path)]
+
+
+def _layer(path: Path, series: int) -> LayerData:
+    file, are_labels = _read(path, series)
+    name = file.name if file.series is None else f"{file.name} {file.series.label}"
+    options: dict[str, Any] = {"name": name}
+    if not are_labels:
+        is_rgb = file.axes.endswith("C") and file.array.shape[-1] in (3, 4)
+        options |= _measured_place(replace(file, axes=file.axes[:-1]) if is_rgb else file)
+        return file.array, {**options, "rgb": is_rgb}, "image"
+    notes = dict(file.notes or {})
+    place = notes.pop(_PLACE_KEY, None)
+    options |= _kept_place(place, file.array.ndim) or _measured_place(file)
+    if file.notes is not None:
+        options["metadata"] = {METADATA_KEY: notes}
+    # So wide that cells can be added, and as our own layers are.
+    fits = file.array.size == 0 or int(file.array.max()) <= np.iinfo(np.int32).max
+    return file.array.astype(np.int32 if fits else np.int64), options, "labels"
+
+
+def _read(path: Path, series: int) -> tuple[ImageFile, bool]:
+    """Read an image, and tell whether it is labels: written as such, or called so and whole."""
+    if not any(fnmatch(path.name.lower(), pattern) for pattern in LABEL_PATTERNS):
+        file = read_image(path, series=series)
+        if file.notes is None:
+            return file, False
+    try:
+        return read_labels(path, series=series), True
+    except LabelsError:  # a colour picture, or scores
+        return read_image(path, series=series), False
+
+
+def _axes(meta: Mapping[str, Any], ndim: int) -> str:
+    """Letters of the axes by the names and units that the layer gives them."""
+    names = "".join(str(label)[:1].upper() for label in meta.get("axis_labels", ()))
+    if re.fullmatch("T?Z?YX", names) and len(names) == ndim:
+        return names
+    units = meta.get("units", ())
+    first_is_time = len(units) == ndim == 3 and units[0].is_compatible_with("second")
+    return "TYX" if first_is_time else fitting_axes(None, ndim)
+
+
+def _in_unit(meta: Mapping[str, Any], unit: str, wanted: Sequence[bool]) -> list[float]:
+    """Sizes along the last of the wanted axes that have a scale in such units."""
+    sizes: list[float] = []
+    for scale, own, is_wanted in zip(
+        reversed(meta.get("scale", ())),
+        reversed(meta.get("units", ())),
+        reversed(wanted),
+        strict=False,
+    ):
+        if not is_wanted:
+            continue
+        if not own.is_compatible_with(unit):
+            break
+        # Mirrored layers have a negative scale.
+        sizes.insert(0, abs((float(scale) * own).to(unit).magnitude))
+    return sizes
+
+
+def _plain(values: Any) -> Any:
+    """Turn numbers and units, in arrays or lists, into what JSON knows."""
+    if isinstance(values, np.ndarray | list | tuple):
+        return [_plain(value) for value in values]
+    return float(values) if isinstance(values, float | int | np.number) else str(values)
+
+
+def _kept_place(place: Any, ndim: int) -> dict[str, Any]:
+    """The layer's place as it was saved; nothing where a program has changed the axes since."""
+    fits = isinstance(place, dict) and len(place.get("scale", ())) == ndim
+    return {key: place[key] for key in _PLACE if key in place} if fits else {}
+
+
+def _measured_place(file: ImageFile) -> dict[str, Any]:
+    """Scale, units and names of the axes, as the file states them."""
+    sizes = dict(
+        zip(
+            reversed([a for a in file.axes if a in "ZYX"]),
+            reversed(file.pixel_size_um or ()),
+            strict=False,
+        )
+    )
+    units = dict.fromkeys(sizes, "micrometer")
+    if file.frame_interval_s:
+        sizes["T"], units["T"] = file.frame_interval_s, "second"
+    return {
+        "scale": [sizes.get(axis, 1.0) for axis in file.axes],
+        "units": [units.get(axis, "pixel") for axis in file.axes],
+        "axis_labels": [axis.lower() for axis in file.axes],
+    }
+
+
+def _prefer_for(path: str) -> None:
+    """Let napari open such files with us from now on, where it would have to ask, and say so."""
+    from napari.settings import get_settings
+    from napari.utils.notifications import show_info
+
+    name = Path(path).name.lower()
+    pattern = next((each for each in LABEL_PATTERNS if fnmatch(name, each)), None)
+    chosen = get_settings().plugins.extension2reader
+    if pattern is None or any(fnmatch(str(Path(path).resolve()), each) for each in chosen):
+        return
+    get_settings().plugins.extension2reader = {**chosen, pattern: PLUGIN}
+    show_info(
+        f"Files named {pattern} open as labels with their pixel size from now on; to change it, "
+        "see napari's Preferences > Plugins."
+    )

@@ -1,0 +1,176 @@
+"""Labels layers saved from napari and opened in it again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from napari.components import ViewerModel
+from napari.plugins import _initialize_plugins
+from napari.settings import get_settings
+from npe2 import PluginManifest
+
+from napari_unet.files.images import read_labels, write_labels
+from napari_unet.viewer.commands import PLUGIN
+from napari_unet.viewer.label_files import LABEL_PATTERNS, get_reader, read_layers
+from napari_unet.viewer.results import METADATA_KEY
+
+LABELS = np.zeros((3, 20, 30), np.int32)
+LABELS[:, 4:9, 5:9], LABELS[1, 12:15, 20:28] = 7, 300
+
+
+@pytest.fixture(autouse=True)
+def preferences() -> Iterator[dict[str, str]]:
+    _initialize_plugins()  # as a window does
+    plugins = get_settings().plugins
+    before = plugins.extension2reader
+    plugins.extension2reader = {}
+    yield plugins.extension2reader
+    plugins.extension2reader = before
+
+
+def _reopened(viewer: ViewerModel, path: Path) -> Any:
+    # As the menu, a drop or `napari FILE` open it: without a plugin that is named.
+    (layer,) = viewer.open(str(path), plugin=None)
+    return layer
+
+
+def test_saved_labels_open_as_labels_with_their_place_and_provenance(
+    viewer: ViewerModel, tmp_path: Path
+) -> None:
+    path = tmp_path / "cells.labels.ome.tif"
+    saved = viewer.add_labels(
+        LABELS,
+        name="cells",
+        scale=(2.0, 0.5, 0.25),
+        translate=(0, 40, 3),
+        rotate=(0, 0, 20),
+        affine=np.diag([1, 2, 2, 1]),
+        units=("um", "um", "um"),
+        axis_labels=("z", "y", "x"),
+        metadata={METADATA_KEY: {"image": "raw", "cells": 2, "layer_id": "of this session"}},
+    )
+
+    saved.save(str(path))
+    layer = _reopened(viewer, path)
+
+    assert layer._type_string == "labels"
+    np.testing.assert_array_equal(layer.data, LABELS)
+    assert layer.data.dtype == np.int32  # our own runs paint into it
+    for name in ("scale", "translate", "rotate", "shear"):
+        np.testing.assert_allclose(getattr(layer, name), getattr(saved, name))
+    np.testing.assert_allclose(layer.affine.affine_matrix, saved.affine.affine_matrix)
+    assert layer.units == saved.units
+    assert layer.axis_labels == ("z", "y", "x")
+    assert layer.metadata == {METADATA_KEY: {"image": "raw", "cells": 2}}
+
+
+def test_other_programs_find_the_pixel_size_and_the_frame_interval(
+    viewer: ViewerModel, tmp_path: Path
+) -> None:
+    path = tmp_path / "cells.ome.tif"
+    layer = viewer.add_labels(LABELS, scale=(30, 0.5, 0.25), units=("s", "um", "um"))
+
+    layer.save(str(path))
+
+    file = read_labels(path)
+    assert (file.axes, file.pixel_size_um, file.frame_interval_s) == ("TYX", (0.5, 0.25), 30)
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.is_ome
+
+
+def test_napari_prefers_us_for_such_names_once_one_was_saved_and_no_other_choice_stands(
+    viewer: ViewerModel, tmp_path: Path, preferences: dict[str, str]
+) -> None:
+    layer = viewer.add_labels(LABELS)
+
+    layer.save(str(tmp_path / "a.ome.tif"))
+    assert get_settings().plugins.extension2reader == {}
+    layer.save(str(tmp_path / "a.labels.ome.tif"))
+    assert get_settings().plugins.extension2reader == {"*.labels.ome.tif": PLUGIN}
+
+    get_settings().plugins.extension2reader = {"*.tif": "napari"}
+    layer.save(str(tmp_path / "b.labels.ome.tif"))
+    assert get_settings().plugins.extension2reader == {"*.tif": "napari"}
+
+
+def test_labels_of_the_command_line_open_with_their_scale(
+    viewer: ViewerModel, tmp_path: Path
+) -> None:
+    path = tmp_path / "cells_labels.tif"
+    write_labels(
+        path, LABELS, axes="ZYX", pixel_size_um=(2, 0.5, 0.5), notes={"image": "cells", "cells": 2}
+    )
+    get_settings().plugins.extension2reader = {"*_labels.tif": PLUGIN}
+
+    layer = _reopened(viewer, path)
+
+    np.testing.assert_allclose(layer.scale, (2, 0.5, 0.5))
+    assert {str(unit) for unit in layer.units} == {"micrometer"}
+    assert layer.metadata[METADATA_KEY] == {"image": "cells", "cells": 2}
+
+
+def test_masks_of_others_are_labels_by_their_name_and_scores_of_such_a_name_an_image(
+    tmp_path: Path,
+) -> None:
+    masks, scores = tmp_path / "x_masks.tif", tmp_path / "y_masks.tif"
+    tifffile.imwrite(masks, LABELS[0].astype(np.uint16))
+    tifffile.imwrite(scores, np.full((4, 5), 0.5, np.float32))
+
+    ((array, options, kind),) = read_layers(str(masks))
+    assert (kind, array.dtype, options["name"]) == ("labels", np.int32, "x_masks")
+    assert "metadata" not in options
+    assert [layer[2] for layer in read_layers([str(scores)])] == ["image"]
+
+
+def test_any_other_image_opens_too_when_we_are_asked(viewer: ViewerModel, tmp_path: Path) -> None:
+    grey, colour = tmp_path / "grey.tif", tmp_path / "colour.tif"
+    tifffile.imwrite(
+        grey, LABELS.astype(np.uint8), metadata={"axes": "TYX", "PhysicalSizeX": 0.5,
+        "PhysicalSizeY": 0.5}, ome=True,
+    )  # fmt: skip
+    tifffile.imwrite(colour, np.random.default_rng(0).integers(0, 9, (6, 5, 3)).astype(np.uint8))
+
+    for path in (grey, colour):
+        viewer._add_layer_from_data(*read_layers(str(path))[0])
+
+    first, second = viewer.layers
+    np.testing.assert_allclose(first.scale, (1, 0.5, 0.5))
+    assert first._type_string == second._type_string == "image"
+    assert second.rgb
+
+
+def test_every_image_of_a_file_with_several_is_a_layer(tmp_path: Path) -> None:
+    path = tmp_path / "two_labels.tif"
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        for number, size in enumerate((10, 14), 1):
+            writer.write(np.full((size, size), number, np.uint8), metadata={"Name": f"f{number}"})
+
+    layers = read_layers(str(path))
+
+    assert [(kind, options["name"]) for _, options, kind in layers] == [
+        ("labels", "two_labels f1"),
+        ("labels", "two_labels f2"),
+    ]
+
+
+def test_several_files_at_once_are_left_to_other_readers(tmp_path: Path) -> None:
+    assert get_reader(["a_labels.tif", "b_labels.tif"]) is None
+
+
+def test_file_of_labels_beyond_32_bits_of_napari_keeps_its_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "high_labels.tif"
+    tifffile.imwrite(path, np.full((4, 4), 2**32 - 1, np.uint32))
+
+    array = read_layers(str(path))[0][0]
+
+    assert (array == 2**32 - 1).all()
+
+
+def test_the_manifest_has_the_same_names() -> None:
+    manifest = PluginManifest.from_distribution(PLUGIN)
+    readers = {each.command: each for each in manifest.contributions.readers}
+
+    assert sorted(readers[f"{PLUGIN}.open_labels"].filename_patterns) == sorted(LABEL_PATTERNS)
