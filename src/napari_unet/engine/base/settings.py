@@ -25,8 +25,8 @@ class SegmentationSettings:
         Pixel size of the image in micrometres, which does the same without a
         diameter, for a model that knows the pixel size it was trained at.
     every_slice : bool
-        Segment each plane of a stack on its own; its cells get numbers of
-        their own.
+        Segment each slice of a stack by itself; its cells get numbers of their
+        own.
     channel_axis : int, optional
         Axis of the channels; without it a last axis of 3 or 4 is colours.
     region : tuple of int, optional
@@ -68,21 +68,22 @@ class InstanceSettings:
     Parameters
     ----------
     foreground_threshold : float
-        A pixel belongs to a cell where the score of not being background is
-        above this, 0 to 1. Lower makes cells larger.
+        Pixels whose score of being a cell or its border is above this, 0 to 1,
+        belong to cells. Lower makes cells larger and finds fainter ones.
     seed_threshold : float
-        Connected pixels whose cell score is above this, 0 to 1, begin one cell
-        each. Higher separates more touching cells and loses faint ones.
+        Each group of touching pixels whose cell score is above this, 0 to 1,
+        begins one cell. Higher parts more cells that touch and loses faint ones.
     separate_touching : bool
-        Grow the seeds to the foreground by watershed; otherwise each connected
-        piece of foreground is one cell.
+        Part cells that touch, by letting each grow from its own seed
+        (watershed). Without this, whatever touches is one cell.
     min_size_px : int
-        Smaller cells are dropped; in pixels of the image at the model's scale.
+        Smaller cells are dropped. Counted in pixels of the image as the model
+        reads it, after resizing.
     min_seed_px : int
         A seed smaller than this begins no cell of its own.
     min_score : float
-        Cells whose mean score of not being background is below this, 0 to 1,
-        are dropped; higher drops more doubtful cells. 0 keeps all.
+        Cells whose mean score is below this, 0 to 1, are dropped. Higher drops
+        more doubtful cells; 0 keeps all.
     fill_holes : bool
         Give holes inside a cell to the cell.
     drop_border_cells : bool

@@ -160,8 +160,11 @@ class TrainingSettings:
     average : float
         Decay of the running average of the weights, which is the network that
         is kept; 0 keeps the last weights.
-    w0, border_sigma_px : float
-        Of the boundary weight map, see `boundary_weight_map`.
+    w0 : float
+        How much more the gaps between close cells count in training: what is
+        added to the weight of the narrowest.
+    border_sigma_px : float
+        Distance in pixels over which that weight fades as a gap gets wider.
     border_width_px : float
         Width of the border class in pixels, where the network has one.
     class_balance : bool
@@ -178,8 +181,9 @@ class TrainingSettings:
         How strongly the network is held to what it could do before, on
         images that are replayed without labels; 0 lets it forget.
     adapt_norms : bool
-        Let batch norm measure the new images. Without this it keeps the
-        statistics of the network that the training starts from.
+        Measure anew, on these images, how the network evens out brightness
+        inside it (batch norm). Without this it stays as it was in the network
+        that the training starts from.
     validation_interval : int
         Steps between validations; 0 validates only at the end.
     seed : int

@@ -32,8 +32,8 @@ class WeightMapSettings:
         Weigh cells and background so that both count the same in total,
         however much of the image they cover. Variant "fiji" has its own way.
     separate_touching : bool
-        Carve a gap of one pixel between touching cells first; otherwise there
-        is nothing between them that could weigh anything.
+        Cut a gap of one pixel between touching cells first; without it there
+        is nothing between them to weigh.
     background_weight : float
         Weight of background far away from any cell, 0 to 1. Variant "fiji"
         only.
