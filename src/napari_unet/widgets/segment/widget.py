@@ -19,7 +19,8 @@ from napari_unet.widgets.segment.job import NOTHING_CHANGED, SegmentJob
 from napari_unet.widgets.segment.recipe import read_form, segment_recipe
 from napari_unet.widgets.segment.reports import Found
 from napari_unet.widgets.shared.buttons import ScriptButton
-from napari_unet.widgets.shared.parts import DockedForm, in_column, scrolled, while_alive
+from napari_unet.widgets.shared.docked_form import DockedForm
+from napari_unet.widgets.shared.parts import Scrolled, in_column, while_alive
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -39,8 +40,7 @@ class SegmentWidget(DockedForm):
     """
 
     def __init__(self, napari_viewer: ViewerModel, session: Session | None = None) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer)
         self._session = session or shared_session()
         self._runs_when_loaded = False
         self._build()
@@ -62,7 +62,7 @@ class SegmentWidget(DockedForm):
         self.advice = Advice(self._viewer, self._session, self.form)
         self.script_button = ScriptButton(self._read_recipe)
         self.form.foot.addWidget(self.script_button)
-        in_column(scrolled(self.form), within=self).setContentsMargins(4, 4, 4, 4)
+        in_column(Scrolled(self.form), within=self).setContentsMargins(4, 4, 4, 4)
 
     def _connect(self) -> None:
         self.form.concerns.remedy_chosen.connect(self._on_remedy_chosen)

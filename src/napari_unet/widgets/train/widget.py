@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_info
 from qtpy.compat import isalive
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.engine.base.errors import UNetError
@@ -19,7 +19,8 @@ from napari_unet.session import Session, shared_session
 from napari_unet.viewer.commands import open_widget
 from napari_unet.viewer.worker import failure_sentence
 from napari_unet.widgets.shared.buttons import ScriptButton
-from napari_unet.widgets.shared.parts import DockedForm, scrolled
+from napari_unet.widgets.shared.docked_form import DockedForm
+from napari_unet.widgets.shared.parts import Scrolled
 from napari_unet.widgets.train.advice import TrainAdvice
 from napari_unet.widgets.train.form import TrainForm
 from napari_unet.widgets.train.job import TrainingJob
@@ -52,8 +53,7 @@ class TrainWidget(DockedForm):
         session: Session | None = None,
         folder: Path | None = None,
     ) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer)
         self._session = session or shared_session()
         self.form = TrainForm(napari_viewer, self._session)
         self.panel, self.curves = self.form.panel, self.form.curves
@@ -77,8 +77,7 @@ class TrainWidget(DockedForm):
         for part in (self.outcome, self.uncertainty, self.versions):
             self.form.results.addWidget(part)
         self.form.foot.addWidget(self.script_button)
-        self._scroll_area = scrolled(self.form)
-        self._scroll_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll_area = Scrolled(self.form)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(self._scroll_area)

@@ -18,7 +18,8 @@ from napari_unet.engine.images.image import LabelImage
 from napari_unet.viewer.layers import place_of
 from napari_unet.viewer.worker import failure_sentence
 from napari_unet.widgets.shared.buttons import JobButton
-from napari_unet.widgets.shared.parts import DockedForm, in_column, while_alive
+from napari_unet.widgets.shared.docked_form import DockedForm
+from napari_unet.widgets.shared.parts import in_column, while_alive
 from napari_unet.widgets.shared.texts import Sentence
 from napari_unet.widgets.weight_map.follow import MapReport
 from napari_unet.widgets.weight_map.form import WeightMapForm
@@ -32,8 +33,7 @@ class WeightMapWidget(DockedForm):
     """Choose a labels layer, press Show, and paint: the map follows."""
 
     def __init__(self, napari_viewer: ViewerModel) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer)
         self._build()
         self.form.layer_chosen.connect(self._on_layer_chosen)
         self.form.settings_changed.connect(self._on_settings_changed)
