@@ -96,6 +96,11 @@ class ObjectSizeChoice(QWidget):
             self.box.setValue(diameter_px)
         self.changed.emit()
 
+    @property
+    def entered(self) -> tuple[str, float]:
+        """What is shown: the unit, and the number."""
+        return self.mode_box.currentText(), float(self.box.value())
+
     def diameter_px(self, pixel_size_um: float | None) -> float | None:
         """Return the diameter in pixels; None for the image as it is.
 

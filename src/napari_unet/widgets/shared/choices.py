@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Layer, Shapes
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtGui import QHelpEvent, QPaintEvent
 from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainter, QToolTip
 
@@ -134,6 +134,9 @@ class LayerChoice(OfferBox):
         Choose the layer that is selected in the list.
     """
 
+    listed = Signal()
+    """Other layers are offered, or the same under other names."""
+
     def __init__(
         self, viewer: ViewerModel, kind: type[Layer] = Image, *, follows_active: bool = True
     ) -> None:
@@ -153,6 +156,11 @@ class LayerChoice(OfferBox):
     def layer(self) -> Any:
         """The chosen layer; None if there is none."""
         return self._layers().get(self.chosen)
+
+    @property
+    def subject(self) -> tuple[str, str]:
+        """The chosen layer and its name, for a `Sentence` that tells of it."""
+        return self.currentText(), str(self.chosen)
 
     def choose(self, name: str) -> None:
         """Choose a layer by its name, if it is offered."""
@@ -179,7 +187,8 @@ class LayerChoice(OfferBox):
             # Once for each layer, however often; a list that tells of it is new in napari 0.7.
             layer.events.name.connect(self.reset_choices)
             layer.events.data.connect(self._on_data_changed)
-        self.offer([(layer.name, layer_id) for layer_id, layer in layers.items()])
+        if self.offer([(layer.name, layer_id) for layer_id, layer in layers.items()]):
+            self.listed.emit()
         if self.chosen != chosen:
             self.currentIndexChanged.emit(self.currentIndex())
 

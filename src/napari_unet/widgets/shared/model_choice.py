@@ -91,6 +91,12 @@ class ModelChoice(QWidget):
         """Whether a network is on its way."""
         return self._job.is_running
 
+    @property
+    def subject(self) -> object:
+        """The model that is shown, be it on its way, for a `Sentence` that tells of it."""
+        session = self._session
+        return self._loading_source or session.source or session.model, dict(session.guesses)
+
     def remember(self, file: str) -> None:
         """Offer a file that was just written."""
         self.recent.add(file)

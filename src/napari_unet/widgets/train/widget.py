@@ -13,7 +13,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.engine.base.errors import UNetError
-from napari_unet.installation import check_installation
+from napari_unet.installation import InstallationError, check_installation
 from napari_unet.script import training_command, training_python
 from napari_unet.session import Session, shared_session
 from napari_unet.viewer.commands import open_widget
@@ -92,11 +92,24 @@ class TrainWidget(DockedForm):
         self.outcome.segmented.connect(self._on_segment_wanted)
         self.uncertainty.found.connect(partial(self._bring_up, self.uncertainty))
         self.versions.chosen.connect(self.form.model_choice.load)
+        self.panel.label.follow(
+            self._subject,
+            self.form.input_changed,
+            self.form.pairs.listed,
+            self.form.model_choice.load_started,
+            self._session.network_loaded,
+        )
         self.script_button.copied.connect(self._on_copied)
         self.form.model_choice.load_failed.connect(self._on_failed)
         patches, copying = self.form.augmented_button, self.script_button
         for part in (patches, self.advice, self.outcome, self.uncertainty, copying):
             part.failed.connect(self._on_failed)
+
+    def _subject(self) -> object:
+        """What the form shows, as far as a message may be about it."""
+        if self.job.trained is not None:
+            return self.job.trained  # until it is kept or discarded, whatever is chosen meanwhile
+        return self.form.pairs.subject, self.form.begins_anew, self.form.model_choice.subject
 
     def train(self, interrupted: InterruptedTraining | None = None) -> None:
         """Train with what the form says, or go on with what was stopped or ended with napari."""
@@ -172,7 +185,7 @@ class TrainWidget(DockedForm):
     def _on_failed(self, error: Exception) -> None:
         message = failure_sentence(error, kept="The model is as it was.")
         if not self.panel.is_running:  # a training that runs goes on
-            self.panel.show_error(message)
+            self.panel.show_error(message, lasts=isinstance(error, InstallationError))
         show_error(message)
 
     def stop_all(self) -> None:
