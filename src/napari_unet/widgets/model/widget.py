@@ -65,7 +65,7 @@ class ModelWidget(DockedForm):
         self.model_choice.load_finished.connect(self.sentence.show_text)
         self.model_choice.load_failed.connect(self._on_failed)
         self.device_choice = DeviceChoice(self._session)
-        self.model_choice.devices_found.connect(self.device_choice.add_devices)
+        self.model_choice.devices_found.connect(self.device_choice.choose_remembered)
         self.image = SelectedImage(self._viewer, self)
         self.network_panel = NetworkPanel(self._session, self.image)
         self.fit = MemoryFit(self.image, self._session, self.device_choice)

@@ -59,20 +59,21 @@ class DockedForm(QWidget):
         napari puts a dock that its menu opens below the others, where none has the room it needs.
         """
         dock = dock_of(self)
-        others = [each for each in self._docks() if each is not dock]
         window = None if dock is None else dock.parent()
         if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
             return
         area = window.dockWidgetArea(dock)
-        beside = [each for each in others if window.dockWidgetArea(each) == area]
+        others = [each for form in self._forms() if (each := dock_of(form)) not in (None, dock)]
+        beside = [each for each in others if each and window.dockWidgetArea(each) == area]
         if beside and dock not in window.tabifiedDockWidgets(beside[0]):
             window.tabifyDockWidget(beside[0], dock)
             bring_to_front(self)
 
-    def _docks(self) -> list[QDockWidget]:
-        """Docks of our forms in the same window, the oldest first."""
-        docks = self.window().findChildren(QDockWidget)
-        return [each for each in docks if isinstance(each.widget(), DockedForm)]
+    def _forms(self) -> list[DockedForm]:
+        """Our forms in the docks of the same window, the oldest first."""
+        window = self.window()
+        docks = [] if window is None else window.findChildren(QDockWidget)
+        return [form for dock in docks if isinstance(form := dock.widget(), DockedForm)]
 
     def _on_docked(self) -> None:
         dock = dock_of(self)
@@ -80,15 +81,15 @@ class DockedForm(QWidget):
             return
         # On its tab, where there is no room for the name of the plugin.
         dock.setWindowTitle(dock.windowTitle().partition(" (")[0])
-        twins = [each.widget() for each in self._docks() if type(each.widget()) is type(self)]
-        if twins and twins[0] is not self:
-            # A script, or `napari --with`, opens a form under another title than the menu, so
-            # that napari does not know it again. There is one of each: the one that is in use.
-            window: Any = self._viewer.window  # type: ignore[attr-defined]
-            window.remove_dock_widget(dock)
-            bring_to_front(twins[0])
+        first = next((form for form in self._forms() if type(form) is type(self)), self)
+        if first is self:
+            self.join_tabs()
             return
-        self.join_tabs()
+        # A script, or `napari --with`, opens a form under another title than the menu, so that
+        # napari does not know it again. There is one of each: the one that is in use.
+        window: Any = self._viewer.window
+        window.remove_dock_widget(dock)
+        bring_to_front(first)
 
 
 _CONTROLS = (QAbstractSpinBox, QComboBox, QAbstractSlider)

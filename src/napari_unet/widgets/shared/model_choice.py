@@ -10,7 +10,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 
-from napari_unet.engine.base.errors import CodeInFileError
+from napari_unet.engine.base.errors import CheckpointError, CodeInFileError
 from napari_unet.session import LoadedModel, Session
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.shared.model_files import OPEN_FILTER, ModelBox, RecentMenu, RecentModels
@@ -18,12 +18,15 @@ from napari_unet.widgets.shared.model_loading import (
     CodeQuestion,
     LoadRequest,
     Machine,
+    Missed,
+    list_versions,
     load_network,
 )
 from napari_unet.widgets.shared.parts import action_button, in_row, while_alive
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import Network
+    from napari_unet.versions.history import Version
 
 
 _NARROW_BUTTONS = """
@@ -57,14 +60,16 @@ class ModelChoice(QWidget):
     def __init__(self, session: Session, *, file_text: str = "…") -> None:
         super().__init__()
         self._session = session
-        self._job = Job(self)
+        self._job, self._listing = Job(self), Job(self)
+        self._missed: Missed | None = None
         self._loading_source = ""
         self._opened = ""
         self._question: CodeQuestion | None = None
         self._turn = 0
         self.recent = RecentModels()
         self._build(file_text)
-        session.network_loaded.connect(self._fill)
+        session.network_loaded.connect(self._on_network_loaded)
+        session.versions_changed.connect(self._list_versions)
         self._fill()
 
     def _build(self, file_text: str) -> None:
@@ -138,7 +143,14 @@ class ModelChoice(QWidget):
         self._drop_question()
         session = self._session
         loaded_source = None if session.network is None else session.source
-        request = LoadRequest(source, loaded_source, session.file_hash, reads_again, allows_code)
+        request = LoadRequest(
+            source,
+            loaded_source,
+            session.file_hash,
+            reads_again,
+            allows_code,
+            self.recent.last,
+        )
         # A model that nobody named gives way to one that somebody did.
         self._turn = session.request() if source and (reads_again or not request.is_loaded) else 0
         self._loading_source, self._opened = source, source if reads_again else ""
@@ -166,20 +178,28 @@ class ModelChoice(QWidget):
             self._question.drop()
         self._question = None
 
-    def _on_reported(self, report: Machine | LoadedModel) -> None:
-        if isinstance(report, Machine):
-            self.box.bundled = report.models
+    def _on_reported(self, report: Machine | Missed | LoadedModel) -> None:
+        if isinstance(report, Missed):
+            self._missed = report
+        elif isinstance(report, Machine):
+            self.box.bundled, self.box.versions = report.models, report.versions
             self._loading_source = report.source
             self._fill()
             self.devices_found.emit(report.devices)
         else:
             self._session.adopt_model(report, request=self._turn)
+            if self._session.model is not report:
+                self._missed = None  # several forms opened at once, and the first has told it
 
-    def _on_finished(self, _last: Machine | LoadedModel) -> None:
-        if self._opened and self._opened not in self.box.bundled:
+    def _on_finished(self, _last: Machine | Missed | LoadedModel) -> None:
+        listed = (*self.box.bundled, *(each.source for each in self.box.versions))
+        if self._opened and self._opened not in listed:
             self.recent.add(self._opened)
         self._forget_load()
         self.load_finished.emit()
+        missed, self._missed = self._missed, None
+        if missed is not None:
+            self.load_failed.emit(CheckpointError(missed.sentence))
         self.load_ended.emit()
 
     def _on_failed(self, error: Exception) -> None:
@@ -200,6 +220,22 @@ class ModelChoice(QWidget):
     def _forget_load(self) -> None:
         self._loading_source = ""
         self._fill()
+
+    @while_alive
+    def _on_network_loaded(self, _network: Network) -> None:
+        self.recent.use(self._session.source)
+        self._fill()
+        # It may be one that has just been kept.
+        self._list_versions()
+
+    @while_alive
+    def _list_versions(self) -> None:
+        self._listing.start(list_versions, on_result=self._on_versions_listed)
+
+    def _on_versions_listed(self, versions: tuple[Version, ...]) -> None:
+        if versions != self.box.versions:
+            self.box.versions = versions
+            self._fill()
 
     @while_alive
     def _fill(self, _network: Network | None = None) -> None:
