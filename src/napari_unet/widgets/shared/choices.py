@@ -55,11 +55,10 @@ class StillBox(QComboBox):
         super().showPopup()
 
     def event(self, event: QEvent | None) -> bool:
-        """Tell the whole of an entry that is shown with dots above what the box is for."""
+        """Tell the whole of an entry that is shown with dots, above what the box is for."""
         if isinstance(event, QHelpEvent) and self.short_text != self.currentText():
-            told = self.toolTip().removeprefix("<qt>").removesuffix("</qt>")
-            name = f"<b>{escape(self.currentText())}</b>"
-            QToolTip.showText(event.globalPos(), f"<qt>{name}<br>{told}</qt>", self)
+            told = f"<qt><b>{escape(self.currentText())}</b><br>{self.toolTip()}</qt>"
+            QToolTip.showText(event.globalPos(), told, self)
             return True
         return bool(super().event(event))
 
@@ -75,11 +74,8 @@ class StillBox(QComboBox):
     def _field_px(self) -> int:
         option, style = QStyleOptionComboBox(), self.style()
         self.initStyleOption(option)
-        if style is None:
-            return self.width()
-        complex_control = QStyle.ComplexControl.CC_ComboBox
-        field = QStyle.SubControl.SC_ComboBoxEditField
-        return style.subControlRect(complex_control, option, field, self).width()
+        box, field = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
+        return style.subControlRect(box, option, field, self).width() if style else self.width()
 
 
 class OfferBox(StillBox):

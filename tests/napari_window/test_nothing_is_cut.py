@@ -1,9 +1,14 @@
-"""Which texts of a form cannot be read whole."""
+"""Every text of every form can be read whole, at any width and however long the names."""
 
-from __future__ import annotations
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
-from collections.abc import Iterator
-
+import pytest
+from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, QRect, QSize, Qt
 from qtpy.QtGui import QTextDocument
 from qtpy.QtWidgets import (
@@ -17,11 +22,21 @@ from qtpy.QtWidgets import (
     QStyle,
     QStyleOptionComboBox,
     QToolButton,
+    QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible
 
+from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.files.samples import load_sample
+from napari_unet.session import shared_session
+from napari_unet.versions import kept_versions
+from napari_unet.viewer import worker
+from napari_unet.viewer.commands import WIDGETS, open_widget
 from napari_unet.widgets.shared.choices import StillBox
+from napari_unet.widgets.train.form import TrainForm
+
+pytestmark = pytest.mark.viewer
 
 _ROUNDING_PX = 2
 _FEWEST = 6
@@ -170,3 +185,119 @@ def _parents(widget: QWidget, form: QWidget) -> Iterator[QWidget]:
         if each is form:
             return
         each = each.parentWidget()
+
+
+LONG = "20240131_experiment07_HeLa_H2B_mCherry_wellB03_site12_channelDAPI_deconvolved"
+SIZES = [None, (1280, 720)]
+
+
+@pytest.fixture(params=SIZES, ids=["usual size", "1280x720"])
+def viewer(
+    make_napari_viewer: Callable[..., Any], request: pytest.FixtureRequest, qtbot: QtBot
+) -> Iterator[Any]:
+    viewer = make_napari_viewer(show=True)
+    if request.param is not None:
+        viewer.window._qt_window.resize(*request.param)
+    source = shared_session().source
+    yield viewer
+    shared_session().load(source or "nuclei")
+    assert worker.stop_all()
+
+
+def opened(viewer: Any, qtbot: QtBot, name: str) -> Any:
+    form = open_widget(viewer, name)
+    choice = getattr(form, "model_choice", None) or getattr(form.form, "model_choice", None)
+    qtbot.waitUntil(lambda: choice is None or not choice.is_loading, timeout=30_000)
+    return form
+
+
+def check(qtbot: QtBot, form: QWidget) -> None:
+    """Wait for the layout to settle; nothing may be cut then."""
+    try:
+        qtbot.waitUntil(lambda: cut_texts(form) == [], timeout=3000)
+    except Exception:
+        assert cut_texts(form) == []
+
+
+def unfold(form: Any) -> None:
+    for fold in (getattr(form.form, "more", None), getattr(form, "versions", None)):
+        if fold is not None:
+            fold.expand()
+
+
+def test_a_text_that_is_cut_is_found(qtbot: QtBot) -> None:
+    form = QWidget()
+    label = QLabel("far too long for so narrow a form", form)
+    label.setGeometry(0, 0, 60, 20)
+    wrapped = QLabel("wrapped into more lines than there is room for", form)
+    wrapped.setWordWrap(True)
+    wrapped.setGeometry(0, 30, 60, 20)
+    qtbot.addWidget(form)
+    form.resize(100, 100)
+    form.show()
+
+    assert len(cut_texts(form)) == 2
+
+    other = QWidget()
+    QVBoxLayout(other).addWidget(QLabel("short"))
+    qtbot.addWidget(other)
+    other.show()
+    assert cut_texts(other) == []
+
+
+def test_nothing_is_cut_in_a_form_that_was_just_opened_nor_beside_an_error(
+    viewer: Any, qtbot: QtBot
+) -> None:
+    for name in WIDGETS:
+        form = opened(viewer, qtbot, name)
+        check(qtbot, form)
+        if name != "Model":
+            (form.panel.button if hasattr(form, "panel") else form.button).click()
+            unfold(form)
+            check(qtbot, form)
+
+
+def test_nothing_is_cut_with_long_names_before_during_and_after_work(
+    viewer: Any, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = TrainingSettings.fine_tuning(steps=2, batch_size=1, patch_size_px=64, keep_knowledge=0)
+    monkeypatch.setattr(TrainForm, "settings", lambda _: few)
+    viewer.add_image(load_sample("crowded").image, name=LONG)
+    segment = opened(viewer, qtbot, "Segment cells")
+    kept_versions().keep(shared_session().network, name=f"{LONG} 2")
+    segment.panel.button.click()
+    check(qtbot, segment)
+    qtbot.waitUntil(lambda: not segment.panel.is_running, timeout=120_000)
+    check(qtbot, segment)
+
+    train = opened(viewer, qtbot, "Train")
+    qtbot.waitUntil(lambda: not train.advice.is_busy, timeout=30_000)
+    unfold(train)
+    check(qtbot, train)
+    train.panel.button.click()
+    check(qtbot, train)
+    qtbot.waitUntil(
+        lambda: not train.panel.is_running and not train.job.is_running, timeout=120_000
+    )
+    check(qtbot, train)
+
+    for name in ("Weight map", "Model"):
+        form = opened(viewer, qtbot, name)
+        if name == "Weight map":
+            form.button.click()
+        check(qtbot, form)
+
+
+def test_nothing_is_cut_in_large_type() -> None:
+    """In a process of its own: Qt reads the size of its type when it starts."""
+    first = test_nothing_is_cut_in_a_form_that_was_just_opened_nor_beside_an_error.__name__
+    command = [sys.executable, "-m", "pytest", "-q", "-x", f"{Path(__file__)}::{first}"]
+    run = subprocess.run(
+        command,
+        env={**os.environ, "QT_FONT_DPI": "144"},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert run.returncode == 0, run.stdout[-3000:]
