@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from napari_unet.engine.base.errors import ImageShapeError, LabelsError, SettingsError
-from napari_unet.engine.labels.evaluation import evaluate
+from napari_unet.engine.labels.evaluation import (
+    Evaluation,
+    ImageScore,
+    ThresholdScore,
+    evaluate,
+)
 
 TRUTH = np.array(
     [
@@ -139,3 +144,67 @@ def test_an_overlap_that_is_the_threshold_reaches_it(threshold):
     assert asked.pooled(threshold).true_positives == 1
     if threshold > 0.5:
         assert evaluate(truth, prediction).pooled(threshold).true_positives == 1
+
+
+def scored(*images: tuple[int, int, int]) -> Evaluation:
+    """Right, extra and missed cells of each image."""
+    return Evaluation(
+        tuple(
+            ImageScore(
+                right + missed, right + extra, (ThresholdScore(0.5, right, extra, missed),), (), 0
+            )
+            for right, extra, missed in images
+        )
+    )
+
+
+def test_the_interval_is_wilsons_of_f1_brought_over_to_average_precision():
+    # Wilson (1927) by hand: of 20 right ones of 20 it begins at 20 / (20 + 1.96^2) = 0.8389.
+    low, high = scored((20, 0, 0)).interval(0.5)
+    assert (low, high) == (pytest.approx(0.8389 / (2 - 0.8389), abs=1e-4), 1.0)
+    # None of 10: it ends at 1.96^2 / (10 + 1.96^2) = 0.2775.
+    low, high = scored((0, 10, 10)).interval(0.5)
+    assert (low, high) == (0.0, pytest.approx(0.2775 / (2 - 0.2775), abs=1e-4))
+    # 8 of 10: (0.8 + 0.19207 -+ 0.28724) / 1.38415.
+    low, high = scored((8, 2, 2)).interval(0.5)
+    expected = [f / (2 - f) for f in (0.4902, 0.9433)]
+    assert [low, high] == pytest.approx(expected, abs=2e-4)
+
+
+def test_the_interval_holds_the_score_and_narrows_with_cells_and_confidence():
+    few, many = scored((8, 2, 1)), scored((80, 20, 10))
+    for evaluation in (few, many):
+        low, high = evaluation.interval(0.5)
+        assert 0 <= low < evaluation.pooled(0.5).average_precision < high <= 1
+    width = [np.ptp(each.interval(0.5)) for each in (few, many)]
+    assert width[0] > 2 * width[1]
+    assert np.ptp(many.interval(0.5, confidence=0.8)) < width[1]
+    assert scored((0, 0, 0)).interval(0.5) == (0.0, 1.0)
+    with pytest.raises(SettingsError, match="confidence is 95; use a share"):
+        many.interval(0.5, confidence=95)
+
+
+def test_images_that_differ_widen_the_interval_and_equal_ones_do_not():
+    one = scored((40, 10, 10)).interval(0.5)
+    assert scored((20, 5, 5), (20, 5, 5)).interval(0.5) == pytest.approx(one)
+    unlike = scored((25, 0, 0), (15, 10, 10)).interval(0.5)
+    assert np.ptp(unlike) > 1.5 * np.ptp(one)
+    # By hand: F1 is 40 of 50, each image is 5 off its share, so the design effect is
+    # 2 / 1 * (25 + 25) / (50 * 0.8 * 0.2) = 12.5, and 4 cells are left.
+    centre, half = 0.8 + 1.96**2 / 8, 1.96 * np.sqrt(0.16 / 4 + (1.96 / 8) ** 2)
+    low, high = ((centre + sign * half) / (1 + 1.96**2 / 4) for sign in (-1, 1))
+    assert unlike == pytest.approx((low / (2 - low), high / (2 - high)), abs=1e-4)
+    # From five images on they stand for others, and are few.
+    five = scored(*[(8, 2, 2)] * 5).interval(0.5)
+    assert np.ptp(five) > 1.2 * np.ptp(one)
+
+
+def test_few_cells_are_counted_and_many_have_a_figure():
+    few, many = scored((2, 4, 1)), scored((9, 0, 1), (9, 0, 1))
+    assert not few.has_figures
+    assert few.counts(0.5) == "2 of 3 found, 4 extra"
+    assert many.has_figures
+    assert many.counts(0.5) == "18 of 20 found"
+    assert (many.true_cells, many.predicted_cells) == (20, 18)
+    low, high = many.interval(0.5)
+    assert many.figure(0.5) == f"0.90 ({low:.2f} to {high:.2f})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
+from scipy.special import ndtri, stdtrit
 
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.labels.runs import CommonRuns, ious_of
 
 THRESHOLDS = (0.5, 0.7, 0.9)
+
+FEWEST_CELLS = 20
+"""True cells below which counts say more than a figure, whose interval would span half the scale."""
+
+_FEWEST_IMAGES = 5
+"""Images from which their spread is taken as that of images in general."""
 
 _DIGITS = 9
 """Of a threshold: 0.7 and the 0.7000000000000001 that adding up tenths gives are the same."""
@@ -95,6 +103,11 @@ class ImageScore:
     matched_ious: tuple[float, ...]
     merged_cells: int
 
+    @property
+    def cells(self) -> float:
+        """Mean of the true and the predicted cells, of which F1 is the share that is right."""
+        return (self.true_cells + self.predicted_cells) / 2
+
     def at(self, threshold: float) -> ThresholdScore:
         """Matches at a threshold that was asked for, or at any above 0.5.
 
@@ -124,8 +137,8 @@ class ImageScore:
 class Evaluation:
     """Scores of one or more images.
 
-    `pooled` and `mean_ap` take the thresholds that were asked for, and any
-    other above 0.5; for the rest they raise SettingsError.
+    `pooled`, `mean_ap` and `interval` take the thresholds that were asked for,
+    and any other above 0.5; for the rest they raise SettingsError.
     """
 
     images: tuple[ImageScore, ...]
@@ -149,6 +162,89 @@ class Evaluation:
         """Average precision, averaged over images."""
         return float(np.mean([image.at(threshold).average_precision for image in self.images]))
 
+    def interval(self, threshold: float, *, confidence: float = 0.95) -> tuple[float, float]:
+        """Interval in which the pooled average precision lies with some confidence.
+
+        Wilson's score interval. A cell with a wrong outline is one mistake that
+        average precision counts twice, as missed and as extra; so it is not
+        average precision that is a share of independent things, but F1, of
+        (true + predicted) / 2 cells. Wilson's interval of F1 is therefore
+        taken, and brought over by AP = F1 / (2 - F1). Cells of one image are
+        alike, so of several images the number of cells is divided by the
+        design effect; from five images on Student's t with as many degrees of
+        freedom, less one, takes the place of the normal distribution. With
+        fewer images the interval speaks of these images, and others may lie
+        outside. `benchmarks/score_intervals.py` shows how often it holds what
+        it promises, beside a bootstrap and Wilson's interval of AP itself.
+
+        Parameters
+        ----------
+        threshold : float
+            As for `pooled`.
+        confidence : float
+            Above 0 and below 1.
+
+        Returns
+        -------
+        low, high : float
+            0 and 1 where there are no cells at all.
+
+        Raises
+        ------
+        SettingsError
+            If `threshold` was not counted, or `confidence` makes no sense.
+
+        References
+        ----------
+        Wilson (1927), J. Am. Stat. Assoc. 22, 209; Hand, Christen and Kirielle
+        (2021), Machine Learning 110, 451 (AP as F*); Korn and Graubard (1998),
+        Survey Methodology 24, 193 (design effect).
+        """
+        if not 0 < confidence < 1:
+            raise SettingsError(f"confidence is {confidence:g}; use a share above 0, below 1.")
+        rows = [image.at(threshold) for image in self.images]
+        right = np.array([score.true_positives for score in rows], float)
+        cells = np.array([image.cells for image in self.images], float)
+        number, images = float(cells.sum()), len(rows)
+        if not number:
+            return 0.0, 1.0
+        share, quantile = float(right.sum()) / number, (1 + confidence) / 2
+        spread = float(((right - share * cells) ** 2).sum())
+        if images > 1 and 0 < share < 1:
+            # Variance of a ratio of sums over images, beside that of independent cells.
+            effect = images / (images - 1) * spread / (number * share * (1 - share))
+            number /= max(1.0, effect)
+        z = stdtrit(images - 1, quantile) if images >= _FEWEST_IMAGES else ndtri(quantile)
+        low, high = _wilson(share, number, float(z))
+        return low / (2 - low), high / (2 - high)
+
+    @property
+    def true_cells(self) -> int:
+        """True cells of all images."""
+        return sum(image.true_cells for image in self.images)
+
+    @property
+    def predicted_cells(self) -> int:
+        """Predicted cells of all images."""
+        return sum(image.predicted_cells for image in self.images)
+
+    @property
+    def has_figures(self) -> bool:
+        """Whether there are enough true cells for a score to mean anything."""
+        return self.true_cells >= FEWEST_CELLS
+
+    def counts(self, threshold: float) -> str:
+        """Say "2 of 3 found, 1 extra", for which few cells are enough."""
+        score = self.pooled(threshold)
+        extra = f", {score.false_positives:,} extra" if score.false_positives else ""
+        return f"{score.true_positives:,} of {self.true_cells:,} found{extra}"
+
+    def figure(self, threshold: float) -> str:
+        """Say "0.86 (0.79 to 0.91)": the pooled average precision, and its interval of 95 %."""
+        low, high = self.interval(threshold)
+        score = self.pooled(threshold).average_precision
+        return f"{score:.2f} ({low:.2f} to {high:.2f})"
+
     @property
     def mean_matched_iou(self) -> float:
         """Mean IoU of all pairs matched at 0.5; 0 if there are none."""
@@ -159,6 +255,14 @@ class Evaluation:
     def merged_cells(self) -> int:
         """True cells that share one prediction with another, beyond the first of each."""
         return sum(image.merged_cells for image in self.images)
+
+
+def _wilson(share: float, number: float, z: float) -> tuple[float, float]:
+    """Score interval of a share of so many things."""
+    centre = share + z * z / (2 * number)
+    half = z * math.sqrt(share * (1 - share) / number + (z / (2 * number)) ** 2)
+    low, high = ((centre + sign * half) / (1 + z * z / number) for sign in (-1, 1))
+    return max(0.0, low), min(1.0, high)
 
 
 def evaluate(
