@@ -50,7 +50,8 @@ def test_with_the_truth_changes_are_better_or_worse_and_both_results_are_scored(
     rows = [line.split() for line in out.splitlines()]
     assert ["gained", "2", "1", "1"] in rows
     assert ["split", "1", "1", "0"] in rows
-    assert ["0.50", "0.000", "0.750", "0", "3"] in rows
+    assert ["0.50", "0", "3"] in rows
+    assert "3 true cells are too few for a figure" in out
     assert "true cells merged with another: 1 before, 0 after" in out
     assert "before.tif: split 1 -> 1, 2 at (2, 5), better" in out
     assert "before.tif: gained 9 at (8, 24), worse" in out
@@ -80,6 +81,9 @@ def test_everything_can_be_had_as_json(
     result = json.loads(capsys.readouterr().out)
     assert result["changes"]["gained"] == {"number": 2, "better": 1, "worse": 1}
     assert result["after"]["average_precision"]["0.5"] == 0.75
+    assert result["after"]["true_cells"] == 3
+    low, high = result["after"]["average_precision_interval_95"]["0.5"]
+    assert low < 0.75 < high
     assert result["images"][0]["name"] == "before.tif"
     split = next(each for each in result["images"][0]["changes"] if each["kind"] == "split")
     assert split["after_ids"] == [1, 2]
@@ -133,3 +137,21 @@ def test_labels_of_another_shape_are_named(
     assert main(["compare", files[0], str(tmp_path / "other.tif")]) == 1
 
     assert "(12, 30), the others (3, 3)" in capsys.readouterr().err
+
+
+def test_scores_of_enough_cells_have_their_intervals(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = np.zeros((50, 50), np.int32)
+    for number, (y, x) in enumerate(np.ndindex(5, 5), start=1):
+        truth[y * 10 + 1 : y * 10 + 7, x * 10 + 1 : x * 10 + 7] = number
+    for name, labels in (("t", truth), ("a", truth), ("b", np.where(truth > 20, 0, truth))):
+        write_labels(tmp_path / f"{name}.tif", labels)
+    names = [str(tmp_path / f"{name}.tif") for name in "bat"]
+
+    assert main(["compare", *names[:2], "--truth", names[2]]) == 0
+
+    out = capsys.readouterr().out
+    before, after = "0.800  0.538 - 0.932", "1.000  0.765 - 1.000"
+    (line,) = [line for line in out.splitlines() if line.startswith(" 0.50")]
+    assert line.split() == ["0.50", *before.split(), *after.split(), "20", "25"]

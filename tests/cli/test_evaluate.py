@@ -30,8 +30,46 @@ def test_evaluation_of_one_pair_is_a_table(
     out, _ = output.read()
     assert "1 image, 2 true cells, 1 cell found" in out
     rows = [line.split() for line in out.splitlines() if line.startswith(" 0.")]
-    assert rows[0] == ["0.50", "0.500", "0.500", "0.667", "1", "1", "0"]
-    assert "mean IoU of matched cells: 1.000" in out
+    assert rows[0] == ["0.50", "1", "1", "0"]
+    assert "2 true cells are too few for a figure; give 20 or more for AP, F1 and IoU." in out
+    assert "true cells merged with another: 0" in out
+
+
+def test_enough_cells_have_a_score_with_its_interval(tmp_path: Path, output: Output) -> None:
+    truth = np.zeros((50, 50), np.int32)
+    for number, (y, x) in enumerate(np.ndindex(5, 5), start=1):
+        truth[y * 10 + 1 : y * 10 + 7, x * 10 + 1 : x * 10 + 7] = number
+    write_labels(tmp_path / "t.tif", truth)
+    write_labels(tmp_path / "p.tif", np.where(truth > 20, 0, truth))
+    words = ["evaluate", str(tmp_path / "t.tif"), str(tmp_path / "p.tif")]
+
+    assert main([*words, "--per-image"]) == 0
+
+    out, _ = output.read()
+    rows = [line.split() for line in out.splitlines()]
+    # F1 is 20 of 22.5; Wilson's interval of it, 0.699 to 0.965, brought over by f / (2 - f).
+    expected = ["0.50", "0.800", "0.538", "-", "0.932", "0.800", "0.889", "20", "5", "0"]
+    assert expected in rows
+    assert ["t.tif", "25", "20", "0.800", "0.800", "0.800"] in rows
+
+    assert main([*words, "--json"]) == 0
+    result = json.loads(output.read()[0])
+    assert result["true_cells"] == 25
+    low, high = result["pooled"][0]["average_precision_interval_95"]
+    assert (round(low, 3), round(high, 3)) == (0.538, 0.932)
+
+
+def test_few_cells_of_an_image_are_counted(
+    tmp_path: Path, output: Output, cells_labels: Pixels
+) -> None:
+    write_labels(tmp_path / "t.tif", cells_labels())
+    words = ["evaluate", str(tmp_path / "t.tif"), str(tmp_path / "copy.tif"), "--per-image"]
+    write_labels(tmp_path / "copy.tif", cells_labels())
+
+    assert main(words) == 0
+
+    (line,) = [line for line in output.read()[0].splitlines() if line.startswith("t.tif")]
+    assert line.split()[3:6] == [line.split()[1], "of", line.split()[1]]
 
 
 def test_evaluation_of_folders_pools_pairs_and_names_what_has_no_partner(

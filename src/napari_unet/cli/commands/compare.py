@@ -15,7 +15,7 @@ from typing import Any
 
 from napari_unet.cli.batch import for_each
 from napari_unet.cli.checks import LooksAtLabels, add_check_option
-from napari_unet.cli.commands.evaluate import report_unpaired
+from napari_unet.cli.commands.evaluate import report_unpaired, too_few
 from napari_unet.cli.console import count, report, say
 from napari_unet.cli.file_plan import plan_outputs
 from napari_unet.cli.setting_options import real_number
@@ -192,18 +192,25 @@ def _in_words(change: Change) -> str:
 
 def _print_scores(before: Evaluation, after: Evaluation) -> None:
     report("")
-    report("  IoU  AP before  AP after  right before  right after")
+    figures = before.has_figures
+    scores = "  AP before  95 % interval  AP after  95 % interval" if figures else ""
+    report(f"  IoU{scores}  right before  right after")
     for threshold in before.thresholds:
-        old, new = before.pooled(threshold), after.pooled(threshold)
-        report(
-            f"{threshold:5.2f}  {old.average_precision:9.3f}  {new.average_precision:8.3f}  "
-            f"{old.true_positives:12d}  {new.true_positives:11d}"
-        )
+        line = f"{threshold:5.2f}"
+        for score, width in ((before, 9), (after, 8)) if figures else ():
+            low, high = score.interval(threshold)
+            ap = score.pooled(threshold).average_precision
+            line += f"  {ap:{width}.3f}  {low:.3f} - {high:.3f}"
+        old, new = (score.pooled(threshold).true_positives for score in (before, after))
+        report(f"{line}  {old:12d}  {new:11d}")
     report("")
-    report(
-        f"mean IoU of matched cells: {before.mean_matched_iou:.3f} before, "
-        f"{after.mean_matched_iou:.3f} after"
-    )
+    if figures:
+        report(
+            f"mean IoU of matched cells: {before.mean_matched_iou:.3f} before, "
+            f"{after.mean_matched_iou:.3f} after"
+        )
+    else:
+        report(too_few(before))
     report(
         f"true cells merged with another: {before.merged_cells} before, {after.merged_cells} after"
     )
@@ -249,6 +256,10 @@ def _as_json(comparisons: dict[str, Comparison]) -> dict[str, Any]:
     if any(comparison.before_score for comparison in every):
         for name, score in zip(("before", "after"), _evaluations(every), strict=True):
             result[name] = {
+                "true_cells": score.true_cells,
+                "average_precision_interval_95": {
+                    f"{t:g}": score.interval(t) for t in score.thresholds
+                },
                 "average_precision": {
                     f"{t:g}": score.pooled(t).average_precision for t in score.thresholds
                 },

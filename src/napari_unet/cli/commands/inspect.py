@@ -14,6 +14,7 @@ from napari_unet.engine.models.facts import (
     sight_sentence,
     tiles_sentence,
 )
+from napari_unet.engine.models.scores import measured_ancestor
 from napari_unet.engine.networks.network import Network
 from napari_unet.versions.history import bundled_versions, kept_versions
 
@@ -98,6 +99,9 @@ def _facts(network: Network) -> dict[str, str]:
     }
     for name, metrics in description.metrics.items():
         facts[f"on {name}"] = _metric_facts(metrics)
+    ancestor = measured_ancestor(description)
+    for name, metrics in () if ancestor is None else ancestor.metrics.items():
+        facts[f"'{ancestor.name}', not this model, on {name}"] = _metric_facts(metrics)
     return {name: value for name, value in facts.items() if value}
 
 

@@ -20,6 +20,7 @@ from napari_unet.engine.base.errors import CheckpointError, FileError, UNetError
 from napari_unet.engine.base.whole_file import write_problem
 from napari_unet.engine.labels.evaluation import Evaluation
 from napari_unet.engine.models.checkpoint import save_checkpoint
+from napari_unet.engine.models.scores import measured
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.learner import TrainingReport
 from napari_unet.engine.training.training import TrainingRun
@@ -202,15 +203,11 @@ class TrainingSession:
         if is_tuned:
             name += ", thresholds tuned"
         report(f"{name}: {describe_evaluation(evaluation)}")
-        metrics = {
-            f"AP {t:g} (pooled)": evaluation.pooled(t).average_precision
-            for t in evaluation.thresholds
-        }
-        described = replace(self._named(tuned).description, metrics={name: metrics})
+        described = replace(self._named(tuned).description, metrics={name: measured(evaluation)})
         self._write(Network(tuned.unet, described))
 
     def _named(self, network: Network) -> Network:
-        """Describe what the network has become; what was measured before is no longer true."""
+        """Describe what the network has become."""
         arguments = self._arguments
         given = {
             name: getattr(arguments, name)
@@ -219,7 +216,7 @@ class TrainingSession:
         }
         description = replace(
             network.description,
-            **{"summary": "", "metrics": {}, **given, "name": arguments.out.stem},
+            **{**given, "name": arguments.out.stem},
         )
         return Network(network.unet, description)
 
@@ -234,9 +231,12 @@ class TrainingSession:
 
 
 def describe_evaluation(evaluation: Evaluation) -> str:
-    """Write "AP 0.5 / 0.7 / 0.9: 0.88 / 0.74 / 0.25 pooled"."""
+    """Write "AP 0.5 / 0.7 / 0.9: 0.88 / 0.74 / 0.25 pooled (45 cells)"; of few cells the counts."""
+    if not evaluation.has_figures:
+        first = evaluation.thresholds[0]
+        return f"{evaluation.counts(first)} at IoU {first:g}, too few for a figure"
     thresholds = " / ".join(f"{t:g}" for t in evaluation.thresholds)
     values = " / ".join(
         f"{evaluation.pooled(t).average_precision:.3f}" for t in evaluation.thresholds
     )
-    return f"AP {thresholds}: {values} pooled"
+    return f"AP {thresholds}: {values} pooled ({count(evaluation.true_cells, 'cell')})"

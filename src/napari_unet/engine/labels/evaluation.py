@@ -20,7 +20,7 @@ from napari_unet.engine.labels.runs import CommonRuns, ious_of
 THRESHOLDS = (0.5, 0.7, 0.9)
 
 FEWEST_CELLS = 20
-"""True cells below which counts say more than a figure, whose interval would span half the scale."""
+"""True cells below which counts say more than a figure: its interval would span half the scale."""
 
 _FEWEST_IMAGES = 5
 """Images from which their spread is taken as that of images in general."""

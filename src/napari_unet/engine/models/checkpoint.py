@@ -16,6 +16,7 @@ from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.base.whole_file import whole_file
 from napari_unet.engine.foreign.opening import OWN_FORMAT as FORMAT
 from napari_unet.engine.foreign.opening import WeightsFile, named, open_foreign, read_own_metadata
+from napari_unet.engine.models.scores import told_apart
 from napari_unet.engine.networks.architecture import NetworkModule
 from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
 
@@ -83,6 +84,7 @@ def load_checkpoint(
         ) from FileNotFoundError(str(path))
     network = open_foreign(path, open_own=_own_network, allow_code=allow_code, guesses=guesses)
     network.unet.eval()
+    network.description = told_apart(network.description)
     return network
 
 
@@ -135,7 +137,7 @@ def read_description(path: str | os.PathLike[str]) -> NetworkDescription:
         If it is no readable model file of this project.
     """
     path = Path(path)
-    return _description(read_own_metadata(path), path)
+    return told_apart(_description(read_own_metadata(path), path))
 
 
 def _description(metadata: Mapping[str, Any], path: Path) -> NetworkDescription:

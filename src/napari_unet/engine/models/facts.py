@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
+from napari_unet.engine.models.scores import ancestors, learned_from
 from napari_unet.engine.networks.architecture import Architecture
 from napari_unet.engine.networks.network import NetworkDescription
 from napari_unet.engine.networks.output_meaning import OutputMeaning
@@ -33,7 +34,7 @@ def model_facts(description: NetworkDescription) -> dict[str, str]:
         "output": output_sentence(description),
         "cells": cells_sentence(description),
         "cell size": _cell_size(description),
-        "training data": description.training_data,
+        "training data": " ".join(training_data_sentences(description)),
         "history": "; ".join(map(training_sentence, description.history)),
         "licence": description.licence,
         "written by": f"{PROGRAM} {program_version()}".strip(),
@@ -132,10 +133,22 @@ def training_sentence(entry: Mapping[str, Any], *, model_word: str = "") -> str:
     text = f"{steps} steps" if steps is not None else "trained"
     if origin in entry:
         text += f" from {model_word}'{entry[origin]}'" if entry[origin] else " from nothing"
-    seen = [f"{entry[key]} {key}" for key in ("images", "cells") if key in entry]
-    text += f" on {' with '.join(seen)}" if seen else ""
+    seen = learned_from(entry)
+    text += f" on {seen}" if seen else ""
     text += f" ({entry['note']})" if entry.get("note") else ""
     return f"{date}: {text}" if date else text
+
+
+def training_data_sentences(description: NetworkDescription) -> list[str]:
+    """Say on what a network was trained, and before on what those that it went on from were."""
+    return [
+        *([description.training_data] if description.training_data else []),
+        *(
+            f"Before that, '{each.name}' was trained on: {each.training_data}"
+            for each in ancestors(description)
+            if each.training_data
+        ),
+    ]
 
 
 def parameters_sentence(count: int) -> str:

@@ -19,6 +19,7 @@ from napari_unet.engine.base.device import resolve_device
 from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.images.image import AnyImage
 from napari_unet.engine.models.checkpoint import as_network
+from napari_unet.engine.models.scores import trained_further
 from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.training.learner import Learner, TrainingReport
@@ -34,6 +35,9 @@ from napari_unet.engine.training.state import (
     write_state,
 )
 from napari_unet.engine.training.validation import Validation, ValidationResult
+
+_MOST_NAMES = 100
+"""Of images, in a model's history."""
 
 
 def _never() -> bool:
@@ -239,9 +243,10 @@ class TrainingRun(Iterator[TrainingReport]):
             "steps": self.step,
             "images": len(self._patches.prepared),
             "cells": self._patches.cell_count,
+            "names": list(dict.fromkeys(pair.name for pair in self._pairs))[:_MOST_NAMES],
             "settings": dataclasses.asdict(self.settings),
         }
-        return dataclasses.replace(self._expects, history=(*self._expects.history, entry))
+        return trained_further(self._expects, entry)
 
     # -- steps -------------------------------------------------------------------
 

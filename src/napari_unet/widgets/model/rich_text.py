@@ -34,10 +34,10 @@ def look_into(values: object, *keys: str) -> Mapping[str, Any]:
     return values if isinstance(values, Mapping) else {}
 
 
-def score_tables(metrics: object) -> str:
-    """What was measured on test images, as far as it can be told."""
+def score_tables(metrics: object, unmeasured: str) -> str:
+    """What was measured on test images, as far as it can be told; a sentence if nothing was."""
     if not isinstance(metrics, Mapping) or not metrics:
-        return paragraphs(["Never measured on test images."])
+        return paragraphs([unmeasured])
     plain = [f"{name}: {number(value)}." for name, value in metrics.items() if not look_into(value)]
     tables = {name: look_into(value) for name, value in metrics.items() if look_into(value)}
     # "AP 0.5, pooled" is the column "AP 0.5" of the table "pooled".

@@ -13,6 +13,7 @@ from napari_unet.widgets.model.rich_text import look_into, number, paragraphs, s
 BACKGROUND, CELL = "background", "cell"
 
 if TYPE_CHECKING:
+    from napari_unet.engine.models.scores import Ancestor
     from napari_unet.engine.networks.network import NetworkDescription
     from napari_unet.session import LoadedModel
 
@@ -29,22 +30,39 @@ _UNKNOWN = "Not recorded."
 
 def model_html(model: LoadedModel) -> str:
     """All that is known about a loaded model; every text of the file is escaped."""
+    from napari_unet.engine.models.facts import training_data_sentences
+    from napari_unet.engine.models.scores import measured_ancestor
+
     description = model.network.description
+    ancestor = measured_ancestor(description)
     sections = {
         "What it expects": _expectations(description),
         "What it finds": _classes(description),
-        "Trained on": [description.training_data or _UNKNOWN],
-        "How well it does": [],
+        "Trained on": training_data_sentences(description) or [_UNKNOWN],
+        "How well it does": score_tables(description.metrics, _unmeasured(description)),
+        _of_ancestor(ancestor): score_tables(ancestor.metrics, "") if ancestor else "",
         "Licence": [_sentence(description.licence) or _UNKNOWN],
         "History": [_training(entry) for entry in description.history] or [_UNKNOWN],
         "The network": _network(model),
         "The file": _file(model),
     }
     parts = [f"<h2>{escape(description.name)}</h2>", paragraphs([description.summary])]
-    for heading, lines in sections.items():
-        body = paragraphs(lines) if lines else score_tables(description.metrics)
-        parts.append(f"<h4>{heading}</h4>{body}")
+    for heading, told in sections.items():
+        body = told if isinstance(told, str) else paragraphs(told)
+        if body:
+            parts.append(f"<h4>{escape(heading)}</h4>{body}")
     return "".join(parts)
+
+
+def _unmeasured(description: NetworkDescription) -> str:
+    last = description.history[-1] if description.history else {}
+    origin = last.get("started_from") if isinstance(last, Mapping) else None
+    since = f" since it was trained further from '{origin}'" if origin else ""
+    return f"Never measured on test images{since}."
+
+
+def _of_ancestor(ancestor: Ancestor | None) -> str:
+    return "" if ancestor is None else f"How well '{ancestor.name}' did, which is another model"
 
 
 def _sentence(text: str) -> str:

@@ -124,7 +124,7 @@ class TrainOutcome(QWidget):
             return
         self.sentence.show_text(compared.sentence)
         if compared.view is not None:
-            self.comparison.show_comparison(compared.view.comparison)
+            self.comparison.show_comparison(compared.view.comparison, compared.view.sentence)
             self._changes.show(compared.view)
 
     def look_for_interrupted(self) -> None:

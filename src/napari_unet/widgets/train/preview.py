@@ -82,9 +82,19 @@ class PreviewLayer:
 
 
 def see(
-    view: LayerImage, network: Network, *, device: str, cancel: threading.Event | None = None
+    view: LayerImage,
+    network: Network,
+    *,
+    device: str,
+    cancel: threading.Event | None = None,
+    most_px: int | None = None,
 ) -> tuple[LabelImage, tuple[int, ...]] | None:
     """Segment what is in view, or the middle of it; None if it was cancelled.
+
+    Parameters
+    ----------
+    most_px : int, optional
+        Along each axis; that of the preview without it.
 
     Returns
     -------
@@ -97,7 +107,7 @@ def see(
     from napari_unet.engine.segmentation.segmentation import iterate_planes
 
     pixels, channel_axis = view.pixels()
-    wanted = _middle(view)
+    wanted = _middle(view, most_px or _MOST_PX)
     region = tuple(edge for part in wanted for edge in (part.start, part.stop))
     last = None
     for report in iterate_planes(
@@ -123,14 +133,14 @@ def see(
     return labels, tuple(part.start for part in box)
 
 
-def _middle(view: LayerImage) -> Region:
-    """What is in view in the axes of the plane, and along each axis at most `_MOST_PX` of it."""
+def _middle(view: LayerImage, most_px: int) -> Region:
+    """What is in view in the axes of the plane, and along each axis at most so much of it."""
     sizes = [
         n for n, at in zip(view.labels_shape, view.plane, strict=True) if isinstance(at, slice)
     ]
     edges = view.region or [edge for size in sizes for edge in (0, size)]
     region = []
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        extra = max(0, stop - start - _MOST_PX)
+        extra = max(0, stop - start - most_px)
         region.append(slice(start + extra // 2, stop - (extra - extra // 2)))
     return tuple(region)

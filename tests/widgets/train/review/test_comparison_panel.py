@@ -1,4 +1,4 @@
-"""What changed is counted, scored and listed, and two buttons decide."""
+"""What changed is counted and listed."""
 
 from collections.abc import Iterator
 
@@ -77,24 +77,12 @@ def test_changes_are_counted_and_listed_largest_first(
     ]
 
 
-def test_the_scores_are_shown_beside_each_other_where_there_is_a_truth(
-    panel: ComparisonPanel, comparison: Comparison
-) -> None:
-    panel.show_comparison(comparison)
+def test_what_was_compared_is_said(panel: ComparisonPanel, comparison: Comparison) -> None:
+    panel.show_comparison(comparison, "The middle of it, 60 x 60 pixels")
 
-    assert panel.scores.isVisible()
-    shown = words(panel.scores)
-    # Afterwards one cell of three is right, and three are found that are not there.
-    assert [word for word in shown if word] == [
-        *("AP 0.5", "AP 0.7", "AP 0.9", "IoU"),
-        *("before", "1.00", "1.00", "1.00", "1.00"),
-        *("after", "0.17", "0.17", "0.17", "1.00"),
-    ]
-
-    panel.show_comparison(compare_cells(BEFORE, AFTER))
-
-    assert not panel.scores.isVisible()
-    assert rows(panel)[0] == "split into 2, 400 → 360 px"
+    assert panel.heading.text() == (
+        "The middle of it, 60 x 60 pixels: 3 cells before, 4 after, 1 unchanged."
+    )
 
 
 def test_every_kind_of_change_is_a_sentence(panel: ComparisonPanel) -> None:

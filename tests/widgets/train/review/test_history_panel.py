@@ -15,7 +15,7 @@ from napari_unet.versions.history import ModelHistory, Version
 from napari_unet.viewer import worker
 from napari_unet.widgets.train.review import history_panel
 from napari_unet.widgets.train.review.history_panel import HistoryPanel
-from napari_unet.widgets.train.review.version_list import details
+from napari_unet.widgets.train.review.version_list import details, on_held_out
 
 NAME, AP, DATE = 0, 1, 2
 
@@ -30,7 +30,7 @@ def history(tmp_path: Path, threshold_network: Network) -> ModelHistory:
         name="second",
         parent=first,
         sentence="Trained 600 steps.",
-        metrics={"ap_before": 0.5, "ap_after": 0.75},
+        metrics={"ap_before": 0.5, "ap_after": 0.75, "held_out_cells": 45},
     )
     return history
 
@@ -71,13 +71,23 @@ def version(**fields: Any) -> Version:
 
 def test_each_version_has_its_scores_and_its_origin(panel: HistoryPanel) -> None:
     assert {each.name for each in panel.versions} == {"first", "second"}
-    assert row_of(panel, "second").text(AP) == "0.50 → 0.75"
+    assert row_of(panel, "second").text(AP) == "AP 0.50 → 0.75 of 45"
     assert row_of(panel, "first").text(AP) == ""
     assert row_of(panel, "first").text(DATE).startswith("20")
 
     select(panel, "second")
 
     assert panel.details.message == "'second' from 'first'. Trained 600 steps."
+
+
+def test_of_few_cells_a_version_says_how_many_were_found() -> None:
+    few = {"found_before": 1, "found_after": 3, "held_out_cells": 3}
+    assert on_held_out(version(metrics=few)) == "1 → 3 of 3"
+    # Version 0.1.0 noted no number of cells.
+    assert (
+        on_held_out(version(metrics={"ap_before": 1.0, "ap_after": 1.0})) == "AP 1.00 → 1.00 of ?"
+    )
+    assert on_held_out(version(metrics={"steps": 6})) == ""
 
 
 def test_texts_are_right_where_little_is_known() -> None:

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 AP_BEFORE, AP_AFTER = "ap_before", "ap_after"
 """In a version's metrics: AP at 0.5 on the same labels before and after its training."""
 
+CELLS, FOUND_BEFORE, FOUND_AFTER = "held_out_cells", "found_before", "found_after"
+"""In a version's metrics: how many cells these labels have, and how many of them were found."""
+
 _AP_AT = 0.5
+_MOST_PX = 2048
+"""Along each axis of the field of view that is compared: some ten seconds for each network on two
+cores, while the window is free."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +45,19 @@ class ViewChanges:
     """Along the axes of the plane."""
     labels_id: str
     """Of the labels layer of the image."""
+
+    @property
+    def sentence(self) -> str:
+        """What was compared, such as "What was in view, 300 x 400 pixels"."""
+        size = " x ".join(map(str, self.comparison.shape))
+        if self.image.region is None:
+            sizes = zip(self.image.labels_shape, self.image.plane, strict=True)
+            seen = [n for n, at in sizes if isinstance(at, slice)]
+        else:
+            edges = self.image.region
+            seen = [stop - start for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+        part = "What was in view" if tuple(seen) == self.comparison.shape else "The middle of it"
+        return f"{part}, {size} pixels"
 
     def placed(self, box: Region) -> Region:
         """Bring a box in the part that was compared to the axes of the labels."""
@@ -87,27 +106,45 @@ class Compared:
         """How good it is on the held-out part, before and after; empty without cells there."""
         if self.before is None or self.after is None:
             return ""
-        before, after = (
-            each.pooled(_AP_AT).average_precision for each in (self.before, self.after)
-        )
         counts = Counter(change.kind for part in self.held_out for change in part.changes)
         changes = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-        told = f"On the held-out cells AP {_AP_AT:g} was {before:.2f} before and is {after:.2f} now"
-        return f"{told} ({changes})." if changes else f"{told}."
+        return f"{_told(self.before, self.after)}{f' ({changes})' if changes else ''}."
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The same for the version that is kept, at every overlap."""
-        metrics: dict[str, Any] = {}
-        for name, evaluation in ((AP_BEFORE, self.before), (AP_AFTER, self.after)):
-            if evaluation is not None:
-                scores = {
-                    threshold: round(evaluation.pooled(threshold).average_precision, 4)
-                    for threshold in evaluation.thresholds
-                }
-                metrics[name] = scores[_AP_AT]
-                metrics[f"{name} at all"] = {f"{t:g}": score for t, score in scores.items()}
-        return metrics
+        """The same for the version that is kept, at every overlap; of few cells the counts."""
+        before, after = self.before, self.after
+        if before is None or after is None:
+            return {}
+        found = (each.pooled(_AP_AT).true_positives for each in (before, after))
+        metrics = dict(zip((FOUND_BEFORE, FOUND_AFTER), found, strict=True))
+        metrics[CELLS] = after.true_cells
+        return metrics | (_figures(before, after) if after.has_figures else {})
+
+
+def _told(before: Evaluation, after: Evaluation) -> str:
+    """How both did on the same cells, without the full stop."""
+    cells = f"{after.true_cells} held-out cell{'' if after.true_cells == 1 else 's'}"
+    if after.has_figures:
+        return (
+            f"On {cells} AP {_AP_AT:g} was {before.figure(_AP_AT)} before and is "
+            f"{after.figure(_AP_AT)} now; in brackets where it lies with 95 % confidence"
+        )
+    counts = (each.counts(_AP_AT) for each in (before, after))
+    return f"On {cells}: {next(counts)} before, {next(counts)} now; too few for a figure"
+
+
+def _figures(before: Evaluation, after: Evaluation) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    for name, evaluation in ((AP_BEFORE, before), (AP_AFTER, after)):
+        scores = {
+            threshold: round(evaluation.pooled(threshold).average_precision, 4)
+            for threshold in evaluation.thresholds
+        }
+        figures[name] = scores[_AP_AT]
+        figures[f"{name} at all"] = {f"{t:g}": score for t, score in scores.items()}
+        figures[f"{name} interval"] = evaluation.interval(_AP_AT)
+    return figures
 
 
 def compare(
@@ -154,7 +191,10 @@ def _view_changes(
 ) -> ViewChanges | None:
     from napari_unet.engine.labels.comparison import compare_cells
 
-    seen = [see(view, network, device=plan.recipe.device) for network in (before, after)]
+    seen = [
+        see(view, network, device=plan.recipe.device, most_px=_MOST_PX)
+        for network in (before, after)
+    ]
     if seen[0] is None or seen[1] is None:
         return None
     (first, corner), (second, _) = seen[0], seen[1]

@@ -26,14 +26,10 @@ _COUNTS_TOOLTIP = (
     "are <b>lost</b>. <b>Split</b>: one became several. <b>Merged</b>: several became one. "
     "<b>Regrouped</b>: several became others. <b>Reshaped</b>: another outline.</qt>"
 )
-_SCORES_TOOLTIP = (
-    "<qt>Beside your labels, before and after. AP: share of all cells, found or true, that match "
-    "at this overlap; 1 is best. At 0.5 half of the area has to agree, at 0.9 almost all.</qt>"
-)
 
 
 class ComparisonPanel(QWidget):
-    """Counts, scores and a list of changes."""
+    """Counts and a list of changes."""
 
     change_chosen = Signal(object)
     """Carries the `Change` whose row was clicked."""
@@ -41,25 +37,27 @@ class ComparisonPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._changes: tuple[Change, ...] = ()
-        self.heading, self.counts, self.scores = QLabel(), QLabel(), QLabel()
+        self.heading, self.counts = QLabel(), QLabel()
         self.heading.setWordWrap(True)
         self.counts.setToolTip(_COUNTS_TOOLTIP)
-        self.scores.setToolTip(_SCORES_TOOLTIP)
         self.list = _ChangeList()
         self.list.setToolTip("Click a change to see it; the arrow keys go through all of them.")
         self.list.itemClicked.connect(self._on_item_clicked)
         self.more = Sentence()
-        in_column(self.heading, self.counts, self.scores, self.list, self.more, within=self)
+        in_column(self.heading, self.counts, self.list, self.more, within=self)
         self.clear()
 
-    def show_comparison(self, comparison: Comparison) -> None:
-        """Replace what is shown."""
+    def show_comparison(self, comparison: Comparison, part: str = "") -> None:
+        """Replace what is shown.
+
+        Parameters
+        ----------
+        part : str
+            What was compared: "What was in view, 300 x 400 pixels".
+        """
         self._changes = comparison.changes
-        self.heading.setText(_heading(comparison))
+        self.heading.setText(f"{part}: {_heading(comparison)}" if part else _heading(comparison))
         self.counts.setText(_counts(comparison))
-        scores = _scores(comparison)
-        self.scores.setText(scores)
-        self.scores.setVisible(bool(scores))
         self._fill_list()
         self.setVisible(True)
 
@@ -115,18 +113,6 @@ def _counts(comparison: Comparison) -> str:
         for kind in CHANGE_COLOURS
     ]
     return _table([cells[start : start + _IN_A_ROW] for start in range(0, len(cells), _IN_A_ROW)])
-
-
-def _scores(comparison: Comparison) -> str:
-    """Make a table of what the labels say; nothing without them."""
-    before, after = comparison.before_score, comparison.after_score
-    if before is None or after is None:
-        return ""
-    rows = [["", *(f"AP {threshold:g}" for threshold in after.thresholds), "IoU"]]
-    for word, score in (("before", before), ("after", after)):
-        values = [*map(score.mean_ap, score.thresholds), score.mean_matched_iou]
-        rows.append([word, *(f"{value:.2f}" for value in values)])
-    return _table(rows)
 
 
 def _table(rows: list[list[str]]) -> str:

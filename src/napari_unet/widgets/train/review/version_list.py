@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,23 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWid
 from napari_unet.session import LoadedModel, read_model
 from napari_unet.versions.autosave import InterruptedTraining
 from napari_unet.versions.history import ModelHistory
-from napari_unet.widgets.train.review.comparison import AP_AFTER, AP_BEFORE, Compared
+from napari_unet.widgets.train.review.comparison import (
+    AP_AFTER,
+    AP_BEFORE,
+    CELLS,
+    FOUND_AFTER,
+    FOUND_BEFORE,
+    Compared,
+)
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import Network
     from napari_unet.versions.history import Version
     from napari_unet.widgets.train.reports import Trained
+
+
+_HELD_OUT = "held-out cells"
+"""Under which name a kept model says how good it is on them."""
 
 
 def keep_trained(
@@ -31,9 +43,16 @@ def keep_trained(
     CheckpointError
         If it cannot be written.
     """
+    from napari_unet.engine.models.scores import measured
+    from napari_unet.engine.networks.network import Network
+
     metrics = {"steps": trained.steps} | (compared.metrics if compared else {})
     sentence = compared.sentence if compared else ""
-    return _kept(history, trained.network, metrics, sentence, parent)
+    network = trained.network
+    if compared is not None and compared.after is not None:
+        own = {_HELD_OUT: measured(compared.after)}
+        network = Network(network.unet, replace(network.description, metrics=own))
+    return _kept(history, network, metrics, sentence, parent)
 
 
 def keep_interrupted(history: ModelHistory, interrupted: InterruptedTraining) -> LoadedModel:
@@ -69,8 +88,9 @@ def _kept(
 _LOWEST_PX = 110
 _NAME, _AP, _DATE = 0, 1, 2
 _TOOLTIP = (
-    "<qt>Every version of the model that was kept, the newest first. AP: share of cells that it "
-    "finds right at an overlap of 0.5, before and after its training.</qt>"
+    "<qt>Every version of the model that was kept, the newest first. Held-out cells: how many it "
+    "found, before and after its training; of 20 or more AP at an overlap of 0.5, and how many "
+    "cells that is about. Scores of different cells do not compare.</qt>"
 )
 
 
@@ -92,7 +112,7 @@ class VersionList(QTreeWidget):
         super().__init__()
         self.versions: tuple[Version, ...] = ()
         self.current: str | None = None
-        self.setHeaderLabels(["Version", "AP 0.5", "Kept"])
+        self.setHeaderLabels(["Version", "Held-out cells", "Kept"])
         self.setRootIsDecorated(False)
         self.setMinimumHeight(_LOWEST_PX)
         self.setToolTip(_TOOLTIP)
@@ -118,7 +138,7 @@ class VersionList(QTreeWidget):
         was_blocked = self.blockSignals(True)
         self.clear()
         for version in self.versions:
-            item = QTreeWidgetItem([version.name, average_precision(version), version.local_date])
+            item = QTreeWidgetItem([version.name, on_held_out(version), version.local_date])
             if not version.is_bundled:
                 item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
             item.setToolTip(_NAME, f"<qt>{escape(details(version, self.versions))}</qt>")
@@ -145,10 +165,15 @@ class VersionList(QTreeWidget):
             self.renamed.emit(version, item.text(_NAME))
 
 
-def average_precision(version: Version) -> str:
-    """Return AP before and after, or the one that is known."""
-    values = [version.metrics.get(name) for name in (AP_BEFORE, AP_AFTER)]
-    return " → ".join(f"{value:.2f}" for value in values if isinstance(value, int | float))
+def on_held_out(version: Version) -> str:
+    """Return AP before and after with the number of cells; of few cells how many were found."""
+    cells = version.metrics.get(CELLS)
+    scores = [version.metrics.get(name) for name in (AP_BEFORE, AP_AFTER)]
+    told = " → ".join(f"{value:.2f}" for value in scores if isinstance(value, int | float))
+    if told:
+        return f"AP {told} of {'?' if cells is None else cells}"
+    found = [version.metrics.get(name) for name in (FOUND_BEFORE, FOUND_AFTER)]
+    return "" if cells is None or None in found else f"{found[0]} → {found[1]} of {cells}"
 
 
 def details(version: Version, versions: Sequence[Version]) -> str:
