@@ -107,33 +107,38 @@ def pair_files(first: Path, second: Path) -> PairedFiles:
     )
 
 
-def _stem(path: Path) -> str:
+def _same(name: str) -> str:
     # macOS writes "ä" as two characters, other systems as one.
-    return unicodedata.normalize("NFC", image_stem(path).casefold())
+    return unicodedata.normalize("NFC", name.casefold())
 
 
-def _without_label_word(path: Path) -> str:
-    return _LABEL_ENDING.sub("", _stem(path))
+def _without_label_word(name: str) -> str:
+    return _LABEL_ENDING.sub("", _same(name))
 
 
-def _bare(path: Path) -> str:
+def _bare(name: str) -> str:
     """Name without the words that say what is in the file."""
-    bare = _LABEL_START.sub("", _LABEL_ENDINGS.sub("", _stem(path)))
+    bare = _LABEL_START.sub("", _LABEL_ENDINGS.sub("", _same(name)))
     return _IMAGE_START.sub("", _IMAGE_ENDING.sub("", bare))
 
 
 def _says_labels(path: Path) -> bool:
-    stem = _stem(path)
-    return bool(_LABEL_ENDING.search(stem) or _LABEL_START.search(stem))
+    name = _same(image_stem(path))
+    return bool(_LABEL_ENDING.search(name) or _LABEL_START.search(name))
 
 
-_Key: TypeAlias = Callable[[Path], str]
+_Key: TypeAlias = Callable[[str], str]
 _RULES: tuple[tuple[_Key, tuple[_Key, ...]], ...] = (
-    (_stem, (_stem, _without_label_word)),
+    (_same, (_same, _without_label_word)),
     (_bare, (_bare,)),
-    (lambda path: _NNUNET_CHANNEL.sub("", _bare(path)), (_bare,)),
+    (lambda name: _NNUNET_CHANNEL.sub("", _bare(name)), (_bare,)),
 )
-"""What a first and a second file have in common; each rule looks at what those before have left."""
+"""What a first and a second name have in common; each rule looks at what those before have left."""
+
+
+def names_go_together(first: str, second: str) -> bool:
+    """Whether names without endings are those of an image and its labels, as in `pair_files`."""
+    return any(key(first) and key(first) in {of(second) for of in keys} for key, keys in _RULES)
 
 
 def _partners(firsts: Sequence[Path], seconds: Sequence[Path]) -> dict[Path, Path]:
@@ -143,9 +148,10 @@ def _partners(firsts: Sequence[Path], seconds: Sequence[Path]) -> dict[Path, Pat
         taken = set(partners.values())
         by_key: dict[str, list[Path]] = {}
         for path in seconds:
-            for name in {of(path) for of in keys} if path not in taken else ():
+            for name in {of(image_stem(path)) for of in keys} if path not in taken else ():
                 by_key.setdefault(name, []).append(path)
-        found = {path: by_key.get(key(path), []) for path in firsts if path not in partners}
+        left = [path for path in firsts if path not in partners]
+        found = {path: by_key.get(key(image_stem(path)), []) for path in left}
         found = {path: _others(path, there) for path, there in found.items()}
         partners |= _unambiguous(_with_namesakes_first(found))
     return {path: partners[path] for path in firsts if path in partners}

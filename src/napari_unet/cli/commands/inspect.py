@@ -100,8 +100,9 @@ def _facts(network: Network) -> dict[str, str]:
     for name, metrics in description.metrics.items():
         facts[f"on {name}"] = _metric_facts(metrics)
     ancestor = measured_ancestor(description)
-    for name, metrics in () if ancestor is None else ancestor.metrics.items():
-        facts[f"'{ancestor.name}', not this model, on {name}"] = _metric_facts(metrics)
+    if ancestor is not None:
+        for name, metrics in ancestor.metrics.items():
+            facts[f"'{ancestor.name}', not this model, on {name}"] = _metric_facts(metrics)
     return {name: value for name, value in facts.items() if value}
 
 

@@ -93,10 +93,15 @@ def ancestors(description: NetworkDescription) -> tuple[Ancestor, ...]:
     for entry in reversed(description.history):
         start = entry.get(_START) if isinstance(entry, Mapping) else None
         if isinstance(start, Mapping):
-            texts = (str(start.get(key, "")) for key in ("summary", "training_data"))
             metrics = start.get("metrics")
-            known = metrics if isinstance(metrics, Mapping) else {}
-            found.append(Ancestor(str(entry.get(_ORIGIN)), *texts, known))
+            found.append(
+                Ancestor(
+                    str(entry.get(_ORIGIN)),
+                    str(start.get("summary", "")),
+                    str(start.get("training_data", "")),
+                    metrics if isinstance(metrics, Mapping) else {},
+                )
+            )
     return tuple(found)
 
 

@@ -55,7 +55,7 @@ def model_html(model: LoadedModel) -> str:
 
 
 def _unmeasured(description: NetworkDescription) -> str:
-    last = description.history[-1] if description.history else {}
+    last: object = description.history[-1] if description.history else {}
     origin = last.get("started_from") if isinstance(last, Mapping) else None
     since = f" since it was trained further from '{origin}'" if origin else ""
     return f"Never measured on test images{since}."

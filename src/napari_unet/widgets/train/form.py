@@ -19,8 +19,8 @@ from napari_unet.widgets.shared.remembered import Remembered
 from napari_unet.widgets.shared.run_panel import RunPanel
 from napari_unet.widgets.train.augmented_patches import patches_button
 from napari_unet.widgets.train.curves.curves import TrainingCurves
-from napari_unet.widgets.train.input.pair_rows import read_pair
 from napari_unet.widgets.train.input.pairs_list import PairsList
+from napari_unet.widgets.train.input.reading import read_pair
 from napari_unet.widgets.train.input.unlabelled_choice import UnlabelledChoice
 from napari_unet.widgets.train.more_settings import MoreSettings
 from napari_unet.widgets.train.plan import PairSource, Plan
@@ -156,6 +156,8 @@ class TrainForm(QWidget):
             If there is nothing to learn from, or layers do not lie on each other.
         """
         pairs = self.pairs.pairs
+        if self.pairs.question:
+            raise TrainingError(self.pairs.question)
         if not pairs and not self.pairs.folders:
             raise TrainingError(
                 "There is no image with labels; open an image, run Segment cells or add a Labels "

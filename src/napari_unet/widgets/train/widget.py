@@ -102,7 +102,7 @@ class TrainWidget(DockedForm):
         self.script_button.copied.connect(self._on_copied)
         self.form.model_choice.load_failed.connect(self._on_failed)
         patches, copying = self.form.augmented_button, self.script_button
-        for part in (patches, self.advice, self.outcome, self.uncertainty, copying):
+        for part in (patches, self.advice, self.outcome, copying):
             part.failed.connect(self._on_failed)
 
     def _subject(self) -> object:

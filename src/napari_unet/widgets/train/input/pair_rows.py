@@ -1,27 +1,23 @@
-"""Pairs that are learned from: their rows in the form, and their layers taken for a training."""
+"""Rows of what is learned from: an image layer with its labels, or two folders."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QSizePolicy, QToolButton, QWidget
 
-from napari_unet.engine.base.errors import TrainingError
-from napari_unet.viewer.drawn_regions import drawn_regions
-from napari_unet.viewer.layers import LayerImage, full_resolution, read_layer
-from napari_unet.viewer.results import METADATA_KEY, predictions_of
 from napari_unet.widgets.shared.choices import LayerChoice, keep_narrow
-from napari_unet.widgets.shared.parts import in_row
-from napari_unet.widgets.train.plan import PairSource
+from napari_unet.widgets.shared.parts import in_column, in_row, while_alive
+from napari_unet.widgets.shared.texts import Sentence
+from napari_unet.widgets.train.input.partners import REASONS, Partners
 
 if TYPE_CHECKING:
-    from napari.components import Dims, ViewerModel
-    from napari.layers import Shapes
+    from napari.components import ViewerModel
 
 _NARROWEST = 5
 """Characters of a name that are always in sight: two boxes share a narrow dock."""
@@ -33,42 +29,78 @@ class RemovableRow(QWidget):
     removed = Signal()
     """The row is not wanted any more."""
 
-    def __init__(self, *parts: QWidget, tooltip: str) -> None:
+    def __init__(self, *parts: QWidget, tooltip: str, note: QWidget | None = None) -> None:
         super().__init__()
         self.remove_button = QToolButton()
         self.remove_button.setText("✕")
         self.remove_button.setToolTip(tooltip)
         self.remove_button.clicked.connect(self.removed)
-        layout = in_row(*parts, self.remove_button, within=self, spacing=4)
+        layout = in_row(*parts, self.remove_button, spacing=4)
         for place in range(len(parts)):
             layout.setStretch(place, 1)
+        in_column(layout, *((note,) if note else ()), within=self, spacing=1)
+
+
+class LabelsChoice(LayerChoice):
+    """Labels layers, of which none is chosen until somebody or something says which."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__(viewer, Labels, follows_active=False)
+
+    def offer(self, entries: Sequence[tuple[str, Any]]) -> bool:
+        """Offer layers; what is no longer among them leaves no choice."""
+        chosen, before = self.chosen, self.blockSignals(True)
+        is_other = super().offer(entries)
+        if chosen not in [value for _, value in entries]:
+            self.setCurrentIndex(-1)
+        self.setPlaceholderText("choose the labels" if entries else "no labels yet")
+        self.blockSignals(before)
+        return is_other
 
 
 class PairRow(RemovableRow):
-    """An image layer beside the labels layer that belongs to it."""
+    """An image layer beside the labels layer that belongs to it, and how that is known.
+
+    Parameters
+    ----------
+    partners : Partners
+        Of all rows.
+    follows_active : bool
+        Choose the layer that is selected in the list, and what belongs to it.
+    """
 
     changed = Signal()
     """Another layer was chosen."""
     listed = Signal()
     """Other layers are offered, or the same under other names."""
 
-    def __init__(self, viewer: ViewerModel, *, follows_active: bool) -> None:
-        image_choice, labels_choice = choices = [
-            LayerChoice(viewer, kind, follows_active=follows_active) for kind in (Image, Labels)
-        ]
-        super().__init__(*choices, tooltip="Do not learn from this pair.")
+    def __init__(self, viewer: ViewerModel, partners: Partners, *, follows_active: bool) -> None:
+        self.image_choice = LayerChoice(viewer, Image, follows_active=False)
+        self.labels_choice = LabelsChoice(viewer)
+        self.note = Sentence()
+        super().__init__(
+            self.image_choice,
+            self.labels_choice,
+            tooltip="Do not learn from this pair.",
+            note=self.note,
+        )
         self._viewer = viewer
-        self.image_choice, self.labels_choice = image_choice, labels_choice
+        self._partners = partners
+        self._is_pairing = False
+        self._shown: Labels | None = None
         self.image_choice.setToolTip("Image layer to learn from.")
         self.labels_choice.setToolTip(
             "<qt>Labels layer with the cells of that image, as you would like to have them.</qt>"
         )
-        for choice in choices:
+        for choice in (self.image_choice, self.labels_choice):
             keep_narrow(choice, characters=_NARROWEST)
-            choice.listed.connect(self.listed)
+            choice.listed.connect(self._on_listed)
         self.image_choice.currentIndexChanged.connect(self._on_image_chosen)
-        self.labels_choice.currentIndexChanged.connect(self.changed)
-        self._on_image_chosen(0)
+        self.labels_choice.currentIndexChanged.connect(self._on_labels_chosen)
+        self._pair()
+        if follows_active:
+            viewer.layers.selection.events.active.connect(self._on_active_changed)
+            self._on_active_changed()
 
     @property
     def layers(self) -> tuple[Image | None, Labels | None]:
@@ -80,25 +112,71 @@ class PairRow(RemovableRow):
         """What is chosen, and what it is called."""
         return self.image_choice.subject, self.labels_choice.subject
 
-    def _on_image_chosen(self, _index: int) -> None:
+    @property
+    def question(self) -> str:
+        """Which labels are to be chosen, in a sentence; empty if that is known."""
         image, labels = self.layers
-        if image is not None and not _belong_together(image, labels):
-            labels_layers = [each for each in self._viewer.layers if isinstance(each, Labels)]
-            fitting = [each for each in labels_layers if _belong_together(image, each)]
-            if fitting:
-                self.labels_choice.choose_layer(fitting[-1])
+        if image is None or labels is not None or not self.labels_choice.count():
+            return ""
+        return (
+            f"Choose the labels of '{image.name}': neither their names nor where they came from "
+            "tell which ones they are."
+        )
+
+    def _pair(self) -> None:
+        """Choose the labels of the image, as far as anything tells which they are."""
+        image = self.image_choice.layer
+        found = None if image is None else self._partners.labels_of(image)
+        self._is_pairing = True
+        if found is None:
+            self.labels_choice.setCurrentIndex(-1)
+        else:
+            self.labels_choice.choose_layer(found[0])
+            self._partners.pair(image, *found)
+        self._is_pairing = False
+        self._shown = self.labels_choice.layer
+        self._show_note(REASONS[found[1]] if found else "")
         self.changed.emit()
 
+    def _show_note(self, reason: str) -> None:
+        if self.question:
+            self.note.show_error(self.question)
+        else:
+            self.note.show_text(reason)
 
-def _belong_together(image: Image, labels: Labels | None) -> bool:
-    """Whether Segment made the labels of the image, or they at least have its size."""
-    if labels is None:
-        return False
-    source = labels.metadata.get(METADATA_KEY, {}).get("image_id")
-    if source is not None:
-        return bool(source == str(image.unique_id))
-    shape = full_resolution(image).shape
-    return bool(np.shape(labels.data)[-2:] == shape[: image.ndim][-2:])
+    def _on_image_chosen(self, _index: int) -> None:
+        if not self._is_pairing:
+            self._pair()
+
+    def _on_labels_chosen(self, _index: int) -> None:
+        image, labels = self.layers
+        if self._is_pairing:
+            return
+        if image is None or labels is None:
+            self._pair()
+        elif labels is self._shown:  # it was given other data
+            self.changed.emit()
+        else:
+            self._partners.pair(image, labels, "chosen")
+            self._pair()
+
+    def _on_listed(self) -> None:
+        # What nothing told before a new layer, or another name, may tell now.
+        if self._viewer.layers and self.labels_choice.layer is None:
+            self._pair()
+        self.listed.emit()
+
+    @while_alive
+    def _on_active_changed(self, _event: Any = None) -> None:
+        active = self._viewer.layers.selection.active
+        if isinstance(active, Labels) and active is not self.labels_choice.layer:
+            found = self._partners.image_of(active)
+            if found is not None:
+                self._partners.pair(found[0], active, found[1])
+                self.image_choice.choose_layer(found[0])
+                self._pair()
+        elif isinstance(active, Image):
+            self.image_choice.choose_layer(active)
 
 
 class FolderRow(RemovableRow):
@@ -112,72 +190,3 @@ class FolderRow(RemovableRow):
         text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         super().__init__(text, tooltip="Do not learn from these folders.")
         self.images, self.labels = images, labels
-
-
-def read_pair(
-    image: Image,
-    labels: Labels,
-    dims: Dims,
-    *,
-    network_ndim: int,
-    regions: Shapes | None = None,
-) -> PairSource:
-    """Take an image layer and its labels layer, on the Qt thread; nothing is copied.
-
-    Parameters
-    ----------
-    image : napari Image layer
-        An axis that the labels lack counts channels.
-    network_ndim : int
-        Axes that the network reads at once.
-    regions : napari Shapes layer, optional
-        Where everything was reviewed.
-
-    Raises
-    ------
-    TrainingError, ImageShapeError
-        If the two do not lie on each other, pixel by pixel.
-    """
-    channel_axis = None
-    if not image.rgb and image.ndim == labels.ndim + 1:
-        shape = full_resolution(image).shape
-        axes = [n for n in range(image.ndim) if shape[:n] + shape[n + 1 :] == labels.data.shape]
-        channel_axis = axes[0] if axes else None
-    read = read_layer(
-        image, dims, network_ndim=network_ndim, extent="stack", channel_axis=channel_axis
-    )
-    _check_labels(read, labels)
-    return PairSource(
-        read,
-        labels.data,
-        str(image.name),
-        str(labels.unique_id),
-        predictions_of(labels),
-        () if regions is None else drawn_regions(regions, labels),
-    )
-
-
-def _check_labels(image: LayerImage, labels: Labels) -> None:
-    data = labels.data
-    if labels.multiscale or not isinstance(data, np.ndarray):
-        raise TrainingError(
-            f"The labels of '{labels.name}' are not in memory; duplicate the layer as a NumPy "
-            "array first."
-        )
-    if data.shape != image.labels_shape:
-        raise TrainingError(
-            f"Image '{image.name}' has {_size(image.labels_shape)} pixels, but the labels "
-            f"'{labels.name}' have {_size(data.shape)}; choose the labels of this image."
-        )
-    place = image.place
-    if not np.allclose(labels.scale, place["scale"]) or not np.allclose(
-        labels.translate, place["translate"]
-    ):
-        raise TrainingError(
-            f"'{labels.name}' does not lie on '{image.name}': its scale or place is another; "
-            "give the labels the scale and translate of the image, or choose other labels."
-        )
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

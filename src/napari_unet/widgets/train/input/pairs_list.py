@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 from napari_unet.viewer.results import SCORES_KEY
 from napari_unet.widgets.shared.parts import action_button, in_column, in_row
 from napari_unet.widgets.train.input.pair_rows import FolderRow, PairRow, RemovableRow
+from napari_unet.widgets.train.input.partners import Partners
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -31,6 +32,7 @@ class PairsList(QWidget):
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer = viewer
+        self._partners = Partners(viewer)
         self.rows: list[PairRow] = []
         self.folder_rows: list[FolderRow] = []
         self.add_button = action_button(
@@ -60,6 +62,17 @@ class PairsList(QWidget):
         return complete
 
     @property
+    def question(self) -> str:
+        """What has to be chosen before a training, in a sentence; empty if nothing has.
+
+        The first row follows the selected layer, and is no more than an offer
+        where there is something else to learn from.
+        """
+        first, *others = (row.question for row in self.rows)
+        is_needed = not self.pairs and not self.folders
+        return next(filter(None, (*others, *((first,) if is_needed else ()))), "")
+
+    @property
     def folders(self) -> list[tuple[Path, Path]]:
         """Folders of images, and of their labels."""
         return [(row.images, row.labels) for row in self.folder_rows]
@@ -75,7 +88,7 @@ class PairsList(QWidget):
 
     def add_row(self) -> PairRow:
         """Put a row below the others."""
-        row = PairRow(self._viewer, follows_active=not self.rows)
+        row = PairRow(self._viewer, self._partners, follows_active=not self.rows)
         row.changed.connect(self.changed)
         row.listed.connect(self.listed)
         self._add(row, self.rows, self._pairs_layout)
