@@ -205,6 +205,7 @@ def look_at_pairs(pairs: Sequence[TrainingPair], description: NetworkDescription
             pair.name,
             pair.channel_axis,
             reviewed=pair.reviewed,
+            corrected=pair.corrected,
         )
         for pair in some
     ]

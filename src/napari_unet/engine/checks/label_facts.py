@@ -51,6 +51,9 @@ class AnnotatedImage:
         A number that was painted where background is.
     grid, image_grid : Grid, optional
         Of the labels and of the image.
+    corrected : bool array of the labels' shape, optional
+        What a person has changed since a model predicted them; without it
+        nobody knows where they came from.
     """
 
     labels: LabelImage
@@ -62,6 +65,7 @@ class AnnotatedImage:
     background_label: int | None = None
     grid: Grid | None = None
     image_grid: Grid | None = None
+    corrected: NDArray[np.bool_] | None = None
 
     @property
     def image_channel_axis(self) -> int | None:

@@ -265,7 +265,28 @@ def size(case: AllLabels) -> Iterator[Finding]:
         )
 
 
-TOGETHER_RULES: tuple[Rule[AllLabels], ...] = (no_labels, few, size)
+def untouched(case: AllLabels) -> Iterator[Finding]:
+    """From what it has found itself a model learns its own mistakes anew."""
+    with_cells = [each.given for each in case.facts if each.ids.size]
+    same = [
+        each.name for each in with_cells if each.corrected is not None and not each.corrected.any()
+    ]
+    if not same:
+        return
+    if len(same) < len(with_cells):
+        yield note(
+            f"{len(same)} of the {len(with_cells)} label images ('{same[0]}' first) hold what a "
+            "model has found and nobody has changed; they teach it what it does already."
+        )
+        return
+    holds = f"'{same[0]}' holds" if len(same) == 1 else f"All {len(same)} label images hold"
+    yield warning(
+        f"{holds} the cells that a model has found, and nobody has changed any: it would learn its "
+        "own mistakes anew. Correct some cells first, above all where it is wrong."
+    )
+
+
+TOGETHER_RULES: tuple[Rule[AllLabels], ...] = (no_labels, untouched, few, size)
 
 
 # -- words ---------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def preflight(
         What is to be trained.
     **known
         Further fields of `AnnotatedImage`: `name`, `channel_axis`,
-        `unlabelled`, `reviewed`, `background_label`, `grid`, `image_grid`.
+        `unlabelled`, `reviewed`, `background_label`, `grid`, `image_grid`, `corrected`.
 
     Returns
     -------

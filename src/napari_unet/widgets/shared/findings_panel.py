@@ -28,6 +28,9 @@ _REPAIRS = {
     "holes": "Give each hole to the cell around it.",
 }
 
+_LEADS = {"untouched": "<qt>Go through the places in which the model is least sure.</qt>"}
+"""What a button does that changes nothing."""
+
 
 class FindingsPanel(QWidget):
     """Shows findings, errors first; what is over is counted. Without any it takes no room."""
@@ -83,7 +86,8 @@ class FindingsPanel(QWidget):
         if finding.remedy:
             button = QPushButton(finding.remedy)
             repair = _REPAIRS.get(finding.code, "Put the labels right.")
-            button.setToolTip(_CHANGE if finding.changes else f"<qt>{repair} {_UNDO}</qt>")
+            leads = _LEADS.get(finding.code, _CHANGE if finding.changes else "")
+            button.setToolTip(leads or f"<qt>{repair} {_UNDO}</qt>")
             button.clicked.connect(partial(self._on_clicked, finding))
             layout.addWidget(button)
         return entry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _PAUSE_MS = 400
 """Nobody needs to hear of every stroke."""
+
+_UNTOUCHED, _LEAD = "untouched", "Show me where to correct"
 
 _EVENTS = ("paint", "set_data", "data")
 
@@ -53,6 +55,8 @@ class TrainAdvice(QObject):
 
     failed = Signal(object)
     """Carries the exception of a repair."""
+    correction_wanted = Signal()
+    """Somebody wants to be led to where the model is least sure."""
 
     def __init__(
         self,
@@ -69,6 +73,7 @@ class TrainAdvice(QObject):
         self._repair.failed.connect(self.failed)
         self._is_due = False
         self._looked: _Looked | None = None
+        self._questioned: _Looked | None = None
         self._layers: list[Labels] = []
         self._soon = single_shot(self, self._look, after_ms=_PAUSE_MS)
         form.input_changed.connect(self._on_input_changed)
@@ -80,6 +85,17 @@ class TrainAdvice(QObject):
     def is_busy(self) -> bool:
         """Whether a look is still to come."""
         return self._job.is_running or self._soon.isActive()
+
+    def question(self) -> str:
+        """Say, once for the labels as they are, why a training on them makes little sense."""
+        looked = self._looked
+        if looked is None or looked is self._questioned:
+            return ""
+        self._questioned = looked
+        for found in looked.findings:
+            if found.code == _UNTOUCHED and found.severity == "warning":
+                return f"{found.text} Or press Train again to train all the same."
+        return ""
 
     def stop(self) -> None:
         """Look no more."""
@@ -136,6 +152,9 @@ class TrainAdvice(QObject):
             self._soon.start()
 
     def _on_repair_chosen(self, finding: Finding) -> None:
+        if finding.code == _UNTOUCHED:
+            self.correction_wanted.emit()
+            return
         if self._looked is None or finding.name not in self._looked.places:
             return
         number, plane = self._looked.places[finding.name]
@@ -175,6 +194,10 @@ def _look_at(
                     "ignore" if meaning == "painted" else "reviewed",
                     source.region(index) if meaning == "regions" else None,
                     background_label,
+                    corrected=source.corrected(index, labels),
                 )
             )
-    return _Looked(preflight_all(annotated, network=description), places)
+    found = preflight_all(annotated, network=description)
+    lead = {_UNTOUCHED: _LEAD}
+    shown = [replace(each, remedy=lead.get(each.code, each.remedy)) for each in found]
+    return _Looked(tuple(shown), places)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -43,6 +43,20 @@ class PairSource:
     """What Segment had found, by plane."""
     regions: tuple[DrawnRegion, ...] = ()
     """Where everything was reviewed, if the meaning is "regions"."""
+    checksums: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Of what Segment had found, by plane; a copy of its layer has no more than these."""
+
+    def corrected(self, index: PlaneIndex, labels: LabelImage) -> NDArray[np.bool_] | None:
+        """What a person has changed in a plane since it was predicted; None if nobody knows."""
+        from napari_unet.viewer.label_canvas import LabelCanvas
+
+        key = plane_key(index)
+        kept = self.predictions.get(key)
+        if kept is not None and kept.shape == labels.shape:
+            return kept.changed(labels)
+        if key in self.checksums and not LabelCanvas(self.labels, self.checksums).is_edited(index):
+            return np.zeros(labels.shape, bool)
+        return None
 
     def plane_pixels(self, index: PlaneIndex) -> tuple[AnyImage, int]:
         """Pixels of one plane, and which of their axes counts channels."""
@@ -116,8 +130,7 @@ def labelled_planes(source: PairSource, plan: Plan) -> Iterator[TrainingPair]:
     planes = source.image.planes()
     for index in planes:
         drawn = np.array(labels[index])
-        kept = source.predictions.get(plane_key(index))
-        corrected = kept.changed(drawn) if kept is not None and kept.shape == drawn.shape else None
+        corrected = source.corrected(index, drawn)
         is_empty = not drawn.any() and (corrected is None or not corrected.any())
         if len(planes) > 1 and is_empty:
             continue

@@ -90,6 +90,7 @@ class TrainWidget(DockedForm):
         self.outcome.settled.connect(self._on_settled)
         self.outcome.resumed.connect(self.train)
         self.outcome.segmented.connect(self._on_segment_wanted)
+        self.advice.correction_wanted.connect(self.uncertainty.start)
         self.uncertainty.found.connect(partial(self._bring_up, self.uncertainty))
         self.versions.chosen.connect(self.form.model_choice.load)
         self.panel.label.follow(
@@ -118,6 +119,10 @@ class TrainWidget(DockedForm):
         try:
             check_installation()
             plan = self.job.plan_of(interrupted) if interrupted else None
+            question = "" if interrupted else self.advice.question()
+            if question:
+                self.panel.show_error(question)
+                return
             if plan is None:
                 folder = self.outcome.autosave_folder
                 plan = replace(self.form.read_plan(), autosave_folder=folder, resumes=interrupted)

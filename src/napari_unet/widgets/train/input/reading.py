@@ -9,7 +9,7 @@ import numpy as np
 from napari_unet.engine.base.errors import TrainingError
 from napari_unet.viewer.drawn_regions import drawn_regions
 from napari_unet.viewer.layers import LayerImage, full_resolution, read_layer
-from napari_unet.viewer.results import predictions_of
+from napari_unet.viewer.results import METADATA_KEY, predictions_of
 from napari_unet.widgets.train.plan import PairSource
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def read_pair(
         str(labels.unique_id),
         predictions_of(labels),
         () if regions is None else drawn_regions(regions, labels),
+        labels.metadata.get(METADATA_KEY, {}).get("checksums", {}),
     )
 
 

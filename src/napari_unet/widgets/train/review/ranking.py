@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.images.image import PlaneIndex, plane_key
+from napari_unet.engine.images.image import PlaneIndex
 from napari_unet.widgets.train.plan import PairSource
 
 if TYPE_CHECKING:
@@ -136,10 +136,10 @@ def _ranked(
     if plain is None:
         return Ranked((), 0.0, is_stopped)
     labels = np.array(source.labels[plane])
-    kept = source.predictions.get(plane_key(plane))
     known = look.unseen if is_stopped else np.zeros(labels.shape, bool)
-    if kept is not None and kept.shape == labels.shape:
-        known = known | kept.changed(labels)
+    corrected = source.corrected(plane, labels)
+    if corrected is not None:
+        known = known | corrected
     regions = rank_uncertainty(
         plain,
         description.class_roles,
