@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_unet.cli import main
+from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet.engine.models.scores import trained_further
 from napari_unet.engine.networks.network import Network
 from napari_unet.versions.history import kept_versions
 
@@ -67,3 +71,17 @@ def test_a_model_that_is_not_there_is_told_with_the_names_of_those_that_are(
     told = output.complaint()
     assert "There is no model 'my cell'" in told
     assert "'my cells'" in told
+
+
+def test_inspect_tells_whose_scores_are_told(tmp_path: Path, model: str, output: Output) -> None:
+    network = load_checkpoint(model)
+    parent = replace(network.description, metrics={"test": {"AP 0.5": 0.86}})
+    child = trained_further(parent, {"started_from": "bright", "images": 1, "cells": 12})
+    path = save_checkpoint(Network(network.unet, child), tmp_path / "child")
+
+    assert main(["inspect", str(path)]) == 0
+
+    lines = output.read()[0].splitlines()
+    (line,) = [line for line in lines if "0.860" in line]
+    assert line.startswith("'bright', not this model, on test  AP 0.5 0.860")
+    assert any("'bright', trained further on 1 image with 12 cells." in line for line in lines)

@@ -21,7 +21,7 @@ from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.training.learner import Learner, TrainingReport
 from napari_unet.engine.training.training import TrainingRun
-from napari_unet.files.images import write_labels
+from napari_unet.files.images import read_labels, write_labels
 
 Output = Any
 """The fixture `output`: `read()` returns both streams, `complaint()` the only line of error."""
@@ -45,12 +45,13 @@ def test_training_from_a_model_writes_one_that_knows_its_history(
     assert (description.name, description.licence) == ("mine", "CC0")
     assert description.history[-1]["steps"] == 2
     assert description.history[-1]["started_from"] == "bright"
-    assert "held-out images" in description.metrics
+    assert description.metrics["held-out images"].endswith("too few for a figure")
+    assert description.summary.startswith("'bright', trained further on 2 images with 4 cells: '")
     out, error = output.read()
     assert "2 images with 4 cells to learn from" in out
     assert "1 image held out: " in out
     assert "step 2 of 2: loss " in out
-    assert "AP 0.5 / 0.7 / 0.9: " in out
+    assert re.search(r"held-out images: \d of 2 found.* at IoU 0.5, too few for a figure", out)
     assert error == ""
     assert not (tmp_path / "mine.resume").exists()
 
@@ -540,3 +541,25 @@ def test_channels_that_the_file_does_not_tell_are_told_by_an_option(
     assert main([*words, "--channel-axis", "0", "--depth", "1", "--base-width", "2"]) == 0
     description = load_checkpoint(tmp_path / "m.safetensors").description
     assert description.architecture.in_channels == 2
+
+
+def test_labels_that_segment_made_and_nobody_changed_are_questioned(
+    tmp_path: Path, model: str, training_folders: list[str], output: Output
+) -> None:
+    images = training_folders[0]
+    assert main(["segment", images, "-o", str(tmp_path / "found"), "--model", model]) == 0
+    output.read()
+    words = ["train", images, str(tmp_path / "found"), "--from", model, *ONE_STEP]
+
+    assert main([*words, "-o", str(tmp_path / "mine")]) == 0
+    _, error = output.read()
+    assert "label images hold the cells that a model has found, and nobody has changed" in error
+
+    # One pixel more, by whichever program, and somebody has looked.
+    for path in (tmp_path / "found").glob("*.tif"):
+        file = read_labels(path)
+        changed = file.array.copy()
+        changed[20:22, 2:4] = changed.max() + 1
+        write_labels(path, changed, notes=file.notes, overwrite=True)
+    assert main([*words, "-o", str(tmp_path / "other")]) == 0
+    assert "nobody has changed" not in output.read()[1]

@@ -1,5 +1,6 @@
 """The whole loop in a real napari window: segment, paint, train, stop, go on, compare, keep."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from napari.layers import Labels
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QPushButton
 
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.session import shared_session
@@ -156,6 +158,56 @@ def test_the_way_leads_to_where_the_network_is_least_sure(
     names = [layer.name for layer in viewer.layers]
     click(qtbot, train.uncertainty.panel.done_button)
     assert len(viewer.layers) == len(names) - 1
+    assert worker.stop_all()
+
+
+def test_a_second_image_of_one_size_asks_for_its_labels_and_a_prediction_is_questioned(
+    make_napari_viewer: Callable[..., Any], qtbot: QtBot, data_folder: Path
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    image, _ = viewer.open_sample(_PLUGIN, "crowded")
+    viewer.layers.remove("crowded truth")
+    viewer.layers.selection.active = image
+    segment = dock(viewer, qtbot, "Segment cells")
+    click(qtbot, segment.panel.button)
+    wait(qtbot, segment)
+    (labels,) = segmented(viewer)
+    second = viewer.add_image(image.data[::-1].copy(), name="cho36")
+    train = dock(viewer, qtbot, "Train")
+    pairs = train.form.pairs
+    qtbot.waitUntil(lambda: not train.advice.is_busy, timeout=20_000)
+
+    # It has the size of the other's labels, which are not its own.
+    assert pairs.pairs == []
+    assert pairs.rows[0].note.isVisible()
+    click(qtbot, train.panel.button)
+    assert train.panel.message.startswith("Choose the labels of 'cho36'")
+
+    viewer.layers.selection.active = image
+    assert pairs.pairs == [(image, labels)]
+    qtbot.waitUntil(
+        lambda: any(each.code == "untouched" for each in train.form.findings.findings),
+        timeout=20_000,
+    )
+    click(qtbot, train.panel.button)
+    assert not train.panel.is_running
+    assert "nobody has changed any" in train.panel.message
+
+    # The way on leads to the doubtful places, with words, and a Stop keeps what was seen.
+    (lead,) = [
+        button
+        for button in train.form.findings.findChildren(QPushButton)
+        if button.text() == "Show me where to correct"
+    ]
+    click(qtbot, lead)
+    search = train.uncertainty
+    assert search.button.text() == "Stop"
+    qtbot.waitUntil(lambda: "looking at the image" in search.run_panel.bar.format(), timeout=30_000)
+    click(qtbot, search.button)
+    asked = time.perf_counter()
+    qtbot.waitUntil(lambda: not search.run_panel.is_running, timeout=10_000)
+    assert time.perf_counter() - asked < 5  # a second on a quiet machine
+    assert second in viewer.layers
     assert worker.stop_all()
 
 

@@ -21,6 +21,7 @@ from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.base.host_memory import free_host_bytes
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.images.image import AnyImage, without_alpha
+from napari_unet.engine.labels.checksums import plane_checksums
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.memory import segmentation_memory
 from napari_unet.engine.segmentation.segmentation import (
@@ -218,6 +219,8 @@ class SegmentationJob:
             settings=settings,
             instances=self.instances,
         )
+        ndim = self.network.description.architecture.ndim
+        notes["checksums"] = plane_checksums(result.labels, plane_ndim=ndim)
 
         def labels() -> None:
             try:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from napari_unet.engine.base.errors import FileError, ImageShapeError, TrainingError
+from napari_unet.engine.labels.checksums import are_as_written
 from napari_unet.files.finding import find_images
 from napari_unet.files.image_file import ImageFile, image_stem
 from napari_unet.files.images import read_image, read_labels
@@ -242,6 +243,9 @@ def read_pairs(
 ) -> list[TrainingPair]:
     """Read an image and its labels; for a 2-D model each slice of a stack is a pair.
 
+    In labels that we wrote and that are as a model has found them nothing is
+    `corrected`; of others nobody knows.
+
     Parameters
     ----------
     image_path, labels_path : Path
@@ -257,22 +261,29 @@ def read_pairs(
     UNetError
         If a file cannot be read or the two do not belong together.
     """
-    image, labels = read_image(image_path), read_labels(labels_path).array
+    image, file = read_image(image_path), read_labels(labels_path)
+    labels = file.array
     if image.array.ndim - labels.ndim not in (0, 1):
         raise TrainingError(
             f"'{image_path}' has shape {image.array.shape} and its labels {labels.shape}; an image "
             "has the axes of its labels, and one more if it has channels."
         )
     array = _channels_last(image, labels.shape, channel_axis)
+    is_as_found = file.notes is not None and are_as_written(labels, file.notes.get("checksums"))
+
+    def pair(image: Any, labels: Any, name: str) -> TrainingPair:
+        made = make_pair(image, labels, name)
+        return replace(made, corrected=np.zeros(labels.shape, bool)) if is_as_found else made
+
     if labels.ndim == ndim:
-        return [make_pair(array, labels, image_path.name)]
+        return [pair(array, labels, image_path.name)]
     if labels.ndim != ndim + 1 or array.shape[0] != labels.shape[0]:
         raise TrainingError(
             f"'{labels_path}' has shape {labels.shape} and '{image_path}' {image.array.shape}; "
             f"a {ndim}-D model learns from {ndim}-D images or stacks of them."
         )
     return [
-        make_pair(plane, plane_labels, f"{image_path.name}, slice {index + 1}")
+        pair(plane, plane_labels, f"{image_path.name}, slice {index + 1}")
         for index, (plane, plane_labels) in enumerate(zip(array, labels, strict=True))
     ]
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +13,13 @@ from numpy.typing import NDArray
 from napari_unet.engine.base.regions import Region, shared, sizes, whole, within
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, PlaneIndex, plane_key
+from napari_unet.engine.labels.checksums import STRIP_ROWS, Checksums, checksum, strips_of
 from napari_unet.engine.labels.runs import LabelRuns
 from napari_unet.engine.segmentation.instances import keep_numbers
 
 if TYPE_CHECKING:
     from napari_unet.engine.segmentation.planes import PlaneScores
 
-Checksums: TypeAlias = dict[str, list[int]]
-"""For each plane that was written, by `plane_key`, one number for each strip of rows."""
-
-_STRIP_ROWS = 256
 _PREVIEW_MARGIN_PX = 32
 
 
@@ -83,7 +79,7 @@ class LabelCanvas:
     def is_edited(self, index: PlaneIndex) -> bool:
         """Whether anyone else changed a plane since it was written here; reads all of it."""
         plane = self.array[index]
-        return self._differs(index, range(len(_strips(plane))))
+        return self._differs(index, range(len(strips_of(plane))))
 
     def begin(self, index: PlaneIndex) -> None:
         """Remember a plane as it is, so that `close` can put it back."""
@@ -214,20 +210,20 @@ class LabelCanvas:
 
     def _put(self, index: PlaneIndex, area: Region, numbers: LabelImage) -> bool:
         plane = self.array[index]
-        strips = _strips(plane)
-        rows = range(area[0].start // _STRIP_ROWS, -(-area[0].stop // _STRIP_ROWS))
+        strips = strips_of(plane)
+        rows = range(area[0].start // STRIP_ROWS, -(-area[0].stop // STRIP_ROWS))
         if not self._checksums.get(plane_key(index)):
             rows = range(len(strips))
         fresh: dict[int, int] = {}
         for row in rows:
-            start = row * _STRIP_ROWS
+            start = row * STRIP_ROWS
             strip = strips[row].copy()
             low = max(start, area[0].start)
             high = max(low, min(start + len(strip), area[0].stop))
             strip[(slice(low - start, high - start), *area[1:])] = numbers[
                 low - area[0].start : high - area[0].start
             ]
-            fresh[row] = _checksum(strip)
+            fresh[row] = checksum(strip)
         # As late as can be: whoever paints while cells are computed must not lose a stroke.
         if self._differs(index, rows):
             # Nor may `close` put back what was there before.
@@ -248,22 +244,11 @@ class LabelCanvas:
         known = self._checksums.get(plane_key(index))
         if not known:
             return bool(plane.any())
-        strips = _strips(plane)
-        return len(known) != len(strips) or any(
-            _checksum(strips[row]) != known[row] for row in rows
-        )
-
-
-def _strips(plane: LabelImage) -> list[LabelImage]:
-    return [plane[start : start + _STRIP_ROWS] for start in range(0, len(plane), _STRIP_ROWS)]
+        strips = strips_of(plane)
+        return len(known) != len(strips) or any(checksum(strips[row]) != known[row] for row in rows)
 
 
 def _from_one(labels: LabelImage) -> LabelImage:
     """Cells whose numbers go on from another plane, numbered from 1."""
     lowest = int(labels[labels > 0].min(initial=np.iinfo(np.int32).max))
     return labels if lowest == 1 else np.where(labels > 0, labels - (lowest - 1), 0)
-
-
-def _checksum(labels: LabelImage) -> int:
-    start = zlib.crc32(f"{labels.dtype}{labels.shape}".encode())
-    return zlib.crc32(np.ascontiguousarray(labels).data.cast("B"), start)

@@ -393,3 +393,33 @@ def test_errors_come_before_warnings_and_warnings_before_notes():
     wrong = AnnotatedImage(cells() / 2, name="wrong")
     severities = [each.severity for each in preflight_all([mask, wrong])]
     assert severities == ["error", "warning", "note"]
+
+
+def test_a_prediction_that_nobody_has_changed_is_questioned() -> None:
+    labels = np.zeros((64, 64), np.int32)
+    for number, (y, x) in enumerate(np.ndindex(3, 3), start=1):
+        labels[y * 20 + 2 : y * 20 + 14, x * 20 + 2 : x * 20 + 14] = number
+    none = np.zeros(labels.shape, bool)
+    some = none.copy()
+    some[5, 5] = True
+
+    def questions(*corrected: np.ndarray | None) -> list[Finding]:
+        images = [
+            AnnotatedImage(labels, name=f"image {number}", corrected=each)
+            for number, each in enumerate(corrected, start=1)
+        ]
+        return [each for each in preflight_all(images) if each.code == "untouched"]
+
+    (one,) = questions(none)
+    assert one.severity == "warning"
+    assert one.text == (
+        "'image 1' holds the cells that a model has found, and nobody has changed any: it would "
+        "learn its own mistakes anew. Correct some cells first, above all where it is wrong."
+    )
+    (both,) = questions(none, none)
+    assert both.text.startswith("All 2 label images hold the cells that a model has found")
+    (part,) = questions(none, some, None)
+    assert part.severity == "note"
+    assert part.text.startswith("1 of the 3 label images ('image 1' first) hold")
+    # Nobody knows where these come from, or somebody has corrected them.
+    assert questions(None) == questions(some) == []

@@ -7,6 +7,7 @@ from typing import Any
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
+from napari_unet.engine.models.scores import trained_further
 from napari_unet.engine.networks.network import Network, TrainingIntensity
 from napari_unet.session import LoadedModel, Session
 from napari_unet.widgets.model.text import model_html
@@ -93,3 +94,28 @@ def test_odd_values_in_a_file_are_shown_as_they_are(threshold_network: Network) 
     assert "<p>by hand</p>" in html
     assert "3 steps from the model &#x27;nuclei&#x27;." in html
     assert "uint16, the dark parts at about 100 and the bright ones at about 60000." in html
+
+
+def test_scores_of_the_model_that_it_was_trained_from_are_told_as_its_scores(
+    threshold_network: Network,
+) -> None:
+    parent = replace(
+        threshold_network.description,
+        name="nuclei",
+        training_data="A public set.",
+        metrics={"50 test images": {"AP 0.5, pooled": 0.86}},
+    )
+    entry = {"started_from": "nuclei", "steps": 59, "images": 1, "cells": 12, "names": ["cho17"]}
+    child = Network(threshold_network.unet, trained_further(parent, entry))
+    html = model_html(LoadedModel(child, "", ""))
+
+    own, _, of_parent = html.partition(
+        "<h4>How well &#x27;nuclei&#x27; did, which is another model"
+    )
+    assert "0.86" in of_parent
+    assert "0.86" not in own
+    assert "Never measured on test images since it was trained further from" in own
+    assert "trained further on 1 image with 12 cells: &#x27;cho17&#x27;." in own
+    assert "Before that, &#x27;nuclei&#x27; was trained on: A public set." in own
+    # A model that was not trained further has no such part.
+    assert "another model" not in model_html(LoadedModel(Network(child.unet, parent), "", ""))

@@ -14,6 +14,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog
 
+from napari_unet.engine.labels.checksums import plane_checksums
+from napari_unet.engine.labels.runs import LabelRuns
 from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.networks.graph_network import GraphNetwork
 from napari_unet.engine.networks.network import Network
@@ -21,6 +23,7 @@ from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.files.images import write_labels
 from napari_unet.session import Session
 from napari_unet.viewer import worker
+from napari_unet.viewer.results import METADATA_KEY, note_origin
 from napari_unet.widgets.train.form import TrainForm
 from napari_unet.widgets.train.widget import TrainWidget
 
@@ -423,6 +426,73 @@ def test_a_mask_is_repaired_by_one_click_that_undo_takes_back(
 
     labels.undo()
     assert labels.data.max() == 1
+
+
+def found_by_segment(viewer: ViewerModel, image: Image, labels: Labels) -> None:
+    """Note in labels what Segment cells notes: that it has found them in the image."""
+    made = {"image_id": str(image.unique_id), "checksums": {}}
+    note_origin(labels, made, {":,:": LabelRuns.of(labels.data)})
+
+
+def is_questioned(widget: TrainWidget) -> bool:
+    return any(each.code == "untouched" for each in widget.form.findings.findings)
+
+
+def test_a_prediction_that_nobody_has_changed_is_questioned_once_and_a_correction_answers(
+    widget: TrainWidget, viewer: ViewerModel, pair: Any, qtbot: QtBot
+) -> None:
+    image, labels = pair
+    found_by_segment(viewer, image, labels)
+    widget.form.input_changed.emit()
+    qtbot.waitUntil(lambda: is_questioned(widget), timeout=20_000)
+
+    click(qtbot, widget)
+    assert not widget.panel.is_running
+    assert widget.panel.message == (
+        "'picture' holds the cells that a model has found, and nobody has changed any: it would "
+        "learn its own mistakes anew. Correct some cells first, above all where it is wrong. Or "
+        "press Train again to train all the same."
+    )
+    click(qtbot, widget)
+    assert widget.panel.is_running
+    wait(qtbot, widget)
+    assert widget.panel.message.startswith("Trained after 6 steps")
+
+    # One stroke is an answer.
+    labels.paint((60, 60), 99)
+    qtbot.waitUntil(lambda: not is_questioned(widget), timeout=20_000)
+    click(qtbot, widget)
+    assert widget.panel.is_running
+    wait(qtbot, widget)
+
+
+def test_the_question_leads_to_where_the_model_is_least_sure(
+    widget: TrainWidget, viewer: ViewerModel, pair: Any, qtbot: QtBot
+) -> None:
+    found_by_segment(viewer, *pair)
+    widget.form.input_changed.emit()
+    qtbot.waitUntil(lambda: is_questioned(widget), timeout=20_000)
+    (finding,) = [each for each in widget.form.findings.findings if each.code == "untouched"]
+    assert finding.remedy == "Show me where to correct"
+
+    with qtbot.waitSignal(widget.uncertainty.found, timeout=30_000):
+        widget.form.findings.repair_chosen.emit(finding)
+
+    assert widget.uncertainty.panel.isVisible()
+
+
+def test_a_copy_or_a_file_of_a_prediction_is_known_by_its_checksums(
+    widget: TrainWidget, viewer: ViewerModel, pair: Any, qtbot: QtBot
+) -> None:
+    image, labels = pair
+    made = {"image": image.name, "checksums": plane_checksums(labels.data, plane_ndim=2)}
+    viewer.layers.remove(labels)
+    copy = viewer.add_labels(labels.data.copy(), name="copy", metadata={METADATA_KEY: made})
+    assert widget.form.pairs.pairs == [(image, copy)]
+    qtbot.waitUntil(lambda: is_questioned(widget), timeout=20_000)
+
+    copy.paint((60, 60), 99)
+    qtbot.waitUntil(lambda: not is_questioned(widget), timeout=20_000)
 
 
 def test_the_patches_that_the_network_sees_become_layers(

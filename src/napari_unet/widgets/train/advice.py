@@ -28,7 +28,6 @@ _PAUSE_MS = 400
 """Nobody needs to hear of every stroke."""
 
 _UNTOUCHED, _LEAD = "untouched", "Show me where to correct"
-
 _EVENTS = ("paint", "set_data", "data")
 
 
@@ -56,7 +55,7 @@ class TrainAdvice(QObject):
     failed = Signal(object)
     """Carries the exception of a repair."""
     correction_wanted = Signal()
-    """Somebody wants to be led to where the model is least sure."""
+    """Somebody asks where the model is least sure."""
 
     def __init__(
         self,
@@ -154,7 +153,6 @@ class TrainAdvice(QObject):
     def _on_repair_chosen(self, finding: Finding) -> None:
         if finding.code == _UNTOUCHED:
             self.correction_wanted.emit()
-            return
         if self._looked is None or finding.name not in self._looked.places:
             return
         number, plane = self._looked.places[finding.name]
@@ -197,7 +195,6 @@ def _look_at(
                     corrected=source.corrected(index, labels),
                 )
             )
-    found = preflight_all(annotated, network=description)
-    lead = {_UNTOUCHED: _LEAD}
-    shown = [replace(each, remedy=lead.get(each.code, each.remedy)) for each in found]
+    lead, found = {_UNTOUCHED: _LEAD}, preflight_all(annotated, network=description)
+    shown = (replace(each, remedy=lead.get(each.code, each.remedy)) for each in found)
     return _Looked(tuple(shown), places)

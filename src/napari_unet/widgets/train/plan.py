@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.images.image import AnyImage, LabelImage, PlaneIndex, plane_key
+from napari_unet.engine.labels.checksums import is_as_written
 from napari_unet.script import TrainRecipe
 from napari_unet.viewer.drawn_regions import DrawnRegion, region_mask
 from napari_unet.viewer.layers import LayerImage
@@ -43,20 +44,17 @@ class PairSource:
     """What Segment had found, by plane."""
     regions: tuple[DrawnRegion, ...] = ()
     """Where everything was reviewed, if the meaning is "regions"."""
-    checksums: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    """Of what Segment had found, by plane; a copy of its layer has no more than these."""
+    checksums: Mapping[str, Any] = field(default_factory=dict)
+    """Of what Segment had found, by plane; a copy or file of its layer has no more than these."""
 
     def corrected(self, index: PlaneIndex, labels: LabelImage) -> NDArray[np.bool_] | None:
         """What a person has changed in a plane since it was predicted; None if nobody knows."""
-        from napari_unet.viewer.label_canvas import LabelCanvas
-
         key = plane_key(index)
         kept = self.predictions.get(key)
         if kept is not None and kept.shape == labels.shape:
             return kept.changed(labels)
-        if key in self.checksums and not LabelCanvas(self.labels, self.checksums).is_edited(index):
-            return np.zeros(labels.shape, bool)
-        return None
+        is_as_found = is_as_written(labels, self.checksums.get(key))
+        return np.zeros(labels.shape, bool) if is_as_found else None
 
     def plane_pixels(self, index: PlaneIndex) -> tuple[AnyImage, int]:
         """Pixels of one plane, and which of their axes counts channels."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -57,8 +58,15 @@ def read_pair(
         str(labels.unique_id),
         predictions_of(labels),
         () if regions is None else drawn_regions(regions, labels),
-        labels.metadata.get(METADATA_KEY, {}).get("checksums", {}),
+        _checksums(labels),
     )
+
+
+def _checksums(labels: Labels) -> Mapping[str, Any]:
+    """Those of what Segment had found; metadata that come from a file may hold anything."""
+    made = labels.metadata.get(METADATA_KEY)
+    known = made.get("checksums") if isinstance(made, Mapping) else None
+    return known if isinstance(known, Mapping) else {}
 
 
 def _check_labels(image: LayerImage, labels: Labels) -> None:
