@@ -449,9 +449,8 @@ def test_a_prediction_that_nobody_has_changed_is_questioned_once_and_a_correctio
     click(qtbot, widget)
     assert not widget.panel.is_running
     assert widget.panel.message == (
-        "'picture' holds the cells that a model has found, and nobody has changed any: it would "
-        "learn its own mistakes anew. Correct some cells first, above all where it is wrong. Or "
-        "press Train again to train all the same."
+        "Nobody has changed what a model found here: see below, or press Train again to train all "
+        "the same."
     )
     click(qtbot, widget)
     assert widget.panel.is_running

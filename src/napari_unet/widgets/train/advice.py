@@ -28,6 +28,10 @@ _PAUSE_MS = 400
 """Nobody needs to hear of every stroke."""
 
 _UNTOUCHED, _LEAD = "untouched", "Show me where to correct"
+_QUESTION = (
+    "Nobody has changed what a model found here: see below, or press Train again to train all the "
+    "same."
+)
 _EVENTS = ("paint", "set_data", "data")
 
 
@@ -93,7 +97,7 @@ class TrainAdvice(QObject):
         self._questioned = looked
         for found in looked.findings:
             if found.code == _UNTOUCHED and found.severity == "warning":
-                return f"{found.text} Or press Train again to train all the same."
+                return _QUESTION
         return ""
 
     def stop(self) -> None:
