@@ -449,8 +449,8 @@ def test_a_prediction_that_nobody_has_changed_is_questioned_once_and_a_correctio
     click(qtbot, widget)
     assert not widget.panel.is_running
     assert widget.panel.message == (
-        "Nobody has changed what a model found here: see below, or press Train again to train all "
-        "the same."
+        "Nobody has changed what a model found here: see below, or press Train again to do it "
+        "anyway."
     )
     click(qtbot, widget)
     assert widget.panel.is_running

@@ -11,7 +11,7 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
-from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.base.errors import TrainingError, UNetError
 from napari_unet.engine.checks.finding import Finding
 from napari_unet.engine.images.image import LabelImage, PlaneIndex
 from napari_unet.session import Session
@@ -29,8 +29,7 @@ _PAUSE_MS = 400
 
 _UNTOUCHED, _LEAD = "untouched", "Show me where to correct"
 _QUESTION = (
-    "Nobody has changed what a model found here: see below, or press Train again to train all the "
-    "same."
+    "Nobody has changed what a model found here: see below, or press Train again to do it anyway."
 )
 _EVENTS = ("paint", "set_data", "data")
 
@@ -89,16 +88,13 @@ class TrainAdvice(QObject):
         """Whether a look is still to come."""
         return self._job.is_running or self._soon.isActive()
 
-    def question(self) -> str:
-        """Say, once for the labels as they are, why a training on them makes little sense."""
-        looked = self._looked
-        if looked is None or looked is self._questioned:
-            return ""
+    def ask(self) -> None:
+        """Raise, once for the labels as they are, if a training on them makes little sense."""
+        looked, asked = self._looked, self._questioned
         self._questioned = looked
-        for found in looked.findings:
-            if found.code == _UNTOUCHED and found.severity == "warning":
-                return _QUESTION
-        return ""
+        found = () if looked is None or looked is asked else looked.findings
+        if any(each.code == _UNTOUCHED and each.severity == "warning" for each in found):
+            raise TrainingError(_QUESTION)
 
     def stop(self) -> None:
         """Look no more."""

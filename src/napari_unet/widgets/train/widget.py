@@ -119,10 +119,8 @@ class TrainWidget(DockedForm):
         try:
             check_installation()
             plan = self.job.plan_of(interrupted) if interrupted else None
-            question = "" if interrupted else self.advice.question()
-            if question:
-                self.panel.show_error(question)
-                return
+            if interrupted is None:
+                self.advice.ask()
             if plan is None:
                 folder = self.outcome.autosave_folder
                 plan = replace(self.form.read_plan(), autosave_folder=folder, resumes=interrupted)

@@ -62,6 +62,12 @@ class UncertaintySearch(QWidget):
         )
         self.run_panel.run_clicked.connect(self.start)
         self.run_panel.stop_clicked.connect(self._on_stop_clicked)
+        layers = viewer.layers
+        self.run_panel.label.follow(
+            lambda: session.network,
+            session.network_loaded,
+            *(layers.events.inserted, layers.events.removed, layers.selection.events.active),
+        )
         self.panel = UncertaintyPanel(viewer)
         in_column(self.run_panel, self.panel, within=self)
 
