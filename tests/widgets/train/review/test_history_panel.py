@@ -70,8 +70,9 @@ def version(**fields: Any) -> Version:
 
 
 def test_each_version_has_its_scores_and_its_origin(panel: HistoryPanel) -> None:
-    assert {each.name for each in panel.versions} == {"first", "second"}
-    assert row_of(panel, "second").text(AP) == "AP 0.50 → 0.75 of 45"
+    # Those that come with the plugin stand below them.
+    assert [each.name for each in panel.versions] == ["second", "first", "nuclei"]
+    assert row_of(panel, "second").text(AP) == "0.50 → 0.75 of 45"
     assert row_of(panel, "first").text(AP) == ""
     assert row_of(panel, "first").text(DATE).startswith("20")
 
@@ -84,9 +85,7 @@ def test_of_few_cells_a_version_says_how_many_were_found() -> None:
     few = {"found_before": 1, "found_after": 3, "held_out_cells": 3}
     assert on_held_out(version(metrics=few)) == "1 → 3 of 3"
     # Version 0.1.0 noted no number of cells.
-    assert (
-        on_held_out(version(metrics={"ap_before": 1.0, "ap_after": 1.0})) == "AP 1.00 → 1.00 of ?"
-    )
+    assert on_held_out(version(metrics={"ap_before": 1.0, "ap_after": 1.0})) == "1.00 → 1.00 of ?"
     assert on_held_out(version(metrics={"steps": 6})) == ""
 
 
@@ -169,7 +168,7 @@ def test_nothing_is_deleted_without_a_yes(
         with qtbot.waitSignal(panel.refreshed, timeout=20_000):
             click(qtbot, panel, "delete")
         assert names(history) == {"second"}
-        assert panel.list.topLevelItemCount() == 1
+        assert panel.list.topLevelItemCount() == 2
     else:
         click(qtbot, panel, "delete")
         assert worker.stop_all()
@@ -199,7 +198,7 @@ def test_a_new_version_appears_and_the_selection_stays(
     with qtbot.waitSignal(panel.refreshed, timeout=20_000):
         panel.refresh()
 
-    assert panel.list.topLevelItemCount() == 3
+    assert panel.list.topLevelItemCount() == 4
     assert panel.selected is not None
     assert panel.selected.name == "first"
 

@@ -88,9 +88,9 @@ def _kept(
 _LOWEST_PX = 110
 _NAME, _AP, _DATE = 0, 1, 2
 _TOOLTIP = (
-    "<qt>Every version of the model that was kept, the newest first. Held-out cells: how many it "
-    "found, before and after its training; of 20 or more AP at an overlap of 0.5, and how many "
-    "cells that is about. Scores of different cells do not compare.</qt>"
+    "<qt>Every version of the model that was kept, the newest first. Held out: how many of so many "
+    "held-out cells it found, before and after its training; of 20 or more AP at an overlap of "
+    "0.5, from 0 to 1. Scores of different cells do not compare.</qt>"
 )
 
 
@@ -112,7 +112,7 @@ class VersionList(QTreeWidget):
         super().__init__()
         self.versions: tuple[Version, ...] = ()
         self.current: str | None = None
-        self.setHeaderLabels(["Version", "Held-out cells", "Kept"])
+        self.setHeaderLabels(["Version", "Held out", "Kept"])
         self.setRootIsDecorated(False)
         self.setMinimumHeight(_LOWEST_PX)
         self.setToolTip(_TOOLTIP)
@@ -171,7 +171,7 @@ def on_held_out(version: Version) -> str:
     scores = [version.metrics.get(name) for name in (AP_BEFORE, AP_AFTER)]
     told = " → ".join(f"{value:.2f}" for value in scores if isinstance(value, int | float))
     if told:
-        return f"AP {told} of {'?' if cells is None else cells}"
+        return f"{told} of {'?' if cells is None else cells}"
     found = [version.metrics.get(name) for name in (FOUND_BEFORE, FOUND_AFTER)]
     return "" if cells is None or None in found else f"{found[0]} → {found[1]} of {cells}"
 
