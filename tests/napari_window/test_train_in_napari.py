@@ -90,8 +90,9 @@ def test_segment_correct_train_stop_go_on_compare_keep_and_segment_again(
     )
     (torn,) = [each for each in findings.findings if each.code == "disconnected"]
     assert torn.ids == (second,)
-    findings.repair_chosen.emit(torn)
-    qtbot.waitUntil(lambda: not np.array_equal(labels.data, edited), timeout=20_000)
+    with qtbot.waitSignal(train.advice._repair.repaired, timeout=20_000):
+        findings.repair_chosen.emit(torn)
+    assert not np.array_equal(labels.data, edited)
     qtbot.waitUntil(lambda: not train.advice.is_busy, timeout=20_000)
     labels.undo()
     assert np.array_equal(labels.data, edited)
