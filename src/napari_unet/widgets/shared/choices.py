@@ -154,9 +154,9 @@ class LayerChoice(OfferBox):
         return self._layers().get(self.chosen)
 
     @property
-    def subject(self) -> tuple[str, str]:
+    def subject(self) -> object:
         """The chosen layer and its name, for a `Sentence` that tells of it."""
-        return self.currentText(), str(self.chosen)
+        return self.currentText(), self.chosen
 
     def choose(self, name: str) -> None:
         """Choose a layer by its name, if it is offered."""
