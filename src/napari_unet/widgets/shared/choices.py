@@ -49,8 +49,7 @@ class StillBox(QComboBox):
 
     def showPopup(self) -> None:  # noqa: N802
         """Open the list, as wide as its longest entry."""
-        view = self.view()
-        if view is not None:
+        if (view := self.view()) is not None:
             view.setMinimumWidth(view.sizeHintForColumn(0))
         super().showPopup()
 

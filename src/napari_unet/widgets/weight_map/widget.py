@@ -59,7 +59,8 @@ class WeightMapWidget(DockedForm):
         self.hover = QLabel()
         above = (self.form, self.button, self.sentence, self.remedy)
         inside = QWidget()
-        in_column(*above, self.hover, self.form.formula, within=inside).addStretch()
+        below = (self.form.formula, self.form.remembered.reset_button())
+        in_column(*above, self.hover, *below, within=inside).addStretch()
         in_column(Scrolled(inside), within=self).setContentsMargins(4, 4, 4, 4)
 
     def _subject(self) -> object:
