@@ -148,3 +148,76 @@ def test_the_view_is_segmented_by_the_command_whether_the_widget_is_open_or_not(
     assert labels.metadata["napari_unet"]["extent"] == "view"
     assert labels.data.any()
     assert not labels.data[600:].any()
+
+
+def menu_entry(viewer: Any, name: str) -> Any:
+    return entries_of_the_layers_menu(viewer)[f"{name} (U-Net)"]
+
+
+def are_tabs(viewer: Any) -> bool:
+    first, *others = docks_of(viewer).values()
+    return set(others) <= set(viewer.window._qt_window.tabifiedDockWidgets(first))
+
+
+def test_widgets_that_the_menu_opens_are_tabs_with_the_last_one_in_front(
+    make_napari_viewer: Callable[[], Any], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer(show=True)
+
+    menu_entry(viewer, "Segment cells").trigger()
+    menu_entry(viewer, "Train").trigger()
+
+    qtbot.waitUntil(lambda: are_tabs(viewer), timeout=5000)
+    segment, train = docks_of(viewer).values()
+    qtbot.waitUntil(lambda: not train.visibleRegion().isEmpty(), timeout=5000)
+    assert segment.visibleRegion().isEmpty()
+    # A tab has no room for the name of the plugin.
+    assert [segment.windowTitle(), train.windowTitle()] == ["Segment cells", "Train"]
+
+
+def test_the_menu_knows_the_widget_that_a_command_has_opened(
+    make_napari_viewer: Callable[[], Any], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(load_sample(DEMO_SAMPLE).image)
+    entries_of_the_layers_menu(viewer)["Segment this view (U-Net)"].trigger()
+    (widget,) = segment_widgets(viewer)
+    (title,) = docks_of(viewer)
+    assert title == "Segment cells (U-Net)"
+
+    menu_entry(viewer, "Segment cells").trigger()
+    menu_entry(viewer, "Segment cells").trigger()
+
+    assert segment_widgets(viewer) == [widget]
+    assert list(docks_of(viewer)) == [title]
+    widget.stop()
+
+
+def test_a_second_widget_of_a_kind_gives_way_to_the_first(
+    make_napari_viewer: Callable[[], Any], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    # As `napari --with` and scripts open it: under another title than the menu.
+    _, first = viewer.window.add_plugin_dock_widget(_PLUGIN, "Segment cells")
+
+    menu_entry(viewer, "Segment cells").trigger()
+
+    qtbot.waitUntil(lambda: segment_widgets(viewer) == [first], timeout=5000)
+    segment_view(viewer)
+    assert segment_widgets(viewer) == [first]
+
+
+def test_a_widget_on_another_side_stays_there(
+    make_napari_viewer: Callable[[], Any], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    menu_entry(viewer, "Segment cells").trigger()
+    (dock,) = docks_of(viewer).values()
+    window = viewer.window._qt_window
+    window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, dock)
+
+    menu_entry(viewer, "Train").trigger()
+    qtbot.wait(100)
+
+    assert window.dockWidgetArea(dock) == Qt.DockWidgetArea.LeftDockWidgetArea
+    assert docks_of(viewer)["Train (U-Net)"] not in window.tabifiedDockWidgets(dock)

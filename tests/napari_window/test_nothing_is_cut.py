@@ -1,13 +1,10 @@
 """Every text of every form can be read whole, at any width and however long the names."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from napari.settings import get_settings
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, QRect, QSize, Qt
 from qtpy.QtGui import QTextDocument
@@ -188,18 +185,24 @@ def _parents(widget: QWidget, form: QWidget) -> Iterator[QWidget]:
 
 
 LONG = "20240131_experiment07_HeLa_H2B_mCherry_wellB03_site12_channelDAPI_deconvolved"
-SIZES = [None, (1280, 720)]
+SMALL = (1280, 720)
+LARGE_TYPE_PT = 15
 
 
-@pytest.fixture(params=SIZES, ids=["usual size", "1280x720"])
+@pytest.fixture(params=["usual", "small", "large type"])
 def viewer(
     make_napari_viewer: Callable[..., Any], request: pytest.FixtureRequest, qtbot: QtBot
 ) -> Iterator[Any]:
+    """A window as it opens, or in a small one, there also in large type."""
     viewer = make_napari_viewer(show=True)
-    if request.param is not None:
-        viewer.window._qt_window.resize(*request.param)
+    type_pt = get_settings().appearance.font_size
+    if request.param != "usual":
+        viewer.window._qt_window.resize(*SMALL)
+    if request.param == "large type":
+        get_settings().appearance.font_size = LARGE_TYPE_PT
     source = shared_session().source
     yield viewer
+    get_settings().appearance.font_size = type_pt
     shared_session().load(source or "nuclei")
     assert worker.stop_all()
 
@@ -257,6 +260,7 @@ def test_nothing_is_cut_in_a_form_that_was_just_opened_nor_beside_an_error(
             check(qtbot, form)
 
 
+@pytest.mark.parametrize("viewer", ["small"], indirect=True)
 def test_nothing_is_cut_with_long_names_before_during_and_after_work(
     viewer: Any, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,18 +290,3 @@ def test_nothing_is_cut_with_long_names_before_during_and_after_work(
         if name == "Weight map":
             form.button.click()
         check(qtbot, form)
-
-
-def test_nothing_is_cut_in_large_type() -> None:
-    """In a process of its own: Qt reads the size of its type when it starts."""
-    first = test_nothing_is_cut_in_a_form_that_was_just_opened_nor_beside_an_error.__name__
-    command = [sys.executable, "-m", "pytest", "-q", "-x", f"{Path(__file__)}::{first}"]
-    run = subprocess.run(
-        command,
-        env={**os.environ, "QT_FONT_DPI": "144"},
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parents[2],
-    )
-    assert run.returncode == 0, run.stdout[-3000:]

@@ -1,10 +1,11 @@
-"""Regions drawn in a Shapes layer, as masks on the grid of labels."""
+"""Shapes that a person drew: regions as masks on the grid of labels, and the size of a cell."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,3 +111,22 @@ def _polygon(corners: NDArray[np.float64], size: tuple[int, ...]) -> NDArray[np.
     if len(points) > 2:
         ImageDraw.Draw(picture).polygon(points, fill=1, outline=1)
     return np.asarray(picture, bool)
+
+
+def drawn_diameter(corners: NDArray[np.floating[Any]], kind: str) -> float:
+    """Diameter, in pixels, of the circle that is as large as what was drawn.
+
+    Parameters
+    ----------
+    corners : (N, 2) array
+        As napari keeps shapes: of an ellipse those of its box.
+    kind : str
+        napari's type of the shape.
+    """
+    if kind in ("line", "path"):
+        return float(np.linalg.norm(np.diff(corners, axis=0), axis=1).sum())
+    y, x = corners.T
+    area = abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2
+    if kind == "ellipse":
+        return math.sqrt(area)
+    return math.sqrt(4 * area / math.pi)

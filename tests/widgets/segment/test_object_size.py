@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 
 from napari_unet.engine.base.errors import SettingsError
-from napari_unet.widgets.segment.object_size import ObjectSizeChoice, drawn_diameter
+from napari_unet.viewer.drawn_regions import drawn_diameter
+from napari_unet.widgets.segment.object_size import ObjectSizeChoice
 
 BOX = np.array([[2.0, 3.0], [2.0, 13.0], [12.0, 13.0], [12.0, 3.0]])
 

@@ -92,12 +92,8 @@ class ModelWidget(DockedForm):
         )
         self.segment_button.setVisible(self._has_window)
         self._lay_out()
-        self.sentence.follow(
-            lambda: self._session.model,
-            self._session.network_loaded,
-            self.image.changed,
-            self.device_choice.activated,
-        )
+        changes = (self._session.network_loaded, self.image.changed, self.device_choice.activated)
+        self.sentence.follow(lambda: self._session.model, *changes)
 
     def _lay_out(self) -> None:
         form = QFormLayout()

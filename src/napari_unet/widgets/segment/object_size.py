@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Shapes
-from numpy.typing import NDArray
 from qtpy.compat import isalive
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QPushButton, QWidget
 from superqt.utils import signals_blocked
 
 from napari_unet.engine.base.errors import SettingsError
+from napari_unet.viewer.drawn_regions import drawn_diameter
 from napari_unet.widgets.shared.choices import keep_narrow
 from napari_unet.widgets.shared.parts import in_row, while_alive
 from napari_unet.widgets.shared.remembered import Setting
@@ -195,22 +194,3 @@ class ObjectSizeChoice(QWidget):
     def _on_layer_removed(self, _event: Any) -> None:
         if self._drawing is not None and self._drawing not in self._viewer.layers:
             self.stop_drawing()
-
-
-def drawn_diameter(corners: NDArray[np.floating[Any]], kind: str) -> float:
-    """Diameter, in pixels, of the circle that is as large as what was drawn.
-
-    Parameters
-    ----------
-    corners : (N, 2) array
-        As napari keeps shapes: of an ellipse those of its box.
-    kind : str
-        napari's type of the shape.
-    """
-    if kind in ("line", "path"):
-        return float(np.linalg.norm(np.diff(corners, axis=0), axis=1).sum())
-    y, x = corners.T
-    area = abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2
-    if kind == "ellipse":
-        return math.sqrt(area)
-    return math.sqrt(4 * area / math.pi)

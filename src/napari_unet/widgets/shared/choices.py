@@ -49,8 +49,7 @@ class StillBox(QComboBox):
 
     def showPopup(self) -> None:  # noqa: N802
         """Open the list, as wide as its longest entry."""
-        view = self.view()
-        if view is not None:
+        if (view := self.view()) is not None:
             view.setMinimumWidth(view.sizeHintForColumn(0))
         super().showPopup()
 
@@ -154,9 +153,9 @@ class LayerChoice(OfferBox):
         return self._layers().get(self.chosen)
 
     @property
-    def subject(self) -> tuple[str, str]:
+    def subject(self) -> object:
         """The chosen layer and its name, for a `Sentence` that tells of it."""
-        return self.currentText(), str(self.chosen)
+        return self.currentText(), self.chosen
 
     def choose(self, name: str) -> None:
         """Choose a layer by its name, if it is offered."""

@@ -62,12 +62,16 @@ class DockedForm(QWidget):
         window = None if dock is None else dock.parent()
         if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
             return
+        forms = self._forms()
         area = window.dockWidgetArea(dock)
-        others = [each for form in self._forms() if (each := dock_of(form)) not in (None, dock)]
-        beside = [each for each in others if each and window.dockWidgetArea(each) == area]
-        if beside and dock not in window.tabifiedDockWidgets(beside[0]):
-            window.tabifyDockWidget(beside[0], dock)
-            bring_to_front(self)
+        # Only the later one comes to the earlier: it is the one that was just asked for.
+        for form in forms[: forms.index(self)]:
+            other = dock_of(form)
+            if other is not None and window.dockWidgetArea(other) == area:
+                if dock not in window.tabifiedDockWidgets(other):
+                    window.tabifyDockWidget(other, dock)
+                    bring_to_front(self)
+                return
 
     def _forms(self) -> list[DockedForm]:
         """Our forms in the docks of the same window, the oldest first."""

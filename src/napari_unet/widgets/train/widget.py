@@ -93,13 +93,9 @@ class TrainWidget(DockedForm):
         self.advice.correction_wanted.connect(self.uncertainty.start)
         self.uncertainty.found.connect(partial(self._bring_up, self.uncertainty))
         self.versions.chosen.connect(self.form.model_choice.load)
-        self.panel.label.follow(
-            self._subject,
-            self.form.input_changed,
-            self.form.pairs.listed,
-            self.form.model_choice.load_started,
-            self._session.network_loaded,
-        )
+        models = (self.form.model_choice.load_started, self._session.network_loaded)
+        inputs = (self.form.input_changed, self.form.pairs.listed)
+        self.panel.label.follow(self._subject, *inputs, *models)
         self.script_button.copied.connect(self._on_copied)
         self.form.model_choice.load_failed.connect(self._on_failed)
         patches, copying = self.form.augmented_button, self.script_button

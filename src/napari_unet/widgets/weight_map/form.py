@@ -105,7 +105,7 @@ class WeightMapForm(QWidget):
         self.remembered = Remembered(
             "Weight map", {"formula": self.variant_box, **self.fields.fields, **sigmas}, self
         )
-        in_column(rows, self.volume_box, self.fields, self.remembered.reset_button(), within=self)
+        in_column(rows, self.volume_box, self.fields, within=self)
         self.layer_choice.currentIndexChanged.connect(self._on_layer_chosen)
         self.volume_box.toggled.connect(self._on_layer_chosen)
         self.variant_box.currentIndexChanged.connect(self._on_variant_chosen)

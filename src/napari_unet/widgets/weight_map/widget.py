@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.utils.notifications import show_error
-from qtpy.QtWidgets import QLabel, QPushButton
+from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 from superqt.utils import signals_blocked
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.viewer.worker import failure_sentence
 from napari_unet.widgets.shared.docked_form import DockedForm
-from napari_unet.widgets.shared.parts import in_column, while_alive
+from napari_unet.widgets.shared.parts import Scrolled, in_column, while_alive
 from napari_unet.widgets.shared.texts import Sentence
 from napari_unet.widgets.weight_map.follow import MapReport
 from napari_unet.widgets.weight_map.form import WeightMapForm
@@ -58,9 +58,10 @@ class WeightMapWidget(DockedForm):
         self.sentence = Sentence()
         self.hover = QLabel()
         above = (self.form, self.button, self.sentence, self.remedy)
-        layout = in_column(*above, self.hover, self.form.formula, within=self)
-        layout.setContentsMargins(4, 4, 4, 4)
-        layout.addStretch()
+        inside = QWidget()
+        below = (self.form.formula, self.form.remembered.reset_button())
+        in_column(*above, self.hover, *below, within=inside).addStretch()
+        in_column(Scrolled(inside), within=self).setContentsMargins(4, 4, 4, 4)
 
     def _subject(self) -> object:
         """What the form shows, as far as a message may be about it."""
