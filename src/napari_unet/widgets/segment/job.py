@@ -13,7 +13,7 @@ from napari_unet.viewer.layers import LayerImage
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.segment.live import LiveLabels
 from napari_unet.widgets.segment.recipe import Recipe
-from napari_unet.widgets.segment.reports import Drawn, Found, Opened, Step, cell_count
+from napari_unet.widgets.segment.reports import Drawn, Found, Opened, Step, Waiting, cell_count
 from napari_unet.widgets.segment.result_layers import ResultLayers
 from napari_unet.widgets.segment.runs import find_cells
 from napari_unet.widgets.shared.parts import while_alive
@@ -83,7 +83,9 @@ class SegmentJob(QObject):
             self._job.stop()
             self.stopped.emit(f"{reason or 'Stopped.'} {kept}".rstrip())
 
-    def _on_reported(self, layers: ResultLayers, report: Opened | Step | Drawn | Found) -> None:
+    def _on_reported(
+        self, layers: ResultLayers, report: Waiting | Opened | Step | Drawn | Found
+    ) -> None:
         replaced = layers.replaced()
         if replaced:
             self.stop(f"The data of layer '{replaced}' were replaced; the segmentation stopped.")
@@ -93,6 +95,8 @@ class SegmentJob(QObject):
             layers.show(report)
         elif isinstance(report, Step):
             self.progressed.emit(report.done, report.slices * report.tiles, report.text)
+        elif isinstance(report, Waiting):
+            self.progressed.emit(0, 1, report.text)
 
     def _on_finished(self, layers: ResultLayers, recipe: Recipe, found: Found) -> None:
         labels = layers.finish(found)

@@ -29,6 +29,14 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Something else must be done first."""
+
+    text: str
+    """What, in words."""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """How far a run is, in tiles of the present slice and in slices."""
 

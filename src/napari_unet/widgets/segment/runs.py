@@ -14,8 +14,9 @@ from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, PlaneIndex
 from napari_unet.viewer.layers import LayerImage
 from napari_unet.viewer.results import METADATA_KEY, new_labels_layer, new_scores_layer
+from napari_unet.viewer.warm_up import preparation
 from napari_unet.widgets.segment.recipe import Recipe
-from napari_unet.widgets.segment.reports import Drawn, Found, KeptScores, Opened, Step
+from napari_unet.widgets.segment.reports import Drawn, Found, KeptScores, Opened, Step, Waiting
 
 if TYPE_CHECKING:
     from napari_unet.engine.segmentation.planes import PlaneScores
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 def find_cells(
     image: LayerImage, recipe: Recipe, earlier: LabelCanvas | None, scores: dict[str, Any]
-) -> Iterator[Opened | Step | Drawn | Found]:
+) -> Iterator[Waiting | Opened | Step | Drawn | Found]:
     """Segment, and fill a layer tile by tile.
 
     Parameters
@@ -54,8 +55,10 @@ def find_cells(
     run: Filling | None = None
     begun = -1
     for report in reports:
-        # Nothing is opened before the first tile: an error must leave the viewer as it is.
+        # Nothing is opened before the first tile: an error must leave the viewer as it is, and
+        # what tells cells apart is compiled beside the network.
         if run is None:
+            yield from map(Waiting, preparation.wait_for("cells"))
             run, opened = _open(image, recipe, earlier, scores)
             if opened.layer is not None:
                 opened.layer.metadata[METADATA_KEY] = recipe.provenance(

@@ -13,11 +13,12 @@ from napari_unet.script import SegmentRecipe
 from napari_unet.session import Session, shared_session
 from napari_unet.viewer.commands import open_widget, segment_view
 from napari_unet.viewer.results import METADATA_KEY
+from napari_unet.viewer.warm_up import preparation
 from napari_unet.viewer.worker import failure_sentence
 from napari_unet.widgets.segment.advice import Advice
 from napari_unet.widgets.segment.form import SegmentForm
 from napari_unet.widgets.segment.job import NOTHING_CHANGED, SegmentJob
-from napari_unet.widgets.segment.recipe import read_form, segment_recipe
+from napari_unet.widgets.segment.recipe import chosen_layer, read_form, segment_recipe
 from napari_unet.widgets.segment.reports import Found
 from napari_unet.widgets.shared.buttons import ScriptButton
 from napari_unet.widgets.shared.docked_form import DockedForm
@@ -49,6 +50,7 @@ class SegmentWidget(DockedForm):
         self.form.show_model(self._session.network.description if self._session.network else None)
         self._show_what_applies()
         self.model_choice.load(self._session.source)
+        preparation.ask_for("cells")
         try:
             check_installation()
         except UNetError as error:
@@ -97,12 +99,14 @@ class SegmentWidget(DockedForm):
         """Segment the chosen layer, as soon as the model is loaded."""
         if self.job.is_running:
             return
-        if self.model_choice.is_loading:
-            self._runs_when_loaded = True
-            self.panel.show_running("loading the model")
-            return
         try:
             check_installation()
+            # An error must not wait for the model.
+            chosen_layer(self._viewer, self.form)
+            if self.model_choice.is_loading:
+                self._runs_when_loaded = True
+                self.panel.show_running("loading the model")
+                return
             layer, image, recipe = read_form(self._viewer, self._session, self.form)
         except UNetError as error:
             self._on_failed(error)
