@@ -16,6 +16,7 @@ from napari_unet.widgets.segment.recipe import Recipe
 from napari_unet.widgets.segment.reports import Drawn, Found, Opened, Step, Waiting, cell_count
 from napari_unet.widgets.segment.result_layers import ResultLayers
 from napari_unet.widgets.segment.runs import find_cells
+from napari_unet.widgets.segment.shown_scores import ShownScores
 from napari_unet.widgets.shared.parts import while_alive
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class SegmentJob(QObject):
     ----------
     live : LiveLabels
         Cells follow the thresholds from the scores of the last run.
+    scores : ShownScores
+        Shows those scores.
     """
 
     progressed = Signal(int, int, str)
@@ -50,6 +53,7 @@ class SegmentJob(QObject):
         self._layers: ResultLayers | None = None
         self._started_s = 0.0
         self.live = LiveLabels(viewer)
+        self.scores = ShownScores(viewer, self.live, self)
         viewer.layers.events.removed.connect(self._on_layer_removed)
 
     @property
@@ -104,6 +108,7 @@ class SegmentJob(QObject):
         is_same = recipe.network is self._session.network
         if found.kept is not None and labels is not None and is_same:
             self.live.keep(found.kept, labels)
+            self.scores.keep(layers.image, recipe)
         name, seconds = found.provenance["image"], time.perf_counter() - self._started_s
         if found.cells == 0:
             text = (

@@ -46,6 +46,16 @@ class LiveLabels(QObject):
         return self._kept is not None
 
     @property
+    def kept(self) -> KeptScores | None:
+        """The scores of the last run, as long as they are of use."""
+        return self._kept
+
+    @property
+    def layer(self) -> Labels | None:
+        """The layer that follows the settings."""
+        return self._layer
+
+    @property
     def is_busy(self) -> bool:
         """Whether a change is on its way."""
         return self._job.is_running

@@ -89,13 +89,13 @@ def _open(
     if earlier is not None and not edited:
         canvas = earlier
     else:
-        canvas = LabelCanvas(_zeros(image, np.int32))
+        canvas = LabelCanvas(zeros_for(image, np.int32))
         layer = new_labels_layer(canvas.array, image, recipe.model)
     added = []
     if recipe.shows_scores:
         for role in recipe.network.description.class_roles:
             if role != "background" and role not in scores:
-                scores[role] = _zeros(image, np.float32)
+                scores[role] = zeros_for(image, np.float32)
                 added.append(new_scores_layer(scores[role], image, recipe.model, role))
     else:
         scores = {}
@@ -108,7 +108,14 @@ def _open(
     )
 
 
-def _zeros(image: LayerImage, dtype: type[np.generic]) -> NDArray[Any]:
+def zeros_for(image: LayerImage, dtype: type[np.generic]) -> NDArray[Any]:
+    """Make room for a layer on the grid of an image.
+
+    Raises
+    ------
+    DeviceError
+        If there is not enough memory.
+    """
     shape = image.labels_shape
     try:
         return np.zeros(shape, dtype)

@@ -73,6 +73,7 @@ class SegmentWidget(DockedForm):
         self.form.instances_changed.connect(self._on_instances_changed)
         self.model_choice.load_failed.connect(self._on_failed)
         self.model_choice.load_finished.connect(self._on_load_finished)
+        self.form.scores_box.toggled.connect(self._on_scores_toggled)
         self.panel.run_clicked.connect(self.run)
         self.panel.stop_clicked.connect(self.stop)
         self.job.progressed.connect(self.panel.show_progress)
@@ -90,6 +91,7 @@ class SegmentWidget(DockedForm):
             self._session.network_loaded,
             self._viewer.layers.events.removed,
         )
+        self.job.scores.failed.connect(self._on_failed)
         self.script_button.copied.connect(self._on_copied)
         self.script_button.failed.connect(self._on_failed)
         self._session.network_loaded.connect(self._on_network_loaded)
@@ -177,6 +179,12 @@ class SegmentWidget(DockedForm):
         if not self.job.is_running and self.live.is_ready:
             self.live.update(self.form.instances())
 
+    def _on_scores_toggled(self, shown: bool) -> None:  # noqa: FBT001 - as Qt calls it
+        layer = self.form.layer
+        # Which run shows what was said when it began.
+        if layer is not None and not self.job.is_running:
+            (self.job.scores.show if shown else self.job.scores.remove)(layer)
+
     def _on_copied(self, sentence: str) -> None:
         show_info(sentence)
         if not self.panel.is_running:
@@ -188,6 +196,7 @@ class SegmentWidget(DockedForm):
         if self.live.is_ready and self.form.instances() != found.instances:
             # Changed while it ran.
             self._on_instances_changed()
+        self._on_scores_toggled(self.form.scores_box.isChecked())
 
     def _on_failed(self, error: Exception, kept: str = "") -> None:
         message = failure_sentence(error, kept=kept or NOTHING_CHANGED)
