@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
+from napari_unet.engine.base.errors import DeviceError
 from napari_unet.engine.images.image import AnyImage, LabelImage
 from napari_unet.files.label_notes import segmentation_notes
 from napari_unet.viewer.layers import LayerImage, place_of
@@ -108,6 +111,25 @@ def find_scores(viewer: ViewerModel, image: LayerImage, model: str, role: str) -
         if layer.metadata.get(SCORES_KEY) == key and layer.data.shape == image.labels_shape:
             return cast("Image", layer)
     return None
+
+
+def zeros_on(image: LayerImage, dtype: type[np.generic]) -> NDArray[Any]:
+    """Make room for a layer on the grid of an image.
+
+    Raises
+    ------
+    DeviceError
+        If there is not enough memory.
+    """
+    shape = image.labels_shape
+    try:
+        return np.zeros(shape, dtype)
+    except MemoryError as error:
+        gib = math.prod(shape) * np.dtype(dtype).itemsize / 2**30
+        raise DeviceError(
+            f"A layer of the size of '{image.name}' needs {gib:.1f} GiB of memory, which is not "
+            "free; save a part of the image as a file of its own and open that."
+        ) from error
 
 
 def new_labels_layer(array: LabelImage, image: LayerImage, model: str) -> Labels:

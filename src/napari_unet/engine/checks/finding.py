@@ -19,6 +19,10 @@ IN_MODEL_WIDGET: Mapping[str, Any] = {"widget": "Model"}
 """Change of a remedy that leads to the Model widget, where the user decides."""
 
 
+IN_TRAIN_WIDGET: Mapping[str, Any] = {"widget": "Train"}
+"""Change of a remedy that leads to the Train widget, with the image and its labels chosen."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something worth knowing before a network segments an image or learns from labels.

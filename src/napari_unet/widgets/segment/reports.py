@@ -99,6 +99,8 @@ class Found:
     """Median diameter of the cells of the last plane, in pixels of the image."""
     kept: KeptScores | None
     """None if the scores take too much memory."""
+    doubt: str = ""
+    """Why the result is not to be trusted, as its scores say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_unet.engine.base.errors import DeviceError, LabelsError
+from napari_unet.engine.base.errors import LabelsError
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, PlaneIndex
+from napari_unet.engine.segmentation.judgement import Judgement
 from napari_unet.viewer.layers import LayerImage
-from napari_unet.viewer.results import METADATA_KEY, new_labels_layer, new_scores_layer
+from napari_unet.viewer.results import METADATA_KEY, new_labels_layer, new_scores_layer, zeros_on
 from napari_unet.viewer.warm_up import preparation
 from napari_unet.widgets.segment.recipe import Recipe
 from napari_unet.widgets.segment.reports import Drawn, Found, KeptScores, Opened, Step, Waiting
@@ -76,7 +75,8 @@ def find_cells(
     cells = sum(run.kept.cells.values())
     made = recipe.provenance(image, settings, cells=cells, checksums=run.canvas.checksums)
     kept = run.kept if run.kept.planes else None
-    yield Found(cells, run.notes, made, recipe.instances, run.diameter_px, kept)
+    doubt = run.judgement.doubt(recipe.network.description)
+    yield Found(cells, run.notes, made, recipe.instances, run.diameter_px, kept, doubt)
 
 
 def _open(
@@ -89,13 +89,13 @@ def _open(
     if earlier is not None and not edited:
         canvas = earlier
     else:
-        canvas = LabelCanvas(zeros_for(image, np.int32))
+        canvas = LabelCanvas(zeros_on(image, np.int32))
         layer = new_labels_layer(canvas.array, image, recipe.model)
     added = []
     if recipe.shows_scores:
         for role in recipe.network.description.class_roles:
             if role != "background" and role not in scores:
-                scores[role] = zeros_for(image, np.float32)
+                scores[role] = zeros_on(image, np.float32)
                 added.append(new_scores_layer(scores[role], image, recipe.model, role))
     else:
         scores = {}
@@ -106,25 +106,6 @@ def _open(
     return Filling(canvas, scores, keeps_numbers=keeps_numbers), Opened(
         canvas, layer, tuple(added), edited
     )
-
-
-def zeros_for(image: LayerImage, dtype: type[np.generic]) -> NDArray[Any]:
-    """Make room for a layer on the grid of an image.
-
-    Raises
-    ------
-    DeviceError
-        If there is not enough memory.
-    """
-    shape = image.labels_shape
-    try:
-        return np.zeros(shape, dtype)
-    except MemoryError as error:
-        gib = math.prod(shape) * np.dtype(dtype).itemsize / 2**30
-        raise DeviceError(
-            f"A layer of the size of '{image.name}' needs {gib:.1f} GiB of memory, which is not "
-            "free; save a part of the image as a file of its own and open that."
-        ) from error
 
 
 _NO_SCORES = "The scores take too much memory to be kept, so changed thresholds need another Run."
@@ -139,6 +120,7 @@ class Filling:
     def __init__(self, canvas: LabelCanvas, scores: dict[str, Any], *, keeps_numbers: bool) -> None:
         self.canvas = canvas
         self.kept = KeptScores(canvas)
+        self.judgement = Judgement()
         self._keeps_scores = True
         self._engine_notes: tuple[str, ...] = ()
         self.diameter_px: float | None = None
@@ -178,6 +160,7 @@ class Filling:
         self, labels: LabelImage, plane: PlaneScores, index: PlaneIndex, number: int
     ) -> None:
         self._check(self.canvas.finish(index, plane, labels, keeps_numbers=self._keeps_numbers))
+        self.judgement.add(plane, labels)
         sizes = np.bincount(labels.reshape(-1))[1:]
         sizes = sizes[sizes > 0]
         self.kept.cells[number] = int(sizes.size)

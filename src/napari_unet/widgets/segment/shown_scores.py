@@ -9,12 +9,11 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.viewer.layers import LayerImage
-from napari_unet.viewer.results import add_below, new_scores_layer, score_layers
+from napari_unet.viewer.results import add_below, new_scores_layer, score_layers, zeros_on
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.segment.live import LiveLabels
 from napari_unet.widgets.segment.recipe import Recipe
 from napari_unet.widgets.segment.reports import KeptScores
-from napari_unet.widgets.segment.runs import zeros_for
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -74,7 +73,7 @@ def layers_of_scores(kept: KeptScores, image: LayerImage, recipe: Recipe) -> lis
     layers = []
     for number, role in enumerate(recipe.network.description.class_roles):
         if role != "background":
-            array = zeros_for(image, np.float32)
+            array = zeros_on(image, np.float32)
             for index, plane in kept.planes:
                 array[index] = plane.on_own_grid()[number]
             layers.append(new_scores_layer(array, image, recipe.model, role))

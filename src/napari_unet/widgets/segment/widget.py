@@ -174,6 +174,11 @@ class SegmentWidget(DockedForm):
     def _on_remedy_chosen(self, changes: dict[str, Any]) -> None:
         if "widget" in changes and getattr(self._viewer, "window", None) is not None:
             open_widget(self._viewer, changes["widget"])
+            # Forms take the layers that are selected.
+            layers = self._viewer.layers
+            for layer in (self.form.layer, self.job.live.layer):
+                if layer is not None and layer in layers:
+                    layers.selection.active = layer
 
     def _on_instances_changed(self) -> None:
         if not self.job.is_running and self.live.is_ready:
@@ -192,7 +197,7 @@ class SegmentWidget(DockedForm):
 
     def _on_finished(self, sentence: str, found: Found) -> None:
         self.panel.show_idle(sentence)
-        self.advice.show_found(found.diameter_px, found.provenance["settings"])
+        self.advice.show_found(found)
         if self.live.is_ready and self.form.instances() != found.instances:
             # Changed while it ran.
             self._on_instances_changed()
