@@ -123,7 +123,7 @@ def _rank(bits: Any) -> Any:
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _key(rank: Any, age: int) -> Any:
+def _key(rank: Any, age: Any) -> Any:
     return (np.int64(rank) << 32) + age
 
 
@@ -140,7 +140,7 @@ def _has_strangers(labels: Any, place: int, around: Any) -> bool:
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _push(keys: Any, places: Any, count: int, key: int, place: int) -> None:
+def _push(keys: Any, places: Any, count: Any, key: Any, place: Any) -> None:
     """Add to a heap that has `count` entries then."""
     at = np.uint64(count)
     while at > _ONE:
@@ -153,7 +153,7 @@ def _push(keys: Any, places: Any, count: int, key: int, place: int) -> None:
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _pop(keys: Any, places: Any, count: int) -> None:
+def _pop(keys: Any, places: Any, count: Any) -> None:
     """Take away the first of `count` entries."""
     last = np.uint64(count)
     key, place = keys[last], places[last]
