@@ -59,7 +59,7 @@ def test_a_result_on_what_the_model_never_saw_is_judged_and_leads_to_training(
 ) -> None:
     viewer = make_napari_viewer()
     nuclei = viewer.add_image(load_sample(DEMO_SAMPLE).image[:256, :256], name="nuclei")
-    moon = viewer.add_image(data.moon()[:256, :256], name="moon")
+    bricks = viewer.add_image(data.brick(), name="bricks")
     widget = dock(viewer, qtbot)
     click_and_wait(qtbot, widget)
     qtbot.waitUntil(lambda: bool(widget.form.concerns.texts), timeout=20_000)
@@ -72,13 +72,13 @@ def test_a_result_on_what_the_model_never_saw_is_judged_and_leads_to_training(
         if each.text() == "Correct cells and train"
     )
     viewer.layers.selection.active = nuclei
-    viewer.layers.selection.active = moon
+    viewer.layers.selection.active = bricks
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
     train = viewer.window.dock_widgets[f"Train ({_PLUGIN})"]
     ((image, labels),) = train.form.pairs.pairs
-    assert (image.name, labels.name) == ("moon", "moon: nuclei")
-    assert viewer.layers.selection.active.name == "moon: nuclei"
+    assert (image.name, labels.name) == ("bricks", "bricks: nuclei")
+    assert viewer.layers.selection.active.name == "bricks: nuclei"
 
 
 @pytest.mark.parametrize(("sample", "goal"), [("fluorescence", 0.8), ("histology", 0.4)])

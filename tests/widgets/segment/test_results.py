@@ -606,3 +606,52 @@ def test_labels_tell_how_they_came_about(
     assert made["instances"]["seed_threshold"] == 0.5
     assert made["version"] == __version__
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", made["date"])
+
+
+def test_after_every_slice_the_one_is_shown_again_where_the_user_was(
+    viewer: ViewerModel, person: Any, squares: NDArray[np.uint8]
+) -> None:
+    viewer.add_image(np.stack([squares] * 4), name="stack")
+    viewer.dims.set_current_step(0, 2)
+    shown: set[int] = set()
+    viewer.dims.events.current_step.connect(lambda: shown.add(viewer.dims.current_step[0]))
+    person.choose("stack")
+
+    person.run()
+
+    assert viewer.dims.current_step[0] == 2
+    assert shown >= {0, 1, 3}
+    assert person.message.startswith("12 cells in 'stack'")
+    assert "Each of the 4 slices was segmented by itself, so these are discs" in person.message
+    assert "choose a model that reads stacks" in person.message
+
+
+def test_who_goes_to_another_slice_meanwhile_stays_there(
+    viewer: ViewerModel, person: Any, engine: Any, squares: NDArray[np.uint8]
+) -> None:
+    viewer.add_image(np.stack([squares] * 4))
+    viewer.dims.set_current_step(0, 2)
+    person.choose("stack")
+    engine.holds_after = 2 + 1
+    person.click()
+    person.wait(lambda: person.widget.panel.bar.format().startswith("slice 2 of 4"))
+    viewer.dims.set_current_step(0, 3)
+
+    person.click()
+
+    assert viewer.dims.current_step[0] == 3
+
+
+def test_a_stop_brings_back_the_slice_where_the_user_was(
+    viewer: ViewerModel, person: Any, engine: Any, squares: NDArray[np.uint8]
+) -> None:
+    viewer.add_image(np.stack([squares] * 4))
+    viewer.dims.set_current_step(0, 2)
+    person.choose("stack")
+    engine.holds_after = 2 + 1
+    person.click()
+    person.wait(lambda: viewer.dims.current_step[0] == 0)
+
+    person.click()
+
+    assert viewer.dims.current_step[0] == 2

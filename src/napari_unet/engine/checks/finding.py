@@ -50,6 +50,8 @@ class Finding:
         What was found, for programs: "mask", "disconnected", "specks" and so on.
     name : str
         Which image or labels, where there are several.
+    parts : tuple of Finding
+        Of a finding about a stack, what was found in each slice.
     """
 
     severity: Severity
@@ -61,6 +63,7 @@ class Finding:
     is_senseless: bool = False
     code: str = ""
     name: str = ""
+    parts: tuple[Finding, ...] = ()
 
     def without_remedy(self, changes: Mapping[str, Any]) -> Finding:
         """Leave the button out where it would only lead to where the user is."""

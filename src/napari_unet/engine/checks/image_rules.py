@@ -134,7 +134,8 @@ def slices_apart(case: ImageCase) -> Iterator[Finding]:
     if case.choices.extent == "stack" and count > 1:
         yield note(
             f"Each of the {count} slices is segmented by itself: a cell seen in several of them "
-            "gets another number in each."
+            "gets another number in each, as a disc for each slice. For whole cells choose a model "
+            "that reads stacks."
         )
 
 

@@ -51,6 +51,11 @@ class AnnotatedImage:
         A number that was painted where background is.
     grid, image_grid : Grid, optional
         Of the labels and of the image.
+    stack : str
+        Name of the stack that these labels are a slice of, if they are.
+    beside : tuple of arrays of the labels' shape
+        The slices before and after it: a small piece next to a cell there is
+        the cap of a cell, and no speck.
     """
 
     labels: LabelImage
@@ -62,6 +67,8 @@ class AnnotatedImage:
     background_label: int | None = None
     grid: Grid | None = None
     image_grid: Grid | None = None
+    stack: str = ""
+    beside: tuple[LabelImage, ...] = ()
 
     @property
     def image_channel_axis(self) -> int | None:
@@ -132,7 +139,10 @@ class LabelFacts:
     @cached_property
     def faults(self) -> LabelFaults:
         """Which pieces are hardly meant so."""
-        return label_faults(self.pieces, self.ids.tolist())
+        faults = label_faults(self.pieces, self.ids.tolist())
+        for labels in self.given.beside:
+            faults.specks[self.pieces.count_in(np.asarray(labels) > 0) > 0] = False
+        return faults
 
     @cached_property
     def cell_px(self) -> int:

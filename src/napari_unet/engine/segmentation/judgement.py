@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 # (DIC, phase contrast, two of EM, photographs) and the bundled model. On others of the same sets
 # benchmarks/judgement.py counts the true and the false alarms.
 _UNSURE = 0.765
-"""Mean certainty of the pixels of all cells below which a result is not to be trusted."""
+"""Mean certainty of what is seen below which a result is not to be trusted."""
 
 _HARDLY_SURE = 0.81
+_SEEN = 0.5
+"""Score of background below which a pixel rather is none."""
+
 _FAINT_CELL = 0.39
 """Nor is one below this certainty whose median cell has less than this score of being a cell."""
 
@@ -43,13 +46,16 @@ class Judgement:
         labels : integer array
             Its cells, of the shape of `plane.area`.
         """
+        roles = plane.class_roles
+        background = plane.scores[roles.index(BACKGROUND)]
+        # Also what is too small or too faint for a cell: images of other kinds are full of it.
+        seen = background[background < _SEEN]
+        self._certainty += float(seen.size - seen.sum(dtype=np.float64))
+        self._pixels += seen.size
         in_cells = labels > 0
-        if not in_cells.any() or not {BACKGROUND, CELL} <= set(plane.class_roles):
+        if not in_cells.any():
             return
-        scores, roles = plane.nearest_scores(), plane.class_roles
-        background, cell = (scores[roles.index(role)][in_cells] for role in (BACKGROUND, CELL))
-        self._certainty += float(background.size - background.sum(dtype=np.float64))
-        self._pixels += background.size
+        cell = plane.nearest_scores()[roles.index(CELL)][in_cells]
         numbers = labels[in_cells]
         # Those of a slice go on from the slice before.
         numbers = numbers - numbers.min()
@@ -59,7 +65,7 @@ class Judgement:
 
     @property
     def certainty(self) -> float:
-        """Mean score of not being background over the pixels of all cells; 1 without a cell."""
+        """Mean score of not being background where that is the likelier; 1 if it is nowhere."""
         return self._certainty / self._pixels if self._pixels else 1.0
 
     @property
@@ -74,6 +80,8 @@ class Judgement:
         need not be probabilities. Nor of stacks read as volumes, on which the
         thresholds were not chosen.
         """
+        if not self._cell_scores:
+            return ""
         was_trained_here = description.intensity is not None
         if not was_trained_here or description.architecture.ndim != 2:
             return ""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Labels
 from qtpy.QtCore import QObject
 
 from napari_unet.engine.base.errors import UNetError
@@ -18,6 +18,7 @@ from napari_unet.engine.checks.image_rules import doubtful, image_findings
 from napari_unet.engine.checks.size_rules import found_size_finding
 from napari_unet.engine.segmentation.memory import segmentation_memory
 from napari_unet.session import Session
+from napari_unet.viewer.commands import open_widget
 from napari_unet.viewer.layers import shown_plane, spatial_ndim, visible_box
 from napari_unet.widgets.segment.form import SegmentForm
 from napari_unet.widgets.segment.reports import Found
@@ -42,6 +43,8 @@ class Advice(QObject):
         self._image_look = ImageLook(self)
         self._image_look.looked.connect(self._show)
         self._found: tuple[Finding, ...] = ()
+        self._labels: Labels | None = None
+        form.concerns.remedy_chosen.connect(self._on_remedy_chosen)
         # Several fields change at once when another layer is chosen.
         self._soon = single_shot(self, self._look)
 
@@ -50,8 +53,15 @@ class Advice(QObject):
         self._found = ()
         self._soon.start()
 
-    def show_found(self, found: Found) -> None:
-        """Look at the cells that were found: their size, and what their scores say."""
+    def show_found(self, found: Found, labels: Labels | None) -> None:
+        """Look at the cells that were found: their size, and what their scores say.
+
+        Parameters
+        ----------
+        labels : napari Labels layer, optional
+            That holds them.
+        """
+        self._labels = labels
         network = self._session.network
         if network is None:
             return
@@ -66,6 +76,15 @@ class Advice(QObject):
         """Drop a look that takes long."""
         self._soon.stop()
         self._image_look.stop()
+
+    def _on_remedy_chosen(self, changes: dict[str, Any]) -> None:
+        if "widget" not in changes or getattr(self._viewer, "window", None) is None:
+            return
+        open_widget(self._viewer, changes["widget"])
+        # Forms take the layers that are selected.
+        for layer in (self._form.layer, self._labels):
+            if layer is not None and layer in self._viewer.layers:
+                self._viewer.layers.selection.active = layer
 
     def _look(self) -> None:
         layer, choice = self._form.layer, self._form.channel_choice

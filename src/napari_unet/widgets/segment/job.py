@@ -117,6 +117,13 @@ class SegmentJob(QObject):
             )
         else:
             text = f"{cell_count(found.cells)} in '{name}' ({seconds:.1f} s)."
+            slices = len(layers.image.planes())
+            if slices > 1:
+                text += (
+                    f" Each of the {slices} slices was segmented by itself, so these are discs: a "
+                    "cell counts once in every slice that it reaches. For whole cells choose a "
+                    "model that reads stacks, or count in one slice."
+                )
         self.finished.emit(" ".join((text, *layers.notes, *found.notes)), found)
 
     def _on_failed(self, layers: ResultLayers, error: Exception) -> None:

@@ -56,7 +56,7 @@ class ResultLayers:
         self._viewer, self._layer, self.image = viewer, layer, image
         # Slices that must be read from a disk would hold the window up.
         self._follows = image.extent == "stack" and not image.is_lazy
-        self._step = tuple(viewer.dims.current_step)
+        self._step = self._first_step = tuple(viewer.dims.current_step)
         self._labels: Labels | None = None
         self._earlier = find_result(viewer, image, recipe.model)
         self._added_scores: tuple[Image, ...] = ()
@@ -127,6 +127,7 @@ class ResultLayers:
         if self._labels is not None and self.canvas is not None:
             note_origin(self._labels, found.provenance, self.canvas.predictions)
             self._labels.editable = True
+        self._go_back()
         return self._labels
 
     def close(self) -> str:
@@ -137,6 +138,7 @@ class ResultLayers:
         str
             A sentence about what is kept; empty if the layers are as they were.
         """
+        self._go_back()
         labels, canvas = self._labels or self._earlier, self.canvas
         if labels is None or canvas is None:
             return ""
@@ -182,6 +184,12 @@ class ResultLayers:
             if axis + missing not in dims.displayed and isinstance(part, int):
                 dims.set_current_step(axis + missing, part)
         self._step = tuple(dims.current_step)
+
+    def _go_back(self) -> None:
+        """Show the slice again that the user had chosen, unless they went to another one since."""
+        dims = self._viewer.dims
+        if self._follows and tuple(dims.current_step) == self._step != self._first_step:
+            dims.current_step = self._first_step
 
 
 def _refresh(layer: Layer, *, whole: bool) -> None:

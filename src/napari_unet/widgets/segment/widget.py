@@ -11,7 +11,7 @@ from napari_unet.engine.base.errors import UNetError
 from napari_unet.installation import InstallationError, check_installation
 from napari_unet.script import SegmentRecipe
 from napari_unet.session import Session, shared_session
-from napari_unet.viewer.commands import open_widget, segment_view
+from napari_unet.viewer.commands import segment_view
 from napari_unet.viewer.results import METADATA_KEY
 from napari_unet.viewer.warm_up import preparation
 from napari_unet.viewer.worker import failure_sentence
@@ -68,7 +68,6 @@ class SegmentWidget(DockedForm):
         in_column(Scrolled(self.form), within=self).setContentsMargins(4, 4, 4, 4)
 
     def _connect(self) -> None:
-        self.form.concerns.remedy_chosen.connect(self._on_remedy_chosen)
         self.form.input_changed.connect(self._show_what_applies)
         self.form.instances_changed.connect(self._on_instances_changed)
         self.model_choice.load_failed.connect(self._on_failed)
@@ -171,15 +170,6 @@ class SegmentWidget(DockedForm):
         self.form.show_image(network.description.architecture.ndim if network else 2)
         self.advice.refresh()
 
-    def _on_remedy_chosen(self, changes: dict[str, Any]) -> None:
-        if "widget" in changes and getattr(self._viewer, "window", None) is not None:
-            open_widget(self._viewer, changes["widget"])
-            # Forms take the layers that are selected.
-            layers = self._viewer.layers
-            for layer in (self.form.layer, self.job.live.layer):
-                if layer is not None and layer in layers:
-                    layers.selection.active = layer
-
     def _on_instances_changed(self) -> None:
         if not self.job.is_running and self.live.is_ready:
             self.live.update(self.form.instances())
@@ -197,7 +187,7 @@ class SegmentWidget(DockedForm):
 
     def _on_finished(self, sentence: str, found: Found) -> None:
         self.panel.show_idle(sentence)
-        self.advice.show_found(found)
+        self.advice.show_found(found, self.live.layer)
         if self.live.is_ready and self.form.instances() != found.instances:
             # Changed while it ran.
             self._on_instances_changed()
