@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.session import Session
 from napari_unet.viewer.layers import LayerImage
+from napari_unet.viewer.warm_up import preparation
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.segment.live import LiveLabels
 from napari_unet.widgets.segment.recipe import Recipe
@@ -55,6 +56,7 @@ class SegmentJob(QObject):
         self.live = LiveLabels(viewer)
         self.scores = ShownScores(viewer, self.live, self)
         viewer.layers.events.removed.connect(self._on_layer_removed)
+        preparation.ask_for("cells")
 
     @property
     def is_running(self) -> bool:
@@ -116,14 +118,11 @@ class SegmentJob(QObject):
                 "size, or choose another model."
             )
         else:
-            text = f"{cell_count(found.cells)} in '{name}' ({seconds:.1f} s)."
-            slices = len(layers.image.planes())
-            if slices > 1:
-                text += (
-                    f" Each of the {slices} slices was segmented by itself, so these are discs: a "
-                    "cell counts once in every slice that it reaches. For whole cells choose a "
-                    "model that reads stacks, or count in one slice."
-                )
+            # The note beside it says what to do.
+            discs = ", each counted in every slice that it reaches"
+            is_stack = len(layers.image.planes()) > 1
+            found_in = f"{cell_count(found.cells)} in '{name}' ({seconds:.1f} s)"
+            text = f"{found_in}{discs if is_stack else ''}."
         self.finished.emit(" ".join((text, *layers.notes, *found.notes)), found)
 
     def _on_failed(self, layers: ResultLayers, error: Exception) -> None:

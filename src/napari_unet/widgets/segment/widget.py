@@ -13,7 +13,6 @@ from napari_unet.script import SegmentRecipe
 from napari_unet.session import Session, shared_session
 from napari_unet.viewer.commands import segment_view
 from napari_unet.viewer.results import METADATA_KEY
-from napari_unet.viewer.warm_up import preparation
 from napari_unet.viewer.worker import failure_sentence
 from napari_unet.widgets.segment.advice import Advice
 from napari_unet.widgets.segment.form import SegmentForm
@@ -50,7 +49,6 @@ class SegmentWidget(DockedForm):
         self.form.show_model(self._session.network.description if self._session.network else None)
         self._show_what_applies()
         self.model_choice.load(self._session.source)
-        preparation.ask_for("cells")
         try:
             check_installation()
         except UNetError as error:
@@ -175,9 +173,8 @@ class SegmentWidget(DockedForm):
             self.live.update(self.form.instances())
 
     def _on_scores_toggled(self, shown: bool) -> None:  # noqa: FBT001 - as Qt calls it
-        layer = self.form.layer
-        # Which run shows what was said when it began.
-        if layer is not None and not self.job.is_running:
+        # A run shows what was said when it began.
+        if (layer := self.form.layer) is not None and not self.job.is_running:
             (self.job.scores.show if shown else self.job.scores.remove)(layer)
 
     def _on_copied(self, sentence: str) -> None:
