@@ -34,6 +34,19 @@ def test_importing_the_engine_loads_no_screen() -> None:
     assert not loaded & screen
 
 
+@pytest.mark.parametrize("form", ["segment", "train", "weight_map", "model"])
+def test_importing_a_form_does_not_load_torch_on_the_qt_thread(form: str) -> None:
+    assert "torch" not in _modules_loaded_by(f"import napari_unet.widgets.{form}.widget")
+
+
+def test_reading_a_bundled_model_does_not_load_the_compiler_of_torch() -> None:
+    loaded = _modules_loaded_by("import napari_unet; napari_unet.load_checkpoint('nuclei')")
+
+    # Its symbols come with it: two seconds, before the first image.
+    assert "torch" in loaded
+    assert "sympy" not in loaded
+
+
 def test_every_call_of_the_python_interface_is_public() -> None:
     assert {
         "boundary_weight_map",

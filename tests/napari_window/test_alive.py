@@ -51,7 +51,7 @@ def running(viewer: Any, qtbot: QtBot, moment: str) -> SegmentWidget:
     qtbot.waitUntil(lambda: not widget.model_choice.is_loading, timeout=60_000)
     widget.panel.button.click()
     if moment == "network":
-        qtbot.waitUntil(lambda: widget.panel.bar.maximum() > 0, timeout=60_000)
+        qtbot.waitUntil(lambda: widget.panel.bar.maximum() > 1, timeout=60_000)
     elif moment == "first cells":
         qtbot.waitUntil(lambda: bool(result_layers(viewer)), timeout=60_000)
     assert widget.panel.is_running
@@ -157,7 +157,7 @@ print("left")
     "leave", ["viewer.close", "QApplication.quit", "QApplication.closeAllWindows"]
 )
 @pytest.mark.parametrize(
-    "is_time", ["True", "widget.panel.bar.maximum() > 0", "len(viewer.layers) > 1"]
+    "is_time", ["True", "widget.panel.bar.maximum() > 1", "len(viewer.layers) > 1"]
 )
 def test_leaving_napari_while_it_runs_ends_the_process_in_peace(leave: str, is_time: str) -> None:
     program = _LEAVING.format(leave=leave, is_time=is_time)

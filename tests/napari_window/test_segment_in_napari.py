@@ -11,6 +11,8 @@ import pytest
 from napari.layers import Labels
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QPushButton
+from skimage import data
 
 from napari_unet.engine.labels.evaluation import evaluate
 from napari_unet.files.samples import DEMO_SAMPLE, load_sample
@@ -50,6 +52,33 @@ def results(viewer: Any) -> list[Labels]:
 def add_large_image(viewer: Any) -> None:
     image = load_sample(DEMO_SAMPLE).image
     viewer.add_image(np.tile(image, (_LARGE, _LARGE)), name="large")
+
+
+def test_a_result_on_what_the_model_never_saw_is_judged_and_leads_to_training(
+    make_napari_viewer: Callable[[], Any], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer()
+    nuclei = viewer.add_image(load_sample(DEMO_SAMPLE).image[:256, :256], name="nuclei")
+    bricks = viewer.add_image(data.brick(), name="bricks")
+    widget = dock(viewer, qtbot)
+    click_and_wait(qtbot, widget)
+    qtbot.waitUntil(lambda: bool(widget.form.concerns.texts), timeout=20_000)
+
+    (doubt,) = [each for each in widget.form.concerns.findings if each.code == "doubtful"]
+    assert doubt.text.startswith("Judged by its own scores, this result is not to be trusted")
+    button = next(
+        each
+        for each in widget.form.concerns.findChildren(QPushButton)
+        if each.text() == "Correct cells and train"
+    )
+    viewer.layers.selection.active = nuclei
+    viewer.layers.selection.active = bricks
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+    train = viewer.window.dock_widgets[f"Train ({_PLUGIN})"]
+    ((image, labels),) = train.form.pairs.pairs
+    assert (image.name, labels.name) == ("bricks", "bricks: nuclei")
+    assert viewer.layers.selection.active.name == "bricks: nuclei"
 
 
 @pytest.mark.parametrize(("sample", "goal"), [("fluorescence", 0.8), ("histology", 0.4)])

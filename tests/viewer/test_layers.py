@@ -9,10 +9,12 @@ import pytest
 import zarr
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
+from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_unet import __version__
 from napari_unet.engine.base.errors import ImageShapeError
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.weight_map.settings import WeightMapSettings
 from napari_unet.viewer.layers import (
     LayerImage,
     as_array,
@@ -26,6 +28,7 @@ from napari_unet.viewer.results import (
     find_scores,
     new_labels_layer,
     new_scores_layer,
+    new_weight_layer,
     note_origin,
     part_of_place,
     provenance,
@@ -516,3 +519,23 @@ def test_a_part_of_a_turned_and_scaled_layer_lies_on_the_whole() -> None:
     for pixel in ((0, 0), (2, 3)):
         world = whole.data_to_world(np.add(pixel, (7, 11)))
         assert np.allclose(part.data_to_world(pixel), world)
+
+
+@pytest.mark.parametrize("ground", ["white", "black", "#d9a9c9"])
+def test_scores_and_weights_show_on_fluorescence_and_on_stained_tissue(
+    viewer: ViewerModel, ground: str
+) -> None:
+    image = read_layer(
+        viewer.add_image(np.zeros((4, 5))), viewer.dims, network_ndim=2, extent="slice"
+    )
+    labels = viewer.add_labels(np.zeros((4, 5), np.int32))
+    array = np.zeros((4, 5), np.float32)
+    shown = [new_scores_layer(array, image, "m", role) for role in ("cell", "border", "other")]
+    shown.append(new_weight_layer(array, labels, WeightMapSettings()))
+    below = transform_color(ground)[0, :3]
+    for layer in shown:
+        nothing, much = layer.colormap.map(np.array([0.0, 0.9]))
+        seen = layer.opacity * much[3] * (much[:3] - below)
+        assert nothing[3] == 0
+        assert np.abs(seen).max() > 0.25
+        assert layer.blending == "translucent_no_depth"

@@ -2,8 +2,12 @@
 
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
+
+from napari_unet.viewer.warm_up import PREPARING, Preparation
 
 
 def printed(program: str) -> str:
@@ -87,8 +91,9 @@ def test_warming_up_leaves_nothing_to_compile_to_the_first_image() -> None:
         """
 import numpy as np
 from numba.core.dispatcher import Dispatcher
-from napari_unet.viewer.warm_up import warm_up
-warm_up()
+from napari_unet.viewer import warm_up
+from napari_unet.viewer.warm_up import preparation
+said = set(preparation.wait_for("cells"))
 from napari_unet.engine.segmentation import watershed as flood
 from napari_unet.engine.segmentation import instances
 from napari_unet.engine.labels import components as pieces
@@ -101,6 +106,46 @@ cell = np.random.default_rng(0).random((200, 200)).astype(np.float32)
 scores = np.stack([1 - cell, cell])
 labels = instances.instances_from_scores(scores, ("background", "cell"), InstanceSettings())
 instances.keep_numbers(labels, labels)
+print(before > 5, versions() - before, said <= {warm_up.PREPARING})
+"""
+    )
+
+    assert output.split() == ["True", "0", "True"]
+
+
+def test_warming_up_leaves_nothing_to_import_to_the_first_labels_layer() -> None:
+    output = printed(
+        """
+import sys
+import numpy as np
+import napari.layers
+from napari_unet.viewer.warm_up import preparation
+list(preparation.wait_for("cells"))
+before = set(sys.modules)
+napari.layers.Labels(np.zeros((64, 64), np.int32))
+print(sorted(set(sys.modules) - before))
+"""
+    )
+
+    assert output.strip() == "[]"
+
+
+def test_a_weight_map_finds_all_compiled_that_was_prepared() -> None:
+    output = printed(
+        """
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+from napari_unet.engine.weight_map import candidates, formula, tracker, two_nearest, weight_map
+from napari_unet.viewer.warm_up import preparation
+list(preparation.wait_for("weights"))
+modules = (candidates, formula, tracker, two_nearest, weight_map)
+functions = [f for m in modules for f in vars(m).values() if isinstance(f, Dispatcher)]
+def versions():
+    return sum(len(f.signatures) for f in functions)
+before = versions()
+labels = np.random.default_rng(0).integers(0, 3, (90, 90)).repeat(3, axis=0)
+weight_map.boundary_weight_map(labels)
+tracker.WeightMapTracker(labels).update((slice(0, 5), slice(0, 5)))
 print(before > 5, versions() - before)
 """
     )
@@ -108,24 +153,52 @@ print(before > 5, versions() - before)
     assert output.split() == ["True", "0"]
 
 
-def test_warming_up_leaves_nothing_to_import_to_the_first_labels_layer() -> None:
-    output = printed(
-        """
-import sys, threading
-import numpy as np
-import napari.layers
-from napari_unet.viewer.warm_up import warm_up
-thread = threading.Thread(target=warm_up)
-thread.start()
-thread.join()
-before = set(sys.modules)
-napari.layers.Labels(np.zeros((64, 64), np.int32))
-import napari_unet.engine.segmentation.segmentation
-print(sorted(set(sys.modules) - before))
-"""
-    )
+def test_parts_are_prepared_one_after_the_other_and_each_once() -> None:
+    done: list[str] = []
+    go_on = threading.Event()
 
-    assert output.strip() == "[]"
+    def cells() -> None:
+        go_on.wait(10)
+        done.append("cells")
+
+    preparation = Preparation({"cells": cells, "weights": lambda: done.append("weights")})
+    preparation.ask_for("cells", "weights")
+    preparation.ask_for("weights")
+    waiting = preparation.wait_for("weights")
+
+    assert next(waiting) == PREPARING
+    assert done == []
+    go_on.set()
+    assert set(waiting) <= {PREPARING}
+    assert done == ["cells", "weights"]
+    assert list(preparation.wait_for("cells")) == []
+
+
+def test_what_cannot_be_prepared_holds_nothing_up(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise OSError("no room for the cache")
+
+    preparation = Preparation({"cells": fail, "weights": lambda: None})
+
+    assert set(preparation.wait_for("cells")) <= {PREPARING}
+    assert "no room for the cache" in caplog.text
+
+
+def test_the_end_waits_for_what_is_compiled_and_begins_nothing_more() -> None:
+    done: list[str] = []
+    begun = threading.Event()
+
+    def cells() -> None:
+        begun.set()
+        time.sleep(0.05)
+        done.append("cells")
+
+    preparation = Preparation({"cells": cells, "weights": lambda: done.append("weights")})
+    preparation.ask_for("cells", "weights")
+    begun.wait(10)
+    preparation.end(10)
+
+    assert done == ["cells"]
 
 
 _TWO_THREADS = """

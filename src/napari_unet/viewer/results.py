@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
+from napari_unet.engine.base.errors import DeviceError
 from napari_unet.engine.images.image import AnyImage, LabelImage
 from napari_unet.files.label_notes import segmentation_notes
 from napari_unet.viewer.layers import LayerImage, place_of
@@ -14,6 +17,7 @@ from napari_unet.viewer.layers import LayerImage, place_of
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Layer
+    from napari.utils.colormaps import Colormap
 
     from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
     from napari_unet.engine.labels.runs import LabelRuns
@@ -109,6 +113,25 @@ def find_scores(viewer: ViewerModel, image: LayerImage, model: str, role: str) -
     return None
 
 
+def zeros_on(image: LayerImage, dtype: type[np.generic]) -> NDArray[Any]:
+    """Make room for a layer on the grid of an image.
+
+    Raises
+    ------
+    DeviceError
+        If there is not enough memory.
+    """
+    shape = image.labels_shape
+    try:
+        return np.zeros(shape, dtype)
+    except MemoryError as error:
+        gib = math.prod(shape) * np.dtype(dtype).itemsize / 2**30
+        raise DeviceError(
+            f"A layer of the size of '{image.name}' needs {gib:.1f} GiB of memory, which is not "
+            "free; save a part of the image as a file of its own and open that."
+        ) from error
+
+
 def new_labels_layer(array: LabelImage, image: LayerImage, model: str) -> Labels:
     """Make a layer around `array`, on the grid of the image; any thread may."""
     from napari.layers import Labels
@@ -133,7 +156,36 @@ def new_preview_layer(array: LabelImage, image: LayerImage, corner: Sequence[int
     return layer
 
 
-_SCORE_COLOURS = {"cell": "green", "border": "magenta"}
+def add_below(viewer: ViewerModel, layer: Layer, labels: Layer) -> None:
+    """Add a layer right under another one that must stay in sight; what is selected stays so."""
+    active = viewer.layers.selection.active
+    viewer.layers.insert(viewer.layers.index(labels), layer)
+    viewer.layers.selection.active = active
+
+
+def score_layers(viewer: ViewerModel, image_id: str) -> list[Layer]:
+    """Find the layers that show scores of an image, of whatever model and class."""
+    kept = ((each, each.metadata.get(SCORES_KEY)) for each in viewer.layers)
+    # Other made-up layers name no model.
+    return [each for each, key in kept if key and key[0] == image_id and key[1]]
+
+
+_SCORE_COLOURS = {"cell": ("#00c8a0",), "border": ("#ff9a00",)}
+_WEIGHT_COLOURS = ("#7b2d8b", "#e8452c", "#ffb000")
+
+
+def _veil(name: str, colours: Sequence[str]) -> Colormap:
+    """Colours that are clear at 0 and cover at 1.
+
+    Colours that add to the image, as is usual over dark fluorescence, vanish on
+    the white of stained tissue.
+    """
+    from napari.utils.colormaps import Colormap
+    from napari.utils.colormaps.standardize_color import transform_color
+
+    rgba = transform_color([colours[0], *colours])
+    rgba[:, 3] = np.linspace(0, 1, len(rgba))
+    return Colormap(rgba, name=name)
 
 
 def new_scores_layer(array: AnyImage, image: LayerImage, model: str, role: str) -> Image:
@@ -144,8 +196,8 @@ def new_scores_layer(array: AnyImage, image: LayerImage, model: str, role: str) 
         array,
         name=f"{image.name}: {image.result_name(model)}, {role} score",
         metadata={SCORES_KEY: [image.layer_id, image.result_name(model), role]},
-        colormap=_SCORE_COLOURS.get(role, "gray"),
-        blending="additive",
+        colormap=_veil(f"score of {role}", _SCORE_COLOURS.get(role, ("#4f8fe6",))),
+        blending="translucent_no_depth",
         contrast_limits=(0, 1),
         opacity=0.6,
         **image.place,
@@ -165,8 +217,8 @@ def new_weight_layer(array: AnyImage, labels: Labels, settings: WeightMapSetting
         array,
         name=f"{labels.name}: weight map",
         metadata={SCORES_KEY: [str(labels.unique_id), "", "weight map"]},
-        colormap="inferno",
-        blending="additive",
+        colormap=_veil("weights", _WEIGHT_COLOURS),
+        blending="translucent_no_depth",
         contrast_limits=weight_limits(settings),
         **place_of(labels, tuple(range(labels.ndim))),
     )

@@ -1,26 +1,34 @@
-"""Imports what is large beside the Qt thread, without holding the window up."""
+"""Imports and compiles what is large beside the Qt thread, without holding the window up."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
 import importlib.util
+import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 _FIRST_DRAWN_S = 0.1
 _LONGEST_UNITS_S = 2.0
 _LOOK_S = 0.005
+_ASK_AGAIN_S = 0.1
 _importing = threading.Lock()
+_log = logging.getLogger(__name__)
+
+Part: TypeAlias = Literal["cells", "weights"]
+"""What finds cells and shows them, and what computes weight maps."""
+
+PREPARING = "preparing this computer for the first run, once after installing"
 
 
 def import_torch() -> None:
@@ -32,29 +40,99 @@ def import_torch() -> None:
     import torch  # noqa: F401
 
 
-@cache
-def warm_up() -> None:
-    """Import and compile what a segmentation and its first Labels layer need; for a worker.
+class Preparation:
+    """Compiles and imports in a thread of its own what runs need, one part after the other.
 
-    Otherwise napari imports for half a second on the Qt thread when the first
-    result is added. Right after installation the compiler takes some seconds.
+    A form asks for its parts when it opens, and a run waits for the one that
+    it needs, after all that can be done without it. From the second start on
+    the compiled code comes from numba's cache and each part takes a moment.
+
+    Parameters
+    ----------
+    parts : mapping of str to callable
+        What makes each part ready; of an error in it the run tells that needs the part.
     """
-    import_torch()
-    with _importing, _collections_put_off():
-        from napari.layers import Labels
 
-        import napari_unet.engine.models.checkpoint
-        import napari_unet.engine.segmentation.segmentation  # noqa: F401
-        from napari_unet.engine.segmentation.instances import prepare_instances
+    def __init__(self, parts: Mapping[Part, Callable[[], None]]) -> None:
+        self._parts = parts
+        self._ready = {part: threading.Event() for part in parts}
+        self._wanted: deque[Part] = deque()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
 
-        _load_units()
-        Labels(np.zeros((8, 8), np.int32))
-        with suppress(ImportError):
-            from vispy.visuals.line.dash_atlas import DashAtlas  # type: ignore[import-untyped]
+    def ask_for(self, *parts: Part) -> None:
+        """Begin with what was not yet asked for; return at once."""
+        with self._lock:
+            new = [p for p in parts if p not in self._wanted and not self._ready[p].is_set()]
+            self._wanted.extend(new)
+            if self._wanted and self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="napari-unet-preparing", daemon=True
+                )
+                self._thread.start()
 
-            # Each line of a layer's overlays makes one, from what the first one computed.
-            DashAtlas()
-        prepare_instances()
+    def wait_for(self, part: Part) -> Iterator[str]:
+        """Say what is being waited for, again and again, until a part is ready."""
+        self.ask_for(part)
+        while not self._ready[part].wait(_ASK_AGAIN_S):
+            yield PREPARING
+
+    def end(self, timeout_s: float) -> None:
+        """Begin nothing more, and wait for what is compiled: Python must not end meanwhile."""
+        with self._lock:
+            thread = self._thread
+            while len(self._wanted) > 1:
+                self._wanted.pop()
+        if thread is not None:
+            thread.join(timeout_s)
+
+    def _run(self) -> None:
+        # Whoever opened the window is about to draw it.
+        time.sleep(_FIRST_DRAWN_S)
+        while True:
+            with self._lock:
+                if not self._wanted:
+                    self._thread = None
+                    return
+                part = self._wanted[0]
+            try:
+                with _collections_put_off():
+                    self._parts[part]()
+            except Exception:
+                _log.exception("%s could not be prepared", part)
+            with self._lock:
+                self._wanted.popleft()
+                self._ready[part].set()
+
+
+def _prepare_cells() -> None:
+    """Compile what finds cells, and what napari shows the first layer of them with.
+
+    Otherwise napari compiles and imports for seconds on the Qt thread when the
+    first result is added.
+    """
+    from napari_unet.engine.segmentation.instances import prepare_instances
+
+    prepare_instances()
+    _load_units()
+    from napari.layers import Labels
+
+    Labels(np.zeros((8, 8), np.int32))
+    with suppress(ImportError):
+        from vispy.visuals.line.dash_atlas import DashAtlas  # type: ignore[import-untyped]
+
+        # Each line of a layer's overlays makes one, from what the first one computed.
+        DashAtlas()
+
+
+def _prepare_weights() -> None:
+    from napari_unet.engine.weight_map.tracker import prepare_weight_maps
+
+    prepare_weight_maps()
+
+
+preparation = Preparation({"cells": _prepare_cells, "weights": _prepare_weights})
+"""The process's."""
 
 
 def import_pyqtgraph() -> None:
@@ -102,17 +180,37 @@ def _collections_put_off() -> Iterator[None]:
     turn): 0.2 to 0.3 s like this, 0.3 to 0.6 s without putting the new objects
     aside, 0.7 to 1.2 s with the searches left on.
     """
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
+    _PutOff.begin()
     try:
         yield
     finally:
-        if gc.get_freeze_count() == 0:
-            gc.freeze()
-            gc.unfreeze()
-        gc.enable()
+        _PutOff.end()
+
+
+class _PutOff:
+    """Switches the searches off with the first of several threads and on with the last."""
+
+    _lock = threading.Lock()
+    _threads = 0
+    _was_on = False
+
+    @classmethod
+    def begin(cls) -> None:
+        with cls._lock:
+            if cls._threads == 0:
+                cls._was_on = gc.isenabled()
+                gc.disable()
+            cls._threads += 1
+
+    @classmethod
+    def end(cls) -> None:
+        with cls._lock:
+            cls._threads -= 1
+            if cls._threads == 0 and cls._was_on:
+                if gc.get_freeze_count() == 0:
+                    gc.freeze()
+                    gc.unfreeze()
+                gc.enable()
 
 
 def _load_torch_libraries() -> None:

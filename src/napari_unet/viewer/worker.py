@@ -16,7 +16,7 @@ from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.installation import InstallationError
-from napari_unet.viewer.warm_up import import_torch
+from napari_unet.viewer.warm_up import import_torch, preparation
 
 _log = logging.getLogger(__name__)
 
@@ -297,6 +297,7 @@ def stop_all(timeout_s: float = _QUIT_TIMEOUT_S) -> bool:
         worker.stop()
     for worker in workers:
         worker.join(timeout_s)
+    preparation.end(timeout_s)
     return not any(worker.has_thread for worker in workers)
 
 

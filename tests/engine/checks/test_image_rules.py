@@ -512,7 +512,8 @@ def test_every_slice_of_a_stack_tells_that_cells_are_not_linked() -> None:
 
     assert finding.text == (
         "Each of the 12 slices is segmented by itself: a cell seen in several of them gets "
-        "another number in each."
+        "another number in each, as a disc for each slice. For whole cells choose a model that "
+        "reads stacks."
     )
     assert finding.severity == "note"
     assert said(cells(12, 64, 80), model(ndim=3), Choices(extent="stack")) == ()

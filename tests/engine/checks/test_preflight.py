@@ -423,3 +423,63 @@ def test_a_prediction_that_nobody_has_changed_is_questioned() -> None:
     assert part.text.startswith("1 of the 3 label images ('image 1' first) hold")
     # Nobody knows where these come from, or somebody has corrected them.
     assert questions(None) == questions(some) == []
+
+
+def _slices(labels: np.ndarray) -> list[AnnotatedImage]:
+    return [
+        AnnotatedImage(
+            plane,
+            name=f"cells, slice {number + 1}",
+            stack="cells",
+            beside=tuple(labels[n] for n in (number - 1, number + 1) if 0 <= n < len(labels)),
+        )
+        for number, plane in enumerate(labels)
+        if plane.any()
+    ]
+
+
+def test_a_small_piece_over_a_cell_of_the_next_slice_is_a_cap_and_alone_it_is_a_speck() -> None:
+    plane = np.zeros((40, 40), np.int32)
+    plane[5:25, 5:25] = 1
+    plane[30:32, 30:32] = 2
+    below = np.zeros_like(plane)
+    below[28:36, 28:36] = 3
+
+    def specks(*beside: np.ndarray) -> list[Finding]:
+        return [f for f in preflight(plane, beside=beside) if f.code == "specks"]
+
+    assert [f.ids for f in specks()] == [(2,)]
+    assert specks(below) == []
+    assert [f.ids for f in specks(np.zeros_like(plane))] == [(2,)]
+
+
+def test_what_several_slices_have_in_common_is_one_finding_with_a_part_for_each() -> None:
+    labels = np.zeros((4, 40, 40), np.int32)
+    labels[:, 5:25, 5:25] = 1
+    labels[0, 35, 35] = 2
+    labels[2, 35, 35], labels[2, 35, 38] = 2, 3
+
+    found = preflight_all(_slices(labels))
+
+    (specks,) = [f for f in found if f.code == "specks"]
+    assert specks.text == (
+        "'cells, slice 3' holds 2 specks of at most 1 pixel, far too small for a cell. There is "
+        "the same in 1 other slice of 'cells'."
+    )
+    assert specks.name == "cells"
+    assert specks.remedy == "Remove 2 specks, and so in the other slices"
+    assert [(part.name, part.ids) for part in specks.parts] == [
+        ("cells, slice 1", (2,)),
+        ("cells, slice 3", (2, 3)),
+    ]
+    (content,) = [f for f in found if f.code == "content"]
+    assert content.text == "'cells' holds 7 cells in 4 slices."
+
+
+def test_what_is_no_stack_is_told_one_by_one() -> None:
+    plane = np.zeros((40, 40), np.int32)
+    plane[5:25, 5:25], plane[35, 35] = 1, 2
+
+    found = preflight_all([AnnotatedImage(plane, name="a"), AnnotatedImage(plane, name="b")])
+
+    assert [f.name for f in found if f.code == "specks"] == ["a", "b"]

@@ -484,6 +484,7 @@ def test_scores_are_shown_on_request_and_no_image_to_choose(
     person.run()
     assert scores_layers(viewer) == []
     person.widget.form.scores_box.setChecked(True)
+    person.wait(lambda: len(scores_layers(viewer)) == 1)
 
     person.run()
 
@@ -495,6 +496,42 @@ def test_scores_are_shown_on_request_and_no_image_to_choose(
     choice = person.widget.layer_choice
     assert [choice.itemText(i) for i in range(choice.count())] == ["faint"]
     assert choice.currentText() == "faint"
+
+
+def test_scores_lie_under_the_cells_and_come_and_go_with_one_tick(
+    viewer: ViewerModel, person: Any, faint: NDArray[np.float32]
+) -> None:
+    image = viewer.add_image(faint, name="faint")
+    person.widget.form.scores_box.setChecked(True)
+    person.run()
+    (scores,), cells = scores_layers(viewer), person.result
+    first = scores.data.copy()
+    assert list(viewer.layers) == [image, scores, cells]
+
+    person.widget.form.scores_box.setChecked(False)
+    assert list(viewer.layers) == [image, cells]
+
+    # From the scores that the run has left, not by another run.
+    viewer.layers.selection.active = cells
+    person.widget.form.scores_box.setChecked(True)
+    person.wait(lambda: len(scores_layers(viewer)) == 1)
+    assert [layer.name for layer in viewer.layers] == ["faint", scores.name, cells.name]
+    assert np.array_equal(scores_layers(viewer)[0].data, first)
+    assert viewer.layers.selection.active is cells
+
+
+def test_scores_that_a_second_run_adds_lie_under_the_cells_too(
+    viewer: ViewerModel, person: Any, faint: NDArray[np.float32]
+) -> None:
+    viewer.add_image(faint)
+    person.run()
+    viewer.layers.remove(person.result)
+    person.run()
+    person.widget.form.scores_box.setChecked(True)
+    person.wait(lambda: len(scores_layers(viewer)) == 1)
+    person.run()
+
+    assert viewer.layers.index(scores_layers(viewer)[0]) < viewer.layers.index(person.result)
 
 
 def test_a_rerun_updates_the_scores_in_place(
@@ -569,3 +606,51 @@ def test_labels_tell_how_they_came_about(
     assert made["instances"]["seed_threshold"] == 0.5
     assert made["version"] == __version__
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", made["date"])
+
+
+def test_after_every_slice_the_one_is_shown_again_where_the_user_was(
+    viewer: ViewerModel, person: Any, squares: NDArray[np.uint8]
+) -> None:
+    viewer.add_image(np.stack([squares] * 4), name="stack")
+    viewer.dims.set_current_step(0, 2)
+    shown: set[int] = set()
+    viewer.dims.events.current_step.connect(lambda: shown.add(viewer.dims.current_step[0]))
+    person.choose("stack")
+
+    person.run()
+
+    assert viewer.dims.current_step[0] == 2
+    assert shown >= {0, 1, 3}
+    assert person.message.startswith("12 cells in 'stack'")
+    assert person.message.endswith("s), each counted in every slice that it reaches.")
+
+
+def test_who_goes_to_another_slice_meanwhile_stays_there(
+    viewer: ViewerModel, person: Any, engine: Any, squares: NDArray[np.uint8]
+) -> None:
+    viewer.add_image(np.stack([squares] * 4))
+    viewer.dims.set_current_step(0, 2)
+    person.choose("stack")
+    engine.holds_after = 2 + 1
+    person.click()
+    person.wait(lambda: person.widget.panel.bar.format().startswith("slice 2 of 4"))
+    viewer.dims.set_current_step(0, 3)
+
+    person.click()
+
+    assert viewer.dims.current_step[0] == 3
+
+
+def test_a_stop_brings_back_the_slice_where_the_user_was(
+    viewer: ViewerModel, person: Any, engine: Any, squares: NDArray[np.uint8]
+) -> None:
+    viewer.add_image(np.stack([squares] * 4))
+    viewer.dims.set_current_step(0, 2)
+    person.choose("stack")
+    engine.holds_after = 2 + 1
+    person.click()
+    person.wait(lambda: viewer.dims.current_step[0] == 0)
+
+    person.click()
+
+    assert viewer.dims.current_step[0] == 2

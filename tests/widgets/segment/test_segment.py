@@ -20,6 +20,7 @@ from napari_unet.engine.networks.network import Network
 from napari_unet.installation import InstallationError
 from napari_unet.session import Session
 from napari_unet.viewer import worker
+from napari_unet.viewer.warm_up import PREPARING, Preparation
 from napari_unet.widgets.segment.widget import SegmentWidget
 
 STOPPED = "Stopped. The layers are as they were."
@@ -81,6 +82,55 @@ def test_a_click_while_the_model_is_loading_runs_as_soon_as_it_is_there(
     assert person.widget.panel.button.text() == "Stop"
     assert person.widget.panel.bar.format() == "loading the model"
     person.wait(lambda: person.message.startswith("3 cells in"))
+
+
+def test_that_there_is_no_image_is_told_before_the_model_is_loaded(
+    person: Any, model_file: Path
+) -> None:
+    person.widget.model_choice.open(str(model_file))
+
+    person.click()
+
+    assert person.widget.model_choice.is_loading
+    assert person.message.startswith("There is no image layer; open an image")
+    assert person.widget.panel.button.text() == "Run"
+
+
+def test_a_first_run_says_in_words_that_the_computer_is_prepared(
+    viewer: ViewerModel, person: Any, squares: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer.add_image(squares)
+    compiled = threading.Event()
+    slow = Preparation({"cells": lambda: compiled.wait(30) and None})
+    monkeypatch.setattr("napari_unet.widgets.segment.runs.preparation", slow)
+
+    person.click()
+
+    bar = person.widget.panel.bar
+    person.wait(lambda: bar.format() == PREPARING)
+    # A bar without a range moves of itself, and shows no text.
+    assert bar.maximum() > 0
+    assert person.results == []
+    compiled.set()
+    person.wait(lambda: person.message.startswith("3 cells in"))
+
+
+def test_stop_while_the_computer_is_prepared_leaves_no_layer_and_no_thread(
+    viewer: ViewerModel, person: Any, squares: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer.add_image(squares)
+    compiled = threading.Event()
+    slow = Preparation({"cells": lambda: compiled.wait(30) and None})
+    monkeypatch.setattr("napari_unet.widgets.segment.runs.preparation", slow)
+    person.click()
+    person.wait(lambda: person.widget.panel.bar.format() == PREPARING)
+
+    person.click()
+
+    assert person.message == STOPPED
+    person.wait(lambda: not [t for t in threading.enumerate() if t.name == "napari-unet"])
+    compiled.set()
+    assert person.results == []
 
 
 def test_stop_while_the_model_is_loading_takes_the_click_back(

@@ -1,6 +1,7 @@
 """A repair of labels is one step that undo takes back, and never holds the window up."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -225,3 +226,22 @@ def test_of_a_stack_only_the_slice_is_put_right(job: RepairJob, qtbot: QtBot) ->
     assert np.array_equal(layer.data[1], repair(plane, finding))
     layer.undo()
     assert np.array_equal(layer.data[1], plane)
+
+
+def test_what_several_slices_have_in_common_is_put_right_in_all_of_them(
+    job: RepairJob, qtbot: QtBot
+) -> None:
+    plane = two_pieces().data
+    layer = Labels(np.stack([plane, np.zeros_like(plane), plane]))
+    (found,) = (each for each in preflight(plane) if each.code == "disconnected")
+    of_stack = replace(found, parts=(found, found))
+    every = (slice(None), slice(None))
+
+    with qtbot.waitSignal(job.repaired, timeout=60_000):
+        job.start(layer, of_stack, (0, *every), (2, *every))
+
+    for number in (0, 2):
+        assert np.array_equal(layer.data[number], repair(plane, found))
+    assert not layer.data[1].any()
+    layer.undo()
+    assert np.array_equal(layer.data[2], plane)

@@ -48,7 +48,7 @@ def show(qtbot: QtBot, widget: WeightMapWidget) -> None:
     settle(qtbot, widget)
 
 
-def test_the_map_lies_over_the_labels(
+def test_the_map_lies_on_the_grid_of_the_labels_and_under_them(
     viewer: ViewerModel, widget: WeightMapWidget, labels: Labels, qtbot: QtBot
 ) -> None:
     show(qtbot, widget)
@@ -58,7 +58,7 @@ def test_the_map_lies_over_the_labels(
     assert overlay.data[20, 31] > overlay.data[60, 60] + 5
     assert tuple(overlay.scale) == (0.5, 0.5)
     assert tuple(overlay.translate) == (3, 4)
-    assert overlay.blending == "additive"
+    assert viewer.layers.index(overlay) == viewer.layers.index(labels) - 1
     assert tuple(overlay.contrast_limits) == (0, 10)
     assert widget.button.text() == "Hide"
     # Who paints goes on painting.

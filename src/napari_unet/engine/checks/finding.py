@@ -19,6 +19,10 @@ IN_MODEL_WIDGET: Mapping[str, Any] = {"widget": "Model"}
 """Change of a remedy that leads to the Model widget, where the user decides."""
 
 
+IN_TRAIN_WIDGET: Mapping[str, Any] = {"widget": "Train"}
+"""Change of a remedy that leads to the Train widget, with the image and its labels chosen."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something worth knowing before a network segments an image or learns from labels.
@@ -46,6 +50,8 @@ class Finding:
         What was found, for programs: "mask", "disconnected", "specks" and so on.
     name : str
         Which image or labels, where there are several.
+    parts : tuple of Finding
+        Of a finding about a stack, what was found in each slice.
     """
 
     severity: Severity
@@ -57,6 +63,7 @@ class Finding:
     is_senseless: bool = False
     code: str = ""
     name: str = ""
+    parts: tuple[Finding, ...] = ()
 
     def without_remedy(self, changes: Mapping[str, Any]) -> Finding:
         """Leave the button out where it would only lead to where the user is."""

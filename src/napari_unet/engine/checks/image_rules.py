@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.engine.checks.channel_rules import channels
 from napari_unet.engine.checks.finding import (
     IN_MODEL_WIDGET,
+    IN_TRAIN_WIDGET,
     Finding,
     Rule,
     found_by,
@@ -64,6 +65,13 @@ def image_findings(
         if found:
             break
     return worst_first(found)[:MOST_FINDINGS]
+
+
+def doubtful(sentence: str, description: NetworkDescription) -> Finding:
+    """Return the way out of a result of which its own scores say that it is not to be trusted."""
+    if description.not_trainable_because:
+        return warning(sentence, code="doubtful")
+    return warning(sentence, "Correct cells and train", IN_TRAIN_WIDGET, code="doubtful")
 
 
 # -- no image at all -----------------------------------------------------------------------------
@@ -126,7 +134,8 @@ def slices_apart(case: ImageCase) -> Iterator[Finding]:
     if case.choices.extent == "stack" and count > 1:
         yield note(
             f"Each of the {count} slices is segmented by itself: a cell seen in several of them "
-            "gets another number in each."
+            "gets another number in each, as a disc for each slice. For whole cells choose a model "
+            "that reads stacks."
         )
 
 

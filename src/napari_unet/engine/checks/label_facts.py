@@ -54,6 +54,11 @@ class AnnotatedImage:
     corrected : bool array of the labels' shape, optional
         What a person has changed since a model predicted them; without it
         nobody knows where they came from.
+    stack : str
+        Name of the stack that these labels are a slice of, if they are.
+    beside : tuple of arrays of the labels' shape
+        The slices before and after it: a small piece next to a cell there is
+        the cap of a cell, and no speck.
     """
 
     labels: LabelImage
@@ -66,6 +71,8 @@ class AnnotatedImage:
     grid: Grid | None = None
     image_grid: Grid | None = None
     corrected: NDArray[np.bool_] | None = None
+    stack: str = ""
+    beside: tuple[LabelImage, ...] = ()
 
     @property
     def image_channel_axis(self) -> int | None:
@@ -136,7 +143,10 @@ class LabelFacts:
     @cached_property
     def faults(self) -> LabelFaults:
         """Which pieces are hardly meant so."""
-        return label_faults(self.pieces, self.ids.tolist())
+        faults = label_faults(self.pieces, self.ids.tolist())
+        for labels in self.given.beside:
+            faults.specks[self.pieces.count_in(np.asarray(labels) > 0) > 0] = False
+        return faults
 
     @cached_property
     def cell_px(self) -> int:

@@ -91,15 +91,47 @@ def preflight_all(
     description = network.description if isinstance(network, Network) else network
     findings: list[Finding] = []
     looked_at: list[LabelFacts] = []
+    stacks: dict[int, str] = {}
     for each in annotated:
         each = replace(each, labels=_as_integers(each.labels))
         case = LabelCase(LabelFacts(each), description, is_alone=len(annotated) == 1)
         refused = _refused(case)
-        findings += refused or _about_one(case)
+        own = refused or _about_one(case)
+        findings += own
+        stacks.update(dict.fromkeys(map(id, own), each.stack))
         if not refused:
             looked_at.append(case.facts)
     together = AllLabels(looked_at, description, is_complete=len(looked_at) == len(annotated))
-    return worst_first([*findings, *found_by(TOGETHER_RULES, together)])
+    by_stack = [(stacks[id(finding)], finding) for finding in findings]
+    return worst_first([*_summed(by_stack), *found_by(TOGETHER_RULES, together)])
+
+
+def _summed(findings: Sequence[tuple[str, Finding]]) -> list[Finding]:
+    """Make one finding of those that several slices of a stack have in common."""
+    groups: dict[tuple[str, ...], list[Finding]] = {}
+    for stack, finding in findings:
+        # What is no slice stays as it is.
+        key = (stack, finding.code) if stack else (finding.name, finding.code, finding.text)
+        groups.setdefault(key, []).append(finding)
+    return [
+        own[0] if len(own) == 1 else _of_slices(own, stack=key[0]) for key, own in groups.items()
+    ]
+
+
+def _of_slices(parts: Sequence[Finding], *, stack: str) -> Finding:
+    """Tell of the slice in which there is most, and in how many others there is some."""
+    worst = max(
+        worst_first(parts), key=lambda part: (part.severity == parts[0].severity, len(part.ids))
+    )
+    ids = sum(len(part.ids) for part in parts)
+    if worst.code == "content":
+        text = f"'{stack}' holds {ids:,} cells in {len(parts)} slices."
+    else:
+        others = len(parts) - 1
+        slices = "1 other slice" if others == 1 else f"{others} other slices"
+        text = f"{worst.text} There is the same in {slices} of '{stack}'."
+    remedy = f"{worst.remedy}, and so in the other slices" if worst.remedy else ""
+    return replace(worst, text=text, remedy=remedy, name=stack, parts=tuple(parts))
 
 
 def label_findings(labels: LabelImage, *, name: str) -> tuple[Finding, ...]:

@@ -81,7 +81,8 @@ def _meet(cut: Any, height: int, width: int, corners: Any, pairs: Any, by_face: 
     for row in range(first.size - 1):
         for run in range(first[row] + 1, first[row + 1]):
             if count < len(pairs):
-                pairs[count] = run - 1, run
+                # One by one: numba compiles a pair of numbers put into a row for three seconds.
+                pairs[count, 0], pairs[count, 1] = run - 1, run
                 by_face[count] = True
             count += 1
         # The row before, and the rows of the plane before: beside the one behind, and that one.
@@ -102,7 +103,7 @@ def _meet(cut: Any, height: int, width: int, corners: Any, pairs: Any, by_face: 
                     if starts[b] >= stop + reach:
                         break
                     if count < len(pairs):
-                        pairs[count] = b, a
+                        pairs[count, 0], pairs[count, 1] = b, a
                         overlap = starts[b] < stop and starts[b] + lengths[b] > start
                         by_face[count] = overlap and not is_diagonal
                     count += 1
@@ -124,27 +125,27 @@ def joined(pairs: NDArray[np.int64], is_joined: NDArray[np.bool_], count: int) -
     (runs,) int64 array
         From 0, in the order of the components' first runs.
     """
-    parents = _parents(pairs, is_joined, count)
+    # Made here and not in the kernel, where it would be compiled on the first run.
+    parents = np.arange(count)
+    _find_parents(pairs, is_joined, parents)
     is_first = parents == np.arange(count)
     numbers: NDArray[np.int64] = (np.cumsum(is_first) - 1)[parents]
     return numbers
 
 
 @numba.njit(cache=True, nogil=True)
-def _parents(pairs: Any, is_joined: Any, count: int) -> Any:
+def _find_parents(pairs: Any, is_joined: Any, parents: Any) -> None:
     """For each run the first one of its component: union-find, the earlier run on top."""
-    parents = np.arange(count)
     for pair in range(len(pairs)):
         if is_joined[pair]:
             a, b = _root(parents, pairs[pair, 0]), _root(parents, pairs[pair, 1])
             parents[max(a, b)] = min(a, b)
-    for run in range(count):
+    for run in range(parents.size):
         # The parent comes before it, so that its own is a root by now.
         parents[run] = parents[parents[run]]
-    return parents
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _root(parents: Any, run: int) -> int:
     while parents[run] != run:
         parents[run] = parents[parents[run]]

@@ -233,6 +233,9 @@ class UNet(NetworkModule):
         """He initialisation, as in the paper (section 3)."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+                if module.weight.is_meta:
+                    # Nothing to fill, for which torch would import its compiler: two seconds.
+                    continue
                 fan_in = module.weight[0].numel()
                 if isinstance(module, nn.ConvTranspose2d | nn.ConvTranspose3d):
                     fan_in = module.in_channels  # each output pixel reads one input pixel

@@ -109,4 +109,5 @@ def paint(places: Any, lengths: Any, numbers: Any, labels: Any) -> None:
     """Give the pixels of each run its number, unless that is 0."""
     for run in range(numbers.size):
         if numbers[run] != 0:
-            labels[places[run] : places[run] + lengths[run]] = numbers[run]
+            for place in range(places[run], places[run] + lengths[run]):
+                labels[place] = numbers[run]

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, Scores
-from napari_unet.engine.labels.components import Runs
 from napari_unet.engine.labels.runs import CommonRuns
-from napari_unet.engine.segmentation.foreground import OUTSIDE, Foreground
+from napari_unet.engine.segmentation.foreground import OUTSIDE, Foreground, paint
 from napari_unet.engine.segmentation.watershed import grow_seeds
 
 Splitter: TypeAlias = Callable[[Foreground, InstanceSettings], None]
@@ -88,9 +87,18 @@ def instances_from_scores(
     )
     labels = canvas.labels.reshape(-1)
     if settings.fill_holes:
-        _fill_holes(places, runs.lengths, foreground.pieces, numbers, labels, canvas.beside)
+        owners = np.zeros(numbers.size, np.int32)
+        _find_owners(
+            places, runs.lengths, foreground.pieces, numbers, labels, canvas.beside, owners
+        )
+        holes = np.where(numbers == 0, np.maximum(owners[foreground.pieces], 0), 0)
+        paint(places, runs.lengths, holes, labels)
+        numbers = numbers + holes
     highest = int(canvas.labels.max(initial=0))
-    sizes, totals = _measure(runs, places, numbers, labels, background.reshape(-1), highest)
+    sizes, totals = np.zeros(highest + 1, np.int64), np.zeros(highest + 1, np.float64)
+    _measure(
+        runs.starts, runs.lengths, places, numbers, labels, background.reshape(-1), sizes, totals
+    )
     kept = sizes >= max(1, settings.min_size_px)
     if settings.min_score > 0:
         kept &= totals <= (1 - settings.min_score) * sizes
@@ -98,17 +106,20 @@ def instances_from_scores(
         for axis in range(len(shape)):
             for end in (0, -1):
                 kept[np.take(canvas.inner_labels, end, axis=axis)] = False
-    _number_in_reading_order(runs, places, numbers, labels, kept, found.reshape(-1))
+    # 0 for those that are dropped, and -1 for those that are not yet met.
+    order = -kept.astype(np.int32)
+    _number_in_reading_order(
+        runs.starts, runs.lengths, places, numbers, labels, order, found.reshape(-1)
+    )
     return found
 
 
 @numba.njit(cache=True, nogil=True)
-def _fill_holes(
-    places: Any, lengths: Any, pieces: Any, numbers: Any, labels: Any, beside: Any
+def _find_owners(
+    places: Any, lengths: Any, pieces: Any, numbers: Any, labels: Any, beside: Any, owners: Any
 ) -> None:
-    """Give each enclosed piece of background to the cell around it, if there is only one."""
+    """Name the cell around each enclosed piece of background; OUTSIDE if it is not the only one."""
     # Background is connected by faces, cells by more: a hole is a piece that touches no border.
-    owners = np.zeros(numbers.size, np.int32)
     for run in range(numbers.size):
         if numbers[run] != 0:
             continue
@@ -121,44 +132,42 @@ def _fill_holes(
                 if other != 0 and other != owners[piece]:
                     # The second one that it touches, and it is open.
                     owners[piece] = other if owners[piece] == 0 else OUTSIDE
-    for run in range(numbers.size):
-        if numbers[run] == 0 and owners[pieces[run]] > 0:
-            numbers[run] = owners[pieces[run]]
-            labels[places[run] : places[run] + lengths[run]] = numbers[run]
 
 
 @numba.njit(cache=True, nogil=True)
 def _measure(
-    runs: Runs, places: Any, numbers: Any, labels: Any, background: Any, highest: int
-) -> tuple[Any, Any]:
-    """Pixels of each number up to the highest, and the sum of their background scores."""
-    sizes = np.zeros(highest + 1, np.int64)
-    totals = np.zeros(highest + 1, np.float64)
+    starts: Any,
+    lengths: Any,
+    places: Any,
+    numbers: Any,
+    labels: Any,
+    background: Any,
+    sizes: Any,
+    totals: Any,
+) -> None:
+    """Count the pixels of each number and sum up their background scores."""
     for run in range(numbers.size):
         if numbers[run] != 0:
-            for i in range(runs.lengths[run]):
+            for i in range(lengths[run]):
                 number = labels[places[run] + i]
                 sizes[number] += 1
-                totals[number] += background[runs.starts[run] + i]
-    return sizes, totals
+                totals[number] += background[starts[run] + i]
 
 
 @numba.njit(cache=True, nogil=True)
 def _number_in_reading_order(
-    runs: Runs, places: Any, numbers: Any, labels: Any, is_kept: Any, found: Any
+    starts: Any, lengths: Any, places: Any, numbers: Any, labels: Any, order: Any, found: Any
 ) -> None:
     """Write the cells that are kept as 1, 2, ... into an image of zeros."""
-    order = np.zeros(is_kept.size, np.int32)
     count = 0
     for run in range(numbers.size):
         if numbers[run] != 0:
-            for i in range(runs.lengths[run]):
+            for i in range(lengths[run]):
                 number = labels[places[run] + i]
-                if is_kept[number]:
-                    if order[number] == 0:
-                        count += 1
-                        order[number] = count
-                    found[runs.starts[run] + i] = order[number]
+                if order[number] < 0:
+                    count += 1
+                    order[number] = count
+                found[starts[run] + i] = order[number]
 
 
 # -- numbers that stay ---------------------------------------------------------------------------

@@ -87,20 +87,21 @@ class PlaneScores:
     def labels(self, instances: InstanceSettings) -> LabelImage:
         """Cells in `area`, numbered from 1 in reading order, without gaps."""
         found = instances_from_scores(self.scores, self.class_roles, instances)
-        is_resized = self.shape != self.scaled_shape
-        area = self.area
+        is_resized, area = self.shape != self.scaled_shape, self.area
         if is_resized:
-            index = [
-                nearest[part] - box.start
-                for nearest, part, box in zip(self._nearest(), area, self.box, strict=True)
-            ]
-            found = np.ascontiguousarray(found[np.ix_(*index)])
+            found = np.ascontiguousarray(found[np.ix_(*self._nearest_in(area))])
         if self.wanted is not None:
             inside = found[within(shared(self.wanted, area), area)]
             reaches = np.bincount(inside.reshape(-1), minlength=int(found.max(initial=0)) + 1) > 0
             found = np.where(reaches[found], found, 0)
         # Between coarser pixels a cell can vanish, too.
         return _without_gaps(found) if is_resized or self.wanted is not None else found
+
+    def nearest_scores(self) -> Scores:
+        """Scores of `area`, those of the nearest pixel each; a view if it can be."""
+        if self.shape == self.scaled_shape:
+            return self.scores
+        return self.scores[(slice(None), *np.ix_(*self._nearest_in(self.area)))]
 
     def cut_sides(self, instances: InstanceSettings) -> tuple[Side, ...]:
         """Sides of `box` at which it is too small for the cells that are wanted."""
@@ -109,10 +110,7 @@ class PlaneScores:
         sides += [(axis, -1) for axis, (part, n) in enumerate(ends) if part.stop < n]
         if self.wanted is None:
             return ()
-        wanted = [
-            nearest[part] - box.start
-            for nearest, part, box in zip(self._nearest(), self.wanted, self.box, strict=True)
-        ]
+        wanted = self._nearest_in(self.wanted)
         return cut_sides(self.scores, self.class_roles, instances, sides=sides, wanted=wanted)
 
     def placed(self, labels: LabelImage) -> LabelImage:
@@ -144,6 +142,11 @@ class PlaneScores:
 
     def _nearest(self) -> list[NDArray[np.intp]]:
         return [nearest_index(n, m) for n, m in zip(self.shape, self.scaled_shape, strict=True)]
+
+    def _nearest_in(self, area: Region) -> list[NDArray[np.intp]]:
+        """For each axis, the pixels of `scores` nearest to those of an area of own pixels."""
+        parts = zip(self._nearest(), area, self.box, strict=True)
+        return [nearest[part] - box.start for nearest, part, box in parts]
 
 
 def _background(shape: Sequence[int], class_roles: Sequence[str]) -> Scores:

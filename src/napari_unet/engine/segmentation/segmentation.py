@@ -17,6 +17,7 @@ from napari_unet.engine.images.resampling import ZoomedSource
 from napari_unet.engine.images.source import ImageSource, open_image
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.instances import check_class_roles
+from napari_unet.engine.segmentation.judgement import Judgement
 from napari_unet.engine.segmentation.planes import PlanePredictor, PlaneScores
 
 _MOST_ZOOM = 20.0
@@ -40,7 +41,8 @@ class Segmentation:
     zoom : float
         Factor by which the image was resized for the network.
     notes : tuple of str
-        Sentences about anything that went another way than asked for.
+        Sentences about anything that went another way than asked for, and that
+        the result is not to be trusted, if its scores say so.
     """
 
     labels: LabelImage
@@ -113,6 +115,7 @@ def iterate_segmentation(
     instances = instances or network.description.instances
     labels: list[LabelImage] = []
     scores: list[Scores] = []
+    judgement = Judgement()
     for report in iterate_planes(
         image,
         network,
@@ -124,6 +127,7 @@ def iterate_segmentation(
         yield report
         if report.labels is not None and report.plane is not None:
             labels.append(report.plane.placed(report.labels))
+            judgement.add(report.plane, report.labels)
             if keep_scores:
                 scores.append(report.plane.on_own_grid())
     stack, ndim = stack_shape(image, network.description, settings), labels[0].ndim
@@ -135,7 +139,7 @@ def iterate_segmentation(
         settings=settings,
         instances=instances,
         zoom=zoom_of(network.description, settings),
-        notes=report.notes,
+        notes=(*report.notes, *filter(None, (judgement.doubt(network.description),))),
     )
     yield replace(report, plane=None, area=None, labels=None, result=result)
 

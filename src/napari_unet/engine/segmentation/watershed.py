@@ -56,31 +56,37 @@ def grow_seeds(foreground: Foreground, settings: InstanceSettings) -> None:
     # The seeds' numbers are above those of the pieces.
     grown = (numbers[compete] + seeds_in.size + 1).astype(np.int32)
     paint(places[compete], seeds.lengths[compete], grown, labels)
-    _flood(
-        labels,
-        # The bits of floats that are not negative are in the same order as these.
-        cell.reshape(-1).view(np.int32),
-        (foreground.places[crowded], runs.starts[crowded], runs.lengths[crowded]),
-        (places[compete], seeds.starts[compete], seeds.lengths[compete]),
-        canvas.beside,
-        canvas.around,
-    )
+    # The bits of floats that are not negative are in the same order as these.
+    bits = cell.reshape(-1).view(np.int32)
+    in_crowd = (foreground.places[crowded], runs.starts[crowded], runs.lengths[crowded])
+    _write_ranks(labels, bits, *in_crowd)
+    # A binary heap from index 1 on; in a key are rank and age.
+    most = int(runs.lengths[crowded].sum())
+    heap = np.full(most + 2, _LAST, np.int64), np.empty(most + 2, np.int64)
+    rivals = (places[compete], seeds.starts[compete], seeds.lengths[compete])
+    _flood(labels, bits, *rivals, canvas.beside, canvas.around, *heap)
 
 
 @numba.njit(cache=True, nogil=True)
-def _flood(labels: Any, bits: Any, crowded: Any, seeds: Any, beside: Any, around: Any) -> None:
+def _flood(
+    labels: Any,
+    bits: Any,
+    seed_places: Any,
+    seed_starts: Any,
+    seed_lengths: Any,
+    beside: Any,
+    around: Any,
+    keys: Any,
+    places: Any,
+) -> None:
     """Give each undecided pixel to a neighbouring seed.
 
-    Of runs, those of crowded pieces and those of the seeds in them, there are
-    the places in the canvas, those in the image, and the lengths.
+    Of the seeds' runs there are the places in the canvas, those in the image,
+    and the lengths; `keys` and `places` are the room for the heap.
     """
-    most = _write_ranks(labels, bits, crowded)
-    # A binary heap from index 1 on; in a key are rank and age.
-    keys = np.full(most + 2, _LAST, np.int64)
-    places = np.empty(most + 2, np.int64)
-    count = 0
-    for run in range(seeds[0].size):
-        place, start, length = seeds[0][run], seeds[1][run], seeds[2][run]
+    count = np.int64(0)  # a plain 0 has its own type at first, and all is compiled twice
+    for run in range(seed_places.size):
+        place, start, length = seed_places[run], seed_starts[run], seed_lengths[run]
         for i in range(length):
             # A pixel with seeds all around it meets nobody.
             if _has_strangers(labels, place + i, around):
@@ -102,30 +108,26 @@ def _flood(labels: Any, bits: Any, crowded: Any, seeds: Any, beside: Any, around
 
 
 @numba.njit(cache=True, nogil=True)
-def _write_ranks(labels: Any, bits: Any, crowded: Any) -> int:
-    """Rank the undecided pixels in place of their label and count those of crowded pieces."""
-    crowded_px = 0
-    for run in range(crowded[0].size):
-        place, start, length = crowded[0][run], crowded[1][run], crowded[2][run]
-        crowded_px += length
-        for i in range(length):
-            if labels[place + i] == UNDECIDED:
-                labels[place + i] = _rank(bits[start + i])
-    return crowded_px
+def _write_ranks(labels: Any, bits: Any, places: Any, starts: Any, lengths: Any) -> None:
+    """Rank the undecided pixels of some runs in place of their label."""
+    for run in range(places.size):
+        for i in range(lengths[run]):
+            if labels[places[run] + i] == UNDECIDED:
+                labels[places[run] + i] = _rank(bits[starts[run] + i])
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _rank(bits: Any) -> Any:
     """UNDECIDED or below; lower for a higher score."""
     return UNDECIDED - max(bits, 0)
 
 
-@numba.njit(cache=True, nogil=True)
-def _key(rank: Any, age: int) -> Any:
+@numba.njit(cache=True, nogil=True, inline="always")
+def _key(rank: Any, age: Any) -> Any:
     return (np.int64(rank) << 32) + age
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _has_strangers(labels: Any, place: int, around: Any) -> bool:
     """Whether a neighbour of a seed's pixel is not part of a seed."""
     for step in around:  # noqa: SIM110 - numba compiles no any()
@@ -137,8 +139,8 @@ def _has_strangers(labels: Any, place: int, around: Any) -> bool:
 # The heap's indices are unsigned: numba would look at signed ones for negative numbers each time.
 
 
-@numba.njit(cache=True, nogil=True)
-def _push(keys: Any, places: Any, count: int, key: int, place: int) -> None:
+@numba.njit(cache=True, nogil=True, inline="always")
+def _push(keys: Any, places: Any, count: Any, key: Any, place: Any) -> None:
     """Add to a heap that has `count` entries then."""
     at = np.uint64(count)
     while at > _ONE:
@@ -150,8 +152,8 @@ def _push(keys: Any, places: Any, count: int, key: int, place: int) -> None:
     keys[at], places[at] = key, place
 
 
-@numba.njit(cache=True, nogil=True)
-def _pop(keys: Any, places: Any, count: int) -> None:
+@numba.njit(cache=True, nogil=True, inline="always")
+def _pop(keys: Any, places: Any, count: Any) -> None:
     """Take away the first of `count` entries."""
     last = np.uint64(count)
     key, place = keys[last], places[last]

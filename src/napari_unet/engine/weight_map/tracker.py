@@ -310,6 +310,15 @@ class WeightMapTracker:
         return float(self._weights[here].item())
 
 
+def prepare_weight_maps() -> None:
+    """Compile what computes weight maps, some seconds once, so that the first need not wait."""
+    labels = np.zeros((8, 8), np.int32)
+    labels[3, 2], labels[3, 5] = 1, 2
+    tracker = WeightMapTracker(labels)
+    tracker.update((slice(3, 4), slice(2, 3)))
+    tracker.weights.any()  # they catch up when they are asked for
+
+
 @numba.njit(cache=True, nogil=True)
 def _add_balance(terms: Any, weights: Any, background: Any, cell: Any) -> None:
     depth, height, width = terms.shape

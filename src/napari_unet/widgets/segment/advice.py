@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Labels
 from qtpy.QtCore import QObject
 
 from napari_unet.engine.base.errors import UNetError
@@ -14,12 +14,14 @@ from napari_unet.engine.base.host_memory import free_host_bytes
 from napari_unet.engine.checks.finding import Finding
 from napari_unet.engine.checks.image_case import Choices
 from napari_unet.engine.checks.image_facts import ImageFacts
-from napari_unet.engine.checks.image_rules import image_findings
+from napari_unet.engine.checks.image_rules import doubtful, image_findings
 from napari_unet.engine.checks.size_rules import found_size_finding
 from napari_unet.engine.segmentation.memory import segmentation_memory
 from napari_unet.session import Session
+from napari_unet.viewer.commands import open_widget
 from napari_unet.viewer.layers import shown_plane, spatial_ndim, visible_box
 from napari_unet.widgets.segment.form import SegmentForm
+from napari_unet.widgets.segment.reports import Found
 from napari_unet.widgets.segment.runs import MEMORY_SHARE_OF_SCORES
 from napari_unet.widgets.shared.image_layers import ImageLook
 from napari_unet.widgets.shared.parts import single_shot
@@ -40,35 +42,49 @@ class Advice(QObject):
         self._form = form
         self._image_look = ImageLook(self)
         self._image_look.looked.connect(self._show)
-        self._found: Finding | None = None
+        self._found: tuple[Finding, ...] = ()
+        self._labels: Labels | None = None
+        form.concerns.remedy_chosen.connect(self._on_remedy_chosen)
         # Several fields change at once when another layer is chosen.
         self._soon = single_shot(self, self._look)
 
     def refresh(self) -> None:
         """Look at the image that is chosen now."""
-        self._found = None
+        self._found = ()
         self._soon.start()
 
-    def show_found(self, diameter_px: float | None, settings: dict[str, Any]) -> None:
-        """Look at the size of the cells that were found.
+    def show_found(self, found: Found, labels: Labels | None) -> None:
+        """Look at the cells that were found: their size, and what their scores say.
 
         Parameters
         ----------
-        diameter_px : float, optional
-            Median of the cells.
-        settings : dict
-            Of the run, as its provenance has them.
+        labels : napari Labels layer, optional
+            That holds them.
         """
+        self._labels = labels
         network = self._session.network
-        if network is not None:
-            zoom = _zoom(network.description, settings["diameter_px"], settings["pixel_size_um"])
-            self._found = found_size_finding(diameter_px, network.description, zoom)
-            self._show()
+        if network is None:
+            return
+        settings = found.provenance["settings"]
+        zoom = _zoom(network.description, settings["diameter_px"], settings["pixel_size_um"])
+        size = found_size_finding(found.diameter_px, network.description, zoom)
+        doubt = doubtful(found.doubt, network.description) if found.doubt else None
+        self._found = tuple(each for each in (doubt, size) if each is not None)
+        self._show()
 
     def stop(self) -> None:
         """Drop a look that takes long."""
         self._soon.stop()
         self._image_look.stop()
+
+    def _on_remedy_chosen(self, changes: dict[str, Any]) -> None:
+        if "widget" not in changes or getattr(self._viewer, "window", None) is None:
+            return
+        open_widget(self._viewer, changes["widget"])
+        # Forms take the layers that are selected.
+        for layer in (self._form.layer, self._labels):
+            if layer is not None and layer in self._viewer.layers:
+                self._viewer.layers.selection.active = layer
 
     def _look(self) -> None:
         layer, choice = self._form.layer, self._form.channel_choice
@@ -85,10 +101,9 @@ class Advice(QObject):
         facts = self._image_look.facts
         if network is None or layer is None or facts is None:
             return
-        found = () if self._found is None else (self._found,)
         choices = self._choices(layer, facts, network.description)
         self._form.concerns.show_findings(
-            (*found, *image_findings(facts, network.description, choices))
+            (*self._found, *image_findings(facts, network.description, choices))
         )
 
     def _choices(self, layer: Image, facts: ImageFacts, description: NetworkDescription) -> Choices:

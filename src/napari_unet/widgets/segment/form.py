@@ -85,8 +85,9 @@ class SegmentForm(QWidget):
         self.model_choice.devices_found.connect(self.device_choice.choose_remembered)
         self.scores_box = QCheckBox("Show scores")
         self.scores_box.setToolTip(
-            "<qt>Also add a layer for each class of the network, with its probability at every "
-            "pixel: where the network is in doubt shows there.</qt>"
+            "<qt>Show a layer for each class of the network under the cells, with its probability "
+            "at every pixel: where the network is in doubt shows there. Untick to take them "
+            "away.</qt>"
         )
         self.reset_button = action_button(
             "Model's own settings",

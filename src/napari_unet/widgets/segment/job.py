@@ -10,12 +10,14 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.session import Session
 from napari_unet.viewer.layers import LayerImage
+from napari_unet.viewer.warm_up import preparation
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.segment.live import LiveLabels
 from napari_unet.widgets.segment.recipe import Recipe
-from napari_unet.widgets.segment.reports import Drawn, Found, Opened, Step, cell_count
+from napari_unet.widgets.segment.reports import Drawn, Found, Opened, Step, Waiting, cell_count
 from napari_unet.widgets.segment.result_layers import ResultLayers
 from napari_unet.widgets.segment.runs import find_cells
+from napari_unet.widgets.segment.shown_scores import ShownScores
 from napari_unet.widgets.shared.parts import while_alive
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ class SegmentJob(QObject):
     ----------
     live : LiveLabels
         Cells follow the thresholds from the scores of the last run.
+    scores : ShownScores
+        Shows those scores.
     """
 
     progressed = Signal(int, int, str)
@@ -50,7 +54,9 @@ class SegmentJob(QObject):
         self._layers: ResultLayers | None = None
         self._started_s = 0.0
         self.live = LiveLabels(viewer)
+        self.scores = ShownScores(viewer, self.live, self)
         viewer.layers.events.removed.connect(self._on_layer_removed)
+        preparation.ask_for("cells")
 
     @property
     def is_running(self) -> bool:
@@ -83,7 +89,9 @@ class SegmentJob(QObject):
             self._job.stop()
             self.stopped.emit(f"{reason or 'Stopped.'} {kept}".rstrip())
 
-    def _on_reported(self, layers: ResultLayers, report: Opened | Step | Drawn | Found) -> None:
+    def _on_reported(
+        self, layers: ResultLayers, report: Waiting | Opened | Step | Drawn | Found
+    ) -> None:
         replaced = layers.replaced()
         if replaced:
             self.stop(f"The data of layer '{replaced}' were replaced; the segmentation stopped.")
@@ -93,6 +101,8 @@ class SegmentJob(QObject):
             layers.show(report)
         elif isinstance(report, Step):
             self.progressed.emit(report.done, report.slices * report.tiles, report.text)
+        elif isinstance(report, Waiting):
+            self.progressed.emit(0, 1, report.text)
 
     def _on_finished(self, layers: ResultLayers, recipe: Recipe, found: Found) -> None:
         labels = layers.finish(found)
@@ -100,6 +110,7 @@ class SegmentJob(QObject):
         is_same = recipe.network is self._session.network
         if found.kept is not None and labels is not None and is_same:
             self.live.keep(found.kept, labels)
+            self.scores.keep(layers.image, recipe)
         name, seconds = found.provenance["image"], time.perf_counter() - self._started_s
         if found.cells == 0:
             text = (
@@ -107,7 +118,11 @@ class SegmentJob(QObject):
                 "size, or choose another model."
             )
         else:
-            text = f"{cell_count(found.cells)} in '{name}' ({seconds:.1f} s)."
+            # The note beside it says what to do.
+            discs = ", each counted in every slice that it reaches"
+            is_stack = len(layers.image.planes()) > 1
+            found_in = f"{cell_count(found.cells)} in '{name}' ({seconds:.1f} s)"
+            text = f"{found_in}{discs if is_stack else ''}."
         self.finished.emit(" ".join((text, *layers.notes, *found.notes)), found)
 
     def _on_failed(self, layers: ResultLayers, error: Exception) -> None:

@@ -14,7 +14,6 @@ from qtpy.QtCore import QObject, Signal
 from napari_unet.engine.base.regions import Region
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import PlaneIndex
-from napari_unet.engine.segmentation.planes import PlaneScores
 from napari_unet.viewer.layers import shown_plane, visible_box
 from napari_unet.viewer.results import METADATA_KEY, note_origin
 from napari_unet.viewer.worker import Job
@@ -22,6 +21,8 @@ from napari_unet.widgets.segment.reports import Drawn, Edited, FoundAgain, KeptS
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+
+    from napari_unet.engine.segmentation.planes import PlaneScores
 
 
 class LiveLabels(QObject):
@@ -43,6 +44,16 @@ class LiveLabels(QObject):
     def is_ready(self) -> bool:
         """Whether there are scores to make cells from."""
         return self._kept is not None
+
+    @property
+    def kept(self) -> KeptScores | None:
+        """The scores of the last run, as long as they are of use."""
+        return self._kept
+
+    @property
+    def layer(self) -> Labels | None:
+        """The layer that follows the settings."""
+        return self._layer
 
     @property
     def is_busy(self) -> bool:

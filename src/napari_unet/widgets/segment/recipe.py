@@ -86,6 +86,23 @@ class Recipe:
         )
 
 
+def chosen_layer(viewer: ViewerModel, form: SegmentForm) -> Image:
+    """Return the layer that is to be segmented.
+
+    Raises
+    ------
+    UNetError
+        If there is none.
+    """
+    if form.layer is None:
+        others = [str(each.name) for each in viewer.layers]
+        found = f" ('{others[-1]}' is none)" if others else ""
+        raise UNetError(
+            f"There is no image layer{found}; open an image, or one of File > Open Sample."
+        )
+    return form.layer
+
+
 def read_form(
     viewer: ViewerModel, session: Session, form: SegmentForm
 ) -> tuple[Image, LayerImage, Recipe]:
@@ -96,13 +113,7 @@ def read_form(
     UNetError
         If there is no image or no model, or a field says what makes no sense.
     """
-    layer, network = form.layer, session.network
-    if layer is None:
-        others = [str(each.name) for each in viewer.layers]
-        found = f" ('{others[-1]}' is none)" if others else ""
-        raise UNetError(
-            f"There is no image layer{found}; open an image, or one of File > Open Sample."
-        )
+    layer, network = chosen_layer(viewer, form), session.network
     if network is None:
         raise UNetError("No model is loaded; choose one, or a model file with '…'.")
     image = read_layer(

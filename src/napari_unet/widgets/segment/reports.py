@@ -29,6 +29,14 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Something else must be done first."""
+
+    text: str
+    """What, in words."""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """How far a run is, in tiles of the present slice and in slices."""
 
@@ -91,6 +99,8 @@ class Found:
     """Median diameter of the cells of the last plane, in pixels of the image."""
     kept: KeptScores | None
     """None if the scores take too much memory."""
+    doubt: str = ""
+    """Why the result is not to be trusted, as its scores say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 from napari_unet.engine.images.image import PlaneIndex
 from napari_unet.viewer.layers import LayerImage, full_resolution
-from napari_unet.viewer.results import METADATA_KEY, find_result, find_scores, move_to, note_origin
+from napari_unet.viewer.results import (
+    METADATA_KEY,
+    add_below,
+    find_result,
+    find_scores,
+    move_to,
+    note_origin,
+)
 from napari_unet.widgets.segment.recipe import Recipe
 from napari_unet.widgets.segment.reports import Drawn, Found, Opened
 
@@ -30,6 +37,8 @@ class ResultLayers:
 
     Attributes
     ----------
+    image : LayerImage
+        What is read.
     canvas : LabelCanvas, optional
         Over the labels of an earlier run on the same image with the same model; once the run has
         begun, over those that it fills.
@@ -44,10 +53,10 @@ class ResultLayers:
     ) -> None:
         from napari_unet.viewer.label_canvas import LabelCanvas
 
-        self._viewer, self._layer, self._image = viewer, layer, image
+        self._viewer, self._layer, self.image = viewer, layer, image
         # Slices that must be read from a disk would hold the window up.
         self._follows = image.extent == "stack" and not image.is_lazy
-        self._step = tuple(viewer.dims.current_step)
+        self._step = self._first_step = tuple(viewer.dims.current_step)
         self._labels: Labels | None = None
         self._earlier = find_result(viewer, image, recipe.model)
         self._added_scores: tuple[Image, ...] = ()
@@ -69,18 +78,18 @@ class ResultLayers:
         self.canvas = opened.canvas
         # The image may have been moved or scaled since.
         for layer in self._score_layers:
-            move_to(layer, self._image.place)
-        self._added_scores = opened.score_layers
-        for layer in opened.score_layers:
-            self._viewer.add_layer(layer)
-            self._score_layers.append(layer)
+            move_to(layer, self.image.place)
         self._labels = opened.layer or self._earlier
         if opened.layer is not None:
             note_origin(opened.layer, opened.layer.metadata[METADATA_KEY])
             self._viewer.add_layer(opened.layer)
         elif self._earlier is not None:
-            move_to(self._earlier, self._image.place)
+            move_to(self._earlier, self.image.place)
         if self._labels is not None:
+            self._added_scores = opened.score_layers
+            for layer in opened.score_layers:
+                add_below(self._viewer, layer, self._labels)
+                self._score_layers.append(layer)
             self._labels.editable = False
             if opened.kept_edited and self._earlier is not None:
                 kept = f"'{self._earlier.name}' was edited and is kept as it is"
@@ -99,7 +108,7 @@ class ResultLayers:
 
     def replaced(self) -> str:
         """Name of a layer that someone gave other data since; empty if all are as they were."""
-        if full_resolution(self._layer) is not self._image.array:
+        if full_resolution(self._layer) is not self.image.array:
             return str(self._layer.name)
         labels, canvas = self._labels, self.canvas
         is_ours = labels is None or canvas is None or labels.data is canvas.array
@@ -118,6 +127,7 @@ class ResultLayers:
         if self._labels is not None and self.canvas is not None:
             note_origin(self._labels, found.provenance, self.canvas.predictions)
             self._labels.editable = True
+        self._go_back()
         return self._labels
 
     def close(self) -> str:
@@ -128,6 +138,7 @@ class ResultLayers:
         str
             A sentence about what is kept; empty if the layers are as they were.
         """
+        self._go_back()
         labels, canvas = self._labels or self._earlier, self.canvas
         if labels is None or canvas is None:
             return ""
@@ -147,7 +158,7 @@ class ResultLayers:
         note_origin(labels, made, canvas.predictions)
         _refresh(labels, whole=True)
         finished = canvas.planes_finished
-        if finished and len(self._image.planes()) > 1:
+        if finished and len(self.image.planes()) > 1:
             slices = "1 slice" if finished == 1 else f"{finished} slices"
             are = "was finished and is" if finished == 1 else "were finished and are"
             return f"{slices} of '{labels.name}' {are} kept."
@@ -173,6 +184,12 @@ class ResultLayers:
             if axis + missing not in dims.displayed and isinstance(part, int):
                 dims.set_current_step(axis + missing, part)
         self._step = tuple(dims.current_step)
+
+    def _go_back(self) -> None:
+        """Show the slice again that the user had chosen, unless they went to another one since."""
+        dims = self._viewer.dims
+        if self._follows and tuple(dims.current_step) == self._step != self._first_step:
+            dims.current_step = self._first_step
 
 
 def _refresh(layer: Layer, *, whole: bool) -> None:

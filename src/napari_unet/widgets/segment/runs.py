@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_unet.engine.base.errors import DeviceError, LabelsError
+from napari_unet.engine.base.errors import LabelsError
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, PlaneIndex
+from napari_unet.engine.segmentation.judgement import Judgement
 from napari_unet.viewer.layers import LayerImage
-from napari_unet.viewer.results import METADATA_KEY, new_labels_layer, new_scores_layer
+from napari_unet.viewer.results import METADATA_KEY, new_labels_layer, new_scores_layer, zeros_on
+from napari_unet.viewer.warm_up import preparation
 from napari_unet.widgets.segment.recipe import Recipe
-from napari_unet.widgets.segment.reports import Drawn, Found, KeptScores, Opened, Step
+from napari_unet.widgets.segment.reports import Drawn, Found, KeptScores, Opened, Step, Waiting
 
 if TYPE_CHECKING:
     from napari_unet.engine.segmentation.planes import PlaneScores
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def find_cells(
     image: LayerImage, recipe: Recipe, earlier: LabelCanvas | None, scores: dict[str, Any]
-) -> Iterator[Opened | Step | Drawn | Found]:
+) -> Iterator[Waiting | Opened | Step | Drawn | Found]:
     """Segment, and fill a layer tile by tile.
 
     Parameters
@@ -54,8 +54,10 @@ def find_cells(
     run: Filling | None = None
     begun = -1
     for report in reports:
-        # Nothing is opened before the first tile: an error must leave the viewer as it is.
+        # Nothing is opened before the first tile: an error must leave the viewer as it is, and
+        # what tells cells apart is compiled beside the network.
         if run is None:
+            yield from map(Waiting, preparation.wait_for("cells"))
             run, opened = _open(image, recipe, earlier, scores)
             if opened.layer is not None:
                 opened.layer.metadata[METADATA_KEY] = recipe.provenance(
@@ -73,7 +75,8 @@ def find_cells(
     cells = sum(run.kept.cells.values())
     made = recipe.provenance(image, settings, cells=cells, checksums=run.canvas.checksums)
     kept = run.kept if run.kept.planes else None
-    yield Found(cells, run.notes, made, recipe.instances, run.diameter_px, kept)
+    doubt = run.judgement.doubt(recipe.network.description)
+    yield Found(cells, run.notes, made, recipe.instances, run.diameter_px, kept, doubt)
 
 
 def _open(
@@ -86,13 +89,13 @@ def _open(
     if earlier is not None and not edited:
         canvas = earlier
     else:
-        canvas = LabelCanvas(_zeros(image, np.int32))
+        canvas = LabelCanvas(zeros_on(image, np.int32))
         layer = new_labels_layer(canvas.array, image, recipe.model)
     added = []
     if recipe.shows_scores:
         for role in recipe.network.description.class_roles:
             if role != "background" and role not in scores:
-                scores[role] = _zeros(image, np.float32)
+                scores[role] = zeros_on(image, np.float32)
                 added.append(new_scores_layer(scores[role], image, recipe.model, role))
     else:
         scores = {}
@@ -103,18 +106,6 @@ def _open(
     return Filling(canvas, scores, keeps_numbers=keeps_numbers), Opened(
         canvas, layer, tuple(added), edited
     )
-
-
-def _zeros(image: LayerImage, dtype: type[np.generic]) -> NDArray[Any]:
-    shape = image.labels_shape
-    try:
-        return np.zeros(shape, dtype)
-    except MemoryError as error:
-        gib = math.prod(shape) * np.dtype(dtype).itemsize / 2**30
-        raise DeviceError(
-            f"A layer of the size of '{image.name}' needs {gib:.1f} GiB of memory, which is not "
-            "free; save a part of the image as a file of its own and open that."
-        ) from error
 
 
 _NO_SCORES = "The scores take too much memory to be kept, so changed thresholds need another Run."
@@ -129,6 +120,7 @@ class Filling:
     def __init__(self, canvas: LabelCanvas, scores: dict[str, Any], *, keeps_numbers: bool) -> None:
         self.canvas = canvas
         self.kept = KeptScores(canvas)
+        self.judgement = Judgement()
         self._keeps_scores = True
         self._engine_notes: tuple[str, ...] = ()
         self.diameter_px: float | None = None
@@ -168,6 +160,7 @@ class Filling:
         self, labels: LabelImage, plane: PlaneScores, index: PlaneIndex, number: int
     ) -> None:
         self._check(self.canvas.finish(index, plane, labels, keeps_numbers=self._keeps_numbers))
+        self.judgement.add(plane, labels)
         sizes = np.bincount(labels.reshape(-1))[1:]
         sizes = sizes[sizes > 0]
         self.kept.cells[number] = int(sizes.size)

@@ -11,13 +11,13 @@ from napari_unet.engine.base.errors import UNetError
 from napari_unet.installation import InstallationError, check_installation
 from napari_unet.script import SegmentRecipe
 from napari_unet.session import Session, shared_session
-from napari_unet.viewer.commands import open_widget, segment_view
+from napari_unet.viewer.commands import segment_view
 from napari_unet.viewer.results import METADATA_KEY
 from napari_unet.viewer.worker import failure_sentence
 from napari_unet.widgets.segment.advice import Advice
 from napari_unet.widgets.segment.form import SegmentForm
 from napari_unet.widgets.segment.job import NOTHING_CHANGED, SegmentJob
-from napari_unet.widgets.segment.recipe import read_form, segment_recipe
+from napari_unet.widgets.segment.recipe import chosen_layer, read_form, segment_recipe
 from napari_unet.widgets.segment.reports import Found
 from napari_unet.widgets.shared.buttons import ScriptButton
 from napari_unet.widgets.shared.docked_form import DockedForm
@@ -66,11 +66,11 @@ class SegmentWidget(DockedForm):
         in_column(Scrolled(self.form), within=self).setContentsMargins(4, 4, 4, 4)
 
     def _connect(self) -> None:
-        self.form.concerns.remedy_chosen.connect(self._on_remedy_chosen)
         self.form.input_changed.connect(self._show_what_applies)
         self.form.instances_changed.connect(self._on_instances_changed)
         self.model_choice.load_failed.connect(self._on_failed)
         self.model_choice.load_finished.connect(self._on_load_finished)
+        self.form.scores_box.toggled.connect(self._on_scores_toggled)
         self.panel.run_clicked.connect(self.run)
         self.panel.stop_clicked.connect(self.stop)
         self.job.progressed.connect(self.panel.show_progress)
@@ -88,6 +88,7 @@ class SegmentWidget(DockedForm):
             self._session.network_loaded,
             self._viewer.layers.events.removed,
         )
+        self.job.scores.failed.connect(self._on_failed)
         self.script_button.copied.connect(self._on_copied)
         self.script_button.failed.connect(self._on_failed)
         self._session.network_loaded.connect(self._on_network_loaded)
@@ -97,12 +98,14 @@ class SegmentWidget(DockedForm):
         """Segment the chosen layer, as soon as the model is loaded."""
         if self.job.is_running:
             return
-        if self.model_choice.is_loading:
-            self._runs_when_loaded = True
-            self.panel.show_running("loading the model")
-            return
         try:
             check_installation()
+            # An error must not wait for the model.
+            chosen_layer(self._viewer, self.form)
+            if self.model_choice.is_loading:
+                self._runs_when_loaded = True
+                self.panel.show_running("loading the model")
+                return
             layer, image, recipe = read_form(self._viewer, self._session, self.form)
         except UNetError as error:
             self._on_failed(error)
@@ -165,13 +168,14 @@ class SegmentWidget(DockedForm):
         self.form.show_image(network.description.architecture.ndim if network else 2)
         self.advice.refresh()
 
-    def _on_remedy_chosen(self, changes: dict[str, Any]) -> None:
-        if "widget" in changes and getattr(self._viewer, "window", None) is not None:
-            open_widget(self._viewer, changes["widget"])
-
     def _on_instances_changed(self) -> None:
         if not self.job.is_running and self.live.is_ready:
             self.live.update(self.form.instances())
+
+    def _on_scores_toggled(self, shown: bool) -> None:  # noqa: FBT001 - as Qt calls it
+        # A run shows what was said when it began.
+        if (layer := self.form.layer) is not None and not self.job.is_running:
+            (self.job.scores.show if shown else self.job.scores.remove)(layer)
 
     def _on_copied(self, sentence: str) -> None:
         show_info(sentence)
@@ -180,10 +184,11 @@ class SegmentWidget(DockedForm):
 
     def _on_finished(self, sentence: str, found: Found) -> None:
         self.panel.show_idle(sentence)
-        self.advice.show_found(found.diameter_px, found.provenance["settings"])
+        self.advice.show_found(found, self.live.layer)
         if self.live.is_ready and self.form.instances() != found.instances:
             # Changed while it ran.
             self._on_instances_changed()
+        self._on_scores_toggled(self.form.scores_box.isChecked())
 
     def _on_failed(self, error: Exception, kept: str = "") -> None:
         message = failure_sentence(error, kept=kept or NOTHING_CHANGED)

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import QMessageBox, QWidget
 from napari_unet.engine.base.errors import CheckpointError, UNetError
 from napari_unet.session import LoadedModel, read_model
 from napari_unet.versions.history import Version, kept_versions
-from napari_unet.viewer.warm_up import warm_up
 
 PREFERRED_MODEL = "nuclei"
 
@@ -75,10 +74,7 @@ def list_versions() -> tuple[Version, ...]:
 
 
 def load_network(request: LoadRequest) -> Iterator[Machine | Missed | LoadedModel]:
-    """Report what there is to choose from, then the model if it is a new one.
-
-    What the first segmentation needs is made ready while it is still quiet.
-    """
+    """Report what there is to choose from, then the model if it is a new one."""
     from napari_unet.engine.base.device import device_names
     from napari_unet.engine.models.checkpoint import bundled_models
 
@@ -97,7 +93,6 @@ def load_network(request: LoadRequest) -> Iterator[Machine | Missed | LoadedMode
             model = _read(request, usual)
         if not (request.is_loaded and request.loaded_hash == model.file_hash != ""):
             yield model
-    warm_up()
 
 
 def _read(request: LoadRequest, source: str) -> LoadedModel:

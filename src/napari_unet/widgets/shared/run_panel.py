@@ -55,13 +55,17 @@ class RunPanel(QWidget):
         return self.label.message
 
     def show_running(self, text: str) -> None:
-        """Turn the button into Stop and keep the bar moving until progress is known."""
+        """Turn the button into Stop and say what is done until progress is known.
+
+        A bar that moves of itself would say nothing, and have the window drawn all the time:
+        where the processor does that, at the expense of the work.
+        """
         self._is_running = True
         self.button.setText("Stop")
         self.button.setToolTip("Stop; what is finished is kept.")
         self._started_s = None
         self.label.show_text("")
-        self._show_bar(0, 0, text)
+        self._show_bar(0, 1, text)
         # tqdm would write to the terminal too, and fail where there is none.
         activity = progress(total=0, desc=text, file=io.StringIO())
         self._close_activity()

@@ -153,14 +153,27 @@ class TrainAdvice(QObject):
     def _on_repair_chosen(self, finding: Finding) -> None:
         if finding.code == _UNTOUCHED:
             self.correction_wanted.emit()
-        if self._looked is None or finding.name not in self._looked.places:
             return
-        number, plane = self._looked.places[finding.name]
+        parts = finding.parts or (finding,)
+        if self._looked is None or any(part.name not in self._looked.places for part in parts):
+            return
+        found = [self._looked.places[part.name] for part in parts]
+        number, planes = found[0][0], tuple(plane for _, plane in found)
         if number < len(self._layers):
             try:
-                self._repair.start(self._layers[number], finding, plane)
+                self._repair.start(self._layers[number], finding, *planes)
             except UNetError as error:
                 self.failed.emit(error)
+
+
+def _beside(labels: LabelImage, index: PlaneIndex) -> tuple[LabelImage, ...]:
+    """Return the slices before and after one of a stack, along its axis of slices."""
+    axis = max((n for n, part in enumerate(index) if not isinstance(part, slice)), default=-1)
+    at = index[axis]
+    if axis < 0 or isinstance(at, slice):
+        return ()
+    near = [place for place in (at - 1, at + 1) if 0 <= place < labels.shape[axis]]
+    return tuple(np.array(labels[(*index[:axis], n, *index[axis + 1 :])]) for n in near)
 
 
 def _look_at(
@@ -193,6 +206,8 @@ def _look_at(
                     source.region(index) if meaning == "regions" else None,
                     background_label,
                     corrected=source.corrected(index, labels),
+                    stack=source.name if len(planes) > 1 else "",
+                    beside=_beside(source.labels, index) if len(planes) > 1 else (),
                 )
             )
     lead, found = {_UNTOUCHED: _LEAD}, preflight_all(annotated, network=description)

@@ -53,13 +53,14 @@ class RepairJob(QObject):
         """Whether a repair is under way; another one waits for its end."""
         return self._layer is not None
 
-    def start(self, layer: Labels, finding: Finding, plane: PlaneIndex | None = None) -> None:
+    def start(self, layer: Labels, finding: Finding, *planes: PlaneIndex) -> None:
         """Put right what was found in a layer.
 
         Parameters
         ----------
-        plane : tuple of int or slice, optional
-            The slice in which it was found; the whole layer without it.
+        *planes : tuple of int or slice
+            The slice of each of the finding's parts, or that of the finding;
+            the whole layer without any.
 
         Raises
         ------
@@ -75,7 +76,7 @@ class RepairJob(QObject):
         # A layer that cannot be edited would forget what can be undone.
         layer.mode = "pan_zoom"
         self._job.start(
-            partial(_repaired, labels, finding, plane),
+            partial(_repaired, labels, finding, *planes),
             on_result=self._on_computed,
             on_error=self._on_failed,
         )
@@ -131,12 +132,14 @@ class RepairJob(QObject):
         self._parts = iter(())
 
 
-def _repaired(labels: LabelImage, finding: Finding, plane: PlaneIndex | None = None) -> LabelEdit:
+def _repaired(labels: LabelImage, finding: Finding, *planes: PlaneIndex) -> LabelEdit:
     from napari_unet.engine.checks.preflight import repair
 
-    if plane is None:
+    if not planes:
         return label_edit(labels, repair(labels, finding))
-    part = repair(labels[plane], finding)
-    whole = labels.astype(np.promote_types(labels.dtype, part.dtype))
-    whole[plane] = part
+    whole = labels
+    for found, plane in zip(finding.parts or (finding,), planes, strict=True):
+        part = repair(labels[plane], found)
+        whole = whole.astype(np.promote_types(whole.dtype, part.dtype))
+        whole[plane] = part
     return label_edit(labels, whole)

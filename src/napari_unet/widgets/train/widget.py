@@ -17,6 +17,7 @@ from napari_unet.installation import InstallationError, check_installation
 from napari_unet.script import training_command, training_python
 from napari_unet.session import Session, shared_session
 from napari_unet.viewer.commands import open_widget
+from napari_unet.viewer.warm_up import preparation
 from napari_unet.viewer.worker import failure_sentence
 from napari_unet.widgets.shared.buttons import ScriptButton
 from napari_unet.widgets.shared.docked_form import DockedForm
@@ -68,6 +69,7 @@ class TrainWidget(DockedForm):
         self._lay_out()
         self._connect()
         self.form.model_choice.load(self._session.source)
+        preparation.ask_for("weights", "cells")
         try:
             check_installation()
         except UNetError as error:

@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_unet.engine.images.image import PlaneIndex
 from napari_unet.engine.weight_map.settings import WeightMapSettings
 from napari_unet.viewer.layers import place_of, shown_plane
-from napari_unet.viewer.results import move_to, new_weight_layer, weight_limits
+from napari_unet.viewer.results import add_below, move_to, new_weight_layer, weight_limits
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.shared.parts import single_shot, while_alive
 from napari_unet.widgets.weight_map.follow import LabelEvents, MapReport, Spacing, follow, weight_at
@@ -93,10 +93,8 @@ class LiveWeightMap(QObject):
         self.ndim, self._spacing = ndim, spacing
         self._pause.setInterval(_PAUSE_MS)
         self.overlay = new_weight_layer(np.zeros(labels.data.shape, np.float32), labels, settings)
-        active = self._viewer.layers.selection.active
-        self._viewer.add_layer(self.overlay)
-        # Who paints goes on painting.
-        self._viewer.layers.selection.active = active
+        # Who paints goes on painting, and sees the cells.
+        add_below(self._viewer, self.overlay, labels)
         self._events.follow(labels, self.overlay)
         self._update()
 

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 from superqt.utils import signals_blocked
 
 from napari_unet.engine.base.errors import UNetError
+from napari_unet.viewer.warm_up import preparation
 from napari_unet.viewer.worker import failure_sentence
 from napari_unet.widgets.shared.docked_form import DockedForm
 from napari_unet.widgets.shared.parts import Scrolled, in_column, while_alive
@@ -29,6 +30,7 @@ class WeightMapWidget(DockedForm):
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer)
         self._build()
+        preparation.ask_for("weights")
         self.form.layer_chosen.connect(self._on_layer_chosen)
         self.form.settings_changed.connect(self._on_settings_changed)
         self.button.toggled.connect(self._on_toggled)

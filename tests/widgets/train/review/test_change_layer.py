@@ -1,5 +1,8 @@
 """The layer of changes: on the grid of its image, in fixed colours, and only one of it."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -111,3 +114,25 @@ def test_nobody_is_offered_changes_for_cells_and_they_can_go(viewer: ViewerModel
     remove_changes(viewer, image)
 
     assert list(viewer.layers) == [image]
+
+
+_COUNTING = """
+import numpy as np
+from napari.components import ViewerModel
+from numba.core import event
+from napari_unet.widgets.train.review.change_layer import show_changes
+
+with event.install_recorder("numba:compile") as compiled:
+    viewer = ViewerModel()
+    show_changes(viewer, viewer.add_image(np.zeros((1, 4))), np.array([[0, 1, 2, 6]], np.uint8))
+print([e.data["dispatcher"].py_func.__name__ for _, e in compiled.buffer])
+"""
+
+
+def test_the_first_one_is_shown_without_anything_to_compile() -> None:
+    # In a process of its own, where nothing is compiled yet.
+    command = [sys.executable, "-c", _COUNTING]
+
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+
+    assert ended.stdout.strip() == "[]"

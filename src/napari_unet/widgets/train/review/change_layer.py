@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
-from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.colormaps import CyclicLabelColormap
+from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import NDArray
 
 from napari_unet.engine.images.image import PlaneIndex
@@ -126,13 +127,13 @@ def _key(layer: Layer) -> list[str]:
 
 
 def _new_layer(array: NDArray[np.uint8], layer: Layer, name: str, place: dict[str, Any]) -> Labels:
-    colours: dict[int | None, str] = {None: "transparent", 0: "transparent"}
-    colours |= dict(enumerate(CHANGE_COLOURS.values(), start=1))
+    colours = transform_color(["transparent", *CHANGE_COLOURS.values()])
     changes = Labels(
         array,
         name=f"{name}: changes",
         metadata={SCORES_KEY: _key(layer)},
-        colormap=DirectLabelColormap(color_dict=colours),
+        # Not a `DirectLabelColormap`, which numba compiles for three seconds on the Qt thread.
+        colormap=CyclicLabelColormap(colors=colours),
         # napari's status bar says it of the pixel under the mouse.
         features={
             "index": list(range(len(CHANGE_COLOURS) + 1)),

@@ -1,0 +1,96 @@
+"""What the scores of a result say of it: whether the network has seen images like this one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.engine.images.image import LabelImage
+from napari_unet.engine.networks.annotation import BACKGROUND, CELL
+
+if TYPE_CHECKING:
+    from napari_unet.engine.networks.network import NetworkDescription
+    from napari_unet.engine.segmentation.planes import PlaneScores
+
+# Chosen on 64 images of nuclei (BBBC039, the Data Science Bowl, tissue) and 40 of other kinds
+# (DIC, phase contrast, two of EM, photographs) and the bundled model. On others of the same sets
+# benchmarks/judgement.py counts the true and the false alarms.
+_UNSURE = 0.765
+"""Mean certainty of what is seen below which a result is not to be trusted."""
+
+_HARDLY_SURE = 0.81
+_SEEN = 0.5
+"""Score of background below which a pixel rather is none."""
+
+_FAINT_CELL = 0.39
+"""Nor is one below this certainty whose median cell has less than this score of being a cell."""
+
+
+class Judgement:
+    """Adds up what the scores of each plane say of its cells."""
+
+    def __init__(self) -> None:
+        self._certainty = 0.0
+        self._pixels = 0
+        self._cell_scores: list[NDArray[np.float64]] = []
+
+    def add(self, plane: PlaneScores, labels: LabelImage) -> None:
+        """Take in a plane.
+
+        Parameters
+        ----------
+        plane : PlaneScores
+            Complete.
+        labels : integer array
+            Its cells, of the shape of `plane.area`.
+        """
+        roles = plane.class_roles
+        background = plane.scores[roles.index(BACKGROUND)]
+        # Also what is too small or too faint for a cell: images of other kinds are full of it.
+        seen = background[background < _SEEN]
+        self._certainty += float(seen.size - seen.sum(dtype=np.float64))
+        self._pixels += seen.size
+        in_cells = labels > 0
+        if not in_cells.any():
+            return
+        cell = plane.nearest_scores()[roles.index(CELL)][in_cells]
+        numbers = labels[in_cells]
+        # Those of a slice go on from the slice before.
+        numbers = numbers - numbers.min()
+        sizes = np.bincount(numbers)
+        is_there = sizes > 0
+        self._cell_scores.append(np.bincount(numbers, cell)[is_there] / sizes[is_there])
+
+    @property
+    def certainty(self) -> float:
+        """Mean score of not being background where that is the likelier; 1 if it is nowhere."""
+        return self._certainty / self._pixels if self._pixels else 1.0
+
+    @property
+    def cell_score(self) -> float:
+        """Mean score of being a cell in the median cell; 1 without a cell."""
+        return float(np.median(np.concatenate(self._cell_scores))) if self._cell_scores else 1.0
+
+    def doubt(self, description: NetworkDescription) -> str:
+        """Say why the result is not to be trusted; empty where nothing speaks against it.
+
+        Nothing is said of networks that were not trained here: what they give
+        need not be probabilities. Nor of stacks read as volumes, on which the
+        thresholds were not chosen.
+        """
+        if not self._cell_scores:
+            return ""
+        was_trained_here = description.intensity is not None
+        if not was_trained_here or description.architecture.ndim != 2:
+            return ""
+        faint = self.certainty < _HARDLY_SURE and self.cell_score < _FAINT_CELL
+        if self.certainty >= _UNSURE and not faint:
+            return ""
+        return (
+            "Judged by its own scores, this result is not to be trusted: where the model sees "
+            f"cells it is only {100 * self.certainty:.0f} % sure, less than on images like those "
+            "that it learned from. Check the cell size, or correct some cells and train the model "
+            "on them."
+        )
