@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
 
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.base.settings import Precision
@@ -126,18 +126,27 @@ NO_AUGMENTATION = AugmentationSettings(
 MANY_STEPS = 1_000_000
 """More than any time that is given in seconds has room for."""
 
+MOST_STEPS = 300
+PATIENCE = 40
+DECAY = 0.25
+KNOWN_END_DECAY = 0.5
+NEW_PATIENCE = 200
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
     """How a network is trained.
 
     `TrainingSettings.fine_tuning()` has the numbers for going on from a
-    trained network with few images in about a minute.
+    trained network with few images.
 
     Parameters
     ----------
     steps : int
-        Batches to learn from.
+        Batches to learn from, at most.
+    patience : int
+        End before the last step once the loss has not fallen over so many
+        steps; 0 goes on to the last step.
     seconds : float, optional
         End after so many seconds of training, if the steps are not done by
         then. The learning rate follows the time, so that two such runs are
@@ -152,7 +161,8 @@ class TrainingSettings:
     warmup_steps : int
         Steps over which the learning rate rises from zero.
     decay : float
-        Share of the steps, or of the seconds, 0 to 1.
+        Share of the steps, or of the seconds, 0 to 1. Once the loss has
+        levelled off, so much of the training follows, and then it ends.
     optimizer : {"adam", "sgd"}
         AdamW, or the paper's gradient descent with momentum 0.99.
     weight_decay : float
@@ -195,6 +205,7 @@ class TrainingSettings:
     """
 
     steps: int = 1000
+    patience: int = NEW_PATIENCE
     seconds: float | None = None
     batch_size: int = 8
     patch_size_px: int = 256
@@ -220,7 +231,7 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         _check(self, "steps batch_size patch_size_px", 1, "1 or more")
-        from_0 = "warmup_steps validation_interval weight_decay keep_knowledge seed"
+        from_0 = "patience warmup_steps validation_interval weight_decay keep_knowledge seed"
         _check(self, from_0, 0, "0 or more")
         for name in ("learning_rate", "w0", "border_sigma_px", "border_width_px", "seconds"):
             value = getattr(self, name)
@@ -247,6 +258,26 @@ class TrainingSettings:
             rate *= 0.5 * (1 - math.cos(math.pi * remaining / self.decay))
         return rate
 
+    def lasting(self, *, steps: int | None = None, seconds: float | None = None) -> Self:
+        """Return these settings with an end that is given, or themselves if none is.
+
+        Parameters
+        ----------
+        steps : int, optional
+            Exactly so many steps, whether the loss has levelled off or not.
+        seconds : float, optional
+            For so long. With both, what comes first ends the training.
+        """
+        if steps is None and seconds is None:
+            return self
+        return replace(
+            self,
+            steps=MANY_STEPS if steps is None else steps,
+            seconds=seconds,
+            patience=0,
+            decay=max(self.decay, KNOWN_END_DECAY),
+        )
+
     @classmethod
     def fine_tuning(
         cls,
@@ -261,10 +292,10 @@ class TrainingSettings:
         Parameters
         ----------
         seconds : float, optional
-            How long; a minute if neither this nor `steps` is given.
+            How long. If neither this nor `steps` is given, until the loss has
+            levelled off.
         steps : int, optional
-            Give these instead for a run that can be repeated exactly. With
-            both, what comes first ends the training.
+            Exactly so many. With both, what comes first ends the training.
         strength : float
             Factor on the learning rate: below 1 changes the network more
             gently, above 1 more boldly.
@@ -279,18 +310,16 @@ class TrainingSettings:
         """
         if not strength > 0:
             raise SettingsError(f"strength is {strength:g}; use a positive number, for example 1.")
-        if steps is None and seconds is None:
-            seconds = 60.0
-        start: dict[str, Any] = {
-            "steps": MANY_STEPS if steps is None else steps,
-            "seconds": seconds,
-            "batch_size": 4,
-            "learning_rate": 3e-4 * strength,
-            "warmup_steps": 5,
-            "decay": 0.5,
-            "average": 0.95,
-            "keep_knowledge": 1.0,
-            "adapt_norms": False,
-            "validation_interval": 20,
-        }
-        return cls(**{**start, **changes})
+        usual = cls(
+            steps=MOST_STEPS,
+            patience=PATIENCE,
+            batch_size=4,
+            learning_rate=3e-4 * strength,
+            warmup_steps=5,
+            decay=DECAY,
+            average=0.95,
+            keep_knowledge=1.0,
+            adapt_norms=False,
+            validation_interval=20,
+        )
+        return replace(usual.lasting(steps=steps, seconds=seconds), **changes)
