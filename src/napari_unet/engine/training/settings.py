@@ -126,19 +126,13 @@ NO_AUGMENTATION = AugmentationSettings(
 MANY_STEPS = 1_000_000
 """More than any time that is given in seconds has room for."""
 
-MOST_STEPS = 300
-PATIENCE = 40
-DECAY = 0.25
-KNOWN_END_DECAY = 0.5
-NEW_PATIENCE = 200
-
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
     """How a network is trained.
 
-    `TrainingSettings.fine_tuning()` has the numbers for going on from a
-    trained network with few images.
+    The defaults are for a new network. `TrainingSettings.fine_tuning()` has the
+    numbers for going on from a trained one with few images.
 
     Parameters
     ----------
@@ -205,7 +199,7 @@ class TrainingSettings:
     """
 
     steps: int = 1000
-    patience: int = NEW_PATIENCE
+    patience: int = 200
     seconds: float | None = None
     batch_size: int = 8
     patch_size_px: int = 256
@@ -258,25 +252,17 @@ class TrainingSettings:
             rate *= 0.5 * (1 - math.cos(math.pi * remaining / self.decay))
         return rate
 
-    def lasting(self, *, steps: int | None = None, seconds: float | None = None) -> Self:
-        """Return these settings with an end that is given, or themselves if none is.
-
-        Parameters
-        ----------
-        steps : int, optional
-            Exactly so many steps, whether the loss has levelled off or not.
-        seconds : float, optional
-            For so long. With both, what comes first ends the training.
-        """
-        if steps is None and seconds is None:
-            return self
-        return replace(
-            self,
-            steps=MANY_STEPS if steps is None else steps,
-            seconds=seconds,
-            patience=0,
-            decay=max(self.decay, KNOWN_END_DECAY),
-        )
+    @classmethod
+    def from_nothing(
+        cls,
+        *,
+        seconds: float | None = None,
+        steps: int | None = None,
+        strength: float = 1.0,
+        **changes: Any,
+    ) -> TrainingSettings:
+        """Return the settings for teaching a new network; see `fine_tuning` for the parameters."""
+        return replace(cls()._as_wanted(steps, seconds, strength), **changes)
 
     @classmethod
     def fine_tuning(
@@ -295,7 +281,8 @@ class TrainingSettings:
             How long. If neither this nor `steps` is given, until the loss has
             levelled off.
         steps : int, optional
-            Exactly so many. With both, what comes first ends the training.
+            Exactly so many, whether it has or not. With both, what comes first
+            ends the training.
         strength : float
             Factor on the learning rate: below 1 changes the network more
             gently, above 1 more boldly.
@@ -308,18 +295,26 @@ class TrainingSettings:
         >>> TrainingSettings.fine_tuning(seconds=30).seconds
         30
         """
-        if not strength > 0:
-            raise SettingsError(f"strength is {strength:g}; use a positive number, for example 1.")
         usual = cls(
-            steps=MOST_STEPS,
-            patience=PATIENCE,
+            steps=300,
+            patience=40,
             batch_size=4,
-            learning_rate=3e-4 * strength,
+            learning_rate=3e-4,
             warmup_steps=5,
-            decay=DECAY,
+            # Little where the loss was found to be level, much where the end is known.
+            decay=0.25 if steps is None and seconds is None else 0.5,
             average=0.95,
             keep_knowledge=1.0,
             adapt_norms=False,
             validation_interval=20,
         )
-        return replace(usual.lasting(steps=steps, seconds=seconds), **changes)
+        return replace(usual._as_wanted(steps, seconds, strength), **changes)
+
+    def _as_wanted(self, steps: int | None, seconds: float | None, strength: float) -> Self:
+        if not strength > 0:
+            raise SettingsError(f"strength is {strength:g}; use a positive number, for example 1.")
+        wanted = replace(self, learning_rate=self.learning_rate * strength)
+        if steps is None and seconds is None:
+            return wanted
+        steps = MANY_STEPS if steps is None else steps
+        return replace(wanted, steps=steps, seconds=seconds, patience=0)

@@ -175,9 +175,7 @@ class TrainingRun(Iterator[TrainingReport]):
         self._note(self._validation.note(network))
         self.validation_is_due = False
         self._loss = math.nan
-        # Validated only at the end, there is nothing to compare that with.
-        is_validated = bool(validation) and settings.validation_interval > 0
-        self.schedule = Schedule(settings, is_validated=is_validated)
+        self.schedule = Schedule(settings)
         self._learner = Learner(network, settings, self._device)
         self._best: dict[str, Tensor] | None = None
         # On the CPU a second thread would only take the network's cores.
