@@ -166,7 +166,7 @@ class TrainingSession:
             if note not in self._noted:
                 say(note)
         self._noted = step.notes
-        self._report_time(step)
+        self._report_time()
         seconds = self._run.settings.seconds
         most = "at most " if self._run.schedule.may_end_earlier else ""
         of = f"of {most}{step.steps}" if seconds is None else f"after {step.share * seconds:.0f} s"
@@ -181,15 +181,14 @@ class TrainingSession:
         ):
             report(line)
 
-    def _report_time(self, step: TrainingReport) -> None:
+    def _report_time(self) -> None:
         """Say once, after the first steps, how long it will take on this machine."""
         self._pace.count_step()
         self._timed += 1
-        step_s = self._pace.step_s
-        if self._timed == _TIMED_STEPS and step_s is not None and not self._run.settings.seconds:
-            left = duration_in_words((step.steps - step.step) * step_s)
-            may_end = "; it may end earlier" if self._run.schedule.may_end_earlier else ""
-            report(f"{left} to go at most, at the pace of now{may_end}")
+        left_s = self._run.schedule.seconds_left(self._pace.step_s)
+        if self._timed == _TIMED_STEPS and left_s is not None:
+            may_end = " at most; it may end earlier" if self._run.schedule.may_end_earlier else ""
+            report(f"{duration_in_words(left_s)} to go{may_end}")
 
     def _write_model(self) -> None:
         # The file, if there is one, is this training's own, or may be replaced: it was checked.

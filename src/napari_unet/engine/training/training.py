@@ -104,8 +104,7 @@ def train(
     >>> [report.step for report in run]
     [1, 2]
     >>> run.shortfall
-    'The network has hardly learned: 2 steps of training are too few, at least 50 are needed; \
-train further.'
+    'The network has hardly learned: at least 300 steps are needed, and it took 2; train further.'
     >>> run.network.description.history[-1]["cells"]
     1
     """
