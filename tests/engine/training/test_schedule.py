@@ -98,7 +98,7 @@ def test_a_batch_in_which_nothing_counts_is_no_error() -> None:
 
 def test_held_out_images_keep_a_training_going_whose_steps_have_levelled_off() -> None:
     falling = {step: 0.8 ** (step / 20) for step in range(20, 200, 20)}
-    level = {step: 0.5 for step in range(20, 200, 20)}
+    level = dict.fromkeys(range(20, 200, 20), 0.5)
     rising = {step: 0.5 + step / 1000 for step in range(20, 200, 20)}
 
     steps = np.full(199, 0.3)
