@@ -316,7 +316,7 @@ def test_waiting_threads_sleep_unless_the_user_says_otherwise() -> None:
     sleeping = "GOMP_SPINCOUNT = '0'"
     assert sleeping in openmp_tells("import napari_unet.engine.training.training")
     assert sleeping in openmp_tells("from napari_unet import train")
-    assert sleeping in openmp_tells("from napari_unet.viewer.warm_up import import_torch as f; f()")
+    assert sleeping in openmp_tells("from napari_unet.viewer import worker; worker._load_torch()")
     # What the user says stays, and what is loaded already cannot be told any more.
     chosen = openmp_tells("from napari_unet import train", GOMP_SPINCOUNT="9000")
     assert "GOMP_SPINCOUNT = '9000'" in chosen

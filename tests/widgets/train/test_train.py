@@ -102,7 +102,8 @@ def test_a_training_ends_with_a_choice_and_keep_makes_a_version_the_model(
     assert widget.panel.is_running
     wait(qtbot, widget)
 
-    assert widget.panel.message.startswith("Trained after 6 steps")
+    assert widget.panel.message.startswith("Ended after 6 steps")
+    assert "The network has hardly learned: at least 30 steps are" in widget.panel.message
     assert session.network is before
     assert widget.curves.rows()
     keep(qtbot, widget)
@@ -143,7 +144,7 @@ def test_a_foreign_network_is_taught_kept_and_gone_back_to(
     session.adopt(foreign_network, "/models/foreign.pth")
     click(qtbot, widget)
     wait(qtbot, widget)
-    assert widget.panel.message.startswith("Trained after 6 steps")
+    assert widget.panel.message.startswith("Ended after 6 steps")
     keep(qtbot, widget)
 
     (version,) = widget.outcome.history.versions()
@@ -378,7 +379,7 @@ def test_folders_are_learned_from_without_any_layer(
     click(qtbot, widget)
     wait(qtbot, widget)
 
-    assert widget.panel.message.startswith("Trained after 6 steps")
+    assert widget.panel.message.startswith("Ended after 6 steps")
     assert widget.outcome.keep_button.isVisible()
 
 
@@ -479,7 +480,7 @@ def test_everything_that_can_be_set_says_what_it_does(widget: TrainWidget) -> No
     form = widget.form
     for child in (
         form.anew_box,
-        form.seconds_box,
+        *form.length.controls.values(),
         form.strength_slider,
         form.hold_out_box,
         form.augmented_button,

@@ -246,16 +246,17 @@ class TrainingSession:
         if not self._state_path.exists():
             say("stopped; the model was written, but this training cannot be resumed.")
             return
-        hint = f" {self._run.shortfall}" if self._run.shortfall else ""
-        say(f"stopped after step {self._run.step}; to go on: {self._resume_command()}{hint}")
+        short = f"{self._run.shortfall} " if self._run.shortfall else ""
+        say(f"stopped after step {self._run.step}. {short}To go on: {self._resume_command()}")
 
     def _explain_further(self) -> None:
-        """Say where the training was too short, and what to do; and what is there to go on with."""
+        """Say where the training was too short, and what is there to go on with."""
+        is_kept = self._state_path.exists()
         if self._run.shortfall:
-            say(self._run.shortfall)
-        if self._state_path.exists():
-            command = self._resume_command()
-            say(f"'{self._state_path}' is there to train further, and may be deleted: {command}")
+            how = f": {self._resume_command()}" if is_kept else "."
+            say(f"{self._run.shortfall.removesuffix('.')}{how}")
+        if is_kept:
+            report(f"to train further by --resume -> {self._state_path} (may be deleted)")
 
     def _resume_command(self) -> str:
         given = [word for word in self._arguments.command_line if word != "--resume"]

@@ -75,13 +75,20 @@ class Trained:
     """What training further goes on with."""
 
     @property
+    def is_finished(self) -> bool:
+        """Whether it came to its end, rather than being stopped."""
+        return self.ending != "stopped"
+
+    @property
     def sentence(self) -> str:
         """How it ended."""
         if self.steps == 0:
             return "Stopped before the first step; everything is as it was."
-        how = "Ended" if self.shortfall else "Trained"
-        if self.ending == "stopped":
+        how = "Trained"
+        if not self.is_finished:
             how = "Stopped"
+        elif self.shortfall:
+            how = "Ended"
         elif self.ending == "levelled off":
             how = "Trained until the loss had levelled off,"
         steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
