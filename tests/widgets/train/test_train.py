@@ -230,6 +230,27 @@ def test_a_stop_keeps_the_network_and_go_on_ends_as_if_there_had_been_none(
     assert widget.job.stopped.step > stopped.step
 
 
+def test_after_keep_it_is_trained_further_from_what_was_kept(
+    widget: TrainWidget, pair: Any, session: Session, qtbot: QtBot, tmp_path: Path
+) -> None:
+    click(qtbot, widget)
+    wait(qtbot, widget)
+    assert len(list((tmp_path / "trainings").glob("*.training"))) == 1
+    keep(qtbot, widget)
+    assert list((tmp_path / "trainings").iterdir()) == []
+    kept = session.network
+
+    qtbot.mouseClick(widget.outcome.resume_button, Qt.MouseButton.LeftButton)
+    wait(qtbot, widget)
+
+    assert widget.job.trained.steps == 6
+    assert widget.job.plan.network is kept
+    # What nobody kept goes when another training begins.
+    click(qtbot, widget)
+    wait(qtbot, widget)
+    assert len(list((tmp_path / "trainings").glob("*.training"))) == 1
+
+
 def test_what_a_closed_napari_left_is_offered_and_can_be_kept(
     widget: TrainWidget,
     viewer: ViewerModel,
