@@ -39,6 +39,14 @@ def _viewers_are_gone_with_their_test(request: pytest.FixtureRequest) -> Iterato
 
 
 @pytest.fixture(autouse=True)
+def _models_of_the_user_stay_alone(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path_factory.mktemp("data")
+    monkeypatch.setattr("napari_unet.versions.notes.user_data_path", lambda *_, **__: folder)
+
+
+@pytest.fixture(autouse=True)
 def _settings_of_the_user_stay_alone(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from platformdirs import user_data_path
 
 from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.models.checkpoint import load_checkpoint, read_description
@@ -278,6 +279,7 @@ def test_same_name_chosen_twice_at_once_is_told_apart(
 def test_data_folder_is_where_the_system_wants_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setattr("napari_unet.versions.notes.user_data_path", user_data_path)
     assert data_folder().name == "napari-unet-cells"
     if sys.platform.startswith("linux"):
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))

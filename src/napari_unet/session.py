@@ -91,10 +91,13 @@ class Session:
         Carries the `Network`.
     device_changed : Signal
         Carries the name of the device.
+    versions_changed : Signal
+        Some of the versions that were kept may have other names, or be gone.
     """
 
     network_loaded = Signal(object)
     device_changed = Signal(str)
+    versions_changed = Signal()
 
     def __init__(self) -> None:
         self._model: LoadedModel | None = None

@@ -23,7 +23,7 @@ _PLUGIN = "napari-unet-cells"
 
 @pytest.fixture
 def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setattr("napari_unet.widgets.train.outcome.data_folder", lambda: tmp_path)
+    monkeypatch.setattr("napari_unet.versions.notes.user_data_path", lambda *_, **__: tmp_path)
     # The session is the process's, as in napari: other tests begin with its own model again.
     source = shared_session().source
     yield tmp_path

@@ -3,15 +3,42 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.base.errors import CheckpointError, SettingsError
 from napari_unet.engine.models.checkpoint import bundled_models, load_checkpoint
 from napari_unet.engine.networks.network import Network
+from napari_unet.versions import kept_versions
 
 
 def model_help() -> str:
     """What can be given as a model."""
-    return f"a model file, or a bundled model: {', '.join(bundled_models())}"
+    bundled = ", ".join(bundled_models())
+    return (
+        "a model file, a version that you kept after a training in napari, by its name, or a "
+        f"bundled model: {bundled}; 'napari-unet inspect' without one lists them"
+    )
+
+
+def model_source(name: str) -> str:
+    """Return what `load_checkpoint` takes for a name that was given.
+
+    A file comes before a kept version of the same name.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such model.
+    """
+    if name in bundled_models() or Path(name).expanduser().exists():
+        return name
+    kept = {each.name: each.source for each in kept_versions().versions()}
+    if name not in kept:
+        names = ", ".join(f"'{each}'" for each in (*bundled_models(), *kept))
+        raise CheckpointError(
+            f"There is no model '{name}'; give a file, or one of these names: {names}."
+        )
+    return kept[name]
 
 
 def add_loading_options(parser: argparse.ArgumentParser) -> None:
@@ -52,4 +79,4 @@ def load_model(name: str, arguments: argparse.Namespace) -> Network:
                 "example --guess activation=ELU."
             )
         guesses[about.strip()] = value.strip()
-    return load_checkpoint(name, allow_code=arguments.allow_code, guesses=guesses)
+    return load_checkpoint(model_source(name), allow_code=arguments.allow_code, guesses=guesses)

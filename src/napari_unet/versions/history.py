@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.versions.notes import (
     NOTE,
+    data_folder,
     explained,
     files_in,
     new_id,
@@ -29,6 +30,7 @@ from napari_unet.versions.notes import (
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import Network
 
+_KEPT = "versions"
 _MODEL = ".safetensors"
 _VERSION = "version"
 _LAST_NUMBER = re.compile(r" \d{1,2}$")
@@ -55,6 +57,8 @@ class Version:
         What is new in it.
     metrics : mapping of str to value
         How good it is.
+    is_bundled : bool
+        It came with the installation: it can be used, and neither renamed nor deleted.
     """
 
     id: str
@@ -64,6 +68,20 @@ class Version:
     parent: str | None = None
     sentence: str = ""
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    is_bundled: bool = False
+
+    @property
+    def source(self) -> str:
+        """What a session loads it by: a bundled model's name, or the file."""
+        return self.name if self.is_bundled else str(self.path)
+
+    @property
+    def local_date(self) -> str:
+        """The day and the time here; the text itself if it is no date."""
+        try:
+            return f"{datetime.fromisoformat(self.date).astimezone():%Y-%m-%d %H:%M}"
+        except ValueError:
+            return self.date
 
 
 class ModelHistory:
@@ -171,6 +189,7 @@ class ModelHistory:
         """
         name = " ".join(name.split())
         others = {each.name for each in self.versions() if each.id != version.id}
+        others |= {each.name for each in bundled_versions()}
         if not name or name in others:
             raise CheckpointError(
                 f"There is a version '{name}' already; choose another name."
@@ -195,9 +214,27 @@ class ModelHistory:
             version.path.with_suffix(NOTE).unlink(missing_ok=True)
 
     def id_of(self, source: str) -> str | None:
-        """Id of the version that a model's file is; None for other models."""
+        """Id of the version that a model's file is, or of a bundled model; None for others."""
         path = Path(source)
-        return path.stem if path.parent == self.folder else None
+        if path.parent == self.folder:
+            return path.stem
+        bundled = bundled_versions() if source else ()
+        return next((each.id for each in bundled if each.name == source), None)
+
+
+def kept_versions() -> ModelHistory:
+    """Return the versions that this user has kept."""
+    return ModelHistory(data_folder() / _KEPT)
+
+
+def bundled_versions() -> tuple[Version, ...]:
+    """Return the models that came with the installation, as versions that one can go back to."""
+    from napari_unet.engine.models.checkpoint import bundled_models
+
+    return tuple(
+        Version(name, name, "", path, sentence="It came with the plugin.", is_bundled=True)
+        for name, path in bundled_models().items()
+    )
 
 
 def version_name(path: Path) -> str | None:
@@ -222,7 +259,7 @@ def _free_name(wanted: str, taken: set[str]) -> str:
 
 def _facts(version: Version) -> dict[str, Any]:
     facts = asdict(version)
-    del facts["path"]
+    del facts["path"], facts["is_bundled"]
     return facts
 
 

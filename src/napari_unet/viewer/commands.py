@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from napari.viewer import Viewer
-from qtpy.QtWidgets import QDockWidget
+from npe2 import PluginManager
+from qtpy.QtWidgets import QDockWidget, QWidget
 
 PLUGIN = "napari-unet-cells"
 WIDGETS = ("Model", "Segment cells", "Weight map", "Train")
 """All widgets in working order, as the manifest names them."""
-
-_DISPLAY_NAME = "U-Net"
 
 
 def open_all_widgets(viewer: Viewer) -> None:
@@ -34,17 +33,38 @@ def open_widget(viewer: Viewer, name: str) -> Any:
     QWidget
         The plugin's own, not its dock.
     """
-    # A menu names the dock after the plugin's display name, a call after its distribution.
-    titles = (f"{name} ({_DISPLAY_NAME})", f"{name} ({PLUGIN})")
-    found = [each for title, each in viewer.window.dock_widgets.items() if title in titles]
+    plugins = PluginManager.instance()
+    (contribution,) = [
+        each
+        for each in plugins.iter_widgets()
+        if (each.plugin_name, each.display_name) == (PLUGIN, name)
+    ]
+    make_widget: Any = contribution.get_callable()
+    found = [each for each in viewer.window.dock_widgets.values() if type(each) is make_widget]
     if found:
-        widget = found[0]
+        widget: Any = found[0]
     else:
-        _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
+        widget = make_widget(viewer)
+        # As the menu names it, which finds it by this title; napari's `add_plugin_dock_widget`
+        # would give it another one, and the menu would open a second form.
+        title = f"{name} ({plugins.get_manifest(PLUGIN).display_name})"
+        viewer.window.add_dock_widget(widget, name=title)
+        widget.join_tabs()
+    bring_to_front(widget)
+    return widget
+
+
+def dock_of(widget: QWidget) -> QDockWidget | None:
+    """Return the dock that a widget is in; None if it is in none."""
     dock = widget.parent()
     while dock is not None and not isinstance(dock, QDockWidget):
         dock = dock.parent()
+    return dock
+
+
+def bring_to_front(widget: QWidget) -> None:
+    """Show the dock of a widget, before the others if they are tabs."""
+    dock = dock_of(widget)
     if dock is not None:
         dock.show()
         dock.raise_()
-    return widget

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import QPoint, QPointF, Qt
-from qtpy.QtGui import QWheelEvent
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.engine.base import device
@@ -210,27 +209,6 @@ def test_a_deleted_box_hears_nothing_more(qtbot: QtBot, machine: Machine) -> Non
         parent.deleteLater()
 
     session.choose_device("cpu")
-
-
-def test_the_wheel_over_the_box_changes_nothing(qtbot: QtBot, machine: Machine) -> None:
-    session = Session()
-    choice = shown(qtbot, session)
-    choice.clearFocus()
-    turn = QWheelEvent(
-        QPointF(5, 5),
-        QPointF(5, 5),
-        QPoint(0, -120),
-        QPoint(0, -120),
-        Qt.MouseButton.NoButton,
-        Qt.KeyboardModifier.NoModifier,
-        Qt.ScrollPhase.NoScrollPhase,
-        False,
-    )
-
-    choice.wheelEvent(turn)
-
-    assert (choice.device, session.device) == ("auto", "auto")
-    assert not turn.isAccepted()
 
 
 def test_a_long_name_does_not_widen_the_dock_and_can_be_read_in_full(

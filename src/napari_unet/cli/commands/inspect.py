@@ -1,4 +1,4 @@
-"""Say what a model is: its shape, what it was trained on, and how well it does."""
+"""Say what a model is: its shape, what it was trained on, and how well it does; or list them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from napari_unet.engine.models.facts import (
     tiles_sentence,
 )
 from napari_unet.engine.networks.network import Network
+from napari_unet.versions.history import bundled_versions, kept_versions
 
 _MOST_LETTERS = 72
 _AS_IN_EXPORTS = ("cells", "cell size", "training data", "history", "licence")
@@ -22,13 +23,15 @@ _AS_IN_EXPORTS = ("cells", "cell size", "training data", "history", "licence")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
-    parser.add_argument("model", metavar="MODEL", help=model_help())
+    parser.add_argument("model", nargs="?", metavar="MODEL", help=model_help())
     parser.add_argument("--json", action="store_true", help="write all of it as JSON")
     add_loading_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the description."""
+    """Print the description, or without a model the names of all that there are."""
+    if arguments.model is None:
+        return _list_models(as_json=arguments.json)
     network = load_model(arguments.model, arguments)
     if arguments.json:
         report(json.dumps(_values(network), indent=2))
@@ -43,6 +46,22 @@ def run(arguments: argparse.Namespace) -> int:
         report(f"    {guess.reason}")
         if others:
             report(f"    or: {' | '.join(others)}")
+    return 0
+
+
+def _list_models(*, as_json: bool) -> int:
+    """Print what can be given as a model by its name, the newest first."""
+    versions = (*kept_versions().versions(), *bundled_versions())
+    if as_json:
+        told = [
+            {"name": each.name, "file": str(each.path), "kept": each.date or None}
+            for each in versions
+        ]
+        report(json.dumps(told, indent=2))
+        return 0
+    width = max(len(each.name) for each in versions)
+    for each in versions:
+        report(f"{each.name:{width}}  {each.local_date or 'came with the plugin':20}  {each.path}")
     return 0
 
 

@@ -21,7 +21,7 @@ from napari_unet.cli.commands.training_session import TrainingSession, only_writ
 from napari_unet.cli.console import count, listing, report
 from napari_unet.cli.file_plan import check_writable
 from napari_unet.cli.image_part import read_channel_axis
-from napari_unet.cli.model_options import add_loading_options, load_model
+from napari_unet.cli.model_options import add_loading_options, load_model, model_help
 from napari_unet.cli.setting_options import (
     add_setting_options,
     is_given,
@@ -31,7 +31,7 @@ from napari_unet.cli.setting_options import (
 )
 from napari_unet.engine.base.errors import FileError, SettingsError, TrainingError
 from napari_unet.engine.images.image import LabelImage
-from napari_unet.engine.models.checkpoint import SUFFIX, bundled_models
+from napari_unet.engine.models.checkpoint import SUFFIX
 from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL, labels_are_classes
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNetConfig
@@ -69,7 +69,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="start",
         metavar="MODEL",
-        help=f"start from this model: a file, or bundled: {', '.join(bundled_models())}",
+        help=f"start from this model: {model_help()}",
     )
     parser.add_argument(
         "--channel-axis",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QPushButton, QVBoxLayout, QWidget
 
@@ -21,13 +20,13 @@ from napari_unet.widgets.model.jobs import save_model
 from napari_unet.widgets.model.network_panel import NetworkPanel
 from napari_unet.widgets.model.text import STYLE, model_html
 from napari_unet.widgets.shared.device_choice import DeviceChoice
+from napari_unet.widgets.shared.docked_form import DockedForm
 from napari_unet.widgets.shared.image_layers import SelectedImage
 from napari_unet.widgets.shared.model_choice import ModelChoice
 from napari_unet.widgets.shared.parts import (
-    DockedForm,
+    Scrolled,
     action_button,
     in_row,
-    scrolled,
     while_alive,
 )
 from napari_unet.widgets.shared.texts import Sentence, TextBlock
@@ -50,8 +49,7 @@ class ModelWidget(DockedForm):
     """
 
     def __init__(self, napari_viewer: ViewerModel, session: Session | None = None) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer)
         self._session = session or shared_session()
         self._saving = Job(self)
         self._build()
@@ -67,7 +65,7 @@ class ModelWidget(DockedForm):
         self.model_choice.load_finished.connect(self.sentence.show_text)
         self.model_choice.load_failed.connect(self._on_failed)
         self.device_choice = DeviceChoice(self._session)
-        self.model_choice.devices_found.connect(self.device_choice.add_devices)
+        self.model_choice.devices_found.connect(self.device_choice.choose_remembered)
         self.image = SelectedImage(self._viewer, self)
         self.network_panel = NetworkPanel(self._session, self.image)
         self.fit = MemoryFit(self.image, self._session, self.device_choice)
@@ -94,6 +92,12 @@ class ModelWidget(DockedForm):
         )
         self.segment_button.setVisible(self._has_window)
         self._lay_out()
+        self.sentence.follow(
+            lambda: self._session.model,
+            self._session.network_loaded,
+            self.image.changed,
+            self.device_choice.activated,
+        )
 
     def _lay_out(self) -> None:
         form = QFormLayout()
@@ -106,8 +110,7 @@ class ModelWidget(DockedForm):
         for part in (self.network_panel, self.concerns, self.fit, self.guesses, self.text):
             middle.addWidget(part)
         middle.addStretch()
-        scroll = scrolled(self.scrolled)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll = Scrolled(self.scrolled)
         buttons = in_row(self.save_button, self.export_button, self.segment_button)
         layout = QVBoxLayout(self)
         layout.addLayout(form)

@@ -19,6 +19,7 @@ from napari_unet.widgets.shared.device_choice import DeviceChoice
 from napari_unet.widgets.shared.findings_panel import FindingsPanel
 from napari_unet.widgets.shared.model_choice import ModelChoice
 from napari_unet.widgets.shared.parts import Fold, action_button, in_column, narrow_form
+from napari_unet.widgets.shared.remembered import Remembered, setting_of
 from napari_unet.widgets.shared.run_panel import RunPanel
 from napari_unet.widgets.shared.settings_form import SettingsForm
 
@@ -81,7 +82,7 @@ class SegmentForm(QWidget):
         self.rare = SettingsForm(self._own, _RARE)
         self.reading = SettingsForm(SegmentationSettings(), ("flips",))
         self.device_choice = DeviceChoice(session)
-        self.model_choice.devices_found.connect(self.device_choice.add_devices)
+        self.model_choice.devices_found.connect(self.device_choice.choose_remembered)
         self.scores_box = QCheckBox("Show scores")
         self.scores_box.setToolTip(
             "<qt>Also add a layer for each class of the network, with its probability at every "
@@ -92,11 +93,23 @@ class SegmentForm(QWidget):
             "Take the thresholds back to those tuned for this model.",
             self._on_reset,
         )
+        # Thresholds are the model's own, and a size in pixels is that of one image.
+        self.remembered = Remembered(
+            "Segment cells",
+            {
+                **self.reading.fields,
+                "show_scores": setting_of(self.scores_box),
+                "diameter_um": self.size_choice.setting_um,
+            },
+            self,
+        )
+        self.remembered.was_reset.connect(self._on_reset)
         inside = QWidget()
         device = narrow_form()
         device.addRow("Device", self.device_choice)
         above = (self.rare, self.reading, self.scores_box)
-        in_column(*above, device, self.reset_button, within=inside)
+        below = (self.reset_button, self.remembered.reset_button())
+        in_column(*above, device, *below, within=inside)
         self.more = Fold("More settings", inside)
         self.common.changed.connect(self.instances_changed)
         self.rare.changed.connect(self.instances_changed)

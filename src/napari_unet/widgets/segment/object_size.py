@@ -16,6 +16,7 @@ from superqt.utils import signals_blocked
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.widgets.shared.choices import keep_narrow
 from napari_unet.widgets.shared.parts import in_row, while_alive
+from napari_unet.widgets.shared.remembered import Setting
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -95,6 +96,25 @@ class ObjectSizeChoice(QWidget):
             self.mode_box.setCurrentText(_PIXELS)
             self.box.setValue(diameter_px)
         self.changed.emit()
+
+    @property
+    def setting_um(self) -> Setting:
+        """The diameter in micrometres, which cells have in every image; 0 without one."""
+        return Setting(self._get_um, self._set_um, self.changed)
+
+    def _get_um(self) -> float:
+        unit, size = self.entered
+        return size if unit == _MICROMETRES else 0.0
+
+    def _set_um(self, size: float) -> None:
+        self.mode_box.setCurrentText(_MICROMETRES if size else _AS_IT_IS)
+        if size:
+            self.box.setValue(size)
+
+    @property
+    def entered(self) -> tuple[str, float]:
+        """What is shown: the unit, and the number."""
+        return self.mode_box.currentText(), float(self.box.value())
 
     def diameter_px(self, pixel_size_um: float | None) -> float | None:
         """Return the diameter in pixels; None for the image as it is.

@@ -8,10 +8,11 @@ from napari.utils.notifications import show_error, show_info
 from qtpy.compat import isalive
 
 from napari_unet.engine.base.errors import UNetError
-from napari_unet.installation import check_installation
+from napari_unet.installation import InstallationError, check_installation
 from napari_unet.script import SegmentRecipe
 from napari_unet.session import Session, shared_session
 from napari_unet.viewer.commands import open_widget, segment_view
+from napari_unet.viewer.results import METADATA_KEY
 from napari_unet.viewer.worker import failure_sentence
 from napari_unet.widgets.segment.advice import Advice
 from napari_unet.widgets.segment.form import SegmentForm
@@ -19,7 +20,8 @@ from napari_unet.widgets.segment.job import NOTHING_CHANGED, SegmentJob
 from napari_unet.widgets.segment.recipe import read_form, segment_recipe
 from napari_unet.widgets.segment.reports import Found
 from napari_unet.widgets.shared.buttons import ScriptButton
-from napari_unet.widgets.shared.parts import DockedForm, in_column, scrolled, while_alive
+from napari_unet.widgets.shared.docked_form import DockedForm
+from napari_unet.widgets.shared.parts import Scrolled, in_column, while_alive
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -39,8 +41,7 @@ class SegmentWidget(DockedForm):
     """
 
     def __init__(self, napari_viewer: ViewerModel, session: Session | None = None) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer)
         self._session = session or shared_session()
         self._runs_when_loaded = False
         self._build()
@@ -62,7 +63,7 @@ class SegmentWidget(DockedForm):
         self.advice = Advice(self._viewer, self._session, self.form)
         self.script_button = ScriptButton(self._read_recipe)
         self.form.foot.addWidget(self.script_button)
-        in_column(scrolled(self.form), within=self).setContentsMargins(4, 4, 4, 4)
+        in_column(Scrolled(self.form), within=self).setContentsMargins(4, 4, 4, 4)
 
     def _connect(self) -> None:
         self.form.concerns.remedy_chosen.connect(self._on_remedy_chosen)
@@ -78,6 +79,15 @@ class SegmentWidget(DockedForm):
         self.job.stopped.connect(self.panel.show_idle)
         self.live.told.connect(self.panel.show_idle)
         self.live.failed.connect(self._on_failed)
+        self.panel.label.follow(
+            self._subject,
+            self.form.input_changed,
+            self.form.instances_changed,
+            self.layer_choice.listed,
+            self.model_choice.load_started,
+            self._session.network_loaded,
+            self._viewer.layers.events.removed,
+        )
         self.script_button.copied.connect(self._on_copied)
         self.script_button.failed.connect(self._on_failed)
         self._session.network_loaded.connect(self._on_network_loaded)
@@ -121,6 +131,13 @@ class SegmentWidget(DockedForm):
         self.advice.stop()
         self.model_choice.stop()
         self.form.size_choice.stop_drawing()
+
+    def _subject(self) -> object:
+        """What the form shows, as far as a message may be about it; thresholds have their own."""
+        results = [each.unique_id for each in self._viewer.layers if METADATA_KEY in each.metadata]
+        form = self.form
+        read = (form.extent_choice.extent, form.channel_choice.chosen, form.size_choice.entered)
+        return self.layer_choice.subject, self.model_choice.subject, read, results
 
     def _read_recipe(self) -> SegmentRecipe:
         return segment_recipe(*read_form(self._viewer, self._session, self.form))
@@ -175,5 +192,5 @@ class SegmentWidget(DockedForm):
         self._runs_when_loaded = False
         # What runs goes on, if something else failed.
         if not self.job.is_running:
-            self.panel.show_error(message)
+            self.panel.show_error(message, lasts=isinstance(error, InstallationError))
         show_error(message)

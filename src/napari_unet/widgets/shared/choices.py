@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Layer, Shapes
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QPaintEvent, QWheelEvent
-from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainter
+from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtGui import QHelpEvent, QPaintEvent
+from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainter, QToolTip
 
 from napari_unet.viewer.results import is_made_up
 from napari_unet.widgets.shared.parts import while_alive
@@ -32,12 +33,56 @@ def keep_narrow(box: QComboBox, *, characters: int = _NARROWEST) -> None:
     box.setMinimumContentsLength(characters)
 
 
-class OfferBox(QComboBox):
-    """A narrow box whose entries change with what there is to choose from."""
+class StillBox(QComboBox):
+    """Shows long entries with dots in their middle while it is closed, and whole when asked."""
 
     def __init__(self) -> None:
         super().__init__()
         keep_narrow(self)
+
+    @property
+    def short_text(self) -> str:
+        """What is shown of the chosen entry while the box is closed."""
+        return self.fontMetrics().elidedText(
+            self.currentText(), Qt.TextElideMode.ElideMiddle, self._field_px()
+        )
+
+    def showPopup(self) -> None:  # noqa: N802
+        """Open the list, as wide as its longest entry."""
+        view = self.view()
+        if view is not None:
+            view.setMinimumWidth(view.sizeHintForColumn(0))
+        super().showPopup()
+
+    def event(self, event: QEvent | None) -> bool:
+        """Tell the whole of an entry that is shown with dots, above what the box is for."""
+        if isinstance(event, QHelpEvent) and self.short_text != self.currentText():
+            told = f"<qt><b>{escape(self.currentText())}</b><br>{self.toolTip()}</qt>"
+            QToolTip.showText(event.globalPos(), told, self)
+            return True
+        return bool(super().event(event))
+
+    def paintEvent(self, _event: QPaintEvent | None) -> None:  # noqa: N802
+        """Draw the box as always, with dots where its text is too long."""
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        option.currentText = self.short_text
+        painter = QStylePainter(self)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+    def _field_px(self) -> int:
+        option, style = QStyleOptionComboBox(), self.style()
+        self.initStyleOption(option)
+        box, field = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
+        return style.subControlRect(box, option, field, self).width() if style else self.width()
+
+
+class OfferBox(StillBox):
+    """A narrow box whose entries change with what there is to choose from."""
+
+    def __init__(self) -> None:
+        super().__init__()
         # Beside Qt's own data, which one of its bindings makes a list of a tuple.
         self._entries: list[tuple[str, Any]] = []
 
@@ -74,47 +119,6 @@ class OfferBox(QComboBox):
         return True
 
 
-class StillBox(QComboBox):
-    """Cuts long entries while it is closed, and lets the wheel scroll the dock."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        keep_narrow(self)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-
-    def showPopup(self) -> None:  # noqa: N802
-        """Open the list, as wide as its longest entry."""
-        view = self.view()
-        if view is not None:
-            view.setMinimumWidth(view.sizeHintForColumn(0))
-        super().showPopup()
-
-    def paintEvent(self, _event: QPaintEvent | None) -> None:  # noqa: N802
-        """Draw the box as always, with dots where its text is cut."""
-        option = QStyleOptionComboBox()
-        self.initStyleOption(option)
-        painter, style = QStylePainter(self), self.style()
-        if style is not None:
-            field = style.subControlRect(
-                QStyle.ComplexControl.CC_ComboBox,
-                option,
-                QStyle.SubControl.SC_ComboBoxEditField,
-                self,
-            )
-            option.currentText = self.fontMetrics().elidedText(
-                option.currentText, Qt.TextElideMode.ElideRight, field.width()
-            )
-        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
-        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
-
-    def wheelEvent(self, event: QWheelEvent | None) -> None:  # noqa: N802
-        """Change the choice only where the box has the focus: a stray turn loads nothing."""
-        if event is not None and not self.hasFocus():
-            event.ignore()
-        else:
-            super().wheelEvent(event)
-
-
 class LayerChoice(OfferBox):
     """Layers of one kind of a viewer; follows the active layer and every change of the list.
 
@@ -125,6 +129,9 @@ class LayerChoice(OfferBox):
     follows_active : bool
         Choose the layer that is selected in the list.
     """
+
+    listed = Signal()
+    """Other layers are offered, or the same under other names."""
 
     def __init__(
         self, viewer: ViewerModel, kind: type[Layer] = Image, *, follows_active: bool = True
@@ -145,6 +152,11 @@ class LayerChoice(OfferBox):
     def layer(self) -> Any:
         """The chosen layer; None if there is none."""
         return self._layers().get(self.chosen)
+
+    @property
+    def subject(self) -> tuple[str, str]:
+        """The chosen layer and its name, for a `Sentence` that tells of it."""
+        return self.currentText(), str(self.chosen)
 
     def choose(self, name: str) -> None:
         """Choose a layer by its name, if it is offered."""
@@ -171,7 +183,8 @@ class LayerChoice(OfferBox):
             # Once for each layer, however often; a list that tells of it is new in napari 0.7.
             layer.events.name.connect(self.reset_choices)
             layer.events.data.connect(self._on_data_changed)
-        self.offer([(layer.name, layer_id) for layer_id, layer in layers.items()])
+        if self.offer([(layer.name, layer_id) for layer_id, layer in layers.items()]):
+            self.listed.emit()
         if self.chosen != chosen:
             self.currentIndexChanged.emit(self.currentIndex())
 

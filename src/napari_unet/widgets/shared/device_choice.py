@@ -12,11 +12,13 @@ from napari_unet.session import Session
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.shared.choices import StillBox
 from napari_unet.widgets.shared.parts import while_alive
+from napari_unet.widgets.shared.remembered import user_settings
 
 if TYPE_CHECKING:
     from napari_unet.engine.base.device import DeviceState
 
 _AUTOMATIC = "auto"
+_LAST = "device"
 
 
 def list_devices() -> tuple[DeviceState, ...]:
@@ -65,6 +67,14 @@ class DeviceChoice(StillBox):
             if self.findData(name) < 0:
                 self.addItem(name.upper() if name == "cpu" else f"GPU ({name})", name)
 
+    def choose_remembered(self, names: Iterable[str]) -> None:
+        """List the devices of this machine, and choose the one that was chosen last."""
+        there = tuple(names)
+        self.add_devices(there)
+        last = str(user_settings().value(_LAST) or _AUTOMATIC)
+        if last in there and self._session.device == _AUTOMATIC:
+            self._session.choose_device(last)
+
     def refresh(self) -> None:
         """Ask every device in a worker how much memory is free."""
         if not self._asking.is_running:
@@ -96,7 +106,9 @@ class DeviceChoice(StillBox):
         self.setItemData(index, text, Qt.ItemDataRole.ToolTipRole)
 
     def _on_activated(self, index: int) -> None:
-        self._session.choose_device(str(self.itemData(index)))
+        name = str(self.itemData(index))
+        user_settings().setValue(_LAST, name)
+        self._session.choose_device(name)
 
     @while_alive
     def _on_device_changed(self, name: str) -> None:

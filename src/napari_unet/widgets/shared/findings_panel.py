@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QWidget
 
 from napari_unet.widgets.shared.parts import in_column
+from napari_unet.widgets.shared.texts import Sentence
 
 if TYPE_CHECKING:
     from napari_unet.engine.checks.finding import Finding
@@ -75,9 +76,8 @@ class FindingsPanel(QWidget):
         entry.setObjectName("finding")
         colour = _COLOURS[finding.severity]
         entry.setStyleSheet(f"QFrame#finding {{ border-left: 3px solid {colour}; }}")
-        text = QLabel(finding.text)
-        text.setWordWrap(True)
-        text.setTextFormat(Qt.TextFormat.PlainText)  # names of layers may hold anything
+        text = Sentence()  # names of layers may hold anything
+        text.show_text(finding.text)
         layout = in_column(text, within=entry)
         layout.setContentsMargins(6, 0, 0, 0)
         if finding.remedy:

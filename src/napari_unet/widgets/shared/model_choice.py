@@ -1,29 +1,22 @@
-"""Chooses a model and loads it into the session, off the Qt thread."""
+"""Chooses a model, which becomes the session's."""
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.compat import isalive
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 
-from napari_unet.engine.base.errors import CodeInFileError
-from napari_unet.session import LoadedModel, Session
+from napari_unet.session import Session
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.shared.model_files import OPEN_FILTER, ModelBox, RecentMenu, RecentModels
-from napari_unet.widgets.shared.model_loading import (
-    CodeQuestion,
-    LoadRequest,
-    Machine,
-    load_network,
-)
+from napari_unet.widgets.shared.model_loader import ModelLoader
+from napari_unet.widgets.shared.model_loading import Machine, list_versions
 from napari_unet.widgets.shared.parts import action_button, in_row, while_alive
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import Network
+    from napari_unet.versions.history import Version
 
 
 _NARROW_BUTTONS = """
@@ -33,7 +26,7 @@ QPushButton::menu-indicator { image: none; width: 0px; }
 
 
 class ModelChoice(QWidget):
-    """Bundled models and model files; the chosen one becomes the session's.
+    """Kept versions, bundled models and model files; the chosen one becomes the session's.
 
     Parameters
     ----------
@@ -57,14 +50,18 @@ class ModelChoice(QWidget):
     def __init__(self, session: Session, *, file_text: str = "…") -> None:
         super().__init__()
         self._session = session
-        self._job = Job(self)
-        self._loading_source = ""
-        self._opened = ""
-        self._question: CodeQuestion | None = None
-        self._turn = 0
+        self._listing = Job(self)
         self.recent = RecentModels()
         self._build(file_text)
-        session.network_loaded.connect(self._fill)
+        self._loader = ModelLoader(session, self)
+        self._loader.found.connect(self._on_found)
+        self._loader.changed.connect(self._fill)
+        self._loader.started.connect(self.load_started)
+        self._loader.finished.connect(self._on_finished)
+        self._loader.failed.connect(self._on_failed)
+        self._loader.ended.connect(self.load_ended)
+        session.network_loaded.connect(self._on_network_loaded)
+        session.versions_changed.connect(self._list_versions)
         self._fill()
 
     def _build(self, file_text: str) -> None:
@@ -89,7 +86,13 @@ class ModelChoice(QWidget):
     @property
     def is_loading(self) -> bool:
         """Whether a network is on its way."""
-        return self._job.is_running
+        return self._loader.is_running
+
+    @property
+    def subject(self) -> object:
+        """The model that is shown, be it on its way, for a `Sentence` that tells of it."""
+        session = self._session
+        return self._loader.source or session.source or session.model, dict(session.guesses)
 
     def remember(self, file: str) -> None:
         """Offer a file that was just written."""
@@ -114,7 +117,7 @@ class ModelChoice(QWidget):
 
     def open(self, source: str) -> None:
         """Load what a user picked by hand: read the file again, and keep it as a recent one."""
-        self._load(source, reads_again=True)
+        self._loader.load(source, reads_again=True)
 
     def load(self, source: str = "") -> None:
         """Load a model in a worker; an earlier load that still runs is dropped.
@@ -122,79 +125,48 @@ class ModelChoice(QWidget):
         Parameters
         ----------
         source : str
-            Bundled name or file; empty for the preferred bundled one. The
-            session's own is not read again.
+            Bundled name or file; empty for the one that was used last, or else the preferred
+            bundled one. The session's own is not read again.
         """
-        self._load(source, reads_again=False)
-
-    def _load(self, source: str, *, reads_again: bool, allows_code: bool = False) -> None:
-        # Whoever asks for another model has answered.
-        self._drop_question()
-        session = self._session
-        loaded_source = None if session.network is None else session.source
-        request = LoadRequest(source, loaded_source, session.file_hash, reads_again, allows_code)
-        # A model that nobody named gives way to one that somebody did.
-        self._turn = session.request() if source and (reads_again or not request.is_loaded) else 0
-        self._loading_source, self._opened = source, source if reads_again else ""
-        self._job.start(
-            partial(load_network, request),
-            on_report=self._on_reported,
-            on_result=self._on_finished,
-            on_error=self._on_failed,
-        )
-        self._fill()
-        if self._turn:
-            self.load_started.emit(Path(source).stem)
+        self._loader.load(source, last_used=self.recent.last, reads_again=False)
 
     def stop(self) -> None:
         """Drop a load that still runs, and a question that is open."""
-        self._drop_question()
-        if self.is_loading:
-            self._job.stop()
-            self._forget_load()
-            self.load_ended.emit()
+        self._loader.stop()
 
-    def _drop_question(self) -> None:
-        # It deletes itself once it is answered.
-        if self._question is not None and isalive(self._question):
-            self._question.drop()
-        self._question = None
-
-    def _on_reported(self, report: Machine | LoadedModel) -> None:
-        if isinstance(report, Machine):
-            self.box.bundled = report.models
-            self._loading_source = report.source
-            self._fill()
-            self.devices_found.emit(report.devices)
-        else:
-            self._session.adopt_model(report, request=self._turn)
-
-    def _on_finished(self, _last: Machine | LoadedModel) -> None:
-        if self._opened and self._opened not in self.box.bundled:
-            self.recent.add(self._opened)
-        self._forget_load()
-        self.load_finished.emit()
-        self.load_ended.emit()
-
-    def _on_failed(self, error: Exception) -> None:
-        if isinstance(error.__cause__, FileNotFoundError):
-            self.box.forget(self._loading_source)
-        source, opened = self._loading_source, bool(self._opened)
-        self._forget_load()
-        if isinstance(error, CodeInFileError):
-            self._question = CodeQuestion(source, str(error), self)
-            again = partial(self._load, source, reads_again=opened, allows_code=True)
-            self._question.allowed.connect(again)
-            self._question.refused.connect(self.load_failed)
-            self._question.open()
-        else:
-            self.load_failed.emit(error)
-        self.load_ended.emit()
-
-    def _forget_load(self) -> None:
-        self._loading_source = ""
+    def _on_found(self, machine: Machine) -> None:
+        self.box.bundled, self.box.versions = machine.models, machine.versions
         self._fill()
+        self.devices_found.emit(machine.devices)
+
+    def _on_finished(self, opened: str) -> None:
+        listed = (*self.box.bundled, *(each.source for each in self.box.versions))
+        if opened and opened not in listed:
+            self.remember(opened)
+        self.load_finished.emit()
+
+    def _on_failed(self, error: Exception, source: str) -> None:
+        if isinstance(error.__cause__, FileNotFoundError):
+            self.box.forget(source)
+            self._fill()
+        self.load_failed.emit(error)
+
+    @while_alive
+    def _on_network_loaded(self, _network: Network) -> None:
+        self.recent.use(self._session.source)
+        self._fill()
+        # It may be one that has just been kept.
+        self._list_versions()
+
+    @while_alive
+    def _list_versions(self) -> None:
+        self._listing.start(list_versions, on_result=self._on_versions_listed)
+
+    def _on_versions_listed(self, versions: tuple[Version, ...]) -> None:
+        if versions != self.box.versions:
+            self.box.versions = versions
+            self._fill()
 
     @while_alive
     def _fill(self, _network: Network | None = None) -> None:
-        self.box.show_models(self._session, self._loading_source)
+        self.box.show_models(self._session, self._loader.source)

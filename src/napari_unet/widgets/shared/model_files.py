@@ -5,14 +5,15 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from qtpy.QtCore import QSettings, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QMenu, QWidget
 
 from napari_unet.session import Session
-from napari_unet.versions.history import version_name
+from napari_unet.versions.history import Version, version_name
 from napari_unet.viewer.model_reader import MODEL_PATTERNS
 from napari_unet.widgets.shared.choices import StillBox
+from napari_unet.widgets.shared.remembered import user_settings
 
 _KINDS = {title: " ".join(patterns) for title, patterns in MODEL_PATTERNS.items()}
 _OFFERED = {"Models": " ".join(_KINDS.values()), **_KINDS, "All files": "*"}
@@ -22,20 +23,14 @@ OPEN_FILTER = ";;".join(f"{title} ({patterns})" for title, patterns in _OFFERED.
 
 
 _MOST = 8
-_FILES, _FOLDER = "models/recent", "models/folder"
+_FILES, _FOLDER, _LAST = "models/recent", "models/folder", "models/last"
 
 
 class RecentModels:
     """Reads and writes the user's settings; every widget sees the same list."""
 
     def __init__(self) -> None:
-        # A file on every system, so that it can be looked at, copied and deleted.
-        self._settings = QSettings(
-            QSettings.Format.IniFormat,
-            QSettings.Scope.UserScope,
-            "napari-unet-cells",
-            "napari-unet-cells",
-        )
+        self._settings = user_settings()
 
     @property
     def files(self) -> list[str]:
@@ -48,6 +43,16 @@ class RecentModels:
     def folder(self) -> str:
         """Where the last file was; empty before the first."""
         return str(self._settings.value(_FOLDER) or "")
+
+    @property
+    def last(self) -> str:
+        """Bundled name or file of the model that was used last; empty before the first."""
+        return str(self._settings.value(_LAST) or "")
+
+    def use(self, source: str) -> None:
+        """Remember the model that is used; one without a file cannot be found again."""
+        if source:
+            self._settings.setValue(_LAST, source)
 
     def add(self, file: str) -> None:
         """Put a file at the top and remember its folder."""
@@ -104,13 +109,19 @@ class RecentMenu(QMenu):
             self.cleared.emit()
 
 
+_NAME = Qt.ItemDataRole.UserRole + 1
+"""Of an entry: what it is called, without a date."""
+
+
 class ModelBox(StillBox):
-    """Lists bundled models, recent files, those that were loaded, and the one on its way.
+    """Lists kept versions, the newest first, bundled models, files, and the one on its way.
 
     Attributes
     ----------
     bundled : tuple of str
         Names of the models that came with the installation.
+    versions : tuple of Version
+        What was kept after trainings, the newest first.
     """
 
     def __init__(self, recent: RecentModels) -> None:
@@ -118,12 +129,23 @@ class ModelBox(StillBox):
         self._recent = recent
         self._were_loaded: dict[str, None] = {}
         self.bundled: tuple[str, ...] = ()
+        self.versions: tuple[Version, ...] = ()
         self.setPlaceholderText("no model")
+
+    @property
+    def short_text(self) -> str:
+        """The chosen entry; without its date where there is no room for both."""
+        short, name = super().short_text, self.currentData(_NAME)
+        if not name or short == self.currentText():
+            return short
+        elide = Qt.TextElideMode.ElideMiddle
+        return self.fontMetrics().elidedText(str(name), elide, self._field_px())
 
     def forget(self, file: str) -> None:
         """List a file no more."""
         self._recent.remove(file)
         self._were_loaded.pop(file, None)
+        self.versions = tuple(each for each in self.versions if each.source != file)
 
     def forget_all(self) -> None:
         """List no file that is not recent any more."""
@@ -134,12 +156,17 @@ class ModelBox(StillBox):
         shown = loading or session.source
         if session.source:
             self._were_loaded[session.source] = None
-        every = dict.fromkeys([*self.bundled, *self._recent.files, *self._were_loaded, shown])
+        kept = {each.source: each for each in self.versions}
+        files = (*self._recent.files, *self._were_loaded)
+        every = dict.fromkeys([*kept, *self.bundled, *files, shown])
         sources = [each for each in every if each]
         self.clear()
-        for source in sources:
-            self.addItem(_caption(source, sources), source)
-            self.setItemData(self.count() - 1, source, Qt.ItemDataRole.ToolTipRole)
+        for index, source in enumerate(sources):
+            version = kept.get(source)
+            name = version.name if version else _caption(source, sources)
+            self.addItem(f"{name}, {version.local_date}" if version else name, source)
+            self.setItemData(index, source, Qt.ItemDataRole.ToolTipRole)
+            self.setItemData(index, name, _NAME)
         if session.network is not None and not session.source:
             self.addItem(f"{session.network.description.name} (not saved)", "")
         self.setCurrentIndex(self.findData(shown))

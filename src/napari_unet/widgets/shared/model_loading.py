@@ -9,8 +9,9 @@ from pathlib import Path
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QMessageBox, QWidget
 
-from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.base.errors import CheckpointError, UNetError
 from napari_unet.session import LoadedModel, read_model
+from napari_unet.versions.history import Version, kept_versions
 from napari_unet.viewer.warm_up import warm_up
 
 PREFERRED_MODEL = "nuclei"
@@ -22,9 +23,19 @@ class Machine:
 
     models: tuple[str, ...]
     """Names of the bundled ones."""
+    versions: tuple[Version, ...]
+    """What was kept after trainings, the newest first."""
     devices: tuple[str, ...]
     source: str
     """Bundled name or file of the model that is loaded next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """The model that was used last cannot be used again."""
+
+    sentence: str
+    """Why, and which one is taken instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,8 @@ class LoadRequest:
         Read the file also if the session has the model of that name.
     allows_code : bool
         The user has said yes to running the code in this file, this time.
+    last_used : str
+        What is loaded where no model is named, if it still can be.
     """
 
     source: str
@@ -48,6 +61,7 @@ class LoadRequest:
     loaded_hash: str = ""
     reads_again: bool = False
     allows_code: bool = False
+    last_used: str = ""
 
     @property
     def is_loaded(self) -> bool:
@@ -55,7 +69,12 @@ class LoadRequest:
         return self.source == self.loaded_source
 
 
-def load_network(request: LoadRequest) -> Iterator[Machine | LoadedModel]:
+def list_versions() -> tuple[Version, ...]:
+    """Read what was kept after trainings, the newest first."""
+    return kept_versions().versions()
+
+
+def load_network(request: LoadRequest) -> Iterator[Machine | Missed | LoadedModel]:
     """Report what there is to choose from, then the model if it is a new one.
 
     What the first segmentation needs is made ready while it is still quiet.
@@ -64,11 +83,18 @@ def load_network(request: LoadRequest) -> Iterator[Machine | LoadedModel]:
     from napari_unet.engine.models.checkpoint import bundled_models
 
     models, source = tuple(bundled_models()), request.source
-    if not source and models and request.loaded_source is None:
-        source = PREFERRED_MODEL if PREFERRED_MODEL in models else models[0]
-    yield Machine(models, tuple(device_names()), source)
+    usual = PREFERRED_MODEL if PREFERRED_MODEL in models else next(iter(models), "")
+    if not source and request.loaded_source is None:
+        source = request.last_used or usual
+    yield Machine(models, list_versions(), tuple(device_names()), source)
     if not request.is_loaded or request.reads_again:
-        model = _read(request, source)
+        try:
+            model = _read(request, source)
+        except UNetError as error:
+            if request.source or source == usual:
+                raise
+            yield Missed(f"{error} This was the model that you used last; now it is '{usual}'.")
+            model = _read(request, usual)
         if not (request.is_loaded and request.loaded_hash == model.file_hash != ""):
             yield model
     warm_up()

@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QBoxLayout,
     QFormLayout,
@@ -25,22 +25,6 @@ _Owner = TypeVar("_Owner", bound=QObject)
 _Arguments = ParamSpec("_Arguments")
 _NO_LIMIT_PX = (1 << 24) - 1
 """Qt's `QWIDGETSIZE_MAX`, which not all of its bindings have."""
-
-
-class DockedForm(QWidget):
-    """A form that stops what it has begun when it is closed or leaves its dock."""
-
-    def stop_all(self) -> None:
-        """Stop whatever runs, and let go of the viewer."""
-        raise NotImplementedError
-
-    def event(self, event: QEvent | None) -> bool:
-        """Stop when the widget is closed, or leaves its dock, which sends no close event."""
-        if event is not None:
-            left_dock = event.type() == QEvent.Type.ParentChange and self.parent() is None
-            if left_dock or event.type() == QEvent.Type.Close:
-                self.stop_all()
-        return bool(super().event(event))
 
 
 class Fold(QCollapsible):
@@ -90,13 +74,33 @@ def single_shot(owner: QObject, due: Callable[[], Any], *, after_ms: int = 0) ->
     return timer
 
 
-def scrolled(widget: QWidget) -> QScrollArea:
-    """Put a widget into an area that scrolls: unfolded and in large type, it may be too high."""
-    area = QScrollArea()
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setWidgetResizable(True)
-    area.setWidget(widget)
-    return area
+class Scrolled(QScrollArea):
+    """Lets a form be higher than its dock, never wider: unfolded and in large type it is high.
+
+    The dock is told the width that the form cannot do without, and gets it.
+    """
+
+    def __init__(self, form: QWidget) -> None:
+        super().__init__()
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidgetResizable(True)
+        self.setWidget(form)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """As wide as the form at its narrowest, beside a scroll bar."""
+        size, form, bar = super().minimumSizeHint(), self.widget(), self.verticalScrollBar()
+        if form is not None and bar is not None:
+            # napari's own style draws a frame, whatever its shape.
+            beside_px = bar.sizeHint().width() + 2 * self.frameWidth()
+            size.setWidth(form.minimumSizeHint().width() + beside_px)
+        return size
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
+        """Ask for another width when the form needs one."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
 
 
 def narrow_form() -> QFormLayout:

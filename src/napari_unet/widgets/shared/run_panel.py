@@ -109,10 +109,10 @@ class RunPanel(QWidget):
         self._end()
         self.label.show_text(message)
 
-    def show_error(self, message: str) -> None:
-        """Turn the button into Run and say what went wrong and what to do."""
+    def show_error(self, message: str, *, lasts: bool = False) -> None:
+        """Turn the button into Run and say what went wrong and what to do; as `Sentence` does."""
         self._end()
-        self.label.show_error(message)
+        self.label.show_error(message, lasts=lasts)
 
     def _end(self) -> None:
         self._is_running = False

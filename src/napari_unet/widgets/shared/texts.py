@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from html import escape
+from typing import Any
 
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QColor, QResizeEvent
 from qtpy.QtWidgets import QFrame, QLabel, QSizePolicy, QTextBrowser
 
+from napari_unet.widgets.shared.parts import while_alive
+
 _ERROR_STYLE = "border-left: 3px solid #d9534f; padding-left: 6px;"
 
 
 class Sentence(QLabel):
-    """Text that wraps anywhere, can be copied, and takes no room while there is none."""
+    """Text that wraps anywhere, can be copied, and takes no room while there is none.
+
+    It knows what it was about: see `follow`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self._subject: Callable[[], object] = _nothing
+        self._told_of: object = None
+        self._is_error = self._lasts = False
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -31,15 +41,45 @@ class Sentence(QLabel):
         """Say how it went; nothing for an empty text."""
         self._show(message, "")
 
-    def show_error(self, message: str) -> None:
-        """Say what went wrong and what to do."""
+    def show_error(self, message: str, *, lasts: bool = False) -> None:
+        """Say what went wrong and what to do; `lasts` if no choice in the form mends it."""
         self._show(message, _ERROR_STYLE)
+        self._lasts = lasts
+
+    def follow(self, subject: Callable[[], object], *changes: Any) -> None:
+        """Take a message away once it is not true any more.
+
+        How it went stands as long as it is about what the form shows. An error goes with whatever
+        is changed next: that may be the cure, and the same error comes back if it is not.
+
+        Parameters
+        ----------
+        subject : callable
+            Returns what a message would be about: anything that can be compared.
+        *changes : signals
+            Of Qt, of psygnal or of napari, after which that may be another.
+        """
+        self._subject = subject
+        for change in changes:
+            change.connect(self._on_changed)
+
+    @while_alive
+    def _on_changed(self, *_values: Any) -> None:
+        is_over = self._is_error or self._subject() != self._told_of
+        if self.message and is_over and not self._lasts:
+            self.show_text()
 
     def _show(self, message: str, style: str) -> None:
+        self._told_of, self._is_error = self._subject(), style == _ERROR_STYLE
+        self._lasts = False
         self.setStyleSheet(style)
         # A file's path has no spaces: without these places to break it widens the dock.
         self.setText(re.sub(r"([/\\_\-]|\.(?!\d))", "\\1\u200b", message))
         self.setVisible(bool(message))
+
+
+def _nothing() -> None:
+    """What a sentence is about that nobody follows."""
 
 
 _STRENGTH = 0.68

@@ -18,6 +18,7 @@ from napari_unet.session import Session
 from napari_unet.widgets.shared.findings_panel import FindingsPanel
 from napari_unet.widgets.shared.model_choice import ModelChoice
 from napari_unet.widgets.shared.parts import in_column, narrow_form
+from napari_unet.widgets.shared.remembered import Remembered
 from napari_unet.widgets.shared.run_panel import RunPanel
 from napari_unet.widgets.train.augmented_patches import patches_button
 from napari_unet.widgets.train.curves.curves import TrainingCurves
@@ -63,11 +64,23 @@ class TrainForm(QWidget):
         self.curves.hide()
         self.augmented_button = patches_button(viewer, self.read_plan)
         self.more = MoreSettings(session, self.augmented_button)
-        self.model_choice.devices_found.connect(self.more.device_choice.add_devices)
+        self.model_choice.devices_found.connect(self.more.device_choice.choose_remembered)
+        # What labels mean, and a start with nothing, are questions of each training.
+        self.remembered = Remembered(
+            "Train",
+            {
+                **self.more.settings_fields,
+                **self.length.controls,
+                "strength": self.strength_slider,
+                "hold_out": self.hold_out_box,
+            },
+            self,
+        )
         self.results, self.foot = QVBoxLayout(), QVBoxLayout()
         for changed in (self.length.changed, self.more.rare.changed, self.anew_box.toggled):
             changed.connect(self.show_time)
         self.show_time()
+        self.foot.addWidget(self.remembered.reset_button())
         self._lay_out()
 
     def _lay_out(self) -> None:

@@ -78,6 +78,11 @@ class MoreSettings(Fold):
         varied = QLabel("How much each patch is varied")
         in_column(device, self.rare, varied, self.varied, foot, within=inside)
 
+    @property
+    def settings_fields(self) -> dict[str, QWidget]:
+        """The fields of all settings, by their names."""
+        return {**self.rare.fields, **self.varied.fields}
+
     def settings(self, usual: TrainingSettings, **changes: Any) -> TrainingSettings:
         """Return `usual` with what is set here, and then with `changes`.
 

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_info
 from qtpy.compat import isalive
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.engine.base.errors import UNetError
-from napari_unet.installation import check_installation
+from napari_unet.installation import InstallationError, check_installation
 from napari_unet.script import training_command, training_python
 from napari_unet.session import Session, shared_session
 from napari_unet.viewer.commands import open_widget
 from napari_unet.viewer.worker import failure_sentence
 from napari_unet.widgets.shared.buttons import ScriptButton
-from napari_unet.widgets.shared.parts import DockedForm, scrolled
+from napari_unet.widgets.shared.docked_form import DockedForm
+from napari_unet.widgets.shared.parts import Scrolled
 from napari_unet.widgets.train.advice import TrainAdvice
 from napari_unet.widgets.train.form import TrainForm
 from napari_unet.widgets.train.job import TrainingJob
@@ -52,8 +53,7 @@ class TrainWidget(DockedForm):
         session: Session | None = None,
         folder: Path | None = None,
     ) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer)
         self._session = session or shared_session()
         self.form = TrainForm(napari_viewer, self._session)
         self.panel, self.curves = self.form.panel, self.form.curves
@@ -77,8 +77,7 @@ class TrainWidget(DockedForm):
         for part in (self.outcome, self.uncertainty, self.versions):
             self.form.results.addWidget(part)
         self.form.foot.addWidget(self.script_button)
-        self._scroll_area = scrolled(self.form)
-        self._scroll_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll_area = Scrolled(self.form)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(self._scroll_area)
@@ -93,11 +92,24 @@ class TrainWidget(DockedForm):
         self.outcome.segmented.connect(self._on_segment_wanted)
         self.uncertainty.found.connect(partial(self._bring_up, self.uncertainty))
         self.versions.chosen.connect(self.form.model_choice.load)
+        self.panel.label.follow(
+            self._subject,
+            self.form.input_changed,
+            self.form.pairs.listed,
+            self.form.model_choice.load_started,
+            self._session.network_loaded,
+        )
         self.script_button.copied.connect(self._on_copied)
         self.form.model_choice.load_failed.connect(self._on_failed)
         patches, copying = self.form.augmented_button, self.script_button
         for part in (patches, self.advice, self.outcome, self.uncertainty, copying):
             part.failed.connect(self._on_failed)
+
+    def _subject(self) -> object:
+        """What the form shows, as far as a message may be about it."""
+        if self.job.trained is not None:
+            return self.job.trained  # until it is kept or discarded, whatever is chosen meanwhile
+        return self.form.pairs.subject, self.form.begins_anew, self.form.model_choice.subject
 
     def train(self, interrupted: InterruptedTraining | None = None) -> None:
         """Train with what the form says, or go on with what was stopped or ended with napari."""
@@ -178,7 +190,7 @@ class TrainWidget(DockedForm):
     def _on_failed(self, error: Exception) -> None:
         message = failure_sentence(error, kept="The model is as it was.")
         if not self.panel.is_running:  # a training that runs goes on
-            self.panel.show_error(message)
+            self.panel.show_error(message, lasts=isinstance(error, InstallationError))
         show_error(message)
 
     def stop_all(self) -> None:

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QWidget
 from napari_unet.engine.weight_map.settings import Variant, WeightMapSettings
 from napari_unet.widgets.shared.choices import LayerChoice, keep_narrow
 from napari_unet.widgets.shared.parts import in_column, narrow_form
+from napari_unet.widgets.shared.remembered import Remembered, Setting
 from napari_unet.widgets.shared.settings_form import SettingsForm
 from napari_unet.widgets.weight_map.sigma_unit import SigmaUnit
 
@@ -100,13 +101,26 @@ class WeightMapForm(QWidget):
         rows.addRow("Labels", self.layer_choice)
         rows.addRow("Formula", self.variant_box)
         rows.addRow("Sigma in", self.unit_box)
-        in_column(rows, self.volume_box, self.fields, within=self)
+        sigmas = {name: self._sigma_setting(name) for name in _SIGMAS_PX}
+        self.remembered = Remembered(
+            "Weight map", {"formula": self.variant_box, **self.fields.fields, **sigmas}, self
+        )
+        in_column(rows, self.volume_box, self.fields, self.remembered.reset_button(), within=self)
         self.layer_choice.currentIndexChanged.connect(self._on_layer_chosen)
         self.volume_box.toggled.connect(self._on_layer_chosen)
         self.variant_box.currentIndexChanged.connect(self._on_variant_chosen)
         self.unit_box.currentIndexChanged.connect(self._on_unit_chosen)
         self.fields.changed.connect(self.settings_changed)
         self.show_what_applies()
+
+    def _sigma_setting(self, name: str) -> Setting:
+        """A sigma in pixels, whatever the unit in which it is shown."""
+        field: Any = self.fields.fields[name]
+        return Setting(
+            lambda: field.value() / self._sigma_per_px,
+            lambda size_px: field.setValue(size_px * self._sigma_per_px),
+            field.valueChanged,
+        )
 
     @property
     def layer(self) -> Labels | None:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Labels
 from napari.utils.notifications import show_error
-from numpy.typing import NDArray
 from qtpy.QtWidgets import QLabel, QPushButton
 from superqt.utils import signals_blocked
 
 from napari_unet.engine.base.errors import UNetError
-from napari_unet.engine.images.image import LabelImage
-from napari_unet.viewer.layers import place_of
 from napari_unet.viewer.worker import failure_sentence
-from napari_unet.widgets.shared.buttons import JobButton
-from napari_unet.widgets.shared.parts import DockedForm, in_column, while_alive
+from napari_unet.widgets.shared.docked_form import DockedForm
+from napari_unet.widgets.shared.parts import in_column, while_alive
 from napari_unet.widgets.shared.texts import Sentence
 from napari_unet.widgets.weight_map.follow import MapReport
 from napari_unet.widgets.weight_map.form import WeightMapForm
 from napari_unet.widgets.weight_map.live import LiveWeightMap
+from napari_unet.widgets.weight_map.mask_remedy import MaskRemedy
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -32,13 +27,18 @@ class WeightMapWidget(DockedForm):
     """Choose a labels layer, press Show, and paint: the map follows."""
 
     def __init__(self, napari_viewer: ViewerModel) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer)
         self._build()
         self.form.layer_chosen.connect(self._on_layer_chosen)
         self.form.settings_changed.connect(self._on_settings_changed)
         self.button.toggled.connect(self._on_toggled)
         self.remedy.failed.connect(self._on_failed)
+        self.sentence.follow(
+            self._subject,
+            self.form.layer_chosen,
+            self.form.settings_changed,
+            self.form.layer_choice.listed,
+        )
         self.live.updated.connect(self._on_updated)
         self.live.moved.connect(self._on_moved)
         self.live.ended.connect(self._on_ended)
@@ -61,6 +61,10 @@ class WeightMapWidget(DockedForm):
         layout = in_column(*above, self.hover, self.form.formula, within=self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addStretch()
+
+    def _subject(self) -> object:
+        """What the form shows, as far as a message may be about it."""
+        return self.form.layer_choice.subject, self.form.ndim
 
     def stop(self) -> None:
         """Take the overlay away."""
@@ -145,48 +149,3 @@ class WeightMapWidget(DockedForm):
             f"{each:.3g} {unit}" if np.isfinite(each) else "far" for each in (pixel.near, pixel.far)
         )
         self.hover.setText(f"d<sub>1</sub> = {near}, d<sub>2</sub> = {far}, w = {pixel.weight:.2f}")
-
-
-class MaskRemedy(JobButton):
-    """Makes cells of a mask: each connected piece gets a number of its own.
-
-    Hidden until a mask is found where cells were meant; the mask itself is left as it is.
-    """
-
-    def __init__(self, viewer: ViewerModel) -> None:
-        super().__init__(
-            "Number the connected pieces",
-            "Make a new Labels layer in which each connected piece of the mask is a cell. Cells "
-            "that touch stay one; part them with the eraser.",
-            self._prepare,
-        )
-        self._viewer = viewer
-        self.offer(None)
-
-    def offer(self, mask: Labels | None, ndim: int = 2) -> None:
-        """Show the button for a mask whose cells have so many axes; hide it for None."""
-        self._mask, self._ndim = mask, ndim
-        self.setVisible(mask is not None)
-
-    def stop(self) -> None:
-        """Let go of what is not finished."""
-        super().stop()
-        self.offer(None)
-
-    def _prepare(self) -> tuple[Callable[[], Any], Callable[[Any], None]]:
-        assert self._mask is not None  # noqa: S101 - hidden without one
-        return partial(_number, self._mask.data, self._ndim), partial(self._show, self._mask)
-
-    def _show(self, mask: Labels, pieces: NDArray[np.int32]) -> None:
-        if mask not in self._viewer.layers:
-            return
-        self.offer(None)
-        place = place_of(mask, tuple(range(mask.ndim)))
-        mask.visible = False
-        self._viewer.add_layer(Labels(pieces, name=f"{mask.name}: pieces", **place))
-
-
-def _number(mask: LabelImage, ndim: int) -> NDArray[np.int32]:
-    from napari_unet.engine.weight_map.weight_map import number_pieces
-
-    return number_pieces(mask, axes=ndim)

@@ -15,7 +15,7 @@ from napari_unet.versions.history import ModelHistory, Version
 from napari_unet.viewer import worker
 from napari_unet.widgets.train.review import history_panel
 from napari_unet.widgets.train.review.history_panel import HistoryPanel
-from napari_unet.widgets.train.review.version_list import details, local_date
+from napari_unet.widgets.train.review.version_list import details
 
 NAME, AP, DATE = 0, 1, 2
 
@@ -83,7 +83,7 @@ def test_each_version_has_its_scores_and_its_origin(panel: HistoryPanel) -> None
 def test_texts_are_right_where_little_is_known() -> None:
     assert details(version(parent="gone"), []) == "'second' from a model that is not here."
     assert details(version(), []) == "'second'."
-    assert local_date(version(date="yesterday")) == "yesterday"
+    assert version(date="yesterday").local_date == "yesterday"
 
 
 def test_dates_are_those_of_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +92,7 @@ def test_dates_are_those_of_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "UTC-2")
         time.tzset()
-        assert local_date(version()) == "2026-11-25 12:00"
+        assert version().local_date == "2026-11-25 12:00"
     time.tzset()
 
 

@@ -49,6 +49,8 @@ class PairRow(RemovableRow):
 
     changed = Signal()
     """Another layer was chosen."""
+    listed = Signal()
+    """Other layers are offered, or the same under other names."""
 
     def __init__(self, viewer: ViewerModel, *, follows_active: bool) -> None:
         image_choice, labels_choice = choices = [
@@ -63,6 +65,7 @@ class PairRow(RemovableRow):
         )
         for choice in choices:
             keep_narrow(choice, characters=_NARROWEST)
+            choice.listed.connect(self.listed)
         self.image_choice.currentIndexChanged.connect(self._on_image_chosen)
         self.labels_choice.currentIndexChanged.connect(self.changed)
         self._on_image_chosen(0)
@@ -71,6 +74,11 @@ class PairRow(RemovableRow):
     def layers(self) -> tuple[Image | None, Labels | None]:
         """What is chosen."""
         return self.image_choice.layer, self.labels_choice.layer
+
+    @property
+    def subject(self) -> object:
+        """What is chosen, and what it is called."""
+        return self.image_choice.subject, self.labels_choice.subject
 
     def _on_image_chosen(self, _index: int) -> None:
         image, labels = self.layers

@@ -25,6 +25,8 @@ class PairsList(QWidget):
 
     changed = Signal()
     """The pairs are others now."""
+    listed = Signal()
+    """Other layers are offered, or the same under other names."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
@@ -62,6 +64,11 @@ class PairsList(QWidget):
         """Folders of images, and of their labels."""
         return [(row.images, row.labels) for row in self.folder_rows]
 
+    @property
+    def subject(self) -> object:
+        """What is learned from, and what it is called."""
+        return [row.subject for row in self.rows], self.folders
+
     def add_folders(self, images: Path, labels: Path) -> None:
         """Put a row for two folders above the buttons."""
         self._add(FolderRow(images, labels), self.folder_rows, self._folders_layout)
@@ -70,6 +77,7 @@ class PairsList(QWidget):
         """Put a row below the others."""
         row = PairRow(self._viewer, follows_active=not self.rows)
         row.changed.connect(self.changed)
+        row.listed.connect(self.listed)
         self._add(row, self.rows, self._pairs_layout)
         return row
 

@@ -11,6 +11,7 @@ from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QGridLayout, QMessageBox, QWidget
 
 from napari_unet.session import Session
+from napari_unet.versions.history import bundled_versions
 from napari_unet.viewer.worker import Job, failure_sentence
 from napari_unet.widgets.shared.parts import Fold, action_button, while_alive
 from napari_unet.widgets.shared.texts import Sentence
@@ -104,7 +105,7 @@ class HistoryPanel(QWidget):
 
     def _on_listed(self, versions: tuple[Version, ...]) -> None:
         self.list.fill(versions)
-        self.sentence.show_text("" if versions else _NONE_YET)
+        self.sentence.show_text(_NONE_YET if all(each.is_bundled for each in versions) else "")
         self.refreshed.emit()
 
     def _on_failed(self, error: Exception) -> None:
@@ -115,9 +116,10 @@ class HistoryPanel(QWidget):
     def _on_selection_changed(self) -> None:
         version = self.selected
         self.details.show_text("" if version is None else details(version, self.versions))
+        is_own = version is not None and not version.is_bundled
         for button in self.buttons.values():
-            button.setEnabled(version is not None)
-        self.buttons["folder"].setEnabled(bool(self.versions))
+            button.setEnabled(is_own)
+        self.buttons["folder"].setEnabled(not all(each.is_bundled for each in self.versions))
         is_current = version is not None and version.id == self.list.current
         self.buttons["back"].setEnabled(version is not None and not is_current)
 
@@ -157,12 +159,13 @@ class VersionsFold(Fold):
         self._session = session
         self.setToolTip("<qt>Every network that was kept, and the way back to it.</qt>")
         self.toggled.connect(self.panel.refresh)
+        self.panel.refreshed.connect(session.versions_changed.emit)
         self.panel.version_chosen.connect(self._on_version_chosen)
         session.network_loaded.connect(self._on_network_loaded)
         self._on_network_loaded()
 
     def _on_version_chosen(self, version: Version) -> None:
-        self.chosen.emit(str(version.path))
+        self.chosen.emit(version.source)
 
     @while_alive
     def _on_network_loaded(self, _network: Any = None) -> None:
@@ -172,4 +175,4 @@ class VersionsFold(Fold):
 def _changed(history: ModelHistory, change: Callable[[], Any] | None) -> tuple[Version, ...]:
     if change is not None:
         change()
-    return history.versions()
+    return (*history.versions(), *bundled_versions())

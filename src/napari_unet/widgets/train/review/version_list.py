@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -119,8 +118,9 @@ class VersionList(QTreeWidget):
         was_blocked = self.blockSignals(True)
         self.clear()
         for version in self.versions:
-            item = QTreeWidgetItem([version.name, average_precision(version), local_date(version)])
-            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
+            item = QTreeWidgetItem([version.name, average_precision(version), version.local_date])
+            if not version.is_bundled:
+                item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
             item.setToolTip(_NAME, f"<qt>{escape(details(version, self.versions))}</qt>")
             font = item.font(_NAME)
             font.setBold(version.id == self.current)
@@ -149,14 +149,6 @@ def average_precision(version: Version) -> str:
     """Return AP before and after, or the one that is known."""
     values = [version.metrics.get(name) for name in (AP_BEFORE, AP_AFTER)]
     return " → ".join(f"{value:.2f}" for value in values if isinstance(value, int | float))
-
-
-def local_date(version: Version) -> str:
-    """Return the day and the time here; the text itself if it is no date."""
-    try:
-        return f"{datetime.fromisoformat(version.date).astimezone():%Y-%m-%d %H:%M}"
-    except ValueError:
-        return version.date
 
 
 def details(version: Version, versions: Sequence[Version]) -> str:
