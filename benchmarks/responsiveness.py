@@ -5,6 +5,7 @@
     python benchmarks/responsiveness.py --closing 50     # close what runs, 50 times each way
     python benchmarks/responsiveness.py --painting       # the brush, without and with the map
     python benchmarks/responsiveness.py --training       # while a network learns
+    python benchmarks/responsiveness.py --busy           # steps beside two spinning processes
 
 Every part runs in a real napari window in a fresh process; where there is no
 display, in a virtual one (Xvfb) whose OpenGL the processor computes, so that
@@ -26,6 +27,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,11 @@ PAINTED_WAYS = {
     "live": "the live weight map",
 }
 _QUIET_PERCENT = 10.0
+WAITING = {"sleeping": {"OMP_WAIT_POLICY": "PASSIVE"}, "spinning": {"GOMP_SPINCOUNT": "300000"}}
+"""What the package chooses for threads that wait, and what GNU's OpenMP does without it."""
+
+BUSY_GOAL, QUIET_GOAL = 2.2, 1.03
+BUSY_ROUNDS, BUSY_STEPS = 3, 6
 WITH_DISPLAY = Path(__file__).parent.parent / "scripts" / "with_display.sh"
 
 
@@ -403,7 +410,8 @@ def measure_training(seconds: int) -> dict[str, Any]:
     viewer.layers.selection.active = truth
     _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Train")
     assert wait_until(lambda: not widget.form.model_choice.is_loading)
-    widget.form.seconds_box.setValue(10 * seconds)
+    widget.form.length.kind_choice.choose_value("time")
+    widget.form.length.seconds_box.setValue(10 * seconds)
     spend(2.0)
     previews: list[float] = []
     show = widget.job.preview.show
@@ -442,6 +450,22 @@ def measure_training(seconds: int) -> dict[str, Any]:
     }
 
 
+def measure_steps(steps: int) -> dict[str, Any]:
+    """Take steps of a training as the command line does, by all processors, without a window."""
+    from napari_unet import TrainingPair, TrainingSettings, train
+    from napari_unet.files.samples import load_sample
+
+    sample = load_sample("noisy")
+    settings = TrainingSettings.fine_tuning(steps=steps + 2, patch_size_px=128, keep_knowledge=0)
+    run = train([TrainingPair(sample.image, sample.labels)], "nuclei", settings=settings)
+    seconds = []
+    for _ in range(steps + 2):
+        began = time.perf_counter()
+        next(run)
+        seconds.append(time.perf_counter() - began)
+    return {"step": statistics.median(seconds[2:])}
+
+
 def quit_while_running(way: str, after_s: float) -> None:
     """Leave the process in the middle of a run, in one of several ways."""
     import napari
@@ -469,10 +493,10 @@ QUITS = ("window closed", "application quits", "close all windows", "script ends
 # The table.
 
 
-def in_fresh_process(*arguments: str) -> dict[str, Any]:
+def in_fresh_process(*arguments: str, environment: dict[str, str] | None = None) -> dict[str, Any]:
     """What a part of this script measures in a process of its own."""
     command = [sys.executable, __file__, *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if result.returncode != 0:
         told = f"{' '.join(arguments)} ended with {result.returncode}"
         raise SystemExit(f"{told}:\n{result.stderr}\n{result.stdout}")
@@ -603,6 +627,43 @@ def training_rows(seconds: int) -> Iterator[Row]:
     yield Row(f"    {found['message']}", "")
 
 
+@contextmanager
+def spinning_processes(count: int) -> Iterator[None]:
+    """Keep so many processors busy."""
+    command = [sys.executable, "-c", "while True: pass"]
+    spinning = [subprocess.Popen(command) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
+
+
+def busy_step_rows() -> Iterator[Row]:
+    """Steps of a training, quiet and beside two spinning processes; the best of some rounds."""
+    yield from busy_rows()
+    names = {name for each in WAITING.values() for name in each} | {"OMP_NUM_THREADS"}
+    plain = {name: value for name, value in os.environ.items() if name not in names}
+    best: dict[tuple[str, int], float] = {}
+    for _ in range(BUSY_ROUNDS):
+        for others in (0, 2):
+            for way, chosen in WAITING.items():
+                words = ("--part", "steps", "--times", str(BUSY_STEPS))
+                with spinning_processes(others):
+                    found = in_fresh_process(*words, environment={**plain, **chosen})
+                best[way, others] = min(found["step"], best.get((way, others), float("inf")))
+    for (way, others), step_s in best.items():
+        beside = f"beside {others} spinning processes" if others else "on a quiet machine"
+        yield milliseconds(f"a training's step {beside}, waiting threads {way}", step_s)
+    slower = best["sleeping", 2] / best["sleeping", 0]
+    name = "a step beside two spinning processes / a quiet one"
+    yield Row(name, f"{slower:.2f} x", f"<= {BUSY_GOAL} x", slower <= BUSY_GOAL)
+    cost = best["sleeping", 0] / best["spinning", 0]
+    name = "a quiet step with sleeping threads / with spinning ones"
+    yield Row(name, f"{cost:.2f} x", f"<= {QUIET_GOAL} x", cost <= QUIET_GOAL)
+
+
 def all_rows(arguments: argparse.Namespace) -> Iterator[Row]:
     """Everything, or only the closing."""
     import qtpy
@@ -610,6 +671,9 @@ def all_rows(arguments: argparse.Namespace) -> Iterator[Row]:
     yield Row(f"{qtpy.API_NAME}, {os.cpu_count()} processors", "")
     if arguments.closing:
         yield from closing_rows(arguments.closing)
+        return
+    if arguments.busy:
+        yield from busy_step_rows()
         return
     if arguments.training:
         yield from training_rows(10 if arguments.quick else 40)
@@ -635,6 +699,8 @@ def measure_part(arguments: argparse.Namespace) -> dict[str, Any]:
         return measure_run(shape)
     if arguments.part == "stops":
         return measure_stops(shape, arguments.times)
+    if arguments.part == "steps":
+        return measure_steps(arguments.times)
     if arguments.part == "training":
         return measure_training(arguments.times)
     if arguments.part == "painting":
@@ -650,7 +716,8 @@ def main() -> int:
     parser.add_argument("--closing", type=int, help="only close what runs, so often each way")
     parser.add_argument("--painting", action="store_true", help="only the weight map's brush")
     parser.add_argument("--training", action="store_true", help="only while a network learns")
-    parts = ("napari", "run", "stops", "closing", "painting", "training")
+    parser.add_argument("--busy", action="store_true", help="only steps on a busy machine")
+    parts = ("napari", "run", "stops", "closing", "painting", "training", "steps")
     parser.add_argument("--part", choices=parts, help=HIDDEN)
     parser.add_argument("--way", choices=PAINTED_WAYS, default="off", help=HIDDEN)
     parser.add_argument("shape", type=int, nargs="*", help=HIDDEN)

@@ -47,6 +47,7 @@ _DOCK_WIDTH_PX = 300
 _LARGE_FONT_PT = 15
 _LONGEST_S = 180
 _SETTLE_S = 0.7
+_LEARNED_STEPS = 30
 _COLOURS = 255
 _MARGIN_PX = 12
 _CANVAS_PX = (400, 270)
@@ -384,7 +385,7 @@ def _way_to_an_own_model() -> dict[str, Image.Image]:
         viewer.layers.selection.active = truth
         widget = open_widget(viewer, TRAIN)
         widget.train()
-        settle(0.6 * widget.form.seconds_box.value())
+        wait_for(lambda: len(widget.curves.rows()) >= _LEARNED_STEPS, "the curves")
         taken["training"] = photograph(viewer)
         wait_for(lambda: widget.outcome.comparison.isVisible(), "the comparison")
         settle()

@@ -63,6 +63,7 @@ DESCRIPTION = NetworkDescription(
 
 SETTINGS = TrainingSettings(
     steps=STEPS,
+    patience=0,
     batch_size=4,
     # Most images have 256 pixels: of patches as large, turned and zoomed, 72 % of the pixels count,
     # of these 80 %, and a step takes 56 % of the time.

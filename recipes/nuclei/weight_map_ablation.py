@@ -116,6 +116,7 @@ def main() -> int:
         for arm, w0 in ARMS.items():
             settings = TrainingSettings(
                 steps=arguments.steps,
+                patience=0,
                 batch_size=arguments.batch_size,
                 w0=w0,
                 seed=seed,

@@ -52,8 +52,12 @@ def test_training_from_a_model_writes_one_that_knows_its_history(
     assert "1 image held out: " in out
     assert "step 2 of 2: loss " in out
     assert re.search(r"held-out images: \d of 2 found.* at IoU 0.5, too few for a figure", out)
-    assert error == ""
-    assert not (tmp_path / "mine.resume").exists()
+    assert error.startswith(
+        "napari-unet: The network has hardly learned: at least 30 steps are needed, and it took 2; "
+        "train further: napari-unet train "
+    )
+    assert error.endswith("--resume\n")
+    assert f"to train further by --resume -> {tmp_path / 'mine.resume'} (may be deleted)" in out
 
 
 def test_new_model_takes_its_channels_from_the_images_and_its_shape_from_the_options(
@@ -90,8 +94,8 @@ def history_of(path: Path) -> dict[str, Any]:
     return load_checkpoint(path).description.history[-1]
 
 
-def test_going_on_from_a_model_takes_a_minute_unless_steps_are_given(
-    tmp_path: Path, model: str, training_folders: list[str]
+def test_going_on_from_a_model_ends_by_itself_unless_steps_or_seconds_are_given(
+    tmp_path: Path, model: str, training_folders: list[str], output: Output
 ) -> None:
     words = ["train", *training_folders, *FAST_TRAINING, "--overwrite"]
     words += ["-o", str(tmp_path / "m"), "--from", model]
@@ -104,7 +108,22 @@ def test_going_on_from_a_model_takes_a_minute_unless_steps_are_given(
 
     assert main([*words, "--steps", "1"]) == 0
     settings = history_of(tmp_path / "m.safetensors")["settings"]
-    assert (settings["steps"], settings["seconds"]) == (1, None)
+    assert (settings["steps"], settings["seconds"], settings["patience"]) == (1, None, 0)
+
+    # Nothing is learned, so that the loss is level from the start.
+    level = ["--learning-rate", "1e-9", "--patience", "3", "--validation-fraction", "0"]
+    assert main([*words, *level]) == 0
+    history = history_of(tmp_path / "m.safetensors")
+    assert history["ended"] == "levelled off"
+    assert 6 <= history["steps"] < 300
+    out, _ = output.read()
+    assert f"model after {history['steps']} steps, as the loss has levelled off -> " in out
+    assert "to go at most; it may end earlier" in out
+    assert "step 30 of at most 300: loss " in out or history["steps"] < 30
+
+    # And it is trained further, for as long again.
+    assert main([*words, *level, "--resume"]) == 0
+    assert history_of(tmp_path / "m.safetensors")["steps"] >= history["steps"] + 6
 
 
 def test_seconds_alone_end_the_training_of_a_new_model(
@@ -185,7 +204,8 @@ def test_memory_that_runs_out_is_noted_once(
 
     assert main([*words, *FAST_TRAINING, "--batch-size", "2", "--steps", "2"]) == 0
 
-    assert output.complaint().startswith("Memory ran out, so a batch is computed in parts of 1;")
+    error = output.read()[1]
+    assert error.count("Memory ran out, so a batch is computed in parts of 1;") == 1
 
 
 def test_training_that_diverges_leaves_the_last_good_model(
@@ -224,7 +244,7 @@ def test_images_without_labels_are_left_out_and_named(
 
     assert main([*words, *FAST_TRAINING, "--steps", "1"]) == 0
 
-    assert output.complaint() == "1 image left out, without a label image: new.png."
+    assert "napari-unet: 1 image left out, without a label image: new.png.\n" in output.read()[1]
 
 
 def test_model_that_exists_is_never_overwritten_unasked(
@@ -293,16 +313,16 @@ def test_ctrl_c_writes_the_best_model_and_resuming_ends_as_if_never_stopped(
     out, error = output.read()
     assert "model after 2 steps -> " in out
     assert "stopping after this step" in error
-    assert "stopped after step 2; to go on: napari-unet train " in error
+    assert "stopped after step 2. The network has hardly learned: at least 30 steps" in error
+    assert "To go on: napari-unet train " in error
     assert error.strip().endswith("--resume")
     assert load_checkpoint(tmp_path / "stopped.safetensors").description.history[-1]["steps"] == 2
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
     assert main(words("stopped")) == 1
-    assert "is left of a stopped training; go on with it by --resume" in output.complaint()
+    assert "is left of a training; go on with it by --resume" in output.complaint()
 
     assert main([*words("stopped"), "--resume"]) == 0
-    assert not (tmp_path / "stopped.resume").exists()
     through, resumed = tmp_path / "through.safetensors", tmp_path / "stopped.safetensors"
     assert all(map(torch.equal, weights_of(through), weights_of(resumed)))
 
@@ -343,7 +363,7 @@ def test_resume_without_a_stopped_training_says_so(
 
     assert main(words) == 1
 
-    assert "There is no stopped training" in output.complaint()
+    assert "There is no training" in output.complaint()
 
 
 def test_labels_that_do_not_fit_their_image_are_named(
@@ -379,11 +399,10 @@ def test_what_a_kill_leaves_of_a_training_is_offered_and_goes_on(
     assert not (tmp_path / "m.safetensors").exists()
 
     assert main([*words, "--steps", "1"]) == 1
-    assert "is left of a stopped training; go on with it by --resume" in output.complaint()
+    assert "is left of a training; go on with it by --resume" in output.complaint()
     # The step that was saved is at or beyond this one.
     assert main([*words, "--steps", "3", "--resume"]) == 0
     assert load_checkpoint(tmp_path / "m.safetensors").description.history[-1]["steps"] >= 2
-    assert not (tmp_path / "m.resume").exists()
     assert not (tmp_path / "m.lock").exists()
 
 

@@ -1,5 +1,6 @@
 """The whole loop in a real napari window: segment, paint, train, stop, go on, compare, keep."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -102,10 +103,10 @@ def test_segment_correct_train_stop_go_on_compare_keep_and_segment_again(
     qtbot.waitUntil(lambda: len(train.curves.rows()) > 0, timeout=60_000)
     click(qtbot, train.panel.button)
     wait(qtbot, train)
-    if train.outcome.resume_button.isVisible():
+    if train.panel.message.startswith("Stopped"):
         click(qtbot, train.outcome.resume_button)
         wait(qtbot, train)
-    assert train.panel.message.startswith("Trained after 4 steps")
+    assert train.panel.message.startswith("Ended after 4 steps")
     assert np.array_equal(labels.data, edited)
     assert shared_session().network is before
 
@@ -137,6 +138,64 @@ def test_segment_correct_train_stop_go_on_compare_keep_and_segment_again(
     qtbot.waitUntil(lambda: shared_session().source == "nuclei", timeout=20_000)
     train.versions.panel.version_chosen.emit(version)
     qtbot.waitUntil(lambda: shared_session().source == str(version.path), timeout=20_000)
+    assert worker.stop_all()
+
+
+def test_a_training_ends_by_itself_and_is_trained_further_as_long_as_is_chosen(
+    make_napari_viewer: Callable[..., Any],
+    qtbot: QtBot,
+    data_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Nothing is learned at this rate, so that the loss is level from the start.
+    quick = {"batch_size": 1, "patch_size_px": 32, "keep_knowledge": 0, "validation_interval": 0}
+    level = TrainingSettings.fine_tuning(patience=15, learning_rate=1e-9, **quick)
+    viewer = make_napari_viewer(show=True)
+    _, truth = viewer.open_sample(_PLUGIN, "crowded")
+    viewer.layers.selection.active = truth
+    train = dock(viewer, qtbot, "Train")
+    length = train.form.length
+    assert length.kind_choice.currentText() == "As long as it learns"
+    assert length.time_label.message.startswith("The first steps show how long that takes")
+    assert train.form.settings().seconds is None
+    monkeypatch.setattr(TrainForm, "settings", lambda _: level)
+
+    texts: list[str] = []
+    train.job.reported.connect(lambda _: texts.append(train.panel.bar.format()))
+    click(qtbot, train.panel.button)
+    wait(qtbot, train)
+
+    assert train.panel.message.startswith("Trained until the loss had levelled off, after ")
+    assert any(" left" in text and ", at most about " in text for text in texts)
+    first = train.job.trained.steps
+    assert 30 <= first < 300
+    # How long it takes here is known now.
+    assert length.time_label.message.startswith("About ")
+    assert length.time_label.message.endswith(" on this computer at most; it may end earlier.")
+
+    if shots := os.environ.get("SHOTS"):
+        viewer.window.resize(1280, 720)
+        qtbot.wait(500)
+        viewer.screenshot(shots + "/ended.png", canvas_only=False, flash=False)
+    assert train.outcome.resume_button.text() == "Train further"
+    click(qtbot, train.outcome.resume_button)
+    wait(qtbot, train)
+    assert train.job.trained.steps >= first + 30
+    assert [row.step for row in train.curves.rows()] == list(range(1, train.job.trained.steps + 1))
+
+    # For as long as is chosen now.
+    length.kind_choice.choose_value("steps")
+    length.steps_box.setValue(2)
+    before = train.job.trained.steps
+    click(qtbot, train.outcome.resume_button)
+    wait(qtbot, train)
+    assert train.job.trained.steps == before + 2
+
+    click(qtbot, train.outcome.keep_button)
+    qtbot.waitUntil(lambda: not train.outcome.is_busy, timeout=20_000)
+    assert list((data_folder / "trainings").iterdir()) == []
+    assert shared_session().network.description.history[-1]["steps"] == before + 2
+    assert train.outcome.resume_button.isVisible()
     assert worker.stop_all()
 
 

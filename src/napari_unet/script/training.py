@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from napari_unet.engine.base.errors import TrainingError
-from napari_unet.engine.training.settings import AugmentationSettings, TrainingSettings
+from napari_unet.engine.training.settings import MANY_STEPS, AugmentationSettings, TrainingSettings
 from napari_unet.script.words import (
     arguments,
     as_path,
@@ -47,6 +47,8 @@ class TrainRecipe:
         Of images, and of label images with the same names.
     guesses : mapping of str to str
         What a person said about things that the model's file does not tell.
+    label_kind : {"cells", "classes"}
+        What the numbers of the labels are.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -59,6 +61,7 @@ class TrainRecipe:
     device: str = "auto"
     folders: tuple[tuple[str, str], ...] = ()
     guesses: Mapping[str, str] = field(default_factory=dict)
+    label_kind: Literal["cells", "classes"] = "cells"
 
 
 def training_python(recipe: TrainRecipe) -> str:
@@ -75,7 +78,8 @@ def training_python(recipe: TrainRecipe) -> str:
     start = "None" if recipe.begins_anew else loading(recipe.model, recipe.guesses)
     names = ["TrainingSettings", "annotated_pair", "hold_out", "save_checkpoint", "train"]
     names += [] if recipe.begins_anew else ["load_checkpoint"]
-    changes = arguments(_changes(recipe.settings))
+    usual = "from_nothing" if recipe.begins_anew else "fine_tuning"
+    changes = arguments(_changes(recipe))
     varied = arguments(differences(recipe.settings.augmentation, AugmentationSettings()))
     if varied:
         names.append("AugmentationSettings")
@@ -87,7 +91,6 @@ def training_python(recipe: TrainRecipe) -> str:
             "from napari_unet.files.pairs import pair_files",
         ]
         imports.insert(0, "from pathlib import Path\n")
-    share = [] if recipe.holds_out else ["share=0"]
     options = ["parts.training", "network", "settings=settings", "validation=parts.validation"]
     options += [f"device={recipe.device!r}"] if recipe.device != "auto" else []
     return "\n".join(
@@ -96,13 +99,13 @@ def training_python(recipe: TrainRecipe) -> str:
             "",
             "# In napari's console, where `viewer` is the window.",
             *_pair_lines(recipe),
-            call("parts = hold_out", ["pairs", *share]),
-            "print(parts.sentence)",
             f"network = {start}",
-            call("settings = TrainingSettings.fine_tuning", changes),
+            call("parts = hold_out", ["pairs", *_held_out_options(recipe)]),
+            "print(parts.sentence)",
+            call(f"settings = TrainingSettings.{usual}", changes),
             call("run = train", options),
             "for report in run:",
-            "    print(report.step, report.loss)",
+            "    print(report.step, report.loss, report.shortfall or '')",
             f"save_checkpoint(run.tuned(), {_OUTPUT!r})",
             "",
         ]
@@ -132,8 +135,7 @@ def training_command(recipe: TrainRecipe, *, for_windows: bool = os.name == "nt"
         words += ["--device", recipe.device]
     if not recipe.holds_out:
         words += ["--validation-fraction", "0"]
-    changes = _changes(recipe.settings)
-    words += option_words({name: value for name, value in changes.items() if value is not None})
+    words += option_words(_changes(recipe))
     words += option_words(differences(recipe.settings.augmentation, AugmentationSettings()))
     remarks = []
     for image, labels in recipe.pairs:
@@ -166,16 +168,39 @@ def _check(recipe: TrainRecipe) -> None:
         )
 
 
-def _changes(settings: TrainingSettings) -> dict[str, Any]:
-    changes = differences(settings, TrainingSettings.fine_tuning())
+def _changes(recipe: TrainRecipe) -> dict[str, Any]:
+    """When it ends, where that is not the usual, and what else differs from the usual settings."""
+    settings = recipe.settings
+    usual = TrainingSettings.from_nothing if recipe.begins_anew else TrainingSettings.fine_tuning
+    end: dict[str, Any] = {}
+    if (settings.steps, settings.seconds) != (usual().steps, usual().seconds):
+        end = {} if settings.steps == MANY_STEPS else {"steps": settings.steps}
+        end |= {} if settings.seconds is None else {"seconds": settings.seconds}
+    changes = differences(settings, usual(**end))
     changes.pop("augmentation", None)
-    return changes
+    return {**end, **changes}
+
+
+def _held_out_options(recipe: TrainRecipe) -> list[str]:
+    """What the form gives `hold_out` beside the pairs."""
+    if not recipe.holds_out:
+        return ["share=0"]
+    options = []
+    if recipe.settings.seed:
+        options.append(f"seed={recipe.settings.seed}")
+    if not recipe.begins_anew:
+        options.append("gap_px=network.description.architecture.margin_px")
+    if recipe.label_kind != "cells":
+        options.append(f"label_kind={recipe.label_kind!r}")
+    return options
 
 
 def _pair_lines(recipe: TrainRecipe) -> list[str]:
     options = [] if recipe.meaning == "reviewed" else ["unlabelled='ignore'"]
     if recipe.background_label is not None:
         options.append(f"background_label={recipe.background_label}")
+    if recipe.label_kind != "cells":
+        options.append(f"label_kind={recipe.label_kind!r}")
     lines = ["pairs = ["]
     for image, labels in recipe.pairs:
         data = [f"viewer.layers[{name!r}].data" for name in (image, labels)]

@@ -92,13 +92,13 @@ def test_training_from_weights_alone_goes_on_at_its_step_and_warms_up_anew(tmp_p
     run = train([cells()], first.latest, settings=settings)
     run.go_on_at(5)
     assert torch.equal(run.next_batch().images, first.next_batch().images)
-    rates = [run._learning_rate()]
+    rates = [run.schedule.learning_rate]
     assert next(run).step == 6
     run.save_state(tmp_path / "state")
     resumed = train([cells()], first.latest, settings=settings, resume_from=tmp_path / "state")
-    rates.append(resumed._learning_rate())
+    rates.append(resumed.schedule.learning_rate)
     next(resumed)
-    rates.append(resumed._learning_rate())
+    rates.append(resumed.schedule.learning_rate)
     assert rates == pytest.approx([0.25e-3, 0.5e-3, 0.75e-3])
     assert [report.step for report in resumed] == [8, 9, 10]
 

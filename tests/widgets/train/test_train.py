@@ -105,7 +105,8 @@ def test_a_training_ends_with_a_choice_and_keep_makes_a_version_the_model(
     assert widget.panel.is_running
     wait(qtbot, widget)
 
-    assert widget.panel.message.startswith("Trained after 6 steps")
+    assert widget.panel.message.startswith("Ended after 6 steps")
+    assert "The network has hardly learned: at least 30 steps are" in widget.panel.message
     assert session.network is before
     assert widget.curves.rows()
     keep(qtbot, widget)
@@ -146,7 +147,7 @@ def test_a_foreign_network_is_taught_kept_and_gone_back_to(
     session.adopt(foreign_network, "/models/foreign.pth")
     click(qtbot, widget)
     wait(qtbot, widget)
-    assert widget.panel.message.startswith("Trained after 6 steps")
+    assert widget.panel.message.startswith("Ended after 6 steps")
     keep(qtbot, widget)
 
     (version,) = widget.outcome.history.versions()
@@ -230,6 +231,27 @@ def test_a_stop_keeps_the_network_and_go_on_ends_as_if_there_had_been_none(
     click(qtbot, widget)
     wait(qtbot, widget)
     assert widget.job.stopped.step > stopped.step
+
+
+def test_after_keep_it_is_trained_further_from_what_was_kept(
+    widget: TrainWidget, pair: Any, session: Session, qtbot: QtBot, tmp_path: Path
+) -> None:
+    click(qtbot, widget)
+    wait(qtbot, widget)
+    assert len(list((tmp_path / "trainings").glob("*.training"))) == 1
+    keep(qtbot, widget)
+    assert list((tmp_path / "trainings").iterdir()) == []
+    kept = session.network
+
+    qtbot.mouseClick(widget.outcome.resume_button, Qt.MouseButton.LeftButton)
+    wait(qtbot, widget)
+
+    assert widget.job.trained.steps == 6
+    assert widget.job.plan.network is kept
+    # What nobody kept goes when another training begins.
+    click(qtbot, widget)
+    wait(qtbot, widget)
+    assert len(list((tmp_path / "trainings").glob("*.training"))) == 1
 
 
 def test_what_a_closed_napari_left_is_offered_and_can_be_kept(
@@ -381,7 +403,7 @@ def test_folders_are_learned_from_without_any_layer(
     click(qtbot, widget)
     wait(qtbot, widget)
 
-    assert widget.panel.message.startswith("Trained after 6 steps")
+    assert widget.panel.message.startswith("Ended after 6 steps")
     assert widget.outcome.keep_button.isVisible()
 
 
@@ -548,7 +570,7 @@ def test_everything_that_can_be_set_says_what_it_does(widget: TrainWidget) -> No
     form = widget.form
     for child in (
         form.anew_box,
-        form.seconds_box,
+        *form.length.controls.values(),
         form.strength_slider,
         form.hold_out_box,
         form.augmented_button,

@@ -1,8 +1,9 @@
 """Teach a model your own cells, from images and label images of the same names.
 
-Start from a trained model (--from nuclei) to need few images and about a minute; without --from a
-new model is made, which needs many images and hours. Ctrl-C stops: the best model so far is
-written, and the same command with --resume goes on where it stopped.
+Start from a trained model (--from nuclei) to need few images and some minutes; without --from a
+new model is made, which needs many images and hours. It ends once the loss has levelled off, unless
+--steps or --seconds say when. Ctrl-C stops: the best model so far is written. The same command with
+--resume goes on where it stopped, and after the end trains further, for as long again.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from napari_unet.engine.training.pairs import (
     annotated_pair,
     check_pairs,
 )
-from napari_unet.engine.training.settings import MANY_STEPS, TrainingSettings
+from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.training import train
 from napari_unet.files.pairs import pair_files, read_pairs
 
@@ -89,7 +90,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_setting_options(
         parser,
         TrainingSettings(),
-        title="training (defaults are those of a new model; with --from, of about a minute)",
+        title="training (defaults are those of a new model; with --from it learns in fewer steps)",
     )
     _add_new_model_options(parser)
     add_loading_options(parser)
@@ -97,7 +98,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps ... (default: auto)")
-    parser.add_argument("--resume", action="store_true", help="go on with a stopped training")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with a stopped training, to the same model as if it had not been stopped; one "
+        "that has ended is trained further, for as long again",
+    )
     parser.add_argument(
         "--other-images",
         action="store_true",
@@ -211,12 +217,14 @@ def _run(arguments: argparse.Namespace, model_path: Path) -> int:
 
 
 def _settings(arguments: argparse.Namespace) -> TrainingSettings:
-    start = TrainingSettings() if arguments.start is None else TrainingSettings.fine_tuning()
-    if is_given(arguments, TrainingSettings, "steps"):
-        start = replace(start, seconds=None)
-    elif is_given(arguments, TrainingSettings, "seconds"):
-        start = replace(start, steps=MANY_STEPS)  # the time is what ends it
-    return read_settings(arguments, start)
+    given = read_settings(arguments, TrainingSettings())
+    end = {
+        name: getattr(given, name)
+        for name in ("steps", "seconds")
+        if is_given(arguments, TrainingSettings, name)
+    }
+    usual = TrainingSettings.fine_tuning if arguments.start else TrainingSettings.from_nothing
+    return read_settings(arguments, usual(**end))
 
 
 def model_file(path: Path) -> Path:
@@ -228,14 +236,14 @@ def _check_outputs(arguments: argparse.Namespace, model: Path, state: Path) -> N
     if arguments.resume:
         if not state.exists():
             raise FileError(
-                f"There is no stopped training '{state}' to resume; run the same command "
-                "without --resume to start."
+                f"There is no training '{state}' to resume; run the same command without "
+                "--resume to start."
             )
     elif not arguments.overwrite:
         if state.exists():
             raise FileError(
-                f"'{state}' is left of a stopped training; go on with it by --resume, or start "
-                "anew with --overwrite."
+                f"'{state}' is left of a training; go on with it by --resume, or start anew with "
+                "--overwrite."
             )
         if model.exists():
             raise FileError(

@@ -23,6 +23,7 @@ from napari_unet.engine.models.checkpoint import save_checkpoint
 from napari_unet.engine.models.scores import measured
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.learner import TrainingReport
+from napari_unet.engine.training.pace import Pace, duration_in_words
 from napari_unet.engine.training.training import TrainingRun
 
 if sys.platform == "win32":
@@ -31,6 +32,8 @@ else:
     import fcntl
 
 _LINES_WITHOUT_VALIDATION = 10
+_TIMED_STEPS = 5
+"""The first ones, which also load and compile, must not count for much."""
 _SAVE_STEPS = 100
 _SAVE_S = 30.0
 """A crash costs no more than that, whether anything is held out or not."""
@@ -98,6 +101,7 @@ class TrainingSession:
         self._state_path = state_path
         # The first step is saved, too: what lies there may be left of an earlier training.
         self._saved = -_SAVE_S
+        self._pace, self._timed = Pace(), 0
 
     def run(self) -> int:
         """Train to the end or until stopped; return the exit status."""
@@ -119,7 +123,7 @@ class TrainingSession:
             return INTERRUPTED
         if self._arguments.tune:
             self._write_tuned_model()
-        self._state_path.unlink(missing_ok=True)
+        self._explain_further()
         return 0
 
     def _iterate(self) -> bool:
@@ -137,7 +141,8 @@ class TrainingSession:
                 bar.update(int(100 * step.share) - bar.n)
                 self._report(step, before)
                 before = step.share
-                if stop.requested or self._save_is_due(step):
+                # What has ended can be trained further.
+                if stop.requested or step.share >= 1 or self._save_is_due(step):
                     self._save()
                 if stop.requested:
                     return step.share >= 1 and not training_run.validation_is_due
@@ -162,8 +167,10 @@ class TrainingSession:
             if note not in self._noted:
                 say(note)
         self._noted = step.notes
+        self._report_time()
         seconds = self._run.settings.seconds
-        of = f"of {step.steps}" if seconds is None else f"after {step.share * seconds:.0f} s"
+        most = "at most " if self._run.schedule.may_end_earlier else ""
+        of = f"of {most}{step.steps}" if seconds is None else f"after {step.share * seconds:.0f} s"
         line = f"step {step.step} {of}: loss {step.loss:.3f}"
         best = ", best so far" if step.is_best else ""
         if step.validation is not None:
@@ -175,10 +182,22 @@ class TrainingSession:
         ):
             report(line)
 
+    def _report_time(self) -> None:
+        """Say once, after the first steps, how long it will take on this machine."""
+        self._pace.count_step()
+        self._timed += 1
+        left_s = self._run.schedule.seconds_left(self._pace.step_s)
+        if self._timed == _TIMED_STEPS and left_s is not None:
+            may_end = " at most; it may end earlier" if self._run.schedule.may_end_earlier else ""
+            report(f"{duration_in_words(left_s)} to go{may_end}")
+
     def _write_model(self) -> None:
         # The file, if there is one, is this training's own, or may be replaced: it was checked.
         path = self._write(self._named(self._run.network))
-        report(f"model after {count(self._run.step, 'step')} -> {path}")
+        why = ""
+        if self._run.schedule.ending == "levelled off":
+            why = ", as the loss has levelled off"
+        report(f"model after {count(self._run.step, 'step')}{why} -> {path}")
 
     def _write(self, network: Network) -> Path:
         try:
@@ -224,10 +243,22 @@ class TrainingSession:
         if not self._state_path.exists():
             say("stopped; the model was written, but this training cannot be resumed.")
             return
+        short = f"{self._run.shortfall} " if self._run.shortfall else ""
+        say(f"stopped after step {self._run.step}. {short}To go on: {self._resume_command()}")
+
+    def _explain_further(self) -> None:
+        """Say where the training was too short, and what is there to go on with."""
+        is_kept = self._state_path.exists()
+        if self._run.shortfall:
+            how = f": {self._resume_command()}" if is_kept else "."
+            say(f"{self._run.shortfall.removesuffix('.')}{how}")
+        if is_kept:
+            report(f"to train further by --resume -> {self._state_path} (may be deleted)")
+
+    def _resume_command(self) -> str:
         given = [word for word in self._arguments.command_line if word != "--resume"]
         words = ["napari-unet", *given, "--resume"]
-        command = shlex.join(words) if os.name == "posix" else subprocess.list2cmdline(words)
-        say(f"stopped after step {self._run.step}; to go on: {command}")
+        return shlex.join(words) if os.name == "posix" else subprocess.list2cmdline(words)
 
 
 def describe_evaluation(evaluation: Evaluation) -> str:

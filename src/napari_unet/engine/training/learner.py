@@ -18,7 +18,8 @@ from napari_unet.engine.base.device_errors import result_if_it_fits
 from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.labels.evaluation import Evaluation
 from napari_unet.engine.networks.architecture import NetworkModule
-from napari_unet.engine.networks.network import Network
+from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
+from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.training.patches import Batch
 from napari_unet.engine.training.settings import TrainingSettings
 
@@ -30,7 +31,8 @@ class TrainingReport:
     Parameters
     ----------
     step, steps : int
-        Steps done, and wanted.
+        Steps done, and those after which it ends at the latest; fewer as soon
+        as the loss has levelled off.
     loss : float
         Of this batch.
     validation : Evaluation or None
@@ -48,6 +50,8 @@ class TrainingReport:
     notes : tuple of str
         Sentences about anything that went another way than asked for, since
         the training began.
+    shortfall : str or None
+        At the end of a training, a sentence if it was too short.
     """
 
     step: int
@@ -60,6 +64,7 @@ class TrainingReport:
     validation_loss: float | None = None
     share: float = 0.0
     notes: tuple[str, ...] = ()
+    shortfall: str | None = None
 
 
 def weighted_cross_entropy(
@@ -276,6 +281,17 @@ class Learner:
         return torch.optim.AdamW(
             self.unet.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
+
+
+def new_network(description: NetworkDescription | None, seed: int) -> Network:
+    """Make a network that has learned nothing, the usual one unless another is described."""
+    if description is None:
+        roles = ("background", "cell", "border")
+        config = UNetConfig(base_width=32, classes=len(roles))
+        description = NetworkDescription("new", config, class_roles=roles)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Network(build_module(description.architecture), description)
 
 
 def learning_format(unet: NetworkModule, device: torch.device) -> torch.memory_format:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
 
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.base.settings import Precision
@@ -131,13 +131,16 @@ MANY_STEPS = 1_000_000
 class TrainingSettings:
     """How a network is trained.
 
-    `TrainingSettings.fine_tuning()` has the numbers for going on from a
-    trained network with few images in about a minute.
+    The defaults are for a new network. `TrainingSettings.fine_tuning()` has the
+    numbers for going on from a trained one with few images.
 
     Parameters
     ----------
     steps : int
-        Batches to learn from.
+        Batches to learn from, at most.
+    patience : int
+        End before the last step once the loss has not fallen over so many
+        steps; 0 goes on to the last step.
     seconds : float, optional
         End after so many seconds of training, if the steps are not done by
         then. The learning rate follows the time, so that two such runs are
@@ -152,7 +155,8 @@ class TrainingSettings:
     warmup_steps : int
         Steps over which the learning rate rises from zero.
     decay : float
-        Share of the steps, or of the seconds, 0 to 1.
+        Share of the steps, or of the seconds, 0 to 1. Once the loss has
+        levelled off, so much of the training follows, and then it ends.
     optimizer : {"adam", "sgd"}
         AdamW, or the paper's gradient descent with momentum 0.99.
     weight_decay : float
@@ -195,6 +199,7 @@ class TrainingSettings:
     """
 
     steps: int = 1000
+    patience: int = 200
     seconds: float | None = None
     batch_size: int = 8
     patch_size_px: int = 256
@@ -220,7 +225,7 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         _check(self, "steps batch_size patch_size_px", 1, "1 or more")
-        from_0 = "warmup_steps validation_interval weight_decay keep_knowledge seed"
+        from_0 = "patience warmup_steps validation_interval weight_decay keep_knowledge seed"
         _check(self, from_0, 0, "0 or more")
         for name in ("learning_rate", "w0", "border_sigma_px", "border_width_px", "seconds"):
             value = getattr(self, name)
@@ -230,6 +235,17 @@ class TrainingSettings:
         _check(self, shares, 0, "0 to 1", most=1)
         if self.optimizer not in ("adam", "sgd"):
             raise SettingsError(f"optimizer is {self.optimizer!r}; use 'adam' or 'sgd'.")
+
+    @property
+    def fewest_steps(self) -> int:
+        """With fewer a network has hardly learned.
+
+        From `nuclei` the cells of DIC images (BBBC030) were found after 30
+        steps: AP 0.5 on held-out images was 0.55 after 10, 0.85 after 20 and
+        1.0 after 30 steps. That is six times the warm-up. A new network has one
+        ten times as long.
+        """
+        return max(30, 6 * self.warmup_steps)
 
     def learning_rate_at(self, step: int, share: float) -> float:
         """Learning rate of a step, counted from 0 and from the last fresh start of the optimiser.
@@ -248,6 +264,18 @@ class TrainingSettings:
         return rate
 
     @classmethod
+    def from_nothing(
+        cls,
+        *,
+        seconds: float | None = None,
+        steps: int | None = None,
+        strength: float = 1.0,
+        **changes: Any,
+    ) -> TrainingSettings:
+        """Return the settings for teaching a new network; see `fine_tuning` for the parameters."""
+        return replace(cls()._as_wanted(steps, seconds, strength), **changes)
+
+    @classmethod
     def fine_tuning(
         cls,
         *,
@@ -261,10 +289,11 @@ class TrainingSettings:
         Parameters
         ----------
         seconds : float, optional
-            How long; a minute if neither this nor `steps` is given.
+            How long. If neither this nor `steps` is given, until the loss has
+            levelled off.
         steps : int, optional
-            Give these instead for a run that can be repeated exactly. With
-            both, what comes first ends the training.
+            Exactly so many, whether it has or not. With both, what comes first
+            ends the training.
         strength : float
             Factor on the learning rate: below 1 changes the network more
             gently, above 1 more boldly.
@@ -277,20 +306,28 @@ class TrainingSettings:
         >>> TrainingSettings.fine_tuning(seconds=30).seconds
         30
         """
+        usual = cls(
+            steps=300,
+            patience=40,
+            batch_size=4,
+            learning_rate=3e-4,
+            warmup_steps=5,
+            # Where nobody knows the end, the running average does what a falling rate would: after
+            # 60 steps loss and AP were the same with both (one DIC image, three of phase contrast).
+            # And so training further is as if it had not ended.
+            decay=0.0 if steps is None and seconds is None else 0.5,
+            average=0.95,
+            keep_knowledge=1.0,
+            adapt_norms=False,
+            validation_interval=20,
+        )
+        return replace(usual._as_wanted(steps, seconds, strength), **changes)
+
+    def _as_wanted(self, steps: int | None, seconds: float | None, strength: float) -> Self:
         if not strength > 0:
             raise SettingsError(f"strength is {strength:g}; use a positive number, for example 1.")
+        wanted = replace(self, learning_rate=self.learning_rate * strength)
         if steps is None and seconds is None:
-            seconds = 60.0
-        start: dict[str, Any] = {
-            "steps": MANY_STEPS if steps is None else steps,
-            "seconds": seconds,
-            "batch_size": 4,
-            "learning_rate": 3e-4 * strength,
-            "warmup_steps": 5,
-            "decay": 0.5,
-            "average": 0.95,
-            "keep_knowledge": 1.0,
-            "adapt_norms": False,
-            "validation_interval": 20,
-        }
-        return cls(**{**start, **changes})
+            return wanted
+        steps = MANY_STEPS if steps is None else steps
+        return replace(wanted, steps=steps, seconds=seconds, patience=0)

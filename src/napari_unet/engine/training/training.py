@@ -20,12 +20,12 @@ from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.images.image import AnyImage
 from napari_unet.engine.models.checkpoint import as_network
 from napari_unet.engine.models.scores import trained_further
-from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
-from napari_unet.engine.networks.unet import UNetConfig
-from napari_unet.engine.training.learner import Learner, TrainingReport
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.training.learner import Learner, TrainingReport, new_network
 from napari_unet.engine.training.pairs import TrainingPair, check_pairs
 from napari_unet.engine.training.patches import Batch, BatchesAhead, Patches
 from napari_unet.engine.training.prepared import description_after, replayed_images
+from napari_unet.engine.training.schedule import Schedule
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.state import (
     fingerprint,
@@ -65,6 +65,7 @@ def train(
         Where to start, also by its name or file; it is not changed. Without
         it a new network is made.
     settings : TrainingSettings, optional
+        Without them those for going on from `network`, or for a new one.
     validation : sequence of TrainingPair
         Held-out images; the state that segments them best is kept, or the one
         with the least loss on them where they show fewer than 30 cells.
@@ -77,8 +78,9 @@ def train(
         Images like those `network` was trained on, without labels, by which
         `keep_knowledge` holds it; the bundled nuclei if left out.
     resume_from : path, optional
-        State written by `TrainingRun.save_state`; the run goes on exactly as
-        if it had not been interrupted.
+        State written by `TrainingRun.save_state`. One that was interrupted
+        goes on exactly as if it had not been; one that had come to its end
+        goes on from there for as long again.
     should_stop : callable
         Asked after each tile of a validation; once it is true the validation
         is broken off, and made up for when the run goes on.
@@ -105,14 +107,17 @@ def train(
     >>> run = train([pair], "nuclei", settings=settings)
     >>> [report.step for report in run]
     [1, 2]
+    >>> run.shortfall
+    'The network has hardly learned: at least 300 steps are needed, and it took 2; train further.'
     >>> run.network.description.history[-1]["cells"]
     1
     """
-    settings = settings or TrainingSettings()
     network = None if network is None else as_network(network)
+    if settings is None:
+        settings = TrainingSettings.fine_tuning() if network else TrainingSettings()
     run = TrainingRun(
         pairs,
-        network or _new_network(description, settings.seed),
+        network or new_network(description, settings.seed),
         settings=settings,
         validation=validation,
         device=device,
@@ -125,21 +130,13 @@ def train(
     return run
 
 
-def _new_network(description: NetworkDescription | None, seed: int) -> Network:
-    if description is None:
-        roles = ("background", "cell", "border")
-        config = UNetConfig(base_width=32, classes=len(roles))
-        description = NetworkDescription("new", config, class_roles=roles)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Network(build_module(description.architecture), description)
-
-
 class TrainingRun(Iterator[TrainingReport]):
     """A training that goes one step at a time; see `train`.
 
     Attributes
     ----------
+    schedule : Schedule
+        How far it is, and what ended it.
     validation_is_due : bool
         A validation was broken off; going on makes up for it.
     has_other_images : bool
@@ -161,7 +158,6 @@ class TrainingRun(Iterator[TrainingReport]):
         started = time.perf_counter()
         self.settings = settings
         self.should_stop = should_stop
-        self.step = 0
         self.best_quality = -math.inf
         self._notes: tuple[str, ...] = ()
         self._started_from = started_from
@@ -182,12 +178,12 @@ class TrainingRun(Iterator[TrainingReport]):
         self._note(self._validation.note(network))
         self.validation_is_due = False
         self._loss = math.nan
-        self._warm_from = 0
+        self.schedule = Schedule(settings)
         self._learner = Learner(network, settings, self._device)
         self._best: dict[str, Tensor] | None = None
         # On the CPU a second thread would only take the network's cores.
         self._ahead = BatchesAhead(self._patches) if self._device.type != "cpu" else None
-        self._elapsed_s = time.perf_counter() - started
+        self.schedule.elapsed_s = time.perf_counter() - started
 
     # -- results -----------------------------------------------------------------
 
@@ -213,11 +209,19 @@ class TrainingRun(Iterator[TrainingReport]):
         return self._learner.precision
 
     @property
+    def step(self) -> int:
+        """Steps that are done."""
+        return self.schedule.step
+
+    @property
     def share(self) -> float:
         """How much of the training is done, 0 to 1."""
-        by_steps = self.step / self.settings.steps
-        by_time = self._elapsed_s / self.settings.seconds if self.settings.seconds else 0.0
-        return min(1.0, max(by_steps, by_time))
+        return self.schedule.share
+
+    @property
+    def shortfall(self) -> str | None:
+        """A sentence where more steps would teach it more; None where nothing says so."""
+        return self.schedule.shortfall
 
     @property
     def is_validated(self) -> bool:
@@ -241,6 +245,7 @@ class TrainingRun(Iterator[TrainingReport]):
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "started_from": self._started_from,
             "steps": self.step,
+            "ended": self.schedule.ending,
             "images": len(self._patches.prepared),
             "cells": self._patches.cell_count,
             "names": list(dict.fromkeys(pair.name for pair in self._pairs))[:_MOST_NAMES],
@@ -258,26 +263,21 @@ class TrainingRun(Iterator[TrainingReport]):
         result, is_best = None, False
         if self.validation_is_due:  # it was broken off
             result, is_best = self._validate_and_keep()
-            if self.share >= 1 and result is not None:
+            if self.schedule.is_over and result is not None:
                 return self._report(result, is_best, started, started)
-        # However slow the machine, a training that was asked for takes a step.
-        if self.share >= 1 and self.step:
+        if self.schedule.is_over:
             raise StopIteration
         batch = self.next_batch()
         prepared = time.perf_counter()
         try:
-            rate = self._learning_rate()
+            rate = self.schedule.learning_rate
             self._loss = self._learner.learn(batch, step=self.step, learning_rate=rate)
         except TrainingError:
             self._learner.restore(self._best or self._learner.average.state_dict())
             raise
-        self.step += 1
-        self._elapsed_s += time.perf_counter() - started
-        interval = self.settings.validation_interval
-        if self._validation.pairs and (self.share >= 1 or (interval and self.step % interval == 0)):
-            learned = time.perf_counter()
+        self.schedule.count_step(self._loss, time.perf_counter() - started)
+        if self._validation.pairs and self.schedule.asks_for_validation:
             result, is_best = self._validate_and_keep()
-            self._elapsed_s += time.perf_counter() - learned
         return self._report(result, is_best, started, prepared)
 
     def _report(
@@ -289,7 +289,7 @@ class TrainingRun(Iterator[TrainingReport]):
     ) -> TrainingReport:
         return TrainingReport(
             self.step,
-            self.settings.steps,
+            self.schedule.end,
             self._loss,
             result.evaluation if result else None,
             is_best,
@@ -298,6 +298,7 @@ class TrainingRun(Iterator[TrainingReport]):
             result.loss if result else None,
             self.share,
             self.notes,
+            self.shortfall if self.share >= 1 else None,
         )
 
     def next_batch(self) -> Batch:
@@ -310,9 +311,6 @@ class TrainingRun(Iterator[TrainingReport]):
         if sentence and sentence not in self._notes:
             self._notes = (*self._notes, sentence)
 
-    def _learning_rate(self) -> float:
-        return self.settings.learning_rate_at(self.step - self._warm_from, self.share)
-
     # -- validation --------------------------------------------------------------
 
     def validate(self, network: Network | None = None) -> ValidationResult | None:
@@ -322,11 +320,13 @@ class TrainingRun(Iterator[TrainingReport]):
         )
 
     def _validate_and_keep(self) -> tuple[ValidationResult | None, bool]:
+        began = time.perf_counter()
         self.validation_is_due = True
         result = self.validate()
         if result is None:
             return None, False
         self.validation_is_due = False
+        self.schedule.count_validation(result.loss, time.perf_counter() - began)
         if not result.quality > self.best_quality:  # so NaN is never the best
             return result, False
         self.best_quality = result.quality
@@ -341,7 +341,7 @@ class TrainingRun(Iterator[TrainingReport]):
         What the optimiser knew is gone, so that the learning rate rises anew
         over the warm-up. Patches and rate are those of the steps to come.
         """
-        self.step = self._warm_from = step
+        self.schedule.go_on_at(step)
 
     def save_state(self, path: str | Path) -> None:
         """Write all that an exact resume needs; complete or not at all.
@@ -357,17 +357,15 @@ class TrainingRun(Iterator[TrainingReport]):
         write_state(
             Path(path),
             {
-                "step": self.step,
                 "images": self._fingerprint,
-                "elapsed_s": self._elapsed_s,
                 "settings": json.dumps(dataclasses.asdict(self.settings)),
                 "description": self._describe().to_json(),
                 "best_quality": self.best_quality,
                 "loss": self._loss,
                 "validation_is_due": self.validation_is_due,
-                "warm_from": self._warm_from,
                 "notes": list(self._notes),
                 "best": self._best,
+                **self.schedule.state(),
                 **self._learner.state(),
             },
         )
@@ -388,10 +386,11 @@ class TrainingRun(Iterator[TrainingReport]):
 
     def _restore(self, state: dict[str, Any]) -> None:
         self._learner.load_state(state)
-        self.step, self.best_quality = state["step"], state["best_quality"]
-        self._elapsed_s, self._best = state["elapsed_s"], state["best"]
+        self.schedule.load_state(state)
+        self.best_quality, self._best = state["best_quality"], state["best"]
         self.validation_is_due = state["validation_is_due"]
-        self._warm_from = state.get("warm_from", 0)
+        if self.schedule.is_over and not self.validation_is_due:
+            self.schedule.renew()
         self._loss, self._notes = state["loss"], tuple(state["notes"])
         self._note(note_of_changes(self.settings, state["settings"]))
         self.has_other_images = state.get("images", self._fingerprint) != self._fingerprint

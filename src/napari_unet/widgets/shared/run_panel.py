@@ -73,9 +73,15 @@ class RunPanel(QWidget):
         if not self._is_running:
             self._close_activity()
 
-    def show_progress(self, done: int, total: int, text: str) -> None:
-        """Show `done` of `total` steps, what they are, and how long the rest will take."""
-        text += self._time_left(done, total)
+    def show_progress(self, done: int, total: int, text: str, *, says_time: bool = False) -> None:
+        """Show `done` of `total` steps, what they are, and how long the rest will take.
+
+        Parameters
+        ----------
+        says_time : bool
+            The text says how long it takes already.
+        """
+        text += "" if says_time else self._time_left(done, total)
         self._show_bar(done, total, text)
         # napari's bars run the event loop whenever they change, so the job may end in between.
         if self._activity is not None:

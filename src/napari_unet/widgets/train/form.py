@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QLabel, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 from superqt import QLabeledDoubleSlider
 
 from napari_unet.engine.base.errors import TrainingError, UNetError
@@ -22,14 +25,12 @@ from napari_unet.widgets.train.curves.curves import TrainingCurves
 from napari_unet.widgets.train.input.pairs_list import PairsList
 from napari_unet.widgets.train.input.reading import read_pair
 from napari_unet.widgets.train.input.unlabelled_choice import UnlabelledChoice
+from napari_unet.widgets.train.length_choice import LengthChoice
 from napari_unet.widgets.train.more_settings import MoreSettings
 from napari_unet.widgets.train.plan import PairSource, Plan
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-
-_USUAL_S = 60
-_LONGEST_S = 24 * 3600
 
 
 class TrainForm(QWidget):
@@ -69,13 +70,16 @@ class TrainForm(QWidget):
             "Train",
             {
                 **self.more.settings_fields,
-                "seconds": self.seconds_box,
+                **self.length.controls,
                 "strength": self.strength_slider,
                 "hold_out": self.hold_out_box,
             },
             self,
         )
         self.results, self.foot = QVBoxLayout(), QVBoxLayout()
+        for changed in (self.length.changed, self.more.rare.changed, self.anew_box.toggled):
+            changed.connect(self.show_time)
+        self.show_time()
         self.foot.addWidget(self.remembered.reset_button())
         self._lay_out()
 
@@ -85,7 +89,7 @@ class TrainForm(QWidget):
         start.setLayout(fields)
         fields.addRow("Start from", self.model_choice)
         fields.addRow(self.anew_box)
-        fields.addRow("Train for", self.seconds_box)
+        fields.addRow("Train", self.length)
         fields.addRow("Strength", self.strength_slider)
         fields.addRow(self.hold_out_box)
         heading = QLabel("Images, and their labels")
@@ -102,15 +106,7 @@ class TrainForm(QWidget):
         )
         self.anew_box.toggled.connect(self.model_choice.setDisabled)
         self.anew_box.toggled.connect(self.input_changed)
-        self.seconds_box = QSpinBox()
-        self.seconds_box.setRange(5, _LONGEST_S)
-        self.seconds_box.setValue(_USUAL_S)
-        self.seconds_box.setSuffix(" s")
-        self.seconds_box.setKeyboardTracking(False)
-        self.seconds_box.setToolTip(
-            "<qt>How long to train. A minute is enough to go on from a model with a few dozen "
-            "cells; Stop keeps the best network so far at any time.</qt>"
-        )
+        self.length = LengthChoice()
         self.strength_slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.strength_slider.setRange(0.1, 3.0)
         self.strength_slider.setDecimals(2)
@@ -140,12 +136,22 @@ class TrainForm(QWidget):
         SettingsError
             If a value is outside of what makes sense.
         """
-        usual = TrainingSettings.fine_tuning(
-            seconds=float(self.seconds_box.value()), strength=self.strength_slider.value()
-        )
+        usual = _usual(begins_anew=self.begins_anew)
+        settings = usual(strength=self.strength_slider.value(), **self.length.end)
         # Of nothing there is nothing to keep, and nothing that was measured before.
         anew = {"keep_knowledge": 0.0, "adapt_norms": True} if self.begins_anew else {}
-        return self.more.settings(usual, **anew)
+        return self.more.settings(settings, **anew)
+
+    def with_chosen_end(self, recipe: TrainRecipe) -> TrainRecipe:
+        """Return what a training was begun with, to end as is chosen now."""
+        chosen = _usual(begins_anew=recipe.begins_anew)(**self.length.end)
+        end = {name: getattr(chosen, name) for name in ("steps", "seconds", "patience", "decay")}
+        return replace(recipe, settings=replace(recipe.settings, **end))
+
+    def show_time(self) -> None:
+        """Say how long a training with these settings takes on this machine."""
+        with suppress(UNetError):  # a setting makes no sense yet, which the start will tell
+            self.length.show_time(self.settings())
 
     def read_sources(self) -> tuple[PairSource, ...]:
         """Return the pairs of layers; none where only folders are learned from.
@@ -197,4 +203,9 @@ class TrainForm(QWidget):
             tuple((str(images), str(labels)) for images, labels in self.pairs.folders),
             self._session.guesses,
         )
-        return Plan(recipe, sources, network)
+        plan = Plan(recipe, sources, network)
+        return replace(plan, recipe=replace(recipe, label_kind=plan.label_kind))
+
+
+def _usual(*, begins_anew: bool) -> Callable[..., TrainingSettings]:
+    return TrainingSettings.from_nothing if begins_anew else TrainingSettings.fine_tuning

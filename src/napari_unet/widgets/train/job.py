@@ -14,7 +14,7 @@ from napari_unet.engine.base.errors import UNetError
 from napari_unet.session import Session
 from napari_unet.viewer.layers import LayerImage, find_layer, read_layer
 from napari_unet.viewer.worker import Job
-from napari_unet.widgets.train.plan import Plan
+from napari_unet.widgets.train.plan import IS_FINISHED, Plan
 from napari_unet.widgets.train.preview import Previewed, PreviewLayer
 from napari_unet.widgets.train.reports import Control, Report, Trained
 from napari_unet.widgets.train.review.comparison import Compared
@@ -95,6 +95,8 @@ class TrainingJob(QObject):
         self.clear()
         if plan.resumes is None:
             self.preview.remove()
+            if self.stopped is not None and self.stopped.about.get(IS_FINISHED):
+                self.stopped.discard()  # nobody kept it
         self._on_look()
         self._look.start()
         self._job.start(
@@ -105,7 +107,7 @@ class TrainingJob(QObject):
         )
 
     def plan_of(self, interrupted: InterruptedTraining) -> Plan | None:
-        """Plan of a training that was stopped here, to go on exactly as it was begun.
+        """Plan of a training that has ended here, to go on exactly as it was begun.
 
         None if an earlier napari began it: then the form says how it goes on.
         """

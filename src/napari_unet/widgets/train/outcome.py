@@ -17,6 +17,7 @@ from napari_unet.viewer.worker import Job
 from napari_unet.widgets.shared.parts import action_button, in_column, in_row
 from napari_unet.widgets.shared.texts import Sentence
 from napari_unet.widgets.train.job import TrainingJob
+from napari_unet.widgets.train.plan import IS_FINISHED
 from napari_unet.widgets.train.review.change_layer import ChangesInView
 from napari_unet.widgets.train.review.comparison_panel import ComparisonPanel
 from napari_unet.widgets.train.review.version_list import keep_interrupted, keep_trained
@@ -29,7 +30,7 @@ _VERSIONS, _AUTOSAVES = "versions", "trainings"
 
 
 class TrainOutcome(QWidget):
-    """Buttons below the curves: Keep, Discard, Go on; and what an earlier napari left.
+    """Buttons below the curves: Keep, Discard, Train further; and what an earlier napari left.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ class TrainOutcome(QWidget):
     settled = Signal(str)
     """Carries a sentence: kept, or discarded."""
     resumed = Signal(object)
-    """Carries the `InterruptedTraining` that is to go on."""
+    """Carries the `InterruptedTraining` that is to go on; None for the model that was kept."""
     segmented = Signal()
     """The image is to be segmented with the model that was kept."""
     failed = Signal(object)
@@ -77,8 +78,9 @@ class TrainOutcome(QWidget):
             "Discard", "Drop what was learned and stay with the model.", self.discard
         )
         self.resume_button = action_button(
-            "Go on",
-            "Go on with the training where it stopped, as if it had not been stopped.",
+            "Train further",
+            "Go on where the training ended, for as long again; after a stop as if there had been "
+            "none.",
             self._on_resume_clicked,
         )
         self.segment_button = action_button(
@@ -135,10 +137,11 @@ class TrainOutcome(QWidget):
         self._interrupted = found[0]
         about = found[0].about
         images = ", ".join(f"'{name}'" for name in about.get("images", ())) or "images"
+        how = "ended and was not kept" if about.get(IS_FINISHED) else "was interrupted"
         self.sentence.show_text(
-            f"A training of '{about.get('model') or 'a new network'}' on {images} was interrupted "
-            f"after step {found[0].step}. Keep what it had learned, or open the images and labels "
-            "again and go on."
+            f"A training of '{about.get('model') or 'a new network'}' on {images} {how} after step "
+            f"{found[0].step}. Keep what it had learned, or open the images and labels again and "
+            "train further."
         )
         self._offer(self.keep_button, self.discard_button, self.resume_button)
 
@@ -172,12 +175,11 @@ class TrainOutcome(QWidget):
     def _on_kept(self, model: LoadedModel) -> None:
         self._session.adopt_model(model, request=self._session.request())
         self._settle(f"Kept as '{model.network.description.name}', which is the model now.")
-        self._offer(self.segment_button)
+        self._offer(self.segment_button, self.resume_button)
 
     def _on_failed(self, error: Exception) -> None:
         self._offer(*(button for button in self._buttons if not button.isHidden()))
         self.failed.emit(error)
 
     def _on_resume_clicked(self) -> None:
-        if self._interrupted is not None:
-            self.resumed.emit(self._interrupted)
+        self.resumed.emit(self._interrupted)

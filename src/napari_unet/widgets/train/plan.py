@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 Meaning: TypeAlias = Literal["reviewed", "regions", "painted"]
 """Of pixels without a label: background; background in the drawn regions only; unknown."""
 
+IS_FINISHED = "is_finished"
+"""In what is known about a saved training: it came to its end, and was not kept yet."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairSource:

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from napari_unet.engine.training.pace import duration_in_words
 from napari_unet.viewer.layers import LayerImage
 from napari_unet.widgets.train.preview import Previewed
 from napari_unet.widgets.train.review.comparison import Compared
@@ -13,6 +14,7 @@ from napari_unet.widgets.train.review.comparison import Compared
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import Network
     from napari_unet.engine.training.learner import TrainingReport
+    from napari_unet.engine.training.schedule import Ending
     from napari_unet.versions.autosave import InterruptedTraining
 
 
@@ -37,7 +39,21 @@ class Learned:
 
     steps: tuple[TrainingReport, ...]
     """One or more."""
-    steps_per_s: float
+    step_s: float | None = None
+    """Seconds of a step, with all that is done between two; None before two are done."""
+    left_s: float | None = None
+    """Seconds to the end, if nothing ends it earlier."""
+    may_end_earlier: bool = False
+    """The loss may level off before."""
+
+    @property
+    def text(self) -> str:
+        """How far it is, and how long the rest takes."""
+        done = f"step {self.steps[-1].step}"
+        if self.left_s is None:
+            return done
+        most = "at most " if self.may_end_earlier else ""
+        return f"{done}, {most}{duration_in_words(self.left_s)} left"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,22 +64,36 @@ class Trained:
     """The best one."""
     steps: int
     seconds: float
-    is_finished: bool
-    """False if it was stopped and can go on."""
+    ending: Ending
+    """What ended it; a training that was stopped goes on as if it had not been."""
+    shortfall: str | None
+    """In a sentence, if more steps would teach it more."""
     held_out: str
     """What was not learned from, in a sentence."""
     notes: tuple[str, ...]
     interrupted: InterruptedTraining | None = None
-    """What a resume goes on with, if it was stopped."""
+    """What training further goes on with."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it came to its end, rather than being stopped."""
+        return self.ending != "stopped"
 
     @property
     def sentence(self) -> str:
         """How it ended."""
         if self.steps == 0:
             return "Stopped before the first step; everything is as it was."
-        how = "Trained" if self.is_finished else "Stopped"
-        told = f"{how} after {self.steps} steps ({self.seconds:.0f} s). {self.held_out}"
-        return " ".join((told, *self.notes))
+        how = "Trained"
+        if not self.is_finished:
+            how = "Stopped"
+        elif self.shortfall:
+            how = "Ended"
+        elif self.ending == "levelled off":
+            how = "Trained until the loss had levelled off,"
+        steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
+        told = [f"{how} after {steps} ({self.seconds:.0f} s).", self.shortfall, self.held_out]
+        return " ".join(each for each in (*told, *self.notes) if each)
 
 
 Report: TypeAlias = Begun | Learned | Previewed | Trained | Compared

@@ -8,10 +8,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.engine.base.errors import CheckpointError, TrainingError
+from napari_unet.engine.training.pace import Pace
 from napari_unet.versions.autosave import Autosave, InterruptedTraining
 from napari_unet.viewer.layers import LayerImage
 from napari_unet.viewer.results import new_preview_layer
-from napari_unet.widgets.train.plan import Plan, annotation_in_parts
+from napari_unet.widgets.train.plan import IS_FINISHED, Plan, annotation_in_parts
 from napari_unet.widgets.train.preview import Previewed, see
 from napari_unet.widgets.train.reports import Begun, Control, Learned, Report, Trained
 from napari_unet.widgets.train.review.comparison import compare
@@ -89,6 +90,7 @@ class _Training:
         self._preview_due = began + _FIRST_PREVIEW_S
         self._has_previewed = False
         self._untold: list[TrainingReport] = []
+        self._pace = Pace()
         self._failure: tuple[str, ...] = ()
         self._unsaved: tuple[str, ...] = ()
         self._is_finished = False
@@ -124,6 +126,7 @@ class _Training:
 
     def _after(self, step: TrainingReport) -> Iterator[Learned | Previewed]:
         self._untold.append(step)
+        self._pace.count_step()
         now = time.perf_counter()
         if step.validation_loss is not None or now - self._reported >= _REPORT_S:
             yield self._learned()
@@ -134,10 +137,10 @@ class _Training:
         self._save()
 
     def _learned(self) -> Learned:
-        now = time.perf_counter()
-        rate = len(self._untold) / max(now - self._reported, 1e-6)
-        report = Learned(tuple(self._untold), rate)
-        self._untold, self._reported = [], now
+        schedule, step_s = self._run.schedule, self._pace.step_s
+        left_s = schedule.seconds_left(step_s)
+        report = Learned(tuple(self._untold), step_s, left_s, schedule.may_end_earlier)
+        self._untold, self._reported = [], time.perf_counter()
         return report
 
     def _preview(self, view: LayerImage, step: int) -> Iterator[Previewed]:
@@ -169,20 +172,22 @@ class _Training:
             self._run.tuned() if self._is_finished else self._run.network,
             self._run.step,
             time.perf_counter() - self._began,
-            self._is_finished,
+            self._run.schedule.ending,
+            self._run.shortfall,
             held_out,
             (*self._run.notes, *self._failure, *self._unsaved),
             interrupted,
         )
 
     def _kept_for_later(self) -> InterruptedTraining | None:
-        """Save a training that was stopped; one that is finished or failed needs no more."""
+        """Save what training further goes on with; after an error there is nothing good."""
         if self._autosave is None:
             return None
-        if self._is_finished or self._failure or not self._run.step:
+        if self._failure or not self._run.step:
             self._autosave.discard()
             if self._plan.resumes is not None and self._run.step:
                 self._plan.resumes.discard()
             return None
+        self._autosave.about[IS_FINISHED] = self._is_finished
         self._save(now=True)
         return None if self._unsaved else self._autosave.saved

@@ -122,7 +122,10 @@ class TrainWidget(DockedForm):
             if plan is None:
                 folder = self.outcome.autosave_folder
                 plan = replace(self.form.read_plan(), autosave_folder=folder, resumes=interrupted)
+            elif self.form.length.is_changed:
+                plan = replace(plan, recipe=self.form.with_chosen_end(plan.recipe))
             self.job.start(plan)
+            self.form.length.is_changed = False
         except UNetError as error:
             self._on_failed(error)
             return
@@ -144,12 +147,14 @@ class TrainWidget(DockedForm):
             self.panel.show_progress(0, 1000, "the first step")
         elif isinstance(report, Learned):
             self.curves.add_reports(report.steps)
-            last = report.steps[-1]
-            text = f"step {last.step}, {report.steps_per_s:.1f} a second"
+            if report.step_s is not None and self.job.plan is not None:
+                self.form.length.take_pace(report.step_s, self.job.plan.recipe.settings)
             if not self.job.is_stopping:
-                self.panel.show_progress(round(1000 * last.share), 1000, text)
+                done = round(1000 * report.steps[-1].share)
+                self.panel.show_progress(done, 1000, report.text, says_time=True)
         elif isinstance(report, Trained):
             self.panel.show_idle(report.sentence)
+            self.form.show_time()
             if report.steps:
                 self.outcome.show_trained()
                 self._bring_up(self.outcome)
