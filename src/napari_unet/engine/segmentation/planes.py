@@ -42,8 +42,7 @@ _Source: TypeAlias = ImageSource | ZoomedSource
 _CELLS_AROUND_REGION = 2.0
 """Cell diameters that are computed around a region at first; more where a cell goes on."""
 
-_USUAL_DIAMETER_PX = 32.0
-"""Of a cell, where the model does not say how large its cells are."""
+_USUAL_DIAMETER_PX = 32.0  # of a cell, where the model does not say how large its cells are
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +100,8 @@ class PlaneScores:
         """Scores of `area`, those of the nearest pixel each; a view if it can be."""
         if self.shape == self.scaled_shape:
             return self.scores
-        return self.scores[(slice(None), *np.ix_(*self._nearest_in(self.area)))]
+        places = np.ix_(*self._nearest_in(self.area))
+        return np.stack([each[places] for each in self.scores])
 
     def cut_sides(self, instances: InstanceSettings) -> tuple[Side, ...]:
         """Sides of `box` at which it is too small for the cells that are wanted."""

@@ -378,10 +378,7 @@ class TrainingRun(Iterator[TrainingReport]):
         CheckpointError
             If the file is no such state or belongs to another network.
         """
-        otherwise = (
-            "of this network {}; start the training anew, or give the file written when it was "
-            "stopped."
-        )
+        otherwise = "of this network {}; start anew, or give the file written when it was stopped."
         read_state(path, self._device, self._restore, otherwise=otherwise)
 
     def _restore(self, state: dict[str, Any]) -> None:

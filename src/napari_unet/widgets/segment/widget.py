@@ -195,7 +195,6 @@ class SegmentWidget(DockedForm):
         if isinstance(error, UNetError):
             message = f"{message} {kept}".rstrip()
         self._runs_when_loaded = False
-        # What runs goes on, if something else failed.
-        if not self.job.is_running:
+        if not self.job.is_running:  # what runs goes on, if something else failed
             self.panel.show_error(message, lasts=isinstance(error, InstallationError))
         show_error(message)

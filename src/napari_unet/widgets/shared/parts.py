@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from qtpy.compat import isalive
@@ -95,6 +95,14 @@ class Scrolled(QScrollArea):
             beside_px = bar.sizeHint().width() + 2 * self.frameWidth()
             size.setWidth(form.minimumSizeHint().width() + beside_px)
         return size
+
+    def bring_up(self, part: QWidget) -> None:
+        """Scroll to a part of the form once it has got its place."""
+        QTimer.singleShot(0, partial(self._on_placed, part))
+
+    @while_alive
+    def _on_placed(self, part: QWidget) -> None:
+        self.ensureWidgetVisible(part)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
         """Ask for another width when the form needs one."""

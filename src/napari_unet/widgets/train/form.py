@@ -7,9 +7,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
-from superqt import QLabeledDoubleSlider
 
 from napari_unet.engine.base.errors import TrainingError, UNetError
 from napari_unet.engine.training.settings import TrainingSettings
@@ -23,10 +22,10 @@ from napari_unet.widgets.shared.run_panel import RunPanel
 from napari_unet.widgets.train.augmented_patches import patches_button
 from napari_unet.widgets.train.curves.curves import TrainingCurves
 from napari_unet.widgets.train.input.pairs_list import PairsList
-from napari_unet.widgets.train.input.reading import read_pair
+from napari_unet.widgets.train.input.reading import read_pairs
 from napari_unet.widgets.train.input.unlabelled_choice import UnlabelledChoice
 from napari_unet.widgets.train.length_choice import LengthChoice
-from napari_unet.widgets.train.more_settings import MoreSettings
+from napari_unet.widgets.train.more_settings import MoreSettings, strength_slider
 from napari_unet.widgets.train.plan import PairSource, Plan
 
 if TYPE_CHECKING:
@@ -107,14 +106,7 @@ class TrainForm(QWidget):
         self.anew_box.toggled.connect(self.model_choice.setDisabled)
         self.anew_box.toggled.connect(self.input_changed)
         self.length = LengthChoice()
-        self.strength_slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
-        self.strength_slider.setRange(0.1, 3.0)
-        self.strength_slider.setDecimals(2)
-        self.strength_slider.setValue(1.0)
-        self.strength_slider.setToolTip(
-            "<qt>How boldly the network is changed: a factor on the learning rate. Lower it if the "
-            "curves jump, or if the model is nearly right already.</qt>"
-        )
+        self.strength_slider = strength_slider()
         self.hold_out_box = QCheckBox("Hold some cells out to check")
         self.hold_out_box.setChecked(True)
         self.hold_out_box.setToolTip(
@@ -169,13 +161,10 @@ class TrainForm(QWidget):
                 "There is no image with labels; open an image, run Segment cells or add a Labels "
                 "layer, and paint."
             )
-        network = self._session.network
-        ndim = 2 if network is None or self.begins_anew else network.description.architecture.ndim
+        network = None if self.begins_anew else self._session.network
+        ndim = 2 if network is None else network.description.architecture.ndim
         regions = self.unlabelled.regions_layer
-        return tuple(
-            read_pair(image, labels, self._viewer.dims, network_ndim=ndim, regions=regions)
-            for image, labels in pairs
-        )
+        return read_pairs(pairs, self._viewer.dims, network_ndim=ndim, regions=regions)
 
     def read_plan(self) -> Plan:
         """Return everything that the form says.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QWidget
+from superqt import QLabeledDoubleSlider
 
 from napari_unet.engine.training.settings import AugmentationSettings, TrainingSettings
 from napari_unet.session import Session
@@ -93,3 +95,16 @@ class MoreSettings(Fold):
         """
         augmentation = AugmentationSettings(**self.varied.values())
         return replace(usual, **{**self.rare.values(), **changes}, augmentation=augmentation)
+
+
+def strength_slider() -> QLabeledDoubleSlider:
+    """Make the slider that says how boldly the network is changed."""
+    slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+    slider.setRange(0.1, 3.0)
+    slider.setDecimals(2)
+    slider.setValue(1.0)
+    slider.setToolTip(
+        "<qt>How boldly the network is changed: a factor on the learning rate. Lower it if the "
+        "curves jump, or if the model is nearly right already.</qt>"
+    )
+    return slider

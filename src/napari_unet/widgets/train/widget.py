@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_info
-from qtpy.compat import isalive
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.installation import InstallationError, check_installation
@@ -93,7 +91,7 @@ class TrainWidget(DockedForm):
         self.outcome.resumed.connect(self.train)
         self.outcome.segmented.connect(self._on_segment_wanted)
         self.advice.correction_wanted.connect(self.uncertainty.start)
-        self.uncertainty.found.connect(partial(self._bring_up, self.uncertainty))
+        self.uncertainty.found.connect(partial(self._scroll_area.bring_up, self.uncertainty))
         self.versions.chosen.connect(self.form.model_choice.load)
         models = (self.form.model_choice.load_started, self._session.network_loaded)
         inputs = (self.form.input_changed, self.form.pairs.listed)
@@ -133,7 +131,7 @@ class TrainWidget(DockedForm):
             self.curves.clear()
         self.outcome.clear()
         self.curves.show()
-        self._bring_up(self.curves)
+        self._scroll_area.bring_up(self.curves)
         self.panel.show_running("reading the images")
 
     def stop(self) -> None:
@@ -157,18 +155,10 @@ class TrainWidget(DockedForm):
             self.form.show_time()
             if report.steps:
                 self.outcome.show_trained()
-                self._bring_up(self.outcome)
+                self._scroll_area.bring_up(self.outcome)
         elif isinstance(report, Compared):
             self.outcome.show_compared()
-            self._bring_up(self.outcome)
-
-    def _bring_up(self, part: QWidget) -> None:
-        """Scroll to a part of the form once it has got its place."""
-        QTimer.singleShot(0, partial(self._on_placed, part))
-
-    def _on_placed(self, part: QWidget) -> None:
-        if isalive(self):
-            self._scroll_area.ensureWidgetVisible(part)
+            self._scroll_area.bring_up(self.outcome)
 
     def _on_settled(self, sentence: str) -> None:
         self.job.preview.remove()
@@ -198,11 +188,7 @@ class TrainWidget(DockedForm):
         """End the training, let go of what is not finished, and take the preview away."""
         if self.job.close():
             self.panel.show_idle("The training was closed; what was autosaved is offered again.")
-        for part in (
-            self.form.augmented_button,
-            self.uncertainty,
-            self.advice,
-            self.versions.panel,
-        ):
+        others = (self.uncertainty, self.advice, self.versions.panel)
+        for part in (self.form.augmented_button, *others):
             part.stop()
         self.form.model_choice.stop()

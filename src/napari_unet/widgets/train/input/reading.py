@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,20 @@ from napari_unet.widgets.train.plan import PairSource
 if TYPE_CHECKING:
     from napari.components import Dims
     from napari.layers import Image, Labels, Shapes
+
+
+def read_pairs(
+    pairs: Iterable[tuple[Image, Labels]],
+    dims: Dims,
+    *,
+    network_ndim: int,
+    regions: Shapes | None = None,
+) -> tuple[PairSource, ...]:
+    """Take every pair, as `read_pair` does."""
+    return tuple(
+        read_pair(image, labels, dims, network_ndim=network_ndim, regions=regions)
+        for image, labels in pairs
+    )
 
 
 def read_pair(

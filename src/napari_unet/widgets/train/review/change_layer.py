@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_unet.engine.labels.comparison import Change, ChangeKind
-    from napari_unet.widgets.train.review.comparison import ViewChanges
+    from napari_unet.widgets.train.review.view_changes import ViewChanges
 
 CHANGE_COLOURS: dict[ChangeKind, str] = {
     "gained": "#2fc79a",
