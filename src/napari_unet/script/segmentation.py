@@ -63,7 +63,7 @@ class SegmentRecipe:
     instances, model_instances : InstanceSettings
         As the form has them, and the model's own.
     model_pixel_size_um : float, optional
-        Where the model learnt; with it, an image's own pixel size decides how it is resized.
+        Where the model learned; with it, an image's own pixel size decides how it is resized.
     intensity_from_stack : bool
         A single slice is normalised as its whole stack.
     show_scores : bool

@@ -356,12 +356,12 @@ def test_inverted_image_is_warned_of() -> None:
     finding = only(said(image, model(intensity=DARK_GROUND)))
 
     assert finding.text == (
-        "'X' is bright between its cells, the images the model learnt on were dark there. "
+        "'X' is bright between its cells, the images the model learned on were dark there. "
         "Invert the image, or choose a model for such images."
     )
     bright = replace(DARK_GROUND, median=2900)
     other = only(said(None, model(intensity=bright)))
-    assert other.text.startswith("'X' is dark between its cells, the images the model learnt on ")
+    assert other.text.startswith("'X' is dark between its cells, the images the model learned on ")
 
 
 def test_model_of_colours_takes_bright_and_dark_grounds() -> None:
@@ -381,7 +381,7 @@ def test_model_without_normalisation_is_told_of_another_brightness() -> None:
     # 3000 of 65535 against 102 of 255.
     assert finding.text == (
         "To the model, which takes intensities as they are, 'X' is 9 times darker than the images "
-        "it learnt on. Bring it to their range first (5 to 102, uint8)."
+        "it learned on. Bring it to their range first (5 to 102, uint8)."
     )
     assert "brighter" in only(said(cells(128, 160), description)).text
 
@@ -600,7 +600,7 @@ def test_cell_size_for_a_model_that_knows_none_is_warned_of() -> None:
     )
 
     assert finding.text == (
-        "The model does not say how large the cells were that it learnt on, so a cell size cannot "
+        "The model does not say how large the cells were that it learned on, so a cell size cannot "
         "be used. Resize the image instead."
     )
     assert finding.changes == {"diameter_px": None}
@@ -624,7 +624,7 @@ def test_pixel_sizes_far_apart_are_noted_with_the_way_out() -> None:
     finding = only(said(description=model(pixel_size_um=0.5), pixel_size_um=0.05))
 
     assert finding.text == (
-        "By their pixel sizes (0.05 µm in 'X', 0.5 µm where the model learnt) the image is shrunk "
+        "By their pixel sizes (0.05 µm in 'X', 0.5 µm where the model learned) the image is shrunk "
         "10 times for the model. Check the number."
     )
     assert (finding.remedy, finding.changes) == ("Take the image as it is", {"diameter_px": 20.0})
@@ -636,17 +636,17 @@ def test_unknown_pixel_size_is_noted_for_a_model_that_goes_by_it() -> None:
 
     assert finding.text == (
         "How large the pixels of 'X' are is not known, so it is taken to be as magnified as the "
-        "images the model learnt on (0.5 µm per pixel). If it is not, set the cell size."
+        "images the model learned on (0.5 µm per pixel). If it is not, set the cell size."
     )
     assert said(description=model(pixel_size_um=0.5), choices=Choices(diameter_px=30.0)) == ()
 
 
-def test_cells_found_much_larger_than_learnt_offer_their_size() -> None:
+def test_cells_found_much_larger_than_learned_offer_their_size() -> None:
     finding = found_size_finding(61.3, model())
 
     assert finding is not None
     assert finding.text == (
-        "The cells found are about 61 pixels across; the model learnt on 20. With their size set, "
+        "The cells found are about 61 pixels across; the model learned on 20. With their size set, "
         "the image is resized for it."
     )
     assert finding.remedy == "Set the cell size to 61 pixels"
@@ -657,7 +657,7 @@ def test_cells_found_are_compared_as_the_model_saw_them() -> None:
     assert found_size_finding(60.0, model(), zoom=1 / 3) is None
     finding = found_size_finding(21.0, model(), zoom=3.0)
     assert finding is not None
-    assert "about 21 pixels across (63 as the model sees them); the model learnt" in finding.text
+    assert "about 21 pixels across (63 as the model sees them); the model learned" in finding.text
 
 
 def test_cells_found_much_smaller_keep_a_decimal() -> None:

@@ -293,7 +293,7 @@ def test_cells_are_counted_over_all_images():
 def test_cells_of_another_size_than_the_models_are_a_warning():
     found = only("size", preflight(cells(60), network=model()))
     assert found.severity == "warning"
-    assert "68 pixels across and those the model learnt on 20; resize" in found.text
+    assert "68 pixels across and those the model learned on 20; resize" in found.text
     assert "by 0.3," in found.text
     assert "size" not in codes(preflight(cells(60), network=model(object_diameter_px=None)))
 
@@ -372,7 +372,7 @@ def test_an_image_unlike_those_trained_on_is_a_warning():
     assert "is bright between its cells" in found.text
     raw = model(intensity=intensity, normalization=TypeRange())
     dim = only("intensity", preflight(labels, image=textured(labels) // 8, network=raw))
-    assert "times darker than those the model learnt on" in dim.text
+    assert "times darker than those the model learned on" in dim.text
     assert codes(preflight(labels, image=textured(labels), network=raw)) == []
 
 

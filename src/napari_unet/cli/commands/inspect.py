@@ -91,7 +91,7 @@ def _facts(network: Network) -> dict[str, str]:
         "network": ", ".join(
             filter(None, (told["network"], parameters_sentence(network.parameter_count)))
         ),
-        "sight": sight_sentence(2 * config.margin_px + 1),
+        "sight": sight_sentence(2 * config.margin_px + 1, config.ndim),
         "tiles": tiles_sentence(config),
         "training": "" if config.is_trainable else "ready-made, so it cannot be fine-tuned",
         "normalisation": description.normalization.label,

@@ -314,8 +314,8 @@ def _divided(
     number = int(len(files) * fraction + 0.5) if len(files) > 1 else 0
     order = np.random.default_rng(seed).permutation(len(files))
     parts = (order[number:], order[:number])
-    learnt, held_out = ([files[index] for index in sorted(part)] for part in parts)
-    return learnt, held_out
+    learned, held_out = ([files[index] for index in sorted(part)] for part in parts)
+    return learned, held_out
 
 
 def _part_held_out(

@@ -15,7 +15,7 @@ _COLOURS = ("red", "green", "blue")
 
 
 def channels(case: ImageCase) -> Iterator[Finding]:
-    """Whether the network is given the channels that it learnt on."""
+    """Whether the network is given the channels that it learned on."""
     if case.facts.is_rgb:
         yield from _colours(case)
     elif case.facts.channel_axis is not None:
@@ -111,7 +111,7 @@ def _one_channel(case: ImageCase) -> Iterator[Finding]:
     meant = "colours (red, green, blue)" if reads == 3 else f"{reads} different channels"
     yield (note if reads == 3 else warning)(
         f"'{case.facts.name}' has one channel and the model reads {reads}, so it is given the same "
-        f"one {reads} times. If the model learnt on {meant}, it may find little."
+        f"one {reads} times. If the model learned on {meant}, it may find little."
     )
 
 

@@ -47,7 +47,7 @@ class ImageCase:
 
     @property
     def cell_px(self) -> float | None:
-        """Diameter of a cell as it was asked for, or else as the model learnt it."""
+        """Diameter of a cell as it was asked for, or else as the model learned it."""
         return self.choices.diameter_px or self.description.object_diameter_px
 
     @property
@@ -70,9 +70,9 @@ _INVERTED = 0.4
 """Of the range, and across its middle, as chosen on the images of the 2018 Data Science Bowl."""
 
 
-def is_of_other_size(diameter_px: float, learnt_px: float) -> bool:
+def is_of_other_size(diameter_px: float, learned_px: float) -> bool:
     """Whether cells, as the model sees them, are too small or too large for it."""
-    return not _SMALLEST_SIZE <= diameter_px / learnt_px <= _LARGEST_SIZE
+    return not _SMALLEST_SIZE <= diameter_px / learned_px <= _LARGEST_SIZE
 
 
 def other_ground(facts: ImageFacts, description: NetworkDescription) -> tuple[str, str] | None:
@@ -82,10 +82,10 @@ def other_ground(facts: ImageFacts, description: NetworkDescription) -> tuple[st
     seen stained tissue, too: what its average image was, says nothing of
     either kind.
     """
-    learnt, here = description.intensity, facts.ground
-    if learnt is None or here is None or description.architecture.in_channels != 1:
+    learned, here = description.intensity, facts.ground
+    if learned is None or here is None or description.architecture.in_channels != 1:
         return None
-    there = position(learnt.low, learnt.median, learnt.high)
+    there = position(learned.low, learned.median, learned.high)
     if there is None or (there < 0.5) == (here < 0.5) or abs(there - here) < _INVERTED:
         return None
     return ("bright", "dark") if here > 0.5 else ("dark", "bright")
@@ -99,10 +99,10 @@ def other_brightness(
     None if it is about the same, the model stretches intensities, or nobody
     knows.
     """
-    learnt = description.intensity
-    if facts.range is None or learnt is None or not description.normalization.keeps_brightness:
+    learned = description.intensity
+    if facts.range is None or learned is None or not description.normalization.keeps_brightness:
         return None
-    here, there = as_read(facts.range[2], facts.dtype), as_read(learnt.high, learnt.dtype)
+    here, there = as_read(facts.range[2], facts.dtype), as_read(learned.high, learned.dtype)
     if here <= 0 or there <= 0:
         return None
     factor = max(here / there, there / here)

@@ -40,7 +40,7 @@ _FEWEST_LEVELS = 12
 """With 12 grey levels as many cells were found as with 256, with 8 fewer."""
 
 _USUAL_HIGHEST = 2.0
-"""Networks that take intensities as they are mostly learnt on values from 0 to 1."""
+"""Networks that take intensities as they are mostly learned on values from 0 to 1."""
 
 
 def image_findings(
@@ -194,18 +194,18 @@ def contrast(case: ImageCase) -> Iterator[Finding]:
 
 
 def other_range(case: ImageCase) -> Iterator[Finding]:
-    """A model that takes intensities as they are needs the range that it learnt on."""
-    facts, learnt = case.facts, case.description.intensity
-    if learnt is not None and (other := other_brightness(facts, case.description)):
+    """A model that takes intensities as they are needs the range that it learned on."""
+    facts, learned = case.facts, case.description.intensity
+    if learned is not None and (other := other_brightness(facts, case.description)):
         yield warning(
             f"To the model, which takes intensities as they are, '{facts.name}' is {other[0]:.0f} "
-            f"times {other[1]} than the images it learnt on. Bring it to their range first "
-            f"({learnt.low:g} to {learnt.high:g}, {learnt.dtype})."
+            f"times {other[1]} than the images it learned on. Bring it to their range first "
+            f"({learned.low:g} to {learned.high:g}, {learned.dtype})."
         )
 
 
 def unknown_range(case: ImageCase) -> Iterator[Finding]:
-    """Where a model does not say which range it learnt on, it is mostly from 0 to 1."""
+    """Where a model does not say which range it learned on, it is mostly from 0 to 1."""
     facts, description = case.facts, case.description
     is_raw = description.normalization.keeps_brightness and description.intensity is None
     if facts.range is None or not is_raw:
@@ -214,7 +214,7 @@ def unknown_range(case: ImageCase) -> Iterator[Finding]:
         return
     text = (
         f"The model takes intensities as they are, and '{facts.name}' goes up to "
-        f"{facts.range[2]:g}; most such networks learnt on 0 to 1."
+        f"{facts.range[2]:g}; most such networks learned on 0 to 1."
     )
     if any("normali" in guess.about for guess in description.guesses):
         text = f"{text} Choose in the Model widget how it reads them."
@@ -227,7 +227,7 @@ def inverted(case: ImageCase) -> Iterator[Finding]:
     """Stretching does not turn dark cells on a bright ground into bright ones."""
     if other := other_ground(case.facts, case.description):
         yield warning(
-            f"'{case.facts.name}' is {other[0]} between its cells, the images the model learnt on "
+            f"'{case.facts.name}' is {other[0]} between its cells, the images the model learned on "
             f"were {other[1]} there. Invert the image, or choose a model for such images."
         )
 

@@ -60,7 +60,7 @@ def mask(case: LabelCase) -> Iterator[Finding]:
 
 
 def disconnected(case: LabelCase) -> Iterator[Finding]:
-    """Slips of the brush and cells that share a number are learnt as one cell."""
+    """Slips of the brush and cells that share a number are learned as one cell."""
     facts, strays = case.facts, case.facts.faults.strays
     ids = np.unique(facts.pieces.numbers[strays])
     if ids.size and not facts.is_mask:
@@ -254,14 +254,14 @@ def few(case: AllLabels) -> Iterator[Finding]:
 
 def size(case: AllLabels) -> Iterator[Finding]:
     """A model knows cells of about one size."""
-    learnt = None if case.description is None else case.description.object_diameter_px
-    if not learnt or not case.cells or class_roles(case.description):
+    learned = None if case.description is None else case.description.object_diameter_px
+    if not learned or not case.cells or class_roles(case.description):
         return
     seen = float(np.median(np.concatenate([each.diameters_px for each in case.facts])))
-    if is_of_other_size(seen, learnt):
+    if is_of_other_size(seen, learned):
         yield warning(
-            f"The cells are {_px(seen)} pixels across and those the model learnt on {_px(learnt)}; "
-            f"resize images and labels by {learnt / seen:.2g}, or train for longer."
+            f"The cells are {_px(seen)} pixels across and those the model learned on "
+            f"{_px(learned)}; resize images and labels by {learned / seen:.2g}, or train for longer."
         )
 
 

@@ -157,7 +157,7 @@ def not_finite(case: LabelCase) -> Iterator[Finding]:
 
 
 def flat(case: LabelCase) -> Iterator[Finding]:
-    """Nothing is to be learnt from an image that shows nothing."""
+    """Nothing is to be learned from an image that shows nothing."""
     image = case.facts.image
     if image is not None and image.is_finite and image.is_flat and image.range is not None:
         yield warning(
@@ -183,14 +183,14 @@ def other_intensity(case: LabelCase) -> Iterator[Finding]:
         return
     if ground := other_ground(image, description):
         yield warning(
-            f"The image of {case.name} is {ground[0]} between its cells and those the model learnt "
-            f"on were {ground[1]} there; invert it, or train for longer.",
+            f"The image of {case.name} is {ground[0]} between its cells and those the model "
+            f"learned on were {ground[1]} there; invert it, or train for longer.",
             code="inverted",
         )
     if brightness := other_brightness(image, description):
         yield warning(
             f"The image of {case.name} is {brightness[0]:.1f} times {brightness[1]} than those the "
-            "model learnt on, which takes intensities as they are; bring it to their range.",
+            "model learned on, which takes intensities as they are; bring it to their range.",
             code="intensity",
         )
 

@@ -20,7 +20,7 @@ _AS_IT_IS = "Take the image as it is"
 def found_size_finding(
     median_diameter_px: float | None, description: NetworkDescription, zoom: float = 1.0
 ) -> Finding | None:
-    """Compare cells that were found, or drawn, with those that the model learnt on.
+    """Compare cells that were found, or drawn, with those that the model learned on.
 
     Parameters
     ----------
@@ -34,17 +34,17 @@ def found_size_finding(
     Finding or None
         None as well if one of the two sizes is not known.
     """
-    learnt = description.object_diameter_px
-    if not median_diameter_px or not learnt:
+    learned = description.object_diameter_px
+    if not median_diameter_px or not learned:
         return None
     seen = median_diameter_px * zoom
-    if not is_of_other_size(seen, learnt):
+    if not is_of_other_size(seen, learned):
         return None
     size = float(round(median_diameter_px, 1 if median_diameter_px < 10 else None))
     resized = "" if zoom == 1 else f" ({seen:.0f} as the model sees them)"
     return note(
-        f"The cells found are about {size:g} pixels across{resized}; the model learnt on "
-        f"{learnt:.0f}. With their size set, the image is resized for it.",
+        f"The cells found are about {size:g} pixels across{resized}; the model learned on "
+        f"{learned:.0f}. With their size set, the image is resized for it.",
         f"Set the cell size to {size:g} pixels",
         {"diameter_px": size},
     )
@@ -80,15 +80,15 @@ def too_small(case: ImageCase) -> Iterator[Finding]:
 def zoom(case: ImageCase) -> Iterator[Finding]:
     """A slip in a cell or pixel size resizes the image beyond recognition."""
     facts, description, asked = case.facts, case.description, case.choices.diameter_px
-    learnt, of_model = description.object_diameter_px, description.pixel_size_um
+    learned, of_model = description.object_diameter_px, description.pixel_size_um
     if case.is_within_a_cell:
         return  # Which says it already.
-    if asked is not None and learnt is not None:
+    if asked is not None and learned is not None:
         reason = f"With cells of {asked:g} pixels"
-        yield from _about_factor(learnt / asked, reason, _AS_IT_IS, {"diameter_px": None})
+        yield from _about_factor(learned / asked, reason, _AS_IT_IS, {"diameter_px": None})
     elif asked is not None:
         yield warning(
-            "The model does not say how large the cells were that it learnt on, so a cell size "
+            "The model does not say how large the cells were that it learned on, so a cell size "
             "cannot be used. Resize the image instead.",
             _AS_IT_IS,
             {"diameter_px": None},
@@ -96,15 +96,15 @@ def zoom(case: ImageCase) -> Iterator[Finding]:
     elif of_model is not None and facts.pixel_size_um is None:
         yield note(
             f"How large the pixels of '{facts.name}' are is not known, so it is taken to be as "
-            f"magnified as the images the model learnt on ({of_model:.3g} µm per pixel). If it is "
+            f"magnified as the images the model learned on ({of_model:.3g} µm per pixel). If it is "
             "not, set the cell size."
         )
     elif of_model is not None and facts.pixel_size_um is not None:
         reason = (
             f"By their pixel sizes ({facts.pixel_size_um:.3g} µm in '{facts.name}', "
-            f"{of_model:.3g} µm where the model learnt)"
+            f"{of_model:.3g} µm where the model learned)"
         )
-        remedy = (_AS_IT_IS, {"diameter_px": round(learnt, 1)}) if learnt else ()
+        remedy = (_AS_IT_IS, {"diameter_px": round(learned, 1)}) if learned else ()
         yield from _about_factor(facts.pixel_size_um / of_model, reason, *remedy)
 
 
@@ -119,7 +119,7 @@ def _about_factor(factor: float, reason: str, *remedy: Any) -> Iterator[Finding]
 
 
 def unequal_sides(case: ImageCase) -> Iterator[Finding]:
-    """The model learnt on square pixels."""
+    """The model learned on square pixels."""
     ratio = case.facts.pixel_aspect
     if not 1 / _UNEQUAL_SIDES < ratio < _UNEQUAL_SIDES:
         longer, shorter = ("high", "wide") if ratio > 1 else ("wide", "high")

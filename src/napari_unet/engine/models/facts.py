@@ -156,10 +156,11 @@ def parameters_sentence(count: int) -> str:
     return f"{count / 1e6:.2f} million parameters" if count else ""
 
 
-def sight_sentence(receptive_field_px: int) -> str:
+def sight_sentence(receptive_field_px: int, ndim: int) -> str:
     """Say on how much of the image one pixel's scores depend; empty if only on that pixel."""
-    side = receptive_field_px
-    return f"sees {side} x {side} pixels around each pixel" if side > 1 else ""
+    size = " x ".join([str(receptive_field_px)] * ndim)
+    unit = "pixel" if ndim == 2 else "voxel"
+    return f"sees {size} {unit}s around each {unit}" if receptive_field_px > 1 else ""
 
 
 def tiles_sentence(config: Architecture) -> str:

@@ -71,16 +71,17 @@ class NetworkPanel(QWidget):
 
     def _on_found(self, network: Network, facts: NetworkFacts) -> None:
         self.drawing.show_facts(facts)
-        self.caption.setText(_caption(network.parameter_count, facts))
+        self.caption.setText(_caption(network, facts))
         self.caption.setToolTip(
-            "<qt>The receptive field: only the pixels in this square around a pixel decide what "
+            "<qt>The receptive field: only what lies so near to a place decides what "
             "the network says of it.</qt>"
         )
 
 
-def _caption(parameters: int, facts: NetworkFacts) -> str:
+def _caption(network: Network, facts: NetworkFacts) -> str:
     from napari_unet.engine.models.facts import parameters_sentence, sight_sentence
 
-    told = (parameters_sentence(parameters), sight_sentence(facts.receptive_field_px))
+    sight = sight_sentence(facts.receptive_field_px, network.description.architecture.ndim)
+    told = (parameters_sentence(network.parameter_count), sight)
     text = "; ".join(filter(None, told))
     return f"{text[:1].upper()}{text[1:]}." if text else ""

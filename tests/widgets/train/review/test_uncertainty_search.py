@@ -80,7 +80,7 @@ def test_while_it_looks_the_button_stops_and_the_bar_says_what_is_done(
     with qtbot.waitSignal(search.found, timeout=30_000):
         pass
 
-    assert search.button.text() == "Where to annotate next"
+    assert search.button.text() == "Find where to annotate next"
     assert not search.run_panel.bar.isVisible()
     assert search.run_panel.message == ""
     assert search.panel.region.box[0].stop > 100
@@ -100,7 +100,7 @@ def test_a_stop_ranks_what_was_looked_at(
         "Stopped: these places are in the part that was looked at.",
         "Stopped: in the part that was looked at the network is sure everywhere.",
     )
-    assert search.button.text() == "Where to annotate next"
+    assert search.button.text() == "Find where to annotate next"
 
 
 def test_a_stop_before_the_first_tile_says_so(

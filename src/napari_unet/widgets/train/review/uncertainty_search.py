@@ -56,7 +56,7 @@ class UncertaintySearch(QWidget):
         self._job = Job(self)
         self._cancel = threading.Event()
         self.run_panel = RunPanel(
-            "Where to annotate next",
+            "Find where to annotate next",
             "<qt>Look for the places of the image in which the loaded model is least sure, and go "
             "through them: labels painted there teach it most.</qt>",
         )
