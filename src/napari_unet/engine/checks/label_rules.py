@@ -261,7 +261,8 @@ def size(case: AllLabels) -> Iterator[Finding]:
     if is_of_other_size(seen, learned):
         yield warning(
             f"The cells are {_px(seen)} pixels across and those the model learned on "
-            f"{_px(learned)}; resize images and labels by {learned / seen:.2g}, or train for longer."
+            f"{_px(learned)}; resize images and labels by {learned / seen:.2g}, or train for "
+            "longer."
         )
 
 
