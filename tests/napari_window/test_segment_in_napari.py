@@ -75,7 +75,8 @@ def test_a_result_on_what_the_model_never_saw_is_judged_and_leads_to_training(
     viewer.layers.selection.active = bricks
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
-    train = viewer.window.dock_widgets[f"Train ({_PLUGIN})"]
+    titles = viewer.window.dock_widgets
+    (train,) = [each for title, each in titles.items() if title.startswith("Train")]
     ((image, labels),) = train.form.pairs.pairs
     assert (image.name, labels.name) == ("bricks", "bricks: nuclei")
     assert viewer.layers.selection.active.name == "bricks: nuclei"

@@ -146,7 +146,8 @@ before = versions()
 labels = np.random.default_rng(0).integers(0, 3, (90, 90)).repeat(3, axis=0)
 weight_map.boundary_weight_map(labels)
 tracker.WeightMapTracker(labels).update((slice(0, 5), slice(0, 5)))
-print(before > 5, versions() - before)
+# From the cache only those come that Python calls.
+print(before > 0, versions() - before)
 """
     )
 

@@ -186,8 +186,7 @@ class SegmentWidget(DockedForm):
         self.panel.show_idle(sentence)
         self.advice.show_found(found, self.live.layer)
         if self.live.is_ready and self.form.instances() != found.instances:
-            # Changed while it ran.
-            self._on_instances_changed()
+            self._on_instances_changed()  # they were changed while it ran
         self._on_scores_toggled(self.form.scores_box.isChecked())
 
     def _on_failed(self, error: Exception, kept: str = "") -> None:
