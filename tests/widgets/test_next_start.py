@@ -241,7 +241,7 @@ def test_settings_of_the_weight_map_are_there_again_in_any_unit(
     viewer = ViewerModel()
     viewer.add_labels(square_labels, scale=(0.5, 0.5), units=("um", "um"))
     form = WeightMapWidget(viewer).form
-    form.variant_box.setCurrentText("as in the Fiji plugin")
+    form.variant_box.setCurrentText("of the Fiji plugin")
     form.unit_box.setCurrentIndex(1)
     form.fields.fields["border_sigma_px"].setValue(4.0)
     form.fields.fields["w0"].setValue(20.0)

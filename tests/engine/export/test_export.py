@@ -61,7 +61,13 @@ pytestmark = pytest.mark.filterwarnings(
 
 HISTORY = (
     {"date": "2026-11-01T10:00:00+00:00", "started_from": None, "steps": 4900, "images": 383},
-    {"date": "2026-11-20T10:00:00+00:00", "started_from": "nuclei", "steps": 250, "cells": 41},
+    {
+        "date": "2026-11-20T10:00:00+00:00",
+        "started_from": "nuclei",
+        "steps": 250,
+        "cells": 41,
+        "start": {"name": "nuclei"},
+    },
 )
 
 

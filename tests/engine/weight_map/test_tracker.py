@@ -11,6 +11,7 @@ from scipy.ndimage import distance_transform_edt
 
 from napari_unet.engine.base.errors import ImageShapeError, LabelsError
 from napari_unet.engine.weight_map import tracker as weight_map_tracker
+from napari_unet.engine.weight_map.formula import _reach
 from napari_unet.engine.weight_map.settings import WeightMapSettings
 from napari_unet.engine.weight_map.tracker import WeightMapTracker
 from napari_unet.engine.weight_map.weight_map import boundary_weight_map, separate_touching_cells
@@ -198,7 +199,7 @@ def test_distances_at_a_pixel_are_those_of_the_definition(seed, spacing, setting
         distance_transform_edt(cells != number, sampling=spacing)[point]
         for number in np.unique(cells[cells > 0])
     )
-    reach = 6.26 * settings_.border_sigma_px
+    reach = _reach(settings_.w0, settings_.border_sigma_px)  # farther away the term counts nothing
     distances = [distance if distance <= reach else np.inf for distance in distances]
     near, far = (*distances, np.inf, np.inf)[:2]
     assert (found.near, found.far) == pytest.approx((near, far))

@@ -30,7 +30,7 @@ def test_the_button_opens_the_segment_widget_beside_this_one(
         qtbot.mouseClick(widget.segment_button, Qt.MouseButton.LeftButton)
         dock, segment = viewer.window.add_plugin_dock_widget("napari-unet-cells", "Segment cells")
         assert isinstance(segment, SegmentWidget)
-        assert dock.isVisible()
+        qtbot.waitUntil(dock.isVisible)  # as a tab, once it has got its place
         dock.hide()
     qtbot.waitUntil(lambda: not segment.model_choice.is_loading, timeout=30_000)
 

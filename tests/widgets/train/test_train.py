@@ -477,7 +477,7 @@ def test_a_prediction_that_nobody_has_changed_is_questioned_once_and_a_correctio
     click(qtbot, widget)
     assert widget.panel.is_running
     wait(qtbot, widget)
-    assert widget.panel.message.startswith("Trained after 6 steps")
+    assert widget.panel.message.startswith("Ended after 6 steps")
 
     # One stroke is an answer.
     labels.paint((60, 60), 99)

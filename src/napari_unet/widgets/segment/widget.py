@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info
@@ -76,7 +77,7 @@ class SegmentWidget(DockedForm):
         self.job.progressed.connect(self.panel.show_progress)
         self.job.finished.connect(self._on_finished)
         self.job.failed.connect(self._on_failed)
-        self.job.stopped.connect(self.panel.show_idle)
+        self.job.stopped.connect(partial(self.panel.show_idle, settles=True))
         self.live.told.connect(self.panel.show_idle)
         self.live.failed.connect(self._on_failed)
         self.panel.label.follow(

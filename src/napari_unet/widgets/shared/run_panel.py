@@ -108,10 +108,10 @@ class RunPanel(QWidget):
         self.bar.setValue(done)
         self.bar.setFormat(text)
 
-    def show_idle(self, message: str = "") -> None:
-        """Turn the button into Run and say how it went."""
+    def show_idle(self, message: str = "", *, settles: bool = False) -> None:
+        """Turn the button into Run and say how it went; `settles` as for `Sentence.show_text`."""
         self._end()
-        self.label.show_text(message)
+        self.label.show_text(message, settles=settles)
 
     def show_error(self, message: str, *, lasts: bool = False) -> None:
         """Turn the button into Run and say what went wrong and what to do; as `Sentence` does."""

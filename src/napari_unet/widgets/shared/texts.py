@@ -11,7 +11,7 @@ from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QColor, QResizeEvent
 from qtpy.QtWidgets import QFrame, QLabel, QSizePolicy, QTextBrowser
 
-from napari_unet.widgets.shared.parts import while_alive
+from napari_unet.widgets.shared.parts import single_shot, while_alive
 
 _ERROR_STYLE = "border-left: 3px solid #d9534f; padding-left: 6px;"
 
@@ -27,6 +27,7 @@ class Sentence(QLabel):
         self._subject: Callable[[], object] = _nothing
         self._told_of: object = None
         self._is_error = self._lasts = False
+        self._settling = single_shot(self, self._on_settled)
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -37,9 +38,19 @@ class Sentence(QLabel):
         """The sentence that is shown."""
         return self.text().replace("\u200b", "")
 
-    def show_text(self, message: str = "") -> None:
-        """Say how it went; nothing for an empty text."""
+    def show_text(self, message: str = "", *, settles: bool = False) -> None:
+        """Say how it went; nothing for an empty text.
+
+        Parameters
+        ----------
+        settles : bool
+            What it is about is still changing: it is about what is there at the end of this turn
+            of the event loop. So the layers that go together with one do not take away what is
+            said of it.
+        """
         self._show(message, "")
+        if settles:
+            self._settling.start()
 
     def show_error(self, message: str, *, lasts: bool = False) -> None:
         """Say what went wrong and what to do; `lasts` if no choice in the form mends it."""
@@ -65,11 +76,17 @@ class Sentence(QLabel):
 
     @while_alive
     def _on_changed(self, *_values: Any) -> None:
+        if self._settling.isActive():
+            return
         is_over = self._is_error or self._subject() != self._told_of
         if self.message and is_over and not self._lasts:
             self.show_text()
 
+    def _on_settled(self) -> None:
+        self._told_of = self._subject()
+
     def _show(self, message: str, style: str) -> None:
+        self._settling.stop()
         self._told_of, self._is_error = self._subject(), style == _ERROR_STYLE
         self._lasts = False
         self.setStyleSheet(style)

@@ -81,8 +81,8 @@ class WeightMapForm(QWidget):
         self.layer_choice.setToolTip("Labels layer whose weight map is shown.")
         self.variant_box = QComboBox()
         keep_narrow(self.variant_box)
-        self.variant_box.addItem("as in the paper", "paper")
-        self.variant_box.addItem("as in the Fiji plugin", "fiji")
+        self.variant_box.addItem("of the paper", "paper")
+        self.variant_box.addItem("of the Fiji plugin", "fiji")
         self.variant_box.setToolTip(
             "<qt>The formula: that of the U-Net paper, or that of the authors' plugin for Fiji, "
             "where background far away from cells counts less.</qt>"
