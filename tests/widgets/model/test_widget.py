@@ -9,6 +9,7 @@ from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
+from napari_unet.viewer.commands import dock_of
 from napari_unet.widgets.model.widget import ModelWidget
 from napari_unet.widgets.segment.widget import SegmentWidget
 
@@ -28,9 +29,11 @@ def test_the_button_opens_the_segment_widget_beside_this_one(
 
     for _ in range(2):
         qtbot.mouseClick(widget.segment_button, Qt.MouseButton.LeftButton)
-        dock, segment = viewer.window.add_plugin_dock_widget("napari-unet-cells", "Segment cells")
-        assert isinstance(segment, SegmentWidget)
-        qtbot.waitUntil(dock.isVisible)  # as a tab, once it has got its place
+        forms = viewer.window.dock_widgets.values()
+        (segment,) = [form for form in forms if isinstance(form, SegmentWidget)]
+        dock = dock_of(segment)
+        assert dock is not None
+        qtbot.waitUntil(dock.isVisible)
         dock.hide()
     qtbot.waitUntil(lambda: not segment.model_choice.is_loading, timeout=30_000)
 
