@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from napari_unet.engine.segmentation.planes import PlaneScores
 
 # Chosen on 64 images of nuclei (BBBC039, the Data Science Bowl, tissue) and 40 of other kinds
-# (DIC, phase contrast, two of EM, photographs) and the bundled model. benchmarks/judgement.py counts
-# true and false alarms on neighbours of these, some of them the same: no untouched test.
+# (DIC, phase contrast, two of EM, photographs) and the bundled model. benchmarks/judgement.py
+# counts true and false alarms on neighbours of these, some of them the same: no untouched test.
 _UNSURE = 0.765
 """Mean certainty of what is seen below which a result is not to be trusted."""
 
