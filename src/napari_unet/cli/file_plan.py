@@ -14,7 +14,7 @@ from napari_unet.engine.base.whole_file import system_reason
 from napari_unet.files.finding import find_images
 from napari_unet.files.image_file import SeriesInfo, chosen_series, image_stem
 from napari_unet.files.images import IMAGE_SUFFIXES, image_series
-from napari_unet.files.tiff import Tiff
+from napari_unet.files.tiff.tiff import Tiff
 
 _LONGEST_NAME = 255
 """Bytes of a file's name that the usual file systems take."""

@@ -26,8 +26,8 @@ from napari_unet.files.label_notes import notes_line
 from napari_unet.files.netpbm import Netpbm
 from napari_unet.files.ome_zarr import ZARR_SUFFIX, write_ome_zarr
 from napari_unet.files.picture import Picture
-from napari_unet.files.tiff import Tiff
-from napari_unet.files.tiff_writer import fitting_axes, write_tiff
+from napari_unet.files.tiff.tiff import Tiff
+from napari_unet.files.tiff.writer import fitting_axes, write_tiff
 from napari_unet.files.vendor import Vendor
 
 FORMATS: tuple[ImageFormat, ...] = (Tiff(), Netpbm(), Vendor(), Picture())

@@ -11,7 +11,7 @@ from typing import Any
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.images.image import PlaneIndex
 from napari_unet.files.image_file import image_stem
-from napari_unet.files.tiff import Tiff
+from napari_unet.files.tiff.tiff import Tiff
 from napari_unet.script.words import (
     arguments,
     as_path,

@@ -14,7 +14,7 @@ import numpy as np
 from napari_unet.engine.base.errors import LabelsError
 from napari_unet.files.image_file import ImageFile
 from napari_unet.files.images import image_series, read_image, read_labels, write_labels
-from napari_unet.files.tiff_writer import fitting_axes
+from napari_unet.files.tiff.writer import fitting_axes
 from napari_unet.viewer.commands import PLUGIN
 from napari_unet.viewer.results import METADATA_KEY
 

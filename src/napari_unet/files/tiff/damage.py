@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tifffile
 
-from napari_unet.files.ome import companion_xml
+from napari_unet.files.tiff.ome import companion_xml
 
 
 class _DamageLog(logging.Handler):

@@ -25,9 +25,9 @@ from napari_unet.files.image_file import (
     numbered_series,
 )
 from napari_unet.files.label_notes import notes_in
-from napari_unet.files.ome import OmeImage, incomplete_set, ome_images
-from napari_unet.files.tiff_damage import whole_tiff
-from napari_unet.files.tiff_scale import Scale, ome_scale, tiff_scale
+from napari_unet.files.tiff.damage import whole_tiff
+from napari_unet.files.tiff.ome import OmeImage, incomplete_set, ome_images
+from napari_unet.files.tiff.scale import Scale, ome_scale, tiff_scale
 
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
