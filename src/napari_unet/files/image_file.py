@@ -219,6 +219,13 @@ def chosen_series(path: Path, found: Sequence[SeriesInfo], wanted: int | str | N
     )
 
 
+def existing(path: Path) -> FileError:
+    """Say that nothing is written because something of this name is there."""
+    return FileError(
+        f"'{path}' exists already; choose another name, or allow replacing it (overwrite=True)."
+    )
+
+
 def microscope_scale(sizes: Sequence[float | None]) -> tuple[float, ...] | None:
     """Give those of the sizes along (Z), Y and X, in micrometres, that belong to an image.
 
@@ -232,6 +239,25 @@ def microscope_scale(sizes: Sequence[float | None]) -> tuple[float, ...] | None:
     while len(known) > 2 and None in known[:-2]:
         known = known[1:]
     return None if None in known or len(known) < 2 else tuple(size for size in known if size)
+
+
+def axis_sizes(
+    axes: str, pixel_size_um: Sequence[float] | None, frame_interval_s: float | None
+) -> dict[str, float]:
+    """Give the step along each axis on which it is known: Z, Y, X in micrometres, T in seconds.
+
+    Parameters
+    ----------
+    axes : str
+        As in `ImageFile`.
+    pixel_size_um, frame_interval_s
+        As in `ImageFile`; sizes that are not positive and finite count as not known.
+    """
+    spatial = [axis for axis in "ZYX" if axis in axes]
+    # From the end: slices without a known distance still have a scale in the plane.
+    pairs = zip(reversed(spatial), reversed(pixel_size_um or ()), strict=False)
+    sizes = {axis: float(size) for axis, size in pairs if 0 < size < math.inf}
+    return sizes | ({"T": frame_interval_s} if "T" in axes and frame_interval_s else {})
 
 
 def dots_scale(sizes: Sequence[float | None]) -> tuple[float, ...] | None:

@@ -21,7 +21,7 @@ from napari_unet.engine.base.errors import FileError, LabelsError
 from napari_unet.engine.base.whole_file import system_reason, whole_file, write_problem
 from napari_unet.engine.images.image import LabelImage, Scores
 from napari_unet.engine.images.label_numbers import whole_numbers
-from napari_unet.files.image_file import ImageFile, ImageFormat, SeriesInfo
+from napari_unet.files.image_file import ImageFile, ImageFormat, SeriesInfo, existing
 from napari_unet.files.label_notes import notes_line
 from napari_unet.files.netpbm import Netpbm
 from napari_unet.files.ome_zarr import ZARR_SUFFIX, write_ome_zarr
@@ -188,10 +188,7 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
         if path.is_dir():
             raise FileError(f"'{path}' is a folder; name a file to write.")
         if path.exists() and not overwrite:
-            raise FileError(
-                f"'{path}' exists already; choose another name, or allow replacing it "
-                "(overwrite=True)."
-            )
+            raise existing(path)
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(write_problem(path, error)) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.base.whole_file import write_problem
+from napari_unet.files.image_file import axis_sizes, existing
 
 ZARR_SUFFIX = ".zarr"
 
@@ -79,7 +79,7 @@ def write_ome_zarr(
                 chunk_key_encoding={"name": "v2", "separator": "/"},
             )
             stored[...] = level
-        scale = _scale(axes, pixel_size_um, frame_interval_s)
+        scale = axis_sizes(axes, pixel_size_um, frame_interval_s)
         group.attrs.update(_attributes(path, axes, scale, len(levels), notes))
         _put_in_place(partial, path)
     except OSError as error:
@@ -104,9 +104,7 @@ def _check_free(path: Path, *, overwrite: bool) -> None:
             f"'{path}' exists and is no Zarr group, so it is not replaced; choose another name."
         )
     if not overwrite:
-        raise FileError(
-            f"'{path}' exists already; choose another name, or allow replacing it (overwrite=True)."
-        )
+        raise existing(path)
 
 
 def _put_in_place(partial: Path, path: Path) -> None:
@@ -130,19 +128,6 @@ def _levels(labels: NDArray[Any]) -> list[NDArray[Any]]:
     while max(levels[-1].shape[-2:]) > _BLOCK:
         levels.append(levels[-1][..., ::2, ::2])
     return levels
-
-
-def _scale(
-    axes: str, pixel_size_um: Sequence[float] | None, frame_interval_s: float | None
-) -> dict[str, float]:
-    """Size of a step along each axis that is known, in micrometres and seconds."""
-    spatial = [axis for axis in axes if axis in "ZYX"]
-    # From the end: slices without a known distance still have a scale in the plane.
-    pairs = zip(reversed(spatial), reversed(pixel_size_um or ()), strict=False)
-    known = {axis: float(size) for axis, size in pairs if 0 < size < math.inf}
-    if "T" in axes and frame_interval_s:
-        known["T"] = frame_interval_s
-    return known
 
 
 def _attributes(

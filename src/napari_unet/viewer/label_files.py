@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from napari_unet.engine.base.errors import LabelsError
-from napari_unet.files.image_file import ImageFile
+from napari_unet.files.image_file import ImageFile, axis_sizes
 from napari_unet.files.images import image_series, read_image, read_labels, write_labels
+from napari_unet.files.samples import LayerData
 from napari_unet.files.tiff.writer import fitting_axes
 from napari_unet.viewer.commands import PLUGIN
+from napari_unet.viewer.layers import size_in
 from napari_unet.viewer.results import METADATA_KEY
-
-LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 
 LABEL_PATTERNS = tuple(
     f"*{word}{ending}"
@@ -144,10 +144,10 @@ def _in_unit(meta: Mapping[str, Any], unit: str, wanted: Sequence[bool]) -> list
     ):
         if not is_wanted:
             continue
-        if not own.is_compatible_with(unit):
+        size = size_in(scale, own, unit)
+        if size is None:
             break
-        # Mirrored layers have a negative scale.
-        sizes.insert(0, abs((float(scale) * own).to(unit).magnitude))
+        sizes.insert(0, size)
     return sizes
 
 
@@ -166,16 +166,8 @@ def _kept_place(place: Any, ndim: int) -> dict[str, Any]:
 
 def _measured_place(file: ImageFile) -> dict[str, Any]:
     """Scale, units and names of the axes, as the file states them."""
-    sizes = dict(
-        zip(
-            reversed([a for a in file.axes if a in "ZYX"]),
-            reversed(file.pixel_size_um or ()),
-            strict=False,
-        )
-    )
-    units = dict.fromkeys(sizes, "micrometer")
-    if file.frame_interval_s:
-        sizes["T"], units["T"] = file.frame_interval_s, "second"
+    sizes = axis_sizes(file.axes, file.pixel_size_um, file.frame_interval_s)
+    units = {axis: "second" if axis == "T" else "micrometer" for axis in sizes}
     return {
         "scale": [sizes.get(axis, 1.0) for axis in file.axes],
         "units": [units.get(axis, "pixel") for axis in file.axes],

@@ -248,13 +248,17 @@ def place_of(layer: Layer, axes: tuple[int, ...]) -> dict[str, Any]:
 
 def pixel_size_um(layer: Image) -> float | None:
     """Size of a pixel in the plane in micrometres; None if the layer's units are no lengths."""
-    sizes = [
-        # Mirrored layers have a negative scale.
-        abs((float(scale) * unit).to("micrometer").magnitude)
-        for scale, unit in zip(layer.scale[-2:], layer.units[-2:], strict=True)
-        if unit.is_compatible_with("micrometer")
-    ]
-    return math.sqrt(math.prod(sizes)) if len(sizes) == 2 else None
+    in_plane = zip(layer.scale[-2:], layer.units[-2:], strict=True)
+    sizes = [size_in(scale, unit, "micrometer") for scale, unit in in_plane]
+    known = [size for size in sizes if size is not None]
+    return math.sqrt(math.prod(known)) if len(known) == 2 else None
+
+
+def size_in(scale: float, own: Any, unit: str) -> float | None:
+    """Step along an axis of a layer in another unit than its own; None if they do not fit."""
+    # Mirrored layers have a negative scale.
+    is_fit = own.is_compatible_with(unit)
+    return abs(float((float(scale) * own).to(unit).magnitude)) if is_fit else None
 
 
 def shown_plane(

@@ -18,8 +18,7 @@ from napari_unet.engine.base.device_errors import result_if_it_fits
 from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.labels.evaluation import Evaluation
 from napari_unet.engine.networks.architecture import NetworkModule
-from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
-from napari_unet.engine.networks.unet import UNetConfig
+from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.patches import Batch
 from napari_unet.engine.training.settings import TrainingSettings
 
@@ -281,17 +280,6 @@ class Learner:
         return torch.optim.AdamW(
             self.unet.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-
-
-def new_network(description: NetworkDescription | None, seed: int) -> Network:
-    """Make a network that has learned nothing, the usual one unless another is described."""
-    if description is None:
-        roles = ("background", "cell", "border")
-        config = UNetConfig(base_width=32, classes=len(roles))
-        description = NetworkDescription("new", config, class_roles=roles)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Network(build_module(description.architecture), description)
 
 
 def learning_format(unet: NetworkModule, device: torch.device) -> torch.memory_format:

@@ -20,8 +20,8 @@ from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.images.image import AnyImage
 from napari_unet.engine.models.checkpoint import as_network
 from napari_unet.engine.models.scores import trained_further
-from napari_unet.engine.networks.network import Network, NetworkDescription
-from napari_unet.engine.training.learner import Learner, TrainingReport, new_network
+from napari_unet.engine.networks.network import Network, NetworkDescription, new_network
+from napari_unet.engine.training.learner import Learner, TrainingReport
 from napari_unet.engine.training.pairs import TrainingPair, check_pairs
 from napari_unet.engine.training.patches import Batch, BatchesAhead, Patches
 from napari_unet.engine.training.prepared import description_after, replayed_images

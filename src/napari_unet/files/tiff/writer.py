@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import IO, Any
@@ -10,6 +9,8 @@ from typing import IO, Any
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+
+from napari_unet.files.image_file import axis_sizes
 
 _IMAGEJ_BYTES = 1 << 31
 """Above this an ImageJ TIFF is not safe: it addresses 32 bits."""
@@ -62,12 +63,8 @@ def write_tiff(
         Write OME-TIFF also where ImageJ's would do, as the ending `.ome.tif` promises.
     """
     names = fitting_axes(axes, array.ndim)
-    spatial = [axis for axis in "ZYX" if axis in names]
-    # From the end: slices without a known distance still have a scale in the plane.
-    pairs = zip(reversed(spatial), reversed(pixel_size_um or ()), strict=False)
-    sizes = {axis: float(size) for axis, size in pairs if 0 < size < math.inf}
-    if "T" not in names or not frame_interval_s:
-        frame_interval_s = None
+    sizes = axis_sizes(names, pixel_size_um, frame_interval_s)
+    interval_s = sizes.pop("T", None)
     options: dict[str, Any] = {"bigtiff": array.nbytes > _IMAGEJ_BYTES}
     density = _density(sizes, unit_um=1.0)
     is_ome = _fits_ome(array, names)
@@ -76,12 +73,12 @@ def write_tiff(
         metadata |= {"Labels": list(plane_names)} if plane_names else {}
         metadata |= {"unit": "um"} if density else {}
         metadata |= {"spacing": sizes["Z"]} if "Z" in sizes else {}
-        metadata |= {"finterval": frame_interval_s} if frame_interval_s else {}
+        metadata |= {"finterval": interval_s} if interval_s else {}
         metadata |= {"Info": description} if description else {}
         options["imagej"] = True
     else:
         metadata = {"axes": names} | {f"PhysicalSize{axis}": size for axis, size in sizes.items()}
-        metadata |= {"TimeIncrement": frame_interval_s} if frame_interval_s else {}
+        metadata |= {"TimeIncrement": interval_s} if interval_s else {}
         metadata |= {"Description": description} if description else {}
         options["ome"] = is_ome
         density = _density(sizes, unit_um=1e4)
