@@ -137,9 +137,9 @@ def _repaired(labels: LabelImage, finding: Finding, *planes: PlaneIndex) -> Labe
 
     if not planes:
         return label_edit(labels, repair(labels, finding))
-    whole = labels
-    for found, plane in zip(finding.parts or (finding,), planes, strict=True):
-        part = repair(labels[plane], found)
-        whole = whole.astype(np.promote_types(whole.dtype, part.dtype))
+    found = zip(finding.parts or (finding,), planes, strict=True)
+    parts = [repair(labels[plane], part) for part, plane in found]
+    whole = labels.astype(np.result_type(labels, *parts))
+    for plane, part in zip(planes, parts, strict=True):
         whole[plane] = part
     return label_edit(labels, whole)
