@@ -45,7 +45,7 @@ OWN_CELLS = "histology-large"
 _WINDOW = (1240, 780)
 _DOCK_WIDTH_PX = 300
 _LARGE_FONT_PT = 15
-_LONGEST_S = 180
+_LONGEST_S = 1800  # of a training that ends by itself, on two cores
 _SETTLE_S = 0.7
 _LEARNED_STEPS = 30
 _COLOURS = 255
@@ -225,8 +225,8 @@ def all_widgets() -> Image.Image:
     """Photograph the window with every widget of the plugin as a tab, the Model widget in front."""
     with window() as viewer:
         open_sample(viewer)
-        open_widget(viewer, SEGMENT)
-        open_widget(viewer, MODEL)
+        for name in (SEGMENT, WEIGHT_MAP, TRAIN, MODEL):
+            open_widget(viewer, name)
         return photograph(viewer)
 
 
