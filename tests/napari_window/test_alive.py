@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QObject, QtMsgType, qInstallMessageHandler
+from qtpy.QtGui import QOpenGLContext
 
 from napari_unet.files.samples import DEMO_SAMPLE, load_sample
 from napari_unet.widgets.segment.widget import SegmentWidget
@@ -168,3 +169,22 @@ def test_leaving_napari_while_it_runs_ends_the_process_in_peace(leave: str, is_t
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.split() == ["running", "left"]
+
+
+def test_a_layer_goes_while_the_context_of_the_canvas_is_current(
+    make_napari_viewer: Callable[..., Any], qtbot: QtBot
+) -> None:
+    # Else the next picture crashed in some drivers: after Keep, of a training with a preview.
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(np.zeros((40, 40)))
+    cells = viewer.add_labels(np.eye(40, dtype=int))
+    _, widget = viewer.window.add_plugin_dock_widget(_PLUGIN, "Segment cells")
+    qtbot.waitUntil(lambda: not widget.model_choice.is_loading, timeout=60_000)
+    canvas = viewer.window._qt_viewer.canvas.native
+    qtbot.waitUntil(canvas.isValid, timeout=10_000)
+    canvas.doneCurrent()
+    assert QOpenGLContext.currentContext() is None
+
+    viewer.layers.remove(cells)
+
+    assert QOpenGLContext.currentContext() == canvas.context()

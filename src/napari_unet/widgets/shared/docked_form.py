@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QChildEvent, QEvent, QObject, Qt
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import (
     QAbstractSlider,
     QAbstractSpinBox,
@@ -85,6 +86,7 @@ class DockedForm(QWidget):
             return
         # On its tab, where there is no room for the name of the plugin.
         dock.setWindowTitle(dock.windowTitle().partition(" (")[0])
+        self._viewer.layers.events.removing.connect(self._make_canvas_current)
         first = next((form for form in self._forms() if type(form) is type(self)), self)
         if first is self:
             self.join_tabs()
@@ -94,6 +96,20 @@ class DockedForm(QWidget):
         window: Any = self._viewer.window
         window.remove_dock_widget(dock)
         bring_to_front(first)
+
+    def _make_canvas_current(self) -> None:
+        """Have OpenGL free what a layer held where it was made.
+
+        napari frees it at once, in whichever context is current. Between two pictures that is the
+        one in which Qt puts the window together: there it is freed under the canvas's feet, and
+        with some drivers the next picture crashes (napari issues 6472 and 8471).
+        """
+        dock = dock_of(self)
+        window = None if dock is None else dock.parent()
+        middle = window.centralWidget() if isinstance(window, QMainWindow) else None
+        for canvas in () if middle is None else middle.findChildren(QOpenGLWidget):
+            if canvas.isValid():
+                canvas.makeCurrent()
 
 
 _CONTROLS = (QAbstractSpinBox, QComboBox, QAbstractSlider)
