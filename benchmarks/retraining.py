@@ -78,7 +78,7 @@ def _look_at(folder: Path) -> None:
     for path in find_images([folder / "labels"]):
         truth, image = read_labels(path).array, read_image(images[image_stem(path)]).array
         findings.update((each.severity, each.code) for each in preflight(truth, image=image))
-        plain, mirrored = (segment(image, network, flips=flips) for flips in (False, True))
+        plain, mirrored = (segment(image, network, averaging=each) for each in ("none", "flips"))
         comparison = compare_cells(plain.labels, truth, same_iou=0.6)
         regions = rank_doubt(
             plain.scores,

@@ -162,6 +162,7 @@ def segment_all() -> Image.Image:
         open_sample(viewer)
         widget = open_widget(viewer, SEGMENT)
         run(widget)
+        widget.form.better_fold.expand()
         widget.form.more.expand()
         return alone(widget)
 

@@ -15,13 +15,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from napari.utils.colormaps import ensure_colormap
 from PIL import Image, ImageDraw, ImageFont
 
 import napari_unet
+from napari_unet.engine.base.settings import Averaging
 from napari_unet.engine.segmentation.instances import instances_from_scores
 from napari_unet.files.overlay import draw_overlay
 from napari_unet.files.samples import load_sample
@@ -57,9 +58,9 @@ def network() -> Any:
 
 
 @cache
-def scores_of(name: str, *, flips: bool = False) -> Any:
+def scores_of(name: str, *, averaging: Averaging = "none") -> Any:
     """Segment a sample."""
-    return napari_unet.segment(load_sample(name).image, network(), flips=flips)
+    return napari_unet.segment(load_sample(name).image, network(), averaging=averaging)
 
 
 def labels_with(name: str, **changes: Any) -> np.ndarray:
@@ -142,11 +143,11 @@ def cell_size() -> list[Panel]:
     return panels
 
 
-def flips() -> list[Panel]:
-    """One look, and the mean of four."""
+def averaging() -> list[Panel]:
+    """One look, the mean of four, and the mean of eight."""
     return [
-        _found("noisy", _NOISY_PART, scores_of("noisy").labels, "off"),
-        _found("noisy", _NOISY_PART, scores_of("noisy", flips=True).labels, "on"),
+        _found("noisy", _NOISY_PART, scores_of("noisy", averaging=each).labels, each)
+        for each in get_args(Averaging)
     ]
 
 
@@ -243,7 +244,7 @@ PICTURES: dict[str, Callable[[], list[Panel]]] = {
         min_score,
         drop_border_cells,
         cell_size,
-        flips,
+        averaging,
         scores,
         weight_map,
         weight_map_gaps,

@@ -166,7 +166,10 @@ def run() -> None:
     add(
         "ours, flips averaged",
         measure(
-            sets, lambda image: segment(image, network, device=arguments.device, flips=True).labels
+            sets,
+            lambda image: (
+                segment(image, network, device=arguments.device, averaging="flips").labels
+            ),
         ),
     )
     if arguments.stardist:

@@ -58,7 +58,7 @@ def test_settings_of_the_engine_are_options_with_their_explanation(output: Outpu
     text = " ".join(output.read()[0].split())
     assert "--min-size N Smaller cells are dropped" in text
     assert "(default: the model's own)" in text
-    for option in ("--tile", "--diameter", "--every-slice", "--channel-axis", "--flips"):
+    for option in ("--tile", "--diameter", "--every-slice", "--channel-axis", "--averaging"):
         assert option in text
 
 

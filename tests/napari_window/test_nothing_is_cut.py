@@ -223,7 +223,11 @@ def check(qtbot: QtBot, form: QWidget) -> None:
 
 
 def unfold(form: Any) -> None:
-    for fold in (getattr(form.form, "more", None), getattr(form, "versions", None)):
+    for fold in (
+        getattr(form.form, "more", None),
+        getattr(form.form, "better_fold", None),
+        getattr(form, "versions", None),
+    ):
         if fold is not None:
             fold.expand()
 

@@ -15,6 +15,7 @@ import dask.array
 import numpy as np
 import pytest
 import tifffile
+import torch
 from napari.components import ViewerModel
 from napari.layers import Image
 from PIL import Image as Picture
@@ -152,7 +153,9 @@ def tiff(folder: Path, array: np.ndarray, axes: str, *, lazy: bool = False, **ch
     return Form(Image(data, rgb=rgb), nuclei(), path=path, **choices)
 
 
-EVERYTHING = SegmentationSettings(diameter_px=31.5, region=(10, 60, 20, 90), tile_px=64, flips=True)
+EVERYTHING = SegmentationSettings(
+    diameter_px=31.5, region=(10, 60, 20, 90), tile_px=64, averaging="flips"
+)
 OTHER_INSTANCES = InstanceSettings(
     foreground_threshold=0.3,
     seed_threshold=0.55,
@@ -387,7 +390,9 @@ def test_only_what_differs_is_said() -> None:
         "a.ome.tif",
         device="cuda:1",
         plane=(2, ALL, ALL),
-        settings=SegmentationSettings(diameter_px=np.float64(30.0), pixel_size_um=0.3, flips=True),
+        settings=SegmentationSettings(
+            diameter_px=np.float64(30.0), pixel_size_um=0.3, averaging="flips+rotations"
+        ),
         instances=replace(model, min_score=0.25, fill_holes=False),
         model_instances=model,
     )
@@ -405,15 +410,42 @@ def test_only_what_differs_is_said() -> None:
         "    network,",
         "    instances=instances,",
         "    diameter_px=30.0,",
-        "    flips=True,",
+        "    averaging='flips+rotations',",
         "    intensity_reference=stack,",
         "    device='cuda:1',",
         ")",
     ]
     assert command_line(recipe) == (
         "napari-unet segment a.ome.tif -o a_labels.tif --device cuda:1 --slice 3 --diameter 30 "
-        "--flips --min-score 0.25 --no-fill-holes"
+        "--averaging flips+rotations --min-score 0.25 --no-fill-holes"
     )
+
+
+def test_a_second_model_is_loaded_and_averaged(tmp_path: Path) -> None:
+    network = load_checkpoint("nuclei")
+    with torch.no_grad():
+        for weight in network.unet.head.parameters():
+            weight.mul_(0.5)
+    other = str(save_checkpoint(network, tmp_path / "other"))
+    form = picture(tmp_path, grey(), settings=SegmentationSettings(averaging="flips"))
+    recipe = replace(form.recipe(), second_model=other)
+    expected = segment(
+        grey(), ["nuclei", other], averaging="flips", instances=recipe.instances
+    ).labels
+
+    np.testing.assert_array_equal(run_python(recipe), expected)
+    by_command = replace(recipe, output=str(tmp_path / "b.tif"))
+    np.testing.assert_array_equal(run_command(by_command), expected)
+
+
+def test_the_pixel_size_is_told_where_only_the_second_model_knows_its_own() -> None:
+    settings = SegmentationSettings(pixel_size_um=0.25)
+    recipe = SegmentRecipe(
+        "a", (9, 9), "a.png", second_model="b", second_pixel_size_um=0.5, settings=settings
+    )
+
+    assert "[network, second], pixel_size_um=0.25)" in python_lines(recipe)
+    assert command_line(recipe).endswith("--model nuclei --model b --pixel-size 0.25")
 
 
 def test_numbers_are_written_so_that_they_are_read_again_exactly() -> None:

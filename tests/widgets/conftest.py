@@ -261,7 +261,7 @@ class Person:
     def set(self, name: str, value: Any) -> str:
         """Set a slider, a number or a check box, and wait for the cells to follow."""
         form = self.widget.form
-        field = {**form.common.fields, **form.rare.fields, **form.reading.fields}[name]
+        field = {**form.common.fields, **form.rare.fields}[name]
         (field.setChecked if isinstance(value, bool) else field.setValue)(value)
         return self.wait_for_the_end()
 

@@ -1,5 +1,6 @@
 """What a user finds again in the next napari: models, and settings."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from napari_unet.widgets.model.widget import ModelWidget
 from napari_unet.widgets.segment.widget import SegmentWidget
 from napari_unet.widgets.shared.docked_form import DockedForm
 from napari_unet.widgets.shared.model_choice import ModelChoice
+from napari_unet.widgets.shared.remembered import user_settings
 from napari_unet.widgets.train.widget import TrainWidget
 from napari_unet.widgets.weight_map.widget import WeightMapWidget
 
@@ -190,7 +192,7 @@ def test_no_version_can_take_the_name_of_a_bundled_model(
 def test_settings_of_segment_are_there_again_and_thresholds_are_the_models(start: Any) -> None:
     form = start().form
     form.scores_box.setChecked(True)
-    form.reading.fields["flips"].setChecked(True)
+    form.better.choose_averaging("flips+rotations")
     form.size_choice.mode_box.setCurrentText("µm")
     form.size_choice.box.setValue(8.5)
     threshold = form.common.fields["foreground_threshold"].value()
@@ -201,10 +203,26 @@ def test_settings_of_segment_are_there_again_and_thresholds_are_the_models(start
     again = start().form
 
     assert again.scores_box.isChecked()
-    assert again.reading.fields["flips"].isChecked()
+    assert again.better.averaging == "flips+rotations"
     assert again.size_choice.entered == ("µm", 8.5)
     assert again.common.fields["foreground_threshold"].value() == threshold
     assert again.extent_choice.extent == "slice"
+
+
+@pytest.mark.parametrize(("flips", "averaging"), [(True, "flips"), (False, "none")])
+def test_flips_that_version_0_1_0_remembered_are_known(
+    start: Any, flips: bool, averaging: str
+) -> None:
+    kept = json.dumps({"flips": flips, "show_scores": True})
+    user_settings().setValue("forms/Segment cells", kept)
+
+    form = start().form
+
+    assert form.better.averaging == averaging
+    assert form.scores_box.isChecked()
+    form.remembered.keep()
+    again = json.loads(user_settings().value("forms/Segment cells"))
+    assert again == {"show_scores": True} | ({"averaging": "flips"} if flips else {})
 
 
 def test_a_size_in_pixels_is_of_one_image_and_not_remembered(start: Any) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from napari_unet.engine.base.errors import CheckpointError, SettingsError
 from napari_unet.engine.models.checkpoint import bundled_models, load_checkpoint
 from napari_unet.engine.networks.network import Network
+from napari_unet.engine.segmentation.ensemble import ensemble
 from napari_unet.versions import kept_versions
 
 
@@ -50,7 +52,8 @@ def add_loading_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="ABOUT=VALUE",
         help="correct one thing that the file does not tell and 'napari-unet inspect' lists as a "
-        "guess, for example activation=ELU; may be given several times",
+        "guess, for example activation=ELU; may be given several times; of several models it is "
+        "the first",
     )
     group.add_argument(
         "--allow-code",
@@ -80,3 +83,26 @@ def load_model(name: str, arguments: argparse.Namespace) -> Network:
             )
         guesses[about.strip()] = value.strip()
     return load_checkpoint(model_source(name), allow_code=arguments.allow_code, guesses=guesses)
+
+
+def load_models(names: Sequence[str], arguments: argparse.Namespace) -> tuple[Network, ...]:
+    """Load models whose scores are averaged; guesses are about the first.
+
+    Raises
+    ------
+    CheckpointError
+        If one cannot be loaded.
+    SettingsError
+        If a guess makes no sense, or if the models do not fit.
+    """
+    for name in names:
+        if list(names).count(name) > 1:
+            raise SettingsError(
+                f"--model {name} is given more than once; the mean of a model with itself is the "
+                "same model, so name each once."
+            )
+    first, *others = names
+    loaded = [load_model(first, arguments)]
+    for name in others:
+        loaded.append(load_checkpoint(model_source(name), allow_code=arguments.allow_code))
+    return ensemble(loaded)

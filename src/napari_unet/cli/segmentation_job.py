@@ -22,13 +22,10 @@ from napari_unet.engine.base.host_memory import free_host_bytes
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.images.image import AnyImage, without_alpha
 from napari_unet.engine.labels.checksums import plane_checksums
-from napari_unet.engine.networks.network import Network
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.segmentation.ensemble import ensemble_name, zooms_of
 from napari_unet.engine.segmentation.memory import segmentation_memory
-from napari_unet.engine.segmentation.segmentation import (
-    Segmentation,
-    iterate_segmentation,
-    zoom_of,
-)
+from napari_unet.engine.segmentation.segmentation import Segmentation, iterate_segmentation
 from napari_unet.files.image_file import ImageFile
 from napari_unet.files.images import read_image, write_labels, write_picture, write_scores
 from napari_unet.files.label_notes import segmentation_notes
@@ -63,9 +60,10 @@ class SegmentationJob:
 
     Parameters
     ----------
-    network : Network
-    model : str
-        Bundled name or file that it was loaded from, for the notes in the files of labels.
+    networks : tuple of Network
+        Whose scores are averaged; most often one.
+    models : tuple of str
+        Bundled names or files that they were loaded from, for the notes in the files of labels.
     settings : SegmentationSettings
     instances : InstanceSettings
     part : WantedPart
@@ -83,8 +81,8 @@ class SegmentationJob:
         Ends what is computed, in all threads.
     """
 
-    network: Network
-    model: str
+    networks: tuple[Network, ...]
+    models: tuple[str, ...]
     settings: SegmentationSettings
     instances: InstanceSettings
     part: WantedPart = WantedPart()  # noqa: RUF009 - frozen
@@ -96,6 +94,11 @@ class SegmentationJob:
     bar: BatchBar | None = None
     processors: Processors = field(default_factory=lambda: Processors(1))
     cancel: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def description(self) -> NetworkDescription:
+        """Of the first network, by which images are read and cells told apart."""
+        return self.networks[0].description
 
     def __call__(self, planned: PlannedFile) -> Segmented:
         """Segment one image and write all that was asked for."""
@@ -116,11 +119,11 @@ class SegmentationJob:
         if self.cancel.is_set():
             raise Stopped
         started = time.perf_counter()
-        architecture = self.network.description.architecture
+        architecture = self.description.architecture
         series = None if planned.series is None else planned.series.number
         part = self.part.of(read_image(planned.source, series=series), ndim=architecture.ndim)
         settings = self._settings_for(part)
-        look = look_at_image(part, self.network.description, settings) if self.checks else Look()
+        look = look_at_image(part, self.description, settings) if self.checks else Look()
         look.refuse()
         keeps_scores = "scores" in planned.extras
         alone = self._is_large(part, settings, kept_scores=keeps_scores)
@@ -153,11 +156,13 @@ class SegmentationJob:
         shape = list(part.image.array.shape)
         if part.channel_axis is not None:
             del shape[part.channel_axis]
+        zoom, *others = zooms_of([each.description for each in self.networks], settings)
         needed = segmentation_memory(
             tuple(shape),
-            self.network.description,
+            self.description,
             kept_scores=kept_scores,
-            zoom=zoom_of(self.network.description, settings),
+            zoom=zoom,
+            other_zooms=others,
         )
         return needed * self.processors.images > _MEMORY_SHARE * free_host_bytes()
 
@@ -168,7 +173,7 @@ class SegmentationJob:
         if part.stack_channel_axis is None:
             return part.stack[np.newaxis]
         channels = np.moveaxis(part.stack, part.stack_channel_axis, 0)
-        reads_four = self.network.description.architecture.in_channels == 4
+        reads_four = self.description.architecture.in_channels == 4
         return channels if reads_four else without_alpha(channels)
 
     def _segment(
@@ -183,7 +188,7 @@ class SegmentationJob:
         with CancelsTorch(self.cancel, Stopped):
             for step in iterate_segmentation(
                 part.image.array,
-                self.network,
+                self.networks,
                 settings=settings,
                 instances=self.instances,
                 device=self.device,
@@ -211,15 +216,20 @@ class SegmentationJob:
             "overwrite": self.overwrite,
         }
 
+        names = [each.description.name for each in self.networks]
         notes = segmentation_notes(
             image=image.name if image.series is None else f"{image.name} {image.series.label}",
-            model=self.network.description.name,
-            source=self.model,
+            model=ensemble_name(names),
+            source=self.models[0],
+            averaged_with=[
+                {"model": name, "model_source": source}
+                for name, source in zip(names[1:], self.models[1:], strict=True)
+            ],
             cells=result.cell_count,
             settings=settings,
             instances=self.instances,
         )
-        ndim = self.network.description.architecture.ndim
+        ndim = self.description.architecture.ndim
         notes["checksums"] = plane_checksums(result.labels, plane_ndim=ndim)
 
         def labels() -> None:

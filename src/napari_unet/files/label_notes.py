@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +22,7 @@ def segmentation_notes(
     cells: int,
     settings: SegmentationSettings,
     instances: InstanceSettings,
+    averaged_with: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """Say how labels came about, in plain values.
 
@@ -36,11 +37,14 @@ def segmentation_notes(
     cells : int
     settings, instances
         With which it was segmented.
+    averaged_with : sequence of mapping
+        What names each further network of an ensemble; its first is `source`.
     """
     return {
         "image": image,
         "model": model,
         "model_source": source,
+        "averaged_with": [dict(each) for each in averaged_with],
         "cells": cells,
         "settings": asdict(settings),
         "instances": asdict(instances),

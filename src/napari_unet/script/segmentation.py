@@ -46,6 +46,8 @@ class SegmentRecipe:
         from the viewer.
     model : str
         Bundled name or file; empty for a model that is in memory alone.
+    second_model : str
+        The same of a model whose scores are averaged with its own; empty for none.
     guesses : mapping of str to str
         What a person said about things that the model's file does not tell.
     device : str
@@ -64,6 +66,8 @@ class SegmentRecipe:
         As the form has them, and the model's own.
     model_pixel_size_um : float, optional
         Where the model learned; with it, an image's own pixel size decides how it is resized.
+    second_pixel_size_um : float, optional
+        Where the second model learned.
     intensity_from_stack : bool
         A single slice is normalised as its whole stack.
     show_scores : bool
@@ -75,6 +79,7 @@ class SegmentRecipe:
     shape: tuple[int, ...]
     image_file: str | None = None
     model: str = _DEFAULT_MODEL
+    second_model: str = ""
     guesses: Mapping[str, str] = field(default_factory=dict)
     device: str = "auto"
     plane: PlaneIndex | None = None
@@ -85,6 +90,7 @@ class SegmentRecipe:
     instances: InstanceSettings = field(default_factory=InstanceSettings)
     model_instances: InstanceSettings = field(default_factory=InstanceSettings)
     model_pixel_size_um: float | None = None
+    second_pixel_size_um: float | None = None
     intensity_from_stack: bool = True
     show_scores: bool = False
     output: str = ""
@@ -118,7 +124,8 @@ class SegmentRecipe:
     @property
     def effective_pixel_size_um(self) -> float | None:
         """Pixel size that decides how the image is resized; None where it does not."""
-        if self.model_pixel_size_um is None or self.settings.diameter_px is not None:
+        learned_um = (self.model_pixel_size_um, self.second_pixel_size_um)
+        if self.settings.diameter_px is not None or not any(learned_um):
             return None
         # The model's own stands for an image that is to be taken as it is.
         return self.settings.pixel_size_um or self.model_pixel_size_um
@@ -147,12 +154,16 @@ def python_lines(recipe: SegmentRecipe) -> str:
     body.append(f"network = {loading(recipe.model, recipe.guesses)}")
     if changed:
         body.append(call("instances = replace", ["network.description.instances", *changed]))
+    networks = "network"
+    if recipe.second_model:
+        body.append(f"second = {loading(recipe.second_model, {})}")
+        networks = "[network, second]"
     options = [
         *(["instances=instances"] if changed else []),
         *_segment_options(recipe),
         *([f"device={recipe.device!r}"] if recipe.device != "auto" else []),
     ]
-    body.append(call("result = segment", ["image", "network", *options]))
+    body.append(call("result = segment", ["image", networks, *options]))
     body += _writing_lines(recipe)
     return "\n".join([*_import_lines(recipe, uses_replace=bool(changed)), "", *body, ""])
 
@@ -179,8 +190,10 @@ def command_line(recipe: SegmentRecipe, *, for_windows: bool = os.name == "nt") 
     check_model(recipe.model)
     image = recipe.image_file or recipe.layer_file
     words = ["napari-unet", "segment", as_path(image), "-o", as_path(recipe.labels_file)]
-    if recipe.model != _DEFAULT_MODEL:
+    if recipe.model != _DEFAULT_MODEL or recipe.second_model:
         words += ["--model", recipe.model]
+    if recipe.second_model:
+        words += ["--model", recipe.second_model]
     words += guess_words(recipe.guesses)
     if recipe.device != "auto":
         words += ["--device", recipe.device]

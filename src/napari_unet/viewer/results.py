@@ -235,6 +235,7 @@ def provenance(
     settings: SegmentationSettings,
     instances: InstanceSettings,
     checksums: dict[str, list[int]],
+    averaged_with: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """How a layer of labels came about, in plain values that can be written to a file."""
     return {
@@ -245,6 +246,7 @@ def provenance(
             cells=cells,
             settings=settings,
             instances=instances,
+            averaged_with=averaged_with,
         ),
         "image_id": image.layer_id,
         "extent": image.extent,

@@ -76,7 +76,9 @@ def test_a_worm_is_whole_and_its_neighbours_are_left_out():
     assert_same_cells(result.labels, wanted_cells(image, SHARP, region))
 
 
-@pytest.mark.parametrize("options", [{"flips": True}, {"diameter_px": 7.3}, {"tile_px": 32}])
+@pytest.mark.parametrize(
+    "options", [{"averaging": "flips+rotations"}, {"diameter_px": 7.3}, {"tile_px": 32}]
+)
 def test_a_worm_is_whole_in_every_way_to_compute_it(options):
     image, region = worm(), (140, 150, 150, 160)
 

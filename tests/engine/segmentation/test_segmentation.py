@@ -16,7 +16,7 @@ from napari_unet.engine.images.normalization import Percentiles
 from napari_unet.engine.models.one_call import segment
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
-from napari_unet.engine.segmentation import planes
+from napari_unet.engine.segmentation import predictor
 from napari_unet.engine.segmentation.bands import BandedUNet
 from napari_unet.engine.segmentation.segmentation import (
     iterate_planes,
@@ -106,7 +106,7 @@ def test_stopping_leaves_nothing_behind_and_the_next_run_is_whole(monkeypatch):
             read.append(tile.done)
             yield tile
 
-    monkeypatch.setattr(planes, "predict_tiles", counting)
+    monkeypatch.setattr(predictor, "predict_tiles", counting)
     run = iterate_segmentation(squares((5, 5)), CELLS, settings=_tiles_of(20))
     next(run)
     next(run)
@@ -208,29 +208,6 @@ def test_volume_is_segmented_as_a_volume():
     np.testing.assert_array_equal(result.labels > 0, image > 0)
 
 
-@pytest.mark.parametrize("shape", [(40, 50), (8, 20, 24)])
-def test_flips_are_the_mean_over_mirrored_copies(shape):
-    network = TINY if len(shape) == 2 else VOLUME
-    image = np.random.default_rng(0).random(shape)
-    expected = np.zeros((2, *shape))
-    for axes in [(), (-1,), (-2,), (-2, -1)]:
-        scores = segment(np.flip(image, axes), network, precision="float32").scores
-        expected += np.flip(scores, axes) / 4
-    found = segment(image, network, precision="float32", flips=True, tile_px=16)
-    np.testing.assert_allclose(found.scores, expected, rtol=0, atol=1e-5)
-
-
-def test_flips_count_as_tiles():
-    settings = SegmentationSettings(flips=True)
-    reports = list(iterate_segmentation(squares((5, 5)), CELLS, settings=settings))
-    assert [(report.tile, report.tiles) for report in reports[:-2]] == [
-        (1, 4),
-        (2, 4),
-        (3, 4),
-        (4, 4),
-    ]
-
-
 def test_scores_are_left_out_when_nobody_wants_them():
     result = segment(squares((5, 5)), CELLS, keep_scores=False)
     assert result.scores is None
@@ -249,8 +226,8 @@ def test_thresholds_given_replace_the_models_own():
 def test_settings_may_be_given_one_by_one_or_together():
     together = SegmentationSettings(tile_px=20)
     assert segment(squares(), CELLS, settings=together).settings == together
-    both = segment(squares(), CELLS, settings=together, flips=True).settings
-    assert both == SegmentationSettings(tile_px=20, flips=True)
+    both = segment(squares(), CELLS, settings=together, averaging="flips").settings
+    assert both == SegmentationSettings(tile_px=20, averaging="flips")
     with pytest.raises(TypeError, match="tiles"):
         segment(squares(), CELLS, tiles=20)
 
@@ -477,7 +454,7 @@ def plane_reports(image, network, *, near=None, **options):
     )
 
 
-@pytest.mark.parametrize("options", [{}, {"flips": True}, {"diameter_px": 31.0}])
+@pytest.mark.parametrize("options", [{}, {"averaging": "flips+rotations"}, {"diameter_px": 31.0}])
 def test_a_region_has_the_scores_of_the_whole_image(options):
     image = np.random.default_rng(0).random((150, 170), dtype=np.float32)
     whole = plane_reports(image, TINY, tile_px=32, **options)[-1].plane

@@ -23,7 +23,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Any:
             raise AssertionError("the network was asked")
 
         monkeypatch.setattr("napari_unet.engine.segmentation.segmentation.iterate_planes", refuse)
-        monkeypatch.setattr("napari_unet.engine.segmentation.planes.predict_tiles", refuse)
+        monkeypatch.setattr("napari_unet.engine.segmentation.predictor.predict_tiles", refuse)
         monkeypatch.setattr("napari_unet.engine.segmentation.bands.BandedUNet.__call__", refuse)
 
     return forbid

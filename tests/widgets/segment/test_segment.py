@@ -395,7 +395,7 @@ def test_a_remedy_sets_the_fields_of_the_form(
             "extent": "view",
             "diameter_px": 12.5,
             "device": "cpu",
-            "flips": True,
+            "averaging": "flips",
             "min_size_px": 7,
             "fill_holes": False,
         }
@@ -404,7 +404,7 @@ def test_a_remedy_sets_the_fields_of_the_form(
     assert form.layer is viewer.layers["channels"]
     assert (form.channel_choice.channel_axis, form.channel_choice.channel) == (0, 1)
     assert form.extent_choice.extent == "view"
-    assert (form.settings().diameter_px, form.settings().flips) == (12.5, True)
+    assert (form.settings().diameter_px, form.settings().averaging) == (12.5, "flips")
     assert session.device == "cpu"
     assert (form.instances().min_size_px, form.instances().fill_holes) == (7, False)
 
@@ -414,16 +414,16 @@ def test_a_remedy_sets_the_fields_of_the_form(
     assert form.settings().diameter_px is None
 
 
-def test_a_remedy_can_turn_flips_on_while_the_cell_size_makes_no_sense(
+def test_a_remedy_can_turn_averaging_on_while_the_cell_size_makes_no_sense(
     viewer: ViewerModel, person: Any, squares: NDArray[np.uint8]
 ) -> None:
     viewer.add_image(squares)
     form = person.widget.form
     form.size_choice.mode_box.setCurrentText("µm")
 
-    form.apply_changes({"flips": True})
+    form.apply_changes({"averaging": "flips"})
 
-    assert form.reading.values() == {"flips": True}
+    assert form.better.averaging == "flips"
 
 
 def test_the_models_own_settings_come_with_the_model_and_can_be_taken_back_to(
@@ -591,7 +591,8 @@ def test_everything_that_can_be_set_says_what_it_does(person: Any) -> None:
         form.reset_button,
         form.panel.button,
         *settings,
-        *form.reading.fields.values(),
+        form.better.copies_box,
+        form.better.second_box,
     ):
         assert len(child.toolTip()) > 20, child
 
@@ -599,6 +600,8 @@ def test_everything_that_can_be_set_says_what_it_does(person: Any) -> None:
 def test_long_names_and_messages_do_not_widen_the_dock(viewer: ViewerModel, person: Any) -> None:
     viewer.add_image(np.zeros((3, 8, 8)), name="a very long name of a layer " * 5)
     person.widget.form.more.expand(animate=False)
+    person.widget.form.better_fold.expand(animate=False)
+    person.widget.form.better.choose_averaging("flips+rotations")
     person.widget.panel.show_error("There is no model '/somewhere/" + "a-folder/" * 30 + "model'.")
 
     assert person.widget.form.minimumSizeHint().width() <= 300

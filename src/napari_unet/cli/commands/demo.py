@@ -95,8 +95,8 @@ def write_files(arguments: argparse.Namespace) -> int:
     )
     network = load_checkpoint(arguments.model)
     job = SegmentationJob(
-        network,
-        arguments.model,
+        (network,),
+        (arguments.model,),
         SegmentationSettings(),
         network.description.instances,
         overwrite=True,  # files of these names are the demo's own

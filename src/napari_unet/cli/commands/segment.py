@@ -10,6 +10,7 @@ images the folder gets a table, summary.csv, with the cells, sizes and warnings 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,9 +20,14 @@ from napari_unet.cli.checks import add_check_option
 from napari_unet.cli.console import BatchBar, count, in_option_words, report, say, say_of
 from napari_unet.cli.file_plan import PlannedFile, named_images, plan_outputs
 from napari_unet.cli.image_part import WantedPart, read_channel_axis, read_plane_numbers
-from napari_unet.cli.model_options import add_loading_options, load_model, model_help
+from napari_unet.cli.model_options import add_loading_options, load_models, model_help
 from napari_unet.cli.segmentation_job import SegmentationJob, Segmented
-from napari_unet.cli.setting_options import add_setting_options, read_settings, whole_number
+from napari_unet.cli.setting_options import (
+    add_setting_options,
+    is_given,
+    read_settings,
+    whole_number,
+)
 from napari_unet.cli.summary import Summary
 from napari_unet.engine.base.device import resolve_device
 from napari_unet.engine.base.errors import SettingsError
@@ -44,8 +50,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--model",
-        default="nuclei",
-        help=f"{model_help()} (default: nuclei)",
+        action="append",
+        help=f"{model_help()}; given several times, the scores of the models are averaged, with "
+        "the thresholds of the first: two take twice as long (default: nuclei)",
     )
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ... (default: auto)"
@@ -120,6 +127,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--progress", action="store_true", help="show the progress bar even if not on a terminal"
     )
+    parser.add_argument(
+        "--flips",
+        action=argparse.BooleanOptionalAction,
+        help="older name of --averaging flips, and of --averaging none",
+    )
     add_setting_options(
         parser,
         SegmentationSettings(),
@@ -139,7 +151,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Segment every image; return 1 if any of them failed."""
     if arguments.jobs is not None and arguments.jobs < 1:
         raise SettingsError(f"--jobs is {arguments.jobs}; use 1 or more.")
-    settings = read_settings(arguments, SegmentationSettings())
+    settings = _settings(arguments)
     part = WantedPart(
         arguments.channel, arguments.channel_axis, arguments.slice, settings.every_slice
     )
@@ -154,8 +166,10 @@ def run(arguments: argparse.Namespace) -> int:
         series=arguments.series,
     )
     summary = _summary(arguments, plan)
-    network = load_model(arguments.model, arguments)
-    missing = _missing(plan, summary, arguments, network.description.architecture.ndim)
+    models = tuple(arguments.model or ["nuclei"])
+    networks = load_models(models, arguments)
+    description = networks[0].description
+    missing = _missing(plan, summary, arguments, description.architecture.ndim)
     jobs = _jobs(arguments, len(missing))
     bar = BatchBar(
         len(missing),
@@ -163,10 +177,10 @@ def run(arguments: argparse.Namespace) -> int:
         forced=arguments.progress,
     )
     job = SegmentationJob(
-        network,
-        arguments.model,
+        networks,
+        models,
         settings,
-        read_settings(arguments, network.description.instances),
+        read_settings(arguments, description.instances),
         part,
         device=arguments.device,
         intensities=arguments.intensities,
@@ -177,6 +191,15 @@ def run(arguments: argparse.Namespace) -> int:
         processors=Processors(jobs),
     )
     return _segment_all(missing, job, jobs, summary, arguments)
+
+
+def _settings(arguments: argparse.Namespace) -> SegmentationSettings:
+    settings = read_settings(arguments, SegmentationSettings())
+    if arguments.flips is None:
+        return settings
+    if is_given(arguments, SegmentationSettings, "averaging"):
+        raise SettingsError("--flips is an older name of --averaging; give only one of them.")
+    return replace(settings, flips=arguments.flips)
 
 
 def _summary(arguments: argparse.Namespace, plan: list[PlannedFile]) -> Summary | None:

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from dataclasses import InitVar, dataclass
+from typing import Any, Literal, TypeAlias, get_args
 
 from napari_unet.engine.base.errors import SettingsError
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
+
+Averaging: TypeAlias = Literal["none", "flips", "flips+rotations"]
+"""Copies of an image whose scores are averaged: 1, 4 or 8."""
+
+
+def in_present_names(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of `SegmentationSettings` that any version wrote, under the names of this one.
+
+    Version 0.1.0 knew `flips`, on or off, where `averaging` is now.
+    """
+    values = dict(kept)
+    if isinstance(values.get("flips"), bool):
+        values["averaging"] = "flips" if values.pop("flips") else "none"
+    return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +50,19 @@ class SegmentationSettings:
     tile_px : int, optional
         Length of a tile in pixels; smaller takes less memory. Chosen from the
         free memory if left out.
-    flips : bool
-        Average the scores over mirrored copies of the image: slightly better,
-        four times slower.
+    averaging : {"none", "flips", "flips+rotations"}
+        Average the scores over copies of the image (test-time augmentation):
+        mirrored, which makes four and takes four times as long, or also turned
+        by 90 degrees, which makes eight. Volumes are mirrored and turned in
+        the plane alone.
     precision : {"auto", "float32", "bfloat16", "float16"}
         Number format of the network's arithmetic; "auto" takes the fastest
         that is safe on the device.
+
+    Notes
+    -----
+    The older name `flips`, of 0.1.0, is still taken when settings are made: True
+    is `averaging` "flips", False is "none".
     """
 
     diameter_px: float | None = None
@@ -49,10 +71,18 @@ class SegmentationSettings:
     channel_axis: int | None = None
     region: tuple[int, ...] | None = None
     tile_px: int | None = None
-    flips: bool = False
+    averaging: Averaging = "none"
     precision: Precision = "auto"
+    flips: InitVar[bool | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, flips: bool | None) -> None:
+        if flips is not None:
+            named = in_present_names({"flips": flips})
+            object.__setattr__(self, "averaging", named.get("averaging", flips))
+        if self.averaging not in get_args(Averaging):
+            raise SettingsError(
+                f"averaging is {self.averaging!r}; use one of {', '.join(get_args(Averaging))}."
+            )
         for name in ("diameter_px", "pixel_size_um"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):

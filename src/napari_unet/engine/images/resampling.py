@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.base.errors import SettingsError
-from napari_unet.engine.base.regions import Region
+from napari_unet.engine.base.regions import Region, whole
 from napari_unet.engine.images.image import FloatImage, Scores, mirrored
 from napari_unet.engine.images.normalization import IntensityScaling
 from napari_unet.engine.images.source import ImageSource
@@ -75,15 +75,42 @@ def restore_scores(scores: Scores, shape: tuple[int, ...]) -> Scores:
     """Bring (C, *spatial) scores back to the image's own grid by linear interpolation."""
     if scores.shape[1:] == tuple(shape):
         return scores
-    axes = [
-        (np.clip(index, 0, m - 1), weights)
-        for n, m in zip(shape, scores.shape[1:], strict=True)
-        for index, weights in [taps(np.arange(n), n, m, sigma_px=0)]
-    ]
     restored = np.empty((scores.shape[0], *shape), np.float32)
-    for plane, into in zip(scores, restored, strict=True):
-        into[...] = resampled(plane, axes, grows=shape[0] > scores.shape[1])
+    grid = scores.shape[1:]
+    for each, into in zip(scores, restored, strict=True):
+        into[...] = interpolated(each, whole(grid), grid, whole(shape), shape)
     return restored
+
+
+def interpolated(
+    values: NDArray[np.float32],
+    box: Region,
+    grid: tuple[int, ...],
+    wanted: Region,
+    other_grid: tuple[int, ...],
+) -> NDArray[np.float32]:
+    """Interpolate values linearly at the pixels of another grid over the same image.
+
+    Parameters
+    ----------
+    values : (*box) float32 array
+    box : tuple of slice
+        Where they lie in their grid.
+    grid, other_grid : tuple of int
+        Pixels of the image in the grid of the values and in the other one.
+    wanted : tuple of slice
+        Part of the other grid; the values reach one pixel beyond it where the
+        image goes on.
+
+    Returns
+    -------
+    (*wanted) float32 array
+    """
+    axes = []
+    for inside, m, part, n in zip(box, grid, wanted, other_grid, strict=True):
+        index, weights = taps(np.arange(part.start, part.stop), n, m, sigma_px=0)
+        axes.append((np.clip(index, 0, m - 1) - inside.start, weights))
+    return resampled(values, axes, grows=other_grid[0] > grid[0])
 
 
 def taps(

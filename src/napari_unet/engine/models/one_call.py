@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.images.image import AnyImage
@@ -12,10 +13,12 @@ from napari_unet.engine.models.checkpoint import as_network
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.segmentation import Segmentation, iterate_segmentation
 
+AnyNetwork: TypeAlias = Network | str | os.PathLike[str]
+
 
 def segment(
     image: AnyImage,
-    network: Network | str | os.PathLike[str],
+    network: AnyNetwork | Sequence[AnyNetwork],
     *,
     settings: SegmentationSettings | None = None,
     instances: InstanceSettings | None = None,
@@ -31,9 +34,11 @@ def segment(
     image : array
         (H, W), (Z, H, W), or either with one channel axis; any real dtype,
         any size.
-    network : Network, str or path
+    network : Network, str or path, or a sequence of these
         From `load_checkpoint`, or what it takes: a bundled model's name or a
-        model file.
+        model file. The scores of several with the same classes and axes are
+        averaged, on the first one's grid; its thresholds hold. Each is given
+        the image at the scale that it was trained at.
     settings : SegmentationSettings, optional
     instances : InstanceSettings, optional
         How cells are told apart; the model's own if left out.
@@ -69,9 +74,10 @@ def segment(
     0
     """
     settings = replace(settings or SegmentationSettings(), **options)
+    given = [network] if isinstance(network, Network | str | os.PathLike) else network
     reports = iterate_segmentation(
         image,
-        as_network(network),
+        [as_network(each) for each in given],
         settings=settings,
         instances=instances,
         device=device,

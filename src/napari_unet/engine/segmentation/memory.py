@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def segmentation_memory(
     *,
     kept_scores: bool,
     zoom: float = 1.0,
+    other_zooms: Sequence[float] = (),
     number_bytes: int = 4,
 ) -> int:
     """Bytes of the computer's memory that a segmentation takes at its peak, on the safe side.
@@ -40,6 +42,8 @@ def segmentation_memory(
         Whether the scores of every plane stay in memory.
     zoom : float
         Factor by which the image is resized for the network.
+    other_zooms : sequence of float
+        The same for other networks whose scores are averaged with its own.
     number_bytes : int
         Of a number in the network's arithmetic: 4 for float32, 2 for half
         precision, 0 if it runs on a GPU, whose own memory holds the tiles.
@@ -55,6 +59,10 @@ def segmentation_memory(
     if kept_scores:
         # Beside the plane at work; at the image's own size or the network's, whoever keeps them.
         scores += _SCORE_BYTES * classes * max(pixels, own_pixels) * (planes - (not is_resized))
+    # A network at another scale has a sum of its own, interpolated class by class.
+    apart = max((each for each in other_zooms if each != zoom), default=None)
+    if apart is not None:
+        scores += _SCORE_BYTES * (classes * own_pixels * apart**ndim + pixels)
     labels = float(_LABEL_BYTES * own_pixels * planes)
     if is_resized:
         labels += _LABEL_BYTES * pixels + RESTORING_BYTES_PER_PIXEL * own_pixels

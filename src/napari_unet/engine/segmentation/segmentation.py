@@ -9,18 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.base.regions import Region
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.images.image import AnyImage, LabelImage, Scores
 from napari_unet.engine.images.resampling import ZoomedSource
 from napari_unet.engine.images.source import ImageSource, open_image
 from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.segmentation.ensemble import Networks, ensemble, zoom_of, zooms_of
 from napari_unet.engine.segmentation.instances import check_class_roles
 from napari_unet.engine.segmentation.judgement import Judgement
-from napari_unet.engine.segmentation.planes import PlanePredictor, PlaneScores
-
-_MOST_ZOOM = 20.0
+from napari_unet.engine.segmentation.planes import PlaneScores
+from napari_unet.engine.segmentation.predictor import PlanePredictor
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ class SegmentationReport:
 
 def iterate_segmentation(
     image: AnyImage,
-    network: Network,
+    network: Networks,
     *,
     settings: SegmentationSettings | None = None,
     instances: InstanceSettings | None = None,
@@ -112,13 +111,15 @@ def iterate_segmentation(
         The last one carries the result.
     """
     settings = settings or SegmentationSettings()
-    instances = instances or network.description.instances
+    networks = ensemble(network)
+    description = networks[0].description
+    instances = instances or description.instances
     labels: list[LabelImage] = []
     scores: list[Scores] = []
     judgement = Judgement()
     for report in iterate_planes(
         image,
-        network,
+        networks,
         settings=settings,
         instances=instances,
         device=device,
@@ -130,23 +131,23 @@ def iterate_segmentation(
             judgement.add(report.plane, report.labels)
             if keep_scores:
                 scores.append(report.plane.on_own_grid())
-    stack, ndim = stack_shape(image, network.description, settings), labels[0].ndim
+    stack, ndim = stack_shape(image, description, settings), labels[0].ndim
     result = Segmentation(
         labels=_stacked(labels, stack, ndim),
         scores=_stacked(scores, stack, ndim) if keep_scores else None,
-        class_roles=network.description.class_roles,
+        class_roles=description.class_roles,
         cell_count=max(int(plane.max(initial=0)) for plane in labels),
         settings=settings,
         instances=instances,
-        zoom=zoom_of(network.description, settings),
-        notes=(*report.notes, *filter(None, (judgement.doubt(network.description),))),
+        zoom=zoom_of(description, settings),
+        notes=(*report.notes, *filter(None, (judgement.doubt(description),))),
     )
     yield replace(report, plane=None, area=None, labels=None, result=result)
 
 
 def iterate_planes(
     image: AnyImage,
-    network: Network,
+    network: Networks,
     *,
     settings: SegmentationSettings,
     instances: InstanceSettings,
@@ -159,7 +160,7 @@ def iterate_planes(
     Parameters
     ----------
     image, network, settings, instances, device, intensity_reference
-        As in `segment`.
+        As in `segment`, of networks alone.
     near : sequence of int, optional
         Pixel of each plane from which its tiles are computed outwards.
 
@@ -168,20 +169,29 @@ def iterate_planes(
     SegmentationReport
         One after each tile, and one with the labels after each plane.
     """
-    description = network.description
+    networks = ensemble(network)
+    description = networks[0].description
     check_class_roles(description.class_roles)
-    zoom = zoom_of(description, settings)
+    zooms = zooms_of([each.description for each in networks], settings)
     stack = stack_shape(image, description, settings)
     # Slices share the stack's intensities: an empty one must not be stretched to full contrast.
-    source = _opened(image, network, settings, intensity_reference, slice_axes=len(stack))
-    predictor = PlanePredictor(network, settings, device)
+    sources = [
+        _opened(image, each, settings, intensity_reference, slice_axes=len(stack))
+        for each in networks
+    ]
+    predictor = PlanePredictor(networks, settings, device)
     slices = math.prod(stack)
     cell_count = 0
     for number, index in enumerate(np.ndindex(*stack)):
-        own = replace(source, array=source.array[(slice(None), *index)]) if stack else source
-        scaled = own if zoom == 1.0 else ZoomedSource(own, zoom)
-        plane = predictor.empty_plane(own.shape, scaled.shape)
-        centre = [round(pixel * zoom) for pixel in near] if near is not None else None
+        own = sources
+        if stack:
+            own = [replace(each, array=each.array[(slice(None), *index)]) for each in sources]
+        scaled = [
+            each if zoom == 1.0 else ZoomedSource(each, zoom)
+            for each, zoom in zip(own, zooms, strict=True)
+        ]
+        plane = predictor.empty_plane(own[0].shape, scaled[0].shape)
+        centre = [round(pixel * zooms[0]) for pixel in near] if near is not None else None
         tiles = 0
         parts = [plane]
         while parts:
@@ -219,9 +229,9 @@ def iterate_scores(
         Always the same one, as it is filled; complete at the end.
     """
     source = _opened(image, network, settings, intensity_reference)
-    predictor = PlanePredictor(network, settings, device)
+    predictor = PlanePredictor([network], settings, device)
     plane = predictor.empty_plane(source.shape, source.shape)
-    for _ in predictor.predict_into(plane, source):
+    for _ in predictor.predict_into(plane, [source]):
         yield plane
     yield plane
 
@@ -242,34 +252,6 @@ def _opened(
         channel_axis=settings.channel_axis,
         intensity_reference=intensity_reference,
     )
-
-
-def zoom_of(description: NetworkDescription, settings: SegmentationSettings) -> float:
-    """Factor that brings the image to the scale the model was trained at.
-
-    Raises
-    ------
-    SettingsError
-        If there is none, or it is beyond reason.
-    """
-    zoom, reason = 1.0, ""
-    if settings.diameter_px is not None:
-        if description.object_diameter_px is None:
-            raise SettingsError(
-                f"Model {description.name!r} does not say how large the cells were that it was "
-                "trained on, so a diameter cannot be used; leave it out and resize the image."
-            )
-        zoom = description.object_diameter_px / settings.diameter_px
-        reason = f"A diameter of {settings.diameter_px:g} pixels"
-    elif settings.pixel_size_um is not None and description.pixel_size_um is not None:
-        zoom = settings.pixel_size_um / description.pixel_size_um
-        reason = f"A pixel size of {settings.pixel_size_um:g} um"
-    if not 1 / _MOST_ZOOM <= zoom <= _MOST_ZOOM:
-        raise SettingsError(
-            f"{reason} would resize the image {zoom:.3g} times; check the number, "
-            f"between 1/{_MOST_ZOOM:g} and {_MOST_ZOOM:g} times are possible."
-        )
-    return zoom
 
 
 def stack_shape(

@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.base.host_memory import free_host_bytes
+from napari_unet.engine.base.settings import SegmentationSettings
 from napari_unet.engine.checks.finding import Finding
 from napari_unet.engine.checks.image_case import Choices
 from napari_unet.engine.checks.image_facts import ImageFacts
@@ -125,12 +126,34 @@ class Advice(QObject):
             box = visible_box(layer, kept, plane, list(shape))
             if box is not None:
                 shape = tuple(np.subtract(box[1::2], box[::2]).tolist())
-        zoom = _zoom(description, diameter_px, facts.pixel_size_um)
+        sizes = (diameter_px, facts.pixel_size_um)
+        zoom = _zoom(description, *sizes)
         free = free_host_bytes()
         scores = 4 * description.architecture.classes * math.prod(shape) * zoom**ndim
         keeps_scores = scores <= MEMORY_SHARE_OF_SCORES * free
-        needed = segmentation_memory(shape, description, kept_scores=keeps_scores, zoom=zoom)
+        needed = segmentation_memory(
+            shape,
+            description,
+            kept_scores=keeps_scores,
+            zoom=zoom,
+            other_zooms=self._other_zooms(description, *sizes),
+        )
         return Choices(extent, plane, diameter_px, size_in_um, needed, free, keeps_scores)
+
+    def _other_zooms(
+        self, description: NetworkDescription, diameter_px: float | None, size_um: float | None
+    ) -> list[float]:
+        """Factor by which the image is resized for a second model, if there is one."""
+        from napari_unet.engine.segmentation.ensemble import zooms_of
+
+        second = self._form.better.second
+        if second is None:
+            return []
+        settings = SegmentationSettings(diameter_px=diameter_px, pixel_size_um=size_um)
+        try:
+            return list(zooms_of([description, second.network.description], settings)[1:])
+        except UNetError:
+            return []  # a run will say why
 
 
 def _zoom(

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QLabel, QWidget
 
-from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.base.settings import (
+    InstanceSettings,
+    SegmentationSettings,
+    in_present_names,
+)
 from napari_unet.session import Session
 from napari_unet.viewer.layers import pixel_size_um, spatial_ndim
+from napari_unet.widgets.segment.better_slower import BetterSlower
 from napari_unet.widgets.segment.object_size import ObjectSizeChoice
 from napari_unet.widgets.segment.reading_choices import ChannelChoice, ExtentChoice
 from napari_unet.widgets.shared.choices import LayerChoice
@@ -57,7 +63,7 @@ class SegmentForm(QWidget):
         self.concerns.remedy_chosen.connect(self.apply_changes)
         self.foot = in_column()
         above = (self._input_layout, self.panel, self.concerns, self.common)
-        in_column(*above, self.more, self.foot, within=self).addStretch()
+        in_column(*above, self.better_fold, self.more, self.foot, within=self).addStretch()
 
     def _build_input(self, viewer: ViewerModel, session: Session) -> None:
         self.layer_choice = LayerChoice(viewer)
@@ -80,7 +86,9 @@ class SegmentForm(QWidget):
     def _build_settings(self, session: Session) -> None:
         self.common = SettingsForm(self._own, _COMMON)
         self.rare = SettingsForm(self._own, _RARE)
-        self.reading = SettingsForm(SegmentationSettings(), ("flips",))
+        self.better = BetterSlower(session, self.model_choice)
+        self.better_fold = Fold("Better, slower", self.better)
+        self.better.changed.connect(self._on_better_changed)
         self.device_choice = DeviceChoice(session)
         self.model_choice.devices_found.connect(self.device_choice.choose_remembered)
         self.scores_box = QCheckBox("Show scores")
@@ -98,17 +106,19 @@ class SegmentForm(QWidget):
         self.remembered = Remembered(
             "Segment cells",
             {
-                **self.reading.fields,
+                "averaging": self.better.averaging_setting(),
                 "show_scores": setting_of(self.scores_box),
                 "diameter_um": self.size_choice.setting_um,
             },
             self,
+            present_names=in_present_names,
         )
         self.remembered.was_reset.connect(self._on_reset)
+        self.remembered.was_reset.connect(partial(self.better.choose_second, ""))
         inside = QWidget()
         device = narrow_form()
         device.addRow("Device", self.device_choice)
-        above = (self.rare, self.reading, self.scores_box)
+        above = (self.rare, self.scores_box)
         below = (self.reset_button, self.remembered.reset_button())
         in_column(*above, device, *below, within=inside)
         self.more = Fold("More settings", inside)
@@ -141,7 +151,7 @@ class SegmentForm(QWidget):
         """
         layer = self.layer
         size = self.size_choice.diameter_px(None if layer is None else pixel_size_um(layer))
-        return SegmentationSettings(diameter_px=size, **self.reading.values())
+        return SegmentationSettings(diameter_px=size, averaging=self.better.averaging)
 
     def show_model(self, description: NetworkDescription | None) -> None:
         """Take over what a model was tuned to and trained on."""
@@ -182,8 +192,13 @@ class SegmentForm(QWidget):
             wanted = replace(self.instances(), **{name: changes[name] for name in names})
             self.common.show_values(wanted)
             self.rare.show_values(wanted)
-        if "flips" in changes:
-            self.reading.show_values(SegmentationSettings(flips=changes["flips"]))
+        if "averaging" in changes:
+            self.better.choose_averaging(changes["averaging"])
+
+    def _on_better_changed(self) -> None:
+        # Folded away, it still says that a run takes longer.
+        slower = self.better.times_slower
+        self.better_fold.setText("Better, slower" + (f" ({slower} times)" if slower > 1 else ""))
 
     def _on_reset(self) -> None:
         self.common.show_values(self._own)

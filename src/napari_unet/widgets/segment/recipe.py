@@ -14,7 +14,7 @@ from napari_unet.files.images import file_holds
 from napari_unet.files.samples import sample_files
 from napari_unet.script import SegmentRecipe
 from napari_unet.script.words import file_stem
-from napari_unet.session import Session
+from napari_unet.session import LoadedModel, Session
 from napari_unet.viewer.commands import PLUGIN
 from napari_unet.viewer.layers import LayerImage, read_layer
 from napari_unet.viewer.results import provenance
@@ -32,12 +32,16 @@ class Recipe:
 
     Parameters
     ----------
+    network : Network
+        The session's, whose thresholds hold.
     source, file_hash : str
         Where it came from.
     shows_scores : bool
         Whether layers of scores are wanted.
     guesses : mapping of str to str
         What a person said about things that the model's file does not tell.
+    second : LoadedModel, optional
+        Whose scores are averaged with those of the network.
     """
 
     network: Network
@@ -48,11 +52,19 @@ class Recipe:
     device: str = "auto"
     shows_scores: bool = False
     guesses: Mapping[str, str] = field(default_factory=dict)
+    second: LoadedModel | None = None
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """All whose scores are averaged."""
+        return (self.network,) if self.second is None else (self.network, self.second.network)
 
     @property
     def model(self) -> str:
-        """Name of the network."""
-        return self.network.description.name
+        """Name of the network, or of both."""
+        from napari_unet.engine.segmentation.ensemble import ensemble_name
+
+        return ensemble_name([each.description.name for each in self.networks])
 
     def settings_for(self, image: LayerImage, channel_axis: int | None) -> SegmentationSettings:
         """How the engine reads this image, whose channels lie on an axis of what it is given."""
@@ -73,6 +85,12 @@ class Recipe:
         checksums: dict[str, list[int]],
     ) -> dict[str, Any]:
         """How a layer of labels came about, for its metadata."""
+        second = self.second
+        others = second and {
+            "model": second.network.description.name,
+            "model_source": second.source,
+            "model_sha256": second.file_hash,
+        }
         return provenance(
             image,
             self.model,
@@ -83,6 +101,7 @@ class Recipe:
             settings=settings,
             instances=self.instances,
             checksums=checksums,
+            averaged_with=[others] if others else [],
         )
 
 
@@ -111,11 +130,14 @@ def read_form(
     Raises
     ------
     UNetError
-        If there is no image or no model, or a field says what makes no sense.
+        If there is no image or no model, a model is still on its way, or a field says what makes
+        no sense.
     """
     layer, network = chosen_layer(viewer, form), session.network
     if network is None:
         raise UNetError("No model is loaded; choose one, or a model file with '…'.")
+    if form.better.is_loading:
+        raise UNetError("The second model is still being loaded; try again in a moment.")
     image = read_layer(
         layer,
         viewer.dims,
@@ -133,6 +155,7 @@ def read_form(
         device=session.device,
         shows_scores=form.scores_box.isChecked(),
         guesses=session.guesses,
+        second=form.better.second,
     )
     return layer, image, recipe
 
@@ -146,6 +169,7 @@ def segment_recipe(layer: Image, image: LayerImage, recipe: Recipe) -> SegmentRe
         What is read of it.
     """
     description = recipe.network.description
+    second = recipe.second and recipe.second.network.description
     shape = tuple(int(n) for n in image.array.shape)
     return SegmentRecipe(
         image_name=image.name,
@@ -154,6 +178,7 @@ def segment_recipe(layer: Image, image: LayerImage, recipe: Recipe) -> SegmentRe
         # A sample lies in the installation, where nothing is to be written.
         output=f"{file_stem(image.name)}_labels.tif" if _sample(layer) else "",
         model=recipe.source,
+        second_model=recipe.second.source if recipe.second else "",
         guesses=recipe.guesses,
         device=recipe.device,
         plane=image.plane if image.has_slices and image.extent != "stack" else None,
@@ -164,6 +189,7 @@ def segment_recipe(layer: Image, image: LayerImage, recipe: Recipe) -> SegmentRe
         instances=recipe.instances,
         model_instances=description.instances,
         model_pixel_size_um=description.pixel_size_um,
+        second_pixel_size_um=second.pixel_size_um if second else None,
         intensity_from_stack=not image.is_lazy,
         show_scores=recipe.shows_scores,
     )

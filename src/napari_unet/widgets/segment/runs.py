@@ -42,7 +42,7 @@ def find_cells(
     settings = recipe.settings_for(image, channel_axis)
     reports = iterate_planes(
         pixels,
-        recipe.network,
+        recipe.networks,
         settings=settings,
         instances=recipe.instances,
         device=recipe.device,

@@ -71,6 +71,8 @@ class SegmentWidget(DockedForm):
         self.form.instances_changed.connect(self._on_instances_changed)
         self.model_choice.load_failed.connect(self._on_failed)
         self.model_choice.load_finished.connect(self._on_load_finished)
+        self.form.better.failed.connect(self._on_failed)
+        self.form.better.load_finished.connect(self._on_load_finished)
         self.form.scores_box.toggled.connect(self._on_scores_toggled)
         self.panel.run_clicked.connect(self.run)
         self.panel.stop_clicked.connect(self.stop)
@@ -84,6 +86,7 @@ class SegmentWidget(DockedForm):
             self._subject,
             self.form.input_changed,
             self.form.instances_changed,
+            self.form.better.changed,
             self.layer_choice.listed,
             self.model_choice.load_started,
             self._session.network_loaded,
@@ -103,7 +106,7 @@ class SegmentWidget(DockedForm):
             check_installation()
             # An error must not wait for the model.
             chosen_layer(self._viewer, self.form)
-            if self.model_choice.is_loading:
+            if self.model_choice.is_loading or self.form.better.is_loading:
                 self._runs_when_loaded = True
                 self.panel.show_running("loading the model")
                 return
@@ -134,6 +137,7 @@ class SegmentWidget(DockedForm):
         self.live.forget()
         self.advice.stop()
         self.model_choice.stop()
+        self.form.better.stop()
         self.form.size_choice.stop_drawing()
 
     def _subject(self) -> object:
@@ -141,7 +145,8 @@ class SegmentWidget(DockedForm):
         results = [each.unique_id for each in self._viewer.layers if METADATA_KEY in each.metadata]
         form = self.form
         read = (form.extent_choice.extent, form.channel_choice.chosen, form.size_choice.entered)
-        return self.layer_choice.subject, self.model_choice.subject, read, results
+        models = (self.model_choice.subject, form.better.subject)
+        return self.layer_choice.subject, models, read, results
 
     def _read_recipe(self) -> SegmentRecipe:
         return segment_recipe(*read_form(self._viewer, self._session, self.form))

@@ -124,6 +124,9 @@ class ModelBox(StillBox):
         What was kept after trainings, the newest first.
     """
 
+    listed = Signal()
+    """Other models are listed, or another one is shown."""
+
     def __init__(self, recent: RecentModels) -> None:
         super().__init__()
         self._recent = recent
@@ -171,6 +174,7 @@ class ModelBox(StillBox):
             self.addItem(f"{session.network.description.name} (not saved)", "")
         self.setCurrentIndex(self.findData(shown))
         self.setToolTip(f"<qt>The network that finds the cells: {escape(shown)}</qt>")
+        self.listed.emit()
 
 
 def _caption(source: str, sources: list[str]) -> str:

@@ -95,14 +95,22 @@ class Remembered(QObject):
         Of the form, for people.
     controls : mapping of str to QWidget or Setting
         By the names under which they are kept; set in this order.
+    present_names : callable, optional
+        Brings what an older version kept under the names of this one.
     """
 
     was_reset = Signal()
 
     def __init__(
-        self, name: str, controls: Mapping[str, QWidget | Setting], parent: QObject
+        self,
+        name: str,
+        controls: Mapping[str, QWidget | Setting],
+        parent: QObject,
+        *,
+        present_names: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
     ) -> None:
         super().__init__(parent)
+        self._present_names = present_names
         self._name, self._key = name, f"forms/{name}"
         self._settings = {
             key: each if isinstance(each, Setting) else setting_of(each)
@@ -157,6 +165,8 @@ class Remembered(QObject):
             kept = json.loads(str(text))
         except ValueError:
             kept = None
+        if _is_map(kept):
+            kept = self._present_names(kept)
         # What an older or newer version knew and this one does not is no matter.
         known = {key: kept[key] for key in self._settings if key in kept} if _is_map(kept) else {}
         refused = [key for key, value in known.items() if not self._take(key, value)]

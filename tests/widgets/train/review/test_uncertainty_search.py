@@ -176,8 +176,8 @@ def test_the_places_are_those_of_the_image_and_of_its_mirror_images(
     *looked, ranked = rank_places(source, everything, threshold_network, "cpu", threading.Event())
 
     plain, flipped = (
-        segment(pair[0].data, threshold_network, device="cpu", flips=flips)
-        for flips in (False, True)
+        segment(pair[0].data, threshold_network, device="cpu", averaging=averaging)
+        for averaging in ("none", "flips")
     )
     expected = rank_uncertainty(
         plain.scores, plain.class_roles, plain.labels, flipped_scores=flipped.scores

@@ -106,7 +106,7 @@ def rank_places(
         np.asarray(pixels),
         network,
         # The first of the four passes is that over the image as it is.
-        settings=SegmentationSettings(channel_axis=channel_axis, flips=True),
+        settings=SegmentationSettings(channel_axis=channel_axis, averaging="flips"),
         instances=network.description.instances,
         device=device,
         intensity_reference=source.image.intensity_reference(),
