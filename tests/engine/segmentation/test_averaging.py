@@ -157,6 +157,13 @@ def test_each_slice_of_a_stack_is_a_mean():
     np.testing.assert_allclose(both, np.mean(each, axis=0), rtol=0, atol=1e-5)
 
 
+def test_scores_of_another_grid_are_the_same_in_bands(monkeypatch):
+    image = noise(41, 57)
+    expected = scores_of(image, [ONE, SMALL])
+    monkeypatch.setattr(predictor, "_BAND_PIXELS", 3 * 57)
+    np.testing.assert_array_equal(scores_of(image, [ONE, SMALL]), expected)
+
+
 @pytest.mark.parametrize("diameter_px", [None, 20.0])
 def test_a_network_for_smaller_cells_is_given_them_smaller(diameter_px):
     image = noise(41, 57)

@@ -13,6 +13,8 @@ from napari.utils.notifications import notification_manager
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QApplication
 
+from napari_unet.engine.base.errors import CodeInFileError
+from napari_unet.engine.models import checkpoint
 from napari_unet.engine.models.checkpoint import save_checkpoint
 from napari_unet.engine.models.one_call import segment
 from napari_unet.engine.networks.network import Network
@@ -185,6 +187,22 @@ def test_a_file_that_is_gone_is_refused(
     pick(strict_file)
     assert (better.second, better.second_box.currentText()) == (None, "none")
     assert "strict" in person.notified()
+
+
+def test_a_file_with_a_program_is_refused_as_a_second_model(
+    person: Any,
+    better: BetterSlower,
+    pick: Any,
+    strict_file: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(source: str, *, allow_code: bool = False) -> Network:
+        raise CodeInFileError(f"'{source}' carries a program; it runs only if you allow it.")
+
+    monkeypatch.setattr(checkpoint, "load_checkpoint", refuse)
+    pick(strict_file)
+    assert (better.second, better.second_box.currentText()) == (None, "none")
+    assert "carries a program, and a second model must not" in person.notified()
 
 
 def test_run_waits_for_the_second_model(

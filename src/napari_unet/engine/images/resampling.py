@@ -106,11 +106,13 @@ def interpolated(
     -------
     (*wanted) float32 array
     """
-    axes = []
+    axes, needed = [], []
     for inside, m, part, n in zip(box, grid, wanted, other_grid, strict=True):
         index, weights = taps(np.arange(part.start, part.stop), n, m, sigma_px=0)
-        axes.append((np.clip(index, 0, m - 1) - inside.start, weights))
-    return resampled(values, axes, grows=other_grid[0] > grid[0])
+        index = np.clip(index, 0, m - 1) - inside.start
+        needed.append(slice(int(index.min()), int(index.max()) + 1))
+        axes.append((index - index.min(), weights))
+    return resampled(values[tuple(needed)], axes, grows=other_grid[0] > grid[0])
 
 
 def taps(

@@ -37,6 +37,9 @@ _Source: TypeAlias = ImageSource | ZoomedSource
 _CELLS_AROUND_REGION = 2.0
 """Cell diameters that are computed around a region at first; more where a cell goes on."""
 
+_BAND_PIXELS = 1 << 22
+"""Of scores that are interpolated at a time."""
+
 _USUAL_DIAMETER_PX = 32.0  # of a cell, where the model does not say how large its cells are
 
 
@@ -310,14 +313,17 @@ def _on_grid_of(source: _Source, plane: PlaneScores) -> PlaneScores:
 def _add_to_mean(plane: PlaneScores, other: PlaneScores, *, count: int) -> Iterator[None]:
     """Take another network's scores into those of a plane, a mean of so many networks.
 
-    It pauses after each class.
+    It pauses after each band of rows, lest a Stop waits for large images.
     """
+    first, *others = plane.box
+    rows = max(1, _BAND_PIXELS // math.prod(sizes(tuple(others))))
     for mean, each in zip(plane.scores, other.scores, strict=True):
-        fresh = interpolated(each, other.box, other.scaled_shape, plane.box, plane.scaled_shape)
-        fresh -= mean
-        fresh /= count + 1
-        mean += fresh
-        yield
+        for start in range(first.start, first.stop, rows):
+            band = (slice(start, min(first.stop, start + rows)), *others)
+            into = mean[within(band, plane.box)]
+            fresh = interpolated(each, other.box, other.scaled_shape, band, plane.scaled_shape)
+            into += (fresh - into) / (count + 1)
+            yield
 
 
 def _checked_region(region: Sequence[int], shape: tuple[int, ...]) -> Region:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_unet.engine.base.errors import CodeInFileError, SettingsError, UNetError
 from napari_unet.engine.base.setting_texts import setting_texts
@@ -82,6 +82,8 @@ class BetterSlower(QWidget):
         )
         self.caption = FaintLabel()
         rows = narrow_form()
+        # Beside a label there is no room for what the entries say.
+        rows.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapAllRows)
         rows.addRow("Average over", self.copies_box)
         rows.addRow("Second model", self.second_box)
         in_column(rows, self.caption, within=self)
