@@ -142,6 +142,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         parser,
         InstanceSettings(),
         title="how cells are told apart",
+        leave_out=("border_test",),
         default_text="the model's own",
     )
     add_loading_options(parser)
@@ -180,7 +181,7 @@ def run(arguments: argparse.Namespace) -> int:
         networks,
         models,
         settings,
-        read_settings(arguments, description.instances),
+        read_settings(arguments, description.instances, leave_out=("border_test",)),
         part,
         device=arguments.device,
         intensities=arguments.intensities,

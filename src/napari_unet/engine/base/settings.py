@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
+from napari_unet.engine.base.border_test import BorderTest
 from napari_unet.engine.base.errors import SettingsError
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
@@ -118,6 +119,13 @@ class InstanceSettings:
         Give holes inside a cell to the cell.
     drop_border_cells : bool
         Leave out cells that the image border cuts.
+    judge_borders : bool
+        Part cells that touch by what the model has learned of borders between
+        cells: at every waist, unless it judges that both sides are one cell.
+        Without this, or with a model that has not learned it, each seed
+        begins one cell.
+    border_test : BorderTest, optional
+        What the model has learned of such borders, in planes.
     """
 
     foreground_threshold: float = 0.5
@@ -128,6 +136,13 @@ class InstanceSettings:
     min_score: float = 0.0
     fill_holes: bool = True
     drop_border_cells: bool = False
+    judge_borders: bool = True
+    border_test: BorderTest | None = None
+
+    @property
+    def judges_borders(self) -> bool:
+        """Whether cells that touch are parted by the border test."""
+        return self.separate_touching and self.judge_borders and self.border_test is not None
 
     def __post_init__(self) -> None:
         for name in ("foreground_threshold", "seed_threshold"):

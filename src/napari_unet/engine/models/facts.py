@@ -112,9 +112,12 @@ def cells_sentence(description: NetworkDescription) -> str:
             f"Each connected piece of pixels where {foreground} is a cell; those of fewer than "
             f"{settings.min_size_px} pixels are dropped."
         )
+    judged = settings.judges_borders and description.architecture.ndim == 2
+    parted = ", parted at waists as far as the model takes them for borders between cells,"
     return (
         f"Cells are where {foreground}; each connected piece where the cell score is above "
-        f"{settings.seed_threshold:g} begins one, and a watershed gives the other pixels to them. "
+        f"{settings.seed_threshold:g}{parted if judged else ''} begins one, and a watershed gives "
+        "the other pixels to them. "
         f"Cells of fewer than {settings.min_size_px} pixels are dropped."
     )
 

@@ -76,6 +76,12 @@ class Foreground:
         Component of each, of background, too; faces connect both.
     numbers : (runs,) int32 array
         Label of each so far: 0 for background, else one more than its piece.
+    border : float32 array of the image's shape, in C order, optional
+        Scores of the cells' borders, where the network has them.
+    beyond : bool array of the image's shape, optional
+        Where cells may come in that lie beyond the image. Where borders are
+        judged, all of this is one cell, which takes what it can reach before
+        the others do.
     """
 
     mask: NDArray[np.bool_]
@@ -85,16 +91,24 @@ class Foreground:
     places: NDArray[np.int64]
     pieces: NDArray[np.int64]
     numbers: NDArray[np.int32]
+    border: NDArray[np.float32] | None = None
+    beyond: NDArray[np.bool_] | None = None
 
     @classmethod
-    def of(cls, mask: NDArray[np.bool_], cell: NDArray[np.float32]) -> Foreground:
+    def of(
+        cls,
+        mask: NDArray[np.bool_],
+        cell: NDArray[np.float32],
+        border: NDArray[np.float32] | None = None,
+        beyond: NDArray[np.bool_] | None = None,
+    ) -> Foreground:
         """Find the pieces of a mask and write their numbers into a canvas."""
         runs = cut_rows(mask)
         pieces, canvas = components(runs, mask.shape), Canvas(mask.shape)
         places = canvas.places(runs.starts)
         numbers = np.where(runs.values, pieces + 1, 0).astype(np.int32)
         paint(places, runs.lengths, numbers, canvas.labels.reshape(-1))
-        return cls(mask, cell, canvas, runs, places, pieces, numbers)
+        return cls(mask, cell, canvas, runs, places, pieces, numbers, border, beyond)
 
 
 def components(runs: Runs, shape: tuple[int, ...]) -> NDArray[np.int64]:

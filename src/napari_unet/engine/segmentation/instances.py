@@ -12,16 +12,18 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.engine.base.border_test import BorderTest
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, Scores
 from napari_unet.engine.labels.runs import CommonRuns
+from napari_unet.engine.segmentation.borders import grow_basins
 from napari_unet.engine.segmentation.foreground import OUTSIDE, Foreground, paint
 from napari_unet.engine.segmentation.watershed import grow_seeds
 
 Splitter: TypeAlias = Callable[[Foreground, InstanceSettings], None]
 
-SPLITTERS: Mapping[str, Splitter] = {"watershed": grow_seeds}
+SPLITTERS: Mapping[str, Splitter] = {"watershed": grow_seeds, "borders": grow_basins}
 """Ways to split cells that touch: each changes the labels of a `Foreground` in place."""
 
 
@@ -42,7 +44,11 @@ def check_class_roles(class_roles: Sequence[str]) -> None:
 
 
 def instances_from_scores(
-    scores: Scores, class_roles: Sequence[str], settings: InstanceSettings
+    scores: Scores,
+    class_roles: Sequence[str],
+    settings: InstanceSettings,
+    *,
+    beyond: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int32]:
     """Find and number the cells in a score image.
 
@@ -53,6 +59,8 @@ def instances_from_scores(
     class_roles : sequence of str
         "background", "cell" and perhaps "border", in the order of the channels.
     settings : InstanceSettings
+    beyond : (H, W) bool array, optional
+        As in `Foreground`.
 
     Returns
     -------
@@ -71,14 +79,17 @@ def instances_from_scores(
     if not found.size:
         return found
     # In the one memory layout that the loops are compiled for.
-    background, cell = (
-        np.require(scores[class_roles.index(role)], np.float32, ["C", "W"])
-        for role in ("background", "cell")
-    )
+    by_role = {
+        role: np.require(scores[class_roles.index(role)], np.float32, ["C", "W"])
+        for role in ("background", "cell", "border")
+        if role in class_roles
+    }
+    background = by_role["background"]
     mask = background < np.float32(1 - settings.foreground_threshold)
-    foreground = Foreground.of(mask, cell)
+    foreground = Foreground.of(mask, by_role["cell"], by_role.get("border"), beyond)
     if settings.separate_touching:
-        SPLITTERS["watershed"](foreground, settings)
+        is_judged = settings.judges_borders and len(shape) == 2
+        SPLITTERS["borders" if is_judged else "watershed"](foreground, settings)
     canvas, runs, places, numbers = (
         foreground.canvas,
         foreground.runs,
@@ -240,7 +251,10 @@ def prepare_instances() -> None:
     """Compile what finds cells, a few seconds once, so that the first image need not wait."""
     cell = np.array([[0, 1, 0.6, 1, 0]], np.float32)
     settings = InstanceSettings(seed_threshold=0.8, min_seed_px=1, min_size_px=1)
-    instances_from_scores(np.stack([1 - cell, cell]), ("background", "cell"), settings)
+    scores = np.stack([1 - cell, cell])
+    instances_from_scores(scores, ("background", "cell"), settings)
+    judging = replace(settings, border_test=BorderTest.joining_none())
+    instances_from_scores(scores, ("background", "cell"), judging)
 
 
 _SEEDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -250,8 +264,10 @@ _TUNED: tuple[tuple[str, tuple[float, ...]], ...] = (
     ("min_size_px", (8, 16, 30, 50)),
     ("seed_threshold", _SEEDS),
     ("foreground_threshold", (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)),
+    ("judge_borders", (True, False)),
 )
 _TUNED_A_LITTLE: tuple[tuple[str, tuple[float, ...]], ...] = (
+    ("judge_borders", (True, False)),
     ("foreground_threshold", (0.3, 0.35, 0.4, 0.5, 0.6)),
     ("min_size_px", (50, 80)),
 )

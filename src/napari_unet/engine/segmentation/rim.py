@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, Scores
+from napari_unet.engine.segmentation.borders import REACH_PX
 from napari_unet.engine.segmentation.instances import instances_from_scores
 
 Side: TypeAlias = tuple[int, int]
@@ -62,10 +63,12 @@ def cut_sides(
     cut = tuple(side for side in sides if is_wanted[_end(found, side)].any())
     if cut:
         return cut
+    is_planar = found.ndim == 2
+    contested = _is_judged_otherwise if settings.judges_borders and is_planar else _is_contested
     depends = (
         settings.separate_touching
         and is_wanted.any()
-        and _is_contested(scores, class_roles, bare, sides, is_wanted[found])
+        and contested(scores, class_roles, bare, sides, is_wanted[found])
     ) or (settings.fill_holes and _may_be_hole(found, sides, inside))
     return tuple(sides) if depends else ()
 
@@ -104,6 +107,42 @@ def _is_contested(
         from_beyond[_end(found, side)] = True
     from_beyond[0] = False
     return bool((from_beyond[found[inner]] & is_wanted).any())
+
+
+def _is_judged_otherwise(
+    scores: Scores,
+    class_roles: Sequence[str],
+    settings: InstanceSettings,
+    sides: Sequence[Side],
+    is_wanted: NDArray[np.bool_],
+) -> bool:
+    """Whether what lies beyond the sides could change a wanted cell or one that touches it.
+
+    What lies within `REACH_PX` of a side, or could belong to a seed that is too
+    small without what lies beyond, is given to one cell that takes what it can
+    reach. If that leaves the wanted
+    cells and their neighbours whole, so that all of their borders measure the
+    same, each of the others does.
+    """
+    found = instances_from_scores(scores, class_roles, settings)
+    beyond = np.zeros(found.shape, np.bool_)
+    for axis, end in sides:
+        width = max(REACH_PX, settings.min_seed_px)
+        strip = slice(None, width) if end == 0 else slice(-width, None)
+        np.moveaxis(beyond, axis, 0)[strip] = True
+    around = ndimage.binary_dilation(is_wanted) & (found > 0)
+    counts = np.zeros(int(found.max()) + 1, np.bool_)
+    counts[found[around]] = True
+    looked_at = counts[found]
+    if (looked_at & beyond).any():
+        return True
+    other = instances_from_scores(scores, class_roles, settings, beyond=beyond)
+    # Of both images: whether each number of the one goes with one number of the other.
+    pairs = np.unique(np.stack([found[looked_at], other[looked_at]]), axis=1)
+    is_split = np.unique(pairs[0]).size < pairs.shape[1]
+    goes_on = np.isin(other, pairs[1]) & ~looked_at
+    is_joined = np.unique(pairs[1]).size < pairs.shape[1]
+    return bool(is_split or is_joined or goes_on.any())
 
 
 def _may_be_hole(found: LabelImage, sides: Sequence[Side], inside: tuple[Any, ...]) -> bool:

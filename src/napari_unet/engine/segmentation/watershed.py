@@ -6,6 +6,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.labels.components import Runs, cut_rows
@@ -33,31 +34,63 @@ def grow_seeds(foreground: Foreground, settings: InstanceSettings) -> None:
     `skimage.segmentation.watershed` (0.26) makes of the rims of the seeds, and
     several times as fast (benchmarks/instances.py).
     """
-    canvas, runs, pieces, cell = (
-        foreground.canvas,
-        foreground.runs,
-        foreground.pieces,
-        foreground.cell,
-    )
-    labels = canvas.labels.reshape(-1)
+    seeds, numbers = large_seeds(foreground, settings)
+    flood_from(foreground, seeds, numbers, foreground.cell)
+
+
+def large_seeds(
+    foreground: Foreground, settings: InstanceSettings
+) -> tuple[Runs, NDArray[np.int64]]:
+    """Runs of the seeds that are large enough, and the number of the seed of each."""
+    cell = foreground.cell
     seeds = cut_rows(foreground.mask & (cell > np.float32(settings.seed_threshold)))
     numbers = components(seeds, cell.shape)
     sizes = np.bincount(numbers, seeds.lengths * seeds.values)
     is_large = seeds.values & (sizes >= max(1, settings.min_seed_px))[numbers]
-    seeds, numbers = Runs(seeds.first, *(part[is_large] for part in seeds[1:])), numbers[is_large]
+    return Runs(seeds.first, *(part[is_large] for part in seeds[1:])), numbers[is_large]
+
+
+def flood_from(
+    foreground: Foreground,
+    seeds: Runs,
+    numbers: NDArray[np.int64],
+    landscape: NDArray[np.float32],
+) -> int:
+    """Split each piece with several seeds, the pixels that are highest in a landscape first.
+
+    Parameters
+    ----------
+    foreground : Foreground
+        Its labels are changed.
+    seeds : Runs
+        In the foreground; `first` is not looked at.
+    numbers : (runs,) int array
+        Number of the seed of each run, from 0.
+    landscape : float32 array of the image's shape, in C order
+        Not negative.
+
+    Returns
+    -------
+    int
+        What the labels of the seeds that compete are above their numbers; it
+        is above all other labels.
+    """
+    canvas, runs, pieces = foreground.canvas, foreground.runs, foreground.pieces
+    labels = canvas.labels.reshape(-1)
     places = canvas.places(seeds.starts)
     # One run for each seed, to count them in each piece.
     one = np.unique(numbers, return_index=True)[1]
     seeds_in = np.bincount(labels[places[one]] - 1, minlength=int(pieces.max()) + 1)
+    base = seeds_in.size + 1
     compete = seeds_in[labels[places] - 1] > 1
     crowded = np.flatnonzero(runs.values & (seeds_in > 1)[pieces])
     undecided = np.full(crowded.size, UNDECIDED, np.int32)
     paint(foreground.places[crowded], runs.lengths[crowded], undecided, labels)
-    # The seeds' numbers are above those of the pieces.
-    grown = (numbers[compete] + seeds_in.size + 1).astype(np.int32)
-    paint(places[compete], seeds.lengths[compete], grown, labels)
+    paint(
+        places[compete], seeds.lengths[compete], (numbers[compete] + base).astype(np.int32), labels
+    )
     # The bits of floats that are not negative are in the same order as these.
-    bits = cell.reshape(-1).view(np.int32)
+    bits = landscape.reshape(-1).view(np.int32)
     in_crowd = (foreground.places[crowded], runs.starts[crowded], runs.lengths[crowded])
     _write_ranks(labels, bits, *in_crowd)
     # A binary heap from index 1 on; in a key are rank and age.
@@ -65,6 +98,7 @@ def grow_seeds(foreground: Foreground, settings: InstanceSettings) -> None:
     heap = np.full(most + 2, _LAST, np.int64), np.empty(most + 2, np.int64)
     rivals = (places[compete], seeds.starts[compete], seeds.lengths[compete])
     _flood(labels, bits, *rivals, canvas.beside, canvas.around, *heap)
+    return base
 
 
 @numba.njit(cache=True, nogil=True)

@@ -120,6 +120,8 @@ def _classes(description: NetworkDescription) -> list[str]:
     lines = [f"At each pixel, how likely it is {_list_of(roles)}."]
     if "border" in roles:
         lines.append("The border class keeps touching cells apart.")
+    if tuned.judges_borders:
+        lines.append("It has learned to judge the borders between cells that touch.")
     how = "Tuned for it" if description.history else "To begin with"
     lines.append(
         f"{how}: a cell where the score is above {number(tuned.foreground_threshold)}, "

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_unet.engine.networks.network import NetworkDescription
 
 _COMMON = ("foreground_threshold", "seed_threshold", "min_size_px", "separate_touching")
-_RARE = ("min_score", "min_seed_px", "fill_holes", "drop_border_cells")
+_RARE = ("judge_borders", "min_score", "min_seed_px", "fill_holes", "drop_border_cells")
 
 
 class SegmentForm(QWidget):
@@ -157,6 +157,7 @@ class SegmentForm(QWidget):
         """Take over what a model was tuned to and trained on."""
         if description is not None:
             self._own = description.instances
+            self.rare.fields["judge_borders"].setEnabled(self._own.border_test is not None)
             self._on_reset()
         self.size_choice.show_trained(description.object_diameter_px if description else None)
 
