@@ -23,7 +23,11 @@ from typing import Any
 
 from napari_unet.cli.program import COMMANDS, OneLineParser
 from napari_unet.engine.base.setting_texts import option_name, setting_texts
-from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.base.settings import (
+    LEARNED_SETTINGS,
+    InstanceSettings,
+    SegmentationSettings,
+)
 
 ROOT = Path(__file__).parents[1]
 PAGES_FROM_ELSEWHERE = {
@@ -75,8 +79,8 @@ def on_post_page(output: str, page: Any, **_: Any) -> str:
 
 
 def all_settings() -> set[str]:
-    """Every field of the settings classes that the form is made from."""
-    return set(_owners())
+    """Every field of the settings classes that somebody can set."""
+    return set(_owners()) - set(LEARNED_SETTINGS)
 
 
 def _owners() -> dict[str, type]:

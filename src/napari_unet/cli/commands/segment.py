@@ -31,7 +31,11 @@ from napari_unet.cli.setting_options import (
 from napari_unet.cli.summary import Summary
 from napari_unet.engine.base.device import resolve_device
 from napari_unet.engine.base.errors import SettingsError
-from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.base.settings import (
+    LEARNED_SETTINGS,
+    InstanceSettings,
+    SegmentationSettings,
+)
 
 _TABLE = "summary.csv"
 
@@ -142,7 +146,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         parser,
         InstanceSettings(),
         title="how cells are told apart",
-        leave_out=("border_test",),
+        leave_out=LEARNED_SETTINGS,
         default_text="the model's own",
     )
     add_loading_options(parser)
@@ -181,7 +185,7 @@ def run(arguments: argparse.Namespace) -> int:
         networks,
         models,
         settings,
-        read_settings(arguments, description.instances, leave_out=("border_test",)),
+        read_settings(arguments, description.instances, leave_out=LEARNED_SETTINGS),
         part,
         device=arguments.device,
         intensities=arguments.intensities,

@@ -10,6 +10,9 @@ from typing import Any, Literal, TypeAlias, get_args
 from napari_unet.engine.base.border_test import BorderTest
 from napari_unet.engine.base.errors import SettingsError
 
+LEARNED_SETTINGS = ("border_test",)
+"""Those that come from training and that nobody sets by hand."""
+
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 
 Averaging: TypeAlias = Literal["none", "flips", "flips+rotations"]
