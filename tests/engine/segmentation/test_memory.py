@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from napari_unet.engine.base.border_test import BorderTest
+from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.networks.network import NetworkDescription
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.segmentation.memory import (
+    BORDER_BYTES_PER_PIXEL,
     PLANE_BYTES_PER_PIXEL,
     RESTORING_BYTES_PER_PIXEL,
     segmentation_memory,
@@ -72,6 +76,17 @@ def test_tiles_on_a_gpu_take_nothing_of_the_computers_memory():
     ]
 
     assert sizes[2] - sizes[1] == sizes[1] - sizes[0] > 100_000_000
+
+
+def test_judging_borders_is_counted():
+    judging = replace(
+        THREE_CLASSES, instances=InstanceSettings(border_test=BorderTest.joining_none())
+    )
+    plain, judged = (
+        segmentation_memory((1000, 1000), each, kept_scores=False)
+        for each in (THREE_CLASSES, judging)
+    )
+    assert judged - plain == BORDER_BYTES_PER_PIXEL * 1_000_000
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")

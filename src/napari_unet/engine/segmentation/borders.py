@@ -248,7 +248,7 @@ def _smooth(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _depths(core: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Distance of each pixel of the core to what is none, at most `_DEEPEST_PX`."""
-    squares = np.where(core, np.int32(_DEEPEST_PX**2), np.int32(0))
+    squares = np.where(core, np.uint16(_DEEPEST_PX**2), np.uint16(0))
     _sweep_rows(squares)
     nearest = np.empty_like(squares)
     _meet_columns(squares, nearest)
@@ -273,13 +273,13 @@ def _sweep_rows(squares: Any) -> None:
             if squares[y, x] == 0:
                 last = x
             else:
-                squares[y, x] = min(squares[y, x], (x - last) ** 2)
+                squares[y, x] = min(np.int64(squares[y, x]), (x - last) ** 2)
         last = 10**6
         for x in range(width - 1, -1, -1):
             if squares[y, x] == 0:
                 last = x
             else:
-                squares[y, x] = min(squares[y, x], (last - x) ** 2)
+                squares[y, x] = min(np.int64(squares[y, x]), (last - x) ** 2)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -288,13 +288,13 @@ def _meet_columns(squares: Any, nearest: Any) -> None:
     height, width = squares.shape
     for y in range(height):
         for x in range(width):
-            least = squares[y, x]
+            least = np.int64(squares[y, x])
             step = 1
             while step * step < least:
                 if y >= step:
-                    least = min(least, squares[y - step, x] + step * step)
+                    least = min(least, np.int64(squares[y - step, x]) + step * step)
                 if y + step < height:
-                    least = min(least, squares[y + step, x] + step * step)
+                    least = min(least, np.int64(squares[y + step, x]) + step * step)
                 step += 1
             nearest[y, x] = least
 

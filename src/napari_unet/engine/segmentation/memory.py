@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 PLANE_BYTES_PER_PIXEL = 22.0
 """What telling cells apart takes at its peak, beside scores and labels, for each pixel."""
 
+BORDER_BYTES_PER_PIXEL = 15.0
+"""What judging borders takes beside that, for each pixel."""
+
 RESTORING_BYTES_PER_PIXEL = 12.0
 """What bringing labels back to the image's own size takes, for each pixel of that."""
 
@@ -70,4 +73,6 @@ def segmentation_memory(
     most = pixels if description.architecture.inexact_because else _MOST_TILE_PIXELS
     tile_px = min(pixels, most) ** (1 / ndim)
     tile = number_bytes * description.architecture.numbers_at_once((math.ceil(tile_px),) * ndim)
-    return int(scores + labels + PLANE_BYTES_PER_PIXEL * pixels + tile + _FIXED_BYTES)
+    plane = PLANE_BYTES_PER_PIXEL
+    plane += BORDER_BYTES_PER_PIXEL * (description.instances.judges_borders and ndim == 2)
+    return int(scores + labels + plane * pixels + tile + _FIXED_BYTES)
