@@ -116,7 +116,8 @@ def min_size() -> list[Panel]:
 
 def min_score() -> list[Panel]:
     """Doubtful cells dropped."""
-    return variants("noisy", _NOISY_PART, "min_score", (0.0, 0.7, 0.85))
+    own = network().description.instances.min_score
+    return variants("noisy", _NOISY_PART, "min_score", (0.0, own, round((1 + own) / 2, 2)))
 
 
 def drop_border_cells() -> list[Panel]:

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from napari_unet.engine.base.errors import CheckpointError, ImageError, SettingsError, UNetError
+from napari_unet.engine.base.score_calibration import ScoreCalibration
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.export import export as export_module
 from napari_unet.engine.export import onnx as onnx_export
@@ -311,7 +312,11 @@ def test_state_dict_keeps_what_was_tuned_even_if_its_note_is_lost(
     network = network_of(small())
     tuned = replace(
         network.description,
-        instances=InstanceSettings(seed_threshold=0.83, min_size_px=77),
+        instances=InstanceSettings(
+            seed_threshold=0.83,
+            min_size_px=77,
+            score_calibration=ScoreCalibration(slope=3.4, offset=-3.3),
+        ),
         object_diameter_px=23.5,
         pixel_size_um=0.31,
     )

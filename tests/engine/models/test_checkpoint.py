@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 import napari_unet
 from napari_unet.engine.base.errors import CheckpointError, UNetError
+from napari_unet.engine.base.score_calibration import ScoreCalibration
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.normalization import ZeroMean
 from napari_unet.engine.models import checkpoint as checkpoint_module
@@ -64,6 +65,31 @@ def test_checkpoint_comes_back_as_it_was(saved):
     x = torch.randn(1, 1, 8, 8)
     with torch.no_grad():
         assert torch.equal(network.unet(x), before.unet(x))
+
+
+def test_calibration_of_scores_comes_back(tmp_path):
+    network = tiny_network()
+    calibration = ScoreCalibration(slope=3.4, offset=-3.3)
+    known = dataclasses.replace(
+        network.description, instances=InstanceSettings(score_calibration=calibration)
+    )
+    path = save_checkpoint(Network(network.unet, known), tmp_path / "calibrated")
+    assert read_description(path).instances.score_calibration == calibration
+
+
+def test_calibration_that_turns_the_order_around_is_refused():
+    values = json.loads(tiny_network().description.to_json())
+    values["instances"]["score_calibration"] = {"slope": -1.0, "offset": 0.0}
+    with pytest.raises(CheckpointError, match="use a slope above 0"):
+        NetworkDescription.from_json(json.dumps(values))
+
+
+def test_model_that_knows_of_no_calibration_is_read_as_it_was():
+    values = json.loads(tiny_network().description.to_json())
+    del values["instances"]["score_calibration"]
+    instances = NetworkDescription.from_json(json.dumps(values)).instances
+    assert instances == tiny_network().description.instances
+    assert dataclasses.replace(instances, min_score=0.7).least_mean_score == 0.7
 
 
 def test_half_precision_file_loads_as_float32_and_is_close(tmp_path):

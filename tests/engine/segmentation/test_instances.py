@@ -14,12 +14,14 @@ from scipy import ndimage
 from skimage.segmentation import watershed
 
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
+from napari_unet.engine.base.score_calibration import ScoreCalibration
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.labels.evaluation import evaluate
 from napari_unet.engine.segmentation import instances
 from napari_unet.engine.segmentation.instances import (
     instances_from_scores,
     keep_numbers,
+    mean_scores,
     tune_instances,
 )
 
@@ -105,6 +107,29 @@ def test_doubtful_cell_is_dropped_by_its_mean_score():
     assert instances_from_scores(scores, TWO, dropped).tolist() == [[0, 1, 1, 0, 0, 0, 0]]
 
 
+def test_min_score_of_calibrated_scores_is_a_probability():
+    # Odds of 9 and 4 to one, squared by the slope and divided by 16: 81 / 97 and 1 / 2.
+    cell = np.array([0.0, 0.9, 0.9, 0.0, 0.8, 0.8, 0.0], np.float32)
+    scores = np.stack([1 - cell, cell])[:, None]
+    calibration = ScoreCalibration(slope=2.0, offset=-np.log(16))
+
+    def count(min_score):
+        options = InstanceSettings(
+            min_score=min_score, min_size_px=0, min_seed_px=0, score_calibration=calibration
+        )
+        return instances_from_scores(scores, TWO, options).max()
+
+    assert [count(least) for least in (0.0, 0.49, 0.51, 0.83, 0.84)] == [2, 2, 1, 1, 0]
+
+
+def test_mean_scores_are_those_that_min_score_is_compared_with():
+    background = np.array([[0.2, 0.4, 1.0, 0.1, 0.9]], np.float32)
+    scores = np.stack([background, 1 - background])
+    labels = np.array([[1, 1, 0, 2, 0]])
+    assert mean_scores(scores, TWO, labels) == pytest.approx([0.7, 0.9])
+    assert mean_scores(scores, TWO, np.zeros_like(labels)).size == 0
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     npst.arrays(
@@ -150,6 +175,28 @@ def test_tuning_finds_thresholds_that_separate():
     tuned = tune_instances([(scores, truth)], TWO, quality, start)
     assert quality(truth, instances_from_scores(scores, TWO, start)) < 1
     assert quality(truth, instances_from_scores(scores, TWO, tuned)) == 1
+
+
+def test_tuning_follows_what_is_made_of_all_images_together():
+    def scored(score):
+        cell = np.array([[0.0] + [score] * 20 + [0.0]] * 2, np.float32)
+        return np.stack([1 - cell, cell])
+
+    # One cell is seen with 0.45, of whatever it is: it is true in the first image alone.
+    truth = (scored(0.45)[1] > 0).astype(int)
+    images = [(scored(0.45), truth), (scored(0.45), 0 * truth), (scored(0.95), truth)]
+    start = InstanceSettings(foreground_threshold=0.5, seed_threshold=0.5)
+
+    def counted(together):
+        def found(true, predicted):
+            return int(true.max()), int(predicted.max())
+
+        tuned = tune_instances(images, TWO, found, start, together=together)
+        return [instances_from_scores(scores, TWO, tuned).max() for scores, _ in images]
+
+    assert counted(lambda pairs: float(sum(predicted for _, predicted in pairs))) == [1, 1, 1]
+    # In their order: the last image counts most against.
+    assert counted(lambda pairs: float(pairs[0][1] - 2 * pairs[2][1])) == [0, 0, 0]
 
 
 def test_impossible_settings_and_roles_are_refused():

@@ -11,6 +11,7 @@ import torch
 
 from napari_unet.engine.base.device_errors import is_out_of_memory
 from napari_unet.engine.base.errors import CheckpointError, SettingsError, TrainingError
+from napari_unet.engine.base.score_calibration import ScoreCalibration
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.labels.evaluation import evaluate
 from napari_unet.engine.models.checkpoint import load_checkpoint
@@ -457,6 +458,17 @@ def test_pieces_far_smaller_than_the_cells_are_no_cells():
     assert run.network.description.instances.min_size_px == int(0.1 * labels.sum())
     small = train([cells()], settings=QUICK, description=TINY).network
     assert small.description.instances == TINY.instances
+
+
+def test_network_that_learns_loses_its_calibration_and_keeps_its_cells():
+    calibration = ScoreCalibration(slope=2.0, offset=-np.log(16))
+    calibrated = dataclasses.replace(
+        TINY, instances=InstanceSettings(min_score=0.5, score_calibration=calibration)
+    )
+    learned = train([cells()], settings=QUICK, description=calibrated).network.description
+    assert learned.instances.score_calibration is None
+    # The odds of 1 to one, times 16, and of these the root: 4 to one.
+    assert learned.instances.min_score == pytest.approx(0.8)
 
 
 def test_held_norms_keep_the_statistics_of_the_start():

@@ -7,6 +7,8 @@ from typing import Any
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
+from napari_unet.engine.base.score_calibration import ScoreCalibration
+from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.models.scores import trained_further
 from napari_unet.engine.networks.network import Network, TrainingIntensity
 from napari_unet.session import LoadedModel, Session
@@ -66,6 +68,16 @@ def test_physical_sizes_are_told_in_micrometres(threshold_network: Network) -> N
     assert "about 20 px across at 0.5 µm per pixel, which is 10 µm." in both
     assert "images at 0.325 µm per pixel; those of another pixel size are resized" in pixel
     assert "it does not say which it was trained on" in neither
+
+
+def test_least_score_is_told_in_the_unit_that_it_has(threshold_network: Network) -> None:
+    instances = InstanceSettings(min_score=0.25)
+    known = ScoreCalibration(slope=3.4, offset=-3.3)
+
+    assert "and a mean score of 0.25." in described(threshold_network, instances=instances)
+    assert "that are right with a probability of 25 % or more." in described(
+        threshold_network, instances=replace(instances, score_calibration=known)
+    )
 
 
 def test_texts_of_a_file_are_shown_and_not_interpreted(threshold_network: Network) -> None:

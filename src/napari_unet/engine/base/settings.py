@@ -9,8 +9,9 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from napari_unet.engine.base.border_test import BorderTest
 from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.base.score_calibration import ScoreCalibration
 
-LEARNED_SETTINGS = ("border_test",)
+LEARNED_SETTINGS = ("border_test", "score_calibration")
 """Those that come from training and that nobody sets by hand."""
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
@@ -116,8 +117,9 @@ class InstanceSettings:
     min_seed_px : int
         A seed smaller than this begins no cell of its own.
     min_score : float
-        Cells whose mean score is below this, 0 to 1, are dropped. Higher drops
-        more doubtful cells; 0 keeps all.
+        Cells whose score is below this, 0 to 1, are dropped. Higher drops more
+        doubtful cells; 0 keeps all. The score is the mean over the cell or, of
+        a model with calibrated scores, the probability that the cell is right.
     fill_holes : bool
         Give holes inside a cell to the cell.
     drop_border_cells : bool
@@ -129,6 +131,9 @@ class InstanceSettings:
         begins one cell.
     border_test : BorderTest, optional
         What the model has learned of such borders, in planes.
+    score_calibration : ScoreCalibration, optional
+        How likely cells of some score are right; it holds for the weights that
+        it was fitted to alone. With it `min_score` is a probability.
     """
 
     foreground_threshold: float = 0.5
@@ -141,11 +146,19 @@ class InstanceSettings:
     drop_border_cells: bool = False
     judge_borders: bool = True
     border_test: BorderTest | None = None
+    score_calibration: ScoreCalibration | None = None
 
     @property
     def judges_borders(self) -> bool:
         """Whether cells that touch are parted by the border test."""
         return self.separate_touching and self.judge_borders and self.border_test is not None
+
+    @property
+    def least_mean_score(self) -> float:
+        """Mean score below which cells are dropped, in whichever unit `min_score` is."""
+        if self.score_calibration is None:
+            return self.min_score
+        return self.score_calibration.score(self.min_score)
 
     def __post_init__(self) -> None:
         for name in ("foreground_threshold", "seed_threshold"):

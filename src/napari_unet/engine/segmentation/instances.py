@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from statistics import fmean
 from typing import Any, TypeAlias
 
 import numba
@@ -112,7 +113,7 @@ def instances_from_scores(
     )
     kept = sizes >= max(1, settings.min_size_px)
     if settings.min_score > 0:
-        kept &= totals <= (1 - settings.min_score) * sizes
+        kept &= totals <= (1 - settings.least_mean_score) * sizes
     if settings.drop_border_cells:
         for axis in range(len(shape)):
             for end in (0, -1):
@@ -179,6 +180,31 @@ def _number_in_reading_order(
                     count += 1
                     order[number] = count
                 found[starts[run] + i] = order[number]
+
+
+def mean_scores(
+    scores: Scores, class_roles: Sequence[str], labels: LabelImage
+) -> NDArray[np.float64]:
+    """Score of each cell, as `min_score` has it without a calibration.
+
+    Parameters
+    ----------
+    scores : (C, H, W) or (C, Z, H, W) float array
+        Probability of each class role.
+    class_roles : sequence of str
+    labels : (H, W) or (Z, H, W) integer array
+        Cells 1, 2, ... without gaps.
+
+    Returns
+    -------
+    (N,) float64 array
+        For each cell the mean over its pixels of 1 less the score of background.
+    """
+    numbers = labels.reshape(-1)
+    background = scores[class_roles.index("background")].reshape(-1)
+    totals = np.bincount(numbers, background)[1:]
+    means: NDArray[np.float64] = 1 - totals / np.bincount(numbers)[1:]
+    return means
 
 
 # -- numbers that stay ---------------------------------------------------------------------------
@@ -276,10 +302,11 @@ _TUNED_A_LITTLE: tuple[tuple[str, tuple[float, ...]], ...] = (
 def tune_instances(
     scored: Sequence[tuple[Scores, LabelImage]],
     class_roles: Sequence[str],
-    quality: Callable[[LabelImage, LabelImage], float],
+    quality: Callable[[LabelImage, LabelImage], Any],
     start: InstanceSettings | None = None,
     *,
     a_little: bool = False,
+    together: Callable[[list[Any]], float] = fmean,
 ) -> InstanceSettings:
     """Choose the settings that segment a validation set best.
 
@@ -289,11 +316,15 @@ def tune_instances(
         Scores of each validation image and its true labels.
     class_roles : sequence of str
     quality : callable
-        (truth, prediction) -> number to be as high as possible in the mean.
+        (truth, prediction) -> number to be as high as possible in the mean, or
+        whatever `together` takes.
     start : InstanceSettings, optional
     a_little : bool
         Only how far cells reach and how small they may be: for images that the
         network has learned from, on which it is surer than on others.
+    together : callable
+        What `quality` returned for each image, in their order -> number to be
+        as high as possible: for what is no mean, such as pooled counts.
 
     Returns
     -------
@@ -302,22 +333,22 @@ def tune_instances(
     """
     best = start or InstanceSettings()
 
-    def mean_quality(settings: InstanceSettings) -> float:
-        def image_quality(pair: tuple[Scores, LabelImage]) -> float:
+    def whole_quality(settings: InstanceSettings) -> float:
+        def image_quality(pair: tuple[Scores, LabelImage]) -> Any:
             scores, truth = pair
             return quality(truth, instances_from_scores(scores, class_roles, settings))
 
         with ThreadPoolExecutor() as pool:
-            return float(np.mean(list(pool.map(image_quality, scored))))
+            return together(list(pool.map(image_quality, scored)))
 
     if not a_little:
         grid = [
             replace(best, seed_threshold=seed, foreground_threshold=foreground)
             for seed, foreground in itertools.product(_SEEDS, (0.3, 0.4, 0.5, 0.6))
         ]
-        best = max([best, *grid], key=mean_quality)
+        best = max([best, *grid], key=whole_quality)
     # One at a time from here; the thresholds again, because they suit the others.
     for name, values in _TUNED_A_LITTLE if a_little else _TUNED:
         changed: list[InstanceSettings] = [replace(best, **{name: value}) for value in values]  # type: ignore[arg-type]
-        best = max([best, *changed], key=mean_quality)
+        best = max([best, *changed], key=whole_quality)
     return best

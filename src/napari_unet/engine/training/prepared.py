@@ -17,7 +17,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from napari_unet.engine.base.errors import ImageError
-from napari_unet.engine.base.settings import SegmentationSettings
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.images.image import AnyImage, channels_first
 from napari_unet.engine.images.source import ImageSource, open_image
 from napari_unet.engine.labels.components import diameters_px
@@ -36,6 +36,9 @@ _MORE_CORRECTED = 2.0
 
 _DEBRIS = 0.1
 """Share of a small cell's area below which a piece is no cell."""
+
+_HIGHEST_SCORE = 0.999
+"""`min_score` is below 1."""
 
 _TOUCHING_PX = 2
 """Cells that are not further apart than this touch each other, as far as crowds are concerned."""
@@ -178,7 +181,12 @@ def description_after(
     prepared : sequence of PreparedPair
         The same, normalised.
     """
-    description = dataclasses.replace(before, pixel_size_um=None, intensity=_intensity(pairs))
+    description = dataclasses.replace(
+        before,
+        pixel_size_um=None,
+        intensity=_intensity(pairs),
+        instances=_uncalibrated(before.instances),
+    )
     if labels_are_classes(before.class_roles):
         return dataclasses.replace(description, object_diameter_px=None)
     counts = [np.bincount(np.maximum(pair.labels.numpy(), 0).reshape(-1))[1:] for pair in prepared]
@@ -187,12 +195,23 @@ def description_after(
     if not areas.size:
         return dataclasses.replace(description, object_diameter_px=None)
     debris_px = int(_DEBRIS * np.percentile(areas, 5))
-    smallest = max(before.instances.min_size_px, debris_px)
+    instances = description.instances
+    smallest = max(instances.min_size_px, debris_px)
     return dataclasses.replace(
         description,
         object_diameter_px=float(np.median(diameters_px(areas, before.architecture.ndim))),
-        instances=dataclasses.replace(before.instances, min_size_px=smallest),
+        instances=dataclasses.replace(instances, min_size_px=smallest),
     )
+
+
+def _uncalibrated(instances: InstanceSettings) -> InstanceSettings:
+    """Thresholds that find the same cells without the calibration of scores.
+
+    A network that learns becomes more or less sure of its cells, so that what
+    was measured of its scores no longer holds.
+    """
+    least = min(instances.least_mean_score, _HIGHEST_SCORE)
+    return dataclasses.replace(instances, min_score=least, score_calibration=None)
 
 
 def _intensity(pairs: Sequence[TrainingPair]) -> TrainingIntensity:

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.widgets.model.rich_text import look_into, number, paragraphs, score_tables
 
 # Words of `engine.annotation`, which would load torch.
@@ -126,9 +127,15 @@ def _classes(description: NetworkDescription) -> list[str]:
     lines.append(
         f"{how}: a cell where the score is above {number(tuned.foreground_threshold)}, "
         f"seeds above {number(tuned.seed_threshold)}, cells of at least {tuned.min_size_px} px"
-        + (f" and a mean score of {number(tuned.min_score)}." if tuned.min_score else ".")
+        + (f"{_least_score(tuned)}." if tuned.min_score else ".")
     )
     return lines
+
+
+def _least_score(tuned: InstanceSettings) -> str:
+    if tuned.score_calibration is None:
+        return f" and a mean score of {number(tuned.min_score)}"
+    return f" that are right with a probability of {100 * tuned.min_score:.0f} % or more"
 
 
 def _list_of(words: Iterable[str], last_word: str = "or") -> str:
