@@ -96,10 +96,10 @@ def filled(markdown: str) -> str:
 
 
 def links_within_docs(markdown: str) -> str:
-    """Let links to files outside of docs/, which are right on GitHub, lead to their pages here."""
+    """Let links into and out of docs/, which are right on GitHub, lead to the pages here."""
     for page, source in PAGES_FROM_ELSEWHERE.items():
         markdown = markdown.replace(f"](../{source}", f"]({page}")
-    return markdown
+    return markdown.replace("](../../../docs/", "](")
 
 
 def setting_text(name: str) -> str:
