@@ -1,8 +1,9 @@
-"""Tune a trained `nuclei`: thresholds first, then how likely a cell of some score is right.
+"""Tune a trained `nuclei`: border test, thresholds, and how likely a cell of some score is right.
 
 python recipes/nuclei/tune.py DATA MODEL OUT
 
-Both on all held-out images of `training_images.py`, each of which is scored once. OUT gets
+The border test is fitted to the images that were learned from, the others on all held-out images
+of `training_images.py`, each of which is scored once. OUT gets
 `tuned.safetensors`, and `cells.csv` with the score of each cell and whether it is right, from which
 `model_card.py` draws. Thresholds are chosen by what `train.py` calls quality: the mean, over the
 kinds of images, of the average precisions at 0.5, 0.7 and 0.9 of all cells of a kind.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,10 @@ from napari_unet import (
 from napari_unet.engine.labels.evaluation import Evaluation
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.instances import instances_from_scores, tune_instances
+from napari_unet.engine.training.border_fitting import border_examples, fit_border_test
+
+LIMITS = (0.35, 0.5, 0.65)
+"""Of the border test."""
 
 TUNED, CELLS = "tuned.safetensors", "cells.csv"
 
@@ -52,20 +57,18 @@ class Scored:
     truth: NDArray[Any]
 
 
-def scored_images(
-    held: dict[str, Sequence[Picture]], network: Network, *, device: str
-) -> list[Scored]:
-    """Score every image once, kind by kind."""
-    found = []
-    for kind, items in held.items():
-        for item in items:
-            pair = item.pair()
-            scores = segment(
-                pair.image, network, channel_axis=pair.channel_axis, device=device
-            ).scores
-            assert scores is not None
-            found.append(Scored(kind, scores, np.asarray(pair.labels)))
-    return found
+def scored_images(items: Iterable[Picture], network: Network, *, device: str) -> Iterator[Scored]:
+    """Score every image once."""
+    for item in items:
+        pair = item.pair()
+        scores = segment(pair.image, network, channel_axis=pair.channel_axis, device=device).scores
+        assert scores is not None
+        yield Scored(item.kind, scores, np.asarray(pair.labels))
+
+
+def held_out(held: dict[str, Sequence[Picture]]) -> list[Picture]:
+    """Held-out images, kind by kind, under the name of their part."""
+    return [replace(item, kind=kind) for kind, items in held.items() for item in items]
 
 
 def by_kind(kinds: Sequence[str], evaluations: Sequence[Evaluation]) -> dict[str, Evaluation]:
@@ -100,21 +103,41 @@ def mean_over_kinds(kinds: Sequence[str]) -> Callable[[list[Evaluation]], float]
     return quality
 
 
-def tuned_thresholds(images: Sequence[Scored], network: Network) -> InstanceSettings:
+def tuned_thresholds(
+    images: Sequence[Scored], class_roles: Sequence[str], start: InstanceSettings
+) -> InstanceSettings:
     """Thresholds that suit the images; `min_score` is a mean score."""
-    description = network.description
-    start = description.instances
-    if description.instances.score_calibration is not None:
+    if start.score_calibration is not None:
         raise SystemExit(
             "The model's scores are calibrated already; tune the one as it was trained."
         )
     return tune_instances(
         [(image.scores, image.truth) for image in images],
-        description.class_roles,
+        class_roles,
         evaluate,
         start,
         together=mean_over_kinds([image.kind for image in images]),
     )
+
+
+def with_border_test(
+    learned: Iterable[Scored],
+    held: Sequence[Scored],
+    class_roles: Sequence[str],
+    thresholds: InstanceSettings,
+) -> InstanceSettings:
+    """Thresholds with a border test from what was learned, as strict as suits what was not."""
+    test = fit_border_test(
+        [border_examples(each.scores, class_roles, thresholds, each.truth) for each in learned]
+    )
+    quality = mean_over_kinds([image.kind for image in held])
+
+    def reached(instances: InstanceSettings) -> float:
+        found = (instances_from_scores(each.scores, class_roles, instances) for each in held)
+        return quality([evaluate(each.truth, own) for each, own in zip(held, found, strict=True)])
+
+    choices = [replace(thresholds, border_test=replace(test, limit=limit)) for limit in LIMITS]
+    return max(choices, key=reached)
 
 
 def evaluated(
@@ -166,9 +189,13 @@ def tune(data: Path, model: Path, out: Path, *, device: str = "auto") -> None:
     network = load_checkpoint(model)
     roles, start = network.description.class_roles, network.description.instances
     began = time.perf_counter()
-    images = scored_images(split(data).held, network, device=device)
+    parts = split(data)
+    images = list(scored_images(held_out(parts.held), network, device=device))
     scored_s = time.perf_counter() - began
-    instances = tuned_thresholds(images, network)
+    plain = tuned_thresholds(images, roles, start)
+    learned = scored_images(parts.learn, network, device=device)
+    judging = with_border_test(learned, images, roles, plain)
+    instances = tuned_thresholds(images, roles, judging)
     cells = Cells.joined(
         [
             found_cells(
@@ -184,8 +211,11 @@ def tune(data: Path, model: Path, out: Path, *, device: str = "auto") -> None:
     tuned = calibrated(network, instances, cells)
     spent = time.perf_counter() - began
     print(f"{scored_s:.0f} s to score {len(images)} images, {spent:.0f} s in all\n")
-    print(f"before {start}\n\nafter {instances}\n")
-    print(comparison(evaluated(images, roles, start), evaluated(images, roles, instances)))
+    shown = replace(instances, border_test=None)
+    print(f"before {start}\n\nafter {shown}, borders judged: {instances.judges_borders}\n")
+    seed_by_seed = evaluated(images, roles, plain)
+    print(comparison(evaluated(images, roles, start), seed_by_seed), "\n\nborders judged\n")
+    print(comparison(seed_by_seed, evaluated(images, roles, instances)))
     calibration = tuned.description.instances.score_calibration
     assert calibration is not None
     print(f"\n{calibration}; min_score {tuned.description.instances.min_score:g} of it\n")
