@@ -2,9 +2,17 @@
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_unet.engine.networks.network import Network
 
 
 def pytest_configure() -> None:
@@ -55,6 +63,61 @@ def _settings_of_the_user_stay_alone(
 
         folder = str(tmp_path_factory.mktemp("settings"))
         QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, folder)
+
+
+@pytest.fixture
+def sure_above() -> Callable[..., "Network"]:
+    """Makes a tiny network: the further a pixel is above a brightness, the surer it is a cell.
+
+    Of `dim_squares`, one with a brightness of 0.5 is in doubt, as it would be of images unlike
+    those of its training, and one with 0.25 is sure.
+    """
+    import torch
+
+    from napari_unet.engine.base.settings import InstanceSettings
+    from napari_unet.engine.images.normalization import Percentiles
+    from napari_unet.engine.networks.network import (
+        Network,
+        NetworkDescription,
+        TrainingIntensity,
+    )
+    from napari_unet.engine.networks.unet import UNet, UNetConfig
+
+    def make(
+        brightness: float, name: str = "stand-in", *, slope: float = 20, **facts: Any
+    ) -> Network:
+        config = UNetConfig(in_channels=1, classes=2, base_width=1, depth=1, batch_norm=False)
+        unet = UNet(config)
+        with torch.no_grad():
+            for parameter in unet.parameters():
+                parameter.zero_()
+            for block in (unet.contracting[0], unet.expanding[0]):
+                for convolution in (block.conv1, block.conv2):
+                    convolution.weight[0, 0, 1, 1] = 1
+            unet.head.weight[:, 0, 0, 0] = torch.tensor([-slope, slope])
+            unet.head.bias[:] = torch.tensor([slope, -slope]) * brightness
+        description = NetworkDescription(
+            name,
+            config,
+            normalization=Percentiles(0, 100),
+            instances=InstanceSettings(seed_threshold=0.5, min_size_px=0, min_seed_px=0),
+            object_diameter_px=10.0,
+            intensity=TrainingIntensity("uint8", 0, 0, 200),
+        )
+        return Network(unet.eval(), replace(description, **facts))
+
+    return make
+
+
+@pytest.fixture
+def dim_squares() -> "NDArray[np.uint8]":
+    """Three squares, half as bright as the one bright pixel, 64 x 80."""
+    import numpy as np
+
+    image = np.zeros((64, 80), np.uint8)
+    image[5:15, 5:15] = image[5:15, 30:40] = image[40:50, 60:70] = 104
+    image[60, 4] = 200
+    return image
 
 
 def _has_display() -> bool:

@@ -17,6 +17,7 @@ FUNCTIONS = [
     "rank_uncertainty",
     "save_checkpoint",
     "segment",
+    "suggest_model",
     "train",
 ]
 

@@ -16,11 +16,16 @@ import torch
 from platformdirs import user_data_path
 
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.models.checkpoint import load_checkpoint, read_description
+from napari_unet.engine.models.checkpoint import (
+    bundled_models,
+    load_checkpoint,
+    read_description,
+)
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 from napari_unet.engine.training.training import TrainingPair, TrainingSettings, train
 from napari_unet.versions import history as history_module
+from napari_unet.versions import kept_versions, other_models
 from napari_unet.versions.autosave import Autosave, InterruptedTraining, find_interrupted
 from napari_unet.versions.history import ModelHistory, Version
 from napari_unet.versions.notes import data_folder
@@ -491,3 +496,15 @@ def test_version_is_what_load_checkpoint_reads(history: ModelHistory) -> None:
     kept: Version = history.keep(network())
 
     assert load_checkpoint(kept.path).description.name == "tiny"
+
+
+def test_other_models_are_the_bundled_ones_and_what_was_kept_last() -> None:
+    kept = [kept_versions().keep(network(), name=f"version {number}") for number in range(6)]
+
+    newest = [f"version {number}" for number in (5, 4, 3, 2, 1, 0)]
+
+    others = [each.name for each in other_models([])]
+    without_some = [each.name for each in other_models([*bundled_models(), kept[5].source])]
+
+    assert others == [*bundled_models(), *newest][:5]
+    assert without_some == newest[1:]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         save_checkpoint,
     )
     from napari_unet.engine.models.one_call import segment
+    from napari_unet.engine.models.suggestion import suggest_model
     from napari_unet.engine.training.hold_out import hold_out
     from napari_unet.engine.training.pairs import TrainingPair, annotated_pair
     from napari_unet.engine.training.settings import AugmentationSettings, TrainingSettings
@@ -61,6 +62,7 @@ _HOMES = {
     "repair": "checks.preflight",
     "save_checkpoint": "models.checkpoint",
     "segment": "models.one_call",
+    "suggest_model": "models.suggestion",
     "train": "training.training",
 }
 
@@ -92,6 +94,7 @@ __all__ = [
     "repair",
     "save_checkpoint",
     "segment",
+    "suggest_model",
     "train",
 ]
 

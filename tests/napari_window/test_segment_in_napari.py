@@ -3,19 +3,25 @@
 import gc
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from napari.layers import Labels
+from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QPushButton
 from skimage import data
 
 from napari_unet.engine.labels.evaluation import evaluate
+from napari_unet.engine.models.checkpoint import save_checkpoint
+from napari_unet.engine.networks.network import Network
 from napari_unet.files.samples import DEMO_SAMPLE, load_sample
+from napari_unet.session import shared_session
+from napari_unet.versions import kept_versions
 from napari_unet.viewer import worker
 from napari_unet.widgets.segment.widget import SegmentWidget
 
@@ -24,6 +30,12 @@ pytestmark = pytest.mark.viewer
 _PLUGIN = "napari-unet-cells"
 _LARGE = 6
 """Copies of the demo image along each axis: seconds of work on any processor."""
+
+
+@pytest.fixture
+def usual_model() -> Iterator[None]:
+    yield
+    shared_session().load("nuclei")
 
 
 def dock(viewer: Any, qtbot: QtBot) -> SegmentWidget:
@@ -80,6 +92,36 @@ def test_a_result_on_what_the_model_never_saw_is_judged_and_leads_to_training(
     ((image, labels),) = train.form.pairs.pairs
     assert (image.name, labels.name) == ("bricks", "bricks: nuclei")
     assert viewer.layers.selection.active.name == "bricks: nuclei"
+
+
+def test_a_model_that_fits_better_is_one_click_away(
+    make_napari_viewer: Callable[[], Any],
+    qtbot: QtBot,
+    sure_above: Callable[..., Network],
+    dim_squares: NDArray[np.uint8],
+    tmp_path: Path,
+    usual_model: None,
+) -> None:
+    kept_versions().keep(sure_above(0.25), name="dim cells")
+    shared_session().load(str(save_checkpoint(sure_above(0.5, "bright"), tmp_path / "bright")))
+    viewer = make_napari_viewer()
+    viewer.add_image(dim_squares, name="squares")
+    widget = dock(viewer, qtbot)
+    click_and_wait(qtbot, widget)
+
+    def offered() -> list[QPushButton]:
+        buttons = widget.form.concerns.findChildren(QPushButton)
+        return [each for each in buttons if each.text() == "Run with dim cells"]
+
+    qtbot.waitUntil(lambda: bool(offered()), timeout=20_000)
+    assert results(viewer)[0].name == "squares: bright"
+    qtbot.mouseClick(offered()[0], Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: len(results(viewer)) == 2, timeout=20_000)
+    qtbot.waitUntil(lambda: not widget.panel.is_running, timeout=20_000)
+
+    assert results(viewer)[1].name == "squares: dim cells"
+    assert widget.panel.message.startswith("4 cells in 'squares' (")
+    assert not [each for each in widget.form.concerns.findings if each.code == "doubtful"]
 
 
 @pytest.mark.parametrize(("sample", "goal"), [("fluorescence", 0.8), ("histology", 0.4)])

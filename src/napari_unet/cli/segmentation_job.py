@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_unet.cli.batch import Processors, Stopped
+from napari_unet.cli.better_model import BetterModel
 from napari_unet.cli.checks import Look, look_at_image
 from napari_unet.cli.console import BatchBar, count, describe_failure
 from napari_unet.cli.file_plan import PlannedFile, kept_elsewhere
@@ -94,6 +95,11 @@ class SegmentationJob:
     bar: BatchBar | None = None
     processors: Processors = field(default_factory=lambda: Processors(1))
     cancel: threading.Event = field(default_factory=threading.Event)
+    _better_model: BetterModel = field(init=False)
+
+    def __post_init__(self) -> None:
+        better = BetterModel(self.description, self.models, device=self.device)
+        object.__setattr__(self, "_better_model", better)
 
     @property
     def description(self) -> NetworkDescription:
@@ -131,6 +137,7 @@ class SegmentationJob:
             result = self._segment(part, settings, reach, keep_scores=keeps_scores)
         self._write(planned, part.image, settings, result)
         seconds = time.perf_counter() - started - waited
+        advice = (self._advice(part, settings),) if result.doubt else ()
         resized = "" if result.zoom == 1 else f", resized {result.zoom:.3g} times for the model"
         line = (
             f"{planned.title}: {count(result.cell_count, 'cell')} "
@@ -138,8 +145,16 @@ class SegmentationJob:
         )
         sizes = measured(result.labels, part.image.pixel_size_um, ndim=architecture.ndim)
         return Segmented(
-            line, (*look.lines(), *result.notes), {**sizes, "seconds": round(seconds, 2)}
+            line,
+            (*look.lines(), *result.notes, *filter(None, advice)),
+            {**sizes, "seconds": round(seconds, 2)},
         )
+
+    def _advice(self, part: ImagePart, settings: SegmentationSettings) -> str:
+        """Say which other model fits better; empty if none does."""
+        reference = self._intensity_reference(part)
+        with self.processors.taken(alone=False), CancelsTorch(self.cancel, Stopped):
+            return self._better_model.sentence(part.image.array, settings, reference)
 
     def _settings_for(self, part: ImagePart) -> SegmentationSettings:
         """Take from the file what was not given on the command line."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -34,6 +34,7 @@ _KEPT = "versions"
 _MODEL = ".safetensors"
 _VERSION = "version"
 _LAST_NUMBER = re.compile(r" \d{1,2}$")
+_HANDFUL = 5
 _OTHERS = "and the other versions are as before"
 
 
@@ -235,6 +236,18 @@ def bundled_versions() -> tuple[Version, ...]:
         Version(name, name, "", path, sentence="It came with the plugin.", is_bundled=True)
         for name, path in bundled_models().items()
     )
+
+
+def other_models(sources: Collection[str]) -> tuple[Version, ...]:
+    """List models that may do better than those that a session loads by these names.
+
+    Returns
+    -------
+    tuple of Version
+        A handful: the bundled ones, then what was kept last.
+    """
+    every = (*bundled_versions(), *kept_versions().versions())
+    return tuple(each for each in every if each.source not in sources)[:_HANDFUL]
 
 
 def version_name(path: Path) -> str | None:

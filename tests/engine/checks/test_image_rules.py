@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from napari_unet.engine.checks.finding import Finding
 from napari_unet.engine.checks.image_case import Choices
 from napari_unet.engine.checks.image_facts import image_facts
-from napari_unet.engine.checks.image_rules import image_findings
+from napari_unet.engine.checks.image_rules import doubtful, image_findings, with_better_model
 from napari_unet.engine.checks.size_rules import found_size_finding
 from napari_unet.engine.images.normalization import TypeRange
 from napari_unet.engine.models.checkpoint import load_checkpoint
@@ -686,3 +686,21 @@ def test_at_most_three_are_said_and_warnings_come_first() -> None:
     assert len(found) == 3
     assert [finding.severity for finding in found] == ["warning", "note", "note"]
     assert found[0].text.startswith("This takes about 0 MB")
+
+
+def test_a_better_model_comes_before_training_and_a_long_name_is_not_put_on_a_button() -> None:
+    description = NetworkDescription("nuclei", UNetConfig())
+    doubt = doubtful("Not to be trusted.", description)
+
+    found = with_better_model(doubt, "cells", source="a/cells.safetensors", certainty=0.853)
+    of_long_name = with_better_model(doubt, "cells " * 9, source="x", certainty=1)
+
+    assert found.text == (
+        "Not to be trusted. 'cells' fits better: on a part of this image it is 85 % sure."
+    )
+    assert (found.remedy, of_long_name.remedy) == ("Run with cells", "Run with it")
+    assert found.changes == {"model": "a/cells.safetensors", "second_model": "", "run": True}
+    assert found.other_remedies == {"Correct cells and train": {"widget": "Train"}}
+    assert not with_better_model(
+        replace(doubt, remedy="", changes={}), "cells", source="x", certainty=1
+    ).other_remedies

@@ -113,3 +113,19 @@ def test_a_repair_is_a_button_that_carries_its_finding(panel: FindingsPanel, qtb
         qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
     assert chosen.args == [one]
+
+
+def test_a_finding_may_have_several_ways_out(panel: FindingsPanel, qtbot: QtBot) -> None:
+    ways = {"Train": {"widget": "Train"}}
+    panel.show_findings(
+        [Finding("warning", "It is new.", "Run A & B", {"run": True}, ways, code="doubtful")]
+    )
+    first, second = panel.findChildren(QPushButton)
+    assert first.text() == "Run A && B"  # one alone would mark a key
+    assert first.toolTip() == "Change the form as this says, and run."
+    assert second.toolTip() == "Change the form as this says; nothing runs yet."
+
+    for button, changes in ((first, {"run": True}), (second, {"widget": "Train"})):
+        with qtbot.waitSignal(panel.remedy_chosen) as chosen:
+            qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+        assert chosen.args == [changes]

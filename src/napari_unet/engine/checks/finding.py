@@ -19,6 +19,9 @@ IN_MODEL_WIDGET: Mapping[str, Any] = {"widget": "Model"}
 """Change of a remedy that leads to the Model widget, where the user decides."""
 
 
+RUN: Mapping[str, Any] = {"run": True}
+"""Change of a remedy after which the form is to run."""
+
 IN_TRAIN_WIDGET: Mapping[str, Any] = {"widget": "Train"}
 """Change of a remedy that leads to the Train widget, with the image and its labels chosen."""
 
@@ -39,6 +42,8 @@ class Finding:
     changes : mapping of str to value
         Fields of the form that the button sets. Empty where it is `repair`
         that puts labels right.
+    other_remedies : mapping of str to mapping
+        Captions of further buttons, and what each of them sets.
     ids : tuple of int
         Cells concerned.
     box : tuple of slices, optional
@@ -58,6 +63,7 @@ class Finding:
     text: str
     remedy: str = ""
     changes: Mapping[str, Any] = field(default_factory=dict)
+    other_remedies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     ids: tuple[int, ...] = ()
     box: Region | None = None
     is_senseless: bool = False

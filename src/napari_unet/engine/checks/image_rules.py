@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.engine.checks.channel_rules import channels
 from napari_unet.engine.checks.finding import (
     IN_MODEL_WIDGET,
     IN_TRAIN_WIDGET,
+    RUN,
     Finding,
     Rule,
     found_by,
@@ -72,6 +74,30 @@ def doubtful(sentence: str, description: NetworkDescription) -> Finding:
     if description.not_trainable_because:
         return warning(sentence, code="doubtful")
     return warning(sentence, "Correct cells and train", IN_TRAIN_WIDGET, code="doubtful")
+
+
+_LONGEST_NAME = 24
+"""Characters of a name that a button holds in a narrow dock."""
+
+
+def with_better_model(doubt: Finding, name: str, *, source: str, certainty: float) -> Finding:
+    """Add the model that fits better to what `doubtful` found; its own way out comes second.
+
+    Parameters
+    ----------
+    name, source : str
+        Of that model: for people, and what it is loaded by.
+    certainty : float
+        Of the model's result, 0 to 1.
+    """
+    fits = f"'{name}' fits better: on a part of this image it is {100 * certainty:.0f} % sure."
+    return replace(
+        doubt,
+        text=f"{doubt.text} {fits}",
+        remedy=f"Run with {name if len(name) <= _LONGEST_NAME else 'it'}",
+        changes={"model": source, "second_model": "", **RUN},
+        other_remedies={doubt.remedy: doubt.changes} if doubt.remedy else {},
+    )
 
 
 # -- no image at all -----------------------------------------------------------------------------

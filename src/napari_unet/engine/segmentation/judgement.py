@@ -28,6 +28,15 @@ _FAINT_CELL = 0.39
 """Nor is one below this certainty whose median cell has less than this score of being a cell."""
 
 
+def is_judged(description: NetworkDescription) -> bool:
+    """Whether the scores of a network say how far its results are to be trusted.
+
+    Those of networks that were not trained here need not be probabilities. The
+    thresholds were not chosen on stacks read as volumes.
+    """
+    return description.intensity is not None and description.architecture.ndim == 2
+
+
 class Judgement:
     """Adds up what the scores of each plane say of its cells."""
 
@@ -64,6 +73,11 @@ class Judgement:
         self._cell_scores.append(np.bincount(numbers, cell)[is_there] / sizes[is_there])
 
     @property
+    def has_cells(self) -> bool:
+        """Whether there is a cell in any plane."""
+        return bool(self._cell_scores)
+
+    @property
     def certainty(self) -> float:
         """Mean score of not being background where that is the likelier; 1 if it is nowhere."""
         return self._certainty / self._pixels if self._pixels else 1.0
@@ -71,19 +85,14 @@ class Judgement:
     @property
     def cell_score(self) -> float:
         """Mean score of being a cell in the median cell; 1 without a cell."""
-        return float(np.median(np.concatenate(self._cell_scores))) if self._cell_scores else 1.0
+        return float(np.median(np.concatenate(self._cell_scores))) if self.has_cells else 1.0
 
     def doubt(self, description: NetworkDescription) -> str:
         """Say why the result is not to be trusted; empty where nothing speaks against it.
 
-        Nothing is said of networks that were not trained here: what they give
-        need not be probabilities. Nor of stacks read as volumes, on which the
-        thresholds were not chosen.
+        Nothing is said where `is_judged` is false.
         """
-        if not self._cell_scores:
-            return ""
-        was_trained_here = description.intensity is not None
-        if not was_trained_here or description.architecture.ndim != 2:
+        if not self.has_cells or not is_judged(description):
             return ""
         faint = self.certainty < _HARDLY_SURE and self.cell_score < _FAINT_CELL
         if self.certainty >= _UNSURE and not faint:

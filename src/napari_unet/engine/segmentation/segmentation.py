@@ -40,8 +40,11 @@ class Segmentation:
     zoom : float
         Factor by which the image was resized for the network.
     notes : tuple of str
-        Sentences about anything that went another way than asked for, and that
-        the result is not to be trusted, if its scores say so.
+        Sentences about anything that went another way than asked for, and
+        `doubt`.
+    doubt : str
+        Why the result is not to be trusted, if its scores say so: the image is
+        unlike what the network learned from. Empty else.
     """
 
     labels: LabelImage
@@ -52,6 +55,7 @@ class Segmentation:
     instances: InstanceSettings
     zoom: float = 1.0
     notes: tuple[str, ...] = ()
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,6 +136,7 @@ def iterate_segmentation(
             if keep_scores:
                 scores.append(report.plane.on_own_grid())
     stack, ndim = stack_shape(image, description, settings), labels[0].ndim
+    doubt = judgement.doubt(description)
     result = Segmentation(
         labels=_stacked(labels, stack, ndim),
         scores=_stacked(scores, stack, ndim) if keep_scores else None,
@@ -140,7 +145,8 @@ def iterate_segmentation(
         settings=settings,
         instances=instances,
         zoom=zoom_of(description, settings),
-        notes=(*report.notes, *filter(None, (judgement.doubt(description),))),
+        notes=(*report.notes, *filter(None, (doubt,))),
+        doubt=doubt,
     )
     yield replace(report, plane=None, area=None, labels=None, result=result)
 

@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.base.host_memory import free_host_bytes
 from napari_unet.engine.base.settings import SegmentationSettings
-from napari_unet.engine.checks.finding import Finding
+from napari_unet.engine.checks.finding import RUN, Finding
 from napari_unet.engine.checks.image_case import Choices
 from napari_unet.engine.checks.image_facts import ImageFacts
-from napari_unet.engine.checks.image_rules import doubtful, image_findings
+from napari_unet.engine.checks.image_rules import doubtful, image_findings, with_better_model
 from napari_unet.engine.checks.size_rules import found_size_finding
 from napari_unet.engine.segmentation.memory import segmentation_memory
 from napari_unet.session import Session
 from napari_unet.viewer.commands import open_widget
 from napari_unet.viewer.layers import shown_plane, spatial_ndim, visible_box
+from napari_unet.widgets.segment.better_model import BetterModel, BetterModelSearch
 from napari_unet.widgets.segment.form import SegmentForm
 from napari_unet.widgets.segment.reports import Found
 from napari_unet.widgets.segment.runs import MEMORY_SHARE_OF_SCORES
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 class Advice(QObject):
     """Keeps the concerns of the form up to date."""
 
+    run_wanted = Signal()
+    """The form says what a remedy has changed, and is to run."""
+
     def __init__(self, viewer: ViewerModel, session: Session, form: SegmentForm) -> None:
         super().__init__(form)
         self._viewer = viewer
@@ -43,6 +47,8 @@ class Advice(QObject):
         self._form = form
         self._image_look = ImageLook(self)
         self._image_look.looked.connect(self._show)
+        self._search = BetterModelSearch(self)
+        self._search.found.connect(self._on_better_model)
         self._found: tuple[Finding, ...] = ()
         self._labels: Labels | None = None
         form.concerns.remedy_chosen.connect(self._on_remedy_chosen)
@@ -52,6 +58,7 @@ class Advice(QObject):
     def refresh(self) -> None:
         """Look at the image that is chosen now."""
         self._found = ()
+        self.stop_search()
         self._soon.start()
 
     def show_found(self, found: Found, labels: Labels | None) -> None:
@@ -72,13 +79,35 @@ class Advice(QObject):
         doubt = doubtful(found.doubt, network.description) if found.doubt else None
         self._found = tuple(each for each in (doubt, size) if each is not None)
         self._show()
+        if doubt is not None:
+            self._search.start(found.image, found.recipe)
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether other models are being tried."""
+        return self._search.is_running
+
+    def stop_search(self) -> None:
+        """Look no more for a model that fits better."""
+        self._search.stop()
 
     def stop(self) -> None:
         """Drop a look that takes long."""
         self._soon.stop()
         self._image_look.stop()
+        self.stop_search()
+
+    def _on_better_model(self, better: BetterModel) -> None:
+        # The size of what the other model took for cells is of no use.
+        (doubt,) = (each for each in self._found if each.code == "doubtful")
+        name, source = better.model.name, better.model.source
+        doubt = with_better_model(doubt, name, source=source, certainty=better.certainty)
+        self._found = (doubt,)
+        self._show()
 
     def _on_remedy_chosen(self, changes: dict[str, Any]) -> None:
+        if changes.keys() >= RUN.keys():
+            self.run_wanted.emit()
         if "widget" not in changes or getattr(self._viewer, "window", None) is None:
             return
         open_widget(self._viewer, changes["widget"])

@@ -178,6 +178,8 @@ class SegmentForm(QWidget):
             self.layer_choice.choose(changes["layer"])
         if "model" in changes:
             self.model_choice.load(changes["model"])
+        if "second_model" in changes:
+            self.better.choose_second(changes["second_model"])
         if "device" in changes:
             self._session.choose_device(changes["device"])
         if "channel" in changes or "channel_axis" in changes:

@@ -60,6 +60,11 @@ class Recipe:
         return (self.network,) if self.second is None else (self.network, self.second.network)
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """Where they came from."""
+        return (self.source,) if self.second is None else (self.source, self.second.source)
+
+    @property
     def model(self) -> str:
         """Name of the network, or of both."""
         from napari_unet.engine.segmentation.ensemble import ensemble_name

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import PlaneIndex
 
 if TYPE_CHECKING:
@@ -13,6 +12,8 @@ if TYPE_CHECKING:
 
     from napari_unet.engine.segmentation.planes import PlaneScores
     from napari_unet.viewer.label_canvas import LabelCanvas
+    from napari_unet.viewer.layers import LayerImage
+    from napari_unet.widgets.segment.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,11 +95,14 @@ class Found:
     """The engine's, about anything that went another way than asked for."""
     provenance: dict[str, Any]
     """For the layer's metadata."""
-    instances: InstanceSettings
     diameter_px: float | None
     """Median diameter of the cells of the last plane, in pixels of the image."""
     kept: KeptScores | None
     """None if the scores take too much memory."""
+    image: LayerImage
+    """What was segmented."""
+    recipe: Recipe
+    """How."""
     doubt: str = ""
     """Why the result is not to be trusted, as its scores say."""
 

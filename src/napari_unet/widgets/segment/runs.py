@@ -76,7 +76,7 @@ def find_cells(
     made = recipe.provenance(image, settings, cells=cells, checksums=run.canvas.checksums)
     kept = run.kept if run.kept.planes else None
     doubt = run.judgement.doubt(recipe.network.description)
-    yield Found(cells, run.notes, made, recipe.instances, run.diameter_px, kept, doubt)
+    yield Found(cells, run.notes, made, run.diameter_px, kept, image, recipe, doubt)
 
 
 def _open(

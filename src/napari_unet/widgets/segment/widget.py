@@ -68,6 +68,7 @@ class SegmentWidget(DockedForm):
 
     def _connect(self) -> None:
         self.form.input_changed.connect(self._show_what_applies)
+        self.advice.run_wanted.connect(self.run)
         self.form.instances_changed.connect(self._on_instances_changed)
         self.model_choice.load_failed.connect(self._on_failed)
         self.model_choice.load_finished.connect(self._on_load_finished)
@@ -102,6 +103,7 @@ class SegmentWidget(DockedForm):
         """Segment the chosen layer, as soon as the model is loaded."""
         if self.job.is_running:
             return
+        self.advice.stop_search()
         try:
             check_installation()
             # An error must not wait for the model.
@@ -127,6 +129,7 @@ class SegmentWidget(DockedForm):
     def stop(self) -> None:
         """Stop what runs; slices that are done and cells found so far stay in the layer."""
         self.job.stop()
+        self.advice.stop_search()
         if self._runs_when_loaded:
             self._runs_when_loaded = False
             self.panel.show_idle(f"Stopped. {NOTHING_CHANGED}")
@@ -191,7 +194,7 @@ class SegmentWidget(DockedForm):
     def _on_finished(self, sentence: str, found: Found) -> None:
         self.panel.show_idle(sentence)
         self.advice.show_found(found, self.live.layer)
-        if self.live.is_ready and self.form.instances() != found.instances:
+        if self.live.is_ready and self.form.instances() != found.recipe.instances:
             self._on_instances_changed()  # they were changed while it ran
         self._on_scores_toggled(self.form.scores_box.isChecked())
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QWidget
 
+from napari_unet.engine.checks.finding import RUN
 from napari_unet.widgets.shared.parts import in_column
 from napari_unet.widgets.shared.texts import Sentence
 
@@ -20,6 +22,7 @@ _COLOURS = {"error": "#d9534f", "warning": "#e0a030", "note": "#5b8fc9"}
 
 _MOST_SHOWN = 6
 _CHANGE = "Change the form as this says; nothing runs yet."
+_CHANGE_AND_RUN = "Change the form as this says, and run."
 _UNDO = "Undo (Ctrl+Z in the layer) takes it back."
 _REPAIRS = {
     "mask": "Give each separate piece a number of its own.",
@@ -84,13 +87,19 @@ class FindingsPanel(QWidget):
         layout = in_column(text, within=entry)
         layout.setContentsMargins(6, 0, 0, 0)
         if finding.remedy:
-            button = QPushButton(finding.remedy)
-            repair = _REPAIRS.get(finding.code, "Put the labels right.")
-            leads = _LEADS.get(finding.code, _CHANGE if finding.changes else "")
-            button.setToolTip(leads or f"<qt>{repair} {_UNDO}</qt>")
-            button.clicked.connect(partial(self._on_clicked, finding))
-            layout.addWidget(button)
+            layout.addWidget(self._button(finding))
+        for remedy, changes in finding.other_remedies.items():
+            layout.addWidget(self._button(replace(finding, remedy=remedy, changes=changes)))
         return entry
+
+    def _button(self, finding: Finding) -> QPushButton:
+        button = QPushButton(finding.remedy.replace("&", "&&"))  # one alone marks a key
+        repair = _REPAIRS.get(finding.code, "Put the labels right.")
+        change = _CHANGE_AND_RUN if finding.changes.keys() >= RUN.keys() else _CHANGE
+        leads = _LEADS.get(finding.code, change if finding.changes else "")
+        button.setToolTip(leads or f"<qt>{repair} {_UNDO}</qt>")
+        button.clicked.connect(partial(self._on_clicked, finding))
+        return button
 
     def _on_clicked(self, finding: Finding, _checked: bool = False) -> None:  # noqa: FBT001, FBT002 - as Qt calls it
         if finding.changes:
