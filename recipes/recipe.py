@@ -3,9 +3,11 @@
 python recipes/MODEL/train.py DATA OUT
 
 OUT gets `log.txt` (a line every so many steps, and the average precision by kind of image),
-`validation.csv`, `pid`, the finished `MODEL.safetensors`, and in `state/` all that an exact resume
-needs, every few minutes. SIGTERM or Ctrl-C ends it after the step it is at; the same command goes
-on to the bit.
+`validation.csv`, `pid`, and in `state/` all that an exact resume needs, every few minutes. SIGTERM
+or Ctrl-C ends it after the step it is at; the same command goes on to the bit.
+
+--finish FILE writes the averaged weights in float16 as they are bundled, with the thresholds that
+suit the held-out images.
 
 --export-light FILE writes the averaged weights in float16 with the step and the best validation.
 --from-light FILE goes on from there where `state/` is missing, for example on another computer:
@@ -16,7 +18,6 @@ another model.
 from __future__ import annotations
 
 import argparse
-import csv
 import ctypes
 import dataclasses
 import json
@@ -24,24 +25,21 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from picture_sets import Parts
+from record import MEASURED, Measure, Record, quality
 
 from napari_unet import (
-    InstanceSettings,
     TrainingPair,
     TrainingSettings,
-    evaluate,
     load_checkpoint,
     save_checkpoint,
-    segment,
 )
 from napari_unet.engine.networks.network import Network, NetworkDescription, new_network
 from napari_unet.engine.networks.unet import UNet
@@ -63,7 +61,7 @@ class Recipe:
         Given that, the pairs to learn from.
     measured_pairs : callable
         And those of each set that the validations show. The sets whose names
-        begin with "validation" tell which state is the best.
+        begin with `MEASURED` tell which state is the best.
     first_validation, validations_every : int
         Steps.
     lines_every : int
@@ -81,81 +79,6 @@ class Recipe:
     validations_every: int
     lines_every: int = 100
     starts_from: str | None = None
-
-
-class Record:
-    """What is written to OUT.
-
-    Parameters
-    ----------
-    out : Path
-    """
-
-    def __init__(self, out: Path) -> None:
-        self.state = out / "state" / "train.state"
-        self.best = out / "state" / "best.safetensors"
-        self.latest = out / "state" / "latest.safetensors"
-        self._log, self._table = out / "log.txt", out / "validation.csv"
-        self.state.parent.mkdir(parents=True, exist_ok=True)
-
-    def say(self, sentence: str) -> None:
-        """Add a line to the log."""
-        line = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {sentence}"
-        print(line, flush=True)
-        with self._log.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-
-    def rows(self) -> list[dict[str, str]]:
-        """Validations so far."""
-        if not self._table.exists():
-            return []
-        with self._table.open(newline="") as file:
-            return list(csv.DictReader(file))
-
-    def write_rows(self, rows: list[dict[str, Any]]) -> None:
-        """Replace the table of validations."""
-        partial = self._table.with_suffix(".part")
-        with partial.open("w", newline="") as file:
-            table = csv.DictWriter(file, rows[0].keys() if rows else ["step"])
-            table.writeheader()
-            table.writerows(rows)
-        partial.replace(self._table)
-
-
-class Measure:
-    """Average precision of sets of held-out, and some learned, images.
-
-    Parameters
-    ----------
-    sets : dict of str to list of TrainingPair
-    instances : InstanceSettings
-        Not what is deduced from the training images, so that all rows compare.
-    """
-
-    def __init__(self, sets: dict[str, list[TrainingPair]], instances: InstanceSettings) -> None:
-        self._sets, self._instances = sets, instances
-
-    def row(self, network: Network, *, should_stop: Any, device: str) -> dict[str, Any] | None:
-        """Pooled precision at 0.5, 0.7 and 0.9 of each set; None if stopped."""
-        description = dataclasses.replace(network.description, instances=self._instances)
-        network = Network(network.unet, description)
-        row: dict[str, Any] = {}
-        for name, pairs in self._sets.items():
-            found = []
-            for pair in pairs:
-                if should_stop():
-                    return None
-                labels = segment(pair.image, network, device=device, keep_scores=False).labels
-                found.append(labels)
-            evaluation = evaluate([pair.labels for pair in pairs], found)
-            for t in evaluation.thresholds:
-                row[f"{name} {t:g}"] = round(evaluation.pooled(t).average_precision, 4)
-        return row
-
-
-def quality(row: dict[str, Any]) -> float:
-    """Mean over the kinds, and the three thresholds, of what was held out."""
-    return float(np.mean([float(v) for k, v in row.items() if k.startswith("validation")]))
 
 
 class Training:
@@ -188,8 +111,8 @@ class Training:
         """End after the step, or the image, that is being computed."""
         self._stopped = True
 
-    def iterate(self) -> bool:
-        """Train to the end, or until stopped; return whether it came to the end."""
+    def iterate(self) -> None:
+        """Train to the end, or until stopped."""
         saved = began = time.monotonic()
         losses: list[float] = []
         waited = 0.0
@@ -217,7 +140,6 @@ class Training:
         if self._run.step:
             self._run.save_state(self._record.state)
         self._record.say(f"ended after step {self._run.step}; the state is saved")
-        return self._run.share >= 1
 
     def _validate_if_due(self) -> bool:
         step = self._run.step
@@ -271,7 +193,12 @@ def export_light(recipe: Recipe, record: Record, path: Path) -> None:
 
 
 def begin(
-    recipe: Recipe, parts: Parts, record: Record, arguments: argparse.Namespace
+    recipe: Recipe,
+    parts: Parts,
+    record: Record,
+    arguments: argparse.Namespace,
+    *,
+    validation: Sequence[TrainingPair] = (),
 ) -> TrainingRun:
     """A new training, or one that goes on: from its state, else from light weights."""
     settings = dataclasses.replace(recipe.settings, steps=arguments.steps)
@@ -286,17 +213,34 @@ def begin(
         recipe.training_pairs(parts),
         network,
         settings=settings,
-        validation=(),
+        validation=validation,
         device=arguments.device,
-        started_from=recipe.starts_from,
+        # With one, the recipe's own texts would give way to "trained further on".
+        started_from=None,
     )
     if record.state.exists():
         run.load_state(record.state)
     elif light:
         run.go_on_at(int(load_checkpoint(light).description.metrics["training state"]["step"]))
-    for note in run.notes:
-        record.say(note)
     return run
+
+
+def finish(recipe: Recipe, parts: Parts, record: Record, arguments: argparse.Namespace) -> None:
+    """Write the model as it is bundled."""
+    held = [
+        pair
+        for name, pairs in recipe.measured_pairs(parts).items()
+        if name.startswith(MEASURED)
+        for pair in pairs
+    ]
+    network = begin(recipe, parts, record, arguments, validation=held).tuned()
+    description = network.description
+    if recipe.starts_from:
+        last = {**description.history[-1], "note": f"from the weights of '{recipe.starts_from}'"}
+        history = (*description.history[:-1], last)
+        network = Network(network.unet, dataclasses.replace(description, history=history))
+    save_checkpoint(network, arguments.finish, overwrite=True, half=True)
+    print(f"step {description.history[-1]['steps']} -> {arguments.finish}: {description.instances}")
 
 
 def first_network(recipe: Recipe, model: Path | None, seed: int) -> Network:
@@ -339,6 +283,7 @@ def read_arguments(recipe: Recipe, text: str | None) -> argparse.Namespace:
     parser.add_argument("--save-minutes", type=float, default=4.0)
     parser.add_argument("--from-light", type=Path, metavar="FILE")
     parser.add_argument("--from-model", type=Path, metavar="FILE")
+    parser.add_argument("--finish", type=Path, metavar="FILE")
     parser.add_argument("--export-light", type=Path, metavar="FILE")
     return parser.parse_args()
 
@@ -357,9 +302,14 @@ def follow(recipe: Recipe, text: str | None) -> int:
         export_light(recipe, record, arguments.export_light)
         return 0
     keep_freed_memory()
-    (arguments.out / "pid").write_text(f"{os.getpid()}\n")
     parts = recipe.split(arguments.data)
+    if arguments.finish:
+        finish(recipe, parts, record, arguments)
+        return 0
+    (arguments.out / "pid").write_text(f"{os.getpid()}\n")
     run = begin(recipe, parts, record, arguments)
+    for note in run.notes:
+        record.say(note)
     measure = Measure(recipe.measured_pairs(parts), recipe.description.instances)
     counts = {kind: len(items) for kind, items in parts.held.items()}
     record.say(
@@ -370,7 +320,5 @@ def follow(recipe: Recipe, text: str | None) -> int:
     training = Training(run, record, recipe, measure, arguments)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, training.stop)
-    if training.iterate():
-        finished = arguments.out / f"{recipe.description.name}.safetensors"
-        save_checkpoint(run.latest, finished, overwrite=True, half=True)
+    training.iterate()
     return 0
