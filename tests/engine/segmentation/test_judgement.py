@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from napari_unet.engine.models.bundled import BUNDLED_MODELS
 from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.models.one_call import segment
 from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.segmentation.judgement import Judgement
 from napari_unet.engine.segmentation.planes import PlaneScores
-from napari_unet.files.samples import load_sample, sample_names
+from napari_unet.files.samples import load_sample
 
 ROLES = ("background", "cell", "border")
 TRAINED = NetworkDescription(
@@ -98,11 +99,13 @@ def test_nothing_is_claimed_of_networks_trained_elsewhere_of_volumes_and_without
     assert not Judgement().doubt(TRAINED)
 
 
-@pytest.mark.parametrize("name", sample_names())
-def test_no_sample_is_doubted(name: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "name"), [(row.name, name) for row in BUNDLED_MODELS for name in row.samples]
+)
+def test_no_sample_of_its_kind_is_doubted(model: str, name: str) -> None:
     sample = load_sample(name)
 
-    result = segment(sample.image, load_checkpoint("nuclei"))
+    result = segment(sample.image, load_checkpoint(model))
 
     assert not [note for note in result.notes if "not to be trusted" in note]
 
