@@ -15,14 +15,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from skimage.transform import resize
 
 from napari_unet import TrainingPair
+from napari_unet.engine.images.resampling import nearest_index, zoomed_shape
 from napari_unet.files.images import read_image, read_labels
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One image of a set; paths are files."""
+    """One image of a set.
+
+    Parameters
+    ----------
+    kind, name, group, fold : str
+    image, labels : Path
+    zoom : float
+        Factor by which both are resized, as a segmentation resizes them.
+    """
 
     kind: str
     name: str
@@ -30,12 +40,18 @@ class Picture:
     image: Path
     labels: Path
     fold: str = ""
+    zoom: float = 1.0
 
     def pair(self) -> TrainingPair:
         """Read image and labels."""
         image = read_image(self.image).array
         channel_axis = -1 if image.ndim == 3 else None
         labels = read_labels(self.labels).array
+        if self.zoom != 1:
+            shape = zoomed_shape(labels.shape, self.zoom)
+            image = resize(image.astype(np.float32), shape, order=1, anti_aliasing=self.zoom < 1)
+            grid = zip(shape, labels.shape, strict=True)
+            labels = labels[np.ix_(*(nearest_index(n, m) for n, m in grid))]
         return TrainingPair(image, labels, self.name, channel_axis)
 
 
@@ -58,6 +74,7 @@ def pictures(
     kind: str,
     *,
     part: str = "",
+    zoom: float = 1.0,
     keep: Callable[[dict[str, str]], bool] = lambda _row: True,
 ) -> list[Picture]:
     """Images of a set that is one kind.
@@ -66,6 +83,8 @@ def pictures(
     ----------
     part : str
         Folder of the set in which `images` and `labels` lie.
+    zoom : float
+        Factor by which all are resized.
     """
     labels = {path.stem: path for path in (folder / part / "labels").iterdir()}
     return [
@@ -75,6 +94,7 @@ def pictures(
             row.get("group", row["id"]),
             folder / part / "images" / row.get("image", f"{row['id']}.png"),
             labels[row["id"]],
+            zoom=zoom,
         )
         for row in rows(folder)
         if keep(row)
@@ -102,16 +122,15 @@ def evenly(items: Any, count: int) -> list[Picture]:
     return [items[int(place)] for place in np.linspace(0, len(items) - 1, count)]
 
 
-def weighted(
-    pairs: Sequence[TrainingPair], kinds: Sequence[str], shares: Mapping[str, float]
-) -> list[TrainingPair]:
-    """Give pairs the weights by which each kind gets its share of the patches."""
+def weighted_pairs(items: Sequence[Picture], shares: Mapping[str, float]) -> list[TrainingPair]:
+    """Read training images, with the weights that give each kind its share of the patches."""
+    pairs = [item.pair() for item in items]
     # As patches are drawn: by the root of the number of cells.
     odds = [math.sqrt(1 + np.unique(pair.labels[pair.labels > 0]).size) for pair in pairs]
     total = dict.fromkeys(shares, 0.0)
-    for kind, each in zip(kinds, odds, strict=True):
-        total[kind] += each
+    for item, each in zip(items, odds, strict=True):
+        total[item.kind] += each
     return [
-        replace(pair, weight=shares[kind] / total[kind])
-        for kind, pair in zip(kinds, pairs, strict=True)
+        replace(pair, weight=shares[item.kind] / total[item.kind])
+        for item, pair in zip(items, pairs, strict=True)
     ]

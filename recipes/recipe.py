@@ -3,11 +3,9 @@
 python recipes/MODEL/train.py DATA OUT
 
 OUT gets `log.txt` (a line every so many steps, and the average precision by kind of image),
-`validation.csv`, `pid`, and in `state/` all that an exact resume needs, every few minutes. SIGTERM
-or Ctrl-C ends it after the step it is at; the same command goes on to the bit.
-
---finish FILE writes the averaged weights in float16 as they are bundled, with the thresholds that
-suit the held-out images.
+`validation.csv`, `pid`, the finished `MODEL.safetensors`, and in `state/` all that an exact resume
+needs, every few minutes. SIGTERM or Ctrl-C ends it after the step it is at; the same command goes
+on to the bit.
 
 --export-light FILE writes the averaged weights in float16 with the step and the best validation.
 --from-light FILE goes on from there where `state/` is missing, for example on another computer:
@@ -25,7 +23,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +31,7 @@ from typing import Any
 import numpy as np
 import torch
 from picture_sets import Parts
-from record import MEASURED, Measure, Record, quality
+from record import Measure, Record, quality
 
 from napari_unet import (
     TrainingPair,
@@ -61,7 +59,7 @@ class Recipe:
         Given that, the pairs to learn from.
     measured_pairs : callable
         And those of each set that the validations show. The sets whose names
-        begin with `MEASURED` tell which state is the best.
+        begin with "validation" tell which state is the best.
     first_validation, validations_every : int
         Steps.
     lines_every : int
@@ -111,8 +109,8 @@ class Training:
         """End after the step, or the image, that is being computed."""
         self._stopped = True
 
-    def iterate(self) -> None:
-        """Train to the end, or until stopped."""
+    def iterate(self) -> bool:
+        """Train to the end, or until stopped; return whether it came to the end."""
         saved = began = time.monotonic()
         losses: list[float] = []
         waited = 0.0
@@ -140,6 +138,7 @@ class Training:
         if self._run.step:
             self._run.save_state(self._record.state)
         self._record.say(f"ended after step {self._run.step}; the state is saved")
+        return self._run.share >= 1
 
     def _validate_if_due(self) -> bool:
         step = self._run.step
@@ -193,12 +192,7 @@ def export_light(recipe: Recipe, record: Record, path: Path) -> None:
 
 
 def begin(
-    recipe: Recipe,
-    parts: Parts,
-    record: Record,
-    arguments: argparse.Namespace,
-    *,
-    validation: Sequence[TrainingPair] = (),
+    recipe: Recipe, parts: Parts, record: Record, arguments: argparse.Namespace
 ) -> TrainingRun:
     """A new training, or one that goes on: from its state, else from light weights."""
     settings = dataclasses.replace(recipe.settings, steps=arguments.steps)
@@ -213,7 +207,7 @@ def begin(
         recipe.training_pairs(parts),
         network,
         settings=settings,
-        validation=validation,
+        validation=(),
         device=arguments.device,
         # With one, the recipe's own texts would give way to "trained further on".
         started_from=None,
@@ -222,25 +216,9 @@ def begin(
         run.load_state(record.state)
     elif light:
         run.go_on_at(int(load_checkpoint(light).description.metrics["training state"]["step"]))
+    for note in run.notes:
+        record.say(note)
     return run
-
-
-def finish(recipe: Recipe, parts: Parts, record: Record, arguments: argparse.Namespace) -> None:
-    """Write the model as it is bundled."""
-    held = [
-        pair
-        for name, pairs in recipe.measured_pairs(parts).items()
-        if name.startswith(MEASURED)
-        for pair in pairs
-    ]
-    network = begin(recipe, parts, record, arguments, validation=held).tuned()
-    description = network.description
-    if recipe.starts_from:
-        last = {**description.history[-1], "note": f"from the weights of '{recipe.starts_from}'"}
-        history = (*description.history[:-1], last)
-        network = Network(network.unet, dataclasses.replace(description, history=history))
-    save_checkpoint(network, arguments.finish, overwrite=True, half=True)
-    print(f"step {description.history[-1]['steps']} -> {arguments.finish}: {description.instances}")
 
 
 def first_network(recipe: Recipe, model: Path | None, seed: int) -> Network:
@@ -283,7 +261,6 @@ def read_arguments(recipe: Recipe, text: str | None) -> argparse.Namespace:
     parser.add_argument("--save-minutes", type=float, default=4.0)
     parser.add_argument("--from-light", type=Path, metavar="FILE")
     parser.add_argument("--from-model", type=Path, metavar="FILE")
-    parser.add_argument("--finish", type=Path, metavar="FILE")
     parser.add_argument("--export-light", type=Path, metavar="FILE")
     return parser.parse_args()
 
@@ -303,13 +280,8 @@ def follow(recipe: Recipe, text: str | None) -> int:
         return 0
     keep_freed_memory()
     parts = recipe.split(arguments.data)
-    if arguments.finish:
-        finish(recipe, parts, record, arguments)
-        return 0
     (arguments.out / "pid").write_text(f"{os.getpid()}\n")
     run = begin(recipe, parts, record, arguments)
-    for note in run.notes:
-        record.say(note)
     measure = Measure(recipe.measured_pairs(parts), recipe.description.instances)
     counts = {kind: len(items) for kind, items in parts.held.items()}
     record.say(
@@ -320,5 +292,7 @@ def follow(recipe: Recipe, text: str | None) -> int:
     training = Training(run, record, recipe, measure, arguments)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, training.stop)
-    training.iterate()
+    if training.iterate():
+        finished = arguments.out / f"{recipe.description.name}.safetensors"
+        save_checkpoint(run.latest, finished, overwrite=True, half=True)
     return 0

@@ -13,9 +13,6 @@ import numpy as np
 from napari_unet import InstanceSettings, TrainingPair, evaluate, segment
 from napari_unet.engine.networks.network import Network
 
-MEASURED = "validation"
-"""What the names of the sets begin with that tell how good a network is."""
-
 
 class Record:
     """What is written to OUT.
@@ -89,4 +86,4 @@ class Measure:
 
 def quality(row: dict[str, Any]) -> float:
     """Mean over the kinds, and the three thresholds, of what was held out."""
-    return float(np.mean([float(v) for k, v in row.items() if k.startswith(MEASURED)]))
+    return float(np.mean([float(v) for k, v in row.items() if k.startswith("validation")]))

@@ -22,7 +22,7 @@ from napari_unet.engine.training.stain import StainChange
 from napari_unet.files.images import read_image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from picture_sets import Parts, Picture, evenly, pictures, rows, some_groups, weighted
+from picture_sets import Parts, Picture, evenly, pictures, rows, some_groups, weighted_pairs
 
 SHARES = {
     "histology": 0.40,
@@ -119,9 +119,8 @@ def _colours(image: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def training_pairs(parts: Parts) -> list[TrainingPair]:
-    """Read training images, with the weights that give each kind its share of the patches."""
-    pairs = [item.pair() for item in parts.learn]
-    return weighted(pairs, [item.kind for item in parts.learn], SHARES)
+    """Read training images, each kind with its share of the patches."""
+    return weighted_pairs(parts.learn, SHARES)
 
 
 def measured_pairs(parts: Parts) -> dict[str, list[TrainingPair]]:
