@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from picture_sets import Parts, Picture, evenly, pictures, some_groups, weighted_pairs
 
 ZOOM = 0.7
-"""Of all images: half of the cells are then 30 to 40 pixels in diameter."""
+"""Of all images: the median cell is then 32 (phase contrast) and 37 pixels (DIC) across."""
 
 SHARES = {"phase contrast": 0.7, "DIC": 0.3}
 """Of the patches, by kind: round DIC cells on an even ground are learned sooner."""
