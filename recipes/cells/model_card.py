@@ -22,7 +22,7 @@ from training_images import ZOOM, dic, split
 
 from napari_unet import TrainingSettings, evaluate, load_checkpoint, save_checkpoint, segment
 from napari_unet.engine.labels.evaluation import Evaluation
-from napari_unet.engine.models.bundled import FOLDER
+from napari_unet.engine.networks.bundled import FOLDER
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.patches import Patches
 from napari_unet.engine.training.validation import Validation

@@ -13,7 +13,7 @@ from PIL import Image
 
 from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.images.image import AnyImage, LabelImage
-from napari_unet.engine.models.bundled import BUNDLED_MODELS, FOLDER
+from napari_unet.engine.networks.bundled import BUNDLED_MODELS, FOLDER
 
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 """What napari makes a layer of: array, options, kind of layer."""

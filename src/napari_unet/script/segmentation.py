@@ -10,7 +10,7 @@ from typing import Any
 
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.images.image import PlaneIndex
-from napari_unet.engine.models.bundled import DEFAULT_MODEL
+from napari_unet.engine.networks.bundled import DEFAULT_MODEL
 from napari_unet.files.image_file import image_stem
 from napari_unet.files.tiff.tiff import Tiff
 from napari_unet.script.words import (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from napari_unet.engine.base.errors import TrainingError
-from napari_unet.engine.models.bundled import DEFAULT_MODEL
+from napari_unet.engine.networks.bundled import DEFAULT_MODEL
 from napari_unet.engine.training.settings import MANY_STEPS, AugmentationSettings, TrainingSettings
 from napari_unet.script.words import (
     arguments,

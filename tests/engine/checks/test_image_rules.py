@@ -18,8 +18,8 @@ from napari_unet.engine.checks.image_facts import image_facts
 from napari_unet.engine.checks.image_rules import image_findings
 from napari_unet.engine.checks.size_rules import found_size_finding
 from napari_unet.engine.images.normalization import TypeRange
-from napari_unet.engine.models.bundled import BUNDLED_MODELS
 from napari_unet.engine.models.checkpoint import load_checkpoint
+from napari_unet.engine.networks.bundled import BUNDLED_MODELS
 from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.files.samples import load_sample, sample_names

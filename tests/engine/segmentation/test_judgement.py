@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from napari_unet.engine.models.bundled import BUNDLED_MODELS
 from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.models.one_call import segment
+from napari_unet.engine.networks.bundled import BUNDLED_MODELS, BundledModel
 from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.segmentation.judgement import Judgement
@@ -88,6 +88,19 @@ def test_little_certainty_is_doubted_and_faint_cells_before(
     if is_doubted:
         assert f"only {100 * certainty:.0f} % sure" in sentence
         assert sentence.endswith("correct some cells and train the model on them.")
+
+
+def test_doubt_names_the_bundled_models_for_other_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = (BundledModel("dots", "dots", ()), BundledModel("rods", "rods in DIC", ()))
+    for module in ("segmentation.judgement", "networks.bundled"):
+        monkeypatch.setattr(f"napari_unet.engine.{module}.BUNDLED_MODELS", rows)
+
+    sentence = judged(0.6, 0.3).doubt(replace(TRAINED, name="dots"))
+
+    assert sentence.endswith(
+        "Check the cell size, take the model 'rods' for rods in DIC, or correct some cells and "
+        "train the model on them."
+    )
 
 
 def test_nothing_is_claimed_of_networks_trained_elsewhere_of_volumes_and_without_cells() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.cli.console import count, report, say
-from napari_unet.engine.models.bundled import BUNDLED_MODELS, DEFAULT_MODEL, bundled_ancestor
+from napari_unet.engine.networks.bundled import BUNDLED_MODELS, DEFAULT_MODEL, bundled_ancestor
 from napari_unet.files.samples import load_sample, sample_files, sample_layers
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ from napari_unet.engine.base.settings import (
     InstanceSettings,
     SegmentationSettings,
 )
-from napari_unet.engine.models.bundled import DEFAULT_MODEL
+from napari_unet.engine.networks.bundled import DEFAULT_MODEL
 
 _TABLE = "summary.csv"
 
@@ -172,7 +172,7 @@ def run(arguments: argparse.Namespace) -> int:
         series=arguments.series,
     )
     summary = _summary(arguments, plan)
-    models = tuple(arguments.model or ["nuclei"])
+    models = tuple(arguments.model or [DEFAULT_MODEL])
     networks = load_models(models, arguments)
     description = networks[0].description
     missing = _missing(plan, summary, arguments, description.architecture.ndim)

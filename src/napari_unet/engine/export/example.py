@@ -15,8 +15,8 @@ from napari_unet.engine.export.onnx import reference_scores
 from napari_unet.engine.images.image import AnyImage, channels_first, colour_axis, mirrored
 from napari_unet.engine.images.normalization import IntensityScaling
 from napari_unet.engine.images.source import ImageSource
-from napari_unet.engine.models.bundled import bundled_ancestor
 from napari_unet.engine.networks.architecture import Architecture
+from napari_unet.engine.networks.bundled import bundled_ancestor
 from napari_unet.engine.networks.network import Network, NetworkDescription
 
 _EXAMPLE_PX = {2: 256, 3: 32}

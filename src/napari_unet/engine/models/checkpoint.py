@@ -15,9 +15,9 @@ from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.base.whole_file import whole_file
 from napari_unet.engine.foreign.opening import OWN_FORMAT as FORMAT
 from napari_unet.engine.foreign.opening import WeightsFile, named, open_foreign, read_own_metadata
-from napari_unet.engine.models.bundled import BUNDLED_MODELS
 from napari_unet.engine.models.scores import told_apart
 from napari_unet.engine.networks.architecture import NetworkModule
+from napari_unet.engine.networks.bundled import BUNDLED_MODELS
 from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
 
 FORMAT_VERSION = "1"

@@ -19,8 +19,8 @@ from napari_unet.engine.base.settings import InstanceSettings, SegmentationSetti
 from napari_unet.engine.images.image import AnyImage, channels_first
 from napari_unet.engine.images.source import ImageSource, open_image
 from napari_unet.engine.labels.components import diameters_px
-from napari_unet.engine.models.bundled import bundled_ancestor
 from napari_unet.engine.networks.annotation import class_target, labels_are_classes
+from napari_unet.engine.networks.bundled import bundled_ancestor
 from napari_unet.engine.networks.network import Network, NetworkDescription, TrainingIntensity
 from napari_unet.engine.segmentation.segmentation import iterate_scores
 from napari_unet.engine.training.pairs import TrainingPair

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from napari_unet import load_checkpoint
-from napari_unet.engine.models.bundled import (
+from napari_unet.engine.networks.bundled import (
     BUNDLED_MODELS,
     DEFAULT_MODEL,
     FOLDER,
@@ -42,9 +42,9 @@ def test_no_sample_belongs_to_two_models() -> None:
 def test_a_bundled_model_stays_the_ancestor_of_what_is_trained_from_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    nuclei = BundledModel("nuclei", ("fluorescence",))
-    cells = BundledModel("cells", ("dic",))
-    monkeypatch.setattr("napari_unet.engine.models.bundled.BUNDLED_MODELS", (nuclei, cells))
+    nuclei = BundledModel("nuclei", "nuclei", ("fluorescence",))
+    cells = BundledModel("cells", "whole cells", ("dic",))
+    monkeypatch.setattr("napari_unet.engine.networks.bundled.BUNDLED_MODELS", (nuclei, cells))
     description = load_checkpoint(DEFAULT_MODEL).description
     made = {"steps": 9, "started_from": None}
 

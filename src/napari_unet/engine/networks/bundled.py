@@ -21,11 +21,14 @@ class BundledModel:
     ----------
     name : str
         What it is loaded by; `<name>.safetensors` and `<name>.md` lie in `FOLDER`.
+    finds : str
+        For what images it is, as in "try it for ...".
     samples : tuple of str
         Bundled images of the kind that it was trained on, none of which it has seen.
     """
 
     name: str
+    finds: str
     samples: tuple[str, ...]
 
     @property
@@ -47,6 +50,7 @@ class BundledModel:
 BUNDLED_MODELS = (
     BundledModel(
         "nuclei",
+        finds="nuclei in fluorescence, stained tissue and brightfield",
         samples=(
             "fluorescence",
             "crowded",
