@@ -25,8 +25,15 @@ CELLS = Recipe(
         "cells",
         UNetConfig(in_channels=3, classes=3, base_width=32, depth=4, max_width=160),
         class_roles=("background", "cell", "border"),
-        # For the validations only; they are tuned when the training has ended.
-        instances=InstanceSettings(foreground_threshold=0.5, seed_threshold=0.6, min_score=0.6),
+        # For the validations only; they are tuned when the training has ended. Its outlines lie a
+        # little inside of those that were drawn, and ends of thin cells are no cells of their own.
+        instances=InstanceSettings(
+            foreground_threshold=0.35,
+            seed_threshold=0.6,
+            min_size_px=60,
+            min_seed_px=30,
+            min_score=0.6,
+        ),
         summary="Whole cells without stain, in phase contrast and DIC images.",
         training_data=(
             "Phase contrast of T98G cells (Usiigaci, Tsai et al. 2019, MIT) and DIC of CHO cells "
