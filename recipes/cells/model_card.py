@@ -2,9 +2,9 @@
 
 python recipes/cells/model_card.py DATA MODEL [--test]
 
-MODEL is what `train.py` wrote: `OUT/cells.safetensors`, or a state of it. Thresholds are tuned on
-the held-out images. `--test` also looks at the test images of BBBC030, once, at the end. The card
-goes to FOLDER/cells.md and the model to FOLDER/cells.safetensors, in float16; FOLDER is where
+MODEL is what `train.py` wrote: `OUT/cells.safetensors`, or a state of it. `tuning.py` chooses its
+border test and thresholds. `--test` also looks at the test images of BBBC030, once, at the end. The
+card goes to FOLDER/cells.md and the model to FOLDER/cells.safetensors, in float16; FOLDER is where
 bundled models lie unless `--out` names another.
 """
 
@@ -19,13 +19,13 @@ from typing import Any
 
 from train import CELLS
 from training_images import ZOOM, dic, split
+from tuning import tuned
 
-from napari_unet import TrainingSettings, evaluate, load_checkpoint, save_checkpoint, segment
+from napari_unet import evaluate, load_checkpoint, save_checkpoint, segment
+from napari_unet.engine.base.settings import LEARNED_SETTINGS
 from napari_unet.engine.labels.evaluation import Evaluation
 from napari_unet.engine.networks.bundled import FOLDER
 from napari_unet.engine.networks.network import Network
-from napari_unet.engine.training.patches import Patches
-from napari_unet.engine.training.validation import Validation
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from picture_sets import Picture
@@ -37,17 +37,6 @@ HEAD = (
 )
 
 
-def tuned(network: Network, held: Sequence[Picture], *, device: str) -> Network:
-    """Network with the thresholds that suit the held-out images."""
-    pairs = [item.pair() for item in held]
-    validation = Validation(pairs, Patches(pairs, network, TrainingSettings()))
-    found = validation.tuned(network, device=device, should_stop=lambda: False)
-    assert found is not None
-    *before, last = found.description.history
-    last = {**last, "note": f"from the weights of '{CELLS.starts_from}'"}
-    return Network(found.unet, dataclasses.replace(found.description, history=(*before, last)))
-
-
 def measured(
     sets: dict[str, Sequence[Picture]], network: Network, *, device: str
 ) -> Iterator[tuple[str, str, Evaluation, int]]:
@@ -57,7 +46,7 @@ def measured(
     ways: dict[str, dict[str, Any]] = {
         AS_IT_IS: {},
         RESIZED: {"diameter_px": diameter_px / ZOOM},
-        FLIPPED: {"diameter_px": diameter_px / ZOOM, "flips": True},
+        FLIPPED: {"diameter_px": diameter_px / ZOOM, "averaging": "flips"},
     }
     for name, items in sets.items():
         pairs = [dataclasses.replace(item, zoom=1.0).pair() for item in items]
@@ -88,8 +77,11 @@ def card(network: Network, rows: Sequence[str]) -> str:
     description = network.description
     config = description.architecture
     diameter = description.object_diameter_px
+    instances = description.instances
     thresholds = "\n".join(
-        f"  - `{key}`: {value}" for key, value in dataclasses.asdict(description.instances).items()
+        f"  - `{field.name}`: {getattr(instances, field.name)}"
+        for field in dataclasses.fields(instances)
+        if field.name not in LEARNED_SETTINGS
     )
     last = description.history[-1]
     table = "\n".join([HEAD, *rows])
@@ -109,6 +101,8 @@ def card(network: Network, rows: Sequence[str]) -> str:
   [BBBC030v1](https://bbbc.broadinstitute.org/BBBC030), Scientific Reports 6, 30420 (2016),
   [doi:10.1038/srep30420](https://doi.org/10.1038/srep30420).
 - **Licence**: {description.licence}.
+- **Cells that touch** are parted at waists; a small network, fitted to the borders in the training
+  images, judges each.
 - **Thresholds**, tuned on the held-out images:
 {thresholds}
 
@@ -152,10 +146,16 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, default=FOLDER, metavar="FOLDER")
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
-    held = split(arguments.data).held
+    parts = split(arguments.data)
+    held = parts.held
     everything = [item for items in held.values() for item in items]
-    network = tuned(load_checkpoint(arguments.model), everything, device=arguments.device)
-    print(f"{network.description.instances}\n\n{HEAD}", flush=True)
+    network = load_checkpoint(arguments.model)
+    network = tuned(network, parts.learn, everything, device=arguments.device)
+    *before, last = network.description.history
+    last = {**last, "note": f"from the weights of '{CELLS.starts_from}'"}
+    network.description = dataclasses.replace(network.description, history=(*before, last))
+    chosen = dataclasses.replace(network.description.instances, border_test=None)
+    print(f"{chosen}\n\n{HEAD}", flush=True)
     sets: dict[str, Sequence[Picture]] = {f"held out, {kind}": held[kind] for kind in held}
     if arguments.test:
         sets["test, DIC"] = dic(arguments.data, "test")
