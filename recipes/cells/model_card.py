@@ -112,8 +112,8 @@ By `recipes/cells/train.py`: softmax cross-entropy weighted by the paper's bound
 patches zoomed between a half and two, with other contrast, noise, blur, fewer grey values, and one
 in ten as a negative.
 
-- {last["date"][:10]}: {last["steps"]} steps {last["note"]}, {last["images"]} images with
-  {last["cells"]} cells
+- {last["date"][:10]}: {last["steps"]} steps on {last["images"]} images with {last["cells"]} cells,
+  {last["note"]}
 
 ## Measured
 
@@ -152,7 +152,9 @@ def main() -> None:
     network = load_checkpoint(arguments.model)
     network = tuned(network, parts.learn, everything, device=arguments.device)
     *before, last = network.description.history
-    last = {**last, "note": f"from the weights of '{CELLS.starts_from}'"}
+    # Neither from nothing nor a further training, whose texts would be those of its start.
+    last = {key: value for key, value in last.items() if key != "started_from"}
+    last["note"] = f"begun with the weights of '{CELLS.starts_from}'"
     network.description = dataclasses.replace(network.description, history=(*before, last))
     chosen = dataclasses.replace(network.description.instances, border_test=None)
     print(f"{chosen}\n\n{HEAD}", flush=True)

@@ -61,6 +61,11 @@ BUNDLED_MODELS = (
             "brightfield",
         ),
     ),
+    BundledModel(
+        "cells",
+        finds="whole cells without stain, in phase contrast and DIC",
+        samples=("phase-contrast", "dic"),
+    ),
 )
 """The first is the one that is taken where none is named."""
 
