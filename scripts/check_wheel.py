@@ -35,8 +35,11 @@ manager = PluginManager.instance()
 manager.discover()
 assert "napari-unet-cells" in manager, "napari does not find the plugin"
 
-model = napari_unet.load_checkpoint("nuclei")
-assert list(package.joinpath("bundled").glob("*.md")), "the model card is not in the wheel"
+from napari_unet.engine.networks.bundled import BUNDLED_MODELS
+
+models = [napari_unet.load_checkpoint(row.name) for row in BUNDLED_MODELS]
+for row in BUNDLED_MODELS:
+    assert row.card.is_file(), f"the model card {row.card.name} is not in the wheel"
 
 samples = manifest.contributions.sample_data
 assert samples
@@ -45,8 +48,9 @@ for sample in samples:
     assert all(layer[0].size for layer in layers), sample.key
 
 image = layers[0][0]
-cells = napari_unet.segment(image[:256, :256], model)
-print(f"manifest, model and {len(samples)} samples are in the wheel; "
+for model in models:
+    cells = napari_unet.segment(image[:256, :256], model)
+print(f"manifest, {len(models)} models and {len(samples)} samples are in the wheel; "
       f"{cells.labels.max()} cells in a corner of sample '{sample.key}'")
 """
 

@@ -109,7 +109,8 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=3, help="of four other images each")
     arguments = parser.parse_args()
-    known = {image.tobytes() for image in bundled_images()}
+    network = load_checkpoint("nuclei")
+    known = {image.tobytes() for image in bundled_images(network.description)}
     stained = [
         item
         for item in read_index(arguments.data)
@@ -117,7 +118,6 @@ def main() -> int:
     ]
     stained = [item for item in stained if item.read()[0].tobytes() not in known]
     order = np.random.default_rng(0).permutation(len(stained))
-    network = load_checkpoint("nuclei")
     print("| round | corrected | AP 0.5 / 0.7 / 0.9 before | after |\n| --- | --- | --- | --- |")
     for number in range(min(arguments.rounds, len(stained) // TILES)):
         chosen = order[TILES * number : TILES * (number + 1)]

@@ -1,25 +1,28 @@
 """What `nuclei` learns from, what is held out, and how often each kind is drawn.
 
-Expected in one folder: `dsb2018`, `bbbc039_u2os_nuclei` and `bitdepth_tissue_nuclei`, each with an
-`index.csv` whose column `group` says which images show the same field or well. Groups are never
-torn. No test image, and no neighbour of one, is opened.
+Expected in one folder: `dsb2018`, `bbbc039_u2os_nuclei` and `bitdepth_tissue_nuclei`. No test
+image, and no neighbour of one, is opened.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from napari_unet import TrainingPair
-from napari_unet.files.images import read_image, read_labels
+from napari_unet.engine.training.stain import StainChange
+from napari_unet.files.images import read_image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from picture_sets import Parts, Picture, evenly, pictures, rows, some_groups, weighted_pairs
 
 SHARES = {
     "histology": 0.40,
@@ -34,31 +37,13 @@ STAINS = 3
 """Groups of colours among the stained training images: lilac, on white, and pink."""
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One image of a set; paths are files."""
-
-    kind: str
-    name: str
-    group: str
-    image: Path
-    labels: Path
-    fold: str = ""
-
-    def pair(self) -> TrainingPair:
-        """Read image and labels."""
-        image = read_image(self.image).array
-        channel_axis = -1 if image.ndim == 3 else None
-        labels = read_labels(self.labels).array
-        return TrainingPair(image, labels, self.name, channel_axis)
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """Training images, and held-out images by kind."""
-
-    learn: tuple[Picture, ...]
-    held: dict[str, tuple[Picture, ...]]
+FOREIGN_COLOURS = (
+    StainChange(np.array([[0.1, 0.2, 0.7], [0.2, 0.5, 0.3], [0.7, 0.3, 0.0]])),  # brown
+    StainChange(np.array([[0.4, 0.6, 0.0], [0.0, 0.1, 0.4], [0.3, 0.4, 0.1]])),  # green
+    StainChange(np.eye(3), np.full(3, 1 / 3), inverted=True),
+    StainChange(np.eye(3), np.array([0.2, 0.7, 0.1])),
+)
+"""In turn for held-out tissue: how blind to stains it is, beside the few images of another one."""
 
 
 def split(folder: Path, *, fold: str = "0") -> Parts:
@@ -75,10 +60,10 @@ def split(folder: Path, *, fold: str = "0") -> Parts:
     seen = [item for item in known if item.fold == fold]
     for stain in sorted(set(stains) - in_fold - {rarest}):
         of_it = [item for item, own in zip(tissue, stains, strict=True) if own == stain]
-        seen += _some_groups(of_it, least=8)
-    u2os = others(folder / "bbbc039_u2os_nuclei", "U2OS")
+        seen += some_groups(of_it, least=8)
+    u2os = pictures(folder / "bbbc039_u2os_nuclei", "U2OS")
     # Bone marrow is left out: its labels are known to lack nuclei.
-    dapi = others(
+    dapi = pictures(
         folder / "bitdepth_tissue_nuclei", "tissue DAPI", keep=lambda r: r["organ"] != "bone"
     )
     held = {
@@ -86,8 +71,8 @@ def split(folder: Path, *, fold: str = "0") -> Parts:
         "brightfield": [n for n in nuclei if n.kind == "brightfield" and n.fold == fold],
         "histology": seen,
         "other stain": foreign,
-        "U2OS": _some_groups(u2os, least=12),
-        "tissue DAPI": _some_groups(dapi, least=10),
+        "U2OS": some_groups(u2os, least=12),
+        "tissue DAPI": some_groups(dapi, least=10),
     }
     out = {item.name for items in held.values() for item in items}
     learn = [item for item in (*nuclei, *u2os, *dapi) if item.name not in out]
@@ -105,40 +90,9 @@ def dsb2018(folder: Path) -> list[Picture]:
             folder / "train" / "labels" / f"{row['id']}.png",
             row["fold"],
         )
-        for row in _rows(folder)
+        for row in rows(folder)
         if row["split"] == "train"
     ]
-
-
-def others(
-    folder: Path, kind: str, *, keep: Callable[[dict[str, str]], bool] = lambda _row: True
-) -> list[Picture]:
-    """Images of a set that is one kind."""
-    labels = {path.stem: path for path in (folder / "labels").iterdir()}
-    return [
-        Picture(kind, row["id"], row["group"], folder / "images" / row["image"], labels[row["id"]])
-        for row in _rows(folder)
-        if keep(row)
-    ]
-
-
-def _rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "index.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _some_groups(items: Sequence[Picture], *, least: int) -> list[Picture]:
-    """Whole groups with at least so many images, in the order of a hash of their names."""
-    chosen: list[Picture] = []
-    for group in sorted({item.group for item in items}, key=_lot):
-        if len(chosen) >= least:
-            break
-        chosen += [item for item in items if item.group == group]
-    return chosen
-
-
-def _lot(name: str) -> str:
-    return hashlib.sha256(f"validation:{name}".encode()).hexdigest()
 
 
 def stain_groups(tissue: Sequence[Picture]) -> list[int]:
@@ -164,15 +118,37 @@ def _colours(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.concatenate([np.quantile(density, 0.1, axis=0), mean / mean.sum()])
 
 
-def weighted_pairs(items: Sequence[Picture]) -> list[TrainingPair]:
-    """Read training images, with the weights that give each kind its share of the patches."""
-    pairs = [item.pair() for item in items]
-    # As patches are drawn: by the root of the number of cells.
-    odds = [math.sqrt(1 + np.unique(pair.labels[pair.labels > 0]).size) for pair in pairs]
-    total = dict.fromkeys(SHARES, 0.0)
-    for item, each in zip(items, odds, strict=True):
-        total[item.kind] += each
-    return [
-        replace(pair, weight=SHARES[item.kind] / total[item.kind])
-        for item, pair in zip(items, pairs, strict=True)
+def training_pairs(parts: Parts) -> list[TrainingPair]:
+    """Read training images, each kind with its share of the patches."""
+    return weighted_pairs(parts.learn, SHARES)
+
+
+def measured_pairs(parts: Parts) -> dict[str, list[TrainingPair]]:
+    """Few images of each kind, always the same, so that to validate takes little time."""
+    learn = {
+        kind: [item for item in parts.learn if item.kind == kind]
+        for kind in ("fluorescence", "histology", "U2OS", "tissue DAPI")
+    }
+    counts = {"fluorescence": 20, "histology": 16, "U2OS": 5, "tissue DAPI": 6}
+    sets = {
+        f"validation, {kind}": _read(evenly(items, counts.get(kind, 4)))
+        for kind, items in parts.held.items()
+    }
+    sets["validation, recoloured"] = [
+        replace(pair, image=recoloured(pair.image, number))
+        for number, pair in enumerate(_read(evenly(parts.held["histology"], 12)))
     ]
+    counts = {"fluorescence": 10, "histology": 8, "U2OS": 2, "tissue DAPI": 3}
+    learned = {f"training, {kind}": _read(evenly(learn[kind], n)) for kind, n in counts.items()}
+    return sets | learned
+
+
+def _read(items: Sequence[Picture]) -> list[TrainingPair]:
+    return [item.pair() for item in items]
+
+
+def recoloured(image: Any, number: int) -> Any:
+    """A stained image in colours that no training image has."""
+    colours = torch.from_numpy(np.moveaxis(image[..., :3], -1, 0).astype(np.float32) / image.max())
+    changed = FOREIGN_COLOURS[number % len(FOREIGN_COLOURS)].apply(colours)
+    return np.moveaxis(np.repeat(changed.numpy(), 3 // len(changed), axis=0), 0, -1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,12 +13,13 @@ from PIL import Image
 
 from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.images.image import AnyImage, LabelImage
+from napari_unet.engine.networks.bundled import BUNDLED_MODELS, FOLDER
 
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 """What napari makes a layer of: array, options, kind of layer."""
 
-DEMO_SAMPLE = "fluorescence"
-"""The sample that the demo opens."""
+DEMO_SAMPLE = BUNDLED_MODELS[0].samples[0]
+"""The sample that the demo opens for the usual model."""
 
 _TITLES = {
     "fluorescence": "Nuclei, fluorescence",
@@ -29,6 +29,8 @@ _TITLES = {
     "histology": "Nuclei, histology",
     "histology-large": "Nuclei, histology, strongly magnified",
     "brightfield": "Nuclei, brightfield smear",
+    "phase-contrast": "Cells, phase contrast",
+    "dic": "Cells, DIC",
 }
 
 
@@ -42,7 +44,7 @@ class Sample:
         For programs and for people.
     image : (H, W) or (H, W, 3) uint8 array
     labels : (H, W) uint16 array
-        0 is background; 1..n are nuclei.
+        0 is background; 1..n are nuclei, in unstained images whole cells.
     """
 
     name: str
@@ -71,7 +73,7 @@ def sample_files(name: str) -> tuple[Path, Path]:
     """
     if name not in _TITLES:
         raise FileError(f"There is no sample {name!r}; choose one of {', '.join(_TITLES)}.")
-    folder = Path(str(resources.files("napari_unet") / "bundled" / "samples"))
+    folder = FOLDER / "samples"
     return folder / "images" / f"{name}.png", folder / "labels" / f"{name}.tif"
 
 
@@ -127,3 +129,5 @@ open_noisy = partial(sample_layers, "noisy")
 open_histology = partial(sample_layers, "histology")
 open_histology_large = partial(sample_layers, "histology-large")
 open_brightfield = partial(sample_layers, "brightfield")
+open_phase_contrast = partial(sample_layers, "phase-contrast")
+open_dic = partial(sample_layers, "dic")

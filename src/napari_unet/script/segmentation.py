@@ -10,6 +10,7 @@ from typing import Any
 
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.images.image import PlaneIndex
+from napari_unet.engine.networks.bundled import DEFAULT_MODEL
 from napari_unet.files.image_file import image_stem
 from napari_unet.files.tiff.tiff import Tiff
 from napari_unet.script.words import (
@@ -26,7 +27,6 @@ from napari_unet.script.words import (
     plain,
 )
 
-_DEFAULT_MODEL = "nuclei"
 _RGB_ALPHA = 4
 _READ_ELSEWHERE = frozenset({"pixel_size_um", "channel_axis"})
 
@@ -78,7 +78,7 @@ class SegmentRecipe:
     image_name: str
     shape: tuple[int, ...]
     image_file: str | None = None
-    model: str = _DEFAULT_MODEL
+    model: str = DEFAULT_MODEL
     second_model: str = ""
     guesses: Mapping[str, str] = field(default_factory=dict)
     device: str = "auto"
@@ -190,7 +190,7 @@ def command_line(recipe: SegmentRecipe, *, for_windows: bool = os.name == "nt") 
     check_model(recipe.model)
     image = recipe.image_file or recipe.layer_file
     words = ["napari-unet", "segment", as_path(image), "-o", as_path(recipe.labels_file)]
-    if recipe.model != _DEFAULT_MODEL or recipe.second_model:
+    if recipe.model != DEFAULT_MODEL or recipe.second_model:
         words += ["--model", recipe.model]
     if recipe.second_model:
         words += ["--model", recipe.second_model]

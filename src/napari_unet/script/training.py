@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from napari_unet.engine.base.errors import TrainingError
+from napari_unet.engine.networks.bundled import DEFAULT_MODEL
 from napari_unet.engine.training.settings import MANY_STEPS, AugmentationSettings, TrainingSettings
 from napari_unet.script.words import (
     arguments,
@@ -52,7 +53,7 @@ class TrainRecipe:
     """
 
     pairs: tuple[tuple[str, str], ...]
-    model: str = "nuclei"
+    model: str = DEFAULT_MODEL
     begins_anew: bool = False
     meaning: Literal["reviewed", "regions", "painted"] = "reviewed"
     background_label: int | None = None

@@ -19,6 +19,7 @@ from napari_unet.engine.checks.image_rules import doubtful, image_findings, with
 from napari_unet.engine.checks.size_rules import found_size_finding
 from napari_unet.engine.images.normalization import TypeRange
 from napari_unet.engine.models.checkpoint import load_checkpoint
+from napari_unet.engine.networks.bundled import BUNDLED_MODELS
 from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.files.samples import load_sample, sample_names
@@ -200,10 +201,12 @@ def test_array_without_pixels_or_numbers_has_no_range() -> None:
 # -- real images -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sample_names())
-def test_bundled_model_has_nothing_to_say_of_the_bundled_images(name: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "name"), [(row.name, name) for row in BUNDLED_MODELS for name in row.samples]
+)
+def test_bundled_model_has_nothing_to_say_of_the_images_of_its_kind(model: str, name: str) -> None:
     sample = load_sample(name)
-    description = load_checkpoint("nuclei").description
+    description = load_checkpoint(model).description
 
     assert said(sample.image, description, is_rgb=sample.is_rgb) == ()
     # Nor of the cells that are there: it found them all as well without a resize.

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.models.one_call import segment
+from napari_unet.engine.networks.bundled import BUNDLED_MODELS, BundledModel
 from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.segmentation.judgement import Judgement
 from napari_unet.engine.segmentation.planes import PlaneScores
-from napari_unet.files.samples import load_sample, sample_names
+from napari_unet.files.samples import load_sample
 
 ROLES = ("background", "cell", "border")
 TRAINED = NetworkDescription(
@@ -89,6 +90,19 @@ def test_little_certainty_is_doubted_and_faint_cells_before(
         assert sentence.endswith("correct some cells and train the model on them.")
 
 
+def test_doubt_names_the_bundled_models_for_other_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = (BundledModel("dots", "dots", ()), BundledModel("rods", "rods in DIC", ()))
+    for module in ("segmentation.judgement", "networks.bundled"):
+        monkeypatch.setattr(f"napari_unet.engine.{module}.BUNDLED_MODELS", rows)
+
+    sentence = judged(0.6, 0.3).doubt(replace(TRAINED, name="dots"))
+
+    assert sentence.endswith(
+        "Check the cell size, take the model 'rods' for rods in DIC, or correct some cells and "
+        "train the model on them."
+    )
+
+
 def test_nothing_is_claimed_of_networks_trained_elsewhere_of_volumes_and_without_cells() -> None:
     doubtful = judged(0.6, 0.3)
 
@@ -98,11 +112,13 @@ def test_nothing_is_claimed_of_networks_trained_elsewhere_of_volumes_and_without
     assert not Judgement().doubt(TRAINED)
 
 
-@pytest.mark.parametrize("name", sample_names())
-def test_no_sample_is_doubted(name: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "name"), [(row.name, name) for row in BUNDLED_MODELS for name in row.samples]
+)
+def test_no_sample_of_its_kind_is_doubted(model: str, name: str) -> None:
     sample = load_sample(name)
 
-    result = segment(sample.image, load_checkpoint("nuclei"))
+    result = segment(sample.image, load_checkpoint(model))
 
     assert not [note for note in result.notes if "not to be trusted" in note]
 

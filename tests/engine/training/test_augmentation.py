@@ -120,7 +120,19 @@ def test_dim_patches_show_few_grey_values_and_most_patches_all_of_theirs():
     assert 150 < max(few) <= 257
 
 
+def test_some_patches_become_their_negative_and_the_others_stay():
+    settings = dataclasses.replace(NO_AUGMENTATION, negative_share=0.25)
+    patch = torch.tensor([[[0.0, 0.25], [0.5, 1.0]]])
+    negative = torch.tensor([[[1.0, 0.75], [0.5, 0.0]]])
+    seen = [vary_intensities(patch, np.random.default_rng(n), settings) for n in range(300)]
+    turned = [each for each in seen if torch.equal(each, negative)]
+    assert len(turned) + sum(torch.equal(each, patch) for each in seen) == 300
+    assert len(turned) / 300 == pytest.approx(0.25, abs=0.08)
+
+
 def test_impossible_augmentation_is_refused():
+    with pytest.raises(SettingsError, match=r"negative_share is 2; use 0 \(off\) to 1"):
+        AugmentationSettings(negative_share=2)
     with pytest.raises(SettingsError, match=r"scale is 0.5; use 1 \(off\) or more"):
         AugmentationSettings(scale=0.5)
     with pytest.raises(SettingsError, match="noise is -1"):

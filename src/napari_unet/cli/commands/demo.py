@@ -1,4 +1,4 @@
-"""Segment a bundled image of real nuclei: in napari where there is a screen, else into files."""
+"""Segment a bundled image of real cells: in napari where there is a screen, else into files."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_unet.cli.console import count, report, say
-from napari_unet.files.samples import DEMO_SAMPLE, load_sample, sample_files, sample_layers
+from napari_unet.engine.networks.bundled import BUNDLED_MODELS, DEFAULT_MODEL, bundled_ancestor
+from napari_unet.files.samples import load_sample, sample_files, sample_layers
+
+if TYPE_CHECKING:
+    from napari_unet.engine.networks.network import Network
 
 _OWN_FOLDER = Path("napari-unet-demo")
 _LABELS_NAME = "unet-demo-labels.tif"
@@ -28,7 +33,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-window", action="store_true", help="write files even if there is a screen"
     )
-    parser.add_argument("--model", default="nuclei", help="a model file (default: nuclei)")
+    bundled = ", ".join(row.name for row in BUNDLED_MODELS)
+    parser.add_argument(
+        "--model",
+        default=DEFAULT_MODEL,
+        help=f"a bundled model ({bundled}) or a model file (default: {DEFAULT_MODEL}); the image "
+        "is of the kind that it learned on",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,15 +77,20 @@ def show_in_napari(model: str) -> int:
 
     from napari_unet.session import shared_session
 
-    shared_session().load(model)
+    sample = sample_of(shared_session().load(model))
     viewer = napari.Viewer(title="napari-unet demo")
-    for layer in sample_layers(DEMO_SAMPLE):
+    for layer in sample_layers(sample):
         viewer.add_layer(Layer.create(*layer))
-    viewer.layers.selection.active = viewer.layers[DEMO_SAMPLE]
+    viewer.layers.selection.active = viewer.layers[sample]
     _, widget = viewer.window.add_plugin_dock_widget("napari-unet-cells", "Segment cells")
     widget.run()
     napari.run()
     return 0
+
+
+def sample_of(network: Network) -> str:
+    """Name of a bundled image of the kind that a model learned on."""
+    return bundled_ancestor(network.description).samples[0]
 
 
 def write_files(arguments: argparse.Namespace) -> int:
@@ -86,14 +102,14 @@ def write_files(arguments: argparse.Namespace) -> int:
     from napari_unet.engine.models.checkpoint import load_checkpoint
     from napari_unet.files.images import read_labels
 
-    sample = load_sample(DEMO_SAMPLE)
     check_writable(arguments.out)
+    network = load_checkpoint(arguments.model)
+    name = sample_of(network)
     planned = PlannedFile(
-        sample_files(DEMO_SAMPLE)[0],
+        sample_files(name)[0],
         arguments.out / _LABELS_NAME,
         {"overlay": arguments.out / _OVERLAY_NAME},
     )
-    network = load_checkpoint(arguments.model)
     job = SegmentationJob(
         (network,),
         (arguments.model,),
@@ -102,7 +118,7 @@ def write_files(arguments: argparse.Namespace) -> int:
         overwrite=True,  # files of these names are the demo's own
     )
     report(job(planned).line)
-    found = read_labels(planned.output).array
+    sample, found = load_sample(name), read_labels(planned.output).array
     score = evaluate(sample.labels, found, thresholds=(0.5,)).images[0]
     right = score.scores[0].true_positives
     report(

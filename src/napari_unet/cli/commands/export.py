@@ -46,7 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="a typical image, with which a bioimage.io package is tested and illustrated "
-        "(default: a bundled one of nuclei)",
+        "(default: a bundled one of its kind)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument(

@@ -36,6 +36,7 @@ from napari_unet.engine.base.settings import (
     InstanceSettings,
     SegmentationSettings,
 )
+from napari_unet.engine.networks.bundled import DEFAULT_MODEL
 
 _TABLE = "summary.csv"
 
@@ -56,7 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--model",
         action="append",
         help=f"{model_help()}; given several times, the scores of the models are averaged, with "
-        "the thresholds of the first: two take twice as long (default: nuclei)",
+        f"the thresholds of the first: two take twice as long (default: {DEFAULT_MODEL})",
     )
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ... (default: auto)"
@@ -171,7 +172,7 @@ def run(arguments: argparse.Namespace) -> int:
         series=arguments.series,
     )
     summary = _summary(arguments, plan)
-    models = tuple(arguments.model or ["nuclei"])
+    models = tuple(arguments.model or [DEFAULT_MODEL])
     networks = load_models(models, arguments)
     description = networks[0].description
     missing = _missing(plan, summary, arguments, description.architecture.ndim)

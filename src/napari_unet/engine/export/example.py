@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,9 @@ from napari_unet.engine.images.image import AnyImage, channels_first, colour_axi
 from napari_unet.engine.images.normalization import IntensityScaling
 from napari_unet.engine.images.source import ImageSource
 from napari_unet.engine.networks.architecture import Architecture
-from napari_unet.engine.networks.network import Network
+from napari_unet.engine.networks.bundled import bundled_ancestor
+from napari_unet.engine.networks.network import Network, NetworkDescription
 
-_SAMPLE = "fluorescence.png"
 _EXAMPLE_PX = {2: 256, 3: 32}
 """Length of the axes of the test image, in pixels, if the network reads so little."""
 
@@ -42,11 +41,11 @@ def example_of(network: Network, image: AnyImage | None = None) -> Example:
     Parameters
     ----------
     image : (H, W), (Z, H, W) or either with one channel axis, first or last, optional
-        A bundled image of nuclei by default, the same in all channels and slices.
+        A bundled image of its kind by default, the same in all channels and slices.
     """
     description = network.description
     config = description.architecture
-    array = _sample(config.ndim) if image is None else np.asarray(image)
+    array = _sample(description) if image is None else np.asarray(image)
     is_plain = array.ndim == config.ndim or colour_axis(array.shape, config.ndim) is not None
     channel_axis = None if is_plain else 0
     array = channels_first(array, ndim=config.ndim, channel_axis=channel_axis)
@@ -62,11 +61,11 @@ def example_of(network: Network, image: AnyImage | None = None) -> Example:
     return Example(raw[np.newaxis], reference_scores(network, images), steps)
 
 
-def _sample(ndim: int) -> AnyImage:
-    file = resources.files("napari_unet") / "bundled" / "samples" / "images" / _SAMPLE
-    with file.open("rb") as opened, Image.open(opened) as picture:
+def _sample(description: NetworkDescription) -> AnyImage:
+    with Image.open(bundled_ancestor(description).sample_images[0]) as picture:
         plane = np.asarray(picture)
-    return plane if ndim == 2 else np.repeat(plane[np.newaxis], _EXAMPLE_PX[3], axis=0)
+    is_flat = description.architecture.ndim == 2
+    return plane if is_flat else np.repeat(plane[np.newaxis], _EXAMPLE_PX[3], axis=0)
 
 
 def _central_part(array: AnyImage, size: int, config: Architecture) -> AnyImage:

@@ -157,7 +157,7 @@ def export_model(
         Licence, authors and citations.
     image : (H, W), (Z, H, W) or either with one channel axis, first or last, optional
         A typical image, with which a bioimage.io package is tested and
-        illustrated; a bundled one of nuclei by default.
+        illustrated; a bundled one of its kind by default.
     overwrite : bool
         Replace existing files.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from napari_unet.engine.foreign.opening import OWN_FORMAT as FORMAT
 from napari_unet.engine.foreign.opening import WeightsFile, named, open_foreign, read_own_metadata
 from napari_unet.engine.models.scores import told_apart
 from napari_unet.engine.networks.architecture import NetworkModule
+from napari_unet.engine.networks.bundled import BUNDLED_MODELS
 from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
 
 FORMAT_VERSION = "1"
@@ -25,9 +25,8 @@ SUFFIX = ".safetensors"
 
 
 def bundled_models() -> dict[str, Path]:
-    """Names of the models that come with the package, and their files."""
-    folder = Path(str(resources.files("napari_unet") / "bundled"))
-    return {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))}
+    """Names of the models that come with the package, and their files; the default one first."""
+    return {row.name: row.file for row in BUNDLED_MODELS}
 
 
 def load_checkpoint(

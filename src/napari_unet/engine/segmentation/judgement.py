@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.networks.annotation import BACKGROUND, CELL
+from napari_unet.engine.networks.bundled import BUNDLED_MODELS, bundled_ancestor
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import NetworkDescription
@@ -97,9 +98,12 @@ class Judgement:
         faint = self.certainty < _HARDLY_SURE and self.cell_score < _FAINT_CELL
         if self.certainty >= _UNSURE and not faint:
             return ""
+        kin = bundled_ancestor(description)
+        others = [f"'{row.name}' for {row.finds}" for row in BUNDLED_MODELS if row is not kin]
+        remedies = ["Check the cell size", *(f"take the model {each}" for each in others)]
         return (
             "Judged by its own scores, this result is not to be trusted: where the model sees "
             f"cells it is only {100 * self.certainty:.0f} % sure, less than on images like those "
-            "that it learned from. Check the cell size, or correct some cells and train the model "
-            "on them."
+            f"that it learned from. {', '.join(remedies)}, or correct some cells and train the "
+            "model on them."
         )

@@ -141,6 +141,8 @@ def vary_intensities(
     -------
     (C, *P) float32 tensor
     """
+    if settings.negative_share > 0 and rng.random() < settings.negative_share:
+        patch = 1 - patch
     if settings.gamma > 1:
         # Negative values keep their sign: normalised images reach a little below 0.
         exponent = _log_uniform(rng, settings.gamma)

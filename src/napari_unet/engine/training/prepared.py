@@ -6,8 +6,6 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,6 +20,7 @@ from napari_unet.engine.images.image import AnyImage, channels_first
 from napari_unet.engine.images.source import ImageSource, open_image
 from napari_unet.engine.labels.components import diameters_px
 from napari_unet.engine.networks.annotation import class_target, labels_are_classes
+from napari_unet.engine.networks.bundled import bundled_ancestor
 from napari_unet.engine.networks.network import Network, NetworkDescription, TrainingIntensity
 from napari_unet.engine.segmentation.segmentation import iterate_scores
 from napari_unet.engine.training.pairs import TrainingPair
@@ -239,11 +238,10 @@ class Replayed:
         return tuple(self.scores.shape[1:])
 
 
-def bundled_images() -> list[AnyImage]:
-    """Images of nuclei that come with the package: (H, W) or (H, W, 3) uint8."""
-    folder = Path(str(resources.files("napari_unet") / "bundled" / "samples" / "images"))
+def bundled_images(description: NetworkDescription) -> list[AnyImage]:
+    """Bundled images of the kind that a network first learned on: (H, W) or (H, W, 3) uint8."""
     images = []
-    for path in sorted(folder.glob("*.png")):
+    for path in sorted(bundled_ancestor(description).sample_images):
         with Image.open(path) as file:
             images.append(np.asarray(file))
     return images
@@ -257,7 +255,7 @@ def replayed_images(
     Parameters
     ----------
     images : sequence of array, optional
-        Like those it was trained on. Without them the bundled nuclei, as far
+        Like those it was trained on. Without them the bundled ones of its kind, as far
         as the network can read them.
 
     Raises
@@ -266,7 +264,7 @@ def replayed_images(
         If an image that was given does not fit the network.
     """
     if images is None:
-        images = [image for image in bundled_images() if _fits(image, network)]
+        images = [image for image in bundled_images(network.description) if _fits(image, network)]
     return [_replayed(image, network, device) for image in images]
 
 

@@ -67,6 +67,9 @@ class AugmentationSettings:
     inverted_share : float
         Share of the patches of stained tissue that lose their colour and
         become bright on dark, as in fluorescence.
+    negative_share : float
+        Share of all patches that become their negative, as negative phase
+        contrast is that of positive.
 
     References
     ----------
@@ -91,12 +94,14 @@ class AugmentationSettings:
     channel_mixing: float = 0.0
     grey_share: float = 0.0
     inverted_share: float = 0.0
+    negative_share: float = 0.0
 
     def __post_init__(self) -> None:
         _check(self, "scale contrast gamma colour saturation", 1, "1 (off) or more")
         from_0 = "elastic_sigma_px brightness noise blur_px fewest_levels hue_degrees"
         _check(self, from_0, 0, "0 (off) or more")
         _check(self, "stain", 0, "0 (off) to 0.9", most=0.9)
+        _check(self, "negative_share", 0, "0 (off) to 1", most=1)
         # Above a third, mixed colours could cancel each other out.
         _check(self, "channel_mixing", 0, "0 (off) to 0.3", most=0.3)
         if self.grey_share < 0 or self.inverted_share < 0:

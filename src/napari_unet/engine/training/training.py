@@ -76,7 +76,7 @@ def train(
         Of a new network: its shape, class roles and normalisation.
     replay : sequence of array, optional
         Images like those `network` was trained on, without labels, by which
-        `keep_knowledge` holds it; the bundled nuclei if left out.
+        `keep_knowledge` holds it; bundled ones of its kind if left out.
     resume_from : path, optional
         State written by `TrainingRun.save_state`. One that was interrupted
         goes on exactly as if it had not been; one that had come to its end

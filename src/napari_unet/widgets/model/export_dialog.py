@@ -68,7 +68,7 @@ class ExportDialog(QDialog):
         self.image_box.setVisible(bool(image_name))
         self.image_box.setToolTip(
             "<qt>A package holds one image to test it with, which everybody who gets it can see. "
-            "Without this tick it is a bundled image of nuclei.</qt>"
+            "Without this tick it is a bundled image.</qt>"
         )
         self._has_image = bool(image_name)
         self.buttons = QDialogButtonBox()

@@ -13,8 +13,6 @@ from napari_unet.engine.base.errors import CheckpointError, UNetError
 from napari_unet.session import LoadedModel, read_model
 from napari_unet.versions.history import Version, kept_versions
 
-PREFERRED_MODEL = "nuclei"
-
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -44,7 +42,7 @@ class LoadRequest:
     Parameters
     ----------
     source : str
-        Bundled name or file; empty for the preferred model.
+        Bundled name or file; empty for the default one.
     loaded_source, loaded_hash : str, optional
         Of the session's model; None without one.
     reads_again : bool
@@ -79,7 +77,7 @@ def load_network(request: LoadRequest) -> Iterator[Machine | Missed | LoadedMode
     from napari_unet.engine.models.checkpoint import bundled_models
 
     models, source = tuple(bundled_models()), request.source
-    usual = PREFERRED_MODEL if PREFERRED_MODEL in models else next(iter(models), "")
+    usual = next(iter(models), "")
     if not source and request.loaded_source is None:
         source = request.last_used or usual
     yield Machine(models, list_versions(), tuple(device_names()), source)

@@ -1,0 +1,84 @@
+"""The models that come with the package, a row each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_unet.engine.networks.network import NetworkDescription
+
+FOLDER = Path(str(resources.files("napari_unet") / "bundled"))
+
+
+@dataclass(frozen=True, slots=True)
+class BundledModel:
+    """A model that comes with the package.
+
+    Parameters
+    ----------
+    name : str
+        What it is loaded by; `<name>.safetensors` and `<name>.md` lie in `FOLDER`.
+    finds : str
+        For what images it is, as in "try it for ...".
+    samples : tuple of str
+        Bundled images of the kind that it was trained on, none of which it has seen.
+    """
+
+    name: str
+    finds: str
+    samples: tuple[str, ...]
+
+    @property
+    def file(self) -> Path:
+        """The model file."""
+        return FOLDER / f"{self.name}.safetensors"
+
+    @property
+    def card(self) -> Path:
+        """What it is, how well it does and on what: Markdown."""
+        return FOLDER / f"{self.name}.md"
+
+    @property
+    def sample_images(self) -> tuple[Path, ...]:
+        """Files of its samples: (H, W) or (H, W, 3) uint8 PNG."""
+        return tuple(FOLDER / "samples" / "images" / f"{name}.png" for name in self.samples)
+
+
+BUNDLED_MODELS = (
+    BundledModel(
+        "nuclei",
+        finds="nuclei in fluorescence, stained tissue and brightfield",
+        samples=(
+            "fluorescence",
+            "crowded",
+            "large",
+            "noisy",
+            "histology",
+            "histology-large",
+            "brightfield",
+        ),
+    ),
+    BundledModel(
+        "cells",
+        finds="whole cells without stain, in phase contrast and DIC",
+        samples=("phase-contrast", "dic"),
+    ),
+)
+"""The first is the one that is taken where none is named."""
+
+DEFAULT_MODEL = BUNDLED_MODELS[0].name
+
+
+def bundled_ancestor(description: NetworkDescription) -> BundledModel:
+    """Return the bundled model that a network is, or was trained from; for others the default one.
+
+    The last training counts: what was begun with another model knows most of that.
+    """
+    origins = [entry.get("started_from") for entry in reversed(description.history)]
+    rows = {row.name: row for row in BUNDLED_MODELS}
+    return next(
+        (rows[name] for name in (*origins, description.name) if name in rows), BUNDLED_MODELS[0]
+    )

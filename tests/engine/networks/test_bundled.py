@@ -1,0 +1,59 @@
+"""The table of bundled models: each row is whole, and is found again after a training."""
+
+from dataclasses import replace
+
+import pytest
+
+from napari_unet import load_checkpoint
+from napari_unet.engine.networks.bundled import (
+    BUNDLED_MODELS,
+    DEFAULT_MODEL,
+    FOLDER,
+    BundledModel,
+    bundled_ancestor,
+)
+from napari_unet.engine.training.prepared import bundled_images
+from napari_unet.files.samples import sample_names
+
+NAMES = [row.name for row in BUNDLED_MODELS]
+
+
+@pytest.mark.parametrize("row", BUNDLED_MODELS, ids=NAMES)
+def test_a_row_has_a_model_of_its_name_a_card_and_samples(row: BundledModel) -> None:
+    assert load_checkpoint(row.name).description.name == row.name
+    assert row.card.read_text("utf-8").startswith(f"# Model card: {row.name}\n")
+    assert row.samples
+    assert all(file.exists() for file in row.sample_images)
+
+
+def test_every_model_file_and_card_in_the_folder_has_a_row() -> None:
+    found = {path.stem for path in FOLDER.iterdir() if path.is_file()}
+
+    assert found - {"__init__"} == set(NAMES)
+
+
+def test_every_sample_belongs_to_one_model() -> None:
+    listed = [name for row in BUNDLED_MODELS for name in row.samples]
+
+    assert sorted(listed) == sorted(sample_names())
+
+
+def test_a_bundled_model_stays_the_ancestor_of_what_is_trained_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nuclei = BundledModel("nuclei", "nuclei", ("fluorescence",))
+    cells = BundledModel("cells", "whole cells", ("dic",))
+    monkeypatch.setattr("napari_unet.engine.networks.bundled.BUNDLED_MODELS", (nuclei, cells))
+    description = load_checkpoint(DEFAULT_MODEL).description
+    made = {"steps": 9, "started_from": None}
+
+    def ancestor(name: str, *origins: str) -> BundledModel:
+        history = (made, *({"steps": 9, "started_from": origin} for origin in origins))
+        return bundled_ancestor(replace(description, name=name, history=history))
+
+    assert ancestor("cells") is cells
+    assert ancestor("cells 3", "cells", "cells 2") is cells
+    # What a user calls 'cells' is not the bundled one.
+    assert ancestor("cells", "nuclei") is nuclei
+    assert ancestor("somebody's") is nuclei
+    assert len(bundled_images(replace(description, name="cells", history=(made,)))) == 1
