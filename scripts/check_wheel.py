@@ -35,10 +35,11 @@ manager = PluginManager.instance()
 manager.discover()
 assert "napari-unet-cells" in manager, "napari does not find the plugin"
 
-from napari_unet.engine.networks.bundled import BUNDLED_MODELS
+from napari_unet.engine.networks.bundled import BUNDLED_MODELS, EARLIER_MODELS
 
-models = [napari_unet.load_checkpoint(row.name) for row in BUNDLED_MODELS]
-for row in BUNDLED_MODELS:
+rows = (*BUNDLED_MODELS, *EARLIER_MODELS)
+models = [napari_unet.load_checkpoint(row.name) for row in rows]
+for row in rows:
     assert row.card.is_file(), f"the model card {row.card.name} is not in the wheel"
 
 samples = manifest.contributions.sample_data

@@ -28,11 +28,14 @@ from napari_unet.engine.base.settings import (
     InstanceSettings,
     SegmentationSettings,
 )
-from napari_unet.engine.networks.bundled import BUNDLED_MODELS
+from napari_unet.engine.networks.bundled import BUNDLED_MODELS, EARLIER_MODELS
 
 ROOT = Path(__file__).parents[1]
 PAGES_FROM_ELSEWHERE = {
-    **{row.card.name: f"src/napari_unet/bundled/{row.card.name}" for row in BUNDLED_MODELS},
+    **{
+        row.card.name: f"src/napari_unet/bundled/{row.card.name}"
+        for row in (*BUNDLED_MODELS, *EARLIER_MODELS)
+    },
     "samples.md": "src/napari_unet/bundled/samples/SAMPLES.md",
     "changelog.md": "CHANGELOG.md",
 }

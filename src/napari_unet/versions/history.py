@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.networks.bundled import EARLIER_MODELS
 from napari_unet.versions.notes import (
     NOTE,
     data_folder,
@@ -246,7 +247,9 @@ def other_models(sources: Collection[str]) -> tuple[Version, ...]:
     tuple of Version
         A handful: the bundled ones, then what was kept last.
     """
-    every = (*bundled_versions(), *kept_versions().versions())
+    earlier = {row.name for row in EARLIER_MODELS}
+    bundled = (each for each in bundled_versions() if each.name not in earlier)
+    every = (*bundled, *kept_versions().versions())
     return tuple(each for each in every if each.source not in sources)[:_HANDFUL]
 
 

@@ -13,6 +13,7 @@ from napari_unet.engine.base.settings import SegmentationSettings
 from napari_unet.engine.models import suggestion
 from napari_unet.engine.models.one_call import segment
 from napari_unet.engine.models.suggestion import iterate_suggestion, suggest_model
+from napari_unet.engine.networks.bundled import BundledModel
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.networks.unet import UNetConfig
 
@@ -182,7 +183,8 @@ def test_the_other_bundled_models_are_tried_by_default(
     sure_above: Make, dim_squares: Squares, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     networks = {"bright": sure_above(0.5), "dim": sure_above(0.25)}
-    monkeypatch.setattr(suggestion, "bundled_models", lambda: dict.fromkeys(networks))
+    rows = tuple(BundledModel(name, name, ()) for name in networks)
+    monkeypatch.setattr(suggestion, "BUNDLED_MODELS", rows)
     monkeypatch.setattr(suggestion, "as_network", lambda each: networks[each])
 
     found = suggest_model(dim_squares, "bright")

@@ -1,5 +1,6 @@
 """The table of bundled models: each row is whole, and is found again after a training."""
 
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from napari_unet import load_checkpoint
 from napari_unet.engine.networks.bundled import (
     BUNDLED_MODELS,
     DEFAULT_MODEL,
+    EARLIER_MODELS,
     FOLDER,
     BundledModel,
     bundled_ancestor,
@@ -29,7 +31,19 @@ def test_a_row_has_a_model_of_its_name_a_card_and_samples(row: BundledModel) -> 
 def test_every_model_file_and_card_in_the_folder_has_a_row() -> None:
     found = {path.stem for path in FOLDER.iterdir() if path.is_file()}
 
-    assert found - {"__init__"} == set(NAMES)
+    earlier = {row.name for row in EARLIER_MODELS}
+    assert {name for name in found if name != "__init__"} == set(NAMES) | earlier
+
+
+def test_what_a_model_was_before_is_loaded_by_its_name_and_version() -> None:
+    # By these digits results say which model made them.
+    digits = {"nuclei-0.1.0": "051eea88e020d0458a3593f493fc8e13c24070965aa4fbc1bf94dcf2a7af9e2f"}
+    assert {
+        row.name: hashlib.sha256(row.file.read_bytes()).hexdigest() for row in EARLIER_MODELS
+    } == digits
+    for row in EARLIER_MODELS:
+        assert load_checkpoint(row.name).description.name == row.name.rpartition("-")[0]
+        assert row.card.is_file()
 
 
 def test_every_sample_belongs_to_one_model() -> None:

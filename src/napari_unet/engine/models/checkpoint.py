@@ -17,7 +17,7 @@ from napari_unet.engine.foreign.opening import OWN_FORMAT as FORMAT
 from napari_unet.engine.foreign.opening import WeightsFile, named, open_foreign, read_own_metadata
 from napari_unet.engine.models.scores import told_apart
 from napari_unet.engine.networks.architecture import NetworkModule
-from napari_unet.engine.networks.bundled import BUNDLED_MODELS
+from napari_unet.engine.networks.bundled import BUNDLED_MODELS, EARLIER_MODELS
 from napari_unet.engine.networks.network import Network, NetworkDescription, build_module
 
 FORMAT_VERSION = "1"
@@ -25,8 +25,12 @@ SUFFIX = ".safetensors"
 
 
 def bundled_models() -> dict[str, Path]:
-    """Names of the models that come with the package, and their files; the default one first."""
-    return {row.name: row.file for row in BUNDLED_MODELS}
+    """Names of the models that come with the package, and their files.
+
+    The default one is the first, and what models were in earlier versions the
+    last.
+    """
+    return {row.name: row.file for row in (*BUNDLED_MODELS, *EARLIER_MODELS)}
 
 
 def load_checkpoint(

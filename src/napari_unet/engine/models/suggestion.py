@@ -11,8 +11,9 @@ from napari_unet.engine.base.regions import region_of
 from napari_unet.engine.base.settings import SegmentationSettings
 from napari_unet.engine.images.image import AnyImage, channels_first, channels_fit, without_alpha
 from napari_unet.engine.images.windows import windows_of
-from napari_unet.engine.models.checkpoint import as_network, bundled_models
+from napari_unet.engine.models.checkpoint import as_network
 from napari_unet.engine.models.one_call import AnyNetwork
+from napari_unet.engine.networks.bundled import BUNDLED_MODELS
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.ensemble import zoom_of
 from napari_unet.engine.segmentation.judgement import Judgement, is_judged
@@ -108,7 +109,9 @@ def suggest_model(
     settings = replace(settings or SegmentationSettings(), **options)
     description = as_network(network).description
     if candidates is None:
-        candidates = [name for name in bundled_models() if name not in (network, description.name)]
+        candidates = [
+            row.name for row in BUNDLED_MODELS if row.name not in (network, description.name)
+        ]
     *_, last = iterate_suggestion(
         image,
         description,

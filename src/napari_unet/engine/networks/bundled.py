@@ -69,6 +69,9 @@ BUNDLED_MODELS = (
 )
 """The first is the one that is taken where none is named."""
 
+EARLIER_MODELS = (BundledModel("nuclei-0.1.0", finds="nuclei, as up to version 0.1.0", samples=()),)
+"""What models were before they were trained anew: for work that was begun with them."""
+
 DEFAULT_MODEL = BUNDLED_MODELS[0].name
 
 
