@@ -13,6 +13,7 @@ from napari_unet.engine.networks.bundled import (
     FOLDER,
     BundledModel,
     bundled_ancestor,
+    model_name,
 )
 from napari_unet.engine.training.prepared import bundled_images
 from napari_unet.files.samples import sample_names
@@ -44,6 +45,11 @@ def test_what_a_model_was_before_is_loaded_by_its_name_and_version() -> None:
     for row in EARLIER_MODELS:
         assert load_checkpoint(row.name).description.name == row.name.rpartition("-")[0]
         assert row.card.is_file()
+
+
+def test_a_version_in_a_name_is_no_ending() -> None:
+    assert model_name("nuclei-0.1.0") == "nuclei-0.1.0"
+    assert model_name("models/mine 1.2.safetensors") == "mine 1.2"
 
 
 def test_every_sample_belongs_to_one_model() -> None:

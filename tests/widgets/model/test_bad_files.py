@@ -9,6 +9,7 @@ import torch
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
+from napari_unet import bundled_models
 from napari_unet.engine.models import checkpoint
 from napari_unet.session import Session
 from napari_unet.widgets.model.widget import ModelWidget
@@ -58,7 +59,7 @@ def test_a_file_that_is_no_model_is_answered_in_one_sentence(
     assert failure(widget).startswith(sentence.format(path=path))
     assert session.network is network
     assert widget.model_choice.box.currentText() == "threshold"
-    assert entries(widget.model_choice) == ["nuclei", "threshold"]
+    assert entries(widget.model_choice) == [*bundled_models(), "threshold"]
     assert recent(widget.model_choice) == []
 
 

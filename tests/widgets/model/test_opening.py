@@ -7,6 +7,7 @@ import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
+from napari_unet import bundled_models
 from napari_unet.session import Session
 from napari_unet.widgets.model.widget import ModelWidget
 from napari_unet.widgets.shared.model_files import RecentModels
@@ -93,7 +94,7 @@ def test_clear_recent_forgets_the_files_but_not_what_is_loaded(
 
     assert recent(widget.model_choice) == []
     assert not widget.model_choice.recent_menu.actions()[-1].isEnabled()
-    assert entries(widget.model_choice) == ["nuclei", "threshold"]
+    assert entries(widget.model_choice) == [*bundled_models(), "threshold"]
     assert session.source == str(model_file)
     assert other_file.exists()
 
@@ -122,7 +123,7 @@ def test_two_files_of_one_name_are_told_apart_by_their_folders(
     wait_for_load(qtbot, widget, lambda: widget.model_choice.open(str(second)))
 
     assert entries(widget.model_choice) == [
-        "nuclei",
+        *bundled_models(),
         "threshold (better)",
         f"threshold ({model_file.parent.name})",
     ]

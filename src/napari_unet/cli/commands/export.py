@@ -17,6 +17,7 @@ from napari_unet.cli.model_options import add_loading_options, load_model, model
 from napari_unet.cli.setting_options import add_setting_options, read_settings
 from napari_unet.engine.export.export import Export, export_format, export_formats, iterate_export
 from napari_unet.engine.export.settings import ExportSettings
+from napari_unet.engine.networks.bundled import model_name
 from napari_unet.files.images import read_image
 
 
@@ -61,9 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     settings = read_settings(arguments, ExportSettings())
     kind = export_format(arguments.to or _format_named_by(arguments.out))
     network = load_model(arguments.model, arguments)
-    out = arguments.out or Path(Path(arguments.model).stem)
+    out = arguments.out or Path(model_name(arguments.model))
     if out.is_dir():
-        out /= Path(arguments.model).stem
+        out /= model_name(arguments.model)
     image = None if arguments.image is None else read_image(arguments.image).array
     check_writable(out.parent)
     result = None

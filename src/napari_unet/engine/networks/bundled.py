@@ -72,7 +72,14 @@ BUNDLED_MODELS = (
 EARLIER_MODELS = (BundledModel("nuclei-0.1.0", finds="nuclei, as up to version 0.1.0", samples=()),)
 """What models were before they were trained anew: for work that was begun with them."""
 
+BUNDLED_NAMES = tuple(row.name for row in (*BUNDLED_MODELS, *EARLIER_MODELS))
+
 DEFAULT_MODEL = BUNDLED_MODELS[0].name
+
+
+def model_name(name_or_path: str) -> str:
+    """Return the name of a bundled model as it is, of a file that without its ending."""
+    return name_or_path if name_or_path in BUNDLED_NAMES else Path(name_or_path).stem
 
 
 def bundled_ancestor(description: NetworkDescription) -> BundledModel:

@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QMenu, QWidget
 
+from napari_unet.engine.networks.bundled import model_name
 from napari_unet.session import Session
 from napari_unet.versions.history import Version, version_name
 from napari_unet.viewer.model_reader import MODEL_PATTERNS
@@ -183,5 +184,6 @@ def _caption(source: str, sources: list[str]) -> str:
     version = version_name(path)
     if version is not None:
         return version
-    is_unique = sum(Path(other).stem == path.stem for other in sources) == 1
-    return path.stem if is_unique else f"{path.stem} ({path.parent.name or 'bundled'})"
+    name = model_name(source)
+    is_unique = sum(model_name(other) == name for other in sources) == 1
+    return name if is_unique else f"{name} ({path.parent.name or 'bundled'})"

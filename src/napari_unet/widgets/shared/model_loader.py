@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.engine.base.errors import CheckpointError, CodeInFileError
+from napari_unet.engine.networks.bundled import model_name
 from napari_unet.session import LoadedModel, Session
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.shared.model_loading import (
@@ -85,7 +85,7 @@ class ModelLoader(QObject):
         )
         self.changed.emit()
         if self._turn:
-            self.started.emit(Path(source).stem)
+            self.started.emit(model_name(source))
 
     def stop(self) -> None:
         """Drop a load that still runs, and a question that is open."""
