@@ -70,14 +70,16 @@ def labels_with(name: str, **changes: Any) -> np.ndarray:
     return instances_from_scores(found.scores, found.class_roles, settings)
 
 
-def variants(name: str, box: Sequence[int], setting: str, values: Sequence[Any]) -> list[Panel]:
-    """Draw a part of a sample once for each value of a setting."""
+def variants(
+    name: str, box: Sequence[int], setting: str, values: Sequence[Any], **others: Any
+) -> list[Panel]:
+    """Draw a part of a sample once for each value of a setting, beside others than the model's."""
     own = getattr(network().description.instances, setting)
     panels = []
     for value in values:
         shown = ("off", "on")[value] if isinstance(value, bool) else f"{value:g}"
         mark = " (the model's own)" if value == own else ""
-        labels = labels_with(name, **{setting: value})
+        labels = labels_with(name, **others, **{setting: value})
         panels.append(_found(name, box, labels, f"{shown}{mark}"))
     return panels
 
@@ -96,12 +98,18 @@ def _part(image: np.ndarray, labels: np.ndarray, box: Sequence[int]) -> np.ndarr
 
 def foreground_threshold() -> list[Panel]:
     """Larger and smaller cells."""
-    return variants("crowded", _CROWDED_PART, "foreground_threshold", (0.2, 0.45, 0.9))
+    return variants("crowded", _CROWDED_PART, "foreground_threshold", (0.1, 0.3, 0.9))
 
 
 def seed_threshold() -> list[Panel]:
-    """Cells merged and cut apart."""
-    return variants("crowded", _CROWDED_PART, "seed_threshold", (0.2, 0.4, 0.8))
+    """Cells merged and cut apart, by their seeds alone."""
+    values = (0.2, 0.4, 0.8)
+    return variants("crowded", _CROWDED_PART, "seed_threshold", values, judge_borders=False)
+
+
+def judge_borders() -> list[Panel]:
+    """Cells parted by their seeds alone, and with their borders judged."""
+    return variants("crowded", _CROWDED_PART, "judge_borders", (False, True))
 
 
 def separate_touching() -> list[Panel]:
@@ -240,6 +248,7 @@ PICTURES: dict[str, Callable[[], list[Panel]]] = {
     for draw in (
         foreground_threshold,
         seed_threshold,
+        judge_borders,
         separate_touching,
         min_size,
         min_score,

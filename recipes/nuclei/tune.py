@@ -177,8 +177,14 @@ def calibrated(network: Network, instances: InstanceSettings, cells: Cells) -> N
     calibration = fitted(cells)
     probability = calibration.probability(np.array([instances.min_score]))[0]
     least = round(float(probability), 2) if instances.min_score else 0.0
+    # Names of its images are long digits that tell nobody anything.
+    history = tuple(
+        {key: value for key, value in entry.items() if key != "names"}
+        for entry in network.description.history
+    )
     description = replace(
         network.description,
+        history=history,
         instances=replace(instances, min_score=least, score_calibration=calibration),
     )
     return Network(network.unet, description)
