@@ -22,7 +22,11 @@ from PIL import Image as Picture
 
 from napari_unet.cli import main
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.base.settings import (
+    LEARNED_SETTINGS,
+    InstanceSettings,
+    SegmentationSettings,
+)
 from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoint
 from napari_unet.engine.models.one_call import segment
 from napari_unet.engine.networks.network import Network
@@ -73,6 +77,12 @@ class Form:
     settings: SegmentationSettings = SegmentationSettings()  # noqa: RUF009 - frozen
     instances: InstanceSettings | None = None
 
+    def chosen(self) -> InstanceSettings:
+        """With what the model has learned, which nobody sets by hand."""
+        own = self.network.description.instances
+        learned = {name: getattr(own, name) for name in LEARNED_SETTINGS}
+        return own if self.instances is None else replace(self.instances, **learned)
+
     def image(self) -> LayerImage:
         viewer = ViewerModel()
         viewer.add_layer(self.layer)
@@ -103,7 +113,7 @@ class Form:
             pixels,
             self.network,
             settings=settings,
-            instances=self.instances,
+            instances=self.chosen(),
             intensity_reference=image.intensity_reference(),
             keep_scores=False,
         )
@@ -130,7 +140,7 @@ class Form:
             is_rgb=bool(self.layer.rgb),
             is_multiscale=bool(self.layer.multiscale),
             settings=settings,
-            instances=self.instances or description.instances,
+            instances=self.chosen(),
             model_instances=description.instances,
             model_pixel_size_um=description.pixel_size_um,
             intensity_from_stack=not image.is_lazy,

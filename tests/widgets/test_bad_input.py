@@ -17,7 +17,7 @@ from pytestqt.qtbot import QtBot
 
 from napari_unet.engine.base.device_errors import result_if_it_fits
 from napari_unet.engine.networks.network import Network
-from napari_unet.engine.segmentation import planes, tiling
+from napari_unet.engine.segmentation import predictor, tiling
 from napari_unet.engine.segmentation.bands import BandedUNet
 from napari_unet.session import Session
 from napari_unet.widgets.segment.widget import SegmentWidget
@@ -606,8 +606,8 @@ def test_a_gpu_that_cannot_take_the_model_is_told(
         raise error
 
     viewer.add_image(squares)
-    monkeypatch.setattr(planes, "resolve_device", lambda _: torch.device("cuda:0"))
-    monkeypatch.setattr(planes, "resolve_precision", lambda *_: torch.float32)
+    monkeypatch.setattr(predictor, "resolve_device", lambda _: torch.device("cuda:0"))
+    monkeypatch.setattr(predictor, "resolve_precision", lambda *_: torch.float32)
     monkeypatch.setattr(Network, "for_inference", refuse)
 
     assert person.fail() == sentence

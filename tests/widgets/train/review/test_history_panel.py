@@ -10,6 +10,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox
 
+from napari_unet import bundled_models
 from napari_unet.engine.networks.network import Network
 from napari_unet.versions.history import ModelHistory, Version
 from napari_unet.viewer import worker
@@ -71,7 +72,7 @@ def version(**fields: Any) -> Version:
 
 def test_each_version_has_its_scores_and_its_origin(panel: HistoryPanel) -> None:
     # The bundled model stands below them, as the way back.
-    assert [each.name for each in panel.versions][2:] == ["nuclei"]
+    assert [each.name for each in panel.versions][2:] == [*bundled_models()]
     assert {each.name for each in panel.versions[:2]} == {"first", "second"}
     assert row_of(panel, "second").text(AP) == "0.50 → 0.75 of 45"
     assert row_of(panel, "first").text(AP) == ""
@@ -169,7 +170,7 @@ def test_nothing_is_deleted_without_a_yes(
         with qtbot.waitSignal(panel.refreshed, timeout=20_000):
             click(qtbot, panel, "delete")
         assert names(history) == {"second"}
-        assert {each.name for each in panel.versions} == {"second", "nuclei"}
+        assert {each.name for each in panel.versions} == {"second", *bundled_models()}
     else:
         click(qtbot, panel, "delete")
         assert worker.stop_all()
@@ -199,7 +200,7 @@ def test_a_new_version_appears_and_the_selection_stays(
     with qtbot.waitSignal(panel.refreshed, timeout=20_000):
         panel.refresh()
 
-    assert {each.name for each in panel.versions} == {"first", "second", "third", "nuclei"}
+    assert {each.name for each in panel.versions} == {"first", "second", "third", *bundled_models()}
     assert panel.selected is not None
     assert panel.selected.name == "first"
 
