@@ -170,7 +170,7 @@ class _Basins:
         where = (self._foreground.places, self._foreground.runs.starts, *self._runs)
         keys, one, other = (np.empty(0, np.int64) for _ in range(3))
         for _ in range(2):  # counted, then written down
-            size = _meet(*where, self._labels, self._base, stride, width, keys, one, other)
+            size = _meet(where, self._labels, self._base, stride, width, keys, one, other)
             if keys.size == 0:
                 keys, one, other = (np.empty(size, np.int64) for _ in range(3))
         order = np.argsort(keys, kind="stable")
@@ -182,8 +182,9 @@ class _Basins:
         """Of each basin: pixels, sum of cell scores, greatest depth and smoothed cell score."""
         sides = tuple(np.zeros(self._count, kind) for kind in (np.int64, *3 * (np.float64,)))
         maps = (self._foreground.cell, self._depth, self._smooth_cell)
+        flat = tuple(each.reshape(-1) for each in maps)
         where = (self._foreground.places, self._foreground.runs.starts, *self._runs)
-        _measure(*where, self._labels, self._base, *(each.reshape(-1) for each in maps), *sides)
+        _measure(where, self._labels, self._base, flat, sides)
         return sides
 
     def _features(self, meetings: _Meetings) -> NDArray[np.float64]:
@@ -329,19 +330,10 @@ def _is_deepest(depth: Any, y: int, x: int, own: Any) -> bool:
 
 @numba.njit(cache=True, nogil=True)
 def _meet(
-    places: Any,
-    starts: Any,
-    lengths: Any,
-    values: Any,
-    labels: Any,
-    base: int,
-    stride: int,
-    width: int,
-    keys: Any,
-    one: Any,
-    other: Any,
+    where: Any, labels: Any, base: int, stride: int, width: int, keys: Any, one: Any, other: Any
 ) -> int:
     """Count the faces between two basins, and write them down where there is room."""
+    places, starts, lengths, values = where
     count = 0
     for run in range(values.size):
         if not values[run]:
@@ -366,22 +358,11 @@ def _meet(
 
 
 @numba.njit(cache=True, nogil=True)
-def _measure(
-    places: Any,
-    starts: Any,
-    lengths: Any,
-    values: Any,
-    labels: Any,
-    base: int,
-    cell: Any,
-    depth: Any,
-    smooth: Any,
-    area_px: Any,
-    cell_sum: Any,
-    deepest: Any,
-    highest: Any,
-) -> None:
+def _measure(where: Any, labels: Any, base: int, maps: Any, sides: Any) -> None:
     """Sum up and find the extremes of each basin."""
+    places, starts, lengths, values = where
+    cell, depth, smooth = maps
+    area_px, cell_sum, deepest, highest = sides
     for run in range(values.size):
         if not values[run] or labels[places[run]] < base:
             continue
