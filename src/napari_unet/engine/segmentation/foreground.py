@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.engine.images.image import Scores
 from napari_unet.engine.labels.components import Runs, cut_rows, joined, meeting_runs
 
 OUTSIDE = -1
@@ -93,6 +96,24 @@ class Foreground:
     numbers: NDArray[np.int32]
     border: NDArray[np.float32] | None = None
     beyond: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def of_scores(
+        cls,
+        scores: Scores,
+        class_roles: Sequence[str],
+        settings: InstanceSettings,
+        beyond: NDArray[np.bool_] | None = None,
+    ) -> Foreground:
+        """Find the pieces of what is no background in scores (C, H, W) or (C, Z, H, W)."""
+        # In the one memory layout that the loops are compiled for.
+        by_role = {
+            role: np.require(scores[class_roles.index(role)], np.float32, ["C", "W"])
+            for role in ("background", "cell", "border")
+            if role in class_roles
+        }
+        mask = by_role["background"] < np.float32(1 - settings.foreground_threshold)
+        return cls.of(mask, by_role["cell"], by_role.get("border"), beyond)
 
     @classmethod
     def of(

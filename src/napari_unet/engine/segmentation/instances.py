@@ -79,15 +79,8 @@ def instances_from_scores(
     found = np.zeros(shape, np.int32)
     if not found.size:
         return found
-    # In the one memory layout that the loops are compiled for.
-    by_role = {
-        role: np.require(scores[class_roles.index(role)], np.float32, ["C", "W"])
-        for role in ("background", "cell", "border")
-        if role in class_roles
-    }
-    background = by_role["background"]
-    mask = background < np.float32(1 - settings.foreground_threshold)
-    foreground = Foreground.of(mask, by_role["cell"], by_role.get("border"), beyond)
+    background = np.require(scores[class_roles.index("background")], np.float32, ["C", "W"])
+    foreground = Foreground.of_scores(scores, class_roles, settings, beyond)
     if settings.separate_touching:
         is_judged = settings.judges_borders and len(shape) == 2
         SPLITTERS["borders" if is_judged else "watershed"](foreground, settings)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import NetworkDescription
 
-# Measured by benchmarks/memory.py; rounded up, because too little is worse than too much.
+# Measured by benchmarks/memory.py, that of borders by tracemalloc around `instances_from_scores` on
+# crowded tissue; rounded up, because too little is worse than too much.
 PLANE_BYTES_PER_PIXEL = 22.0
 """What telling cells apart takes at its peak, beside scores and labels, for each pixel."""
 

@@ -55,13 +55,7 @@ def border_examples(
     truth : (H, W) integer array
         True cells; below 0 nobody knows.
     """
-    channels = {
-        role: np.ascontiguousarray(scores[class_roles.index(role)], np.float32)
-        for role in ("background", "cell", "border")
-        if role in class_roles
-    }
-    mask = channels["background"] < np.float32(1 - settings.foreground_threshold)
-    foreground = Foreground.of(mask, channels["cell"], channels.get("border"))
+    foreground = Foreground.of_scores(scores, class_roles, settings)
     borders = measure_borders(foreground, settings)
     owners = _owners(foreground.canvas.inner_labels, truth)[borders.pairs]
     is_known = (owners >= 0).all(axis=1)
