@@ -1,4 +1,4 @@
-"""What the model card of `nuclei` counts and draws, on a few cells worked out by hand."""
+"""What a model card counts and draws, on a few cells worked out by hand."""
 
 import importlib
 import xml.etree.ElementTree as ET
@@ -11,16 +11,16 @@ import pytest
 from napari_unet.engine.base.score_calibration import ScoreCalibration
 from napari_unet.engine.labels.evaluation import Evaluation, ImageScore, ThresholdScore
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "nuclei"
+RECIPES = Path(__file__).parents[2] / "recipes"
 
 # The source distribution has the tests, but no recipes.
-pytestmark = pytest.mark.skipif(not RECIPE.is_dir(), reason="there is no recipes/ here")
+pytestmark = pytest.mark.skipif(not RECIPES.is_dir(), reason="there is no recipes/ here")
 
 
 @pytest.fixture
 def recipe(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    monkeypatch.syspath_prepend(str(RECIPE))
-    names = ("reliability", "measurement", "chart", "tune")
+    monkeypatch.syspath_prepend(str(RECIPES))
+    names = ("reliability", "measurement", "chart", "tuning")
     modules: dict[str, ModuleType] = {name: importlib.import_module(name) for name in names}
     return SimpleNamespace(**modules)
 
@@ -59,10 +59,11 @@ def test_bootstrap_of_images_that_are_alike_is_a_point(recipe):
     assert recipe.measurement.bootstrap_interval(evaluation_of((0, 0, 0)), 0.5) == (1.0, 1.0)
 
 
-def test_quality_counts_each_kind_alike_and_pools_its_images(recipe):
-    evaluations = [evaluation_of(each) for each in ((1, 0, 0), (1, 0, 1), (0, 0, 1))]
-    quality = recipe.tune.mean_over_kinds(["many", "many", "few"])
-    assert quality(evaluations) == pytest.approx((2 / 3 + 0) / 2)
+def test_quality_pools_the_images_of_a_kind_and_weighs_it_by_the_root_of_their_number(recipe):
+    counts = [(1, 0, 0), (1, 0, 1), (0, 0, 1), (1, 0, 0), (1, 0, 0)]
+    evaluations = [evaluation_of(each) for each in counts]
+    quality = recipe.tuning.quality_of(["many", "many", "few", "many", "many"])
+    assert quality(evaluations) == pytest.approx((2 * 4 / 5 + 1 * 0) / 3)
 
 
 def test_cell_is_right_that_covers_half_of_what_it_and_a_true_one_have(recipe):

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from chart import COLOURS, Line, Panel, chart
 from numpy.typing import NDArray
+from picture_sets import Picture
 from PIL import Image, ImageDraw, ImageFont
 from reliability import Cells, binned
 from scipy import ndimage
-from training_images import Picture
 
 from napari_unet import compare_cells, evaluate
 from napari_unet.engine.base.score_calibration import ScoreCalibration
@@ -23,9 +23,6 @@ from napari_unet.engine.labels.comparison import Change, ChangeKind
 from napari_unet.files.overlay import draw_overlay
 
 WORST = 5
-CC0 = ("fluorescence", "histology", "brightfield", "other stain", "U2OS")
-"""Kinds whose images anyone may show."""
-
 _TENTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _ALL = "all"
 _RIGHT_IOU = 0.5
