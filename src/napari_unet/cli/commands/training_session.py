@@ -121,8 +121,8 @@ class TrainingSession:
         if not finished:
             self._explain_resume()
             return INTERRUPTED
-        if self._arguments.tune:
-            self._write_tuned_model()
+        network = self._tuned() if self._arguments.tune else self._run.network
+        self._write_proposed(network)
         self._explain_further()
         return 0
 
@@ -208,22 +208,39 @@ class TrainingSession:
             )
             raise CheckpointError(f"{error}{kept}") from error
 
-    def _write_tuned_model(self) -> None:
-        untuned = self._named(self._run.network)
+    def _tuned(self) -> Network:
+        """Network with thresholds that suit, and how good it is on what was held out."""
+        untuned = self._run.network.description.instances
         tuned = self._run.tuned()
-        is_tuned = tuned.description.instances != untuned.description.instances
+        is_tuned = tuned.description.instances != untuned
         result = self._run.validate(tuned) if self._run.is_validated else None
         if result is None or result.evaluation is None:
             if is_tuned:
-                self._write(self._named(tuned))
                 report("thresholds tuned on the training images")
-            return
+            return tuned
         evaluation, name = result.evaluation, "held-out images"
         if is_tuned:
             name += ", thresholds tuned"
         report(f"{name}: {describe_evaluation(evaluation)}")
-        described = replace(self._named(tuned).description, metrics={name: measured(evaluation)})
-        self._write(Network(tuned.unet, described))
+        described = replace(tuned.description, metrics={name: measured(evaluation)})
+        return Network(tuned.unet, described)
+
+    def _write_proposed(self, network: Network) -> None:
+        """Write what is better than the start, or say that nothing is."""
+        verdict = self._run.verdict(network)
+        if verdict is None:
+            self._write(self._named(network))
+            return
+        if verdict.chosen == "before":
+            self._write(self._named(network))
+            say(f"{verdict.sentence} What it learned is in '{self._model_path}' all the same.")
+            return
+        chosen = verdict.judged[verdict.chosen]
+        described = self._named(chosen.network).description
+        if chosen.held_out is not None and not described.metrics:
+            described = replace(described, metrics={"held-out images": measured(chosen.held_out)})
+        self._write(Network(chosen.network.unet, described))
+        report(verdict.sentence)
 
     def _named(self, network: Network) -> Network:
         """Describe what the network has become."""

@@ -25,11 +25,14 @@ class BundledModel:
         For what images it is, as in "try it for ...".
     samples : tuple of str
         Bundled images of the kind that it was trained on, none of which it has seen.
+    now : str
+        Of an earlier model, the name of the one that has followed it.
     """
 
     name: str
     finds: str
     samples: tuple[str, ...]
+    now: str = ""
 
     @property
     def file(self) -> Path:
@@ -69,7 +72,9 @@ BUNDLED_MODELS = (
 )
 """The first is the one that is taken where none is named."""
 
-EARLIER_MODELS = (BundledModel("nuclei-0.1.0", finds="nuclei, as up to version 0.1.0", samples=()),)
+EARLIER_MODELS = (
+    BundledModel("nuclei-0.1.0", finds="nuclei, as up to version 0.1.0", samples=(), now="nuclei"),
+)
 """What models were before they were trained anew: for work that was begun with them."""
 
 BUNDLED_NAMES = tuple(row.name for row in (*BUNDLED_MODELS, *EARLIER_MODELS))
@@ -82,13 +87,17 @@ def model_name(name_or_path: str) -> str:
     return name_or_path if name_or_path in BUNDLED_NAMES else Path(name_or_path).stem
 
 
-def bundled_ancestor(description: NetworkDescription) -> BundledModel:
-    """Return the bundled model that a network is, or was trained from; for others the default one.
+def descended_from(description: NetworkDescription) -> BundledModel | None:
+    """Return the bundled model that a network is, or was trained from; None if from no such one.
 
     The last training counts: what was begun with another model knows most of that.
     """
     origins = [entry.get("started_from") for entry in reversed(description.history)]
     rows = {row.name: row for row in BUNDLED_MODELS}
-    return next(
-        (rows[name] for name in (*origins, description.name) if name in rows), BUNDLED_MODELS[0]
-    )
+    rows |= {row.name: rows[row.now] for row in EARLIER_MODELS}
+    return next((rows[name] for name in (*origins, description.name) if name in rows), None)
+
+
+def bundled_ancestor(description: NetworkDescription) -> BundledModel:
+    """Return the bundled model that a network is, or was trained from; for others the default."""
+    return descended_from(description) or BUNDLED_MODELS[0]

@@ -276,11 +276,14 @@ def prepare_instances() -> None:
     instances_from_scores(scores, ("background", "cell"), judging)
 
 
+_SIZE_FACTORS = (0.25, 0.5, 2.0, 4.0)
+"""Sizes are tried in proportion to what they are: cells have ten pixels or a million."""
+
 _SEEDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _TUNED: tuple[tuple[str, tuple[float, ...]], ...] = (
     ("min_score", (0.0, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8)),
-    ("min_seed_px", (1, 4, 8, 16, 30)),
-    ("min_size_px", (8, 16, 30, 50)),
+    ("min_seed_px", _SIZE_FACTORS),
+    ("min_size_px", _SIZE_FACTORS),
     ("seed_threshold", _SEEDS),
     ("foreground_threshold", (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)),
     ("judge_borders", (True, False)),
@@ -288,7 +291,7 @@ _TUNED: tuple[tuple[str, tuple[float, ...]], ...] = (
 _TUNED_A_LITTLE: tuple[tuple[str, tuple[float, ...]], ...] = (
     ("judge_borders", (True, False)),
     ("foreground_threshold", (0.3, 0.35, 0.4, 0.5, 0.6)),
-    ("min_size_px", (50, 80)),
+    ("min_size_px", (2.0, 4.0)),
 )
 
 
@@ -342,6 +345,11 @@ def tune_instances(
         best = max([best, *grid], key=whole_quality)
     # One at a time from here; the thresholds again, because they suit the others.
     for name, values in _TUNED_A_LITTLE if a_little else _TUNED:
-        changed: list[InstanceSettings] = [replace(best, **{name: value}) for value in values]  # type: ignore[arg-type]
-        best = max([best, *changed], key=whole_quality)
+        best = max([best, *(_changed(best, name, value) for value in values)], key=whole_quality)
     return best
+
+
+def _changed(settings: InstanceSettings, name: str, value: float) -> InstanceSettings:
+    if name.endswith("_px"):
+        value = max(1, round(value * getattr(settings, name)))
+    return replace(settings, **{name: value})  # type: ignore[arg-type]

@@ -147,8 +147,8 @@ def _block_held_out(
         seen[block] = True
         if pair.reviewed is not None:
             seen &= pair.reviewed
-        held = replace(_cropped(pair, context), reviewed=seen[context])
-        left = _cropped(pair, rest)
+        held = replace(cropped(pair, context), reviewed=seen[context])
+        left = cropped(pair, rest)
         if noun == "cell":
             held, left = _without_cut_cells(held), _without_cut_cells(left)
         out, stay = _numbers(held), _numbers(left)
@@ -186,7 +186,7 @@ def _region(ndim: int, axis: int, part: slice) -> Region:
     return tuple(region)
 
 
-def _cropped(pair: TrainingPair, region: Region) -> TrainingPair:
+def cropped(pair: TrainingPair, region: Region) -> TrainingPair:
     """Part of a pair, read with the intensities of the whole."""
     image = np.asarray(pair.image)
     reference = pair.intensity_reference

@@ -66,10 +66,8 @@ class TrainingReport:
     shortfall: str | None = None
 
 
-def weighted_cross_entropy(
-    logits: Tensor, target: Tensor, weights: Tensor, *, total: Tensor | None = None
-) -> Tensor:
-    """Mean softmax cross-entropy of a batch, each pixel counting by its weight.
+def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Softmax cross-entropy of each image of a batch, its pixels counting by their weight.
 
     Parameters
     ----------
@@ -78,25 +76,21 @@ def weighted_cross_entropy(
         Class index of each pixel.
     weights : (N, *S) float32 tensor
         Not negative; pixels of weight 0 are ignored.
-    total : scalar tensor, optional
-        Sum of the weights of the whole batch, where this is part of one.
 
     Returns
     -------
-    scalar tensor
-        Weighted mean, so that it does not depend on how many pixels count; 0
-        if none does.
+    (N,) tensor
+        Sums over the pixels; means if the weights sum to 1.
 
     References
     ----------
     Ronneberger et al. (2015), Eq. 1. https://arxiv.org/abs/1505.04597
     """
     losses = functional.cross_entropy(logits.float(), target, reduction="none")
-    total = weights.sum() if total is None else total
-    return (losses * weights).sum() / total.clamp_min(1e-6)
+    return (losses * weights).flatten(1).sum(1)
 
 
-def distillation_loss(logits: Tensor, scores: Tensor) -> Tensor:
+def distillation_loss(logits: Tensor, scores: Tensor, held: Tensor) -> Tensor:
     """How far a network is from what it said before: the mean Kullback-Leibler divergence.
 
     Parameters
@@ -104,6 +98,8 @@ def distillation_loss(logits: Tensor, scores: Tensor) -> Tensor:
     logits : (N, C, *S) tensor
     scores : (N, C, *S) float32 tensor
         Probabilities that the network gave before.
+    held : (N, *S) float32 tensor
+        Factor of each pixel; the mean is over all.
 
     Returns
     -------
@@ -115,7 +111,7 @@ def distillation_loss(logits: Tensor, scores: Tensor) -> Tensor:
     Li and Hoiem (2016), Learning without forgetting. https://arxiv.org/abs/1606.09282
     """
     now = functional.log_softmax(logits.float(), 1)
-    return (torch.xlogy(scores, scores) - scores * now).sum(1).mean()
+    return ((torch.xlogy(scores, scores) - scores * now).sum(1) * held).mean()
 
 
 class Learner:
@@ -229,27 +225,26 @@ class Learner:
 
     def _accumulate(self, batch: Batch) -> float:
         self.optimizer.zero_grad(set_to_none=True)
-        total = batch.weights.sum()
-        new, count = len(batch.target), len(batch.images)
+        count, held = len(batch.images), len(batch.held)
+        all_weights = batch.balanced_weights
         value = torch.zeros((), device=self._device)
         for start in range(0, count, self.part_size):
             stop = min(start + self.part_size, count)
             half = self.precision != torch.float32
             with torch.autocast(self._device.type, self.precision, enabled=half):
                 logits = self.unet(batch.images[start:stop])
-            loss = torch.zeros((), device=self._device)
-            labelled = slice(start, min(stop, new))
-            inside = max(0, labelled.stop - start)
-            if inside:
-                target, weights = batch.target[labelled], batch.weights[labelled]
-                loss = weighted_cross_entropy(logits[:inside], target, weights, total=total)
-            if stop > new:
-                scores = batch.replayed[max(0, start - new) : stop - new]
-                share = len(scores) / len(batch.replayed)
-                kept = distillation_loss(logits[inside:], scores)
-                loss = loss + self._settings.keep_knowledge * share * kept
+            target, weights = batch.target[start:stop], all_weights[start:stop]
+            losses = weighted_cross_entropy(logits, target, weights)
+            loss = losses.sum()
+            value += losses[: max(0, batch.new - start)].sum().detach()
+            if start < held:
+                here = slice(start, min(stop, held))
+                before, where = batch.before[here], batch.held[here]
+                kept = distillation_loss(logits[: len(where)], before, where)
+                loss = loss + self._settings.keep_knowledge * len(where) / held * kept
             loss.backward()  # type: ignore[no-untyped-call]
-            value += loss.detach()
+        # Of what is to be learned: what is known would hide whether it still falls.
+        value *= count / batch.new
         return float(value)
 
     @torch.no_grad()

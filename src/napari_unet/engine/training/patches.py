@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -20,8 +20,9 @@ from napari_unet.engine.training.augmentation import (
     source_positions,
     vary_intensities,
 )
+from napari_unet.engine.training.knowledge.before import Before
 from napari_unet.engine.training.pairs import TrainingPair
-from napari_unet.engine.training.prepared import PreparedPair, Replayed, prepare_pair
+from napari_unet.engine.training.prepared import PreparedPair, prepare_pair
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.stain import StainedImage
 from napari_unet.engine.weight_map.weight_map import IGNORED, boundary_weight_map
@@ -35,13 +36,28 @@ class Batch:
     """What a network learns from in one step."""
 
     images: Tensor
-    """(N + R, C, *P) float32. N patches with labels, then R that are replayed without."""
+    """(N + B, C, *P) float32. N patches to learn, then B of what is known."""
     target: Tensor
-    """(N, *P) int64. Class index of each pixel."""
+    """(N + B, *P) int64. Class index of each pixel."""
     weights: Tensor
-    """(N, *P) float32: 0 where a pixel is ignored."""
-    replayed: Tensor
-    """(R, classes, *P) float32. What the starting network says about the replayed patches."""
+    """(N + B, *P) float32: 0 where a pixel is ignored."""
+    before: Tensor
+    """(N, classes, *P) float32. What the starting network says of the patches to learn; of length
+    0 where all their pixels count."""
+    held: Tensor
+    """(N, *P) float32. How strongly each pixel stays as it was before; of length 0 likewise."""
+    new: int
+    """N."""
+
+    @property
+    def balanced_weights(self) -> Tensor:
+        """Weights that sum to N / (N + B) over the first N patches, to the rest over the others.
+
+        So a few corrected pixels are not outvoted by images of which all counts.
+        """
+        parts = (self.weights[: self.new], self.weights[self.new :])
+        shares = [len(part) / len(self.weights) / part.sum().clamp_min(1e-6) for part in parts]
+        return torch.cat([part * share for part, share in zip(parts, shares, strict=True)])
 
     def to(self, device: torch.device, memory_format: torch.memory_format) -> Batch:
         """The same on a device."""
@@ -49,9 +65,21 @@ class Batch:
             self.images.to(device, memory_format=memory_format, non_blocking=True),
             *(
                 part.to(device, non_blocking=True)
-                for part in (self.target, self.weights, self.replayed)
+                for part in (self.target, self.weights, self.before, self.held)
             ),
+            self.new,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Patch:
+    """One of a batch; see `Batch`."""
+
+    image: Tensor
+    target: Tensor
+    weights: Tensor
+    before: Tensor | None = None
+    held: Tensor = field(default_factory=lambda: torch.empty(0))
 
 
 class Patches:
@@ -64,8 +92,8 @@ class Patches:
     ----------
     network : Network
         It says how images are read and what classes there are.
-    replayed : sequence of Replayed
-        A quarter of each batch comes from these if there are any.
+    bank : sequence of TrainingPair
+        What it knows, for `bank_share` of each batch; drawn by their weight.
     """
 
     def __init__(
@@ -73,16 +101,17 @@ class Patches:
         pairs: Sequence[TrainingPair],
         network: Network,
         settings: TrainingSettings,
-        replayed: Sequence[Replayed] = (),
+        bank: Sequence[TrainingPair] = (),
     ) -> None:
         self._description = network.description
         self._settings = settings
-        self._replayed = tuple(replayed)
         self._is_semantic = labels_are_classes(network.description.class_roles)
         crowds = settings.crowded_share > 0
-        self.prepared = tuple(prepare_pair(p, network.description, crowds=crowds) for p in pairs)
-        odds = np.array([pair.odds for pair in self.prepared])
-        self._odds = odds / odds.sum()
+        self.prepared, self._bank = (
+            tuple(prepare_pair(p, network.description, crowds=crowds) for p in some)
+            for some in (pairs, bank if settings.bank_share else ())
+        )
+        self._before: tuple[Before | None, ...] = (None,) * len(self.prepared)
         self._class_weights = self._balance() if settings.class_balance else None
 
     @property
@@ -93,43 +122,65 @@ class Patches:
         return sum(len(kind) for pair in self.prepared for kind in pair.foreground)
 
     @property
-    def replay_count(self) -> int:
-        """Patches of a batch that are replayed."""
-        return max(1, self._settings.batch_size // 4) if self._replayed else 0
+    def bank_count(self) -> int:
+        """Patches of a batch that show what is known."""
+        if not self._bank:
+            return 0
+        size = self._settings.batch_size
+        return min(max(1, round(size * self._settings.bank_share)), max(1, size - 1))
+
+    def hold(self, before: Sequence[Before | None]) -> None:
+        """Hold pixels that do not count to what the starting network says of each image."""
+        self._before = tuple(before)
 
     def batch(self, step: int) -> Batch:
         """Draw and deform the patches of a step, counted from 0."""
         seed = self._settings.seed
-        replay = self.replay_count
-        new = max(1, self._settings.batch_size - replay)
-        generators = [np.random.default_rng((seed, step, i)) for i in range(new + replay)]
-        images, targets, weights = zip(*map(self._patch, generators[:new]), strict=True)
-        scores = torch.empty((0, self._description.architecture.classes, *targets[0].shape))
-        if replay:
-            again, answers = zip(*map(self._replay, generators[new:]), strict=True)
-            images = (*images, *again)
-            scores = torch.stack(answers)
-        return Batch(torch.stack(images), torch.stack(targets), torch.stack(weights), scores)
+        known = self.bank_count
+        new = max(1, self._settings.batch_size - known)
+        generators = [np.random.default_rng((seed, step, i)) for i in range(new + known)]
+        drawn = [self._patch(rng, self.prepared, self._before) for rng in generators[:new]]
+        drawn += [self._patch(rng, self._bank, ()) for rng in generators[new:]]
+        weights = torch.stack([patch.weights for patch in drawn])
+        # A patch of an image of which all counts is held nowhere.
+        none = torch.zeros(self._description.architecture.classes, *weights.shape[1:])
+        before = [none if patch.before is None else patch.before for patch in drawn[:new]]
+        held = [patch.held if patch.before is not None else none[0] for patch in drawn[:new]]
+        is_held = any(patch.before is not None for patch in drawn)
+        return Batch(
+            torch.stack([patch.image for patch in drawn]),
+            torch.stack([patch.target for patch in drawn]),
+            weights,
+            torch.stack(before)[: new * is_held],
+            torch.stack(held)[: new * is_held],
+            new,
+        )
 
-    def _patch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        pair = self.prepared[int(rng.choice(len(self.prepared), p=self._odds))]
+    def _patch(
+        self,
+        rng: np.random.Generator,
+        prepared: Sequence[PreparedPair],
+        before: Sequence[Before | None],
+    ) -> _Patch:
+        odds = np.array([pair.odds for pair in prepared])
+        number = int(rng.choice(len(prepared), p=odds / odds.sum()))
+        pair = prepared[number]
         for _ in range(_TRIES):
             centre = self._draw_centre(rng, pair)
             positions = self._positions(rng, centre)
-            labels, inside = sample_labels(pair.labels, self._output_part(positions))
+            shown = self._output_part(positions)
+            labels, inside = sample_labels(pair.labels, shown)
             ids = np.where(inside.numpy(), labels.numpy(), np.int32(IGNORED))
             target, weights = self.supervise(ids)
             if weights.any():
                 break
         varied = self._varied(pair.image, positions, rng, pair.stained)
-        return varied, target, torch.from_numpy(weights)
-
-    def _replay(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        replayed = self._replayed[int(rng.integers(len(self._replayed)))]
-        size = np.array(replayed.shape, float)
-        positions = self._positions(rng, self._held_inside(rng.uniform(0, size - 1), size))
-        scores = sample_image(replayed.scores, self._output_part(positions))
-        return self._varied(replayed.image, positions, rng), scores
+        counted = torch.from_numpy(weights)
+        said = before[number] if before else None
+        if said is None:
+            return _Patch(varied, target, counted)
+        scores, held = sample_image(said.scores, shown), said.strength * inside * (counted == 0)
+        return _Patch(varied, target, counted, scores, held)
 
     def _positions(self, rng: np.random.Generator, centre: NDArray[np.float64]) -> Tensor:
         config = self._description.architecture

@@ -1,4 +1,4 @@
-"""Images made ready for a training: to learn from, and what is replayed."""
+"""Images made ready for a training."""
 
 from __future__ import annotations
 
@@ -10,19 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from napari_unet.engine.base.errors import ImageError
-from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
-from napari_unet.engine.images.image import AnyImage, channels_first
+from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.engine.images.image import channels_first
 from napari_unet.engine.images.source import ImageSource, open_image
 from napari_unet.engine.labels.components import diameters_px
 from napari_unet.engine.networks.annotation import class_target, labels_are_classes
-from napari_unet.engine.networks.bundled import bundled_ancestor
-from napari_unet.engine.networks.network import Network, NetworkDescription, TrainingIntensity
-from napari_unet.engine.segmentation.segmentation import iterate_scores
+from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.stain import StainedImage, stained_image
 from napari_unet.engine.weight_map.weight_map import IGNORED
@@ -33,8 +29,14 @@ _MOST_PLACES = 20_000
 _MORE_CORRECTED = 2.0
 """How much more often an image with corrections is drawn."""
 
-_DEBRIS = 0.1
-"""Share of a small cell's area below which a piece is no cell."""
+_LOWEST = 2.5
+"""Standard deviations of the logarithm of the area, by which a piece is smaller than a cell is."""
+
+_USUAL_SPREAD, _AS_GOOD_AS = 0.5, 5
+"""That deviation where nobody has labelled a cell yet, and how many cells that is as good as."""
+
+_SMALLEST = 0.8
+"""Of the smallest labelled cell: what is larger is never taken for a speck."""
 
 _HIGHEST_SCORE = 0.999
 """`min_score` is below 1."""
@@ -169,7 +171,11 @@ def _places(mask: NDArray[np.bool_]) -> Places:
 
 
 def description_after(
-    before: NetworkDescription, pairs: Sequence[TrainingPair], prepared: Sequence[PreparedPair]
+    before: NetworkDescription,
+    pairs: Sequence[TrainingPair],
+    prepared: Sequence[PreparedPair],
+    *,
+    knows: bool = False,
 ) -> NetworkDescription:
     """Return what a network expects once it has learned from images.
 
@@ -179,6 +185,9 @@ def description_after(
         Of the network that the training starts from.
     prepared : sequence of PreparedPair
         The same, normalised.
+    knows : bool
+        It knew such images before. Then a few cells that somebody has
+        corrected, mostly large ones, do not say how small cells are.
     """
     description = dataclasses.replace(
         before,
@@ -188,18 +197,48 @@ def description_after(
     )
     if labels_are_classes(before.class_roles):
         return dataclasses.replace(description, object_diameter_px=None)
-    counts = [np.bincount(np.maximum(pair.labels.numpy(), 0).reshape(-1))[1:] for pair in prepared]
-    areas = np.concatenate(counts).astype(float)
-    areas = areas[areas > 0]
-    if not areas.size:
+    areas = [area for pair in prepared for area in _whole_areas(pair.labels.numpy())]
+    if not areas:
         return dataclasses.replace(description, object_diameter_px=None)
-    debris_px = int(_DEBRIS * np.percentile(areas, 5))
     instances = description.instances
-    smallest = max(instances.min_size_px, debris_px)
+    diameters = diameters_px(np.array(areas), before.architecture.ndim)
+    is_fair = all(pair.reviewed is None for pair in pairs)
+    if is_fair or not knows:
+        instances = _with_sizes(instances, np.array(areas), before)
     return dataclasses.replace(
-        description,
-        object_diameter_px=float(np.median(diameters_px(areas, before.architecture.ndim))),
-        instances=dataclasses.replace(instances, min_size_px=smallest),
+        description, object_diameter_px=float(np.median(diameters)), instances=instances
+    )
+
+
+def _whole_areas(labels: NDArray[np.int32]) -> list[float]:
+    """Areas of cells that the border does not cut; of all if it cuts each."""
+    areas = np.bincount(np.maximum(labels, 0).reshape(-1))
+    areas[0] = 0
+    cut = np.zeros(areas.size, bool)
+    for axis in range(labels.ndim):
+        for end in (0, -1):
+            cut[np.maximum(np.take(labels, end, axis=axis), 0)] = True
+    whole = areas[(areas > 0) & ~cut]
+    return [float(area) for area in (whole if whole.size else areas[areas > 0])]
+
+
+def _with_sizes(
+    instances: InstanceSettings, areas: NDArray[np.float64], before: NetworkDescription
+) -> InstanceSettings:
+    """Thresholds that suit the sizes of cells, which are spread as their logarithms are."""
+    logs = np.log(areas)
+    spread = (logs - logs.mean()) ** 2
+    deviation = np.sqrt(
+        (spread.sum() + _AS_GOOD_AS * _USUAL_SPREAD**2) / (areas.size + _AS_GOOD_AS)
+    )
+    least = min(np.exp(logs.mean() - _LOWEST * deviation), _SMALLEST * areas.min())
+    seed = instances.min_seed_px
+    if before.object_diameter_px is not None:
+        ndim = before.architecture.ndim
+        larger = np.median(diameters_px(areas, ndim)) / before.object_diameter_px
+        seed = max(1, round(seed * larger**ndim))
+    return dataclasses.replace(
+        instances, min_size_px=max(1, int(least)), min_seed_px=min(seed, max(1, int(least)))
     )
 
 
@@ -223,67 +262,3 @@ def _intensity(pairs: Sequence[TrainingPair]) -> TrainingIntensity:
     dtypes = [str(np.asarray(pair.image).dtype) for pair in pairs]
     dtype = max(set(dtypes), key=dtypes.count)
     return TrainingIntensity(dtype, float(low), float(median), float(high))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Replayed:
-    """An image of what the network knew before: image (C, *S), scores (classes, *S) float32."""
-
-    image: Tensor
-    scores: Tensor
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """In pixels."""
-        return tuple(self.scores.shape[1:])
-
-
-def bundled_images(description: NetworkDescription) -> list[AnyImage]:
-    """Bundled images of the kind that a network first learned on: (H, W) or (H, W, 3) uint8."""
-    images = []
-    for path in sorted(bundled_ancestor(description).sample_images):
-        with Image.open(path) as file:
-            images.append(np.asarray(file))
-    return images
-
-
-def replayed_images(
-    network: Network, images: Sequence[AnyImage] | None = None, *, device: str
-) -> list[Replayed]:
-    """Let a network say what it sees in images before it learns.
-
-    Parameters
-    ----------
-    images : sequence of array, optional
-        Like those it was trained on. Without them the bundled ones of its kind, as far
-        as the network can read them.
-
-    Raises
-    ------
-    ImageError
-        If an image that was given does not fit the network.
-    """
-    if images is None:
-        images = [image for image in bundled_images(network.description) if _fits(image, network)]
-    return [_replayed(image, network, device) for image in images]
-
-
-def _fits(image: AnyImage, network: Network) -> bool:
-    if network.description.architecture.ndim != 2:  # it would take colours for a short axis
-        return False
-    try:
-        _pixels(image, network)
-    except ImageError:
-        return False
-    return True
-
-
-def _pixels(image: AnyImage, network: Network) -> torch.Tensor:
-    return normalised(TrainingPair(image, np.empty(0, int)), network.description)
-
-
-def _replayed(image: AnyImage, network: Network, device: str) -> Replayed:
-    settings = SegmentationSettings()
-    for plane in iterate_scores(image, network, settings=settings, device=device):
-        scores = plane.scores
-    return Replayed(_pixels(image, network), torch.from_numpy(scores))

@@ -17,14 +17,18 @@ from torch import Tensor
 
 from napari_unet.engine.base.device import resolve_device
 from napari_unet.engine.base.errors import TrainingError
-from napari_unet.engine.images.image import AnyImage
 from napari_unet.engine.models.checkpoint import as_network
 from napari_unet.engine.models.scores import trained_further
+from napari_unet.engine.networks.annotation import labels_are_classes
 from napari_unet.engine.networks.network import Network, NetworkDescription, new_network
+from napari_unet.engine.training.knowledge.bank import bundled_bank
+from napari_unet.engine.training.knowledge.before import Before, said_before
+from napari_unet.engine.training.knowledge.resemblance import resembling
+from napari_unet.engine.training.knowledge.verdict import Verdict, judge
 from napari_unet.engine.training.learner import Learner, TrainingReport
 from napari_unet.engine.training.pairs import TrainingPair, check_pairs
 from napari_unet.engine.training.patches import Batch, BatchesAhead, Patches
-from napari_unet.engine.training.prepared import description_after, replayed_images
+from napari_unet.engine.training.prepared import description_after
 from napari_unet.engine.training.schedule import Schedule
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.state import (
@@ -52,7 +56,7 @@ def train(
     validation: Sequence[TrainingPair] = (),
     device: str = "auto",
     description: NetworkDescription | None = None,
-    replay: Sequence[AnyImage] | None = None,
+    bank: Sequence[TrainingPair] | None = None,
     resume_from: str | Path | None = None,
     should_stop: Callable[[], bool] = _never,
 ) -> TrainingRun:
@@ -74,9 +78,10 @@ def train(
         "auto", "cpu", "cuda:0" or "mps".
     description : NetworkDescription, optional
         Of a new network: its shape, class roles and normalisation.
-    replay : sequence of array, optional
-        Images like those `network` was trained on, without labels, by which
-        `keep_knowledge` holds it; bundled ones of its kind if left out.
+    bank : sequence of TrainingPair, optional
+        Labelled images of what `network` knows, to be learned again beside the
+        new ones; those of the bundled model that it is or descends from if
+        left out.
     resume_from : path, optional
         State written by `TrainingRun.save_state`. One that was interrupted
         goes on exactly as if it had not been; one that had come to its end
@@ -121,7 +126,7 @@ def train(
         settings=settings,
         validation=validation,
         device=device,
-        replay=replay if network else (),
+        bank=bank if network else (),
         started_from=network.description.name if network else None,
         should_stop=should_stop,
     )
@@ -152,7 +157,7 @@ class TrainingRun(Iterator[TrainingReport]):
         validation: Sequence[TrainingPair],
         device: str,
         started_from: str | None,
-        replay: Sequence[AnyImage] | None = (),
+        bank: Sequence[TrainingPair] | None = (),
         should_stop: Callable[[], bool] = _never,
     ) -> None:
         started = time.perf_counter()
@@ -168,9 +173,16 @@ class TrainingRun(Iterator[TrainingReport]):
             raise TrainingError(description.not_trainable_because)
         roles = description.class_roles
         check_pairs(pairs, validation, ndim=description.architecture.ndim, class_roles=roles)
-        known = replayed_images(network, replay, device=device) if settings.keep_knowledge else []
-        self._patches = Patches(pairs, network, settings, known)
-        self._expects = description_after(description, pairs, self._patches.prepared)
+        if bank is None:
+            bank = bundled_bank(description).pairs("learn") if settings.bank_share else ()
+        self._patches = Patches(pairs, network, settings, resembling(bank, pairs, description))
+        said: Sequence[Before | None] = ()
+        if settings.keep_knowledge and started_from is not None:
+            said = said_before(pairs, network, device=device)
+            self._patches.hold(said)
+        knows = any(each is not None and each.strength > 0 for each in said)
+        prepared = self._patches.prepared
+        self._expects = description_after(description, pairs, prepared, knows=knows)
         self._pairs = tuple(pairs)
         self._fingerprint = fingerprint((*pairs, *validation))
         self.has_other_images = False
@@ -239,6 +251,32 @@ class TrainingRun(Iterator[TrainingReport]):
             network, self._pairs, device=str(self._device), should_stop=self.should_stop
         )
         return tuned or network
+
+    def verdict(self, network: Network | None = None) -> Verdict | None:
+        """Judge what was learned beside the network that it began with.
+
+        Parameters
+        ----------
+        network : Network, optional
+            What was learned, such as `tuned()`; `network` without it.
+
+        Returns
+        -------
+        Verdict or None
+            None for a new network, for one that finds classes and no cells, and
+            if it was stopped by `should_stop`.
+        """
+        roles = self._start.description.class_roles
+        if self._started_from is None or labels_are_classes(roles):
+            return None
+        return judge(
+            {"before": self._start, "after": network or self.network},
+            self._pairs,
+            bundled_bank(self._start.description).pairs("judge"),
+            self._validation.pairs,
+            device=str(self._device),
+            should_stop=self.should_stop,
+        )
 
     def _describe(self) -> NetworkDescription:
         entry = {
