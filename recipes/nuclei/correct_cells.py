@@ -221,7 +221,7 @@ def one_round(
         [
             precision(each, images)
             for images in (rest, [(image, truth)])
-            for each in (network, verdict.network)
+            for each in (network, verdict.proposed)
         ]
     )
     if arguments.all:

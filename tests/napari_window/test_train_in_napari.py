@@ -13,6 +13,8 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton
 
+from napari_unet.engine.models.checkpoint import load_checkpoint
+from napari_unet.engine.training.knowledge.bank import Bank, bundled_bank
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.session import shared_session
 from napari_unet.viewer import worker
@@ -30,6 +32,13 @@ def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     source = shared_session().source
     yield tmp_path
     shared_session().load(source or "nuclei")
+
+
+@pytest.fixture
+def few_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    bank = bundled_bank(load_checkpoint("nuclei").description)
+    few = Bank(tuple(each for each in bank.images if each.use == "learn") + bank.images[-40::8])
+    monkeypatch.setattr("napari_unet.engine.training.training.bundled_bank", lambda _: few)
 
 
 def dock(viewer: Any, qtbot: QtBot, name: str) -> Any:
@@ -139,6 +148,73 @@ def test_segment_correct_train_stop_go_on_compare_keep_and_segment_again(
     train.versions.panel.version_chosen.emit(version)
     qtbot.waitUntil(lambda: shared_session().source == str(version.path), timeout=20_000)
     assert worker.stop_all()
+
+
+def trained_on(
+    labels: Any,
+    name: str,
+    settings: TrainingSettings,
+    make_napari_viewer: Callable[..., Any],
+    qtbot: QtBot,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Any:
+    """Open a sample, take these labels for its truth, train to the end, return the widget."""
+    monkeypatch.setattr(TrainForm, "settings", lambda _: settings)
+    viewer = make_napari_viewer(show=True)
+    image, truth = viewer.open_sample(_PLUGIN, name)
+    truth.data = labels(truth.data)
+    viewer.layers.selection.active = image
+    train = dock(viewer, qtbot, "Train")
+    assert train.form.pairs.pairs == [(image, truth)]
+    click(qtbot, train.panel.button)
+    wait(qtbot, train)
+    return train
+
+
+def test_a_harmful_training_is_refused(
+    make_napari_viewer: Callable[..., Any],
+    qtbot: QtBot,
+    data_folder: Path,
+    few_references: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stripes(labels: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(1 + np.arange(labels.shape[0])[:, None] // 7, labels.shape).copy()
+
+    boldly = TrainingSettings.fine_tuning(
+        steps=25, batch_size=2, patch_size_px=64, learning_rate=3e-3, bank_share=0.0
+    )
+    train = trained_on(stripes, "crowded", boldly, make_napari_viewer, qtbot, monkeypatch)
+    sentence = train.outcome.sentence.text()
+    assert "not better than 'nuclei', which stays" in sentence
+    assert "worse on" in sentence
+    assert train.outcome.keep_button.text() == "Keep all the same"
+    before = shared_session().network
+    click(qtbot, train.outcome.discard_button)
+    assert shared_session().network is before
+    assert train.outcome.keep_button.text() == "Keep"
+
+
+def test_a_training_that_helps_is_proposed_and_kept(
+    make_napari_viewer: Callable[..., Any],
+    qtbot: QtBot,
+    data_folder: Path,
+    few_references: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = TrainingSettings.fine_tuning(
+        steps=60, batch_size=4, patch_size_px=96, learning_rate=1e-3
+    )
+    train = trained_on(
+        lambda labels: labels, "dic", settings, make_napari_viewer, qtbot, monkeypatch
+    )
+    sentence = train.outcome.sentence.text()
+    assert "keep it" in sentence
+    assert "0 before" in sentence
+    assert train.outcome.keep_button.text() == "Keep"
+    click(qtbot, train.outcome.keep_button)
+    qtbot.waitUntil(lambda: not train.outcome.is_busy, timeout=20_000)
+    assert shared_session().network.description.name == "nuclei 2"
 
 
 def test_a_training_ends_by_itself_and_is_trained_further_as_long_as_is_chosen(

@@ -13,9 +13,9 @@ from napari_unet.engine.networks.bundled import (
     FOLDER,
     BundledModel,
     bundled_ancestor,
+    descended_from,
     model_name,
 )
-from napari_unet.engine.training.prepared import bundled_images
 from napari_unet.files.samples import sample_names
 
 NAMES = [row.name for row in BUNDLED_MODELS]
@@ -30,10 +30,12 @@ def test_a_row_has_a_model_of_its_name_a_card_and_samples(row: BundledModel) -> 
 
 
 def test_every_model_file_and_card_in_the_folder_has_a_row() -> None:
-    found = {path.stem for path in FOLDER.iterdir() if path.is_file()}
+    files = (path for path in FOLDER.iterdir() if path.is_file())
+    found = {path.name.removesuffix(".bank.zip") for path in files}
+    found = {name.removesuffix(".safetensors").removesuffix(".md") for name in found}
 
     earlier = {row.name for row in EARLIER_MODELS}
-    assert {name for name in found if name != "__init__"} == set(NAMES) | earlier
+    assert found - {"__init__.py"} == set(NAMES) | earlier
 
 
 def test_what_a_model_was_before_is_loaded_by_its_name_and_version() -> None:
@@ -76,4 +78,6 @@ def test_a_bundled_model_stays_the_ancestor_of_what_is_trained_from_it(
     # What a user calls 'cells' is not the bundled one.
     assert ancestor("cells", "nuclei") is nuclei
     assert ancestor("somebody's") is nuclei
-    assert len(bundled_images(replace(description, name="cells", history=(made,)))) == 1
+    assert descended_from(replace(description, name="somebody's", history=(made,))) is None
+    earlier = replace(description, name="mine", history=({"started_from": "nuclei-0.1.0"},))
+    assert descended_from(earlier) is nuclei

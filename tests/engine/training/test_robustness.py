@@ -14,12 +14,11 @@ from napari_unet.engine.base.errors import CheckpointError, SettingsError, Train
 from napari_unet.engine.base.score_calibration import ScoreCalibration
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.labels.evaluation import evaluate
-from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.training.knowledge.before import Before
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.patches import BatchesAhead
-from napari_unet.engine.training.prepared import replayed_images
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.training import TrainingRun, train
 from napari_unet.engine.training.validation import ValidationResult
@@ -68,12 +67,11 @@ def test_resumed_training_is_the_uninterrupted_one_to_the_bit(
     tmp_path: Path, stopped_after: int, adapt_norms: bool, optimizer: str
 ) -> None:
     settings = dataclasses.replace(
-        QUICK, optimizer=optimizer, adapt_norms=adapt_norms, keep_knowledge=1.0
+        QUICK, optimizer=optimizer, adapt_norms=adapt_norms, bank_share=0.5
     )
 
     def begun(**options) -> TrainingRun:
-        replay = [cells(5).image]
-        return run_of(settings, network=start(dropout=0.3), replay=replay, **options)
+        return run_of(settings, network=start(dropout=0.3), bank=[cells(5)], **options)
 
     whole = begun()
     losses = [report.loss for report in whole]
@@ -228,14 +226,23 @@ def test_memory_that_ran_out_is_remembered_by_a_resumed_training(tmp_path: Path)
     assert "in parts of 2" in next(second).notes[0]
 
 
-def test_parts_of_a_batch_count_replayed_patches_as_before():
+def test_parts_of_a_batch_count_what_is_known_as_before():
     settings = dataclasses.replace(
-        QUICK, batch_size=8, keep_knowledge=2.0, adapt_norms=False, validation_interval=0
+        QUICK, batch_size=8, bank_share=0.6, adapt_norms=False, validation_interval=0
     )
-    options = {"network": start(), "replay": [cells(5).image], "validation": ()}
+    options = {"network": start(), "bank": [cells(5)], "validation": ()}
     whole, short = run_of(settings, **options), run_of(settings, **options)
+    for run in (whole, short):
+        held_all_over(run)
     short_of_memory(short, 5, MemoryError())
     assert next(short).loss == pytest.approx(next(whole).loss, rel=1e-5)
+    learned = [weights_of(Network(run._learner.unet, TINY)) for run in (whole, short)]
+    assert torch.allclose(*learned, atol=1e-4)
+
+
+def held_all_over(run: TrainingRun) -> None:
+    """As if everything were unlabelled, too."""
+    run._patches.hold([Before(torch.full((3, 48, 56), 1 / 3), 1.0)])
 
 
 def test_patch_that_does_not_fit_alone_is_answered_with_one_sentence():
@@ -384,59 +391,6 @@ def test_thresholds_are_tuned_a_little_where_enough_cells_were_learned_from(monk
 
 
 # -- knowledge and fine-tuning -----------------------------------------------------------------
-
-
-def test_replayed_images_hold_the_network_to_what_it_knew():
-    old = cells(9).image.max() - cells(9).image  # dark cells on bright ground
-
-    def change(keep: float) -> float:
-        settings = dataclasses.replace(
-            QUICK, steps=30, keep_knowledge=keep, validation_interval=0, adapt_norms=False
-        )
-        network = start().unet.eval()
-        run = run_of(settings, network=start(), replay=[old], validation=())
-        list(run)
-        image = torch.from_numpy(run_image(old))
-        with torch.no_grad():
-            before, after = (u(image).softmax(1) for u in (network, run.latest.unet))
-        return float((before - after).abs().mean())
-
-    assert change(5.0) < 0.5 * change(0.0)
-
-
-def run_image(image: np.ndarray) -> np.ndarray:
-    low, high = np.percentile(image, (1, 99.8))
-    return ((image - low) / (high - low)).astype(np.float32)[None, None]
-
-
-def test_a_quarter_of_the_batch_is_replayed():
-    settings = dataclasses.replace(QUICK, keep_knowledge=1.0)
-    batch = run_of(settings, network=start(), replay=[cells(5).image]).next_batch()
-    assert len(batch.images) == 4
-    assert len(batch.target) == 3
-    assert batch.replayed.shape == (1, 3, 32, 32)
-    assert torch.allclose(batch.replayed.sum(1), torch.ones(1, 32, 32), atol=1e-2)
-
-
-def test_new_network_has_nothing_to_replay():
-    batch = run_of(dataclasses.replace(QUICK, keep_knowledge=1.0)).next_batch()
-    assert len(batch.target) == len(batch.images) == 4
-
-
-def test_bundled_images_are_replayed_where_none_are_given():
-    settings = dataclasses.replace(QUICK, keep_knowledge=1.0)
-    run = train([cells()], load_checkpoint("nuclei"), settings=settings, device="cpu")
-    assert len(run._patches._replayed) == 7
-
-
-def test_bundled_images_that_a_network_cannot_read_are_left_out():
-    def replayed(**shape):
-        config = dataclasses.replace(CONFIG, **shape)
-        network = Network(UNet(config).eval(), dataclasses.replace(TINY, architecture=config))
-        return replayed_images(network, device="cpu")
-
-    assert [len(each.image) for each in replayed(in_channels=2)] == [1] * 5
-    assert replayed(ndim=3) == []
 
 
 def test_crop_says_the_intensities_of_its_whole():

@@ -231,16 +231,11 @@ class TrainingSession:
         if verdict is None:
             self._write(self._named(network))
             return
-        if verdict.chosen == "before":
-            self._write(self._named(network))
+        self._write(self._named(verdict.proposed))
+        if verdict.is_better:
+            report(verdict.sentence)
+        else:
             say(f"{verdict.sentence} What it learned is in '{self._model_path}' all the same.")
-            return
-        chosen = verdict.judged[verdict.chosen]
-        described = self._named(chosen.network).description
-        if chosen.held_out is not None and not described.metrics:
-            described = replace(described, metrics={"held-out images": measured(chosen.held_out)})
-        self._write(Network(chosen.network.unet, described))
-        report(verdict.sentence)
 
     def _named(self, network: Network) -> Network:
         """Describe what the network has become."""

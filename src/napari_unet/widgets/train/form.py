@@ -131,7 +131,11 @@ class TrainForm(QWidget):
         usual = _usual(begins_anew=self.begins_anew)
         settings = usual(strength=self.strength_slider.value(), **self.length.end)
         # Of nothing there is nothing to keep, and nothing that was measured before.
-        anew = {"keep_knowledge": 0.0, "adapt_norms": True} if self.begins_anew else {}
+        anew = (
+            {"bank_share": 0.0, "keep_knowledge": 0.0, "adapt_norms": True}
+            if self.begins_anew
+            else {}
+        )
         return self.more.settings(settings, **anew)
 
     def with_chosen_end(self, recipe: TrainRecipe) -> TrainRecipe:

@@ -18,6 +18,7 @@ from napari_unet.widgets.shared.settings_form import SettingsForm
 _RARE = (
     "batch_size",
     "patch_size_px",
+    "bank_share",
     "keep_knowledge",
     "w0",
     "border_sigma_px",
@@ -32,7 +33,8 @@ _RARE = (
 _RANGES = {
     "batch_size": (1, 256),
     "patch_size_px": (32, 1024),
-    "keep_knowledge": (0.0, 5.0),
+    "bank_share": (0.0, 0.9),
+    "keep_knowledge": (0.0, 20.0),
     "w0": (0.5, 100.0),
     "border_sigma_px": (0.5, 30.0),
     "border_width_px": (0.5, 10.0),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
+_KEEP, _KEEP_ANYWAY = "Keep", "Keep all the same"
 _VERSIONS, _AUTOSAVES = "versions", "trainings"
 
 
@@ -69,7 +70,7 @@ class TrainOutcome(QWidget):
         self.comparison = ComparisonPanel()
         self.comparison.change_chosen.connect(self._changes.look_at)
         self.keep_button = action_button(
-            "Keep",
+            _KEEP,
             "Write the new network as a version of its own and use it from now on; the model that "
             "you started from stays as it is.",
             self.keep,
@@ -106,6 +107,7 @@ class TrainOutcome(QWidget):
     def clear(self) -> None:
         """Show nothing, as when a training begins."""
         self._changes.remove()
+        self.keep_button.setText(_KEEP)
         self._interrupted = None
         self.comparison.clear()
         self.sentence.show_text("")
@@ -125,6 +127,8 @@ class TrainOutcome(QWidget):
         if compared is None:
             return
         self.sentence.show_text(compared.sentence)
+        if compared.verdict is not None and not compared.verdict.is_better:
+            self.keep_button.setText(_KEEP_ANYWAY)
         if compared.view is not None:
             self.comparison.show_comparison(compared.view.comparison, compared.view.sentence)
             self._changes.show(compared.view)

@@ -67,7 +67,9 @@ def run_training(plan: Plan, control: Control) -> Iterator[Report]:
     trained = training.end(parts.sentence)
     yield trained
     if trained.steps:
-        yield compare(plan, start, trained.network, parts.validation, control.view)
+        verdict = run.verdict(trained.network)
+        proposed = trained.network if verdict is None else verdict.proposed
+        yield compare(plan, start, proposed, parts.validation, control.view, verdict)
 
 
 class _StepCancelledError(BaseException):

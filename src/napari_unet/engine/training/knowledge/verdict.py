@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.engine.base.settings import SegmentationSettings
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.labels.evaluation import Evaluation, evaluate
 from napari_unet.engine.networks.network import Network
@@ -103,9 +103,14 @@ class Verdict:
         return max(fit, key=self.gain)
 
     @property
-    def network(self) -> Network:
-        """The one that is proposed."""
-        return self.judged[self.chosen].network
+    def is_better(self) -> bool:
+        """Whether anything of what was learned is proposed."""
+        return self.chosen != "before"
+
+    @property
+    def proposed(self) -> Network:
+        """The one that is proposed; where none is, the one that has learned all the same."""
+        return self.judged[self.chosen if self.is_better else "after"].network
 
     def gain(self, choice: Choice) -> float:
         """Average precision gained on what was labelled, what is known, and what is held out."""
@@ -140,7 +145,7 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """What is proposed, with its figures."""
-        if self.chosen == "before":
+        if not self.is_better:
             after = self.judged["after"]
             return (
                 f"What it learned is not better than '{self.name}', which stays: "
@@ -212,7 +217,7 @@ def judge(
     """
     before, after = networks["before"], networks["after"]
     bank = resembling(bank, pairs, before.description)
-    images = [*map(_labelled_part, pairs), *bank, *held_out]
+    labelled = [_labelled_part(pair) for pair in pairs]
     judged: dict[Choice, Judged] = {}
     share = None
     for choice, network in (
@@ -220,22 +225,24 @@ def judge(
         ("after", after),
         ("halfway", halfway(before, after)),
     ):
-        seen = _look(images, network, device, should_stop)
-        if seen is None:
+        thresholds = network.description.instances
+        # What is smaller than the new cells are is dropped there, and not forgotten.
+        known = _look(bank, network, _sized_as(thresholds, before), device, should_stop)
+        new = _look([*labelled, *held_out], network, thresholds, device, should_stop)
+        if known is None or new is None:
             return None
-        known = seen[len(pairs) : len(pairs) + len(bank)]
-        least = network.description.instances.least_mean_score
+        least = thresholds.least_mean_score
         if share is None:
             share = _share_kept(known, least)
-        elif known:
-            least = _least_for(known, share)
+        elif any(each.sureness.size for each in known):
+            least = round(_least_for(known, share, least), 4)
             network = _with_least(network, least)
         judged[choice] = Judged(
             network,
-            _corrected(seen[: len(pairs)], least),
-            _evaluation(seen[: len(pairs)], least),
+            _corrected(new[: len(pairs)], least),
+            _evaluation(new[: len(pairs)], least),
             _counts(known, least),
-            _evaluation(seen[len(pairs) + len(bank) :], least) if held_out else None,
+            _evaluation(new[len(pairs) :], least) if held_out else None,
         )
     return Verdict(judged, before.description.name)
 
@@ -255,10 +262,13 @@ def halfway(before: Network, after: Network) -> Network:
     return Network(unet, replace(after.description, metrics={}, history=history))
 
 
+def _sized_as(instances: InstanceSettings, network: Network) -> InstanceSettings:
+    own = network.description.instances
+    return replace(instances, min_size_px=own.min_size_px, min_seed_px=own.min_seed_px)
+
+
 def _with_least(network: Network, least: float) -> Network:
-    instances = replace(
-        network.description.instances, min_score=round(least, 4), score_calibration=None
-    )
+    instances = replace(network.description.instances, min_score=least, score_calibration=None)
     return Network(network.unet, replace(network.description, instances=instances))
 
 
@@ -276,12 +286,13 @@ def _labelled_part(pair: TrainingPair) -> TrainingPair:
 def _look(
     images: Sequence[TrainingPair],
     network: Network,
+    thresholds: InstanceSettings,
     device: str,
     should_stop: Callable[[], bool],
 ) -> list[_Seen] | None:
     """What a network finds in each image; None if stopped, which is asked after each tile."""
     description = network.description
-    everything = replace(description.instances, min_score=0.0)
+    everything = replace(thresholds, min_score=0.0)
     seen = []
     for pair in images:
         for scored in iterate_scores(
@@ -306,14 +317,16 @@ def _share_kept(seen: Sequence[_Seen], least: float) -> float:
     return float(np.average(sureness >= least, weights=weight)) if sureness.size else 1.0
 
 
-def _least_for(seen: Sequence[_Seen], share: float) -> float:
-    """Least mean score that keeps such a share."""
+def _least_for(seen: Sequence[_Seen], share: float, least: float) -> float:
+    """Least mean score that keeps such a share; `least` if it does."""
     sureness, weight = _weighted(seen)
-    if not sureness.size:
-        return 0.0
     order = np.argsort(-sureness, kind="stable")
     kept = np.cumsum(weight[order]) / weight.sum() <= share + 1e-9
-    return float(sureness[order][kept].min(initial=1.0))
+    lowest_kept = float(sureness[order][kept].min(initial=1.0))
+    highest_dropped = float(sureness[order][~kept].max(initial=0.0))
+    if highest_dropped < least <= lowest_kept:
+        return least
+    return (lowest_kept + highest_dropped) / 2
 
 
 def _weighted(seen: Sequence[_Seen]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

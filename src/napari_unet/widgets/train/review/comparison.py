@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_unet.engine.labels.comparison import Comparison
     from napari_unet.engine.labels.evaluation import Evaluation
     from napari_unet.engine.networks.network import Network
+    from napari_unet.engine.training.knowledge.verdict import Verdict
     from napari_unet.engine.training.pairs import TrainingPair
 
 AP_BEFORE, AP_AFTER = "ap_before", "ap_after"
@@ -36,6 +37,8 @@ class Compared:
     """In the images of the held-out part, beside their labels."""
     view: ViewChanges | None
     """In the field of view."""
+    verdict: Verdict | None = None
+    """Whether what was learned is better, and which part of it; None if nobody has judged it."""
 
     @property
     def before(self) -> Evaluation | None:
@@ -49,7 +52,12 @@ class Compared:
 
     @property
     def sentence(self) -> str:
-        """How good it is on the held-out part, before and after; empty without cells there."""
+        """What is proposed, and how good it is on the held-out part if that has cells."""
+        told = "" if self.verdict is None else self.verdict.sentence
+        return " ".join(each for each in (told, self._held_out_sentence) if each)
+
+    @property
+    def _held_out_sentence(self) -> str:
         if self.before is None or self.after is None:
             return ""
         counts = Counter(change.kind for part in self.held_out for change in part.changes)
@@ -99,15 +107,17 @@ def compare(
     after: Network,
     held_out: Sequence[TrainingPair],
     view: LayerImage | None,
+    verdict: Verdict | None = None,
 ) -> Compared:
     """Let two networks segment the held-out images and the field of view, in the thread.
 
     Nothing is compared of networks that find classes and no cells.
     """
     if plan.label_kind == "classes":
-        return Compared((), None)
+        return Compared((), None, verdict)
     parts = tuple(_compared(pair, before, after, plan.recipe.device) for pair in held_out)
-    return Compared(parts, None if view is None else compared_view(plan, view, before, after))
+    changes = None if view is None else compared_view(plan, view, before, after)
+    return Compared(parts, changes, verdict)
 
 
 def _compared(pair: TrainingPair, before: Network, after: Network, device: str) -> Comparison:

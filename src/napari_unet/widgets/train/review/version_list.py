@@ -49,6 +49,8 @@ def keep_trained(
     metrics = {"steps": trained.steps} | (compared.metrics if compared else {})
     sentence = compared.sentence if compared else ""
     network = trained.network
+    if compared is not None and compared.verdict is not None:
+        network = compared.verdict.proposed
     if compared is not None and compared.after is not None:
         own = {_HELD_OUT: measured(compared.after)}
         network = Network(network.unet, replace(network.description, metrics=own))
