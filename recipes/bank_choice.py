@@ -18,8 +18,8 @@ from picture_sets import Picture, evenly
 from recipe import Recipe
 
 from napari_unet import TrainingPair
-from napari_unet.engine.networks.bundled import FOLDER
-from napari_unet.engine.training.knowledge.bank import SUFFIX, Bank, BankImage, Use, write_bank
+from napari_unet.engine.networks.bundled import FOLDER, bank_file
+from napari_unet.engine.training.knowledge.bank import Bank, BankImage, Use, write_bank
 
 SIDE_PX, STRIDE_PX = 256, 32
 
@@ -76,6 +76,6 @@ def choose(
     for kind, count in judge.items():
         held = [replace(item, kind=kind) for item in parts.held[kind]]
         images += chosen(held, count, "judge")
-    path = arguments.out / f"{recipe.description.name}{SUFFIX}"
+    path = bank_file(arguments.out / recipe.description.name)
     write_bank(Bank(tuple(images)), path, lossy=True)
     print(f"{len(images)} images -> {path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -36,8 +36,7 @@ from napari_unet import (
 )
 from napari_unet.engine.networks.bundled import BUNDLED_MODELS
 from napari_unet.engine.networks.network import Network
-from napari_unet.engine.training.knowledge.bank import bundled_bank
-from napari_unet.engine.training.knowledge.verdict import judge
+from napari_unet.engine.training.knowledge.bank import Bank, known_bank
 from napari_unet.files.images import read_image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -199,23 +198,13 @@ def one_round(
     for item in arguments.set:
         name, _, value = item.partition("=")
         settings = replace(settings, **{name: type(getattr(settings, name))(float(value))})
-    run = train([pair], network, settings=settings)
+    names = {picture.name for picture in others}
+    known = known_bank(network.description).images
+    bank = Bank(tuple(each for each in known if each.use == "learn" or each.name not in names))
+    run = train([pair], network, settings=settings, bank=bank)
     for _ in run:
         pass
-    names = {picture.name for picture in others}
-    bank = [
-        TrainingPair(each.image, each.labels, each.kind)
-        for each in bundled_bank(network.description).images
-        if each.use == "judge" and each.name not in names
-    ]
-    verdict = judge(
-        {"before": network, "after": run.tuned()},
-        [pair],
-        bank,
-        [],
-        device="auto",
-        should_stop=lambda: False,
-    )
+    verdict = run.verdict(run.tuned())
     assert verdict is not None
     values = np.array(
         [

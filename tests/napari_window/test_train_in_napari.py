@@ -14,7 +14,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton
 
 from napari_unet.engine.models.checkpoint import load_checkpoint
-from napari_unet.engine.training.knowledge.bank import Bank, bundled_bank
+from napari_unet.engine.training.knowledge.bank import Bank, known_bank
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.session import shared_session
 from napari_unet.viewer import worker
@@ -36,9 +36,9 @@ def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 
 @pytest.fixture
 def few_references(monkeypatch: pytest.MonkeyPatch) -> None:
-    bank = bundled_bank(load_checkpoint("nuclei").description)
+    bank = known_bank(load_checkpoint("nuclei").description)
     few = Bank(tuple(each for each in bank.images if each.use == "learn") + bank.images[-40::8])
-    monkeypatch.setattr("napari_unet.engine.training.training.bundled_bank", lambda _: few)
+    monkeypatch.setattr("napari_unet.engine.training.training.known_bank", lambda *_: few)
 
 
 def dock(viewer: Any, qtbot: QtBot, name: str) -> Any:
@@ -70,7 +70,7 @@ def test_segment_correct_train_stop_go_on_compare_keep_and_segment_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     few = TrainingSettings.fine_tuning(steps=4, batch_size=2, patch_size_px=64, keep_knowledge=0)
-    monkeypatch.setattr(TrainForm, "settings", lambda _: few)
+    monkeypatch.setattr(TrainForm, "settings", lambda *_: few)
     viewer = make_napari_viewer(show=True)
     image, _ = viewer.open_sample(_PLUGIN, "crowded")
     viewer.layers.selection.active = image

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.networks.bundled import EARLIER_MODELS
+from napari_unet.engine.base.errors import CheckpointError, UNetError
+from napari_unet.engine.networks.bundled import EARLIER_MODELS, bank_file
 from napari_unet.versions.notes import (
     NOTE,
     data_folder,
@@ -30,6 +30,7 @@ from napari_unet.versions.notes import (
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import Network
+    from napari_unet.engine.training.knowledge.bank import Bank
 
 _KEPT = "versions"
 _MODEL = ".safetensors"
@@ -106,6 +107,7 @@ class ModelHistory:
         parent: Version | str | None = None,
         sentence: str = "",
         name: str | None = None,
+        bank: Bank | None = None,
     ) -> Version:
         """Write a network as a new version.
 
@@ -119,13 +121,16 @@ class ModelHistory:
             What is new in it.
         name : str, optional
             That of the network by default; a number is added if it is taken.
+        bank : Bank, optional
+            Images that it learned from, to be kept beside it.
 
         Raises
         ------
-        CheckpointError
+        CheckpointError, FileError
             If it cannot be written; then nothing has changed.
         """
         from napari_unet.engine.models.checkpoint import save_checkpoint
+        from napari_unet.engine.training.knowledge.bank import write_bank
 
         number = new_id()
         version = Version(
@@ -141,10 +146,13 @@ class ModelHistory:
             self.folder.mkdir(parents=True, exist_ok=True)
             save_checkpoint(_described(network, version), version.path)
             try:
+                if bank is not None:
+                    write_bank(bank, bank_file(version.path))
                 write_json(version.path.with_suffix(NOTE), _facts(version))
-            except CheckpointError:
+            except UNetError:
                 with suppress(OSError):
                     version.path.unlink()
+                    bank_file(version.path).unlink(missing_ok=True)
                 raise
         return version
 
@@ -213,6 +221,7 @@ class ModelHistory:
         """
         with explained(self.folder, f"'{version.name}' was not deleted {_OTHERS}"):
             version.path.unlink(missing_ok=True)
+            bank_file(version.path).unlink(missing_ok=True)
             version.path.with_suffix(NOTE).unlink(missing_ok=True)
 
     def id_of(self, source: str) -> str | None:

@@ -18,20 +18,21 @@ from napari_unet import (
     train,
 )
 from napari_unet.engine.base.errors import FileError
-from napari_unet.engine.networks.bundled import BUNDLED_MODELS
+from napari_unet.engine.networks.bundled import BUNDLED_MODELS, bank_file
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 from napari_unet.engine.training.knowledge import before, verdict
 from napari_unet.engine.training.knowledge.bank import (
     Bank,
     BankImage,
-    bank_file,
-    bundled_bank,
+    bank_of,
+    known_bank,
     read_bank,
     write_bank,
 )
 from napari_unet.engine.training.knowledge.resemblance import resembling
 from napari_unet.engine.training.knowledge.verdict import Judged, Verdict, judge
+from napari_unet.engine.training.prepared import normalised
 from napari_unet.files.images import read_image, read_labels
 
 SAMPLES = Path(__file__).parents[3] / "src" / "napari_unet" / "bundled" / "samples"
@@ -56,6 +57,11 @@ def discs(seed: int = 0, radius: int = 6) -> TrainingPair:
     for number, (row, column) in enumerate([(12, 12), (12, 25), (34, 18), (32, 44)], 1):
         labels[(y - row) ** 2 + (x - column) ** 2 <= radius**2] = number
     return TrainingPair(100 * (labels > 0) + rng.normal(20, 5, labels.shape), labels)
+
+
+def of_discs(seed: int) -> Bank:
+    pair = discs(seed)
+    return Bank((BankImage("discs", "learn", pair.image, np.asarray(pair.labels)),))
 
 
 def sample(name: str) -> TrainingPair:
@@ -127,9 +133,28 @@ def bank_uses(bank: Bank) -> set[str]:
     return {each.use for each in bank.images}
 
 
+def test_what_a_model_learned_from_is_known_to_those_that_go_on_from_it(tmp_path):
+    pair = discs()
+    reviewed = np.zeros(pair.labels.shape, bool)
+    reviewed[:20, :20] = True
+    colours = np.stack([pair.image] * 3)
+    pairs = [
+        dataclasses.replace(pair, reviewed=reviewed, name="part"),
+        dataclasses.replace(pair, image=colours, channel_axis=0),
+    ]
+    model = tmp_path / "mine.safetensors"
+    write_bank(bank_of(pairs), bank_file(model))
+    part, whole = known_bank(TINY, model).pairs("learn")
+    assert np.array_equal(part.checked_labels(), pairs[0].checked_labels())
+    assert np.array_equal(whole.image, np.moveaxis(colours, 0, -1))
+    for old, new in zip(pairs, (part, whole), strict=True):
+        read = [normalised(each, TINY) for each in (old, new)]
+        assert torch.allclose(*read, atol=0.02)
+
+
 def test_network_of_others_has_no_bank():
-    assert bundled_bank(TINY).images == ()
-    assert len(bundled_bank(load_checkpoint("nuclei-0.1.0").description).images) > 50
+    assert known_bank(TINY).images == ()
+    assert len(known_bank(load_checkpoint("nuclei-0.1.0").description).images) > 50
 
 
 # -- resemblance ---------------------------------------------------------------------------------
@@ -138,7 +163,7 @@ def test_network_of_others_has_no_bank():
 @pytest.mark.parametrize("name", ["histology", "fluorescence"])
 def test_images_that_look_like_the_new_ones_are_drawn_most(name):
     description = load_checkpoint("nuclei").description
-    bank = bundled_bank(description).pairs("learn")
+    bank = known_bank(description).pairs("learn")
     weighed = resembling(bank, [sample(name)], description)
     weights = {
         kind: np.mean([pair.weight for pair in weighed if pair.name == kind])
@@ -158,7 +183,7 @@ def test_nothing_resembles_an_empty_bank():
 
 def test_half_of_a_batch_shows_what_is_known_and_weighs_as_much():
     settings = dataclasses.replace(QUICK, bank_share=0.5)
-    run = train([discs()], start(), settings=settings, bank=[discs(5)], device="cpu")
+    run = train([discs()], start(), settings=settings, bank=of_discs(5), device="cpu")
     batch = run.next_batch()
     assert len(batch.images) == len(batch.target) == 4
     assert batch.new == 2
@@ -170,7 +195,7 @@ def test_half_of_a_batch_shows_what_is_known_and_weighs_as_much():
 
 def test_new_network_learns_nothing_again():
     settings = dataclasses.replace(QUICK, bank_share=0.5)
-    run = train([discs()], settings=settings, description=TINY, bank=[discs(5)], device="cpu")
+    run = train([discs()], settings=settings, description=TINY, bank=of_discs(5), device="cpu")
     assert run.next_batch().new == 4
 
 
@@ -309,12 +334,13 @@ def test_a_damaged_network_is_refused_and_the_same_one_changes_nothing():
         for key, value in unet.state_dict().items()
     }
     unet.load_state_dict(weights)
-    bank = bundled_bank(network.description).pairs("judge")[::9]
+    bank = known_bank(network.description).pairs("judge")[::9]
     pair = sample("crowded")
     corner = np.zeros(pair.labels.shape, bool)
     corner[:60, :60] = True
     found = judge(
-        {"before": network, "after": Network(unet, damaged)},
+        network,
+        Network(unet, damaged),
         [dataclasses.replace(pair, reviewed=corner)],
         bank,
         [],
@@ -326,7 +352,8 @@ def test_a_damaged_network_is_refused_and_the_same_one_changes_nothing():
     before = found.judged["before"]
     assert before.network is network
     again = judge(
-        {"before": network, "after": network},
+        network,
+        network,
         [pair],
         bank[:1],
         [],
@@ -350,7 +377,8 @@ def test_the_same_share_of_cells_is_kept_when_confidence_falls():
 def test_verdict_can_be_stopped():
     network = load_checkpoint("nuclei")
     found = judge(
-        {"before": network, "after": network},
+        network,
+        network,
         [sample("crowded")],
         [],
         [],
@@ -366,7 +394,8 @@ def test_painted_cells_alone_are_judged_as_far_as_they_go():
     painted = np.where(pair.labels == pair.labels.max(), pair.labels, 0)
     some = annotated_pair(pair.image, painted, unlabelled="ignore")
     found = judge(
-        {"before": network, "after": network},
+        network,
+        network,
         [some],
         [],
         [],

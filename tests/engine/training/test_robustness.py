@@ -16,6 +16,7 @@ from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.labels.evaluation import evaluate
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.training.knowledge.bank import Bank, BankImage
 from napari_unet.engine.training.knowledge.before import Before
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.patches import BatchesAhead
@@ -39,6 +40,9 @@ def cells(seed: int = 0, count: int = 4) -> TrainingPair:
     for number, (row, column) in enumerate([(12, 12), (12, 25), (34, 18), (32, 44)][:count], 1):
         labels[(y - row) ** 2 + (x - column) ** 2 <= 36] = number
     return TrainingPair(100 * (labels > 0) + rng.normal(20, 5, labels.shape), labels)
+
+
+KNOWN = Bank((BankImage("cells", "learn", cells(5).image, np.asarray(cells(5).labels)),))
 
 
 def run_of(settings=QUICK, description=TINY, **options) -> TrainingRun:
@@ -71,7 +75,7 @@ def test_resumed_training_is_the_uninterrupted_one_to_the_bit(
     )
 
     def begun(**options) -> TrainingRun:
-        return run_of(settings, network=start(dropout=0.3), bank=[cells(5)], **options)
+        return run_of(settings, network=start(dropout=0.3), bank=KNOWN, **options)
 
     whole = begun()
     losses = [report.loss for report in whole]
@@ -230,7 +234,7 @@ def test_parts_of_a_batch_count_what_is_known_as_before():
     settings = dataclasses.replace(
         QUICK, batch_size=8, bank_share=0.6, adapt_norms=False, validation_interval=0
     )
-    options = {"network": start(), "bank": [cells(5)], "validation": ()}
+    options = {"network": start(), "bank": KNOWN, "validation": ()}
     whole, short = run_of(settings, **options), run_of(settings, **options)
     for run in (whole, short):
         held_all_over(run)

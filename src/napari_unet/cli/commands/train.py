@@ -21,7 +21,12 @@ from napari_unet.cli.commands.training_session import TrainingSession, only_writ
 from napari_unet.cli.console import count, listing, report
 from napari_unet.cli.file_plan import check_writable
 from napari_unet.cli.image_part import read_channel_axis
-from napari_unet.cli.model_options import add_loading_options, load_model, model_help
+from napari_unet.cli.model_options import (
+    add_loading_options,
+    load_model,
+    model_help,
+    model_source,
+)
 from napari_unet.cli.setting_options import (
     add_setting_options,
     is_given,
@@ -31,11 +36,12 @@ from napari_unet.cli.setting_options import (
 )
 from napari_unet.engine.base.errors import FileError, SettingsError, TrainingError
 from napari_unet.engine.images.image import LabelImage
-from napari_unet.engine.models.checkpoint import SUFFIX
+from napari_unet.engine.models.checkpoint import SUFFIX, bundled_models
 from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL, labels_are_classes
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.training.hold_out import hold_out
+from napari_unet.engine.training.knowledge.bank import known_bank
 from napari_unet.engine.training.pairs import (
     RING_PX,
     TrainingPair,
@@ -110,6 +116,12 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         help="with --resume, go on with other images or labels than the training was begun with",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace MODEL if it exists")
+    parser.add_argument(
+        "--keep-images",
+        action="store_true",
+        help="write the labelled parts of the images beside MODEL (.bank.zip); trainings that go "
+        "on from it learn them again, so that they are not forgotten",
+    )
     parser.add_argument(
         "--progress", action="store_true", help="show the progress bar even if not on a terminal"
     )
@@ -206,6 +218,7 @@ def _run(arguments: argparse.Namespace, model_path: Path) -> int:
         validation=validation,
         device=arguments.device,
         description=None if start else description,
+        bank=known_bank(start.description, start_file(arguments)) if start else None,
         resume_from=state_path if arguments.resume else None,
     )
     if training_run.has_other_images and not arguments.other_images:
@@ -213,7 +226,8 @@ def _run(arguments: argparse.Namespace, model_path: Path) -> int:
             f"The images or labels are not those with which the training in '{state_path}' was "
             "begun; give the same ones, or go on with these by --other-images."
         )
-    return TrainingSession(training_run, arguments, model_path, state_path).run()
+    session = TrainingSession(training_run, arguments, model_path, state_path)
+    return session.run(start_file(arguments))
 
 
 def _settings(arguments: argparse.Namespace) -> TrainingSettings:
@@ -225,6 +239,14 @@ def _settings(arguments: argparse.Namespace) -> TrainingSettings:
     }
     usual = TrainingSettings.fine_tuning if arguments.start else TrainingSettings.from_nothing
     return read_settings(arguments, usual(**end))
+
+
+def start_file(arguments: argparse.Namespace) -> Path | None:
+    """File of the model that a training begins with; None for a new one."""
+    if arguments.start is None:
+        return None
+    source = model_source(arguments.start)
+    return bundled_models().get(source, Path(source))
 
 
 def model_file(path: Path) -> Path:

@@ -21,7 +21,9 @@ from napari_unet.engine.base.whole_file import write_problem
 from napari_unet.engine.labels.evaluation import Evaluation
 from napari_unet.engine.models.checkpoint import save_checkpoint
 from napari_unet.engine.models.scores import measured
+from napari_unet.engine.networks.bundled import bank_file
 from napari_unet.engine.networks.network import Network
+from napari_unet.engine.training.knowledge.bank import bank_of, write_bank
 from napari_unet.engine.training.learner import TrainingReport
 from napari_unet.engine.training.pace import Pace, duration_in_words
 from napari_unet.engine.training.training import TrainingRun
@@ -103,8 +105,14 @@ class TrainingSession:
         self._saved = -_SAVE_S
         self._pace, self._timed = Pace(), 0
 
-    def run(self) -> int:
-        """Train to the end or until stopped; return the exit status."""
+    def run(self, start: Path | None = None) -> int:
+        """Train to the end or until stopped; return the exit status.
+
+        Parameters
+        ----------
+        start : Path, optional
+            File of the model that it begins with.
+        """
         try:
             finished = self._iterate()
         except KeyboardInterrupt:
@@ -123,6 +131,10 @@ class TrainingSession:
             return INTERRUPTED
         network = self._tuned() if self._arguments.tune else self._run.network
         self._write_proposed(network)
+        if self._arguments.keep_images:
+            path = bank_file(self._model_path)
+            write_bank(bank_of(self._run.pairs, start), path)
+            report(f"what it learned from -> {path}")
         self._explain_further()
         return 0
 

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import NetworkDescription
 
+_BANK = ".bank.zip"
+
 FOLDER = Path(str(resources.files("napari_unet") / "bundled"))
+
+
+def bank_file(model: Path) -> Path:
+    """Where labelled images of what a model knows lie, if there are any: beside its file."""
+    return model.with_name(model.stem + _BANK)
 
 
 @dataclass(frozen=True, slots=True)

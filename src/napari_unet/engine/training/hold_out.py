@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from scipy import ndimage
 
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.base.regions import Region
@@ -16,6 +17,9 @@ from napari_unet.engine.training.pairs import TrainingPair
 
 _ENOUGH_IMAGES = 4
 """Images with cells from which whole ones are held out."""
+
+_AROUND_PX = 64
+"""So that cells beside what was labelled are found as in the whole image."""
 
 _LEAST_CELLS_OUT = 3
 _LEAST_CELLS_LEFT = 6
@@ -147,8 +151,8 @@ def _block_held_out(
         seen[block] = True
         if pair.reviewed is not None:
             seen &= pair.reviewed
-        held = replace(cropped(pair, context), reviewed=seen[context])
-        left = cropped(pair, rest)
+        held = replace(_cropped(pair, context), reviewed=seen[context])
+        left = _cropped(pair, rest)
         if noun == "cell":
             held, left = _without_cut_cells(held), _without_cut_cells(left)
         out, stay = _numbers(held), _numbers(left)
@@ -186,7 +190,16 @@ def _region(ndim: int, axis: int, part: slice) -> Region:
     return tuple(region)
 
 
-def cropped(pair: TrainingPair, region: Region) -> TrainingPair:
+def labelled_part(pair: TrainingPair) -> TrainingPair:
+    """What of an image somebody has labelled, and as much around it as tells its cells."""
+    if pair.reviewed is None or not pair.reviewed.any():
+        return pair
+    (box,) = ndimage.find_objects(pair.reviewed.astype(np.int8))
+    around = (slice(max(0, p.start - _AROUND_PX), p.stop + _AROUND_PX) for p in box)
+    return _cropped(pair, tuple(around))
+
+
+def _cropped(pair: TrainingPair, region: Region) -> TrainingPair:
     """Part of a pair, read with the intensities of the whole."""
     image = np.asarray(pair.image)
     reference = pair.intensity_reference

@@ -61,14 +61,10 @@ class Batch:
 
     def to(self, device: torch.device, memory_format: torch.memory_format) -> Batch:
         """The same on a device."""
-        return Batch(
-            self.images.to(device, memory_format=memory_format, non_blocking=True),
-            *(
-                part.to(device, non_blocking=True)
-                for part in (self.target, self.weights, self.before, self.held)
-            ),
-            self.new,
-        )
+        parts = (self.target, self.weights, self.before, self.held)
+        target, weights, before, held = (part.to(device, non_blocking=True) for part in parts)
+        images = self.images.to(device, memory_format=memory_format, non_blocking=True)
+        return Batch(images, target, weights, before, held, self.new)
 
 
 @dataclass(frozen=True, slots=True)

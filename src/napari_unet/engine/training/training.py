@@ -21,7 +21,7 @@ from napari_unet.engine.models.checkpoint import as_network
 from napari_unet.engine.models.scores import trained_further
 from napari_unet.engine.networks.annotation import labels_are_classes
 from napari_unet.engine.networks.network import Network, NetworkDescription, new_network
-from napari_unet.engine.training.knowledge.bank import bundled_bank
+from napari_unet.engine.training.knowledge.bank import Bank, known_bank
 from napari_unet.engine.training.knowledge.before import Before, said_before
 from napari_unet.engine.training.knowledge.resemblance import resembling
 from napari_unet.engine.training.knowledge.verdict import Verdict, judge
@@ -56,7 +56,7 @@ def train(
     validation: Sequence[TrainingPair] = (),
     device: str = "auto",
     description: NetworkDescription | None = None,
-    bank: Sequence[TrainingPair] | None = None,
+    bank: Bank | None = None,
     resume_from: str | Path | None = None,
     should_stop: Callable[[], bool] = _never,
 ) -> TrainingRun:
@@ -78,10 +78,11 @@ def train(
         "auto", "cpu", "cuda:0" or "mps".
     description : NetworkDescription, optional
         Of a new network: its shape, class roles and normalisation.
-    bank : sequence of TrainingPair, optional
+    bank : Bank, optional
         Labelled images of what `network` knows, to be learned again beside the
-        new ones; those of the bundled model that it is or descends from if
-        left out.
+        new ones and to judge what was learned; that of the bundled model which
+        it is or descends from if left out. `known_bank` has also what lies
+        beside a model file.
     resume_from : path, optional
         State written by `TrainingRun.save_state`. One that was interrupted
         goes on exactly as if it had not been; one that had come to its end
@@ -126,7 +127,7 @@ def train(
         settings=settings,
         validation=validation,
         device=device,
-        bank=bank if network else (),
+        bank=bank,
         started_from=network.description.name if network else None,
         should_stop=should_stop,
     )
@@ -157,7 +158,7 @@ class TrainingRun(Iterator[TrainingReport]):
         validation: Sequence[TrainingPair],
         device: str,
         started_from: str | None,
-        bank: Sequence[TrainingPair] | None = (),
+        bank: Bank | None = None,
         should_stop: Callable[[], bool] = _never,
     ) -> None:
         started = time.perf_counter()
@@ -173,9 +174,11 @@ class TrainingRun(Iterator[TrainingReport]):
             raise TrainingError(description.not_trainable_because)
         roles = description.class_roles
         check_pairs(pairs, validation, ndim=description.architecture.ndim, class_roles=roles)
-        if bank is None:
-            bank = bundled_bank(description).pairs("learn") if settings.bank_share else ()
-        self._patches = Patches(pairs, network, settings, resembling(bank, pairs, description))
+        self._bank = Bank()
+        if started_from is not None:
+            self._bank = known_bank(description) if bank is None else bank
+        known = self._bank.pairs("learn") if settings.bank_share else ()
+        self._patches = Patches(pairs, network, settings, resembling(known, pairs, description))
         said: Sequence[Before | None] = ()
         if settings.keep_knowledge and started_from is not None:
             said = said_before(pairs, network, device=device)
@@ -219,6 +222,11 @@ class TrainingRun(Iterator[TrainingReport]):
     def precision(self) -> torch.dtype:
         """Number format of the network's arithmetic."""
         return self._learner.precision
+
+    @property
+    def pairs(self) -> tuple[TrainingPair, ...]:
+        """What it learns from."""
+        return self._pairs
 
     @property
     def step(self) -> int:
@@ -270,9 +278,10 @@ class TrainingRun(Iterator[TrainingReport]):
         if self._started_from is None or labels_are_classes(roles):
             return None
         return judge(
-            {"before": self._start, "after": network or self.network},
+            self._start,
+            network or self.network,
             self._pairs,
-            bundled_bank(self._start.description).pairs("judge"),
+            self._bank.pairs("judge"),
             self._validation.pairs,
             device=str(self._device),
             should_stop=self.should_stop,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
 from napari_unet.session import LoadedModel, Session
 from napari_unet.versions.autosave import InterruptedTraining, find_interrupted
@@ -17,7 +17,7 @@ from napari_unet.viewer.worker import Job
 from napari_unet.widgets.shared.parts import action_button, in_column, in_row
 from napari_unet.widgets.shared.texts import Sentence
 from napari_unet.widgets.train.job import TrainingJob
-from napari_unet.widgets.train.plan import IS_FINISHED
+from napari_unet.widgets.train.plan import IS_FINISHED, Plan
 from napari_unet.widgets.train.review.change_layer import ChangesInView
 from napari_unet.widgets.train.review.comparison_panel import ComparisonPanel
 from napari_unet.widgets.train.review.version_list import keep_interrupted, keep_trained
@@ -25,9 +25,18 @@ from napari_unet.widgets.train.review.version_list import keep_interrupted, keep
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from napari_unet.engine.training.knowledge.bank import Bank
+    from napari_unet.widgets.train.reports import Trained
+
 
 _KEEP, _KEEP_ANYWAY = "Keep", "Keep all the same"
 _VERSIONS, _AUTOSAVES = "versions", "trainings"
+
+
+def _images_of(plan: Plan, trained: Trained) -> Bank:
+    from napari_unet.engine.training.knowledge.bank import bank_of
+
+    return bank_of(trained.learned, plan.start_file)
 
 
 class TrainOutcome(QWidget):
@@ -75,6 +84,12 @@ class TrainOutcome(QWidget):
             "you started from stays as it is.",
             self.keep,
         )
+        self.images_box = QCheckBox("Keep the images, too")
+        self.images_box.setToolTip(
+            "<qt>Keep the labelled parts of the images beside the new version, in your data folder "
+            "and nowhere else. Trainings that begin with it learn them again, so that they are not "
+            "forgotten.</qt>"
+        )
         self.discard_button = action_button(
             "Discard", "Drop what was learned and stay with the model.", self.discard
         )
@@ -87,7 +102,8 @@ class TrainOutcome(QWidget):
         self.segment_button = action_button(
             "Segment again", "Run Segment cells with the model that was kept.", self.segmented
         )
-        in_column(self.sentence, self.comparison, in_row(*self._buttons, spacing=4), within=self)
+        buttons = in_row(*self._buttons, spacing=4)
+        in_column(self.sentence, self.comparison, self.images_box, buttons, within=self)
         self.clear()
 
     @property
@@ -98,6 +114,8 @@ class TrainOutcome(QWidget):
         for button in self._buttons:
             button.setVisible(button in buttons)
             button.setEnabled(True)
+        # What an earlier napari has left does not hold its images.
+        self.images_box.setVisible(self.keep_button in buttons and self._job.trained is not None)
 
     @property
     def is_busy(self) -> bool:
@@ -155,7 +173,10 @@ class TrainOutcome(QWidget):
         if job.trained is not None:
             network = job.plan.network if job.plan else None
             parent = self.history.id_of(job.plan.recipe.model) if job.plan and network else None
-            work = partial(keep_trained, self.history, job.trained, job.compared, parent)
+            images_of = None
+            if self.images_box.isChecked() and job.plan:
+                images_of = partial(_images_of, job.plan)
+            work = partial(keep_trained, self.history, job.trained, job.compared, parent, images_of)
         elif self._interrupted is not None:
             work = partial(keep_interrupted, self.history, self._interrupted)
         else:

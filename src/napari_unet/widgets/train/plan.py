@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_unet.engine.labels.runs import LabelRuns
     from napari_unet.engine.networks.network import Network
     from napari_unet.engine.training.hold_out import HeldOut
+    from napari_unet.engine.training.knowledge.bank import Bank
     from napari_unet.engine.training.pairs import TrainingPair
     from napari_unet.versions.autosave import InterruptedTraining
 
@@ -95,6 +96,24 @@ class Plan:
 
         roles = () if self.network is None else self.network.description.class_roles
         return "classes" if roles and labels_are_classes(roles) else "cells"
+
+    @property
+    def start_file(self) -> Path | None:
+        """File of the model that it begins with; None for a new network."""
+        from napari_unet.engine.models.checkpoint import bundled_models
+
+        if self.network is None:
+            return None
+        return bundled_models().get(self.recipe.model, Path(self.recipe.model))
+
+    @property
+    def bank(self) -> Bank | None:
+        """What the network knows, by example; None for a new one."""
+        from napari_unet.engine.training.knowledge.bank import known_bank
+
+        if self.network is None:
+            return None
+        return known_bank(self.network.description, self.start_file)
 
     @property
     def about(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from napari_unet.widgets.train.review.comparison import Compared
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import Network
     from napari_unet.engine.training.learner import TrainingReport
+    from napari_unet.engine.training.pairs import TrainingPair
     from napari_unet.engine.training.schedule import Ending
     from napari_unet.versions.autosave import InterruptedTraining
 
@@ -73,6 +74,8 @@ class Trained:
     notes: tuple[str, ...]
     interrupted: InterruptedTraining | None = None
     """What training further goes on with."""
+    learned: tuple[TrainingPair, ...] = ()
+    """From which images, to keep them with the version if somebody wants that."""
 
     @property
     def is_finished(self) -> bool:

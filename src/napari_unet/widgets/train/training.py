@@ -57,6 +57,7 @@ def run_training(plan: Plan, control: Control) -> Iterator[Report]:
         settings=plan.recipe.settings,
         validation=parts.validation,
         device=plan.recipe.device,
+        bank=plan.bank,
         resume_from=plan.resumes.state if plan.resumes else None,
         should_stop=control.cancel.is_set,
     )
@@ -179,6 +180,7 @@ class _Training:
             held_out,
             (*self._run.notes, *self._failure, *self._unsaved),
             interrupted,
+            self._run.pairs,
         )
 
     def _kept_for_later(self) -> InterruptedTraining | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -21,22 +21,23 @@ from PIL import Image
 from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.base.whole_file import whole_file
 from napari_unet.engine.images.image import AnyImage, LabelImage
-from napari_unet.engine.networks.bundled import descended_from
+from napari_unet.engine.networks.bundled import bank_file, descended_from
 from napari_unet.engine.networks.network import NetworkDescription
+from napari_unet.engine.training.hold_out import labelled_part
 from napari_unet.engine.training.pairs import TrainingPair
 
 Use: TypeAlias = Literal["learn", "judge"]
 
-SUFFIX = ".bank.zip"
-
 _INDEX = "index.json"
+_PARTS = ("image", "labels", "reviewed", "reference")
+_REFERENCE_PX = 100_000
 _GREY_WEBP = ".grey.webp"
 """WebP itself knows only colours."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BankImage:
-    """An image whose cells are all labelled.
+    """An image with its labels.
 
     Parameters
     ----------
@@ -44,10 +45,15 @@ class BankImage:
         Such as "histology".
     use : {"learn", "judge"}
         What is learned again judges nothing.
-    image : (H, W) or (H, W, C) array
-    labels : (H, W) integer array
+    image : (*S) or (*S, C) array
+    labels : (*S) integer array
     name : str
         Of the image that it is from.
+    reviewed : (*S) bool array, optional
+        Where the labels are the truth; everywhere without it.
+    reference : array like the image, optional
+        A sample of the whole of which this is a part, by whose intensities it
+        is read.
     """
 
     kind: str
@@ -55,6 +61,8 @@ class BankImage:
     image: AnyImage
     labels: LabelImage
     name: str = ""
+    reviewed: NDArray[np.bool_] | None = None
+    reference: AnyImage | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,25 +74,68 @@ class Bank:
     def pairs(self, use: Use) -> list[TrainingPair]:
         """Those to learn again, or to judge by; each is named by its kind."""
         return [
-            TrainingPair(each.image, each.labels, each.kind)
+            TrainingPair(
+                each.image,
+                each.labels,
+                each.kind,
+                reviewed=each.reviewed,
+                intensity_reference=each.reference,
+            )
             for each in self.images
             if each.use == use
         ]
 
-    def __add__(self, other: Bank) -> Bank:
-        return Bank(self.images + other.images)
+
+def known_bank(description: NetworkDescription, model: Path | None = None) -> Bank:
+    """What a network knows: of the bundled model that it is or descends from, and its own.
+
+    Parameters
+    ----------
+    model : Path, optional
+        Its file, beside which a bank of its own may lie.
+
+    Raises
+    ------
+    FileError
+        If a bank is damaged.
+    """
+    bundled = descended_from(description)
+    files = {bank_file(each) for each in (bundled and bundled.file, model) if each}
+    return Bank(tuple(image for file in sorted(files) for image in _read_if_there(file)))
 
 
-def bank_file(model: Path) -> Path:
-    """Where the bank of a model file is, if it has one."""
-    return model.with_suffix("").with_name(model.with_suffix("").name + SUFFIX)
+def _read_if_there(file: Path) -> tuple[BankImage, ...]:
+    return read_bank(file).images if file.exists() else ()
 
 
-def bundled_bank(description: NetworkDescription) -> Bank:
-    """What comes with the bundled model that a network is or descends from; empty for others."""
-    model = descended_from(description)
-    path = None if model is None else bank_file(model.file)
-    return Bank() if path is None or not path.exists() else read_bank(path)
+def bank_of(pairs: Sequence[TrainingPair], start: Path | None = None) -> Bank:
+    """What a network has learned from, to be learned again by those that go on from it.
+
+    Of each image the part that was labelled, and a little around it.
+
+    Parameters
+    ----------
+    pairs : sequence of TrainingPair
+    start : Path, optional
+        File of the model that it began with: what lies beside that is known, too.
+    """
+    known = () if start is None else _read_if_there(bank_file(start))
+    return Bank((*known, *(_learned(labelled_part(pair)) for pair in pairs)))
+
+
+def _learned(pair: TrainingPair) -> BankImage:
+    labels, reference = np.asarray(pair.labels), pair.intensity_reference
+    image = _channels_last(pair.image, pair)
+    if reference is not None:
+        stride = max(1, round((np.size(reference) / _REFERENCE_PX) ** (1 / labels.ndim)))
+        steps = (slice(None, None, stride),) * labels.ndim
+        reference = _channels_last(reference, pair)[steps]
+    return BankImage("learned", "learn", image, labels, pair.name, pair.reviewed, reference)
+
+
+def _channels_last(image: AnyImage, pair: TrainingPair) -> NDArray[Any]:
+    array = np.asarray(image)
+    return array if pair.channel_axis is None else np.moveaxis(array, pair.channel_axis, -1)
 
 
 def write_bank(bank: Bank, path: Path, *, lossy: bool = False) -> None:
@@ -107,7 +158,10 @@ def write_bank(bank: Bank, path: Path, *, lossy: bool = False) -> None:
     ):
         for number, each in enumerate(bank.images):
             named = {}
-            for part, array in (("image", np.asarray(each.image)), ("labels", each.labels)):
+            arrays = {part: getattr(each, part) for part in _PARTS}
+            for part, array in arrays.items():
+                if array is None:
+                    continue
                 is_lossy = lossy and part == "image"
                 ending, content = _encoded(np.asarray(array), lossy=is_lossy)
                 named[part] = f"{number:03d}-{part}{ending}"
@@ -136,10 +190,17 @@ def read_bank(path: Path) -> Bank:
 
 
 def _image(archive: zipfile.ZipFile, row: Mapping[str, Any]) -> BankImage:
-    image, labels = (_decoded(row[part], archive.read(row[part])) for part in ("image", "labels"))
-    if row["use"] not in ("learn", "judge") or image.shape[: labels.ndim] != labels.shape:
+    image, labels, reviewed, reference = (
+        _decoded(row[part], archive.read(row[part])) if part in row else None for part in _PARTS
+    )
+    if row["use"] not in ("learn", "judge") or image is None or labels is None:
+        raise ValueError("an image has no use, pixels or labels")
+    is_other = reviewed is not None and reviewed.shape != labels.shape
+    if is_other or image.shape[: labels.ndim] != labels.shape:
         raise ValueError("an image does not fit its labels")
-    return BankImage(str(row["kind"]), row["use"], image, labels.astype(np.int32), str(row["name"]))
+    shown = None if reviewed is None else reviewed.astype(bool)
+    kind, name = str(row["kind"]), str(row["name"])
+    return BankImage(kind, row["use"], image, labels.astype(np.int32), name, shown, reference)
 
 
 def _encoded(array: NDArray[Any], *, lossy: bool) -> tuple[str, bytes]:

@@ -58,7 +58,8 @@ def _likeness(bank: NDArray[np.float64], new: NDArray[np.float64]) -> NDArray[np
     spread = bank.std(axis=0) + 1e-6
     distance = np.sqrt((((bank[:, np.newaxis] - new) / spread) ** 2).mean(axis=2)).min(axis=1)
     # Beside the nearest: of images that resemble nothing, all are equally far.
-    return np.exp2(-(distance - distance.min()) / _REACH)
+    likeness: NDArray[np.float64] = np.exp2(-(distance - distance.min()) / _REACH)
+    return likeness
 
 
 def _looks(pair: TrainingPair, description: NetworkDescription) -> NDArray[np.float64]:

@@ -18,7 +18,6 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.images.image import LabelImage
@@ -26,7 +25,7 @@ from napari_unet.engine.labels.evaluation import Evaluation, evaluate
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.instances import mean_scores
 from napari_unet.engine.segmentation.segmentation import iterate_scores
-from napari_unet.engine.training.hold_out import cropped
+from napari_unet.engine.training.hold_out import labelled_part
 from napari_unet.engine.training.knowledge.resemblance import resembling
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.validation import reviewed_part
@@ -35,9 +34,6 @@ from napari_unet.engine.weight_map.weight_map import IGNORED
 Choice: TypeAlias = Literal["after", "halfway", "before"]
 
 _AT = 0.5
-_MARGIN_PX = 64
-"""Around what somebody has labelled, so that its cells are found as in the whole image."""
-
 _WORSE = 0.01
 """Of average precision: by so much a network may fall on what is known before it counts."""
 
@@ -195,7 +191,8 @@ class _Seen:
 
 
 def judge(
-    networks: Mapping[Literal["before", "after"], Network],
+    before: Network,
+    after: Network,
     pairs: Sequence[TrainingPair],
     bank: Sequence[TrainingPair],
     held_out: Sequence[TrainingPair],
@@ -207,24 +204,24 @@ def judge(
 
     Parameters
     ----------
-    networks : mapping
-        Both; the one from before as it was.
+    before, after : Network
+        The one from before as it was.
     pairs : sequence of TrainingPair
         What was learned from.
     bank : sequence of TrainingPair
         Labelled images of what was known, from which neither has learned.
     held_out : sequence of TrainingPair
     """
-    before, after = networks["before"], networks["after"]
     bank = resembling(bank, pairs, before.description)
-    labelled = [_labelled_part(pair) for pair in pairs]
+    labelled = [labelled_part(pair) for pair in pairs]
     judged: dict[Choice, Judged] = {}
     share = None
-    for choice, network in (
-        ("before", before),
-        ("after", after),
-        ("halfway", halfway(before, after)),
-    ):
+    networks: dict[Choice, Network] = {
+        "before": before,
+        "after": after,
+        "halfway": halfway(before, after),
+    }
+    for choice, network in networks.items():
         thresholds = network.description.instances
         # What is smaller than the new cells are is dropped there, and not forgotten.
         known = _look(bank, network, _sized_as(thresholds, before), device, should_stop)
@@ -270,17 +267,6 @@ def _sized_as(instances: InstanceSettings, network: Network) -> InstanceSettings
 def _with_least(network: Network, least: float) -> Network:
     instances = replace(network.description.instances, min_score=least, score_calibration=None)
     return Network(network.unet, replace(network.description, instances=instances))
-
-
-def _labelled_part(pair: TrainingPair) -> TrainingPair:
-    """What of an image somebody has labelled, and a little around it."""
-    if pair.reviewed is None:
-        return pair
-    boxes = ndimage.find_objects(pair.reviewed.astype(np.int8))
-    if not boxes:
-        return pair
-    around = tuple(slice(max(0, p.start - _MARGIN_PX), p.stop + _MARGIN_PX) for p in boxes[0])
-    return cropped(pair, around)
 
 
 def _look(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from napari_unet.widgets.train.review.comparison import (
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import Network
+    from napari_unet.engine.training.knowledge.bank import Bank
     from napari_unet.versions.history import Version
     from napari_unet.widgets.train.reports import Trained
 
@@ -34,13 +35,22 @@ _HELD_OUT = "held-out cells"
 
 
 def keep_trained(
-    history: ModelHistory, trained: Trained, compared: Compared | None, parent: str | None
+    history: ModelHistory,
+    trained: Trained,
+    compared: Compared | None,
+    parent: str | None,
+    images_of: Callable[[Trained], Bank] | None = None,
 ) -> LoadedModel:
     """Keep what came of a training, and how it differs from the version with the id `parent`.
 
+    Parameters
+    ----------
+    images_of : callable, optional
+        The images that are kept beside it.
+
     Raises
     ------
-    CheckpointError
+    CheckpointError, FileError
         If it cannot be written.
     """
     from napari_unet.engine.models.scores import measured
@@ -54,7 +64,8 @@ def keep_trained(
     if compared is not None and compared.after is not None:
         own = {_HELD_OUT: measured(compared.after)}
         network = Network(network.unet, replace(network.description, metrics=own))
-    return _kept(history, network, metrics, sentence, parent)
+    bank = None if images_of is None else images_of(trained)
+    return _kept(history, network, metrics, sentence, parent, bank)
 
 
 def keep_interrupted(history: ModelHistory, interrupted: InterruptedTraining) -> LoadedModel:
@@ -78,11 +89,17 @@ def _kept(
     metrics: Mapping[str, Any],
     sentence: str,
     parent: str | None = None,
+    bank: Bank | None = None,
 ) -> LoadedModel:
     # Never the name of what it started from; "nuclei 2", then "nuclei 3".
     stem = re.sub(r" \d+$", "", network.description.name)
     version = history.keep(
-        network, metrics=metrics, parent=parent, sentence=sentence, name=f"{stem} 2"
+        network,
+        metrics=metrics,
+        parent=parent,
+        sentence=sentence,
+        name=f"{stem} 2",
+        bank=bank,
     )
     return read_model(str(version.path))
 
