@@ -17,8 +17,10 @@ from qtpy.QtWidgets import QFileDialog
 from napari_unet.engine.labels.checksums import plane_checksums
 from napari_unet.engine.labels.runs import LabelRuns
 from napari_unet.engine.models.checkpoint import load_checkpoint
+from napari_unet.engine.networks.bundled import bank_file
 from napari_unet.engine.networks.graph_network import GraphNetwork
 from napari_unet.engine.networks.network import Network
+from napari_unet.engine.training.knowledge.bank import read_bank
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.files.images import write_labels
 from napari_unet.session import Session
@@ -119,6 +121,32 @@ def test_a_training_ends_with_a_choice_and_keep_makes_a_version_the_model(
     assert widget.panel.message == "Kept as 'threshold 2', which is the model now."
     assert widget.outcome.segment_button.isVisible()
     assert torch.equal(weights_of(load_checkpoint(version.path)), weights_of(session.network))
+
+
+def test_images_are_kept_beside_a_version_only_if_somebody_says_so(
+    widget: TrainWidget, pair: Any, session: Session, qtbot: QtBot
+) -> None:
+    for wanted in (False, True):
+        click(qtbot, widget)
+        wait(qtbot, widget)
+        assert widget.outcome.images_box.isVisible()
+        assert not widget.outcome.images_box.isChecked()
+        widget.outcome.images_box.setChecked(wanted)
+        keep(qtbot, widget)
+        assert not widget.outcome.images_box.isVisible()
+    newest, first = widget.outcome.history.versions()
+    assert not bank_file(first.path).exists()
+    (kept,) = read_bank(bank_file(newest.path)).images
+    image, labels = (layer.data[: len(kept.labels)] for layer in pair)  # the rest is held out
+    assert np.array_equal(kept.image, image)
+    assert np.array_equal(kept.labels, labels)
+
+    # What begins with it learns them again; they go with it.
+    click(qtbot, widget)
+    wait(qtbot, widget)
+    assert len(widget.job.plan.bank.pairs("learn")) == 1
+    widget.outcome.history.delete(newest)
+    assert not bank_file(newest.path).exists()
 
 
 def test_a_version_is_gone_back_to_and_its_child_says_where_it_came_from(

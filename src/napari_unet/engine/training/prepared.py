@@ -231,6 +231,8 @@ def _with_sizes(
     deviation = np.sqrt(
         (spread.sum() + _AS_GOOD_AS * _USUAL_SPREAD**2) / (areas.size + _AS_GOOD_AS)
     )
+    # Of few cells the mean is not known well, either.
+    deviation *= np.sqrt(1 + 1 / areas.size)
     least = min(np.exp(logs.mean() - _LOWEST * deviation), _SMALLEST * areas.min())
     seed = instances.min_seed_px
     if before.object_diameter_px is not None:

@@ -124,6 +124,7 @@ class TrainOutcome(QWidget):
 
     def clear(self) -> None:
         """Show nothing, as when a training begins."""
+        self.images_box.setChecked(False)
         self._changes.remove()
         self.keep_button.setText(_KEEP)
         self._interrupted = None

@@ -99,10 +99,10 @@ class Plan:
 
     @property
     def start_file(self) -> Path | None:
-        """File of the model that it begins with; None for a new network."""
+        """File of the model that it begins with; None where it is in none."""
         from napari_unet.engine.models.checkpoint import bundled_models
 
-        if self.network is None:
+        if self.network is None or not self.recipe.model:
             return None
         return bundled_models().get(self.recipe.model, Path(self.recipe.model))
 

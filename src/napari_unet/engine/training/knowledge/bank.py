@@ -78,6 +78,7 @@ class Bank:
                 each.image,
                 each.labels,
                 each.kind,
+                channel_axis=-1 if np.ndim(each.image) > np.ndim(each.labels) else None,
                 reviewed=each.reviewed,
                 intensity_reference=each.reference,
             )
@@ -135,7 +136,10 @@ def _learned(pair: TrainingPair) -> BankImage:
 
 def _channels_last(image: AnyImage, pair: TrainingPair) -> NDArray[Any]:
     array = np.asarray(image)
-    return array if pair.channel_axis is None else np.moveaxis(array, pair.channel_axis, -1)
+    if pair.channel_axis is None:
+        return array
+    array = np.moveaxis(array, pair.channel_axis, -1)
+    return array[..., 0] if array.shape[-1] == 1 else array
 
 
 def write_bank(bank: Bank, path: Path, *, lossy: bool = False) -> None:
