@@ -206,11 +206,12 @@ def one_round(
         pass
     verdict = run.verdict(run.tuned())
     assert verdict is not None
+    kept = verdict.proposed if verdict.is_better else network
     values = np.array(
         [
             precision(each, images)
             for images in (rest, [(image, truth)])
-            for each in (network, verdict.proposed)
+            for each in (network, kept)
         ]
     )
     if arguments.all:
