@@ -11,6 +11,7 @@ from reliability import Cells, reliability_rows, reliability_table
 
 from napari_unet.engine.base.settings import LEARNED_SETTINGS
 from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.training.knowledge.bank import known_bank
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -115,12 +116,22 @@ def _facts(network: Network, own: Words) -> str:
   {intensity.high:.0f}, then brought to the same range by percentiles.
 - **Training data**: {description.training_data}{attribution}
 - **Licence**: {description.licence}.
+- **Bank**: {_bank(description)}
 - **Cells that touch** are parted at waists; a small network, fitted to the borders in the training
   images, judges each.
 - **Thresholds**, tuned on the held-out images by the mean of the three AP, in which each kind
   weighs the root of the number of its images:
 {instances}
 """
+
+
+def _bank(description: NetworkDescription) -> str:
+    bank = known_bank(description)
+    learned, judging = (len(bank.pairs(use)) for use in ("learn", "judge"))
+    return (
+        f"{learned} labelled pictures of what it knows, which further trainings learn again, and\n"
+        f"  {judging} that were held out, by which they are judged."
+    )
 
 
 def _training(description: NetworkDescription) -> str:

@@ -208,11 +208,7 @@ def one_round(
     assert verdict is not None
     kept = verdict.proposed if verdict.is_better else network
     values = np.array(
-        [
-            precision(each, images)
-            for images in (rest, [(image, truth)])
-            for each in (network, kept)
-        ]
+        [precision(each, images) for images in (rest, [(image, truth)]) for each in (network, kept)]
     )
     if arguments.all:
         for name, each in verdict.judged.items():

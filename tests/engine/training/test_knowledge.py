@@ -213,7 +213,7 @@ def test_pixels_that_do_not_count_are_held_where_the_network_knows_such_images(m
     half = dataclasses.replace(pair, reviewed=reviewed)
 
     def change(keep: float, strength: float) -> float:
-        monkeypatch.setattr(before, "_strength", lambda _certainty: strength)
+        monkeypatch.setattr(before, "_strength", lambda *_: strength)
         settings = dataclasses.replace(QUICK, keep_knowledge=keep)
         network = start()
         run = train([half], network, settings=settings, device="cpu")

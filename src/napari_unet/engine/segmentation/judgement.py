@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.images.image import LabelImage
+from napari_unet.engine.images.image import LabelImage, Scores
 from napari_unet.engine.networks.annotation import BACKGROUND, CELL
 from napari_unet.engine.networks.bundled import BUNDLED_MODELS, bundled_ancestor
 
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 # Chosen on 64 images of nuclei (BBBC039, the Data Science Bowl, tissue) and 40 of other kinds
 # (DIC, phase contrast, two of EM, photographs) and the bundled model. benchmarks/judgement.py
 # counts true and false alarms on neighbours of these, some of them the same: no untouched test.
-_UNSURE = 0.765
+UNSURE = 0.765
 """Mean certainty of what is seen below which a result is not to be trusted."""
 
-_HARDLY_SURE = 0.81
+HARDLY_SURE = 0.81
 _SEEN = 0.5
 """Score of background below which a pixel rather is none."""
 
@@ -36,6 +37,15 @@ def is_judged(description: NetworkDescription) -> bool:
     thresholds were not chosen on stacks read as volumes.
     """
     return description.intensity is not None and description.architecture.ndim == 2
+
+
+def seen_scores(scores: Scores, class_roles: Sequence[str]) -> NDArray[np.float32]:
+    """Scores of background in pixels that rather are none, (N,).
+
+    Also of what is too small or too faint for a cell: images of other kinds are full of it.
+    """
+    background = scores[class_roles.index(BACKGROUND)]
+    return background[background < _SEEN]
 
 
 class Judgement:
@@ -57,9 +67,7 @@ class Judgement:
             Its cells, of the shape of `plane.area`.
         """
         roles = plane.class_roles
-        background = plane.scores[roles.index(BACKGROUND)]
-        # Also what is too small or too faint for a cell: images of other kinds are full of it.
-        seen = background[background < _SEEN]
+        seen = seen_scores(plane.scores, roles)
         self._certainty += float(seen.size - seen.sum(dtype=np.float64))
         self._pixels += seen.size
         in_cells = labels > 0
@@ -95,8 +103,8 @@ class Judgement:
         """
         if not self.has_cells or not is_judged(description):
             return ""
-        faint = self.certainty < _HARDLY_SURE and self.cell_score < _FAINT_CELL
-        if self.certainty >= _UNSURE and not faint:
+        faint = self.certainty < HARDLY_SURE and self.cell_score < _FAINT_CELL
+        if self.certainty >= UNSURE and not faint:
             return ""
         kin = bundled_ancestor(description)
         others = [f"'{row.name}' for {row.finds}" for row in BUNDLED_MODELS if row is not kin]

@@ -7,21 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unet.engine.base.settings import SegmentationSettings
+from napari_unet.engine.images.image import Scores
 from napari_unet.engine.networks.annotation import BACKGROUND
 from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.segmentation.judgement import HARDLY_SURE, UNSURE, seen_scores
 from napari_unet.engine.segmentation.segmentation import iterate_scores
 from napari_unet.engine.training.pairs import TrainingPair
-
-_UNKNOWN, _KNOWN = 0.765, 0.81
-"""Certainty up to which an image is of no kind that a network knows, and from which it is; those of
-`judgement.py`, where they were chosen."""
-
-_SEEN = 0.5
-"""Score of background below which a pixel rather is none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,19 +53,17 @@ def _said(pair: TrainingPair, network: Network, device: str) -> Before:
         intensity_reference=pair.intensity_reference,
     ):
         scores = plane.scores
-    strength = _strength(_certainty(scores, network.description))
-    return Before(torch.from_numpy(scores), strength)
+    return Before(torch.from_numpy(scores), _strength(scores, network.description))
 
 
-def _certainty(scores: NDArray[np.float32], description: NetworkDescription) -> float:
-    """Mean score of what is likelier than background, there; of the likeliest without such."""
+def _strength(scores: Scores, description: NetworkDescription) -> float:
+    """1 where it is as sure as of images that it knows, 0 where it is not, or sees nothing.
+
+    The limits are those by which a result is judged (`judgement.py`).
+    """
     roles = description.class_roles
     if BACKGROUND not in roles:
-        return float(scores.max(axis=0).mean())
-    background = scores[roles.index(BACKGROUND)]
-    seen = background[background < _SEEN]
-    return 1 - float(seen.mean()) if seen.size else 0.0
-
-
-def _strength(certainty: float) -> float:
-    return float(np.clip((certainty - _UNKNOWN) / (_KNOWN - _UNKNOWN), 0, 1))
+        return 1.0
+    seen = seen_scores(scores, roles)
+    certainty = 1 - float(seen.mean()) if seen.size else 0.0
+    return float(np.clip((certainty - UNSURE) / (HARDLY_SURE - UNSURE), 0, 1))
