@@ -185,10 +185,11 @@ def test_a_harmful_training_is_refused(
         steps=25, batch_size=2, patch_size_px=64, learning_rate=3e-3, bank_share=0.0
     )
     train = trained_on(stripes, "crowded", boldly, make_napari_viewer, qtbot, monkeypatch)
-    sentence = train.outcome.sentence.text()
+    sentence = train.outcome.sentence.text().replace("\u200b", "")
     assert "not better than 'nuclei', which stays" in sentence
     assert "worse on" in sentence
     assert train.outcome.keep_button.text() == "Keep all the same"
+    assert train.outcome.where_button.isVisible()
     before = shared_session().network
     click(qtbot, train.outcome.discard_button)
     assert shared_session().network is before
@@ -208,7 +209,7 @@ def test_a_training_that_helps_is_proposed_and_kept(
     train = trained_on(
         lambda labels: labels, "dic", settings, make_napari_viewer, qtbot, monkeypatch
     )
-    sentence = train.outcome.sentence.text()
+    sentence = train.outcome.sentence.text().replace("\u200b", "")
     assert "keep it" in sentence
     assert "0 before" in sentence
     assert train.outcome.keep_button.text() == "Keep"

@@ -54,6 +54,8 @@ class TrainOutcome(QWidget):
     """Carries a sentence: kept, or discarded."""
     resumed = Signal(object)
     """Carries the `InterruptedTraining` that is to go on; None for the model that was kept."""
+    correction_wanted = Signal()
+    """What was learned is not better, and somebody asks what to correct."""
     segmented = Signal()
     """The image is to be segmented with the model that was kept."""
     failed = Signal(object)
@@ -99,6 +101,11 @@ class TrainOutcome(QWidget):
             "none.",
             self._on_resume_clicked,
         )
+        self.where_button = action_button(
+            "Show where",
+            "Look for the places in which the model is least sure: to correct these helps most.",
+            self.correction_wanted.emit,
+        )
         self.segment_button = action_button(
             "Segment again", "Run Segment cells with the model that was kept.", self.segmented
         )
@@ -108,7 +115,13 @@ class TrainOutcome(QWidget):
 
     @property
     def _buttons(self) -> tuple[QPushButton, ...]:
-        return (self.keep_button, self.discard_button, self.resume_button, self.segment_button)
+        return (
+            self.keep_button,
+            self.discard_button,
+            self.resume_button,
+            self.where_button,
+            self.segment_button,
+        )
 
     def _offer(self, *buttons: QPushButton) -> None:
         for button in self._buttons:
@@ -148,6 +161,7 @@ class TrainOutcome(QWidget):
         self.sentence.show_text(compared.sentence)
         if compared.verdict is not None and not compared.verdict.is_better:
             self.keep_button.setText(_KEEP_ANYWAY)
+            self.where_button.show()
         if compared.view is not None:
             self.comparison.show_comparison(compared.view.comparison, compared.view.sentence)
             self._changes.show(compared.view)

@@ -90,6 +90,7 @@ class TrainWidget(DockedForm):
         self.outcome.settled.connect(self._on_settled)
         self.outcome.resumed.connect(self.train)
         self.outcome.segmented.connect(self._on_segment_wanted)
+        self.outcome.correction_wanted.connect(self.uncertainty.start)
         self.advice.correction_wanted.connect(self.uncertainty.start)
         self.uncertainty.found.connect(partial(self._scroll_area.bring_up, self.uncertainty))
         self.versions.chosen.connect(self.form.model_choice.load)
