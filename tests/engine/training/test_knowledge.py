@@ -213,7 +213,7 @@ def test_pixels_that_do_not_count_are_held_where_the_network_knows_such_images(m
     half = dataclasses.replace(pair, reviewed=reviewed)
 
     def change(keep: float, strength: float) -> float:
-        monkeypatch.setattr(before, "_strength", lambda *_: strength)
+        monkeypatch.setattr(before, "familiarity", lambda *_: strength)
         settings = dataclasses.replace(QUICK, keep_knowledge=keep)
         network = start()
         run = train([half], network, settings=settings, device="cpu")
@@ -313,6 +313,17 @@ def test_nothing_is_kept_where_both_forget():
     assert "worse on 20 reference images (AP 0.5 0.60, 0.70 before" in found.sentence
 
 
+def test_images_of_a_new_kind_may_cost_a_little_of_others():
+    found = {
+        "before": judged((0, 15), 0.7),
+        "after": judged((12, 15), 0.67),
+        "halfway": judged((3, 15), 0.7),
+    }
+    assert Verdict(found, "nuclei", knew=False).chosen == "after"
+    assert "worse on 20 reference images of other kinds" in Verdict(found, "", knew=False).sentence
+    assert Verdict(found, "nuclei", knew=True).chosen == "halfway"
+
+
 def test_nothing_is_kept_that_finds_less_of_what_was_held_out():
     found = verdict_of(
         before=judged((3, 15), 0.7, 30),
@@ -366,7 +377,7 @@ def test_a_damaged_network_is_refused_and_the_same_one_changes_nothing():
 
 def test_the_same_share_of_cells_is_kept_when_confidence_falls():
     seen = [
-        verdict._Seen(discs(), np.zeros((1, 1), np.int32), np.linspace(0.5, 1, 101)),
+        verdict._Seen(discs(), np.zeros((1, 1), np.int32), np.linspace(0.5, 1, 101), 1.0),
     ]
     share = verdict._share_kept(seen, 0.8)
     assert verdict._least_for(seen, share, 0.798) == 0.798

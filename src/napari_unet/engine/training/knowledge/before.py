@@ -53,13 +53,14 @@ def _said(pair: TrainingPair, network: Network, device: str) -> Before:
         intensity_reference=pair.intensity_reference,
     ):
         scores = plane.scores
-    return Before(torch.from_numpy(scores), _strength(scores, network.description))
+    return Before(torch.from_numpy(scores), familiarity(scores, network.description))
 
 
-def _strength(scores: Scores, description: NetworkDescription) -> float:
-    """1 where it is as sure as of images that it knows, 0 where it is not, or sees nothing.
+def familiarity(scores: Scores, description: NetworkDescription) -> float:
+    """How well a network knows images like one of which it gave these scores (C, *S).
 
-    The limits are those by which a result is judged (`judgement.py`).
+    1 where it is as sure as of images that it knows, 0 where it is not, or sees
+    nothing. The limits are those by which a result is judged (`judgement.py`).
     """
     roles = description.class_roles
     if BACKGROUND not in roles:

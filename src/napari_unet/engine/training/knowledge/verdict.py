@@ -26,6 +26,7 @@ from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.instances import mean_scores
 from napari_unet.engine.segmentation.segmentation import iterate_scores
 from napari_unet.engine.training.hold_out import labelled_part
+from napari_unet.engine.training.knowledge.before import familiarity
 from napari_unet.engine.training.knowledge.resemblance import resembling
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.validation import reviewed_part
@@ -34,8 +35,12 @@ from napari_unet.engine.weight_map.weight_map import IGNORED
 Choice: TypeAlias = Literal["after", "halfway", "before"]
 
 _AT = 0.5
-_WORSE = 0.01
-"""Of average precision: by so much a network may fall on what is known before it counts."""
+_WORSE, _WORSE_OF_OTHERS = 0.01, 0.05
+"""Of average precision: by so much a network may fall on what is known before it counts; the second
+where the new images are of no kind that it knew, so that the reference images are all of others."""
+
+_MOST_SURE = 0.999
+"""`min_score` is below 1."""
 
 _DRAWS = 1000
 
@@ -87,10 +92,13 @@ class Verdict:
     judged : mapping of Choice to Judged
     name : str
         Of the model that the training began with.
+    knew : bool
+        Whether that model knew images like the new ones.
     """
 
     judged: Mapping[Choice, Judged]
     name: str
+    knew: bool = True
 
     @property
     def chosen(self) -> Choice:
@@ -124,7 +132,8 @@ class Verdict:
         now, before = self.judged[choice], self.judged["before"]
         if choice == "before":
             return False
-        fell = now.known_precision < before.known_precision - _WORSE
+        tolerated = _WORSE if self.knew else _WORSE_OF_OTHERS
+        fell = now.known_precision < before.known_precision - tolerated
         if now.held_out is None or before.held_out is None or not now.held_out.has_figures:
             return fell
         held_out = now.held_out.pooled(_AT).average_precision
@@ -165,8 +174,9 @@ class Verdict:
             return ""
         low, high = self.known_change(choice)
         change = "unchanged" if low <= 0 <= high else "better" if low > 0 else "worse"
+        which = "reference images" if self.knew else "reference images of other kinds"
         return (
-            f", {change} on {len(now.known)} reference images (AP {_AT:g} "
+            f", {change} on {len(now.known)} {which} (AP {_AT:g} "
             f"{now.known_precision:.2f}, {before.known_precision:.2f} before; the change is "
             f"{low:+.2f} to {high:+.2f} with 95 % confidence)"
         )
@@ -183,6 +193,8 @@ class _Seen:
     labels: NDArray[np.int32]
     sureness: NDArray[np.float64]
     """Mean score of each cell, from 1."""
+    familiarity: float
+    """How well the network knows such images, 0 to 1."""
 
     def at(self, least: float) -> NDArray[np.int32]:
         """Those that are sure enough."""
@@ -215,7 +227,7 @@ def judge(
     bank = resembling(bank, pairs, before.description)
     labelled = [labelled_part(pair) for pair in pairs]
     judged: dict[Choice, Judged] = {}
-    share = None
+    share, knew = None, True
     networks: dict[Choice, Network] = {
         "before": before,
         "after": after,
@@ -231,6 +243,7 @@ def judge(
         least = thresholds.least_mean_score
         if share is None:
             share = _share_kept(known, least)
+            knew = any(each.familiarity > 0 for each in new[: len(pairs)])
         elif any(each.sureness.size for each in known):
             least = round(_least_for(known, share, least), 4)
             network = _with_least(network, least)
@@ -241,7 +254,7 @@ def judge(
             _counts(known, least),
             _evaluation(new[len(pairs) :], least) if held_out else None,
         )
-    return Verdict(judged, before.description.name)
+    return Verdict(judged, before.description.name, knew)
 
 
 def halfway(before: Network, after: Network) -> Network:
@@ -293,7 +306,8 @@ def _look(
             plane = scored
         labels = np.asarray(plane.labels(everything))
         sureness = mean_scores(plane.nearest_scores(), description.class_roles, labels)
-        seen.append(_Seen(pair, labels, sureness))
+        familiar = familiarity(plane.scores, description)
+        seen.append(_Seen(pair, labels, sureness, familiar))
     return seen
 
 
@@ -312,7 +326,7 @@ def _least_for(seen: Sequence[_Seen], share: float, least: float) -> float:
     highest_dropped = float(sureness[order][~kept].max(initial=0.0))
     if highest_dropped < least <= lowest_kept:
         return least
-    return (lowest_kept + highest_dropped) / 2
+    return min((lowest_kept + highest_dropped) / 2, _MOST_SURE)
 
 
 def _weighted(seen: Sequence[_Seen]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
