@@ -327,7 +327,7 @@ class TrainingSettings:
             # in 110 steps, and 2e-3 cost what was known.
             learning_rate=1e-3,
             warmup_steps=5,
-            decay=0.5,
+            decay=0.4,
             average=0.95,
             bank_share=0.5,
             keep_knowledge=4.0,
