@@ -37,7 +37,7 @@ from napari_unet.cli.setting_options import (
 from napari_unet.engine.base.errors import FileError, SettingsError, TrainingError
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.models.checkpoint import SUFFIX, bundled_models
-from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL, labels_are_classes
+from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL, label_kind
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.training.hold_out import hold_out
@@ -298,7 +298,7 @@ def _read_pairs(
     else:
         held_out = _paired(*given)
     shape = start.description.architecture if start else _new_shape(arguments)
-    are_classes = start is not None and labels_are_classes(start.description.class_roles)
+    kind = label_kind(start.description.class_roles) if start else "cells"
 
     def pair(image: Any, labels: LabelImage, name: str) -> TrainingPair:
         return annotated_pair(
@@ -306,7 +306,7 @@ def _read_pairs(
             labels,
             unlabelled=arguments.unlabelled,
             background_label=arguments.background_label,
-            label_kind="classes" if are_classes else "cells",
+            label_kind=kind,
             ring_px=arguments.ring,
             name=name,
             channel_axis=-1 if image.ndim > labels.ndim else None,
@@ -359,7 +359,7 @@ def _part_held_out(
         share=fraction,
         seed=seed,
         gap_px=gap_px,
-        label_kind="classes" if labels_are_classes(description.class_roles) else "cells",
+        label_kind=label_kind(description.class_roles),
     )
     report(held.sentence)
     return list(held.training), list(held.validation)

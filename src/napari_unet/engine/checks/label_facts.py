@@ -55,7 +55,10 @@ class AnnotatedImage:
         What a person has changed since a model predicted them; without it
         nobody knows where they came from.
     stack : str
-        Name of the stack that these labels are a slice of, if they are.
+        Name of the stack that these labels are a slice of, or of the folder
+        that they are an image of, if they are.
+    part_noun : {"slice", "image"}
+        What they are of it.
     beside : tuple of arrays of the labels' shape
         The slices before and after it: a small piece next to a cell there is
         the cap of a cell, and no speck.
@@ -72,6 +75,7 @@ class AnnotatedImage:
     image_grid: Grid | None = None
     corrected: NDArray[np.bool_] | None = None
     stack: str = ""
+    part_noun: Literal["slice", "image"] = "slice"
     beside: tuple[LabelImage, ...] = ()
 
     @property
@@ -83,6 +87,19 @@ class AnnotatedImage:
         if axis is not None and -image.ndim <= axis < image.ndim:
             return axis % image.ndim
         return colour_axis(image.shape, self.labels.ndim)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelSummary:
+    """What is to be known of labels beside others; it holds no pixels."""
+
+    name: str
+    cell_sizes_px: NDArray[np.int64]
+    diameters_px: NDArray[np.float64]
+    has_background: bool
+    """A network learns background from them."""
+    is_untouched: bool
+    """They are as a model has predicted them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +193,14 @@ class LabelFacts:
     def diameters_px(self) -> NDArray[np.float64]:
         """Of a circle or ball as large as each cell."""
         return diameters_px(self.cell_sizes_px, len(self.pieces.shape))
+
+    @property
+    def summary(self) -> LabelSummary:
+        """What is to be known once the pixels are gone."""
+        given = self.given
+        is_untouched = given.corrected is not None and not given.corrected.any()
+        sizes, has_background = self.cell_sizes_px, self.background_px > 0
+        return LabelSummary(given.name, sizes, self.diameters_px, has_background, is_untouched)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.checks.finding import Finding, Rule, error, note, warning
 from napari_unet.engine.checks.image_case import is_of_other_size
-from napari_unet.engine.checks.label_facts import LabelCase, LabelFacts, class_roles
+from napari_unet.engine.checks.label_facts import LabelCase, LabelSummary, class_roles
 from napari_unet.engine.networks.annotation import BACKGROUND
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def classes(case: LabelCase) -> Iterator[Finding]:
 class AllLabels:
     """What a rule for all labels together judges."""
 
-    facts: Sequence[LabelFacts]
+    facts: Sequence[LabelSummary]
     """Of those that could be looked at."""
     description: NetworkDescription | None
     is_complete: bool
@@ -222,7 +222,7 @@ def no_labels(case: AllLabels) -> Iterator[Finding]:
         return
     if not case.facts:
         yield error("There are no labels; choose at least one layer.", code="no-images")
-    elif any(each.background_px for each in case.facts):
+    elif any(each.has_background for each in case.facts):
         yield error("No cell is painted; paint at least a few whole cells before training.")
     else:
         yield error(
@@ -268,10 +268,8 @@ def size(case: AllLabels) -> Iterator[Finding]:
 
 def untouched(case: AllLabels) -> Iterator[Finding]:
     """From what it has found itself a model learns its own mistakes anew."""
-    with_cells = [each.given for each in case.facts if each.ids.size]
-    same = [
-        each.name for each in with_cells if each.corrected is not None and not each.corrected.any()
-    ]
+    with_cells = [each for each in case.facts if each.cell_sizes_px.size]
+    same = [each.name for each in with_cells if each.is_untouched]
     if not same:
         return
     if len(same) < len(with_cells):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,15 @@ INSTANCE_ROLES: tuple[tuple[str, ...], ...] = (
 def labels_are_classes(class_roles: Sequence[str]) -> bool:
     """Whether labels for these roles are numbers of classes rather than of cells."""
     return CELL not in class_roles
+
+
+LabelKind: TypeAlias = Literal["cells", "classes"]
+"""What the numbers of labels are."""
+
+
+def label_kind(class_roles: Sequence[str]) -> LabelKind:
+    """Kind of labels from which a network with these roles learns."""
+    return "classes" if labels_are_classes(class_roles) else "cells"
 
 
 def training_target(

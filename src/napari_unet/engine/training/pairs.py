@@ -18,7 +18,7 @@ from napari_unet.engine.base.errors import (
     TrainingError,
 )
 from napari_unet.engine.images.image import AnyImage, LabelImage, channels_first
-from napari_unet.engine.networks.annotation import check_classes, labels_are_classes
+from napari_unet.engine.networks.annotation import LabelKind, check_classes, labels_are_classes
 from napari_unet.engine.weight_map.weight_map import IGNORED, check_labels
 
 Unlabelled: TypeAlias = Literal["reviewed", "ignore"]
@@ -86,7 +86,7 @@ def annotated_pair(
     unlabelled: Unlabelled = "reviewed",
     regions: NDArray[np.bool_] | None = None,
     background_label: int | None = None,
-    label_kind: Literal["cells", "classes"] = "cells",
+    label_kind: LabelKind = "cells",
     ring_px: float = RING_PX,
     corrected: NDArray[np.bool_] | None = None,
     name: str = "image",
