@@ -79,6 +79,29 @@ def test_new_model_takes_its_channels_from_the_images_and_its_shape_from_the_opt
     assert (config.base_width, config.depth, config.in_channels, config.classes) == (2, 1, 1, 2)
 
 
+def test_a_new_3d_model_is_told_with_the_size_of_its_patches(
+    tmp_path: Path,
+    output: Output,
+    cells_image: Pixels,
+    cells_labels: Pixels,
+    save_image: Callable[..., str],
+) -> None:
+    image = save_image(tmp_path / "a.tif", cells_image(3, 24, 32), photometric="minisblack")
+    write_labels(tmp_path / "l.tif", cells_labels(3, 24, 32))
+    words = ["train", image, str(tmp_path / "l.tif"), "-o", str(tmp_path / "m"), "--ndim", "3"]
+    words += ["--base-width", "2", "--depth", "1", "--batch-size", "64", "--steps", "1"]
+
+    assert main([*words, "--device", "cpu"]) == 0
+
+    assert load_checkpoint(tmp_path / "m.safetensors").description.architecture.ndim == 3
+    out, error = output.read()
+    assert (
+        "a new 3-D network (U-Net, base width 2, depth 1, same convolutions) that reads 1 channel "
+        "and learns background, cell, border"
+    ) in out
+    assert "Patches have 4 x 80 x 80 voxels, 64 in a batch" in error
+
+
 def test_stacks_teach_a_2d_model_slice_by_slice(
     tmp_path: Path,
     model: str,

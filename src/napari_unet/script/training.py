@@ -50,6 +50,8 @@ class TrainRecipe:
         What a person said about things that the model's file does not tell.
     label_kind : {"cells", "classes"}
         What the numbers of the labels are.
+    ndim : int
+        Axes that the network reads at once.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -63,6 +65,7 @@ class TrainRecipe:
     folders: tuple[tuple[str, str], ...] = ()
     guesses: Mapping[str, str] = field(default_factory=dict)
     label_kind: Literal["cells", "classes"] = "cells"
+    ndim: int = 2
 
 
 def training_python(recipe: TrainRecipe) -> str:
@@ -78,7 +81,7 @@ def training_python(recipe: TrainRecipe) -> str:
     _check(recipe)
     start = "None" if recipe.begins_anew else loading(recipe.model, recipe.guesses)
     names = ["TrainingSettings", "annotated_pair", "hold_out", "save_checkpoint", "train"]
-    names += [] if recipe.begins_anew else ["load_checkpoint"]
+    names += ["new_description"] if recipe.begins_anew else ["load_checkpoint"]
     usual = "from_nothing" if recipe.begins_anew else "fine_tuning"
     changes = arguments(_changes(recipe))
     varied = arguments(differences(recipe.settings.augmentation, AugmentationSettings()))
@@ -94,6 +97,8 @@ def training_python(recipe: TrainRecipe) -> str:
         imports.insert(0, "from pathlib import Path\n")
     options = ["parts.training", "network", "settings=settings", "validation=parts.validation"]
     options += [f"device={recipe.device!r}"] if recipe.device != "auto" else []
+    if recipe.begins_anew:
+        options.append(f"description=new_description(pairs, ndim={recipe.ndim})")
     return "\n".join(
         [
             *imports,
@@ -128,6 +133,8 @@ def training_command(recipe: TrainRecipe, *, for_windows: bool = os.name == "nt"
     words = ["napari-unet", "train", *map(as_path, folders), "-o", _OUTPUT]
     if not recipe.begins_anew:
         words += ["--from", as_path(recipe.model), *guess_words(recipe.guesses)]
+    elif recipe.ndim != 2:
+        words += ["--ndim", str(recipe.ndim)]
     if recipe.meaning == "painted":
         words += ["--unlabelled", "ignore"]
     if recipe.background_label is not None:

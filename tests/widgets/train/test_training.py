@@ -63,6 +63,21 @@ def weights_of(network: Network) -> torch.Tensor:
     return torch.cat([value.reshape(-1).float() for value in network.unet.state_dict().values()])
 
 
+def test_a_new_network_is_made_for_the_axes_and_channels_of_the_images() -> None:
+    labels = np.repeat(squares((64, 64))[np.newaxis], 4, axis=0)
+    viewer = ViewerModel()
+    layer = viewer.add_layer(Image((labels > 0).astype(np.float32), name="picture"))
+    image = read_layer(layer, viewer.dims, network_ndim=3, extent="stack")
+    settings = replace(SETTINGS, steps=1)
+    source = PairSource(image, labels, "picture")
+    plan = plan_for(labels, None, source=source, settings=settings, begins_anew=True, ndim=3)
+
+    trained = next(each for each in run_training(plan, Control()) if isinstance(each, Trained))
+
+    assert trained.network.description.architecture.ndim == 3
+    assert trained.network.description.class_roles == ("background", "cell", "border")
+
+
 def test_reports_come_in_order_and_the_end_has_a_network(threshold_network: Network) -> None:
     reports = list(run_training(plan_for(squares(), threshold_network), Control()))
 

@@ -9,7 +9,6 @@ new model is made, which needs many images and hours. It ends once the loss has 
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -39,7 +38,7 @@ from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.models.checkpoint import SUFFIX, bundled_models
 from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL, label_kind
 from napari_unet.engine.networks.network import Network, NetworkDescription
-from napari_unet.engine.networks.unet import UNetConfig
+from napari_unet.engine.networks.unet import NEW_SHAPE, UNetConfig
 from napari_unet.engine.training.hold_out import hold_out
 from napari_unet.engine.training.knowledge.bank import known_bank
 from napari_unet.engine.training.pairs import (
@@ -48,13 +47,13 @@ from napari_unet.engine.training.pairs import (
     Unlabelled,
     annotated_pair,
     check_pairs,
+    new_description,
 )
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.training import train
 from napari_unet.files.pairs import pair_files, read_pairs
 
 _MADE_FROM_IMAGES = ("in_channels", "classes")
-_NEW_SHAPE = UNetConfig(base_width=32)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -129,7 +128,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_new_model_options(parser: argparse.ArgumentParser) -> None:
     add_setting_options(
-        parser, _NEW_SHAPE, title="shape of a new model", leave_out=_MADE_FROM_IMAGES
+        parser, NEW_SHAPE, title="shape of a new model", leave_out=_MADE_FROM_IMAGES
     )
     parser.add_argument(
         "--two-classes",
@@ -275,7 +274,7 @@ def _check_outputs(arguments: argparse.Namespace, model: Path, state: Path) -> N
 
 
 def _check_shape_options(arguments: argparse.Namespace, start: Network | None) -> None:
-    if start is not None and (_new_shape(arguments) != _NEW_SHAPE or arguments.two_classes):
+    if start is not None and (_new_shape(arguments) != NEW_SHAPE or arguments.two_classes):
         raise SettingsError(
             "A model that training starts from (--from) keeps its shape; leave out --from to "
             "make a new one, or leave out the options of its shape."
@@ -372,16 +371,18 @@ def _paired(images: Path, labels: Path) -> list[tuple[Path, Path]]:
 
 
 def _new_shape(arguments: argparse.Namespace) -> UNetConfig:
-    return read_settings(arguments, _NEW_SHAPE, leave_out=_MADE_FROM_IMAGES)
+    return read_settings(arguments, NEW_SHAPE, leave_out=_MADE_FROM_IMAGES)
 
 
 def _new_description(
     arguments: argparse.Namespace, pairs: list[TrainingPair]
 ) -> NetworkDescription:
     roles = (BACKGROUND, CELL) if arguments.two_classes else (BACKGROUND, CELL, BORDER)
-    channels = {pair.image.shape[-1] if pair.image.ndim > pair.labels.ndim else 1 for pair in pairs}
-    # Alpha is no channel to learn from.
-    in_channels = 3 if max(channels) == 4 else max(channels)
-    shape = replace(_NEW_SHAPE, in_channels=in_channels, classes=len(roles))
-    config = read_settings(arguments, shape, leave_out=_MADE_FROM_IMAGES)
-    return NetworkDescription(arguments.out.stem, config, class_roles=roles)
+    shape, name = _new_shape(arguments), arguments.out.stem
+    description = new_description(pairs, ndim=shape.ndim, class_roles=roles, shape=shape, name=name)
+    config = description.architecture
+    report(
+        f"a new {config.ndim}-D network ({config.sentence}) that reads "
+        f"{count(config.in_channels, 'channel')} and learns {', '.join(roles)}"
+    )
+    return description

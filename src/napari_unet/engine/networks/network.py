@@ -233,12 +233,8 @@ class Network:
         return self._fused[2]
 
 
-def new_network(description: NetworkDescription | None, seed: int) -> Network:
-    """Make a network that has learned nothing, the usual one unless another is described."""
-    if description is None:
-        roles = ("background", "cell", "border")
-        config = UNetConfig(base_width=32, classes=len(roles))
-        description = NetworkDescription("new", config, class_roles=roles)
+def new_network(description: NetworkDescription, seed: int) -> Network:
+    """Make a network that has learned nothing."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Network(build_module(description.architecture), description)

@@ -130,6 +130,7 @@ class TrainAdvice(QObject):
             choice.meaning,
             choice.background_label,
             None if network is None else network.description,
+            self._form.network_ndim,
         )
         look = partial(look_at, task, self._files)
         self._job.start(look, on_result=self._show, on_end=self._on_ended)

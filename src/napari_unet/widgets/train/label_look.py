@@ -44,6 +44,8 @@ class LookTask:
     background_label: int | None
     network: NetworkDescription | None
     """What is to be trained; None if it is new."""
+    ndim: int
+    """Axes that it reads at once."""
 
     @property
     def folder_question(self) -> FolderQuestion:
@@ -51,11 +53,10 @@ class LookTask:
         from napari_unet.engine.networks.annotation import label_kind
 
         network = self.network
-        ndim = 2 if network is None else network.architecture.ndim
         kind = "cells" if network is None else label_kind(network.class_roles)
         make_pair = pair_maker(self.meaning, self.background_label, kind)
         meaning = (self.meaning, self.background_label)
-        return FolderQuestion(make_pair, ndim, self.network, meaning)
+        return FolderQuestion(make_pair, self.ndim, network, meaning)
 
 
 def refused(sentence: str) -> Looked:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from napari_unet.viewer.layers import LayerImage
 if TYPE_CHECKING:
     from napari_unet.engine.labels.runs import LabelRuns
     from napari_unet.engine.networks.annotation import LabelKind
-    from napari_unet.engine.networks.network import Network
+    from napari_unet.engine.networks.network import Network, NetworkDescription
     from napari_unet.engine.training.hold_out import HeldOut
     from napari_unet.engine.training.knowledge.bank import Bank
     from napari_unet.engine.training.pairs import TrainingPair
@@ -96,6 +96,12 @@ class Plan:
         from napari_unet.engine.networks.annotation import label_kind
 
         return "cells" if self.network is None else label_kind(self.network.description.class_roles)
+
+    def new_description(self, pairs: Sequence[TrainingPair]) -> NetworkDescription:
+        """What is made for these pairs, where no network is gone on from."""
+        from napari_unet.engine.training.pairs import new_description
+
+        return new_description(pairs, ndim=self.recipe.ndim)
 
     @property
     def start_file(self) -> Path | None:
@@ -194,10 +200,9 @@ def _from_folders(plan: Plan) -> Iterator[TrainingPair]:
         channel_axis = -1 if image.ndim > labels.ndim else None
         return _maker(plan)(image, labels, name=name, channel_axis=channel_axis)
 
-    ndim = 2 if plan.network is None else plan.network.description.architecture.ndim
     for images, labels in plan.recipe.folders:
         for paths in pair_files(Path(images), Path(labels)).pairs:
-            yield from read_pairs(*paths, ndim=ndim, make_pair=make_pair)
+            yield from read_pairs(*paths, ndim=plan.recipe.ndim, make_pair=make_pair)
 
 
 def check_folder_meaning(meaning: Meaning) -> None:

@@ -58,6 +58,7 @@ def run_training(plan: Plan, control: Control) -> Iterator[Report]:
         validation=parts.validation,
         device=plan.recipe.device,
         bank=plan.bank,
+        description=None if plan.network else plan.new_description(parts.training),
         resume_from=plan.resumes.state if plan.resumes else None,
         should_stop=control.cancel.is_set,
     )
