@@ -115,6 +115,30 @@ def test_a_new_3d_network_is_one_in_both_scripts(tmp_path, monkeypatch: pytest.M
     assert "--ndim 3" in training_command(recipe)
 
 
+def test_a_new_network_of_classes_is_one_in_both_scripts(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    classes = {"label_kind": "classes", "class_names": ("gland", "fat"), "meaning": "painted"}
+    recipe = dataclasses.replace(RECIPE, model="", begins_anew=True, **classes)
+    layers = {
+        "my cells": SimpleNamespace(data=photographed(cells())),
+        "my cells: nuclei": SimpleNamespace(data=cells()),
+    }
+
+    exec(training_python(recipe), {"viewer": SimpleNamespace(layers=layers)})  # noqa: S102 - our own lines
+
+    path = tmp_path / "mine.safetensors"
+    assert load_checkpoint(path).description.class_roles == ("gland", "fat")
+    path.unlink()
+    for folder, array in (("images", photographed(cells())), ("labels", cells())):
+        (tmp_path / folder).mkdir()
+        write_labels(tmp_path / folder / "my_cells.tif", array.astype(np.int32))
+    command = training_command(recipe, for_windows=False).splitlines()[-1]
+    assert main(shlex.split(command)[1:]) == 0
+    assert load_checkpoint(path).description.class_roles == ("gland", "fat")
+
+
 def test_folders_are_read_by_both_scripts(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for folder, array in (("my images", photographed(cells())), ("my labels", cells())):

@@ -197,8 +197,13 @@ class LooksAtLabels:
             look.tell()
 
 
-def look_at_pairs(pairs: Sequence[TrainingPair], description: NetworkDescription) -> Look:
-    """Look at images and their labels before a training."""
+def look_at_pairs(
+    pairs: Sequence[TrainingPair],
+    description: NetworkDescription,
+    *,
+    class_names: Sequence[str] | None = None,
+) -> Look:
+    """Look at images and their labels before a training; `class_names` as in `preflight_all`."""
     some = some_of(pairs, "images and their labels")
     annotated = [
         AnnotatedImage(
@@ -212,7 +217,8 @@ def look_at_pairs(pairs: Sequence[TrainingPair], description: NetworkDescription
         for pair in some
     ]
     look = Look()
-    look.add(preflight_all(annotated, network=description), files=len(some))
+    found = preflight_all(annotated, network=description, class_names=class_names)
+    look.add(found, files=len(some))
     return look
 
 

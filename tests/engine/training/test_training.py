@@ -12,10 +12,13 @@ from napari_unet.engine.base.errors import (
     SettingsError,
     TrainingError,
 )
+from napari_unet.engine.base.settings import SegmentationSettings
+from napari_unet.engine.models.scores import learned_from
 from napari_unet.engine.networks.network import NetworkDescription, new_network
 from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.segmentation.segmentation import iterate_scores
 from napari_unet.engine.training.learner import learning_format
-from napari_unet.engine.training.pairs import TrainingPair, new_description
+from napari_unet.engine.training.pairs import TrainingPair, annotated_pair, new_description
 from napari_unet.engine.training.patches import patch_shape
 from napari_unet.engine.training.settings import NO_AUGMENTATION, TrainingSettings
 from napari_unet.engine.training.state import load_interrupted
@@ -240,6 +243,44 @@ def test_a_new_network_reads_the_channels_of_the_images(image, axis, channels):
     described = new_description([grey, pair])
     assert described.architecture.in_channels == channels
     assert described.class_roles == ("background", "cell", "border")
+
+
+def scribbles(shape: tuple[int, int] = (48, 56)) -> TrainingPair:
+    """Bright, middling and dark stripes; one stroke of its class in each."""
+    rng = np.random.default_rng(0)
+    stripes = np.repeat([[0.0, 100.0, 200.0]], shape[0], 0).repeat(shape[1] // 3 + 1, 1)
+    labels = np.zeros(shape, np.uint8)
+    labels[20:23, 3:15], labels[20:23, 22:34], labels[20:23, 41:53] = 1, 2, 3
+    image = stripes[:, : shape[1]] + rng.normal(0, 5, shape)
+    return annotated_pair(image, labels, unlabelled="ignore", label_kind="classes", name="stripes")
+
+
+def test_scribbled_classes_train_a_network_from_nothing_that_tells_them_apart():
+    pair = scribbles()
+    description = new_description([pair], class_names=("dark",), shape=TINY.architecture)
+    assert description.class_roles == ("dark", "class 2", "class 3")
+    settings = dataclasses.replace(QUICK, steps=80, learning_rate=5e-3, average=0.9)
+    run = train([pair], settings=settings, description=description)
+    for report in run:
+        assert np.isfinite(report.loss)
+    usual = SegmentationSettings()
+    *_, plane = iterate_scores(pair.image, run.network, settings=usual, device="cpu")
+    found = plane.scores.argmax(0)
+    for column, expected in ((9, 0), (28, 1), (47, 2)):
+        assert (found[5:43, column - 5 : column + 6] == expected).mean() > 0.9
+    # There are no cells to be counted.
+    assert learned_from(run.network.description.history[-1]) == "1 image: 'stripes'"
+
+
+def test_a_reviewed_zero_is_a_class_of_its_own_after_the_others():
+    labels = np.array([[0, 1, 1, 2]])
+    pair = TrainingPair(np.ones((1, 4)), labels)
+    described = new_description([pair], class_names=("gland", "fat"))
+    assert described.class_roles == ("gland", "fat", "background")
+    unseen = dataclasses.replace(pair, reviewed=labels > 0)
+    assert new_description([unseen], class_names=()).class_roles == ("class 1", "class 2")
+    named = new_description([pair], class_names=("background", "fat"))
+    assert named.class_roles == ("background", "fat")
 
 
 def test_unpadded_network_learns_where_it_has_output():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -13,7 +14,12 @@ from napari_unet.engine.checks.image_facts import ImageFacts, image_facts
 from napari_unet.engine.images.image import AnyImage, LabelImage, colour_axis
 from napari_unet.engine.labels.components import LabelPieces, diameters_px, label_pieces
 from napari_unet.engine.labels.repair import LabelFaults, label_faults
-from napari_unet.engine.networks.annotation import labels_are_classes
+from napari_unet.engine.networks.annotation import (
+    BACKGROUND,
+    MOST_CLASSES,
+    labels_are_classes,
+    named_classes,
+)
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import NetworkDescription
@@ -213,6 +219,8 @@ class LabelCase:
     """There are no other labels."""
     consequence: str = "the network would take them for one cell"
     """What becomes of pieces with one number."""
+    class_names: Sequence[str] | None = None
+    """Of a new network that learns numbers as classes."""
 
     @property
     def given(self) -> AnnotatedImage:
@@ -227,7 +235,14 @@ class LabelCase:
     @property
     def roles(self) -> tuple[str, ...]:
         """What the numbers stand for, if they are classes; () if they are cells."""
-        return class_roles(self.description)
+        if self.class_names is None:
+            return class_roles(self.description)
+        # Each number that there is becomes a class.
+        most = min(int(self.facts.ids.max(initial=0)), MOST_CLASSES)
+        roles = named_classes(self.class_names, most)
+        if BACKGROUND in roles or self.given.unlabelled == "ignore":
+            return roles
+        return (*roles, BACKGROUND)
 
 
 def class_roles(description: NetworkDescription | None) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from napari_unet.engine.checks.label_facts import (
     LabelCase,
     LabelFacts,
     LabelSummary,
+    class_roles,
 )
 from napari_unet.engine.checks.label_rules import (
     CELL_RULES,
@@ -23,6 +24,7 @@ from napari_unet.engine.checks.label_rules import (
     classes,
     disconnected,
     empty,
+    many_classes,
     mask,
     negative,
 )
@@ -94,7 +96,10 @@ def preflight(
 
 
 def preflight_all(
-    annotated: Sequence[AnnotatedImage], *, network: Network | NetworkDescription | None = None
+    annotated: Sequence[AnnotatedImage],
+    *,
+    network: Network | NetworkDescription | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> tuple[Finding, ...]:
     """Say what may spoil a training on several images and their labels.
 
@@ -103,6 +108,9 @@ def preflight_all(
     annotated : sequence of AnnotatedImage
     network : Network or NetworkDescription, optional
         What is to be trained.
+    class_names : sequence of str, optional
+        A new network is to learn the numbers as classes, 1 as that of the
+        first name; fewer names than numbers will do.
 
     Returns
     -------
@@ -113,13 +121,21 @@ def preflight_all(
     description = network.description if isinstance(network, Network) else network
     is_alone = len(annotated) == 1
     return findings_of_all(
-        [looked_at(each, network=description, is_alone=is_alone) for each in annotated],
+        [
+            looked_at(each, network=description, is_alone=is_alone, class_names=class_names)
+            for each in annotated
+        ],
         network=description,
+        class_names=class_names,
     )
 
 
 def looked_at(
-    annotated: AnnotatedImage, *, network: NetworkDescription | None, is_alone: bool
+    annotated: AnnotatedImage,
+    *,
+    network: NetworkDescription | None,
+    is_alone: bool,
+    class_names: Sequence[str] | None = None,
 ) -> LookedAt:
     """Look at one image of `preflight_all`.
 
@@ -129,7 +145,8 @@ def looked_at(
         There are no others.
     """
     annotated = replace(annotated, labels=_as_integers(annotated.labels))
-    case = LabelCase(LabelFacts(annotated), network, is_alone=is_alone)
+    facts = LabelFacts(annotated)
+    case = LabelCase(facts, network, is_alone=is_alone, class_names=class_names)
     refused = _refused(case)
     findings = tuple(refused or _about_one(case))
     summary = None if refused else case.facts.summary
@@ -137,11 +154,16 @@ def looked_at(
 
 
 def findings_of_all(
-    looked: Sequence[LookedAt], *, network: NetworkDescription | None
+    looked: Sequence[LookedAt],
+    *,
+    network: NetworkDescription | None,
+    class_names: Sequence[str] | None = None,
 ) -> tuple[Finding, ...]:
     """Put together what `looked_at` gave of each image, as `preflight_all` returns it."""
     summaries = [each.summary for each in looked if each.summary is not None]
-    together = AllLabels(summaries, network, is_complete=len(summaries) == len(looked))
+    are_classes = class_names is not None or bool(class_roles(network))
+    is_complete = len(summaries) == len(looked)
+    together = AllLabels(summaries, network, is_complete=is_complete, are_classes=are_classes)
     return worst_first([*_summed(looked), *found_by(TOGETHER_RULES, together)])
 
 
@@ -218,7 +240,8 @@ def _refused(case: LabelCase) -> list[Finding]:
 
 def _about_one(case: LabelCase) -> list[Finding]:
     about_cells = CELL_RULES if case.facts.ids.size else (empty,)
-    rules = (*PAIR_RULES, *((classes,) if case.roles else about_cells))
+    about_classes = (many_classes, classes)
+    rules = (*PAIR_RULES, *(about_classes if case.roles else about_cells))
     return found_by(rules, case, name=case.given.name)
 
 

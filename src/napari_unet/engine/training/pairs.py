@@ -25,6 +25,7 @@ from napari_unet.engine.networks.annotation import (
     LabelKind,
     check_classes,
     labels_are_classes,
+    named_classes,
 )
 from napari_unet.engine.networks.network import NetworkDescription
 from napari_unet.engine.networks.unet import NEW_SHAPE, UNetConfig
@@ -251,6 +252,7 @@ def new_description(
     *,
     ndim: int | None = None,
     class_roles: Sequence[str] = (BACKGROUND, CELL, BORDER),
+    class_names: Sequence[str] | None = None,
     shape: UNetConfig = NEW_SHAPE,
     name: str = "new",
 ) -> NetworkDescription:
@@ -264,6 +266,11 @@ def new_description(
     ndim : int, optional
         2 or 3: axes that it reads at once; those of the labels without it.
     class_roles : sequence of str
+        Of labels whose numbers are cells.
+    class_names : sequence of str, optional
+        The numbers of the labels are classes, 1 is that of the first name;
+        those without a name are called "class 1", "class 2", ... There are as
+        many as the labels show. A reviewed 0 is one more, "background".
     shape : UNetConfig
         All the rest of its shape.
     name : str
@@ -273,6 +280,11 @@ def new_description(
     NetworkDescription
         Whether the images can be learned from is told by `train`.
 
+    Raises
+    ------
+    SettingsError
+        If names do not make classes, as in `named_classes`.
+
     Examples
     --------
     >>> import numpy as np
@@ -280,7 +292,11 @@ def new_description(
     >>> volume = TrainingPair(np.ones((8, 64, 64)), np.ones((8, 64, 64), int))
     >>> new_description([volume]).architecture.ndim
     3
+    >>> new_description([volume], class_names=("gland", "stroma")).class_roles
+    ('gland', 'stroma')
     """
+    if class_names is not None:
+        class_roles = _classes_of(pairs, class_names)
     if ndim is None:
         ndim = 3 if any(np.ndim(pair.labels) == 3 for pair in pairs) else 2
     channels = max((_channels(pair) for pair in pairs), default=1)
@@ -288,6 +304,15 @@ def new_description(
     in_channels = 3 if channels == 4 else channels
     config = replace(shape, ndim=ndim, in_channels=in_channels, classes=len(class_roles))
     return NetworkDescription(name, config, class_roles=tuple(class_roles))
+
+
+def _classes_of(pairs: Sequence[TrainingPair], names: Sequence[str]) -> tuple[str, ...]:
+    labels = [pair.checked_labels() for pair in pairs]
+    roles = named_classes(names, max((int(each.max(initial=0)) for each in labels), default=0))
+    if BACKGROUND in roles or not any((each == 0).any() for each in labels):
+        return roles
+    # Last, so that the numbers in the labels are those of the others.
+    return (*roles, BACKGROUND)
 
 
 def _channels(pair: TrainingPair) -> int:

@@ -131,6 +131,7 @@ class TrainAdvice(QObject):
             choice.background_label,
             None if network is None else network.description,
             self._form.network_ndim,
+            self._form.class_names,
         )
         look = partial(look_at, task, self._files)
         self._job.start(look, on_result=self._show, on_end=self._on_ended)

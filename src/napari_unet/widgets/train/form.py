@@ -103,6 +103,7 @@ class TrainForm(QWidget):
         self.anew_box = self.new_network.anew_box
         self.anew_box.toggled.connect(self.model_choice.setDisabled)
         self.new_network.changed.connect(self.input_changed)
+        self.new_network.kind_choice.currentIndexChanged.connect(self._on_label_kind_chosen)
         self.pairs.changed.connect(self._on_pairs_changed)
         self._on_pairs_changed()
         self.length = LengthChoice()
@@ -127,6 +128,17 @@ class TrainForm(QWidget):
         if self.begins_anew or network is None:
             return self.new_network.ndim
         return network.description.architecture.ndim
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names that the classes of a new network are given; None if it finds cells."""
+        learns_classes = self.begins_anew and self.new_network.label_kind == "classes"
+        return self.new_network.class_names if learns_classes else None
+
+    def _on_label_kind_chosen(self) -> None:
+        # Scribbles are no review of the rest.
+        if self.new_network.label_kind == "classes":
+            self.unlabelled.choose("painted")
 
     def _on_pairs_changed(self) -> None:
         # Of files nobody knows before they are read.
@@ -208,7 +220,9 @@ class TrainForm(QWidget):
             self._session.device,
             tuple((str(images), str(labels)) for images, labels in self.pairs.folders),
             self._session.guesses,
+            label_kind="cells" if self.class_names is None else "classes",
             ndim=self.network_ndim,
+            class_names=self.class_names or (),
         )
         plan = Plan(recipe, sources, network)
         return replace(plan, recipe=replace(recipe, label_kind=plan.label_kind))

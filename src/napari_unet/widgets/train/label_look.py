@@ -17,6 +17,7 @@ from napari_unet.widgets.train.plan import Meaning, PairSource, check_folder_mea
 
 if TYPE_CHECKING:
     from napari_unet.engine.checks.label_facts import AnnotatedImage
+    from napari_unet.engine.networks.annotation import LabelKind
     from napari_unet.engine.networks.network import NetworkDescription
 
 UNTOUCHED = "untouched"
@@ -46,6 +47,8 @@ class LookTask:
     """What is to be trained; None if it is new."""
     ndim: int
     """Axes that it reads at once."""
+    class_names: tuple[str, ...] | None = None
+    """Of a new network that learns classes."""
 
     @property
     def folder_question(self) -> FolderQuestion:
@@ -53,10 +56,12 @@ class LookTask:
         from napari_unet.engine.networks.annotation import label_kind
 
         network = self.network
-        kind = "cells" if network is None else label_kind(network.class_roles)
+        kind: LabelKind = "cells" if self.class_names is None else "classes"
+        if network is not None:
+            kind = label_kind(network.class_roles)
         make_pair = pair_maker(self.meaning, self.background_label, kind)
         meaning = (self.meaning, self.background_label)
-        return FolderQuestion(make_pair, self.ndim, network, meaning)
+        return FolderQuestion(make_pair, self.ndim, network, meaning, self.class_names)
 
 
 def refused(sentence: str) -> Looked:
@@ -83,17 +88,23 @@ def look_at(task: LookTask, files: FolderLooks) -> Iterator[Looked | None]:
         The last one; None between two files, so that whoever iterates can stop.
     """
     from napari_unet.engine.checks.preflight import findings_of_all, looked_at
+    from napari_unet.engine.networks.annotation import named_classes
 
     places: dict[str, tuple[int, PlaneIndex]] = {}
     annotated = list(_annotated(task, places))
     is_alone = len(annotated) == 1 and not task.folders
-    looked = [looked_at(each, network=task.network, is_alone=is_alone) for each in annotated]
-    if task.folders:
-        try:
+    network, names = task.network, task.class_names
+    try:
+        named_classes(names or (), 0)
+        if task.folders:
             check_folder_meaning(task.meaning)
-        except UNetError as error:
-            yield refused(str(error))
-            return
+    except UNetError as error:
+        yield refused(str(error))
+        return
+    looked = [
+        looked_at(each, network=network, is_alone=is_alone, class_names=names) for each in annotated
+    ]
+    if task.folders:
         for each in files.look(task.folders, task.folder_question):
             if each is None:
                 yield None
@@ -101,7 +112,7 @@ def look_at(task: LookTask, files: FolderLooks) -> Iterator[Looked | None]:
                 looked.append(each)
     # No click leads to what is to be corrected in a file.
     lead = {UNTOUCHED: _LEAD} if task.sources else {}
-    found = findings_of_all(looked, network=task.network)
+    found = findings_of_all(looked, network=network, class_names=names)
     yield Looked(
         tuple(replace(each, remedy=lead.get(each.code, each.remedy)) for each in found), places
     )

@@ -92,16 +92,19 @@ class Plan:
 
     @property
     def label_kind(self) -> LabelKind:
-        """What the numbers of the labels are; a new network learns cells."""
+        """What the numbers of the labels are; a new network learns what was chosen."""
         from napari_unet.engine.networks.annotation import label_kind
 
-        return "cells" if self.network is None else label_kind(self.network.description.class_roles)
+        if self.network is None:
+            return self.recipe.label_kind
+        return label_kind(self.network.description.class_roles)
 
     def new_description(self, pairs: Sequence[TrainingPair]) -> NetworkDescription:
         """What is made for these pairs, where no network is gone on from."""
         from napari_unet.engine.training.pairs import new_description
 
-        return new_description(pairs, ndim=self.recipe.ndim)
+        names = self.recipe.class_names if self.label_kind == "classes" else None
+        return new_description(pairs, ndim=self.recipe.ndim, class_names=names)
 
     @property
     def start_file(self) -> Path | None:

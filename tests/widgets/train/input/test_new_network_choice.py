@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
 
 from napari_unet.engine.networks.network import Network
+from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.session import Session
 from napari_unet.viewer import worker
+from napari_unet.widgets.train.form import TrainForm
 from napari_unet.widgets.train.widget import TrainWidget
 
 
@@ -66,3 +69,51 @@ def test_of_stacks_somebody_chooses_and_a_model_decides_by_itself(
     assert len(plan.sources[0].image.planes()) == 1
     choice.dimension_choice.choose_value(2)
     assert len(widget.form.read_plan().sources[0].image.planes()) == 6
+
+
+def test_scribbled_classes_begin_a_network_that_becomes_the_model(
+    widget: TrainWidget, viewer: ViewerModel, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = TrainingSettings(steps=2, batch_size=1, patch_size_px=32, validation_interval=0)
+    monkeypatch.setattr(TrainForm, "settings", lambda _: quick)
+    add_pair(viewer, (64, 64))
+    form = widget.form
+    assert not form.new_network.kind_choice.isVisible()
+    form.anew_box.setChecked(True)
+    assert not form.new_network.names_edit.isVisible()
+    form.new_network.kind_choice.choose_value("classes")
+    assert form.new_network.names_edit.isVisible()
+    assert form.unlabelled.meaning == "painted"
+    form.new_network.names_edit.setText("gland")
+    form.new_network.names_edit.editingFinished.emit()
+    qtbot.waitUntil(lambda: not widget.advice.is_busy, timeout=20_000)
+    assert "'picture' has 81 of gland, 100 of class 2 among its 4,096 pixels." in (
+        form.findings.texts
+    )
+
+    qtbot.mouseClick(widget.panel.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not widget.panel.is_running, timeout=60_000)
+    qtbot.waitUntil(lambda: not widget.job.is_running, timeout=20_000)
+    assert "Ended after 2 steps" in widget.panel.message
+    qtbot.mouseClick(widget.outcome.keep_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not widget.outcome.is_busy, timeout=20_000)
+
+    network = widget._session.network
+    assert network is not None
+    assert network.description.class_roles == ("gland", "class 2")
+
+
+def test_names_that_make_no_classes_are_told_at_once_and_refused(
+    widget: TrainWidget, viewer: ViewerModel, qtbot: QtBot
+) -> None:
+    add_pair(viewer, (64, 64))
+    form = widget.form
+    form.anew_box.setChecked(True)
+    form.new_network.kind_choice.choose_value("classes")
+    form.new_network.names_edit.setText("a, a")
+    form.new_network.names_edit.editingFinished.emit()
+    qtbot.waitUntil(lambda: not widget.advice.is_busy, timeout=20_000)
+    assert form.findings.texts == ["Two classes are called 'a'; name each class once."]
+    qtbot.mouseClick(widget.panel.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not widget.panel.is_running, timeout=60_000)
+    assert widget.panel.message.startswith("Two classes are called 'a'; name each class once.")

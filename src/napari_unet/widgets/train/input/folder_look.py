@@ -33,13 +33,15 @@ class FolderQuestion:
     network: NetworkDescription | None
     meaning: Hashable
     """Of the labels, as the form says it: what was found holds as long as it is the same."""
+    class_names: tuple[str, ...] | None = None
+    """Of a new network that learns classes."""
 
     def is_as(self, other: FolderQuestion | None) -> bool:
         """Whether files would be looked at in the same way."""
         return (
             other is not None
             and (self.ndim, self.meaning) == (other.ndim, other.meaning)
-            and self.network is other.network
+            and (self.network is other.network and self.class_names == other.class_names)
         )
 
 
@@ -130,7 +132,12 @@ def _looked_at(
             stack=folder,
             part_noun="image",
         )
-        looked = looked_at(annotated, network=question.network, is_alone=False)
+        looked = looked_at(
+            annotated,
+            network=question.network,
+            is_alone=False,
+            class_names=question.class_names,
+        )
         yield replace(looked, findings=tuple(map(_of_file, looked.findings)))
 
 
