@@ -11,6 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_unet.engine.base.errors import TrainingError
+from napari_unet.engine.images.image import plane_key
 from napari_unet.engine.labels.runs import LabelRuns
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
@@ -352,3 +353,23 @@ def test_a_block_of_classes_is_held_out_though_there_are_only_two_numbers(
     # Such a network finds no cells that could be shown or compared.
     assert not any(isinstance(report, Previewed) for report in reports)
     assert reports[-1].sentence == ""
+
+
+def test_of_predicted_classes_only_corrections_are_learned_from(
+    threshold_network: Network,
+) -> None:
+    described = replace(threshold_network.description, class_roles=("dark", "bright"))
+    network = Network(threshold_network.unet, described)
+    predicted = np.ones((64, 64), np.int32)
+    predicted[:32] = 2
+    corrected = predicted.copy()
+    corrected[40:44, 10:20] = 2
+    image = layer_image((predicted > 1).astype(np.float32))
+    runs = {plane_key((slice(None), slice(None))): LabelRuns.of(predicted)}
+    source = PairSource(image, corrected, "picture", predictions=runs)
+    plan = plan_for(corrected, network, source=source, meaning="painted")
+
+    (pair,) = annotation(plan)
+
+    assert np.array_equal(pair.reviewed, predicted != corrected)
+    assert np.array_equal(pair.labels > 0, predicted != corrected)

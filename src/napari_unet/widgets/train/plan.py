@@ -177,7 +177,9 @@ def _pair(
     pixels, channel_axis = image.pixels()
     if plan.recipe.meaning == "painted" and corrected is not None:
         # Only the cells that somebody has changed: the others are the network's own.
-        touched = np.isin(labels, np.unique(labels[corrected]))
+        touched = corrected
+        if plan.label_kind == "cells":
+            touched = np.isin(labels, np.unique(labels[corrected]))
         labels = np.where(touched & (labels > 0), labels, labels.dtype.type(0))
     pair = _maker(plan)(
         np.asarray(pixels),
