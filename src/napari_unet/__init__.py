@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_unet.engine.models.one_call import segment
     from napari_unet.engine.models.suggestion import suggest_model
     from napari_unet.engine.training.hold_out import hold_out
-    from napari_unet.engine.training.pairs import TrainingPair, annotated_pair
+    from napari_unet.engine.training.pairs import TrainingPair, annotated_pair, new_description
     from napari_unet.engine.training.settings import AugmentationSettings, TrainingSettings
     from napari_unet.engine.training.training import train
     from napari_unet.engine.weight_map.settings import WeightMapSettings
@@ -55,6 +55,7 @@ _HOMES = {
     "export_model": "export.export",
     "hold_out": "training.hold_out",
     "load_checkpoint": "models.checkpoint",
+    "new_description": "training.pairs",
     "preflight": "checks.preflight",
     "preflight_all": "checks.preflight",
     "rank_doubt": "labels.uncertainty",
@@ -87,6 +88,7 @@ __all__ = [
     "export_model",
     "hold_out",
     "load_checkpoint",
+    "new_description",
     "preflight",
     "preflight_all",
     "rank_doubt",

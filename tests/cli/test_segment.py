@@ -4,6 +4,7 @@ import errno
 import pickle
 import pkgutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,33 @@ def test_folder_gives_a_folder_with_a_tif_for_each_image(
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["a.tif", "b.tif", "summary.csv"]
     assert len(output.read()[0].splitlines()) == 2
+
+
+def test_a_model_of_classes_writes_their_numbers_and_tells_their_shares(
+    tmp_path: Path,
+    bright_is_cell: Callable[..., Network],
+    output: Output,
+    cells_image: Pixels,
+    save_image: Callable[..., str],
+) -> None:
+    network = bright_is_cell()
+    described = replace(network.description, class_roles=("dark", "bright"))
+    model = str(save_checkpoint(Network(network.unet, described), tmp_path / "classes"))
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        save_image(tmp_path / "in" / name, cells_image())
+    words = ["segment", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", model]
+
+    assert main(words) == 0
+
+    out, error = output.read()
+    assert "a.png: 97 % dark, 3 % bright in" in out
+    assert error == ""
+    labels = read_labels(tmp_path / "out" / "a.tif").array
+    assert np.array_equal(labels, np.where(cells_image() == 200, 2, 1))
+    assert main([*words, "--skip-existing"]) == 0
+    table = (tmp_path / "out" / "summary.csv").read_text("utf-8").splitlines()
+    assert table[1].split(",")[table[0].split(",").index("cells")] == ""
 
 
 def test_scores_and_overlay_stand_beside_a_file_and_in_subfolders_of_a_folder(

@@ -79,6 +79,74 @@ def test_new_model_takes_its_channels_from_the_images_and_its_shape_from_the_opt
     assert (config.base_width, config.depth, config.in_channels, config.classes) == (2, 1, 1, 2)
 
 
+def test_a_new_3d_model_is_told_with_the_size_of_its_patches(
+    tmp_path: Path,
+    output: Output,
+    cells_image: Pixels,
+    cells_labels: Pixels,
+    save_image: Callable[..., str],
+) -> None:
+    image = save_image(tmp_path / "a.tif", cells_image(3, 24, 32), photometric="minisblack")
+    write_labels(tmp_path / "l.tif", cells_labels(3, 24, 32))
+    words = ["train", image, str(tmp_path / "l.tif"), "-o", str(tmp_path / "m"), "--ndim", "3"]
+    words += ["--base-width", "2", "--depth", "1", "--batch-size", "64", "--steps", "1"]
+
+    assert main([*words, "--device", "cpu"]) == 0
+
+    assert load_checkpoint(tmp_path / "m.safetensors").description.architecture.ndim == 3
+    out, error = output.read()
+    assert (
+        "a new 3-D network (U-Net, base width 2, depth 1, same convolutions) that reads 1 channel "
+        "and learns background, cell, border"
+    ) in out
+    assert "Patches have 4 x 80 x 80 voxels, 64 in a batch" in error
+
+
+def scribbled(tmp_path: Path) -> list[str]:
+    image = (np.arange(48 * 48).reshape(48, 48) % 61).astype(np.uint8)
+    labels = np.zeros((48, 48), np.int32)
+    image[:24] += 150
+    labels[5:8, 5:40], labels[30:33, 5:40] = 1, 2
+    write_labels(tmp_path / "a.tif", image.astype(np.int32))
+    write_labels(tmp_path / "l.tif", labels)
+    return ["train", str(tmp_path / "a.tif"), str(tmp_path / "l.tif"), "-o", str(tmp_path / "m")]
+
+
+def test_scribbled_classes_begin_a_model_with_their_names(tmp_path: Path, output: Output) -> None:
+    words = [*scribbled(tmp_path), *ONE_STEP, "--base-width", "2", "--depth", "1"]
+
+    assert main([*words, "--class-names", "gland, fat"]) == 0
+
+    description = load_checkpoint(tmp_path / "m.safetensors").description
+    assert description.class_roles == ("gland", "fat")  # what is not painted is no background
+    out, _ = output.read()
+    assert "1 image with 2 classes to learn from" in out
+    assert "reads 1 channel and learns gland, fat" in out
+
+    assert main([*words, "--overwrite", "--label-kind", "classes", "--unlabelled", "reviewed"]) == 0
+    description = load_checkpoint(tmp_path / "m.safetensors").description
+    assert description.class_roles == ("class 1", "class 2", "background")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--class-names", "cell,fat"], "'cell' cannot be the name of a class"),
+        (["--label-kind", "cells", "--class-names", "a,b"], "leave out --label-kind cells"),
+        (
+            ["--label-kind", "classes", "--two-classes"],
+            "--two-classes is of models that tell cells",
+        ),
+        (["--label-kind", "classes", "--from", "nuclei"], "keeps its shape and its classes"),
+    ],
+)
+def test_classes_that_make_no_sense_are_refused(
+    tmp_path: Path, output: Output, options: list[str], told: str
+) -> None:
+    assert main([*scribbled(tmp_path), *ONE_STEP, *options]) == 1
+    assert told in output.read()[1]
+
+
 def test_stacks_teach_a_2d_model_slice_by_slice(
     tmp_path: Path,
     model: str,
@@ -272,7 +340,7 @@ def test_shape_of_a_model_that_is_trained_on_cannot_be_changed(
 
     assert main([*words, "--depth", "3"]) == 1
 
-    assert "keeps its shape; leave out --from to make a new one" in output.complaint()
+    assert "keeps its shape and its classes; leave out --from to make" in output.complaint()
 
 
 def stop_at_step(monkeypatch: pytest.MonkeyPatch, step: int, stop: Callable[[], None]) -> None:

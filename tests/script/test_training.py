@@ -9,6 +9,7 @@ import pytest
 
 from napari_unet.cli.program import main
 from napari_unet.engine.base.errors import CheckpointError, TrainingError
+from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.training.settings import AugmentationSettings, TrainingSettings
 from napari_unet.files.images import write_labels
 from napari_unet.script import TrainRecipe, training_command, training_python
@@ -94,7 +95,48 @@ def test_a_new_network_needs_no_model() -> None:
     recipe = dataclasses.replace(RECIPE, model="", begins_anew=True)
 
     assert "network = None" in training_python(recipe)
+    assert "description=new_description(pairs, ndim=2)" in training_python(recipe)
     assert "--from" not in training_command(recipe)
+    assert "--ndim" not in training_command(recipe)
+
+
+def test_a_new_3d_network_is_one_in_both_scripts(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = dataclasses.replace(RECIPE, model="", begins_anew=True, ndim=3)
+    labels = np.repeat(cells()[np.newaxis], 4, axis=0)
+    layers = {
+        "my cells": SimpleNamespace(data=(labels > 0).astype(np.float32)),
+        "my cells: nuclei": SimpleNamespace(data=labels),
+    }
+
+    exec(training_python(recipe), {"viewer": SimpleNamespace(layers=layers)})  # noqa: S102 - our own lines
+
+    assert load_checkpoint(tmp_path / "mine.safetensors").description.architecture.ndim == 3
+    assert "--ndim 3" in training_command(recipe)
+
+
+def test_a_new_network_of_classes_is_one_in_both_scripts(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    classes = {"label_kind": "classes", "class_names": ("gland", "fat"), "meaning": "painted"}
+    recipe = dataclasses.replace(RECIPE, model="", begins_anew=True, **classes)
+    layers = {
+        "my cells": SimpleNamespace(data=photographed(cells())),
+        "my cells: nuclei": SimpleNamespace(data=cells()),
+    }
+
+    exec(training_python(recipe), {"viewer": SimpleNamespace(layers=layers)})  # noqa: S102 - our own lines
+
+    path = tmp_path / "mine.safetensors"
+    assert load_checkpoint(path).description.class_roles == ("gland", "fat")
+    path.unlink()
+    for folder, array in (("images", photographed(cells())), ("labels", cells())):
+        (tmp_path / folder).mkdir()
+        write_labels(tmp_path / folder / "my_cells.tif", array.astype(np.int32))
+    command = training_command(recipe, for_windows=False).splitlines()[-1]
+    assert main(shlex.split(command)[1:]) == 0
+    assert load_checkpoint(path).description.class_roles == ("gland", "fat")
 
 
 def test_folders_are_read_by_both_scripts(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,16 +19,18 @@ from napari_unet.engine.checks.image_case import Choices
 from napari_unet.engine.checks.image_facts import image_facts
 from napari_unet.engine.checks.image_rules import image_findings
 from napari_unet.engine.checks.label_facts import AnnotatedImage
-from napari_unet.engine.checks.preflight import label_findings, preflight_all
+from napari_unet.engine.checks.preflight import (
+    MOST_LOOKED_AT,
+    evenly,
+    label_findings,
+    preflight_all,
+)
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.networks.network import NetworkDescription
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.files.image_file import ImageFile
 
 Item = TypeVar("Item")
-
-MOST_LOOKED_AT = 50
-"""Of images and their labels; each takes up to a tenth of a second."""
 
 _MOST_PLANES = 8
 _OPTIONS = {"channel": "--channel", "channel_axis": "--channel-axis", "diameter_px": "--diameter"}
@@ -195,8 +197,13 @@ class LooksAtLabels:
             look.tell()
 
 
-def look_at_pairs(pairs: Sequence[TrainingPair], description: NetworkDescription) -> Look:
-    """Look at images and their labels before a training."""
+def look_at_pairs(
+    pairs: Sequence[TrainingPair],
+    description: NetworkDescription,
+    *,
+    class_names: Sequence[str] | None = None,
+) -> Look:
+    """Look at images and their labels before a training; `class_names` as in `preflight_all`."""
     some = some_of(pairs, "images and their labels")
     annotated = [
         AnnotatedImage(
@@ -210,7 +217,8 @@ def look_at_pairs(pairs: Sequence[TrainingPair], description: NetworkDescription
         for pair in some
     ]
     look = Look()
-    look.add(preflight_all(annotated, network=description), files=len(some))
+    found = preflight_all(annotated, network=description, class_names=class_names)
+    look.add(found, files=len(some))
     return look
 
 
@@ -220,10 +228,3 @@ def some_of(items: Sequence[Item], noun: str) -> list[Item]:
     if len(some) < len(items):
         say(f"looking at {len(some)} of {len(items)} {noun} for what may spoil the result.")
     return some
-
-
-def evenly(items: Sequence[Item], most: int) -> list[Item]:
-    """Take at most so many, from the first to the last at equal distances."""
-    if len(items) <= most:
-        return list(items)
-    return [items[round(place)] for place in np.linspace(0, len(items) - 1, most)]

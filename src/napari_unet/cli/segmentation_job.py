@@ -23,6 +23,7 @@ from napari_unet.engine.base.host_memory import free_host_bytes
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.images.image import AnyImage, without_alpha
 from napari_unet.engine.labels.checksums import plane_checksums
+from napari_unet.engine.labels.classes import class_counts, shares_in_words
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.ensemble import ensemble_name, zooms_of
 from napari_unet.engine.segmentation.memory import segmentation_memory
@@ -140,15 +141,22 @@ class SegmentationJob:
         advice = (self._advice(part, settings),) if result.doubt else ()
         resized = "" if result.zoom == 1 else f", resized {result.zoom:.3g} times for the model"
         line = (
-            f"{planned.title}: {count(result.cell_count, 'cell')} "
-            f"in {seconds:.1f} s{resized} -> {planned.output}"
+            f"{planned.title}: {self._told(result)} in {seconds:.1f} s{resized} -> {planned.output}"
         )
-        sizes = measured(result.labels, part.image.pixel_size_um, ndim=architecture.ndim)
+        sizes = {}
+        if not self.description.gives_classes:
+            sizes = measured(result.labels, part.image.pixel_size_um, ndim=architecture.ndim)
         return Segmented(
             line,
             (*look.lines(), *result.notes, *filter(None, advice)),
             {**sizes, "seconds": round(seconds, 2)},
         )
+
+    def _told(self, result: Segmentation) -> str:
+        """What was found, in words."""
+        if not self.description.gives_classes:
+            return count(result.cell_count, "cell")
+        return shares_in_words(class_counts(result.labels, result.class_roles), result.class_roles)
 
     def _advice(self, part: ImagePart, settings: SegmentationSettings) -> str:
         """Say which other model fits better; empty if none does."""

@@ -50,6 +50,10 @@ class TrainRecipe:
         What a person said about things that the model's file does not tell.
     label_kind : {"cells", "classes"}
         What the numbers of the labels are.
+    ndim : int
+        Axes that the network reads at once.
+    class_names : tuple of str
+        Of a new network that learns classes, as far as they have names.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -63,6 +67,8 @@ class TrainRecipe:
     folders: tuple[tuple[str, str], ...] = ()
     guesses: Mapping[str, str] = field(default_factory=dict)
     label_kind: Literal["cells", "classes"] = "cells"
+    ndim: int = 2
+    class_names: tuple[str, ...] = ()
 
 
 def training_python(recipe: TrainRecipe) -> str:
@@ -78,7 +84,7 @@ def training_python(recipe: TrainRecipe) -> str:
     _check(recipe)
     start = "None" if recipe.begins_anew else loading(recipe.model, recipe.guesses)
     names = ["TrainingSettings", "annotated_pair", "hold_out", "save_checkpoint", "train"]
-    names += [] if recipe.begins_anew else ["load_checkpoint"]
+    names += ["new_description"] if recipe.begins_anew else ["load_checkpoint"]
     usual = "from_nothing" if recipe.begins_anew else "fine_tuning"
     changes = arguments(_changes(recipe))
     varied = arguments(differences(recipe.settings.augmentation, AugmentationSettings()))
@@ -94,6 +100,9 @@ def training_python(recipe: TrainRecipe) -> str:
         imports.insert(0, "from pathlib import Path\n")
     options = ["parts.training", "network", "settings=settings", "validation=parts.validation"]
     options += [f"device={recipe.device!r}"] if recipe.device != "auto" else []
+    if recipe.begins_anew:
+        learns = f", class_names={recipe.class_names!r}" if recipe.label_kind == "classes" else ""
+        options.append(f"description=new_description(pairs, ndim={recipe.ndim}{learns})")
     return "\n".join(
         [
             *imports,
@@ -128,7 +137,11 @@ def training_command(recipe: TrainRecipe, *, for_windows: bool = os.name == "nt"
     words = ["napari-unet", "train", *map(as_path, folders), "-o", _OUTPUT]
     if not recipe.begins_anew:
         words += ["--from", as_path(recipe.model), *guess_words(recipe.guesses)]
-    if recipe.meaning == "painted":
+    else:
+        words += ["--ndim", str(recipe.ndim)] if recipe.ndim != 2 else []
+        words += ["--label-kind", "classes"] if recipe.label_kind == "classes" else []
+        words += ["--class-names", ",".join(recipe.class_names)] if recipe.class_names else []
+    if recipe.meaning == "painted" or (recipe.begins_anew and recipe.label_kind == "classes"):
         words += ["--unlabelled", "ignore"]
     if recipe.background_label is not None:
         words += ["--background-label", str(recipe.background_label)]

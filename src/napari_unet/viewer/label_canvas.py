@@ -113,7 +113,9 @@ class LabelCanvas:
         around = plane.part(area, margin_px=_PREVIEW_MARGIN_PX)
         # The part's edge is not the image's.
         found = around.labels(replace(instances, drop_border_cells=False))
-        numbers = self._numbered_as(self.array[index][around.area], found)
+        numbers = found
+        if not plane.gives_classes:
+            numbers = self._numbered_as(self.array[index][around.area], found)
         return self._put(index, area, numbers[within(area, around.area)])
 
     def finish(
@@ -127,7 +129,7 @@ class LabelCanvas:
             Cells of `plane.area`.
         keeps_numbers : bool
             Give cells the numbers of those that they lie on, so that their
-            colours stay; others get new ones.
+            colours stay; others get new ones. Numbers of classes are as they are.
 
         Returns
         -------
@@ -136,9 +138,14 @@ class LabelCanvas:
         """
         here = self.array[index]
         area = plane.area
+        if plane.gives_classes:
+            keeps_numbers = False
         if keeps_numbers:
             labels = _from_one(labels)
-        if plane.wanted is None:
+        if plane.gives_classes and plane.wanted is not None:
+            part = shared(area, plane.wanted)
+            is_written = self._put(index, part, labels[within(part, area)])
+        elif plane.wanted is None:
             numbers = self._numbered_as(here[area], labels) if keeps_numbers else labels
             is_written = self._put(index, area, numbers)
         else:

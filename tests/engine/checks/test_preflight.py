@@ -483,3 +483,34 @@ def test_what_is_no_stack_is_told_one_by_one() -> None:
     found = preflight_all([AnnotatedImage(plane, name="a"), AnnotatedImage(plane, name="b")])
 
     assert [f.name for f in found if f.code == "specks"] == ["a", "b"]
+
+
+# -- a new network of classes ----------------------------------------------------------------------
+
+
+def test_classes_of_a_new_network_are_those_that_the_labels_show():
+    labels = np.zeros((40, 40), np.uint8)
+    labels[5:8, 5:35], labels[20:23, 5:35] = 1, 2
+    scribbled = AnnotatedImage(labels, name="mine", unlabelled="ignore")
+    found = preflight_all([scribbled], class_names=("gland",))
+    assert [each.text for each in found] == [
+        "'mine' has 90 of gland, 90 of class 2 among its 1,600 pixels."
+    ]
+    reviewed = preflight_all([AnnotatedImage(labels == 1, name="mine")], class_names=())
+    assert codes(reviewed) == []  # class 1 and background
+
+
+def test_numbers_of_cells_are_no_classes():
+    labels = np.arange(30, dtype=np.uint16).repeat(40).reshape(30, 40)
+    found = only("many-classes", preflight_all([AnnotatedImage(labels)], class_names=()))
+    assert (found.severity, found.is_senseless) == ("warning", True)
+    assert "holds numbers up to 29, each of which would be a class" in found.text
+    too_many = np.arange(300, dtype=np.uint16).repeat(40).reshape(300, 40)
+    found = only("many-classes", preflight_all([AnnotatedImage(too_many)], class_names=()))
+    assert found.severity == "error"
+
+
+def test_nothing_painted_is_told_in_words_for_classes():
+    empty = AnnotatedImage(np.zeros((20, 20), np.uint8), unlabelled="ignore")
+    found = only("no-labels", preflight_all([empty], class_names=()))
+    assert found.text == "Nothing is painted; paint some of each class before training."

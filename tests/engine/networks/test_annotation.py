@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_unet.engine.base.errors import SettingsError
-from napari_unet.engine.networks.annotation import training_target
+from napari_unet.engine.networks.annotation import named_classes, training_target
 from napari_unet.engine.training.learner import weighted_cross_entropy
 
 TWO = ("background", "cell")
@@ -76,3 +76,22 @@ def test_batch_without_any_weight_has_no_loss():
     logits = torch.randn(1, 2, 3, 3)
     target = torch.zeros(1, 3, 3, dtype=torch.long)
     assert float(weighted_cross_entropy(logits, target, torch.zeros(1, 3, 3))) == 0
+
+
+def test_classes_without_a_name_are_numbered():
+    assert named_classes((), 3) == ("class 1", "class 2", "class 3")
+    assert named_classes(("gland", " ", "fat"), 2) == ("gland", "class 2", "fat")
+
+
+@pytest.mark.parametrize(
+    ("names", "count", "told"),
+    [
+        (("gland", "cell"), 2, "'cell' cannot be the name of a class"),
+        (("gland", "gland"), 2, "Two classes are called 'gland'"),
+        (("class 2",), 2, "Two classes are called 'class 2'"),
+        ((), 256, "hold the number 256, and a network learns 255 classes at most"),
+    ],
+)
+def test_names_that_make_no_classes_are_refused(names, count, told):
+    with pytest.raises(SettingsError, match=told):
+        named_classes(names, count)

@@ -13,8 +13,9 @@ from napari_unet.engine.base.errors import (
 )
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.images.normalization import Percentiles
+from napari_unet.engine.labels.classes import class_counts, class_labels, shares_in_words
 from napari_unet.engine.models.one_call import segment
-from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.networks.network import Guess, Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 from napari_unet.engine.segmentation import predictor
 from napari_unet.engine.segmentation.bands import BandedUNet
@@ -23,6 +24,64 @@ from napari_unet.engine.segmentation.segmentation import (
     iterate_segmentation,
 )
 from napari_unet.engine.segmentation.tiling import predict_tiles
+
+
+def network_of_classes() -> Network:
+    """Gives "dark" below one half, "bright" above it, and background nowhere."""
+    roles = ("dark", "bright", "background")
+    config = UNetConfig(base_width=1, depth=1, batch_norm=False, classes=len(roles))
+    unet = UNet(config)
+    with torch.no_grad():
+        for parameter in unet.parameters():
+            parameter.zero_()
+        for block in (unet.contracting[0], unet.expanding[0]):
+            for convolution in (block.conv1, block.conv2):
+                convolution.weight[0, 0, 1, 1] = 1
+        unet.head.weight[:, 0] = torch.tensor([-20.0, 20.0, 0.0]).reshape(3, 1, 1)
+        unet.head.bias[:] = torch.tensor([10.0, -10.0, -50.0])
+    description = NetworkDescription("classes", config, roles, normalization=Percentiles(0, 100))
+    return Network(unet.eval(), description)
+
+
+def test_a_network_of_classes_gives_each_pixel_its_number():
+    image = np.zeros((40, 50), np.float32)
+    image[:10] = 1
+    result = segment(image, network_of_classes(), device="cpu")
+    assert result.labels.dtype == np.int32
+    assert (result.labels[:10] == 2).all()
+    assert (result.labels[10:] == 1).all()
+    assert (result.cell_count, result.doubt, result.notes) == (0, "", ())
+    assert shares_in_words(class_counts(result.labels, result.class_roles), result.class_roles) == (
+        "75 % dark, 25 % bright, 0 % background"
+    )
+
+
+def test_classes_have_the_same_numbers_in_every_slice_and_end_with_the_region():
+    stack = np.zeros((2, 40, 50), np.float32)
+    stack[:, :10] = 1
+    network = network_of_classes()
+    result = segment(stack, network, device="cpu", every_slice=True)
+    assert (result.labels[:, :10] == 2).all()
+    assert (result.labels[:, 10:] == 1).all()
+    part = segment(stack[0], network, device="cpu", region=(5, 20, 8, 30))
+    expected = np.zeros((40, 50), np.int32)
+    expected[5:10, 8:30], expected[10:20, 8:30] = 2, 1
+    assert np.array_equal(part.labels, expected)
+
+
+def test_background_is_0_and_so_is_what_was_not_computed():
+    scores = np.zeros((2, 1, 3), np.float32)
+    scores[0, 0, 0], scores[1, 0, 1] = 0.9, 0.8
+    assert class_labels(scores, ("gland", "background")).tolist() == [[1, 0, 0]]
+    assert class_labels(scores, ("background", "gland")).tolist() == [[0, 2, 0]]
+
+
+def test_a_network_whose_classes_are_only_guessed_is_refused_as_before():
+    network = network_of_classes()
+    guess = Guess("roles", "Channels", "dark", ("dark",), "Nobody knows.")
+    described = replace(network.description, guesses=(guess,))
+    with pytest.raises(SettingsError, match="to find cells it needs 'background' and 'cell'"):
+        segment(np.zeros((40, 50)), Network(network.unet, described), device="cpu")
 
 
 def network_of(*, roles=("background", "cell"), normalization=None, **config):
@@ -414,8 +473,8 @@ def test_diameter_for_a_model_that_knows_none_is_refused():
 
 
 def test_network_without_cells_is_refused_before_it_is_run():
-    network = network_of(roles=("background", "membrane"))
-    with pytest.raises(SettingsError, match="classes are background, membrane; to find cells"):
+    network = network_of(roles=("cell", "membrane"))
+    with pytest.raises(SettingsError, match="classes are cell, membrane; to find cells"):
         next(iterate_segmentation(squares((5, 5)), network))
 
 

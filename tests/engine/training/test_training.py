@@ -12,10 +12,14 @@ from napari_unet.engine.base.errors import (
     SettingsError,
     TrainingError,
 )
-from napari_unet.engine.networks.network import NetworkDescription
+from napari_unet.engine.base.settings import SegmentationSettings
+from napari_unet.engine.models.scores import learned_from
+from napari_unet.engine.networks.network import NetworkDescription, new_network
 from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.segmentation.segmentation import iterate_scores
 from napari_unet.engine.training.learner import learning_format
-from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.engine.training.pairs import TrainingPair, annotated_pair, new_description
+from napari_unet.engine.training.patches import patch_shape
 from napari_unet.engine.training.settings import NO_AUGMENTATION, TrainingSettings
 from napari_unet.engine.training.state import load_interrupted
 from napari_unet.engine.training.training import train
@@ -179,6 +183,104 @@ def test_3d_stacks_train_a_3d_network():
     assert images.shape == (2, 1, 6, 16, 16)
     assert target.shape == (2, 6, 16, 16)
     assert all(np.isfinite(report.loss) for report in run)
+
+
+def test_volumes_without_a_description_begin_a_3d_network_with_patches_that_fit():
+    settings = TrainingSettings(steps=1, batch_size=2)
+    volume = cells(shape=(6, 48, 56))
+    network = new_network(new_description([volume], shape=UNetConfig(base_width=2, depth=1)), 0)
+    assert network.description.architecture.ndim == 3
+    run = train([volume], settings=settings, description=network.description)
+    assert run.next_batch().images.shape == (2, 1, 6, 192, 192)
+    (note,) = run.notes
+    assert note == (
+        "Patches have 6 x 192 x 192 voxels, 2 in a batch, so that it has two million voxels at "
+        "most; choose a patch size to take others."
+    )
+
+
+def test_volumes_are_learned_from_in_float32_on_the_cpu():
+    description = new_description([cells(shape=(6, 48, 56))], shape=TINY.architecture)
+    settings = dataclasses.replace(QUICK, precision="bfloat16")
+    pairs = [cells(shape=(6, 48, 56))]
+    run = train(pairs, settings=settings, description=description, device="cpu")
+    assert run.precision == torch.float32
+    assert any("in float32 on the CPU" in note for note in run.notes)
+    usual = dataclasses.replace(settings, precision="auto")
+    run = train(pairs, settings=usual, description=description, device="cpu")
+    assert run.precision == torch.float32
+    assert run.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("depth", "batch_size", "expected"),
+    [
+        (100, 8, (64, 64, 64)),
+        (400, 1, (128, 128, 128)),
+        (16, 8, (16, 128, 128)),
+        (5, 8, (16, 128, 128)),  # what the network reads at least
+        (100, 1000, (16, 16, 16)),
+    ],
+)
+def test_a_batch_of_volumes_has_two_million_voxels_at_most(depth, batch_size, expected):
+    settings = TrainingSettings(batch_size=batch_size)
+    assert patch_shape(settings, UNetConfig(ndim=3), [depth, 500]) == expected
+
+
+def test_a_chosen_patch_size_is_taken_and_images_have_the_usual_one():
+    chosen = TrainingSettings(patch_size_px=128)
+    assert patch_shape(chosen, UNetConfig(ndim=3), [300]) == (128, 128, 128)
+    assert patch_shape(TrainingSettings(), UNetConfig(), []) == (192, 192)
+
+
+@pytest.mark.parametrize(
+    ("image", "axis", "channels"),
+    [((8, 9), None, 1), ((8, 9, 3), None, 3), ((8, 9, 4), None, 3), ((5, 8, 9), 0, 5)],
+)
+def test_a_new_network_reads_the_channels_of_the_images(image, axis, channels):
+    pair = TrainingPair(np.ones(image), np.ones((8, 9), int), channel_axis=axis)
+    grey = TrainingPair(np.ones((8, 9)), np.ones((8, 9), int))
+    described = new_description([grey, pair])
+    assert described.architecture.in_channels == channels
+    assert described.class_roles == ("background", "cell", "border")
+
+
+def scribbles(shape: tuple[int, int] = (48, 56)) -> TrainingPair:
+    """Bright, middling and dark stripes; one stroke of its class in each."""
+    rng = np.random.default_rng(0)
+    stripes = np.repeat([[0.0, 100.0, 200.0]], shape[0], 0).repeat(shape[1] // 3 + 1, 1)
+    labels = np.zeros(shape, np.uint8)
+    labels[20:23, 3:15], labels[20:23, 22:34], labels[20:23, 41:53] = 1, 2, 3
+    image = stripes[:, : shape[1]] + rng.normal(0, 5, shape)
+    return annotated_pair(image, labels, unlabelled="ignore", label_kind="classes", name="stripes")
+
+
+def test_scribbled_classes_train_a_network_from_nothing_that_tells_them_apart():
+    pair = scribbles()
+    description = new_description([pair], class_names=("dark",), shape=TINY.architecture)
+    assert description.class_roles == ("dark", "class 2", "class 3")
+    settings = dataclasses.replace(QUICK, steps=80, learning_rate=5e-3, average=0.9)
+    run = train([pair], settings=settings, description=description)
+    for report in run:
+        assert np.isfinite(report.loss)
+    usual = SegmentationSettings()
+    *_, plane = iterate_scores(pair.image, run.network, settings=usual, device="cpu")
+    found = plane.scores.argmax(0)
+    for column, expected in ((9, 0), (28, 1), (47, 2)):
+        assert (found[5:43, column - 5 : column + 6] == expected).mean() > 0.9
+    # There are no cells to be counted.
+    assert learned_from(run.network.description.history[-1]) == "1 image: 'stripes'"
+
+
+def test_a_reviewed_zero_is_a_class_of_its_own_after_the_others():
+    labels = np.array([[0, 1, 1, 2]])
+    pair = TrainingPair(np.ones((1, 4)), labels)
+    described = new_description([pair], class_names=("gland", "fat"))
+    assert described.class_roles == ("gland", "fat", "background")
+    unseen = dataclasses.replace(pair, reviewed=labels > 0)
+    assert new_description([unseen], class_names=()).class_roles == ("class 1", "class 2")
+    named = new_description([pair], class_names=("background", "fat"))
+    assert named.class_roles == ("background", "fat")
 
 
 def test_unpadded_network_learns_where_it_has_output():

@@ -131,3 +131,9 @@ def test_scores_of_the_model_that_it_was_trained_from_are_told_as_its_scores(
     assert "Before that, &#x27;nuclei&#x27; was trained on: A public set." in own
     # A model that was not trained further has no such part.
     assert "another model" not in model_html(LoadedModel(Network(child.unet, parent), "", ""))
+
+
+def test_a_network_of_classes_says_their_numbers(threshold_network: Network) -> None:
+    text = described(threshold_network, class_roles=("gland", "background"))
+
+    assert "At each pixel, which class it is: 1 gland, 0 background." in text

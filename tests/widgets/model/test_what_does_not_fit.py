@@ -29,11 +29,11 @@ def test_what_does_not_fit_the_image_is_said(
     )
     qtbot.waitUntil(lambda: widget.concerns.texts[:1] == [told], timeout=5000)
 
-    description = replace(ready_made_network.description, class_roles=("red", "green"))
+    description = replace(ready_made_network.description, class_roles=("cell", "green"))
     session.adopt(Network(ready_made_network.unet, description), "ready.pt")
 
     assert widget.concerns.texts[0] == (
-        "The model tells 'red' and 'green', and not where cells are, so nothing can be segmented. "
+        "The model tells 'cell' and 'green', and not where cells are, so nothing can be segmented. "
         "Choose another model."
     )
 

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QSpinBox
 from superqt import QLabeledDoubleSlider
 
 from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.widgets.shared.settings_form import SettingsForm, caption
 
 NAMES = ("foreground_threshold", "min_size_px", "fill_holes", "min_score")
@@ -29,6 +30,17 @@ def test_each_kind_of_value_has_its_field(form: SettingsForm) -> None:
     captions = {label.text() for label in form.findChildren(QLabel)}
     assert {"Foreground threshold", "Min size", "Min score"} <= captions
     assert form.fields["fill_holes"].text() == "Fill holes"
+
+
+def test_a_number_that_may_be_left_out_is_automatic_below_the_lowest(qtbot: QtBot) -> None:
+    form = SettingsForm(TrainingSettings(), ("patch_size_px",), {"patch_size_px": (32, 1024)})
+    qtbot.addWidget(form)
+    field = form.fields["patch_size_px"]
+    assert (field.text(), form.values()) == ("automatic", {"patch_size_px": None})
+    field.stepUp()
+    assert (field.text(), form.values()) == ("32 px", {"patch_size_px": 32})
+    form.show_values(TrainingSettings())
+    assert form.values() == {"patch_size_px": None}
 
 
 def test_captions_are_words_without_units() -> None:

@@ -11,6 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_unet.engine.base.errors import TrainingError
+from napari_unet.engine.images.image import plane_key
 from napari_unet.engine.labels.runs import LabelRuns
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
@@ -61,6 +62,21 @@ def plan_for(
 
 def weights_of(network: Network) -> torch.Tensor:
     return torch.cat([value.reshape(-1).float() for value in network.unet.state_dict().values()])
+
+
+def test_a_new_network_is_made_for_the_axes_and_channels_of_the_images() -> None:
+    labels = np.repeat(squares((64, 64))[np.newaxis], 4, axis=0)
+    viewer = ViewerModel()
+    layer = viewer.add_layer(Image((labels > 0).astype(np.float32), name="picture"))
+    image = read_layer(layer, viewer.dims, network_ndim=3, extent="stack")
+    settings = replace(SETTINGS, steps=1)
+    source = PairSource(image, labels, "picture")
+    plan = plan_for(labels, None, source=source, settings=settings, begins_anew=True, ndim=3)
+
+    trained = next(each for each in run_training(plan, Control()) if isinstance(each, Trained))
+
+    assert trained.network.description.architecture.ndim == 3
+    assert trained.network.description.class_roles == ("background", "cell", "border")
 
 
 def test_reports_come_in_order_and_the_end_has_a_network(threshold_network: Network) -> None:
@@ -337,3 +353,23 @@ def test_a_block_of_classes_is_held_out_though_there_are_only_two_numbers(
     # Such a network finds no cells that could be shown or compared.
     assert not any(isinstance(report, Previewed) for report in reports)
     assert reports[-1].sentence == ""
+
+
+def test_of_predicted_classes_only_corrections_are_learned_from(
+    threshold_network: Network,
+) -> None:
+    described = replace(threshold_network.description, class_roles=("dark", "bright"))
+    network = Network(threshold_network.unet, described)
+    predicted = np.ones((64, 64), np.int32)
+    predicted[:32] = 2
+    corrected = predicted.copy()
+    corrected[40:44, 10:20] = 2
+    image = layer_image((predicted > 1).astype(np.float32))
+    runs = {plane_key((slice(None), slice(None))): LabelRuns.of(predicted)}
+    source = PairSource(image, corrected, "picture", predictions=runs)
+    plan = plan_for(corrected, network, source=source, meaning="painted")
+
+    (pair,) = annotation(plan)
+
+    assert np.array_equal(pair.reviewed, predicted != corrected)
+    assert np.array_equal(pair.labels > 0, predicted != corrected)

@@ -37,6 +37,7 @@ from napari_unet.engine.base.settings import (
     SegmentationSettings,
 )
 from napari_unet.engine.networks.bundled import DEFAULT_MODEL
+from napari_unet.engine.networks.network import NetworkDescription
 
 _TABLE = "summary.csv"
 
@@ -175,7 +176,7 @@ def run(arguments: argparse.Namespace) -> int:
     models = tuple(arguments.model or [DEFAULT_MODEL])
     networks = load_models(models, arguments)
     description = networks[0].description
-    missing = _missing(plan, summary, arguments, description.architecture.ndim)
+    missing = _missing(plan, summary, arguments, description)
     jobs = _jobs(arguments, len(missing))
     bar = BatchBar(
         len(missing),
@@ -216,7 +217,10 @@ def _summary(arguments: argparse.Namespace, plan: list[PlannedFile]) -> Summary 
 
 
 def _missing(
-    plan: list[PlannedFile], summary: Summary | None, arguments: argparse.Namespace, ndim: int
+    plan: list[PlannedFile],
+    summary: Summary | None,
+    arguments: argparse.Namespace,
+    description: NetworkDescription,
 ) -> list[PlannedFile]:
     """Images of which an output is missing; the others go into the table as they are."""
     if not arguments.skip_existing:
@@ -225,9 +229,9 @@ def _missing(
     skipped = [each for each in plan if each not in missing]
     if skipped:
         say(f"{count(len(skipped), 'image')} of {len(plan)} left out, with outputs that exist.")
-    if summary is not None:
+    if summary is not None and not description.gives_classes:
         for planned in skipped:
-            summary.add_earlier(planned, ndim=ndim)
+            summary.add_earlier(planned, ndim=description.architecture.ndim)
     return missing
 
 

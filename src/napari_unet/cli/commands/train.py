@@ -9,7 +9,6 @@ new model is made, which needs many images and hours. It ends once the loss has 
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -27,6 +26,13 @@ from napari_unet.cli.model_options import (
     model_help,
     model_source,
 )
+from napari_unet.cli.new_model import (
+    add_new_model_options,
+    check_shape_options,
+    class_names,
+    described_anew,
+    new_shape,
+)
 from napari_unet.cli.setting_options import (
     add_setting_options,
     is_given,
@@ -37,9 +43,8 @@ from napari_unet.cli.setting_options import (
 from napari_unet.engine.base.errors import FileError, SettingsError, TrainingError
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.models.checkpoint import SUFFIX, bundled_models
-from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL, labels_are_classes
+from napari_unet.engine.networks.annotation import LabelKind, label_kind
 from napari_unet.engine.networks.network import Network, NetworkDescription
-from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.training.hold_out import hold_out
 from napari_unet.engine.training.knowledge.bank import known_bank
 from napari_unet.engine.training.pairs import (
@@ -52,9 +57,6 @@ from napari_unet.engine.training.pairs import (
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.training import train
 from napari_unet.files.pairs import pair_files, read_pairs
-
-_MADE_FROM_IMAGES = ("in_channels", "classes")
-_NEW_SHAPE = UNetConfig(base_width=32)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -98,7 +100,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         TrainingSettings(),
         title="training (defaults are those of a new model; with --from it learns in fewer steps)",
     )
-    _add_new_model_options(parser)
+    add_new_model_options(parser)
     add_loading_options(parser)
 
 
@@ -127,27 +129,15 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_new_model_options(parser: argparse.ArgumentParser) -> None:
-    add_setting_options(
-        parser, _NEW_SHAPE, title="shape of a new model", leave_out=_MADE_FROM_IMAGES
-    )
-    parser.add_argument(
-        "--two-classes",
-        action="store_true",
-        help="a new model tells background and cell apart, as in the paper; without this, "
-        "the rims of cells are a third class",
-    )
-
-
 def _add_meaning_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what the labels mean")
     group.add_argument(
         "--unlabelled",
         choices=get_args(Unlabelled),
-        default="reviewed",
         metavar="|".join(get_args(Unlabelled)),
         help="pixels with the label 0: somebody saw that they are background, or nobody has "
-        "looked at them and nothing is learned there (default: reviewed)",
+        "looked at them and nothing is learned there (default: reviewed; ignore for a new model "
+        "of classes)",
     )
     group.add_argument(
         "--background-label",
@@ -199,14 +189,15 @@ def _run(arguments: argparse.Namespace, model_path: Path) -> int:
     state_path = model_path.with_suffix(".resume")
     _check_outputs(arguments, model_path, state_path)
     start = load_model(arguments.start, arguments) if arguments.start else None
-    _check_shape_options(arguments, start)
+    check_shape_options(arguments, start)
     pairs, validation = _read_pairs(arguments, start, settings.seed)
-    description = start.description if start else _new_description(arguments, pairs)
+    description = start.description if start else described_anew(arguments, [*pairs, *validation])
     if arguments.checks:
         roles = description.class_roles
         # What the engine would refuse, it says in its own words.
         check_pairs(pairs, validation, ndim=description.architecture.ndim, class_roles=roles)
-        look = look_at_pairs([*pairs, *validation], description)
+        names = None if start else class_names(arguments)
+        look = look_at_pairs([*pairs, *validation], description, class_names=names)
         look.refuse()
         look.tell()
     if not validation:
@@ -274,14 +265,6 @@ def _check_outputs(arguments: argparse.Namespace, model: Path, state: Path) -> N
             )
 
 
-def _check_shape_options(arguments: argparse.Namespace, start: Network | None) -> None:
-    if start is not None and (_new_shape(arguments) != _NEW_SHAPE or arguments.two_classes):
-        raise SettingsError(
-            "A model that training starts from (--from) keeps its shape; leave out --from to "
-            "make a new one, or leave out the options of its shape."
-        )
-
-
 # -- images ----------------------------------------------------------------------------------------
 
 
@@ -297,16 +280,20 @@ def _read_pairs(
         files, held_out = _divided(files, arguments.validation_fraction, seed)
     else:
         held_out = _paired(*given)
-    shape = start.description.architecture if start else _new_shape(arguments)
-    are_classes = start is not None and labels_are_classes(start.description.class_roles)
+    shape = start.description.architecture if start else new_shape(arguments)
+    given_names = class_names(arguments)
+    kind: LabelKind = "cells" if given_names is None else "classes"
+    if start is not None:
+        kind = label_kind(start.description.class_roles)
+    usual: Unlabelled = "reviewed" if given_names is None else "ignore"
 
     def pair(image: Any, labels: LabelImage, name: str) -> TrainingPair:
         return annotated_pair(
             image,
             labels,
-            unlabelled=arguments.unlabelled,
+            unlabelled=arguments.unlabelled or usual,
             background_label=arguments.background_label,
-            label_kind="classes" if are_classes else "cells",
+            label_kind=kind,
             ring_px=arguments.ring,
             name=name,
             channel_axis=-1 if image.ndim > labels.ndim else None,
@@ -317,8 +304,13 @@ def _read_pairs(
         return [each for paths in some for each in read_pairs(*paths, make_pair=pair, **options)]
 
     pairs, validation = read(files), read(held_out)
-    cells = sum(int(np.unique(pair.labels[pair.labels > 0]).size) for pair in pairs)
-    report(f"{count(len(pairs), 'image')} with {count(cells, 'cell')} to learn from")
+    numbers = [np.unique(pair.labels[pair.labels > 0]) for pair in pairs]
+    if kind == "cells":
+        shown = count(sum(each.size for each in numbers), "cell")
+    else:
+        classes = np.unique(np.concatenate(numbers)).size if numbers else 0
+        shown = "1 class" if classes == 1 else f"{classes} classes"
+    report(f"{count(len(pairs), 'image')} with {shown} to learn from")
     if validation:
         names = [pair.name for pair in validation]
         report(f"{count(len(names), 'image')} held out: {listing(names)}")
@@ -359,7 +351,7 @@ def _part_held_out(
         share=fraction,
         seed=seed,
         gap_px=gap_px,
-        label_kind="classes" if labels_are_classes(description.class_roles) else "cells",
+        label_kind=label_kind(description.class_roles),
     )
     report(held.sentence)
     return list(held.training), list(held.validation)
@@ -369,19 +361,3 @@ def _paired(images: Path, labels: Path) -> list[tuple[Path, Path]]:
     paired = pair_files(images, labels)
     report_unpaired(paired, "image", "label image")
     return paired.pairs
-
-
-def _new_shape(arguments: argparse.Namespace) -> UNetConfig:
-    return read_settings(arguments, _NEW_SHAPE, leave_out=_MADE_FROM_IMAGES)
-
-
-def _new_description(
-    arguments: argparse.Namespace, pairs: list[TrainingPair]
-) -> NetworkDescription:
-    roles = (BACKGROUND, CELL) if arguments.two_classes else (BACKGROUND, CELL, BORDER)
-    channels = {pair.image.shape[-1] if pair.image.ndim > pair.labels.ndim else 1 for pair in pairs}
-    # Alpha is no channel to learn from.
-    in_channels = 3 if max(channels) == 4 else max(channels)
-    shape = replace(_NEW_SHAPE, in_channels=in_channels, classes=len(roles))
-    config = read_settings(arguments, shape, leave_out=_MADE_FROM_IMAGES)
-    return NetworkDescription(arguments.out.stem, config, class_roles=roles)

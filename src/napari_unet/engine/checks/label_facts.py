@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -13,7 +14,12 @@ from napari_unet.engine.checks.image_facts import ImageFacts, image_facts
 from napari_unet.engine.images.image import AnyImage, LabelImage, colour_axis
 from napari_unet.engine.labels.components import LabelPieces, diameters_px, label_pieces
 from napari_unet.engine.labels.repair import LabelFaults, label_faults
-from napari_unet.engine.networks.annotation import labels_are_classes
+from napari_unet.engine.networks.annotation import (
+    BACKGROUND,
+    MOST_CLASSES,
+    labels_are_classes,
+    named_classes,
+)
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import NetworkDescription
@@ -55,7 +61,10 @@ class AnnotatedImage:
         What a person has changed since a model predicted them; without it
         nobody knows where they came from.
     stack : str
-        Name of the stack that these labels are a slice of, if they are.
+        Name of the stack that these labels are a slice of, or of the folder
+        that they are an image of, if they are.
+    part_noun : {"slice", "image"}
+        What they are of it.
     beside : tuple of arrays of the labels' shape
         The slices before and after it: a small piece next to a cell there is
         the cap of a cell, and no speck.
@@ -72,6 +81,7 @@ class AnnotatedImage:
     image_grid: Grid | None = None
     corrected: NDArray[np.bool_] | None = None
     stack: str = ""
+    part_noun: Literal["slice", "image"] = "slice"
     beside: tuple[LabelImage, ...] = ()
 
     @property
@@ -83,6 +93,19 @@ class AnnotatedImage:
         if axis is not None and -image.ndim <= axis < image.ndim:
             return axis % image.ndim
         return colour_axis(image.shape, self.labels.ndim)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelSummary:
+    """What is to be known of labels beside others; it holds no pixels."""
+
+    name: str
+    cell_sizes_px: NDArray[np.int64]
+    diameters_px: NDArray[np.float64]
+    has_background: bool
+    """A network learns background from them."""
+    is_untouched: bool
+    """They are as a model has predicted them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +200,14 @@ class LabelFacts:
         """Of a circle or ball as large as each cell."""
         return diameters_px(self.cell_sizes_px, len(self.pieces.shape))
 
+    @property
+    def summary(self) -> LabelSummary:
+        """What is to be known once the pixels are gone."""
+        given = self.given
+        is_untouched = given.corrected is not None and not given.corrected.any()
+        sizes, has_background = self.cell_sizes_px, self.background_px > 0
+        return LabelSummary(given.name, sizes, self.diameters_px, has_background, is_untouched)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelCase:
@@ -188,6 +219,8 @@ class LabelCase:
     """There are no other labels."""
     consequence: str = "the network would take them for one cell"
     """What becomes of pieces with one number."""
+    class_names: Sequence[str] | None = None
+    """Of a new network that learns numbers as classes."""
 
     @property
     def given(self) -> AnnotatedImage:
@@ -202,7 +235,14 @@ class LabelCase:
     @property
     def roles(self) -> tuple[str, ...]:
         """What the numbers stand for, if they are classes; () if they are cells."""
-        return class_roles(self.description)
+        if self.class_names is None:
+            return class_roles(self.description)
+        # Each number that there is becomes a class.
+        most = min(int(self.facts.ids.max(initial=0)), MOST_CLASSES)
+        roles = named_classes(self.class_names, most)
+        if BACKGROUND in roles or self.given.unlabelled == "ignore":
+            return roles
+        return (*roles, BACKGROUND)
 
 
 def class_roles(description: NetworkDescription | None) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.checks.finding import Finding, Rule, error, note, warning
 from napari_unet.engine.checks.image_case import is_of_other_size
-from napari_unet.engine.checks.label_facts import LabelCase, LabelFacts, class_roles
-from napari_unet.engine.networks.annotation import BACKGROUND
+from napari_unet.engine.checks.label_facts import LabelCase, LabelSummary
+from napari_unet.engine.networks.annotation import BACKGROUND, MOST_CLASSES
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import NetworkDescription
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MANY_SPECKS = 0.1
 _LARGE_HOLES = 0.02
 
+_MANY_CLASSES = 20
 _FEW_CELLS = 5
 _TINY_CELL_PX = 30
 
@@ -173,9 +174,22 @@ def empty(case: LabelCase) -> Iterator[Finding]:
 # -- classes -------------------------------------------------------------------------------------
 
 
+def many_classes(case: LabelCase) -> Iterator[Finding]:
+    """Nobody paints so many classes: such labels are rather cells."""
+    highest = int(case.facts.ids.max(initial=0))
+    if case.class_names is not None and highest > max(_MANY_CLASSES, len(case.class_names)):
+        yield (warning if highest <= MOST_CLASSES else error)(
+            f"{case.name} holds numbers up to {highest}, each of which would be a class; if they "
+            "are those of cells, say that the labels are cells.",
+            is_senseless=True,
+        )
+
+
 def classes(case: LabelCase) -> Iterator[Finding]:
     """A number beyond the last class has no channel; from one class alone a network learns it."""
     facts, roles = case.facts, case.roles
+    if case.class_names is not None and facts.ids.size and facts.ids[-1] > MOST_CLASSES:
+        return  # that is told already
     if facts.ids.size and facts.ids[-1] > len(roles):
         known = ", ".join(f"{number} {role}" for number, role in enumerate(roles, 1))
         yield error(
@@ -204,11 +218,13 @@ def classes(case: LabelCase) -> Iterator[Finding]:
 class AllLabels:
     """What a rule for all labels together judges."""
 
-    facts: Sequence[LabelFacts]
+    facts: Sequence[LabelSummary]
     """Of those that could be looked at."""
     description: NetworkDescription | None
     is_complete: bool
     """All could be looked at."""
+    are_classes: bool = False
+    """Numbers are those of classes."""
 
     @property
     def cells(self) -> int:
@@ -222,7 +238,9 @@ def no_labels(case: AllLabels) -> Iterator[Finding]:
         return
     if not case.facts:
         yield error("There are no labels; choose at least one layer.", code="no-images")
-    elif any(each.background_px for each in case.facts):
+    elif case.are_classes:
+        yield error("Nothing is painted; paint some of each class before training.")
+    elif any(each.has_background for each in case.facts):
         yield error("No cell is painted; paint at least a few whole cells before training.")
     else:
         yield error(
@@ -235,7 +253,7 @@ def no_labels(case: AllLabels) -> Iterator[Finding]:
 def few(case: AllLabels) -> Iterator[Finding]:
     """What cells have in common shows only in several."""
     cells = case.cells
-    if not case.is_complete or not 0 < cells < _FEW_CELLS or class_roles(case.description):
+    if not case.is_complete or not 0 < cells < _FEW_CELLS or case.are_classes:
         return
     largest = max(int(each.cell_sizes_px.max(initial=0)) for each in case.facts)
     if cells == 1 and largest <= _TINY_CELL_PX:
@@ -255,7 +273,7 @@ def few(case: AllLabels) -> Iterator[Finding]:
 def size(case: AllLabels) -> Iterator[Finding]:
     """A model knows cells of about one size."""
     learned = None if case.description is None else case.description.object_diameter_px
-    if not learned or not case.cells or class_roles(case.description):
+    if not learned or not case.cells or case.are_classes:
         return
     seen = float(np.median(np.concatenate([each.diameters_px for each in case.facts])))
     if is_of_other_size(seen, learned):
@@ -268,10 +286,8 @@ def size(case: AllLabels) -> Iterator[Finding]:
 
 def untouched(case: AllLabels) -> Iterator[Finding]:
     """From what it has found itself a model learns its own mistakes anew."""
-    with_cells = [each.given for each in case.facts if each.ids.size]
-    same = [
-        each.name for each in with_cells if each.corrected is not None and not each.corrected.any()
-    ]
+    with_cells = [each for each in case.facts if each.cell_sizes_px.size]
+    same = [each.name for each in with_cells if each.is_untouched]
     if not same:
         return
     if len(same) < len(with_cells):

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
 from napari_unet.engine.base.errors import LabelsError
 from napari_unet.engine.checks.finding import Finding, found_by, worst_first
-from napari_unet.engine.checks.label_facts import AnnotatedImage, LabelCase, LabelFacts
+from napari_unet.engine.checks.label_facts import (
+    AnnotatedImage,
+    LabelCase,
+    LabelFacts,
+    LabelSummary,
+    class_roles,
+)
 from napari_unet.engine.checks.label_rules import (
     CELL_RULES,
     TOGETHER_RULES,
@@ -18,6 +24,7 @@ from napari_unet.engine.checks.label_rules import (
     classes,
     disconnected,
     empty,
+    many_classes,
     mask,
     negative,
 )
@@ -26,6 +33,23 @@ from napari_unet.engine.images.image import AnyImage, LabelImage
 from napari_unet.engine.images.label_numbers import whole_numbers
 from napari_unet.engine.labels.repair import holes_filled, pieces_numbered, specks_removed
 from napari_unet.engine.networks.network import Network, NetworkDescription
+
+MOST_LOOKED_AT = 50
+"""Of images and their labels; each takes up to a tenth of a second."""
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LookedAt:
+    """What was found in one image and its labels; it holds no pixels."""
+
+    findings: tuple[Finding, ...]
+    summary: LabelSummary | None
+    """None where the labels could not be looked at."""
+    stack: str = ""
+    part_noun: str = "slice"
+    """`stack`, `part_noun`: as in `AnnotatedImage`."""
 
 
 def preflight(
@@ -72,7 +96,10 @@ def preflight(
 
 
 def preflight_all(
-    annotated: Sequence[AnnotatedImage], *, network: Network | NetworkDescription | None = None
+    annotated: Sequence[AnnotatedImage],
+    *,
+    network: Network | NetworkDescription | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> tuple[Finding, ...]:
     """Say what may spoil a training on several images and their labels.
 
@@ -81,6 +108,9 @@ def preflight_all(
     annotated : sequence of AnnotatedImage
     network : Network or NetworkDescription, optional
         What is to be trained.
+    class_names : sequence of str, optional
+        A new network is to learn the numbers as classes, 1 as that of the
+        first name; fewer names than numbers will do.
 
     Returns
     -------
@@ -89,48 +119,90 @@ def preflight_all(
         all of them together comes without a name.
     """
     description = network.description if isinstance(network, Network) else network
-    findings: list[Finding] = []
-    looked_at: list[LabelFacts] = []
-    stacks: dict[int, str] = {}
-    for each in annotated:
-        each = replace(each, labels=_as_integers(each.labels))
-        case = LabelCase(LabelFacts(each), description, is_alone=len(annotated) == 1)
-        refused = _refused(case)
-        own = refused or _about_one(case)
-        findings += own
-        stacks.update(dict.fromkeys(map(id, own), each.stack))
-        if not refused:
-            looked_at.append(case.facts)
-    together = AllLabels(looked_at, description, is_complete=len(looked_at) == len(annotated))
-    by_stack = [(stacks[id(finding)], finding) for finding in findings]
-    return worst_first([*_summed(by_stack), *found_by(TOGETHER_RULES, together)])
+    is_alone = len(annotated) == 1
+    return findings_of_all(
+        [
+            looked_at(each, network=description, is_alone=is_alone, class_names=class_names)
+            for each in annotated
+        ],
+        network=description,
+        class_names=class_names,
+    )
 
 
-def _summed(findings: Sequence[tuple[str, Finding]]) -> list[Finding]:
+def looked_at(
+    annotated: AnnotatedImage,
+    *,
+    network: NetworkDescription | None,
+    is_alone: bool,
+    class_names: Sequence[str] | None = None,
+) -> LookedAt:
+    """Look at one image of `preflight_all`.
+
+    Parameters
+    ----------
+    is_alone : bool
+        There are no others.
+    """
+    annotated = replace(annotated, labels=_as_integers(annotated.labels))
+    facts = LabelFacts(annotated)
+    case = LabelCase(facts, network, is_alone=is_alone, class_names=class_names)
+    refused = _refused(case)
+    findings = tuple(refused or _about_one(case))
+    summary = None if refused else case.facts.summary
+    return LookedAt(findings, summary, annotated.stack, annotated.part_noun)
+
+
+def findings_of_all(
+    looked: Sequence[LookedAt],
+    *,
+    network: NetworkDescription | None,
+    class_names: Sequence[str] | None = None,
+) -> tuple[Finding, ...]:
+    """Put together what `looked_at` gave of each image, as `preflight_all` returns it."""
+    summaries = [each.summary for each in looked if each.summary is not None]
+    are_classes = class_names is not None or bool(class_roles(network))
+    is_complete = len(summaries) == len(looked)
+    together = AllLabels(summaries, network, is_complete=is_complete, are_classes=are_classes)
+    return worst_first([*_summed(looked), *found_by(TOGETHER_RULES, together)])
+
+
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """Take at most so many, from the first to the last at equal distances."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(place)] for place in np.linspace(0, len(items) - 1, most)]
+
+
+def _summed(looked: Sequence[LookedAt]) -> list[Finding]:
     """Make one finding of those that several slices of a stack have in common."""
     groups: dict[tuple[str, ...], list[Finding]] = {}
-    for stack, finding in findings:
-        # What is no slice stays as it is.
-        key = (stack, finding.code) if stack else (finding.name, finding.code, finding.text)
-        groups.setdefault(key, []).append(finding)
+    for each in looked:
+        for finding in each.findings:
+            # What is no slice stays as it is.
+            key = (each.stack, finding.code, each.part_noun)
+            if not each.stack:
+                key = (finding.name, finding.code, finding.text)
+            groups.setdefault(key, []).append(finding)
     return [
-        own[0] if len(own) == 1 else _of_slices(own, stack=key[0]) for key, own in groups.items()
+        own[0] if len(own) == 1 else _of_parts(own, stack=key[0], noun=key[2])
+        for key, own in groups.items()
     ]
 
 
-def _of_slices(parts: Sequence[Finding], *, stack: str) -> Finding:
+def _of_parts(parts: Sequence[Finding], *, stack: str, noun: str) -> Finding:
     """Tell of the slice in which there is most, and in how many others there is some."""
     worst = max(
         worst_first(parts), key=lambda part: (part.severity == parts[0].severity, len(part.ids))
     )
     ids = sum(len(part.ids) for part in parts)
-    if worst.code == "content":
-        text = f"'{stack}' holds {ids:,} cells in {len(parts)} slices."
+    if worst.code == "content" and ids:  # of classes there is no sum
+        text = f"'{stack}' holds {ids:,} cells in {len(parts)} {noun}s."
     else:
         others = len(parts) - 1
-        slices = "1 other slice" if others == 1 else f"{others} other slices"
-        text = f"{worst.text} There is the same in {slices} of '{stack}'."
-    remedy = f"{worst.remedy}, and so in the other slices" if worst.remedy else ""
+        those = f"1 other {noun}" if others == 1 else f"{others} other {noun}s"
+        text = f"{worst.text} There is the same in {those} of '{stack}'."
+    remedy = f"{worst.remedy}, and so in the other {noun}s" if worst.remedy else ""
     return replace(worst, text=text, remedy=remedy, name=stack, parts=tuple(parts))
 
 
@@ -168,7 +240,8 @@ def _refused(case: LabelCase) -> list[Finding]:
 
 def _about_one(case: LabelCase) -> list[Finding]:
     about_cells = CELL_RULES if case.facts.ids.size else (empty,)
-    rules = (*PAIR_RULES, *((classes,) if case.roles else about_cells))
+    about_classes = (many_classes, classes)
+    rules = (*PAIR_RULES, *(about_classes if case.roles else about_cells))
     return found_by(rules, case, name=case.given.name)
 
 

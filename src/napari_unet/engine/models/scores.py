@@ -77,7 +77,7 @@ def learned_from(entry: Mapping[str, Any]) -> str:
     counts = [
         f"{entry[key]} {key[:-1] if entry[key] == 1 else key}"
         for key in ("images", "cells")
-        if key in entry
+        if entry.get(key)  # of classes there are no cells
     ]
     text = " with ".join(counts)
     names = entry.get("names")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,54 @@ INSTANCE_ROLES: tuple[tuple[str, ...], ...] = (
 def labels_are_classes(class_roles: Sequence[str]) -> bool:
     """Whether labels for these roles are numbers of classes rather than of cells."""
     return CELL not in class_roles
+
+
+LabelKind: TypeAlias = Literal["cells", "classes"]
+"""What the numbers of labels are."""
+
+
+def label_kind(class_roles: Sequence[str]) -> LabelKind:
+    """Kind of labels from which a network with these roles learns."""
+    return "classes" if labels_are_classes(class_roles) else "cells"
+
+
+MOST_CLASSES = 255
+"""That a new network learns from numbers in labels; more are rather cells."""
+
+
+def named_classes(names: Sequence[str], count: int) -> tuple[str, ...]:
+    """Class roles of a network for labels whose numbers are classes: "class 1", "class 2", ...
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the first classes, instead of these; an empty one is left as it is.
+    count : int
+        The highest number in the labels; more names make more classes.
+
+    Raises
+    ------
+    SettingsError
+        If two classes have the same name, one has that of cells, or there are
+        too many.
+    """
+    if count > MOST_CLASSES:
+        raise SettingsError(
+            f"The labels hold the number {count}, and a network learns {MOST_CLASSES} classes at "
+            "most; if the numbers are those of cells, say that the labels are cells."
+        )
+    given = [name.strip() for name in names]
+    given += [""] * (count - len(given))
+    roles = tuple(name or f"class {number}" for number, name in enumerate(given, start=1))
+    if CELL in roles:
+        raise SettingsError(
+            f"'{CELL}' cannot be the name of a class, as it stands for cells that are told apart; "
+            "use another, for example 'cells'."
+        )
+    twice = [name for index, name in enumerate(roles) if name in roles[:index]]
+    if twice:
+        raise SettingsError(f"Two classes are called '{twice[0]}'; name each class once.")
+    return roles
 
 
 def training_target(

@@ -20,7 +20,7 @@ from napari_unet.engine.images.normalization import (
     Percentiles,
     normalization_from_json,
 )
-from napari_unet.engine.networks.annotation import BACKGROUND, CELL
+from napari_unet.engine.networks.annotation import BACKGROUND, CELL, labels_are_classes
 from napari_unet.engine.networks.architecture import Architecture, NetworkModule
 from napari_unet.engine.networks.graph_network import GraphNetwork
 from napari_unet.engine.networks.layer_graph import GraphConfig
@@ -120,6 +120,15 @@ class NetworkDescription:
             f"The model '{self.name}' is ready-made ({self.architecture.sentence}) and cannot be "
             "fine-tuned; start from a model whose weights are known, or from nothing."
         )
+
+    @property
+    def gives_classes(self) -> bool:
+        """Whether it gives each pixel a class and tells no cells apart.
+
+        Not while what its channels mean is only guessed.
+        """
+        is_guessed = any(guess.about == "roles" for guess in self.guesses)
+        return labels_are_classes(self.class_roles) and not is_guessed
 
     def to_json(self) -> str:
         """Text that `from_json` reads."""
@@ -233,12 +242,8 @@ class Network:
         return self._fused[2]
 
 
-def new_network(description: NetworkDescription | None, seed: int) -> Network:
-    """Make a network that has learned nothing, the usual one unless another is described."""
-    if description is None:
-        roles = ("background", "cell", "border")
-        config = UNetConfig(base_width=32, classes=len(roles))
-        description = NetworkDescription("new", config, class_roles=roles)
+def new_network(description: NetworkDescription, seed: int) -> Network:
+    """Make a network that has learned nothing."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Network(build_module(description.architecture), description)

@@ -147,6 +147,10 @@ class UNetConfig(LayerSizes):
         return LayerList(tuple(layers), (head,))
 
 
+NEW_SHAPE = UNetConfig(base_width=32)
+"""Of a network that begins with nothing: half of the paper's features, a quarter of the time."""
+
+
 def _conv(ndim: int) -> type[nn.Conv2d] | type[nn.Conv3d]:
     return nn.Conv2d if ndim == 2 else nn.Conv3d
 

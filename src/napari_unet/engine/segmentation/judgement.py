@@ -57,7 +57,7 @@ class Judgement:
         self._cell_scores: list[NDArray[np.float64]] = []
 
     def add(self, plane: PlaneScores, labels: LabelImage) -> None:
-        """Take in a plane.
+        """Take in a plane; nothing is told of classes.
 
         Parameters
         ----------
@@ -66,6 +66,8 @@ class Judgement:
         labels : integer array
             Its cells, of the shape of `plane.area`.
         """
+        if plane.gives_classes:
+            return
         roles = plane.class_roles
         seen = seen_scores(plane.scores, roles)
         self._certainty += float(seen.size - seen.sum(dtype=np.float64))

@@ -14,6 +14,8 @@ from napari_unet.engine.base.regions import Region, shared, sizes, within
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, Scores
 from napari_unet.engine.images.resampling import nearest_index, restore_scores
+from napari_unet.engine.labels.classes import class_labels
+from napari_unet.engine.networks.annotation import labels_are_classes
 from napari_unet.engine.segmentation.instances import instances_from_scores
 from napari_unet.engine.segmentation.rim import Side, cut_sides
 
@@ -56,8 +58,15 @@ class PlaneScores:
         )
         return tuple(slice(*each) for each in ends)
 
+    @property
+    def gives_classes(self) -> bool:
+        """Whether `labels` are classes, and not cells."""
+        return labels_are_classes(self.class_roles)
+
     def labels(self, instances: InstanceSettings) -> LabelImage:
-        """Cells in `area`, numbered from 1 in reading order, without gaps."""
+        """Cells in `area`, numbered from 1 in reading order, without gaps; or classes."""
+        if self.gives_classes:
+            return self._classes()
         found = instances_from_scores(self.scores, self.class_roles, instances)
         is_resized, area = self.shape != self.scaled_shape, self.area
         if is_resized:
@@ -68,6 +77,14 @@ class PlaneScores:
             found = np.where(reaches[found], found, 0)
         # Between coarser pixels a cell can vanish, too.
         return _without_gaps(found) if is_resized or self.wanted is not None else found
+
+    def _classes(self) -> LabelImage:
+        found = class_labels(self.nearest_scores(), self.class_roles)
+        if self.wanted is None:
+            return found
+        inside, classes = within(shared(self.wanted, self.area), self.area), np.zeros_like(found)
+        classes[inside] = found[inside]
+        return classes
 
     def nearest_scores(self) -> Scores:
         """Scores of `area`, those of the nearest pixel each; a view if it can be."""
@@ -81,7 +98,7 @@ class PlaneScores:
         sides = [(axis, 0) for axis, part in enumerate(self.box) if part.start > 0]
         ends = zip(self.box, self.scaled_shape, strict=True)
         sides += [(axis, -1) for axis, (part, n) in enumerate(ends) if part.stop < n]
-        if self.wanted is None:
+        if self.wanted is None or self.gives_classes:
             return ()
         wanted = self._nearest_in(self.wanted)
         return cut_sides(self.scores, self.class_roles, instances, sides=sides, wanted=wanted)

@@ -29,12 +29,15 @@ class Segmentation:
     Parameters
     ----------
     labels : (H, W) or (Z, H, W) int32 array
-        0 is background; cells are 1, 2, ... without gaps.
+        0 is background; cells are 1, 2, ... without gaps. Of a network that
+        tells no cells apart, the class of each pixel: 1 is the first of
+        `class_roles`, and 0 "background" if there is one.
     scores : (C, H, W) or (C, Z, H, W) float32 array, optional
         Probability of each class role; None if they were not to be kept.
     class_roles : tuple of str
         What the channels of `scores` mean.
     cell_count : int
+        0 where labels are classes.
     settings : SegmentationSettings
     instances : InstanceSettings
     zoom : float
@@ -135,13 +138,16 @@ def iterate_segmentation(
             judgement.add(report.plane, report.labels)
             if keep_scores:
                 scores.append(report.plane.on_own_grid())
+    cell_count = max(int(plane.max(initial=0)) for plane in labels)
+    if description.gives_classes:
+        cell_count = 0
     stack, ndim = stack_shape(image, description, settings), labels[0].ndim
     doubt = judgement.doubt(description)
     result = Segmentation(
         labels=_stacked(labels, stack, ndim),
         scores=_stacked(scores, stack, ndim) if keep_scores else None,
         class_roles=description.class_roles,
-        cell_count=max(int(plane.max(initial=0)) for plane in labels),
+        cell_count=cell_count,
         settings=settings,
         instances=instances,
         zoom=zoom_of(description, settings),
@@ -177,7 +183,8 @@ def iterate_planes(
     """
     networks = ensemble(network)
     description = networks[0].description
-    check_class_roles(description.class_roles)
+    if not description.gives_classes:
+        check_class_roles(description.class_roles)
     zooms = zooms_of([each.description for each in networks], settings)
     stack = stack_shape(image, description, settings)
     # Slices share the stack's intensities: an empty one must not be stretched to full contrast.
@@ -212,7 +219,8 @@ def iterate_planes(
         tiles = max(1, tiles)
         found = plane.labels(instances)
         numbers = np.where(found > 0, found + cell_count, 0).astype(np.int32, copy=False)
-        cell_count += int(found.max(initial=0))
+        if not plane.gives_classes:
+            cell_count += int(found.max(initial=0))
         notes = predictor.notes
         yield SegmentationReport(tiles, tiles, number, slices, plane, None, numbers, notes)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from scipy import ndimage
@@ -13,6 +12,7 @@ from scipy import ndimage
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.base.regions import Region
 from napari_unet.engine.images.image import AnyImage
+from napari_unet.engine.networks.annotation import LabelKind
 from napari_unet.engine.training.pairs import TrainingPair
 
 _ENOUGH_IMAGES = 4
@@ -50,7 +50,7 @@ def hold_out(
     share: float = 0.2,
     seed: int = 0,
     gap_px: int = 96,
-    label_kind: Literal["cells", "classes"] = "cells",
+    label_kind: LabelKind = "cells",
 ) -> HeldOut:
     """Set annotated images aside, or part of one where there are few.
 

@@ -129,6 +129,10 @@ class Learner:
         self.precision = resolve_precision(settings.precision, device)
         if self.precision == torch.float16:
             self.precision = torch.bfloat16  # float16 gradients would need loss scaling
+        if device.type == "cpu" and network.description.architecture.ndim == 3:
+            # There the bfloat16 gradients of convolutions over two slices hold what lay in memory
+            # before: about every third one, with torch 2.13 and AVX512.
+            self.precision = torch.float32
         self.memory_format = learning_format(network.unet, device)
         unet = copy.deepcopy(network.unet).requires_grad_(True).to(device)
         self.unet: NetworkModule = unet.to(memory_format=self.memory_format)  # type: ignore[call-overload]
@@ -144,13 +148,18 @@ class Learner:
     @property
     def notes(self) -> tuple[str, ...]:
         """One sentence for each thing that went another way than asked for."""
-        if self._halvings == 0:
-            return ()
-        note = (
-            f"Memory ran out, so a batch is computed in parts of {self.part_size}; it counts as "
-            "one batch all the same, and takes a little longer."
-        )
-        return (note,)
+        notes = []
+        if self.precision == torch.float32 and self._settings.precision not in ("auto", "float32"):
+            notes.append(
+                "Volumes are learned from in float32 on the CPU, as its gradients in other number "
+                "formats cannot be trusted."
+            )
+        if self._halvings:
+            notes.append(
+                f"Memory ran out, so a batch is computed in parts of {self.part_size}; it counts "
+                "as one batch all the same, and takes a little longer."
+            )
+        return tuple(notes)
 
     def state(self) -> dict[str, Any]:
         """All that `load_state` needs to go on exactly."""
@@ -209,15 +218,16 @@ class Learner:
                 loss = result_if_it_fits(lambda: self._accumulate(batch), self._device)
             if loss is not None:
                 return loss
-            self._halve()
+            self._halve(batch)
 
-    def _halve(self) -> None:
+    def _halve(self, batch: Batch) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         if self.part_size == 1:
-            size = self._settings.patch_size_px
+            sizes = batch.target.shape[1:]
             raise TrainingError(
-                f"Not even one patch of {size} x {size} pixels fits into the memory; close other "
-                f"programs, or train with smaller patches, for example of {max(16, size // 2)}."
+                f"Not even one patch of {' x '.join(map(str, sizes))} pixels fits into the memory; "
+                "close other programs, or train with smaller patches, for example of "
+                f"{max(16, sizes[-1] // 2)}."
             )
         self._halvings += 1
         if self._device.type == "cuda":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -17,8 +17,18 @@ from napari_unet.engine.base.errors import (
     SettingsError,
     TrainingError,
 )
-from napari_unet.engine.images.image import AnyImage, LabelImage, channels_first
-from napari_unet.engine.networks.annotation import check_classes, labels_are_classes
+from napari_unet.engine.images.image import AnyImage, LabelImage, channels_first, colour_axis
+from napari_unet.engine.networks.annotation import (
+    BACKGROUND,
+    BORDER,
+    CELL,
+    LabelKind,
+    check_classes,
+    labels_are_classes,
+    named_classes,
+)
+from napari_unet.engine.networks.network import NetworkDescription
+from napari_unet.engine.networks.unet import NEW_SHAPE, UNetConfig
 from napari_unet.engine.weight_map.weight_map import IGNORED, check_labels
 
 Unlabelled: TypeAlias = Literal["reviewed", "ignore"]
@@ -86,7 +96,7 @@ def annotated_pair(
     unlabelled: Unlabelled = "reviewed",
     regions: NDArray[np.bool_] | None = None,
     background_label: int | None = None,
-    label_kind: Literal["cells", "classes"] = "cells",
+    label_kind: LabelKind = "cells",
     ring_px: float = RING_PX,
     corrected: NDArray[np.bool_] | None = None,
     name: str = "image",
@@ -235,6 +245,81 @@ def _check_content(pairs: Sequence[TrainingPair], class_roles: Sequence[str]) ->
             f"The training images show {found}; label pixels of at least two of "
             f"{', '.join(class_roles)}."
         )
+
+
+def new_description(
+    pairs: Sequence[TrainingPair],
+    *,
+    ndim: int | None = None,
+    class_roles: Sequence[str] = (BACKGROUND, CELL, BORDER),
+    class_names: Sequence[str] | None = None,
+    shape: UNetConfig = NEW_SHAPE,
+    name: str = "new",
+) -> NetworkDescription:
+    """Describe a network that begins with nothing and reads these images.
+
+    Parameters
+    ----------
+    pairs : sequence of TrainingPair
+        Their channels are those of the network; grey and coloured images
+        together are read as colours.
+    ndim : int, optional
+        2 or 3: axes that it reads at once; those of the labels without it.
+    class_roles : sequence of str
+        Of labels whose numbers are cells.
+    class_names : sequence of str, optional
+        The numbers of the labels are classes, 1 is that of the first name;
+        those without a name are called "class 1", "class 2", ... There are as
+        many as the labels show. A reviewed 0 is one more, "background".
+    shape : UNetConfig
+        All the rest of its shape.
+    name : str
+
+    Returns
+    -------
+    NetworkDescription
+        Whether the images can be learned from is told by `train`.
+
+    Raises
+    ------
+    SettingsError
+        If names do not make classes, as in `named_classes`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_unet import TrainingPair, new_description
+    >>> volume = TrainingPair(np.ones((8, 64, 64)), np.ones((8, 64, 64), int))
+    >>> new_description([volume]).architecture.ndim
+    3
+    >>> new_description([volume], class_names=("gland", "stroma")).class_roles
+    ('gland', 'stroma')
+    """
+    if class_names is not None:
+        class_roles = _classes_of(pairs, class_names)
+    if ndim is None:
+        ndim = 3 if any(np.ndim(pair.labels) == 3 for pair in pairs) else 2
+    channels = max((_channels(pair) for pair in pairs), default=1)
+    # Alpha is no channel to learn from.
+    in_channels = 3 if channels == 4 else channels
+    config = replace(shape, ndim=ndim, in_channels=in_channels, classes=len(class_roles))
+    return NetworkDescription(name, config, class_roles=tuple(class_roles))
+
+
+def _classes_of(pairs: Sequence[TrainingPair], names: Sequence[str]) -> tuple[str, ...]:
+    labels = [pair.checked_labels() for pair in pairs]
+    roles = named_classes(names, max((int(each.max(initial=0)) for each in labels), default=0))
+    if BACKGROUND in roles or not any((each == 0).any() for each in labels):
+        return roles
+    # Last, so that the numbers in the labels are those of the others.
+    return (*roles, BACKGROUND)
+
+
+def _channels(pair: TrainingPair) -> int:
+    shape, ndim = np.shape(pair.image), np.ndim(pair.labels)
+    axis = colour_axis(shape, ndim) if pair.channel_axis is None else pair.channel_axis
+    has_axis = axis is not None and len(shape) == ndim + 1 and -len(shape) <= axis < len(shape)
+    return int(shape[axis]) if axis is not None and has_axis else 1
 
 
 def _mask(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unet.engine.networks.annotation import class_target, labels_are_classes, training_target
+from napari_unet.engine.networks.architecture import Architecture
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.augmentation import (
     draw_deformation,
@@ -23,9 +25,14 @@ from napari_unet.engine.training.augmentation import (
 from napari_unet.engine.training.knowledge.before import Before
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.prepared import PreparedPair, prepare_pair
-from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.engine.training.settings import USUAL_PATCH_PX, TrainingSettings
 from napari_unet.engine.training.stain import StainedImage
 from napari_unet.engine.weight_map.weight_map import IGNORED, boundary_weight_map
+
+MOST_VOXELS = 2**21
+"""In a batch of volumes: with 32 features that takes a few gigabytes."""
+
+_PATCH_STEP_PX = 16
 
 _TRIES = 20
 """Draws of a patch before one without a pixel that counts is taken."""
@@ -78,6 +85,39 @@ class _Patch:
     held: Tensor = field(default_factory=lambda: torch.empty(0))
 
 
+def patch_shape(
+    settings: TrainingSettings, architecture: Architecture, depths: Sequence[int]
+) -> tuple[int, ...]:
+    """Return what a network gives out for a patch: patches of a training share a shape.
+
+    Parameters
+    ----------
+    depths : sequence of int
+        Slices of each volume; only thin stacks get flatter patches.
+
+    Returns
+    -------
+    (H, W) or (Z, H, W) tuple of int
+        Pixels, as the network rounds them. In volumes without a
+        `patch_size_px` the largest of which a batch has `MOST_VOXELS` at most
+        as it goes in, and no longer than those of images.
+    """
+    ndim, chosen = architecture.ndim, settings.patch_size_px
+
+    def sizes_in(size: int) -> tuple[int, ...]:
+        wanted = (size,) * ndim if ndim == 2 else (min(size, *depths), size, size)
+        return tuple(architecture.valid_input_size(n) for n in wanted)
+
+    candidates: Sequence[int] = (chosen or USUAL_PATCH_PX,)
+    if chosen is None and ndim == 3:
+        candidates = range(USUAL_PATCH_PX, 0, -_PATCH_STEP_PX)
+    for size in candidates:
+        shape = sizes_in(size)
+        if settings.batch_size * math.prod(shape) <= MOST_VOXELS:
+            break
+    return tuple(architecture.output_size(n) for n in shape)
+
+
 class Patches:
     """Draws the batches of a training.
 
@@ -90,6 +130,11 @@ class Patches:
         It says how images are read and what classes there are.
     bank : sequence of TrainingPair
         What it knows, for `bank_share` of each batch; drawn by their weight.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of what the network gives out for each patch.
     """
 
     def __init__(
@@ -108,6 +153,8 @@ class Patches:
             for some in (pairs, bank if settings.bank_share else ())
         )
         self._before: tuple[Before | None, ...] = (None,) * len(self.prepared)
+        depths = [pair.shape[0] for pair in self.prepared]
+        self.shape = patch_shape(settings, network.description.architecture, depths)
         self._class_weights = self._balance() if settings.class_balance else None
 
     @property
@@ -128,6 +175,19 @@ class Patches:
     def hold(self, before: Sequence[Before | None]) -> None:
         """Hold pixels that do not count to what the starting network says of each image."""
         self._before = tuple(before)
+
+    @property
+    def note(self) -> str | None:
+        """How large patches are, in a sentence, where nobody has chosen that."""
+        if self._settings.patch_size_px is not None or self._description.architecture.ndim == 2:
+            return None
+        batch_size = self._settings.batch_size
+        fits = batch_size * math.prod(self.shape) <= MOST_VOXELS
+        why = "so that it has two million voxels at most" if fits else "the smallest that there are"
+        return (
+            f"Patches have {' x '.join(map(str, self.shape))} voxels, {batch_size} in a batch, "
+            f"{why}; choose a patch size to take others."
+        )
 
     def batch(self, step: int) -> Batch:
         """Draw and deform the patches of a step, counted from 0."""
@@ -181,7 +241,7 @@ class Patches:
     def _positions(self, rng: np.random.Generator, centre: NDArray[np.float64]) -> Tensor:
         config = self._description.architecture
         deformation = draw_deformation(rng, self._settings.augmentation, config.ndim)
-        shape = tuple(config.valid_input_size(n) for n in self._output_shape())
+        shape = tuple(config.valid_input_size(n) for n in self.shape)
         return source_positions(deformation, centre, shape)
 
     def _varied(
@@ -199,18 +259,9 @@ class Patches:
         channels = self._description.architecture.in_channels
         return patch.expand(channels, *patch.shape[1:]) if len(patch) < channels else patch
 
-    def _output_shape(self) -> tuple[int, ...]:
-        """Patches share a shape: only thin stacks get flatter patches."""
-        config = self._description.architecture
-        size = self._settings.patch_size_px
-        wanted: tuple[int, ...] = (size, size)
-        if config.ndim == 3:
-            wanted = (min(size, *(pair.shape[0] for pair in self.prepared)), size, size)
-        return tuple(config.output_size(config.valid_input_size(n)) for n in wanted)
-
     def _output_part(self, positions: Tensor) -> Tensor:
         """Cut out the part of (D, *P) `positions` behind the output of an unpadded network."""
-        for axis, wanted in enumerate(self._output_shape(), start=1):
+        for axis, wanted in enumerate(self.shape, start=1):
             start = (positions.shape[axis] - wanted) // 2
             positions = positions.narrow(axis, start, wanted)
         return positions
@@ -226,7 +277,7 @@ class Patches:
             elif len(pair.crowded) and rng.random() < settings.crowded_share:
                 kind = pair.crowded
             centre = kind[rng.integers(len(kind))]
-            half = np.array(self._output_shape()) / 2
+            half = np.array(self.shape) / 2
             centre = centre + rng.uniform(-0.5, 0.5, len(size)) * half
         elif pair.reviewed is not None:
             centre = pair.reviewed[rng.integers(len(pair.reviewed))]
@@ -237,7 +288,7 @@ class Patches:
     def _held_inside(
         self, centre: NDArray[np.float64], size: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        margin = np.minimum(0.4 * np.array(self._output_shape()), size / 2)
+        margin = np.minimum(0.4 * np.array(self.shape), size / 2)
         inside: NDArray[np.float64] = np.clip(centre, margin - 0.5, size - margin - 0.5)
         return inside
 

@@ -128,6 +128,10 @@ NO_AUGMENTATION = AugmentationSettings(
 )  # fmt: skip
 
 
+USUAL_PATCH_PX = 192
+"""Length of a patch of an image, as in the recipe of `nuclei`: of 256 half as many pixels again
+would hardly count."""
+
 MANY_STEPS = 1_000_000
 """More than any time that is given in seconds has room for."""
 
@@ -152,8 +156,10 @@ class TrainingSettings:
         never quite the same.
     batch_size : int
         Patches in a batch.
-    patch_size_px : int
+    patch_size_px : int, optional
         Length of each axis of a patch; rounded up to what the network reads.
+        Without it 192 in images, and in volumes so long that a batch has two
+        million voxels at most. Of thin stacks patches are flatter.
     learning_rate : float
         Held after the warm-up, then lowered to zero over the last `decay` of
         the steps.
@@ -212,7 +218,7 @@ class TrainingSettings:
     patience: int = 200
     seconds: float | None = None
     batch_size: int = 8
-    patch_size_px: int = 256
+    patch_size_px: int | None = None
     learning_rate: float = 1e-3
     warmup_steps: int = 50
     decay: float = 0.4
@@ -235,7 +241,8 @@ class TrainingSettings:
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
 
     def __post_init__(self) -> None:
-        _check(self, "steps batch_size patch_size_px", 1, "1 or more")
+        counts = "steps batch_size" + (" patch_size_px" if self.patch_size_px is not None else "")
+        _check(self, counts, 1, "1 or more")
         from_0 = "patience warmup_steps validation_interval weight_decay keep_knowledge seed"
         _check(self, from_0, 0, "0 or more")
         for name in ("learning_rate", "w0", "border_sigma_px", "border_width_px", "seconds"):
@@ -321,8 +328,6 @@ class TrainingSettings:
             steps=300,
             patience=40,
             batch_size=4,
-            # As in the recipe of `nuclei`: of 256 half as many pixels again would hardly count.
-            patch_size_px=192,
             # Half of each batch is known: of 20 corrections in stained tissue 3e-4 taught little
             # in 110 steps, and 2e-3 cost what was known.
             learning_rate=1e-3,

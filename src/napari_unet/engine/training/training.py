@@ -26,7 +26,7 @@ from napari_unet.engine.training.knowledge.before import Before, said_before
 from napari_unet.engine.training.knowledge.resemblance import resembling
 from napari_unet.engine.training.knowledge.verdict import Verdict, judge
 from napari_unet.engine.training.learner import Learner, TrainingReport
-from napari_unet.engine.training.pairs import TrainingPair, check_pairs
+from napari_unet.engine.training.pairs import TrainingPair, check_pairs, new_description
 from napari_unet.engine.training.patches import Batch, BatchesAhead, Patches
 from napari_unet.engine.training.prepared import description_after
 from napari_unet.engine.training.schedule import Schedule
@@ -77,7 +77,7 @@ def train(
     device : str
         "auto", "cpu", "cuda:0" or "mps".
     description : NetworkDescription, optional
-        Of a new network: its shape, class roles and normalisation.
+        Of a new network; `new_description(pairs)` without it.
     bank : Bank, optional
         Labelled images of what `network` knows, to be learned again beside the
         new ones and to judge what was learned; that of the bundled model which
@@ -123,7 +123,7 @@ def train(
         settings = TrainingSettings.fine_tuning() if network else TrainingSettings()
     run = TrainingRun(
         pairs,
-        network or new_network(description, settings.seed),
+        network or new_network(description or new_description(pairs), settings.seed),
         settings=settings,
         validation=validation,
         device=device,
@@ -190,6 +190,7 @@ class TrainingRun(Iterator[TrainingReport]):
         self._fingerprint = fingerprint((*pairs, *validation))
         self.has_other_images = False
         self._validation = Validation(validation, self._patches)
+        self._note(self._patches.note)
         self._note(self._validation.note(network))
         self.validation_is_due = False
         self._loss = math.nan

@@ -115,6 +115,11 @@ def _intensities(description: NetworkDescription) -> str:
 
 def _classes(description: NetworkDescription) -> list[str]:
     roles, tuned = description.class_roles, description.instances
+    if description.gives_classes:
+        numbers = [
+            f"{0 if role == BACKGROUND else number} {role}" for number, role in enumerate(roles, 1)
+        ]
+        return [f"At each pixel, which class it is: {', '.join(numbers)}."]
     if BACKGROUND not in roles or CELL not in roles:
         told = _list_of(roles, "and")
         return [f"At each pixel {told}: none is called a cell, so it cannot segment as it is."]

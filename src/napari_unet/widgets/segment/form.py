@@ -159,6 +159,9 @@ class SegmentForm(QWidget):
             self._own = description.instances
             self.rare.fields["judge_borders"].setEnabled(self._own.border_test is not None)
             self._on_reset()
+            # Classes are made of scores without any of this.
+            for settings in (self.common, self.rare):
+                settings.setVisible(not description.gives_classes)
         self.size_choice.show_trained(description.object_diameter_px if description else None)
 
     def show_image(self, network_ndim: int) -> None:

@@ -112,7 +112,9 @@ class SegmentJob(QObject):
             self.live.keep(found.kept, labels)
             self.scores.keep(layers.image, recipe)
         name, seconds = found.provenance["image"], time.perf_counter() - self._started_s
-        if found.cells == 0:
+        if found.classes:
+            text = f"{found.classes} in '{name}' ({seconds:.1f} s)."
+        elif found.cells == 0:
             text = (
                 f"No cells were found in '{name}'; lower the foreground threshold, set the cell "
                 "size, or choose another model."

@@ -79,8 +79,11 @@ class LiveLabels(QObject):
             self.forget()
 
     def update(self, instances: InstanceSettings) -> None:
-        """Make the cells anew; an earlier change that is still on its way is dropped."""
-        if self._kept is None or self._layer is None:
+        """Make the cells anew; an earlier change that is still on its way is dropped.
+
+        Classes are as they are, whatever makes cells of scores.
+        """
+        if self._kept is None or self._layer is None or self._kept.gives_classes:
             return
         self._job.stop()
         if self._layer.data is not self._kept.canvas.array:

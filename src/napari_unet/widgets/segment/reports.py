@@ -81,6 +81,11 @@ class KeptScores:
     """Cells of each plane, by its position in `planes`."""
 
     @property
+    def gives_classes(self) -> bool:
+        """Whether there are classes, and no cells."""
+        return self.planes[0][1].gives_classes
+
+    @property
     def plane_ndim(self) -> int:
         """Axes of a plane."""
         return sum(isinstance(part, slice) for part in self.planes[0][0])
@@ -103,6 +108,8 @@ class Found:
     """What was segmented."""
     recipe: Recipe
     """How."""
+    classes: str = ""
+    """Share of each class, in words, where there are no cells."""
     doubt: str = ""
     """Why the result is not to be trusted, as its scores say."""
 

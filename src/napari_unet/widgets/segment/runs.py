@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.engine.base.errors import LabelsError
+from napari_unet.engine.base.regions import shared, within
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, PlaneIndex
+from napari_unet.engine.labels.classes import class_counts, shares_in_words
 from napari_unet.engine.segmentation.judgement import Judgement
 from napari_unet.viewer.layers import LayerImage
 from napari_unet.viewer.results import METADATA_KEY, new_labels_layer, new_scores_layer, zeros_on
@@ -75,8 +77,11 @@ def find_cells(
     cells = sum(run.kept.cells.values())
     made = recipe.provenance(image, settings, cells=cells, checksums=run.canvas.checksums)
     kept = run.kept if run.kept.planes else None
-    doubt = run.judgement.doubt(recipe.network.description)
-    yield Found(cells, run.notes, made, run.diameter_px, kept, image, recipe, doubt)
+    description = recipe.network.description
+    classes = run.classes(description.class_roles) if description.gives_classes else ""
+    doubt = run.judgement.doubt(description)
+    diameter_px = run.diameter_px
+    yield Found(cells, run.notes, made, diameter_px, kept, image, recipe, classes, doubt)
 
 
 def _open(
@@ -114,6 +119,12 @@ MEMORY_SHARE_OF_SCORES = 0.25
 """Of the free memory, that scores may take for the thresholds to move without another run."""
 
 
+def _wanted(plane: PlaneScores, labels: LabelImage) -> LabelImage:
+    if plane.wanted is None:
+        return labels
+    return labels[within(shared(plane.wanted, plane.area), plane.area)]
+
+
 class Filling:
     """Writes what a run reports into the arrays of the layers."""
 
@@ -126,6 +137,11 @@ class Filling:
         self.diameter_px: float | None = None
         self._scores = scores
         self._keeps_numbers = keeps_numbers
+        self._class_counts: Any = 0
+
+    def classes(self, class_roles: Sequence[str]) -> str:
+        """Share of each class, in words."""
+        return shares_in_words(self._class_counts, class_roles)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -163,6 +179,9 @@ class Filling:
         self.judgement.add(plane, labels)
         sizes = np.bincount(labels.reshape(-1))[1:]
         sizes = sizes[sizes > 0]
+        if plane.gives_classes:
+            self._class_counts += class_counts(_wanted(plane, labels), plane.class_roles)
+            sizes = sizes[:0]
         self.kept.cells[number] = int(sizes.size)
         if sizes.size and len(plane.shape) == 2:
             self.diameter_px = float(np.sqrt(4 / np.pi * np.median(sizes)))

@@ -18,6 +18,7 @@ from napari_unet.widgets.shared.parts import narrow_form
 
 _UNITS = {"_px": "px", "_um": "µm"}
 _MOST = 1_000_000
+_AUTOMATIC = "automatic"
 _NARROWEST_SLIDER_PX = 100
 _DECIMALS = 2
 
@@ -25,7 +26,8 @@ _DECIMALS = 2
 class SettingsForm(QWidget):
     """One row for each setting that is named, with what it does as its tooltip.
 
-    Scores get a slider from 0 to 1, whole numbers a box, switches a check box.
+    Scores get a slider from 0 to 1, whole numbers a box, switches a check box. Below the lowest
+    number lies "automatic" where a setting can be left out.
 
     Parameters
     ----------
@@ -52,6 +54,7 @@ class SettingsForm(QWidget):
         hints = get_type_hints(settings_class)
         texts = setting_texts(settings_class)
         self.fields: dict[str, QWidget] = {}
+        self._optional: set[str] = set()
         self._labels: dict[str, QLabel] = {}
         self._rows = layout = narrow_form()
         self.setLayout(layout)
@@ -69,14 +72,19 @@ class SettingsForm(QWidget):
                 layout.addRow(label, field)
         self.show_values(start)
 
-    def _make_field(self, name: str, kind: type) -> QWidget:
+    def _make_field(self, name: str, kind: Any) -> QWidget:
         if kind is bool:
             box = QCheckBox()
             box.toggled.connect(self.changed)
             return box
-        if kind is int:
+        if kind in (int, int | None):
             spin = QSpinBox()
-            spin.setRange(*(int(end) for end in self._ranges.get(name, (0, _MOST))))
+            lowest, highest = (int(end) for end in self._ranges.get(name, (0, _MOST)))
+            if kind is not int:
+                lowest -= 1
+                spin.setSpecialValueText(_AUTOMATIC)
+                self._optional.add(name)
+            spin.setRange(lowest, highest)
             if name.endswith("_px"):
                 spin.setSuffix(" px")
             # A number is taken when it is complete, not after each of its digits.
@@ -87,8 +95,8 @@ class SettingsForm(QWidget):
             return spin
         slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         # A threshold of 0 or 1 would make everything one cell, or nothing.
-        lowest = 0.01 if name.endswith("_threshold") else 0.0
-        _set_range(slider, *self._ranges.get(name, (lowest, 0.99)), decimals=_DECIMALS)
+        least = 0.01 if name.endswith("_threshold") else 0.0
+        _set_range(slider, *self._ranges.get(name, (least, 0.99)), decimals=_DECIMALS)
         slider.setMinimumWidth(_NARROWEST_SLIDER_PX)
         slider.valueChanged.connect(self.changed)
         return slider
@@ -127,10 +135,14 @@ class SettingsForm(QWidget):
 
     def values(self) -> dict[str, Any]:
         """Values of the fields by name."""
-        return {
-            name: field.isChecked() if isinstance(field, QCheckBox) else field.value()  # type: ignore[attr-defined]
-            for name, field in self.fields.items()
-        }
+        return {name: self._value(name) for name in self.fields}
+
+    def _value(self, name: str) -> Any:
+        field: Any = self.fields[name]
+        if isinstance(field, QCheckBox):
+            return field.isChecked()
+        value = field.value()
+        return None if name in self._optional and value == field.minimum() else value
 
     def show_values(self, settings: object) -> None:
         """Show the values of a settings object; `changed` is emitted once if any differs."""
@@ -141,7 +153,8 @@ class SettingsForm(QWidget):
                 if isinstance(field, QCheckBox):
                     field.setChecked(value)
                 else:
-                    field.setValue(value)  # type: ignore[attr-defined]
+                    number: Any = field
+                    number.setValue(number.minimum() if value is None else value)
         if self.values() != before:
             self.changed.emit()
 

@@ -15,7 +15,8 @@ from napari_unet.session import Session
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.shared.parts import single_shot, while_alive
 from napari_unet.widgets.train.form import TrainForm
-from napari_unet.widgets.train.label_look import UNTOUCHED, Looked, look_at, refused
+from napari_unet.widgets.train.input.folder_look import FolderLooks
+from napari_unet.widgets.train.label_look import UNTOUCHED, Looked, LookTask, look_at, refused
 from napari_unet.widgets.train.plan import PairSource
 from napari_unet.widgets.train.repair_job import RepairJob
 
@@ -53,6 +54,7 @@ class TrainAdvice(QObject):
         self._session = session
         self._read_sources = read_sources
         self._job = Job(self)
+        self._files = FolderLooks()
         self._repair = RepairJob()
         self._repair.failed.connect(self.failed)
         self._is_due = False
@@ -88,6 +90,7 @@ class TrainAdvice(QObject):
     @while_alive
     def _on_input_changed(self, _value: Any = None) -> None:
         self._follow([labels for _, labels in self._form.pairs.pairs])
+        self._job.stop()  # it looks at what is no longer asked
         self._soon.start()
 
     def _follow(self, layers: list[Labels]) -> None:
@@ -116,15 +119,26 @@ class TrainAdvice(QObject):
         try:
             sources = self._read_sources()
         except UNetError as error:
-            self._show(refused(str(error)) if self._layers else Looked((), {}))
+            is_begun = self._layers or self._form.pairs.folders
+            self._show(refused(str(error)) if is_begun else Looked((), {}))
             return
         self._is_due = False
         choice = self._form.unlabelled
-        description = None if network is None else network.description
-        look = partial(look_at, sources, choice.meaning, choice.background_label, description)
+        task = LookTask(
+            sources,
+            tuple(self._form.pairs.folders),
+            choice.meaning,
+            choice.background_label,
+            None if network is None else network.description,
+            self._form.network_ndim,
+            self._form.class_names,
+        )
+        look = partial(look_at, task, self._files)
         self._job.start(look, on_result=self._show, on_end=self._on_ended)
 
-    def _show(self, looked: Looked) -> None:
+    def _show(self, looked: Looked | None) -> None:
+        if looked is None:
+            return
         self._looked = looked
         self._form.findings.show_findings(looked.findings)
 

@@ -53,13 +53,16 @@ def draw_patches(plan: Plan) -> Mosaic:
 
     Of stacks the middle slice is shown.
     """
+    from napari_unet.engine.networks.network import new_network
+    from napari_unet.engine.training.pairs import check_pairs
     from napari_unet.engine.training.patches import Patches
-    from napari_unet.engine.training.training import train
 
     pairs = annotation(plan)
     network = plan.network
     if network is None:
-        network = train(pairs, settings=plan.recipe.settings, device="cpu").latest
+        network = new_network(plan.new_description(pairs), plan.recipe.settings.seed)
+    description = network.description
+    check_pairs(pairs, (), ndim=description.architecture.ndim, class_roles=description.class_roles)
     patches = Patches(pairs, network, plan.recipe.settings)
     batches = [
         patches.batch(step) for step in range(math.ceil(_SIDE**2 / plan.recipe.settings.batch_size))

@@ -21,6 +21,7 @@ from napari_unet.widgets.shared.remembered import Remembered
 from napari_unet.widgets.shared.run_panel import RunPanel
 from napari_unet.widgets.train.augmented_patches import patches_button
 from napari_unet.widgets.train.curves.curves import TrainingCurves
+from napari_unet.widgets.train.input.new_network_choice import NewNetworkChoice
 from napari_unet.widgets.train.input.pairs_list import PairsList
 from napari_unet.widgets.train.input.reading import read_pairs
 from napari_unet.widgets.train.input.unlabelled_choice import UnlabelledChoice
@@ -87,7 +88,7 @@ class TrainForm(QWidget):
         fields = narrow_form()
         start.setLayout(fields)
         fields.addRow("Start from", self.model_choice)
-        fields.addRow(self.anew_box)
+        fields.addRow(self.new_network)
         fields.addRow("Train", self.length)
         fields.addRow("Strength", self.strength_slider)
         fields.addRow(self.hold_out_box)
@@ -98,13 +99,13 @@ class TrainForm(QWidget):
 
     def _build_start(self) -> None:
         self.model_choice = ModelChoice(self._session)
-        self.anew_box = QCheckBox("Begin with nothing")
-        self.anew_box.setToolTip(
-            "<qt>Make a new network instead of going on from the model above. It needs far more "
-            "labelled cells and time.</qt>"
-        )
+        self.new_network = NewNetworkChoice()
+        self.anew_box = self.new_network.anew_box
         self.anew_box.toggled.connect(self.model_choice.setDisabled)
-        self.anew_box.toggled.connect(self.input_changed)
+        self.new_network.changed.connect(self.input_changed)
+        self.new_network.kind_choice.currentIndexChanged.connect(self._on_label_kind_chosen)
+        self.pairs.changed.connect(self._on_pairs_changed)
+        self._on_pairs_changed()
         self.length = LengthChoice()
         self.strength_slider = strength_slider()
         self.hold_out_box = QCheckBox("Hold some cells out to check")
@@ -118,7 +119,33 @@ class TrainForm(QWidget):
     @property
     def begins_anew(self) -> bool:
         """Whether a new network is to be made."""
-        return self.anew_box.isChecked()
+        return self.new_network.begins_anew
+
+    @property
+    def network_ndim(self) -> int:
+        """Axes that the network to be trained reads at once."""
+        network = self._session.network
+        if self.begins_anew or network is None:
+            return self.new_network.ndim
+        return network.description.architecture.ndim
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names that the classes of a new network are given; None if it finds cells."""
+        learns_classes = self.begins_anew and self.new_network.label_kind == "classes"
+        return self.new_network.class_names if learns_classes else None
+
+    def _on_label_kind_chosen(self) -> None:
+        # Scribbles are no review of the rest.
+        if self.new_network.label_kind == "classes":
+            self.unlabelled.choose("painted")
+
+    def _on_pairs_changed(self) -> None:
+        # Of files nobody knows before they are read.
+        are_there = bool(self.pairs.folders) or any(
+            labels.ndim > 2 for _, labels in self.pairs.pairs
+        )
+        self.new_network.show_stacks(are_there=are_there)
 
     def settings(self) -> TrainingSettings:
         """How the network is trained.
@@ -165,10 +192,8 @@ class TrainForm(QWidget):
                 "There is no image with labels; open an image, run Segment cells or add a Labels "
                 "layer, and paint."
             )
-        network = None if self.begins_anew else self._session.network
-        ndim = 2 if network is None else network.description.architecture.ndim
         regions = self.unlabelled.regions_layer
-        return read_pairs(pairs, self._viewer.dims, network_ndim=ndim, regions=regions)
+        return read_pairs(pairs, self._viewer.dims, network_ndim=self.network_ndim, regions=regions)
 
     def read_plan(self) -> Plan:
         """Return everything that the form says.
@@ -195,6 +220,9 @@ class TrainForm(QWidget):
             self._session.device,
             tuple((str(images), str(labels)) for images, labels in self.pairs.folders),
             self._session.guesses,
+            label_kind="cells" if self.class_names is None else "classes",
+            ndim=self.network_ndim,
+            class_names=self.class_names or (),
         )
         plan = Plan(recipe, sources, network)
         return replace(plan, recipe=replace(recipe, label_kind=plan.label_kind))

@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QSpinBox, QWidget
 
 from napari_unet.engine.training.pace import duration_in_words
-from napari_unet.engine.training.settings import MANY_STEPS, TrainingSettings
+from napari_unet.engine.training.settings import MANY_STEPS, USUAL_PATCH_PX, TrainingSettings
 from napari_unet.widgets.shared.choices import OfferBox
 from napari_unet.widgets.shared.parts import in_column
 from napari_unet.widgets.shared.texts import FaintLabel
@@ -110,7 +110,7 @@ class LengthChoice(QWidget):
 
 def _patch_pixels(settings: TrainingSettings) -> float:
     """What the time of a step goes with; that of three axes is taken for two."""
-    return settings.batch_size * settings.patch_size_px**2
+    return settings.batch_size * (settings.patch_size_px or USUAL_PATCH_PX) ** 2
 
 
 def _box(least: int, most: int, value: int, suffix: str) -> QSpinBox:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,8 @@ from napari_unet.viewer.layers import LayerImage
 
 if TYPE_CHECKING:
     from napari_unet.engine.labels.runs import LabelRuns
-    from napari_unet.engine.networks.network import Network
+    from napari_unet.engine.networks.annotation import LabelKind
+    from napari_unet.engine.networks.network import Network, NetworkDescription
     from napari_unet.engine.training.hold_out import HeldOut
     from napari_unet.engine.training.knowledge.bank import Bank
     from napari_unet.engine.training.pairs import TrainingPair
@@ -90,12 +91,20 @@ class Plan:
     """Go on with this one."""
 
     @property
-    def label_kind(self) -> Literal["cells", "classes"]:
-        """What the numbers of the labels are; a new network learns cells."""
-        from napari_unet.engine.networks.annotation import labels_are_classes
+    def label_kind(self) -> LabelKind:
+        """What the numbers of the labels are; a new network learns what was chosen."""
+        from napari_unet.engine.networks.annotation import label_kind
 
-        roles = () if self.network is None else self.network.description.class_roles
-        return "classes" if roles and labels_are_classes(roles) else "cells"
+        if self.network is None:
+            return self.recipe.label_kind
+        return label_kind(self.network.description.class_roles)
+
+    def new_description(self, pairs: Sequence[TrainingPair]) -> NetworkDescription:
+        """What is made for these pairs, where no network is gone on from."""
+        from napari_unet.engine.training.pairs import new_description
+
+        names = self.recipe.class_names if self.label_kind == "classes" else None
+        return new_description(pairs, ndim=self.recipe.ndim, class_names=names)
 
     @property
     def start_file(self) -> Path | None:
@@ -168,7 +177,9 @@ def _pair(
     pixels, channel_axis = image.pixels()
     if plan.recipe.meaning == "painted" and corrected is not None:
         # Only the cells that somebody has changed: the others are the network's own.
-        touched = np.isin(labels, np.unique(labels[corrected]))
+        touched = corrected
+        if plan.label_kind == "cells":
+            touched = np.isin(labels, np.unique(labels[corrected]))
         labels = np.where(touched & (labels > 0), labels, labels.dtype.type(0))
     pair = _maker(plan)(
         np.asarray(pixels),
@@ -187,29 +198,46 @@ def _pair(
 def _from_folders(plan: Plan) -> Iterator[TrainingPair]:
     from napari_unet.files.pairs import pair_files, read_pairs
 
-    if plan.recipe.folders and plan.recipe.meaning == "regions":
-        raise TrainingError(
-            "Regions are drawn on layers, so nothing in the folders would be learned from; choose "
-            "another meaning of unlabelled pixels, or take the folders away."
-        )
+    if plan.recipe.folders:
+        check_folder_meaning(plan.recipe.meaning)
 
     def make_pair(image: AnyImage, labels: LabelImage, name: str) -> TrainingPair:
         channel_axis = -1 if image.ndim > labels.ndim else None
         return _maker(plan)(image, labels, name=name, channel_axis=channel_axis)
 
-    ndim = 2 if plan.network is None else plan.network.description.architecture.ndim
     for images, labels in plan.recipe.folders:
         for paths in pair_files(Path(images), Path(labels)).pairs:
-            yield from read_pairs(*paths, ndim=ndim, make_pair=make_pair)
+            yield from read_pairs(*paths, ndim=plan.recipe.ndim, make_pair=make_pair)
+
+
+def check_folder_meaning(meaning: Meaning) -> None:
+    """Raise unless unlabelled pixels of files can mean that.
+
+    Raises
+    ------
+    TrainingError
+    """
+    if meaning == "regions":
+        raise TrainingError(
+            "Regions are drawn on layers, so nothing in the folders would be learned from; choose "
+            "another meaning of unlabelled pixels, or take the folders away."
+        )
 
 
 def _maker(plan: Plan) -> Callable[..., TrainingPair]:
-    """What makes a pair of an image and its labels, by what the plan says that these mean."""
+    recipe = plan.recipe
+    return pair_maker(recipe.meaning, recipe.background_label, plan.label_kind)
+
+
+def pair_maker(
+    meaning: Meaning, background_label: int | None, label_kind: LabelKind
+) -> Callable[..., TrainingPair]:
+    """Return what makes a pair of an image and its labels, by what these mean."""
     from napari_unet.engine.training.pairs import annotated_pair
 
     return partial(
         annotated_pair,
-        unlabelled="ignore" if plan.recipe.meaning == "painted" else "reviewed",
-        background_label=plan.recipe.background_label,
-        label_kind=plan.label_kind,
+        unlabelled="ignore" if meaning == "painted" else "reviewed",
+        background_label=background_label,
+        label_kind=label_kind,
     )

@@ -51,6 +51,7 @@ def run_training(plan: Plan, control: Control) -> Iterator[Report]:
 
     began = time.perf_counter()
     parts = annotation_in_parts(plan)
+    pairs = (*parts.training, *parts.validation)
     run = train(
         parts.training,
         plan.network,
@@ -58,6 +59,7 @@ def run_training(plan: Plan, control: Control) -> Iterator[Report]:
         validation=parts.validation,
         device=plan.recipe.device,
         bank=plan.bank,
+        description=None if plan.network else plan.new_description(pairs),
         resume_from=plan.resumes.state if plan.resumes else None,
         should_stop=control.cancel.is_set,
     )

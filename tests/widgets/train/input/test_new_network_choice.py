@@ -1,0 +1,119 @@
+"""What is asked of a network that begins with nothing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+
+from napari_unet.engine.networks.network import Network
+from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.session import Session
+from napari_unet.viewer import worker
+from napari_unet.widgets.train.form import TrainForm
+from napari_unet.widgets.train.widget import TrainWidget
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def widget(
+    viewer: ViewerModel, threshold_network: Network, qtbot: QtBot, tmp_path: Path
+) -> Iterator[TrainWidget]:
+    session = Session()
+    session.adopt(threshold_network, "")
+    session.choose_device("cpu")
+    widget = TrainWidget(viewer, session, tmp_path)
+    qtbot.addWidget(widget)
+    widget.show()
+    yield widget
+    widget.close()
+    assert worker.stop_all()
+
+
+def add_pair(viewer: ViewerModel, shape: tuple[int, ...]) -> None:
+    labels = np.zeros(shape, np.int32)
+    labels[..., 3:12, 3:12], labels[..., 20:30, 20:30] = 1, 2
+    viewer.add_image((labels > 0).astype(np.float32), name="picture")
+    viewer.add_labels(labels, name="picture labels")
+
+
+def test_of_single_images_a_new_network_is_2d_and_nothing_is_asked(
+    widget: TrainWidget, viewer: ViewerModel
+) -> None:
+    add_pair(viewer, (64, 64))
+    widget.form.anew_box.setChecked(True)
+    choice = widget.form.new_network
+    assert not choice.dimension_choice.isVisible()
+    assert widget.form.read_plan().recipe.ndim == 2
+
+
+def test_of_stacks_somebody_chooses_and_a_model_decides_by_itself(
+    widget: TrainWidget, viewer: ViewerModel
+) -> None:
+    add_pair(viewer, (6, 64, 64))
+    choice = widget.form.new_network
+    assert not choice.dimension_choice.isVisible()
+    choice.dimension_choice.choose_value(3)
+    assert widget.form.read_plan().recipe.ndim == 2  # that of the model
+    widget.form.anew_box.setChecked(True)
+    assert choice.dimension_choice.isVisible()
+    plan = widget.form.read_plan()
+    assert plan.recipe.ndim == 3
+    assert len(plan.sources[0].image.planes()) == 1
+    choice.dimension_choice.choose_value(2)
+    assert len(widget.form.read_plan().sources[0].image.planes()) == 6
+
+
+def test_scribbled_classes_begin_a_network_that_becomes_the_model(
+    widget: TrainWidget, viewer: ViewerModel, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = TrainingSettings(steps=2, batch_size=1, patch_size_px=32, validation_interval=0)
+    monkeypatch.setattr(TrainForm, "settings", lambda _: quick)
+    add_pair(viewer, (64, 64))
+    form = widget.form
+    assert not form.new_network.kind_choice.isVisible()
+    form.anew_box.setChecked(True)
+    assert not form.new_network.names_edit.isVisible()
+    form.new_network.kind_choice.choose_value("classes")
+    assert form.new_network.names_edit.isVisible()
+    assert form.unlabelled.meaning == "painted"
+    form.new_network.names_edit.setText("gland")
+    form.new_network.names_edit.editingFinished.emit()
+    qtbot.waitUntil(lambda: not widget.advice.is_busy, timeout=20_000)
+    assert "'picture' has 81 of gland, 100 of class 2 among its 4,096 pixels." in (
+        form.findings.texts
+    )
+
+    qtbot.mouseClick(widget.panel.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not widget.panel.is_running, timeout=60_000)
+    qtbot.waitUntil(lambda: not widget.job.is_running, timeout=20_000)
+    assert "Ended after 2 steps" in widget.panel.message
+    qtbot.mouseClick(widget.outcome.keep_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not widget.outcome.is_busy, timeout=20_000)
+
+    network = widget._session.network
+    assert network is not None
+    assert network.description.class_roles == ("gland", "class 2")
+
+
+def test_names_that_make_no_classes_are_told_at_once_and_refused(
+    widget: TrainWidget, viewer: ViewerModel, qtbot: QtBot
+) -> None:
+    add_pair(viewer, (64, 64))
+    form = widget.form
+    form.anew_box.setChecked(True)
+    form.new_network.kind_choice.choose_value("classes")
+    form.new_network.names_edit.setText("a, a")
+    form.new_network.names_edit.editingFinished.emit()
+    qtbot.waitUntil(lambda: not widget.advice.is_busy, timeout=20_000)
+    assert form.findings.texts == ["Two classes are called 'a'; name each class once."]
+    qtbot.mouseClick(widget.panel.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not widget.panel.is_running, timeout=60_000)
+    assert widget.panel.message.startswith("Two classes are called 'a'; name each class once.")
