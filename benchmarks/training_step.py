@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from napari_unet import TrainingPair, TrainingSettings
 from napari_unet.engine.networks.network import Network, NetworkDescription, new_network
 from napari_unet.engine.networks.unet import UNetConfig
-from napari_unet.engine.training.training import TrainingRun
+from napari_unet.engine.training.run import TrainingRun
 
 BATCH, SIDES_PX, TURNS = 4, (256, 192), 7
 GOAL_S = {256: 0.35}

@@ -41,7 +41,7 @@ from napari_unet import (
 )
 from napari_unet.engine.networks.network import Network, NetworkDescription, new_network
 from napari_unet.engine.networks.unet import UNet
-from napari_unet.engine.training.training import TrainingRun
+from napari_unet.engine.training.run import TrainingRun
 
 
 @dataclass(frozen=True, slots=True)

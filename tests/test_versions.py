@@ -15,6 +15,7 @@ import pytest
 import torch
 from platformdirs import user_data_path
 
+from napari_unet import TrainingPair, TrainingSettings, train
 from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.models.checkpoint import (
     bundled_models,
@@ -24,7 +25,6 @@ from napari_unet.engine.models.checkpoint import (
 from napari_unet.engine.networks.bundled import BUNDLED_MODELS
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
-from napari_unet.engine.training.training import TrainingPair, TrainingSettings, train
 from napari_unet.versions import history as history_module
 from napari_unet.versions import kept_versions, other_models
 from napari_unet.versions.autosave import Autosave, InterruptedTraining, find_interrupted

@@ -20,7 +20,7 @@ from napari_unet.cli import main
 from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.training.learner import Learner, TrainingReport
-from napari_unet.engine.training.training import TrainingRun
+from napari_unet.engine.training.run import TrainingRun
 from napari_unet.files.images import read_labels, write_labels
 
 Output = Any

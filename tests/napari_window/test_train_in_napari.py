@@ -38,7 +38,7 @@ def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 def few_references(monkeypatch: pytest.MonkeyPatch) -> None:
     bank = known_bank(load_checkpoint("nuclei").description)
     few = Bank(tuple(each for each in bank.images if each.use == "learn") + bank.images[-40::8])
-    monkeypatch.setattr("napari_unet.engine.training.training.known_bank", lambda *_: few)
+    monkeypatch.setattr("napari_unet.engine.training.run.known_bank", lambda *_: few)
 
 
 def dock(viewer: Any, qtbot: QtBot, name: str) -> Any:

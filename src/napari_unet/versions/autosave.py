@@ -18,7 +18,7 @@ from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.versions.notes import NOTE, explained, files_in, new_id, read_json, write_json
 
 if TYPE_CHECKING:
-    from napari_unet.engine.training.training import TrainingRun
+    from napari_unet.engine.training.run import TrainingRun
 
 _STATE = ".training"
 _AUTOSAVE_S = 120.0

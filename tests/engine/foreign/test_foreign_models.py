@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_unet import TrainingPair, train
 from napari_unet.cli import main
 from napari_unet.engine.base.errors import CheckpointError, CodeInFileError, SettingsError
 from napari_unet.engine.export.export import export_model
@@ -21,7 +22,6 @@ from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoin
 from napari_unet.engine.models.one_call import segment
 from napari_unet.engine.networks.annotation import BACKGROUND, CELL
 from napari_unet.engine.training.settings import TrainingSettings
-from napari_unet.engine.training.training import TrainingPair, train
 
 
 class LabUNet(nn.Module):

@@ -20,8 +20,9 @@ from napari_unet.engine.training.knowledge.bank import Bank, BankImage
 from napari_unet.engine.training.knowledge.before import Before
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.patches import BatchesAhead
+from napari_unet.engine.training.run import TrainingRun
 from napari_unet.engine.training.settings import TrainingSettings
-from napari_unet.engine.training.training import TrainingRun, train
+from napari_unet.engine.training.training import train
 from napari_unet.engine.training.validation import ValidationResult
 
 ROLES = ("background", "cell", "border")

@@ -14,12 +14,13 @@ import torch
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.training.learner import Learner
-from napari_unet.engine.training.learning_curve import LearningCurve
-from napari_unet.engine.training.pace import Pace, duration_in_words
+from napari_unet.engine.training.length.learning_curve import LearningCurve
+from napari_unet.engine.training.length.pace import Pace, duration_in_words
+from napari_unet.engine.training.length.schedule import Schedule
 from napari_unet.engine.training.pairs import TrainingPair
-from napari_unet.engine.training.schedule import Schedule
+from napari_unet.engine.training.run import TrainingRun
 from napari_unet.engine.training.settings import MANY_STEPS, TrainingSettings
-from napari_unet.engine.training.training import TrainingRun, train
+from napari_unet.engine.training.training import train
 
 PATIENCE = 40
 TINY = NetworkDescription(

@@ -178,7 +178,7 @@ def test_a_training_that_cannot_be_saved_goes_on_and_says_so(
 def test_an_error_of_the_training_keeps_the_network_and_says_so(
     threshold_network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_unet.engine.training.training import TrainingRun
+    from napari_unet.engine.training.run import TrainingRun
 
     own = TrainingRun.__next__
 

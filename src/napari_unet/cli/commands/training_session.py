@@ -25,8 +25,8 @@ from napari_unet.engine.networks.bundled import bank_file
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.knowledge.bank import bank_of, write_bank
 from napari_unet.engine.training.learner import TrainingReport
-from napari_unet.engine.training.pace import Pace, duration_in_words
-from napari_unet.engine.training.training import TrainingRun
+from napari_unet.engine.training.length.pace import Pace, duration_in_words
+from napari_unet.engine.training.run import TrainingRun
 
 if sys.platform == "win32":
     import msvcrt

@@ -44,7 +44,7 @@ def seen_scores(scores: Scores, class_roles: Sequence[str]) -> NDArray[np.float3
 
     Also of what is too small or too faint for a cell: images of other kinds are full of it.
     """
-    background = scores[class_roles.index(BACKGROUND)]
+    background: NDArray[np.float32] = scores[class_roles.index(BACKGROUND)]
     return background[background < _SEEN]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QSpinBox, QWidget
 
-from napari_unet.engine.training.pace import duration_in_words
+from napari_unet.engine.training.length.pace import duration_in_words
 from napari_unet.engine.training.settings import MANY_STEPS, USUAL_PATCH_PX, TrainingSettings
 from napari_unet.widgets.shared.choices import OfferBox
 from napari_unet.widgets.shared.parts import in_column

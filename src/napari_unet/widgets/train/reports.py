@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from napari_unet.engine.training.pace import duration_in_words
+from napari_unet.engine.training.length.pace import duration_in_words
 from napari_unet.viewer.layers import LayerImage
 from napari_unet.widgets.train.preview import Previewed
 from napari_unet.widgets.train.review.comparison import Compared
@@ -14,8 +14,8 @@ from napari_unet.widgets.train.review.comparison import Compared
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import Network
     from napari_unet.engine.training.learner import TrainingReport
+    from napari_unet.engine.training.length.schedule import Ending
     from napari_unet.engine.training.pairs import TrainingPair
-    from napari_unet.engine.training.schedule import Ending
     from napari_unet.versions.autosave import InterruptedTraining
 
 

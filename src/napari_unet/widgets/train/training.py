@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.engine.base.errors import CheckpointError, TrainingError
-from napari_unet.engine.training.pace import Pace
+from napari_unet.engine.training.length.pace import Pace
 from napari_unet.versions.autosave import Autosave, InterruptedTraining
 from napari_unet.viewer.layers import LayerImage
 from napari_unet.viewer.results import new_preview_layer
@@ -19,7 +19,7 @@ from napari_unet.widgets.train.review.comparison import compare
 
 if TYPE_CHECKING:
     from napari_unet.engine.training.learner import TrainingReport
-    from napari_unet.engine.training.training import TrainingRun
+    from napari_unet.engine.training.run import TrainingRun
 
 _REPORT_S = 0.2
 _FIRST_PREVIEW_S = 2.0

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
-from napari_unet.engine.training.learning_curve import LearningCurve
+from napari_unet.engine.training.length.learning_curve import LearningCurve
 from napari_unet.engine.training.settings import TrainingSettings
 
 Ending: TypeAlias = Literal["levelled off", "steps", "seconds", "stopped"]
