@@ -33,6 +33,7 @@ from napari_unet.engine.training.knowledge.bank import (
 from napari_unet.engine.training.knowledge.resemblance import resembling
 from napari_unet.engine.training.knowledge.verdict import Judged, Verdict, judge
 from napari_unet.engine.training.prepared import normalised
+from napari_unet.engine.training.settings import NO_AUGMENTATION
 from napari_unet.files.images import read_image, read_labels
 
 SAMPLES = Path(__file__).parents[3] / "src" / "napari_unet" / "bundled" / "samples"
@@ -226,16 +227,42 @@ def test_pixels_that_do_not_count_are_held_where_the_network_knows_such_images(m
     assert change(4.0, 0.0) == pytest.approx(free, rel=1e-3)
 
 
+def test_what_was_said_before_lies_where_it_was_said(monkeypatch):
+    pair = discs()
+    reviewed = np.zeros(pair.labels.shape, bool)
+    reviewed[10:18, 22:28] = True
+    settings = dataclasses.replace(
+        QUICK, keep_knowledge=1.0, patch_size_px=16, augmentation=NO_AUGMENTATION
+    )
+    network = start()
+    everywhere = torch.from_numpy(segment(pair.image, network).scores)
+    run = train(
+        [dataclasses.replace(pair, reviewed=reviewed)], network, settings=settings, device="cpu"
+    )
+    run._patches.hold([before.Before(everywhere[:, 5:, 7:], 1.0, (5, 7))])
+    part = run.next_batch()
+    run._patches.hold([before.Before(everywhere, 1.0, (0, 0))])
+    whole = run.next_batch()
+    held = part.held > 0
+    assert held.any()
+    assert torch.allclose(part.before.movedim(1, -1)[held], whole.before.movedim(1, -1)[held])
+    assert not (held & (whole.held == 0)).any()
+
+
 def test_known_and_unknown_images_are_told_apart():
     network = load_checkpoint("nuclei")
+    how = {"around_px": 192, "device": "cpu", "should_stop": lambda: False}
     for name, least, most in (("fluorescence", 0.5, 1.0), ("dic", 0.0, 0.0)):
         pair = sample(name)
-        nowhere = np.zeros(pair.labels.shape, bool)
-        (said,) = before.said_before(
-            [dataclasses.replace(pair, reviewed=nowhere)], network, device="cpu"
-        )
+        centre = np.zeros(pair.labels.shape, bool)
+        centre[200:220, 300:320] = True
+        part = dataclasses.replace(pair, reviewed=centre)
+        (said,) = before.said_before([part], network, **how)
         assert least <= said.strength <= most
-    assert before.said_before([pair], network, device="cpu") == [None]
+        assert said.start == (8, 108)
+        assert said.scores.shape == (3, min(404, pair.labels.shape[0] - 8), 404)
+    assert before.said_before([pair], network, **how) == [None]
+    assert before.said_before([part], network, **how | {"should_stop": lambda: True}) == [None]
 
 
 # -- sizes ---------------------------------------------------------------------------------------
@@ -383,6 +410,13 @@ def test_the_same_share_of_cells_is_kept_when_confidence_falls():
     assert verdict._least_for(seen, share, 0.798) == 0.798
     fallen = [dataclasses.replace(seen[0], sureness=seen[0].sureness - 0.3)]
     assert verdict._least_for(fallen, share, 0.8) == pytest.approx(0.4975)
+
+
+def test_of_many_labelled_images_those_with_corrections_are_judged_first(monkeypatch):
+    monkeypatch.setattr(verdict, "_MOST_PX", 2 * discs().labels.size)
+    corrected = dataclasses.replace(discs(1), corrected=np.ones((48, 56), bool), name="corrected")
+    chosen = verdict._few_enough([discs(2), discs(3), corrected])
+    assert [pair.name for pair in chosen] == ["corrected", "image"]
 
 
 def test_verdict_can_be_stopped():

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.engine.base.errors import SettingsError
@@ -151,8 +152,8 @@ def _block_held_out(
         seen[block] = True
         if pair.reviewed is not None:
             seen &= pair.reviewed
-        held = replace(_cropped(pair, context), reviewed=seen[context])
-        left = _cropped(pair, rest)
+        held = replace(cropped(pair, context), reviewed=seen[context])
+        left = cropped(pair, rest)
         if noun == "cell":
             held, left = _without_cut_cells(held), _without_cut_cells(left)
         out, stay = _numbers(held), _numbers(left)
@@ -194,12 +195,19 @@ def labelled_part(pair: TrainingPair) -> TrainingPair:
     """What of an image somebody has labelled, and as much around it as tells its cells."""
     if pair.reviewed is None or not pair.reviewed.any():
         return pair
-    (box,) = ndimage.find_objects(pair.reviewed.astype(np.int8))
-    around = (slice(max(0, p.start - _AROUND_PX), p.stop + _AROUND_PX) for p in box)
-    return _cropped(pair, tuple(around))
+    return cropped(pair, labelled_box(pair.reviewed, around_px=_AROUND_PX))
 
 
-def _cropped(pair: TrainingPair, region: Region) -> TrainingPair:
+def labelled_box(reviewed: NDArray[np.bool_], *, around_px: int) -> Region:
+    """Smallest box around what was reviewed, and so much around that as the image has."""
+    (box,) = ndimage.find_objects(reviewed.astype(np.int8))
+    return tuple(
+        slice(max(0, part.start - around_px), min(n, part.stop + around_px))
+        for part, n in zip(box, reviewed.shape, strict=True)
+    )
+
+
+def cropped(pair: TrainingPair, region: Region) -> TrainingPair:
     """Part of a pair, read with the intensities of the whole."""
     image = np.asarray(pair.image)
     reference = pair.intensity_reference

@@ -235,8 +235,11 @@ class Patches:
         said = before[number] if before else None
         if said is None:
             return _Patch(varied, target, counted)
-        scores, held = sample_image(said.scores, shown), said.strength * inside * (counted == 0)
-        return _Patch(varied, target, counted, scores, held)
+        start = torch.tensor(said.start, dtype=shown.dtype)
+        place = shown - start.reshape(-1, *[1] * (shown.ndim - 1))
+        _, known = sample_labels(said.scores[0], place)
+        held = said.strength * known * (counted == 0)
+        return _Patch(varied, target, counted, sample_image(said.scores, place), held)
 
     def _positions(self, rng: np.random.Generator, centre: NDArray[np.float64]) -> Tensor:
         config = self._description.architecture

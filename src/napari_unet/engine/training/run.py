@@ -91,7 +91,13 @@ class TrainingRun(Iterator[TrainingReport]):
         self._patches = Patches(pairs, network, settings, resembling(known, pairs, description))
         said: Sequence[Before | None] = ()
         if settings.keep_knowledge and started_from is not None:
-            said = said_before(pairs, network, device=device)
+            said = said_before(
+                pairs,
+                network,
+                around_px=max(self._patches.shape),
+                device=device,
+                should_stop=should_stop,
+            )
             self._patches.hold(said)
         knows = any(each is not None and each.strength > 0 for each in said)
         prepared = self._patches.prepared

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from napari_unet.engine.base.regions import Region
 from napari_unet.engine.base.settings import SegmentationSettings
 from napari_unet.engine.images.image import Scores
 from napari_unet.engine.networks.annotation import BACKGROUND
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.judgement import HARDLY_SURE, UNSURE, seen_scores
 from napari_unet.engine.segmentation.segmentation import iterate_scores
+from napari_unet.engine.training.hold_out import cropped, labelled_box
 from napari_unet.engine.training.pairs import TrainingPair
 
 
@@ -27,33 +29,68 @@ class Before:
     scores : (classes, *S) float32 tensor
     strength : float
         How far that is to be held to, 0 to 1: not where it has never seen such images.
+    start : tuple of int
+        Where in the image the scores begin.
     """
 
     scores: Tensor
     strength: float
+    start: tuple[int, ...]
 
 
 def said_before(
-    pairs: Sequence[TrainingPair], network: Network, *, device: str
+    pairs: Sequence[TrainingPair],
+    network: Network,
+    *,
+    around_px: int,
+    device: str,
+    should_stop: Callable[[], bool],
 ) -> list[Before | None]:
-    """Let a network say what it sees where nobody has labelled; None for images labelled all over.
+    """Let a network say what it sees where nobody has labelled.
 
     Memory: the scores of each such image, 4 bytes for each class and pixel.
+
+    Parameters
+    ----------
+    around_px : int
+        How far from what was labelled it is asked.
+    should_stop : callable
+        Asked after each tile.
+
+    Returns
+    -------
+    list of Before or None
+        None for images that are labelled all over, and once it was stopped.
     """
-    return [None if pair.reviewed is None else _said(pair, network, device) for pair in pairs]
+    found: list[Before | None] = []
+    for pair in pairs:
+        if pair.reviewed is None or not pair.reviewed.any() or should_stop():
+            found.append(None)
+            continue
+        box = labelled_box(pair.reviewed, around_px=around_px)
+        found.append(_said(cropped(pair, box), network, box, device, should_stop))
+    return found
 
 
-def _said(pair: TrainingPair, network: Network, device: str) -> Before:
-    settings = SegmentationSettings(channel_axis=pair.channel_axis)
+def _said(
+    pair: TrainingPair,
+    network: Network,
+    box: Region,
+    device: str,
+    should_stop: Callable[[], bool],
+) -> Before | None:
     for plane in iterate_scores(
         np.asarray(pair.image),
         network,
-        settings=settings,
+        settings=SegmentationSettings(channel_axis=pair.channel_axis),
         device=device,
         intensity_reference=pair.intensity_reference,
     ):
+        if should_stop():
+            return None
         scores = plane.scores
-    return Before(torch.from_numpy(scores), familiarity(scores, network.description))
+    strength = familiarity(scores, network.description)
+    return Before(torch.from_numpy(scores), strength, tuple(part.start for part in box))
 
 
 def familiarity(scores: Scores, description: NetworkDescription) -> float:

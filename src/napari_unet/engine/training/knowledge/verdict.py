@@ -39,6 +39,9 @@ _WORSE, _WORSE_OF_OTHERS = 0.01, 0.05
 """Of average precision: by so much a network may fall on what is known before it counts; the second
 where the new images are of no kind that it knew, so that the reference images are all of others."""
 
+_MOST_PX = 16_000_000
+"""Of the labelled images that are judged: three networks look at each."""
+
 _MOST_SURE = 0.999
 """`min_score` is below 1."""
 
@@ -225,7 +228,7 @@ def judge(
     held_out : sequence of TrainingPair
     """
     bank = resembling(bank, pairs, before.description)
-    labelled = [labelled_part(pair) for pair in pairs]
+    labelled = _few_enough(pairs)
     judged: dict[Choice, Judged] = {}
     share, knew = None, True
     networks: dict[Choice, Network] = {
@@ -243,18 +246,31 @@ def judge(
         least = thresholds.least_mean_score
         if share is None:
             share = _share_kept(known, least)
-            knew = any(each.familiarity > 0 for each in new[: len(pairs)])
+            knew = any(each.familiarity > 0 for each in new[: len(labelled)])
         elif any(each.sureness.size for each in known):
             least = round(_least_for(known, share, least), 4)
             network = _with_least(network, least)
         judged[choice] = Judged(
             network,
-            _corrected(new[: len(pairs)], least),
-            _evaluation(new[: len(pairs)], least),
+            _corrected(new[: len(labelled)], least),
+            _evaluation(new[: len(labelled)], least),
             _counts(known, least),
-            _evaluation(new[len(pairs) :], least) if held_out else None,
+            _evaluation(new[len(labelled) :], least) if held_out else None,
         )
     return Verdict(judged, before.description.name, knew)
+
+
+def _few_enough(pairs: Sequence[TrainingPair]) -> list[TrainingPair]:
+    """Labelled parts of images, those with corrections first, as far as there is time for them."""
+    chosen: list[TrainingPair] = []
+    left = _MOST_PX
+    for pair in sorted(pairs, key=lambda pair: pair.corrected is None or not pair.corrected.any()):
+        part = labelled_part(pair)
+        left -= np.size(part.labels)
+        if chosen and left < 0:
+            break
+        chosen.append(part)
+    return chosen
 
 
 def halfway(before: Network, after: Network) -> Network:
