@@ -52,14 +52,8 @@ def test_training_from_a_model_writes_one_that_knows_its_history(
     assert "1 image held out: " in out
     assert "step 2 of 2: loss " in out
     assert re.search(r"held-out images: \d of 2 found.* at IoU 0.5, too few for a figure", out)
-    refused, short = error.splitlines()[-2:]
-    assert refused.startswith(
-        "napari-unet: What it learned is not better than 'bright', which stays"
-    )
-    assert refused.endswith(
-        f"What it learned is in '{tmp_path / 'mine.safetensors'}' all the same."
-    )
-    assert short.startswith(
+    assert "What it learned is not better than 'bright', which stays" in out
+    assert error.startswith(
         "napari-unet: The network has hardly learned: at least 30 steps are needed, and it took 2; "
         "train further: napari-unet train "
     )

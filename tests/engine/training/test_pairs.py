@@ -164,8 +164,8 @@ def test_corrected_pixels_are_drawn_more_often():
 def test_images_are_drawn_by_their_weight():
     pair = TrainingPair(image(squares()), squares())
     pairs = [pair, dataclasses.replace(pair, weight=3.0)]
-    source = train(pairs, settings=QUICK, description=TINY, device="cpu")._patches
-    assert source._odds.tolist() == pytest.approx([0.25, 0.75])
+    prepared = train(pairs, settings=QUICK, description=TINY, device="cpu")._patches.prepared
+    assert prepared[1].odds == pytest.approx(3 * prepared[0].odds)
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])

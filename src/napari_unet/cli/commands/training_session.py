@@ -244,10 +244,10 @@ class TrainingSession:
             self._write(self._named(network))
             return
         self._write(self._named(verdict.proposed))
-        if verdict.is_better:
-            report(verdict.sentence)
-        else:
-            say(f"{verdict.sentence} What it learned is in '{self._model_path}' all the same.")
+        report(verdict.sentence)
+        # Of one that was too short something else is told.
+        if not verdict.is_better and not self._run.shortfall:
+            say(f"{verdict.advice} What it learned is in '{self._model_path}' all the same.")
 
     def _named(self, network: Network) -> Network:
         """Describe what the network has become."""

@@ -16,6 +16,7 @@ from napari_unet.engine.foreign.guesses import with_guess
 from napari_unet.engine.images.image import AnyImage
 from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL
 from napari_unet.engine.networks.network import Network
+from napari_unet.engine.segmentation.instances import check_class_roles
 from napari_unet.engine.segmentation.planes import PlaneScores
 from napari_unet.engine.segmentation.segmentation import iterate_scores
 
@@ -90,6 +91,8 @@ def _tried(
     wanted = region_of(settings.region or ())
     picture = _picture(_grey(image, wanted, settings.channel_axis), plane, wanted)
     try:
+        # Without cells it would give classes: what its channels mean is a guess here.
+        check_class_roles(plane.class_roles)
         labels = plane.labels(network.description.instances)
     except UNetError as error:
         return DryRun(value, picture, sentence=str(error))

@@ -101,7 +101,7 @@ def descended_from(description: NetworkDescription) -> BundledModel | None:
     """
     origins = [entry.get("started_from") for entry in reversed(description.history)]
     rows = {row.name: row for row in BUNDLED_MODELS}
-    rows |= {row.name: rows[row.now] for row in EARLIER_MODELS}
+    rows |= {row.name: rows[row.now] for row in EARLIER_MODELS if row.now in rows}
     return next((rows[name] for name in (*origins, description.name) if name in rows), None)
 
 

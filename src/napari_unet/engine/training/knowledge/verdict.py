@@ -157,13 +157,19 @@ class Verdict:
             after = self.judged["after"]
             return (
                 f"What it learned is not better than '{self.name}', which stays: "
-                f"{self._on_labels(after)}{self._on_known('after')}. Correct more cells, in other "
-                "places and images, and train again."
+                f"{self._on_labels(after)}{self._on_known('after')}."
             )
         now = self.judged[self.chosen]
         part = "" if self.chosen == "after" else "Half of the change is kept, which is better: "
         sentence = f"{part}{self._on_labels(now)}{self._on_known(self.chosen)}; keep it."
         return sentence[:1].upper() + sentence[1:]
+
+    @property
+    def advice(self) -> str:
+        """What would help where nothing is proposed; empty otherwise."""
+        if self.is_better:
+            return ""
+        return "Correct more cells, in other places and images, and train again."
 
     def _on_labels(self, now: Judged) -> str:
         right, count = now.corrected

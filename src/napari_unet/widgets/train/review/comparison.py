@@ -53,8 +53,10 @@ class Compared:
     @property
     def sentence(self) -> str:
         """What is proposed, and how good it is on the held-out part if that has cells."""
-        told = "" if self.verdict is None else self.verdict.sentence
-        return " ".join(each for each in (told, self._held_out_sentence) if each)
+        told = [self._held_out_sentence]
+        if self.verdict is not None:
+            told = [self.verdict.sentence, self._held_out_sentence, self.verdict.advice]
+        return " ".join(each for each in told if each)
 
     @property
     def _held_out_sentence(self) -> str:
