@@ -164,7 +164,7 @@ def tiff(folder: Path, array: np.ndarray, axes: str, *, lazy: bool = False, **ch
 
 
 EVERYTHING = SegmentationSettings(
-    diameter_px=31.5, region=(10, 60, 20, 90), tile_px=64, averaging="flips"
+    diameter_px=26.5, region=(10, 60, 20, 90), tile_px=64, averaging="flips"
 )
 OTHER_INSTANCES = InstanceSettings(
     foreground_threshold=0.3,
