@@ -13,7 +13,7 @@ import numpy as np
 from chart import COLOURS, Line, Panel, chart
 from numpy.typing import NDArray
 from picture_sets import Picture
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from reliability import Cells, binned
 from scipy import ndimage
 
@@ -131,8 +131,7 @@ def failure_sheet(failures: Sequence[Failure], file: Path) -> None:
     ink = ImageDraw.Draw(sheet)
     for number, (tile, failure) in enumerate(zip(tiles, failures, strict=True)):
         left, top = each[0] * (number % columns), each[1] * (number // columns)
-        tile.thumbnail(size, Image.Resampling.LANCZOS)
-        sheet.paste(tile, (left, top))
+        sheet.paste(ImageOps.contain(tile, size, Image.Resampling.LANCZOS), (left, top))
         for line, words in enumerate(_wrapped(failure.caption, font)):
             place = (left + 2, top + _PANEL_PX + 4 + line * line_px)
             ink.text(place, words, font=font, fill=_INK)
@@ -174,14 +173,17 @@ def _outlined(failure: Failure) -> NDArray[np.uint8]:
 
 
 def _worst_part(failure: Failure) -> tuple[slice, ...]:
-    """Window that holds the centres of most errors, all of a small image."""
+    """Window that holds the centres of most errors, in its middle; all of a small image."""
     shape = failure.truth.shape
     side = [min(_PART_PX, n) for n in shape]
     centres = np.array([change.centre for change in failure.changes]).reshape(-1, 2)
 
-    def errors(start: tuple[int, int]) -> int:
-        inside = (centres >= start) & (centres < np.add(start, side))
-        return int(inside.all(axis=1).sum())
+    def errors(start: tuple[int, int]) -> tuple[int, float]:
+        inside = ((centres >= start) & (centres < np.add(start, side))).all(axis=1)
+        if not inside.any():
+            return 0, 0.0
+        aside = centres[inside].mean(axis=0) - np.add(start, np.divide(side, 2))
+        return int(inside.sum()), -float(np.hypot(*aside))
 
     ranges = [range(0, n - own + 1, _STRIDE_PX) for n, own in zip(shape, side, strict=True)]
     best = max(((y, x) for y in ranges[0] for x in ranges[1]), key=errors)
