@@ -143,7 +143,7 @@ def test_images_are_kept_beside_a_version_only_if_somebody_says_so(
     # What begins with it learns them again; they go with it.
     click(qtbot, widget)
     wait(qtbot, widget)
-    assert len(widget.job.plan.bank.pairs("learn")) == 1
+    assert len(widget.job.plan.read_bank().pairs("learn")) == 1
     widget.outcome.history.delete(newest)
     assert not bank_file(newest.path).exists()
 

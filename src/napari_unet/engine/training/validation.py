@@ -8,16 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.base.settings import SegmentationSettings
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.labels.evaluation import Evaluation, evaluate
 from napari_unet.engine.networks.annotation import labels_are_classes
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.instances import tune_instances
 from napari_unet.engine.segmentation.planes import PlaneScores
-from napari_unet.engine.segmentation.segmentation import iterate_scores
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.patches import Patches
+from napari_unet.engine.training.scoring import score_pair
 from napari_unet.engine.weight_map.weight_map import IGNORED
 
 _ENOUGH_CELLS = 30
@@ -197,15 +196,8 @@ def _scores(
     """Scores of each image; None if it was stopped, which is asked after each tile."""
     planes = []
     for pair in pairs:
-        for scored in iterate_scores(
-            np.asarray(pair.image),
-            network,
-            settings=SegmentationSettings(channel_axis=pair.channel_axis),
-            device=device,
-            intensity_reference=pair.intensity_reference,
-        ):
-            if should_stop():
-                return None
-            plane = scored
+        plane = score_pair(pair, network, device=device, should_stop=should_stop)
+        if plane is None:
+            return None
         planes.append(plane)
     return planes

@@ -115,9 +115,8 @@ class Plan:
             return None
         return bundled_models().get(self.recipe.model, Path(self.recipe.model))
 
-    @property
-    def bank(self) -> Bank | None:
-        """What the network knows, by example; None for a new one."""
+    def read_bank(self) -> Bank | None:
+        """Read what the network knows, by example; None for a new one."""
         from napari_unet.engine.training.knowledge.bank import known_bank
 
         if self.network is None:

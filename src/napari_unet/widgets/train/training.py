@@ -58,7 +58,7 @@ def run_training(plan: Plan, control: Control) -> Iterator[Report]:
         settings=plan.recipe.settings,
         validation=parts.validation,
         device=plan.recipe.device,
-        bank=plan.bank,
+        bank=plan.read_bank(),
         description=None if plan.network else plan.new_description(pairs),
         resume_from=plan.resumes.state if plan.resumes else None,
         should_stop=control.cancel.is_set,

@@ -1,7 +1,7 @@
 """Files of folders are looked at before a training, beside the window, as layers are."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,7 @@ from tifffile import imwrite
 
 from napari_unet.engine.checks.finding import Finding
 from napari_unet.engine.images.image import LabelImage
-from napari_unet.engine.networks.network import Network
 from napari_unet.files import pairs as file_pairs
-from napari_unet.session import Session
-from napari_unet.viewer import worker
 from napari_unet.widgets.train.widget import TrainWidget
 
 
@@ -46,26 +43,6 @@ class Folders:
 @pytest.fixture
 def folders(tmp_path: Path) -> Folders:
     return Folders(tmp_path)
-
-
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def widget(
-    viewer: ViewerModel, threshold_network: Network, qtbot: QtBot, tmp_path: Path
-) -> Iterator[TrainWidget]:
-    session = Session()
-    session.adopt(threshold_network, "")
-    session.choose_device("cpu")
-    widget = TrainWidget(viewer, session, tmp_path / "data")
-    qtbot.addWidget(widget)
-    widget.show()
-    yield widget
-    widget.close()
-    assert worker.stop_all()
 
 
 @pytest.fixture

@@ -1,40 +1,14 @@
 """What is asked of a network that begins with nothing."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
-from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.settings import TrainingSettings
-from napari_unet.session import Session
-from napari_unet.viewer import worker
 from napari_unet.widgets.train.form import TrainForm
 from napari_unet.widgets.train.widget import TrainWidget
-
-
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def widget(
-    viewer: ViewerModel, threshold_network: Network, qtbot: QtBot, tmp_path: Path
-) -> Iterator[TrainWidget]:
-    session = Session()
-    session.adopt(threshold_network, "")
-    session.choose_device("cpu")
-    widget = TrainWidget(viewer, session, tmp_path)
-    qtbot.addWidget(widget)
-    widget.show()
-    yield widget
-    widget.close()
-    assert worker.stop_all()
 
 
 def add_pair(viewer: ViewerModel, shape: tuple[int, ...]) -> None:

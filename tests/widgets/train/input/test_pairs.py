@@ -19,11 +19,6 @@ from napari_unet.widgets.train.input.pairs_list import PairsList
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
 def pairs(viewer: ViewerModel, qtbot: QtBot) -> PairsList:
     pairs = PairsList(viewer)
     qtbot.addWidget(pairs)

@@ -13,11 +13,6 @@ SQUARE = [[0, 0], [0, 5], [5, 5], [5, 0]]
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
 def choice(viewer: ViewerModel, qtbot: QtBot) -> Iterator[UnlabelledChoice]:
     choice = UnlabelledChoice(viewer)
     qtbot.addWidget(choice)

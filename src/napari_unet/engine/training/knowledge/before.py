@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from napari_unet.engine.base.regions import Region
-from napari_unet.engine.base.settings import SegmentationSettings
 from napari_unet.engine.images.image import Scores
 from napari_unet.engine.networks.annotation import BACKGROUND
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.judgement import HARDLY_SURE, UNSURE, seen_scores
-from napari_unet.engine.segmentation.segmentation import iterate_scores
 from napari_unet.engine.training.hold_out import cropped, labelled_box
 from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.engine.training.scoring import score_pair
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,27 +67,13 @@ def said_before(
             found.append(None)
             continue
         box = labelled_box(pair.reviewed, around_px=around_px)
-        found.append(_said(cropped(pair, box), network, box, device, should_stop))
+        part = cropped(pair, box)
+        plane = score_pair(part, network, device=device, should_stop=should_stop)
+        found.append(None if plane is None else _said(plane.scores, network, box))
     return found
 
 
-def _said(
-    pair: TrainingPair,
-    network: Network,
-    box: Region,
-    device: str,
-    should_stop: Callable[[], bool],
-) -> Before | None:
-    for plane in iterate_scores(
-        np.asarray(pair.image),
-        network,
-        settings=SegmentationSettings(channel_axis=pair.channel_axis),
-        device=device,
-        intensity_reference=pair.intensity_reference,
-    ):
-        if should_stop():
-            return None
-        scores = plane.scores
+def _said(scores: Scores, network: Network, box: Region) -> Before:
     strength = familiarity(scores, network.description)
     return Before(torch.from_numpy(scores), strength, tuple(part.start for part in box))
 

@@ -19,16 +19,16 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.labels.evaluation import Evaluation, evaluate
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.instances import mean_scores
-from napari_unet.engine.segmentation.segmentation import iterate_scores
 from napari_unet.engine.training.hold_out import labelled_part
 from napari_unet.engine.training.knowledge.before import familiarity
 from napari_unet.engine.training.knowledge.resemblance import resembling
 from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.engine.training.scoring import score_pair
 from napari_unet.engine.training.validation import reviewed_part
 from napari_unet.engine.weight_map.weight_map import IGNORED
 
@@ -318,16 +318,9 @@ def _look(
     everything = replace(thresholds, min_score=0.0)
     seen = []
     for pair in images:
-        for scored in iterate_scores(
-            np.asarray(pair.image),
-            network,
-            settings=SegmentationSettings(channel_axis=pair.channel_axis),
-            device=device,
-            intensity_reference=pair.intensity_reference,
-        ):
-            if should_stop():
-                return None
-            plane = scored
+        plane = score_pair(pair, network, device=device, should_stop=should_stop)
+        if plane is None:
+            return None
         labels = np.asarray(plane.labels(everything))
         sureness = mean_scores(plane.nearest_scores(), description.class_roles, labels)
         familiar = familiarity(plane.scores, description)
