@@ -9,8 +9,8 @@ on to the bit.
 
 --export-light FILE writes the averaged weights in float16 with the step and the best validation.
 --from-light FILE goes on from there where `state/` is missing, for example on another computer:
-what Adam knew is lost, and the rate rises anew. --from-model FILE begins with the weights of
-another model.
+what Adam knew is lost, the rate rises anew, and a narrower network is widened. --from-model FILE
+begins with the weights of another model.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import numpy as np
 import torch
 from picture_sets import Parts
 from record import Measure, Record, quality
+from widening import widened
 
 from napari_unet import (
     TrainingPair,
@@ -200,7 +201,7 @@ def begin(
     if record.state.exists():
         network = new_network(recipe.description, settings.seed)  # its weights are replaced
     elif light:
-        network = Network(load_checkpoint(light).unet, recipe.description)
+        network = widened(load_checkpoint(light), recipe.description, settings.seed)
     else:
         network = first_network(recipe, arguments.from_model, settings.seed)
     run = TrainingRun(
