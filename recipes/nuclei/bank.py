@@ -1,6 +1,6 @@
 """Choose the bank of `nuclei`: python recipes/nuclei/bank.py DATA.
 
-Half of what is learned again is stained tissue, on which corrections have done most harm. Tissue
+Much of what is learned again is stained tissue, on which corrections have done most harm. Tissue
 DAPI is from BitDepth_NucSeg (Apache-2.0), the rest is CC0.
 """
 
@@ -14,14 +14,14 @@ from train import NUCLEI
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bank_choice import choose
 
-LEARN = {"fluorescence": 24, "histology": 44, "brightfield": 3, "U2OS": 6, "tissue DAPI": 12}
+LEARN = {"fluorescence": 40, "histology": 44, "brightfield": 3, "U2OS": 6, "tissue DAPI": 24}
 JUDGE = {
-    "fluorescence": 16,
-    "histology": 12,
+    "fluorescence": 48,
+    "histology": 16,
     "brightfield": 1,
     "other stain": 3,
     "U2OS": 4,
-    "tissue DAPI": 8,
+    "tissue DAPI": 6,
 }
 
 if __name__ == "__main__":

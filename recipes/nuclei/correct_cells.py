@@ -36,7 +36,7 @@ from napari_unet import (
 )
 from napari_unet.engine.networks.bundled import BUNDLED_MODELS
 from napari_unet.engine.networks.network import Network
-from napari_unet.engine.training.knowledge.bank import Bank, known_bank
+from napari_unet.engine.training.knowledge.bank import known_bank
 from napari_unet.files.images import read_image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -104,8 +104,10 @@ def crowded(data: Path) -> list[Picture]:
 
 
 def dapi(data: Path) -> list[Picture]:
-    """DAPI in tissue, of what `nuclei` has not learned."""
-    return list(NUCLEI.split(data).held["tissue DAPI"])
+    """DAPI in tissue, of what `nuclei` has not learned, but for what it is judged by."""
+    bank = known_bank(load_checkpoint("nuclei").description)
+    names = {each.name for each in bank.images}
+    return [each for each in NUCLEI.split(data).held["tissue DAPI"] if each.name not in names]
 
 
 KINDS = {
@@ -198,10 +200,7 @@ def one_round(
     for item in arguments.set:
         name, _, value = item.partition("=")
         settings = replace(settings, **{name: type(getattr(settings, name))(float(value))})
-    names = {picture.name for picture in others}
-    known = known_bank(network.description).images
-    bank = Bank(tuple(each for each in known if each.use == "learn" or each.name not in names))
-    run = train([pair], network, settings=settings, bank=bank)
+    run = train([pair], network, settings=settings)
     for _ in run:
         pass
     verdict = run.verdict(run.tuned())

@@ -44,6 +44,9 @@ The first is half of what was tried first: in crowded fluorescence a network tha
 _MOST_PX = 16_000_000
 """Of the labelled images that are judged: three networks look at each."""
 
+_MOST_KNOWN = 40
+"""Images of the bank that are judged: those that look most like the new ones."""
+
 _MOST_SURE = 0.999
 """`min_score` is below 1."""
 
@@ -235,7 +238,8 @@ def judge(
         Labelled images of what was known, from which neither has learned.
     held_out : sequence of TrainingPair
     """
-    bank = resembling(bank, pairs, before.description)
+    alike = resembling(bank, pairs, before.description)
+    bank = sorted(alike, key=lambda pair: pair.weight, reverse=True)[:_MOST_KNOWN]
     labelled = _few_enough(pairs)
     judged: dict[Choice, Judged] = {}
     share, knew = None, True
