@@ -125,6 +125,7 @@ def test_a_stop_ends_after_the_step_and_a_resume_goes_on_to_the_same_network(
         control.cancel.set()
         stopped = report if isinstance(report, Trained) else stopped
 
+    assert report.verdict is not None
     assert stopped.interrupted.step == stopped.steps
     *_, resumed, _ = run_training(replace(plan, resumes=stopped.interrupted), Control())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -70,6 +71,8 @@ def run_training(plan: Plan, control: Control) -> Iterator[Report]:
     trained = training.end(parts.sentence)
     yield trained
     if trained.steps:
+        # What was stopped is judged, too; to close the form ends that.
+        run.should_stop = threading.Event().is_set
         verdict = run.verdict(trained.network)
         proposed = trained.network if verdict is None else verdict.proposed
         yield compare(plan, start, proposed, parts.validation, control.view, verdict)
