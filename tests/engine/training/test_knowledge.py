@@ -239,14 +239,26 @@ def test_what_was_said_before_lies_where_it_was_said(monkeypatch):
     run = train(
         [dataclasses.replace(pair, reviewed=reviewed)], network, settings=settings, device="cpu"
     )
-    run._patches.hold([before.Before(everywhere[:, 5:, 7:], 1.0, (5, 7))])
+    run._patches.hold([before.Before(everywhere[:, 5:, 7:], 1.0, (5, 7))], ())
     part = run.next_batch()
-    run._patches.hold([before.Before(everywhere, 1.0, (0, 0))])
+    run._patches.hold([before.Before(everywhere, 1.0, (0, 0))], ())
     whole = run.next_batch()
     held = part.held > 0
     assert held.any()
     assert torch.allclose(part.before.movedim(1, -1)[held], whole.before.movedim(1, -1)[held])
     assert not (held & (whole.held == 0)).any()
+
+
+def test_what_is_known_is_held_to_what_was_said_of_it_wherever_it_is_labelled():
+    settings = dataclasses.replace(QUICK, bank_share=0.5, keep_knowledge=1.0)
+    network, bank = start(), of_discs(5)
+    batch = train([discs()], network, settings=settings, bank=bank, device="cpu").next_batch()
+    new, known = batch.held[: batch.new], batch.held[batch.new :]
+    assert not new.any()  # everything counts
+    assert (known[batch.weights[batch.new :] > 0] == 1).all()
+    image = bank.pairs("learn")[0].image
+    said = torch.from_numpy(segment(np.asarray(image), network).scores)
+    assert batch.before[batch.new :].mean((0, 2, 3)) == pytest.approx(said.mean((1, 2)), abs=0.05)
 
 
 def test_known_and_unknown_images_are_told_apart():

@@ -247,7 +247,8 @@ def test_parts_of_a_batch_count_what_is_known_as_before():
 
 def held_all_over(run: TrainingRun) -> None:
     """As if everything were unlabelled, too."""
-    run._patches.hold([Before(torch.full((3, 48, 56), 1 / 3), 1.0, (0, 0))])
+    said = Before(torch.full((3, 48, 56), 1 / 3), 1.0, (0, 0))
+    run._patches.hold([said], [said] * len(KNOWN.pairs("learn")))
 
 
 def test_patch_that_does_not_fit_alone_is_answered_with_one_sentence():

@@ -49,10 +49,10 @@ class Batch:
     weights: Tensor
     """(N + B, *P) float32: 0 where a pixel is ignored."""
     before: Tensor
-    """(N, classes, *P) float32. What the starting network says of the patches to learn; of length
-    0 where all their pixels count."""
+    """(N + B, classes, *P) float32. What the starting network says of the patches; of length 0
+    where nobody asked it."""
     held: Tensor
-    """(N, *P) float32. How strongly each pixel stays as it was before; of length 0 likewise."""
+    """(N + B, *P) float32. How strongly each pixel stays as it was before; of length 0 likewise."""
     new: int
     """N."""
 
@@ -153,6 +153,7 @@ class Patches:
             for some in (pairs, bank if settings.bank_share else ())
         )
         self._before: tuple[Before | None, ...] = (None,) * len(self.prepared)
+        self._known: Sequence[Before | None] = (None,) * len(self._bank)
         depths = [pair.shape[0] for pair in self.prepared]
         self.shape = patch_shape(settings, network.description.architecture, depths)
         self._class_weights = self._balance() if settings.class_balance else None
@@ -172,9 +173,9 @@ class Patches:
         size = self._settings.batch_size
         return min(max(1, round(size * self._settings.bank_share)), max(1, size - 1))
 
-    def hold(self, before: Sequence[Before | None]) -> None:
-        """Hold pixels that do not count to what the starting network says of each image."""
-        self._before = tuple(before)
+    def hold(self, before: Sequence[Before | None], known: Sequence[Before | None]) -> None:
+        """Hold each image, and each of the bank, to what the starting network says of it."""
+        self._before, self._known = tuple(before), known
 
     @property
     def note(self) -> str | None:
@@ -196,19 +197,19 @@ class Patches:
         new = max(1, self._settings.batch_size - known)
         generators = [np.random.default_rng((seed, step, i)) for i in range(new + known)]
         drawn = [self._patch(rng, self.prepared, self._before) for rng in generators[:new]]
-        drawn += [self._patch(rng, self._bank, ()) for rng in generators[new:]]
+        drawn += [self._patch(rng, self._bank, self._known) for rng in generators[new:]]
         weights = torch.stack([patch.weights for patch in drawn])
-        # A patch of an image of which all counts is held nowhere.
+        # A patch of a new image of which all counts is held nowhere.
         none = torch.zeros(self._description.architecture.classes, *weights.shape[1:])
-        before = [none if patch.before is None else patch.before for patch in drawn[:new]]
-        held = [patch.held if patch.before is not None else none[0] for patch in drawn[:new]]
-        is_held = any(patch.before is not None for patch in drawn)
+        before = [none if patch.before is None else patch.before for patch in drawn]
+        held = [patch.held if patch.before is not None else none[0] for patch in drawn]
+        held_count = len(drawn) * any(patch.before is not None for patch in drawn)
         return Batch(
             torch.stack([patch.image for patch in drawn]),
             torch.stack([patch.target for patch in drawn]),
             weights,
-            torch.stack(before)[: new * is_held],
-            torch.stack(held)[: new * is_held],
+            torch.stack(before)[:held_count],
+            torch.stack(held)[:held_count],
             new,
         )
 
@@ -232,14 +233,14 @@ class Patches:
                 break
         varied = self._varied(pair.image, positions, rng, pair.stained)
         counted = torch.from_numpy(weights)
-        said = before[number] if before else None
+        said = before[number]
         if said is None:
             return _Patch(varied, target, counted)
         start = torch.tensor(said.start, dtype=shown.dtype)
         place = shown - start.reshape(-1, *[1] * (shown.ndim - 1))
         _, known = sample_labels(said.scores[0], place)
-        held = said.strength * known * (counted == 0)
-        return _Patch(varied, target, counted, sample_image(said.scores, place), held)
+        held = said.strength * known * (said.holds_labels | (counted == 0))
+        return _Patch(varied, target, counted, sample_image(said.scores.float(), place), held)
 
     def _positions(self, rng: np.random.Generator, centre: NDArray[np.float64]) -> Tensor:
         config = self._description.architecture

@@ -20,7 +20,7 @@ from napari_unet.engine.models.scores import trained_further
 from napari_unet.engine.networks.annotation import labels_are_classes
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.training.knowledge.bank import Bank, known_bank
-from napari_unet.engine.training.knowledge.before import Before, said_before
+from napari_unet.engine.training.knowledge.before import Before, SaidOfKnown, said_before
 from napari_unet.engine.training.knowledge.resemblance import resembling
 from napari_unet.engine.training.knowledge.verdict import Verdict, judge
 from napari_unet.engine.training.learner import Learner, TrainingReport
@@ -98,7 +98,7 @@ class TrainingRun(Iterator[TrainingReport]):
                 device=device,
                 should_stop=should_stop,
             )
-            self._patches.hold(said)
+            self._patches.hold(said, SaidOfKnown(known, network, device))
         knows = any(each is not None and each.strength > 0 for each in said)
         prepared = self._patches.prepared
         self._expects = description_after(description, pairs, prepared, knows=knows)

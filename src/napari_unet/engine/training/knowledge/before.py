@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast, overload
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from napari_unet.engine.images.image import Scores
 from napari_unet.engine.networks.annotation import BACKGROUND
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.judgement import HARDLY_SURE, UNSURE, seen_scores
+from napari_unet.engine.segmentation.planes import PlaneScores
 from napari_unet.engine.training.hold_out import cropped, labelled_box
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.scoring import score_pair
@@ -25,16 +27,19 @@ class Before:
 
     Parameters
     ----------
-    scores : (classes, *S) float32 tensor
+    scores : (classes, *S) float16 tensor
     strength : float
         How far that is to be held to, 0 to 1: not where it has never seen such images.
     start : tuple of int
         Where in the image the scores begin.
+    holds_labels : bool
+        It is held to that also where the labels count.
     """
 
     scores: Tensor
     strength: float
     start: tuple[int, ...]
+    holds_labels: bool = False
 
 
 def said_before(
@@ -47,7 +52,7 @@ def said_before(
 ) -> list[Before | None]:
     """Let a network say what it sees where nobody has labelled.
 
-    Memory: the scores of each such image, 4 bytes for each class and pixel.
+    Memory: the scores of each such image, 2 bytes for each class and pixel.
 
     Parameters
     ----------
@@ -75,7 +80,50 @@ def said_before(
 
 def _said(scores: Scores, network: Network, box: Region) -> Before:
     strength = familiarity(scores, network.description)
-    return Before(torch.from_numpy(scores), strength, tuple(part.start for part in box))
+    return Before(torch.from_numpy(scores).half(), strength, tuple(part.start for part in box))
+
+
+class SaidOfKnown(Sequence[Before]):
+    """What a network says of each of the images that it knows, asked when that is first needed.
+
+    The labels alone would not hold it: they are few, and it would learn them by heart. Memory as
+    in `said_before`.
+
+    Parameters
+    ----------
+    bank : sequence of TrainingPair
+
+    References
+    ----------
+    Buzzega et al. (2020), Dark experience for general continual learning.
+    https://arxiv.org/abs/2004.07211
+    """
+
+    def __init__(self, bank: Sequence[TrainingPair], network: Network, device: str) -> None:
+        self._bank, self._network, self._device = bank, network, device
+        self._said: dict[int, Before] = {}
+
+    def __len__(self) -> int:
+        return len(self._bank)
+
+    @overload
+    def __getitem__(self, index: int) -> Before: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Before]: ...
+    def __getitem__(self, index: int | slice) -> Before | Sequence[Before]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        if index not in self._said:
+            pair = self._bank[index]
+            scored = score_pair(pair, self._network, device=self._device, should_stop=_never)
+            plane = cast("PlaneScores", scored)  # as it is never stopped
+            scores = torch.from_numpy(plane.scores).half()
+            self._said[index] = Before(scores, 1.0, (0,) * np.ndim(pair.labels), holds_labels=True)
+        return self._said[index]
+
+
+def _never() -> bool:
+    return False
 
 
 def familiarity(scores: Scores, description: NetworkDescription) -> float:
