@@ -197,9 +197,9 @@ class TrainingSettings:
         with labels that come with the model. 0 learns from the new images
         alone.
     keep_knowledge : float
-        How strongly the network is held to what it said before, where nobody
-        has labelled the new images and they are of a kind that it knows; 0
-        lets it change there.
+        How strongly the network is held to what it said before, of images that
+        come with the model, and where nobody has labelled the new ones and they
+        are of a kind that it knows; 0 lets it change there.
     adapt_norms : bool
         Measure anew, on these images, how the network evens out brightness
         inside it (batch norm). Without this it stays as it was in the network
