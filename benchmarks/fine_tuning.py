@@ -1,6 +1,6 @@
-"""Measure fine-tuning against its goals: a minute from one image, nothing forgotten, no idle time.
+"""Measure fine-tuning: what one image teaches, what it costs, and what a step does beside learning.
 
-    python benchmarks/fine_tuning.py BBBC030 DSB2018            # four minutes on two cores
+    python benchmarks/fine_tuning.py BBBC030 DSB2018            # five minutes on two cores
     python benchmarks/fine_tuning.py BBBC030 DSB2018 --quick    # less of everything
 
 `nuclei` learns DIC cells from one annotated image, at half size, as `napari-unet train --from`
@@ -8,7 +8,8 @@ does it. Seconds are those on the clock from loading the model to having the new
 the viewer compiles when it starts is compiled before. What it forgot is measured on nuclei of the
 split `test`; images that come with the package are left out, as they were looked at before.
 The plain loop is forward, cross-entropy, backward and optimizer on the same network and a batch
-that is there already; the two take turns, step by step.
+that is there already; the two take turns, step by step. Beside two processes that do nothing but
+compute, some steps are done again and must give the same weights.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -48,11 +50,10 @@ from napari_unet.files.images import read_image, read_labels
 Annotated: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
 """An image and its labels."""
 
-GOALS = {30.0: 0.75, 60.0: 0.85}
-"""Least AP 0.5 after so many seconds."""
+GOAL, MOST_FORGOTTEN = 0.88, 0.01
+"""AP 0.5 of the DIC cells, and what nuclei may lose."""
 
-MARGIN_S = 1.0
-"""Left for loading the model, and for a step that has begun."""
+BUSY_STEPS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,36 +130,56 @@ def of_known_sizes(network: Network, start: Network) -> Network:
     return Network(network.unet, replace(network.description, instances=instances))
 
 
-def learned_in(seconds: float, pair: TrainingPair) -> tuple[Network, Row]:
-    """Fine-tune for so long, everything included, and say what was done in that time."""
+def learned(pair: TrainingPair, steps: int | None) -> tuple[Network, Row]:
+    """Fine-tune, everything included, and say how long that took."""
     started, worked = time.perf_counter(), time.process_time()
-    settings = TrainingSettings.fine_tuning(seconds=seconds - MARGIN_S)
+    settings = TrainingSettings.fine_tuning(steps=steps)
     run = train([pair], load_checkpoint("nuclei"), settings=settings)
-    reports = list(run)
-    network = run.network
+    longest = max(report.step_s for report in run)
+    verdict = run.verdict(run.tuned())
+    assert verdict is not None
     spent, worked = time.perf_counter() - started, time.process_time() - worked
-    longest = max(report.step_s for report in reports)
-    found = f"{run.step} steps, longest {longest:.2f} s, {worked:.0f} s of CPU"
-    row = Row(f"{seconds:g} s: done in {spent:.1f} s", found, f"<= {seconds:g} s", spent <= seconds)
-    return network, row
+    found = f"{spent:.0f} s, longest {longest:.2f} s, {worked:.0f} s of CPU"
+    return verdict.proposed, Row(f"{run.step} steps and the verdict ({verdict.chosen})", found)
 
 
-def minute_rows(
-    limits: Sequence[float], pair: TrainingPair, dic: list[Annotated], nuclei: list[Annotated]
+def learning_rows(
+    steps: int | None, pair: TrainingPair, dic: list[Annotated], nuclei: list[Annotated]
 ) -> Iterator[Row]:
     """What one annotated image teaches, and what it costs the model."""
     start = load_checkpoint("nuclei")
     knew = average_precision(start, nuclei)
     yield Row("DIC cells, before", f"{average_precision(start, dic):.3f}")
     yield Row(f"nuclei, {len(nuclei)} images, before", f"{knew:.3f}")
-    for seconds in limits:
-        network, row = learned_in(seconds, pair)
-        yield row
-        learned = average_precision(network, dic)
-        yield at_least(f"{seconds:g} s: DIC cells, AP 0.5", learned, GOALS[seconds])
-        knows = average_precision(of_known_sizes(network, start), nuclei)
-        yield Row(f"{seconds:g} s: nuclei, AP 0.5", f"{knows:.3f}")
-        yield at_most(f"{seconds:g} s: nuclei, AP 0.5 lost", knew - knows, 0.05)
+    network, row = learned(pair, steps)
+    yield row
+    yield at_least("DIC cells, AP 0.5", average_precision(network, dic), GOAL)
+    knows = average_precision(of_known_sizes(network, start), nuclei)
+    yield Row("nuclei, AP 0.5", f"{knows:.3f}")
+    yield at_most("nuclei, AP 0.5 lost", knew - knows, MOST_FORGOTTEN)
+
+
+def busy_row(pair: TrainingPair) -> Row:
+    """Whether a busy machine makes another model."""
+    quiet = few_steps(pair)
+    spinning = "while True: pass"
+    others = [subprocess.Popen([sys.executable, "-c", spinning]) for _ in range(2)]
+    try:
+        busy = few_steps(pair)
+    finally:
+        for other in others:
+            other.kill()
+    differ = sum(not torch.equal(quiet[key], busy[key]) for key in quiet)
+    return at_most(f"weights that differ after {BUSY_STEPS} steps when busy", differ, 0, "d")
+
+
+def few_steps(pair: TrainingPair) -> dict[str, torch.Tensor]:
+    """Weights after some steps."""
+    settings = TrainingSettings.fine_tuning(steps=BUSY_STEPS)
+    run = train([pair], load_checkpoint("nuclei"), settings=settings)
+    for _ in run:
+        pass
+    return run.latest.unet.state_dict()
 
 
 # Speed
@@ -232,7 +253,8 @@ def all_rows(dic: Path, dsb2018: Path, *, name: str, quick: bool) -> Iterator[Ro
     yield from speed_rows(pair, 10 if quick else 40)
     test = dic_test(dic)
     nuclei = nuclei_test(dsb2018, 8 if quick else 22)
-    yield from minute_rows((30.0,) if quick else tuple(GOALS), pair, test, nuclei)
+    yield from learning_rows(60 if quick else None, pair, test, nuclei)
+    yield busy_row(pair)
 
 
 def main() -> int:
@@ -241,7 +263,7 @@ def main() -> int:
     parser.add_argument("dic", type=Path, metavar="BBBC030", help="folder with train and test")
     parser.add_argument("dsb2018", type=Path, metavar="DSB2018", help="folder with index.csv")
     parser.add_argument("--image", default="cho05", help="of the split train, to learn from")
-    parser.add_argument("--quick", action="store_true", help="30 seconds only, fewer images")
+    parser.add_argument("--quick", action="store_true", help="60 steps, fewer images")
     arguments = parser.parse_args()
     folders = (arguments.dic, arguments.dsb2018)
     try:
