@@ -21,7 +21,7 @@ from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.networks.bundled import BUNDLED_MODELS, bank_file
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
-from napari_unet.engine.training.knowledge import before, verdict
+from napari_unet.engine.training.knowledge import before, judging
 from napari_unet.engine.training.knowledge.bank import (
     Bank,
     BankImage,
@@ -30,8 +30,9 @@ from napari_unet.engine.training.knowledge.bank import (
     read_bank,
     write_bank,
 )
+from napari_unet.engine.training.knowledge.judging import judge
 from napari_unet.engine.training.knowledge.resemblance import resembling
-from napari_unet.engine.training.knowledge.verdict import Judged, Verdict, judge
+from napari_unet.engine.training.knowledge.verdict import Judged, Verdict
 from napari_unet.engine.training.prepared import normalised
 from napari_unet.engine.training.settings import NO_AUGMENTATION
 from napari_unet.files.images import read_image, read_labels
@@ -352,6 +353,19 @@ def test_nothing_is_kept_where_both_forget():
     assert "worse on 20 reference images (AP 0.5 0.60, 0.70 before" in found.sentence
 
 
+def test_nothing_is_kept_that_mends_next_to_nothing_of_a_known_kind():
+    found = {
+        "before": judged((7, 18), 0.7),
+        "after": judged((15, 18), 0.6),
+        "halfway": judged((9, 18), 0.7),
+    }
+    assert verdict_of(**found).chosen == "before"
+    assert Verdict(found, "nuclei", knew=False).chosen == "halfway"
+    assert verdict_of(**found | {"halfway": judged((10, 18), 0.7)}).chosen == "halfway"
+    right = {choice: judged((18, 18), 0.7 + 0.01 * (choice == "after")) for choice in found}
+    assert verdict_of(**right).chosen == "after"
+
+
 def test_images_of_a_new_kind_may_cost_a_little_of_others():
     found = {
         "before": judged((0, 15), 0.7),
@@ -416,18 +430,18 @@ def test_a_damaged_network_is_refused_and_the_same_one_changes_nothing():
 
 def test_the_same_share_of_cells_is_kept_when_confidence_falls():
     seen = [
-        verdict._Seen(discs(), np.zeros((1, 1), np.int32), np.linspace(0.5, 1, 101), 1.0),
+        judging._Seen(discs(), np.zeros((1, 1), np.int32), np.linspace(0.5, 1, 101), 1.0),
     ]
-    share = verdict._share_kept(seen, 0.8)
-    assert verdict._least_for(seen, share, 0.798) == 0.798
+    share = judging._share_kept(seen, 0.8)
+    assert judging._least_for(seen, share, 0.798) == 0.798
     fallen = [dataclasses.replace(seen[0], sureness=seen[0].sureness - 0.3)]
-    assert verdict._least_for(fallen, share, 0.8) == pytest.approx(0.4975)
+    assert judging._least_for(fallen, share, 0.8) == pytest.approx(0.4975)
 
 
 def test_of_many_labelled_images_those_with_corrections_are_judged_first(monkeypatch):
-    monkeypatch.setattr(verdict, "_MOST_PX", 2 * discs().labels.size)
+    monkeypatch.setattr(judging, "_MOST_PX", 2 * discs().labels.size)
     corrected = dataclasses.replace(discs(1), corrected=np.ones((48, 56), bool), name="corrected")
-    chosen = verdict._few_enough([discs(2), discs(3), corrected])
+    chosen = judging._few_enough([discs(2), discs(3), corrected])
     assert [pair.name for pair in chosen] == ["corrected", "image"]
 
 

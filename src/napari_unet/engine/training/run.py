@@ -21,8 +21,9 @@ from napari_unet.engine.networks.annotation import labels_are_classes
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.training.knowledge.bank import Bank, known_bank
 from napari_unet.engine.training.knowledge.before import Before, SaidOfKnown, said_before
+from napari_unet.engine.training.knowledge.judging import judge
 from napari_unet.engine.training.knowledge.resemblance import resembling
-from napari_unet.engine.training.knowledge.verdict import Verdict, judge
+from napari_unet.engine.training.knowledge.verdict import Verdict
 from napari_unet.engine.training.learner import Learner, TrainingReport
 from napari_unet.engine.training.length.schedule import Schedule
 from napari_unet.engine.training.pairs import TrainingPair, check_pairs
