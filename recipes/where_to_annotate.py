@@ -1,0 +1,253 @@
+"""Whether cells at the places of "where to annotate next" teach more than cells drawn at random.
+
+python recipes/where_to_annotate.py DATA [--kinds DIC DAPI] [--cells 20] [--seeds 3]
+
+A seed draws images to annotate in and others, none of which the network, its bank or its thresholds
+have seen. In the first, so many cells are painted by the truth, everything else is ignored: those
+at the places that the ranking puts first, image by image as they come, or cells drawn at random. A
+false cell at a place is erased, and counts as one. Both trainings are alike; what is printed was
+measured on the others. `nuclei` knows DAPI in tissue half. Of DIC cells it knows nothing, and nobody
+asks a network what it is unsure of before it knows anything: there it learns one whole image first,
+which stays among the training pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_unet import (
+    TrainingPair,
+    TrainingSettings,
+    UNetError,
+    annotated_pair,
+    evaluate,
+    load_checkpoint,
+    rank_uncertainty,
+    segment,
+    train,
+)
+from napari_unet.engine.labels.uncertainty import UncertainRegion
+from napari_unet.engine.networks.network import Network
+from napari_unet.engine.training.knowledge.bank import Bank, known_bank
+
+sys.path[:0] = [str(Path(__file__).with_name(name)) for name in ("dic", "nuclei")]
+from cho import Cells, read_split
+from correct_cells import dapi
+from few_labels import measure, whole_images
+
+ARMS = ("ranked", "random")
+FIRST_STEPS = 60
+FALSE_SHARE = 0.1
+"""A found cell of which less is in true cells is a false one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a round begins with.
+
+    Parameters
+    ----------
+    network : Network
+    known : list of TrainingPair
+        What it has learned from and learns from again.
+    pool, others : list of Cells
+        Images to annotate in, and those that are measured.
+    """
+
+    network: Network
+    known: list[TrainingPair]
+    pool: list[Cells]
+    others: list[Cells]
+
+
+def dic_start(data: Path, seed: int) -> Start:
+    """`nuclei` after one image; half of the rest of `train` to annotate in."""
+    folder = data / "dic_cho_bbbc030"
+    cells, test = read_split(folder, "train"), read_split(folder, "test")
+    order = np.random.default_rng(seed).permutation(len(cells))
+    known = whole_images(cells, 1, seed)
+    half = len(cells) // 2
+    pool, rest = ([cells[i] for i in part] for part in (order[1:half], order[half:]))
+    network = learned(load_checkpoint("nuclei"), known, FIRST_STEPS, seed)
+    return Start(network, known, pool, [*rest, *test])
+
+
+def dapi_start(data: Path, seed: int) -> Start:
+    """`nuclei` as it is; half of the held-out fields of tissue to annotate in."""
+    pictures = dapi(data)
+    groups = sorted({picture.group for picture in pictures})
+    drawn = np.random.default_rng(seed).permutation(groups)[: len(groups) // 2]
+    parts: tuple[list[Cells], list[Cells]] = ([], [])
+    for picture in pictures:
+        pair = picture.pair()
+        parts[picture.group not in drawn].append(Cells(pair.name, pair.image, pair.labels))
+    return Start(load_checkpoint("nuclei"), [], *parts)
+
+
+STARTS: dict[str, Callable[[Path, int], Start]] = {"DIC": dic_start, "DAPI": dapi_start}
+
+
+def learned(network: Network, pairs: Sequence[TrainingPair], steps: int, seed: int) -> Network:
+    """Train as the form does, with the images that come with the model beside."""
+    # What the bank judges by may be among the images that are measured.
+    known = known_bank(network.description).images
+    bank = Bank(tuple(each for each in known if each.use == "learn"))
+    settings = TrainingSettings.fine_tuning(steps=steps, seed=seed)
+    run = train(pairs, network, settings=settings, bank=bank)
+    for _ in run:
+        pass
+    return run.tuned()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An image as the network sees it.
+
+    Parameters
+    ----------
+    item : Cells
+    things : integer array
+        True cells by their numbers, and false ones that were found by negative ones.
+    wrong : set of int
+        True cells that were not found.
+    regions : tuple of UncertainRegion
+    """
+
+    item: Cells
+    things: NDArray[Any]
+    wrong: set[int]
+    regions: tuple[UncertainRegion, ...]
+
+
+def seen(network: Network, item: Cells) -> Seen:
+    """Segment and rank as the form does."""
+    plain, mirrored = (segment(item.image, network, averaging=each) for each in ("none", "flips"))
+    assert plain.scores is not None
+    regions = rank_uncertainty(
+        plain.scores, plain.class_roles, plain.labels, flipped_scores=mirrored.scores
+    )
+    truth = np.asarray(item.labels).astype(np.int64)
+    areas = np.bincount(plain.labels.ravel())
+    inside = np.bincount(plain.labels[truth > 0], minlength=areas.size)
+    is_false = inside < FALSE_SHARE * areas
+    is_false[0] = False
+    things = np.where((truth == 0) & is_false[plain.labels], -plain.labels.astype(np.int64), truth)
+    found = matched(truth, plain.labels)
+    return Seen(item, things, set(np.unique(truth[truth > 0]).tolist()) - found, regions)
+
+
+def matched(truth: NDArray[Any], labels: NDArray[Any]) -> set[int]:
+    """Numbers of the true cells that share half of their union with a found one."""
+    found = set()
+    for number, box in enumerate(ndimage.find_objects(truth), 1):
+        if box is not None:
+            own = truth[box] == number
+            best = int(np.bincount(labels[box][own]).argmax())
+            union = (truth == number) | (labels == best)
+            if best and 2 * (own & (labels[box] == best)).sum() >= union.sum():
+                found.add(number)
+    return found
+
+
+def ranked_things(pool: Sequence[Seen], count: int, _seed: int) -> list[list[int]]:
+    """Those at the places that come first, of all images together."""
+    chosen: list[list[int]] = [[] for _ in pool]
+    places = [(index, region) for index, each in enumerate(pool) for region in each.regions]
+    for index, region in sorted(places, key=lambda place: -place[1].uncertainty):
+        for number in things_at(pool[index].things, region):
+            if sum(map(len, chosen)) < count and number not in chosen[index]:
+                chosen[index].append(number)
+    return chosen
+
+
+def things_at(things: NDArray[Any], region: UncertainRegion) -> list[int]:
+    """Those whose centre is in the frame, the nearest to its centre first."""
+    numbers = [int(n) for n in np.unique(things[region.box]) if n]
+    centres = np.array(ndimage.center_of_mass(np.ones(things.shape), things, numbers))
+    away = {}
+    for number, centre in zip(numbers, centres.reshape(-1, things.ndim), strict=True):
+        if all(p.start <= c < p.stop for p, c in zip(region.box, centre, strict=True)):
+            away[number] = float(np.hypot(*(centre - region.centre)))
+    return sorted(away, key=lambda number: away[number])
+
+
+def random_things(pool: Sequence[Seen], count: int, seed: int) -> list[list[int]]:
+    """True cells of any image."""
+    cells = [(index, n) for index, each in enumerate(pool) for n in np.unique(each.item.labels)[1:]]
+    drawn = np.random.default_rng(seed).permutation(len(cells))[:count]
+    return [[int(cells[i][1]) for i in drawn if cells[i][0] == index] for index in range(len(pool))]
+
+
+CHOICES = {"ranked": ranked_things, "random": random_things}
+
+
+def painted(pool: Sequence[Seen], chosen: Sequence[Sequence[int]]) -> list[TrainingPair]:
+    """Pairs in which these are annotated, and nothing else is known."""
+    return [
+        annotated_pair(
+            each.item.image,
+            np.where((each.things > 0) & np.isin(each.things, numbers), each.things, 0),
+            unlabelled="ignore",
+            regions=(each.things < 0) & np.isin(each.things, numbers),
+            name=each.item.name,
+        )
+        for each, numbers in zip(pool, chosen, strict=True)
+        if numbers
+    ]
+
+
+def in_words(pool: Sequence[Seen], chosen: Sequence[Sequence[int]]) -> str:
+    """How many of them were wrong, and in how many images they are."""
+    false = sum(number < 0 for numbers in chosen for number in numbers)
+    wrong = sum(
+        len(each.wrong.intersection(numbers)) for each, numbers in zip(pool, chosen, strict=True)
+    )
+    images = sum(bool(numbers) for numbers in chosen)
+    return f"{sum(map(len, chosen))} in {images} images, {wrong} wrong, {false} false"
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, metavar="DATA", help="folder with the sets of images")
+    parser.add_argument("--kinds", nargs="+", choices=list(STARTS), default=list(STARTS))
+    parser.add_argument("--arms", nargs="*", choices=list(CHOICES), default=list(CHOICES))
+    parser.add_argument("--cells", type=int, default=20, help="that are annotated")
+    parser.add_argument("--steps", type=int, default=80, help="of four patches")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--look", action="store_true", help="only say what is chosen")
+    arguments = parser.parse_args()
+    print("| images | seed | before | arm | annotated | AP 0.5 after |\n" + "| --- " * 6 + "|")
+    for kind in arguments.kinds:
+        for seed in arguments.seeds:
+            start = STARTS[kind](arguments.data, seed)
+            before = measure(start.network, start.others)
+            pool = [seen(start.network, item) for item in start.pool]
+            for arm in arguments.arms:
+                began = time.perf_counter()
+                chosen = CHOICES[arm](pool, arguments.cells, seed)
+                line = f"| {kind} | {seed} | {before:.3f} | {arm} | {in_words(pool, chosen)} |"
+                if not arguments.look:
+                    pairs = [*start.known, *painted(pool, chosen)]
+                    network = learned(start.network, pairs, arguments.steps, seed)
+                    line += f" {measure(network, start.others):.3f} |"
+                print(line, f"{time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+                print(line, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UNetError as error:
+        sys.exit(str(error))
