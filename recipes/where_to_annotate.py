@@ -30,7 +30,7 @@ from napari_unet import (
     TrainingSettings,
     UNetError,
     annotated_pair,
-    evaluate,
+    compare_cells,
     load_checkpoint,
     rank_uncertainty,
     segment,
@@ -47,8 +47,6 @@ from few_labels import measure, whole_images
 
 ARMS = ("ranked", "random")
 FIRST_STEPS = 60
-FALSE_SHARE = 0.1
-"""A found cell of which less is in true cells is a false one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,26 +135,11 @@ def seen(network: Network, item: Cells) -> Seen:
         plain.scores, plain.class_roles, plain.labels, flipped_scores=mirrored.scores
     )
     truth = np.asarray(item.labels).astype(np.int64)
-    areas = np.bincount(plain.labels.ravel())
-    inside = np.bincount(plain.labels[truth > 0], minlength=areas.size)
-    is_false = inside < FALSE_SHARE * areas
-    is_false[0] = False
-    things = np.where((truth == 0) & is_false[plain.labels], -plain.labels.astype(np.int64), truth)
-    found = matched(truth, plain.labels)
-    return Seen(item, things, set(np.unique(truth[truth > 0]).tolist()) - found, regions)
-
-
-def matched(truth: NDArray[Any], labels: NDArray[Any]) -> set[int]:
-    """Numbers of the true cells that share half of their union with a found one."""
-    found = set()
-    for number, box in enumerate(ndimage.find_objects(truth), 1):
-        if box is not None:
-            own = truth[box] == number
-            best = int(np.bincount(labels[box][own]).argmax())
-            union = (truth == number) | (labels == best)
-            if best and 2 * (own & (labels[box] == best)).sum() >= union.sum():
-                found.add(number)
-    return found
+    changes = compare_cells(plain.labels, truth, same_iou=0.5).changes
+    false = [n for change in changes if change.kind == "lost" for n in change.before_ids]
+    is_false = (truth == 0) & np.isin(plain.labels, false)
+    things = np.where(is_false, -plain.labels.astype(np.int64), truth)
+    return Seen(item, things, {n for change in changes for n in change.after_ids}, regions)
 
 
 def ranked_things(pool: Sequence[Seen], count: int, _seed: int) -> list[list[int]]:
