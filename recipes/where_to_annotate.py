@@ -1,14 +1,15 @@
 """Whether cells at the places of "where to annotate next" teach more than cells drawn at random.
 
-python recipes/where_to_annotate.py DATA [--kinds DIC DAPI] [--cells 20] [--seeds 3]
+python recipes/where_to_annotate.py DATA [--kinds DIC DAPI] [--cells 20] [--seeds 0 1 2]
 
-A seed draws images to annotate in and others, none of which the network, its bank or its thresholds
-have seen. In the first, so many cells are painted by the truth, everything else is ignored: those
-at the places that the ranking puts first, image by image as they come, or cells drawn at random. A
-false cell at a place is erased, and counts as one. Both trainings are alike; what is printed was
-measured on the others. `nuclei` knows DAPI in tissue half. Of DIC cells it knows nothing, and nobody
-asks a network what it is unsure of before it knows anything: there it learns one whole image first,
-which stays among the training pairs.
+A seed draws images to annotate in; the others are measured, which neither the network nor the
+thresholds have seen. So many cells are painted by the truth, and everything else is ignored: those
+at the places that the ranking puts first, of all images together, or cells drawn at random. A false
+cell at a place is erased, and counts as one. Both trainings are alike.
+
+`nuclei` half knows DAPI in tissue. Of DIC cells it knows nothing, and nobody asks a network what it
+is unsure of before it knows anything: there it learns one whole image first, which stays among the
+training pairs.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ from napari_unet.engine.labels.uncertainty import UncertainRegion
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.knowledge.bank import Bank, known_bank
 
-sys.path[:0] = [str(Path(__file__).with_name(name)) for name in ("dic", "nuclei")]
+sys.path.insert(0, str(Path(__file__).with_name("dic")))
+sys.path.insert(0, str(Path(__file__).with_name("nuclei")))
 from cho import Cells, read_split
 from correct_cells import dapi
 from few_labels import measure, whole_images
 
-ARMS = ("ranked", "random")
 FIRST_STEPS = 60
 
 
