@@ -1,4 +1,4 @@
-"""Where the network is least certain, so that an annotation there teaches it most."""
+"""Where the network is least certain: that is where it errs most, and where to annotate next."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class UncertaintySearch(QWidget):
         self.run_panel = RunPanel(
             "Find where to annotate next",
             "<qt>Look for the places of the image in which the loaded model is least sure, and go "
-            "through them: labels painted there teach it most.</qt>",
+            "through them: there it errs most often.</qt>",
         )
         self.run_panel.run_clicked.connect(self.start)
         self.run_panel.stop_clicked.connect(self._on_stop_clicked)
