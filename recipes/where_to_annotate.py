@@ -39,13 +39,10 @@ from napari_unet import (
 )
 from napari_unet.engine.labels.uncertainty import UncertainRegion
 from napari_unet.engine.networks.network import Network
-from napari_unet.engine.training.knowledge.bank import Bank, known_bank
 
-sys.path.insert(0, str(Path(__file__).with_name("dic")))
 sys.path.insert(0, str(Path(__file__).with_name("nuclei")))
-from cho import Cells, read_split
-from correct_cells import dapi
-from few_labels import measure, whole_images
+from correct_cells import dapi, precision
+from picture_sets import pictures
 
 FIRST_STEPS = 60
 
@@ -59,37 +56,45 @@ class Start:
     network : Network
     known : list of TrainingPair
         What it has learned from and learns from again.
-    pool, others : list of Cells
+    pool, others : list of TrainingPair
         Images to annotate in, and those that are measured.
     """
 
     network: Network
     known: list[TrainingPair]
-    pool: list[Cells]
-    others: list[Cells]
+    pool: list[TrainingPair]
+    others: list[TrainingPair]
 
 
 def dic_start(data: Path, seed: int) -> Start:
     """`nuclei` after one image; half of the rest of `train` to annotate in."""
     folder = data / "dic_cho_bbbc030"
-    cells, test = read_split(folder, "train"), read_split(folder, "test")
+    cells, test = (
+        [
+            picture.pair()
+            for picture in pictures(
+                folder, "DIC", part=part, zoom=0.5, keep=lambda row, part=part: row["split"] == part
+            )
+        ]
+        for part in ("train", "test")
+    )
     order = np.random.default_rng(seed).permutation(len(cells))
-    known = whole_images(cells, 1, seed)
     half = len(cells) // 2
-    pool, rest = ([cells[i] for i in part] for part in (order[1:half], order[half:]))
+    known, pool, rest = (
+        [cells[i] for i in part] for part in (order[:1], order[1:half], order[half:])
+    )
     network = learned(load_checkpoint("nuclei"), known, FIRST_STEPS, seed)
     return Start(network, known, pool, [*rest, *test])
 
 
 def dapi_start(data: Path, seed: int) -> Start:
     """`nuclei` as it is; half of the held-out fields of tissue to annotate in."""
-    pictures = dapi(data)
-    groups = sorted({picture.group for picture in pictures})
+    fields = dapi(data)
+    groups = sorted({picture.group for picture in fields})
     drawn = np.random.default_rng(seed).permutation(groups)[: len(groups) // 2]
-    parts: tuple[list[Cells], list[Cells]] = ([], [])
-    for picture in pictures:
-        pair = picture.pair()
-        parts[picture.group not in drawn].append(Cells(pair.name, pair.image, pair.labels))
+    parts: tuple[list[TrainingPair], list[TrainingPair]] = ([], [])
+    for picture in fields:
+        parts[picture.group not in drawn].append(picture.pair())
     return Start(load_checkpoint("nuclei"), [], *parts)
 
 
@@ -98,14 +103,15 @@ STARTS: dict[str, Callable[[Path, int], Start]] = {"DIC": dic_start, "DAPI": dap
 
 def learned(network: Network, pairs: Sequence[TrainingPair], steps: int, seed: int) -> Network:
     """Train as the form does, with the images that come with the model beside."""
-    # What the bank judges by may be among the images that are measured.
-    known = known_bank(network.description).images
-    bank = Bank(tuple(each for each in known if each.use == "learn"))
-    settings = TrainingSettings.fine_tuning(steps=steps, seed=seed)
-    run = train(pairs, network, settings=settings, bank=bank)
+    run = train(pairs, network, settings=TrainingSettings.fine_tuning(steps=steps, seed=seed))
     for _ in run:
         pass
     return run.tuned()
+
+
+def measure(network: Network, pairs: Sequence[TrainingPair]) -> float:
+    """AP 0.5 of all cells together."""
+    return precision(network, [(np.asarray(pair.image), np.asarray(pair.labels)) for pair in pairs])
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,7 @@ class Seen:
 
     Parameters
     ----------
-    item : Cells
+    item : TrainingPair
     things : integer array
         True cells by their numbers, and false ones that were found by negative ones.
     wrong : set of int
@@ -122,15 +128,17 @@ class Seen:
     regions : tuple of UncertainRegion
     """
 
-    item: Cells
+    item: TrainingPair
     things: NDArray[Any]
     wrong: set[int]
     regions: tuple[UncertainRegion, ...]
 
 
-def seen(network: Network, item: Cells) -> Seen:
+def seen(network: Network, item: TrainingPair) -> Seen:
     """Segment and rank as the form does."""
-    plain, mirrored = (segment(item.image, network, averaging=each) for each in ("none", "flips"))
+    plain, mirrored = (
+        segment(np.asarray(item.image), network, averaging=each) for each in ("none", "flips")
+    )
     assert plain.scores is not None
     regions = rank_uncertainty(
         plain.scores, plain.class_roles, plain.labels, flipped_scores=mirrored.scores
@@ -179,7 +187,7 @@ def painted(pool: Sequence[Seen], chosen: Sequence[Sequence[int]]) -> list[Train
     """Pairs in which these are annotated, and nothing else is known."""
     return [
         annotated_pair(
-            each.item.image,
+            np.asarray(each.item.image),
             np.where((each.things > 0) & np.isin(each.things, numbers), each.things, 0),
             unlabelled="ignore",
             regions=(each.things < 0) & np.isin(each.things, numbers),

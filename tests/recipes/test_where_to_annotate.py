@@ -7,6 +7,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from napari_unet import TrainingPair
 from napari_unet.engine.labels.uncertainty import UncertainRegion
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -28,7 +29,7 @@ def region(first: int, last: int, uncertainty: float) -> UncertainRegion:
 
 def image_of(recipe: ModuleType, things: list[int], *regions: UncertainRegion):
     array = np.array([things])
-    item = recipe.Cells("image", np.ones(array.shape, np.float32), np.maximum(array, 0))
+    item = TrainingPair(np.ones(array.shape, np.float32), np.maximum(array, 0))
     return recipe.Seen(item, array, {1}, regions)
 
 
