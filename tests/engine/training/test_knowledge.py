@@ -183,16 +183,18 @@ def test_nothing_resembles_an_empty_bank():
 # -- batches -------------------------------------------------------------------------------------
 
 
-def test_half_of_a_batch_shows_what_is_known_and_weighs_as_much():
+@pytest.mark.parametrize(("familiar", "new"), [(1.0, 2), (0.0, 3)])
+def test_half_of_a_batch_shows_what_is_known_of_a_new_kind_a_quarter(monkeypatch, familiar, new):
+    monkeypatch.setattr(before, "familiarity", lambda *_: familiar)
     settings = dataclasses.replace(QUICK, bank_share=0.5)
     run = train([discs()], start(), settings=settings, bank=of_discs(5), device="cpu")
     batch = run.next_batch()
     assert len(batch.images) == len(batch.target) == 4
-    assert batch.new == 2
+    assert batch.new == new
     assert len(batch.before) == len(batch.held) == 0  # everything counts
     weights = batch.balanced_weights
-    assert float(weights[:2].sum()) == pytest.approx(0.5)
-    assert float(weights[2:].sum()) == pytest.approx(0.5)
+    assert float(weights[:new].sum()) == pytest.approx(new / 4)
+    assert float(weights[new:].sum()) == pytest.approx(1 - new / 4)
 
 
 def test_new_network_learns_nothing_again():
@@ -250,7 +252,8 @@ def test_what_was_said_before_lies_where_it_was_said(monkeypatch):
     assert not (held & (whole.held == 0)).any()
 
 
-def test_what_is_known_is_held_to_what_was_said_of_it_wherever_it_is_labelled():
+def test_what_is_known_is_held_to_what_was_said_of_it_wherever_it_is_labelled(monkeypatch):
+    monkeypatch.setattr(before, "familiarity", lambda *_: 1.0)
     settings = dataclasses.replace(QUICK, bank_share=0.5, keep_knowledge=1.0)
     network, bank = start(), of_discs(5)
     batch = train([discs()], network, settings=settings, bank=bank, device="cpu").next_batch()

@@ -20,7 +20,11 @@ from napari_unet.engine.models.scores import trained_further
 from napari_unet.engine.networks.annotation import labels_are_classes
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.training.knowledge.bank import Bank, known_bank
-from napari_unet.engine.training.knowledge.before import Before, SaidOfKnown, said_before
+from napari_unet.engine.training.knowledge.before import (
+    SaidOfKnown,
+    familiarity_of,
+    said_before,
+)
 from napari_unet.engine.training.knowledge.judging import judge
 from napari_unet.engine.training.knowledge.resemblance import resembling
 from napari_unet.engine.training.knowledge.verdict import Verdict
@@ -89,8 +93,11 @@ class TrainingRun(Iterator[TrainingReport]):
         if started_from is not None:
             self._bank = known_bank(description) if bank is None else bank
         known = self._bank.pairs("learn") if settings.bank_share else ()
-        self._patches = Patches(pairs, network, settings, resembling(known, pairs, description))
-        said: Sequence[Before | None] = ()
+        familiar = 0.0
+        if started_from is not None:
+            familiar = familiarity_of(pairs, network, device=device, should_stop=should_stop)
+        shown = dataclasses.replace(settings, bank_share=settings.bank_share * (1 + familiar) / 2)
+        self._patches = Patches(pairs, network, shown, resembling(known, pairs, description))
         if settings.keep_knowledge and started_from is not None:
             said = said_before(
                 pairs,
@@ -99,10 +106,12 @@ class TrainingRun(Iterator[TrainingReport]):
                 device=device,
                 should_stop=should_stop,
             )
-            self._patches.hold(said, SaidOfKnown(known, network, device))
-        knows = any(each is not None and each.strength > 0 for each in said)
+            held = (
+                SaidOfKnown(known, network, device, familiar) if familiar else [None] * len(known)
+            )
+            self._patches.hold(said, held)
         prepared = self._patches.prepared
-        self._expects = description_after(description, pairs, prepared, knows=knows)
+        self._expects = description_after(description, pairs, prepared, knows=familiar > 0)
         self._pairs = tuple(pairs)
         self._fingerprint = fingerprint((*pairs, *validation))
         self.has_other_images = False

@@ -16,9 +16,13 @@ from napari_unet.engine.networks.annotation import BACKGROUND
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.judgement import HARDLY_SURE, UNSURE, seen_scores
 from napari_unet.engine.segmentation.planes import PlaneScores
-from napari_unet.engine.training.hold_out import cropped, labelled_box
+from napari_unet.engine.training.hold_out import cropped, labelled_box, labelled_part
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.scoring import score_pair
+
+_MOST_IMAGES, _MOST_PX, _MOST_VOXELS = 4, 512, 96
+"""Images that are looked at to know whether such are known, and how much of each: the length of
+its axes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +87,37 @@ def _said(scores: Scores, network: Network, box: Region) -> Before:
     return Before(torch.from_numpy(scores).half(), strength, tuple(part.start for part in box))
 
 
+def familiarity_of(
+    pairs: Sequence[TrainingPair],
+    network: Network,
+    *,
+    device: str,
+    should_stop: Callable[[], bool],
+) -> float:
+    """How well a network knows images like some of these, in the mean; see `familiarity`.
+
+    Of a few images the middle of what was labelled is looked at. Stopped, it is
+    that of those before; 1 without any.
+    """
+    found = []
+    for pair in pairs[:: -(-len(pairs) // _MOST_IMAGES)]:
+        plane = score_pair(_middle(pair), network, device=device, should_stop=should_stop)
+        if plane is None:
+            break
+        found.append(familiarity(plane.scores, network.description))
+    return float(np.mean(found)) if found else 1.0
+
+
+def _middle(pair: TrainingPair) -> TrainingPair:
+    part = labelled_part(pair)
+    shape = np.shape(part.labels)
+    most = _MOST_PX if len(shape) == 2 else _MOST_VOXELS
+    box = tuple(
+        slice(max(0, (n - most) // 2), max(0, (n - most) // 2) + min(n, most)) for n in shape
+    )
+    return cropped(part, box)
+
+
 class SaidOfKnown(Sequence[Before]):
     """What a network says of each of the images that it knows, asked when that is first needed.
 
@@ -92,6 +127,8 @@ class SaidOfKnown(Sequence[Before]):
     Parameters
     ----------
     bank : sequence of TrainingPair
+    strength : float
+        How far it is to be held to that, 0 to 1.
 
     References
     ----------
@@ -99,8 +136,11 @@ class SaidOfKnown(Sequence[Before]):
     https://arxiv.org/abs/2004.07211
     """
 
-    def __init__(self, bank: Sequence[TrainingPair], network: Network, device: str) -> None:
+    def __init__(
+        self, bank: Sequence[TrainingPair], network: Network, device: str, strength: float
+    ) -> None:
         self._bank, self._network, self._device = bank, network, device
+        self._strength = strength
         self._said: dict[int, Before] = {}
 
     def __len__(self) -> int:
@@ -118,7 +158,8 @@ class SaidOfKnown(Sequence[Before]):
             scored = score_pair(pair, self._network, device=self._device, should_stop=_never)
             plane = cast("PlaneScores", scored)  # as it is never stopped
             scores = torch.from_numpy(plane.scores).half()
-            self._said[index] = Before(scores, 1.0, (0,) * np.ndim(pair.labels), holds_labels=True)
+            corner = (0,) * np.ndim(pair.labels)
+            self._said[index] = Before(scores, self._strength, corner, holds_labels=True)
         return self._said[index]
 
 
