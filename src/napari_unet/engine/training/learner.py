@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from napari_unet.engine.base.device_errors import result_if_it_fits
 from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.labels.evaluation import Evaluation
 from napari_unet.engine.networks.architecture import NetworkModule
+from napari_unet.engine.networks.class_roles import is_cell, logits_as_cells, types_of
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.patches import Batch
 from napari_unet.engine.training.settings import TrainingSettings
@@ -66,7 +67,9 @@ class TrainingReport:
     shortfall: str | None = None
 
 
-def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+def weighted_cross_entropy(
+    logits: Tensor, target: Tensor, weights: Tensor, class_roles: Sequence[str] = ()
+) -> Tensor:
     """Softmax cross-entropy of each image of a batch, its pixels counting by their weight.
 
     Parameters
@@ -76,6 +79,9 @@ def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> T
         Class index of each pixel.
     weights : (N, *S) float32 tensor
         Not negative; pixels of weight 0 are ignored.
+    class_roles : sequence of str
+        Of a network that tells types of cells apart: where the target is
+        `some_cell`, the probability that counts is the sum over the types.
 
     Returns
     -------
@@ -86,7 +92,14 @@ def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> T
     ----------
     Ronneberger et al. (2015), Eq. 1. https://arxiv.org/abs/1505.04597
     """
-    losses = functional.cross_entropy(logits.float(), target, reduction="none")
+    logits = logits.float()
+    if types_of(class_roles):
+        channels = [index for index, role in enumerate(class_roles) if is_cell(role)]
+        logits = functional.log_softmax(logits, 1)
+        logits = torch.cat((logits, logits[:, channels].logsumexp(1, keepdim=True)), 1)
+        losses = functional.nll_loss(logits, target, reduction="none")
+    else:
+        losses = functional.cross_entropy(logits, target, reduction="none")
     return (losses * weights).flatten(1).sum(1)
 
 
@@ -126,6 +139,7 @@ class Learner:
     def __init__(self, network: Network, settings: TrainingSettings, device: torch.device) -> None:
         self._settings = settings
         self._device = device
+        self._roles = network.description.class_roles
         self.precision = resolve_precision(settings.precision, device)
         if self.precision == torch.float16:
             self.precision = torch.bfloat16  # float16 gradients would need loss scaling
@@ -244,13 +258,14 @@ class Learner:
             with torch.autocast(self._device.type, self.precision, enabled=half):
                 logits = self.unet(batch.images[start:stop])
             target, weights = batch.target[start:stop], all_weights[start:stop]
-            losses = weighted_cross_entropy(logits, target, weights)
+            losses = weighted_cross_entropy(logits, target, weights, self._roles)
             loss = losses.sum()
             value += losses[: max(0, batch.new - start)].sum().detach()
             if start < held:
                 here = slice(start, min(stop, held))
                 before, where = batch.before[here], batch.held[here]
-                kept = distillation_loss(logits[: len(where)], before, where)
+                cells = logits_as_cells(logits[: len(where)].float(), self._roles)
+                kept = distillation_loss(cells, before, where)
                 loss = loss + self._settings.keep_knowledge * len(where) / held * kept
             loss.backward()  # type: ignore[no-untyped-call]
         # Of what is to be learned: what is known would hide whether it still falls.

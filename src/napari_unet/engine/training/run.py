@@ -37,6 +37,7 @@ from napari_unet.engine.training.state import (
     read_state,
     write_state,
 )
+from napari_unet.engine.training.typed_start import network_for, note_of_types
 from napari_unet.engine.training.validation import Validation, ValidationResult
 
 _MOST_NAMES = 100
@@ -78,13 +79,14 @@ class TrainingRun(Iterator[TrainingReport]):
         self.best_quality = -math.inf
         self._notes: tuple[str, ...] = ()
         self._started_from = started_from
-        self._start = network
         self._device = resolve_device(device)
+        if network.description.not_trainable_because:
+            raise TrainingError(network.description.not_trainable_because)
+        network = network_for(network, (*pairs, *validation))
         description = network.description
-        if description.not_trainable_because:
-            raise TrainingError(description.not_trainable_because)
         roles = description.class_roles
         check_pairs(pairs, validation, ndim=description.architecture.ndim, class_roles=roles)
+        self._start = network
         self._bank = Bank()
         if started_from is not None:
             self._bank = known_bank(description) if bank is None else bank
@@ -108,6 +110,7 @@ class TrainingRun(Iterator[TrainingReport]):
         self.has_other_images = False
         self._validation = Validation(validation, self._patches)
         self._note(self._patches.note)
+        self._note(note_of_types(pairs, description))
         self._note(self._validation.note(network))
         self.validation_is_due = False
         self._loss = math.nan
