@@ -89,7 +89,7 @@ def cell_types(scores: Scores, class_roles: Sequence[str], labels: LabelImage) -
     return CellTypes(numbers.astype(np.int64), names, sums / sums.sum(axis=1, keepdims=True))
 
 
-def joined(parts: Sequence[CellTypes]) -> CellTypes | None:
+def joined_types(parts: Sequence[CellTypes]) -> CellTypes | None:
     """Cells of several planes together; of a number that is there twice the first. None of none."""
     if not parts:
         return None

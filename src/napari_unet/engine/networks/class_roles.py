@@ -129,6 +129,16 @@ def logits_as_cells(logits: Tensor, class_roles: Sequence[str]) -> Tensor:
     return torch.cat([part.logsumexp(1, keepdim=True) for part in parts], dim=1)
 
 
+def target_as_cells(target: Tensor, class_roles: Sequence[str]) -> Tensor:
+    """Class index among `roles_as_cells` of each pixel, from that among `class_roles`."""
+    if not types_of(class_roles):
+        return target
+    groups = enumerate(cell_groups(class_roles))
+    indices = [index for index, (_, channels) in groups for _ in channels]
+    indices.append(roles_as_cells(class_roles).index(CELL))
+    return torch.tensor(indices, device=target.device)[target]
+
+
 def some_cell(class_roles: Sequence[str]) -> int:
     """Class index, above all others, of a cell of which nobody knows the type."""
     return len(class_roles)

@@ -14,7 +14,7 @@ from napari_unet.engine.base.settings import InstanceSettings, SegmentationSetti
 from napari_unet.engine.images.image import AnyImage, LabelImage, Scores
 from napari_unet.engine.images.resampling import ZoomedSource
 from napari_unet.engine.images.source import ImageSource, open_image
-from napari_unet.engine.labels.cell_types import CellTypes, joined
+from napari_unet.engine.labels.cell_types import CellTypes, joined_types
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.ensemble import Networks, ensemble, zoom_of, zooms_of
 from napari_unet.engine.segmentation.instances import check_class_roles
@@ -160,7 +160,7 @@ def iterate_segmentation(
         zoom=zoom_of(description, settings),
         notes=(*report.notes, *filter(None, (doubt,))),
         doubt=doubt,
-        types=joined(types),
+        types=joined_types(types),
     )
     yield replace(report, plane=None, area=None, labels=None, result=result)
 

@@ -18,7 +18,7 @@ from napari_unet.engine.base.device_errors import result_if_it_fits
 from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.labels.evaluation import Evaluation
 from napari_unet.engine.networks.architecture import NetworkModule
-from napari_unet.engine.networks.class_roles import is_cell, logits_as_cells, types_of
+from napari_unet.engine.networks.class_roles import is_cell, logits_as_cells, target_as_cells
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.patches import Batch
 from napari_unet.engine.training.settings import TrainingSettings
@@ -68,7 +68,11 @@ class TrainingReport:
 
 
 def weighted_cross_entropy(
-    logits: Tensor, target: Tensor, weights: Tensor, class_roles: Sequence[str] = ()
+    logits: Tensor,
+    target: Tensor,
+    weights: Tensor,
+    class_roles: Sequence[str] = (),
+    type_weights: Sequence[float] = (),
 ) -> Tensor:
     """Softmax cross-entropy of each image of a batch, its pixels counting by their weight.
 
@@ -82,6 +86,9 @@ def weighted_cross_entropy(
     class_roles : sequence of str
         Of a network that tells types of cells apart: where the target is
         `some_cell`, the probability that counts is the sum over the types.
+    type_weights : sequence of float
+        For each type, how much it counts which type a cell is, beside whether
+        it is one; 1 for each is the plain cross-entropy.
 
     Returns
     -------
@@ -93,14 +100,24 @@ def weighted_cross_entropy(
     Ronneberger et al. (2015), Eq. 1. https://arxiv.org/abs/1505.04597
     """
     logits = logits.float()
-    if types_of(class_roles):
-        channels = [index for index, role in enumerate(class_roles) if is_cell(role)]
-        logits = functional.log_softmax(logits, 1)
-        logits = torch.cat((logits, logits[:, channels].logsumexp(1, keepdim=True)), 1)
-        losses = functional.nll_loss(logits, target, reduction="none")
-    else:
-        losses = functional.cross_entropy(logits, target, reduction="none")
+    losses = functional.cross_entropy(
+        logits_as_cells(logits, class_roles), target_as_cells(target, class_roles), reduction="none"
+    )
+    if type_weights:
+        losses = losses + _type_losses(logits, target, class_roles, type_weights)
     return (losses * weights).flatten(1).sum(1)
+
+
+def _type_losses(
+    logits: Tensor, target: Tensor, class_roles: Sequence[str], type_weights: Sequence[float]
+) -> Tensor:
+    """Cross-entropy of the types of cells among each other; 0 where there is no type to learn."""
+    channels = [index for index, role in enumerate(class_roles) if is_cell(role)]
+    own = target - channels[0]
+    is_typed = (own >= 0) & (own < len(channels))
+    own = torch.where(is_typed, own, 0)
+    factors = torch.tensor(type_weights, device=logits.device)[own] * is_typed
+    return functional.cross_entropy(logits[:, channels], own, reduction="none") * factors
 
 
 def distillation_loss(logits: Tensor, scores: Tensor, held: Tensor) -> Tensor:
@@ -134,12 +151,20 @@ class Learner:
     ----------
     network : Network
         Where to start; it is not changed.
+    type_weights : sequence of float
+        For each type of cells, as `weighted_cross_entropy` takes them.
     """
 
-    def __init__(self, network: Network, settings: TrainingSettings, device: torch.device) -> None:
+    def __init__(
+        self,
+        network: Network,
+        settings: TrainingSettings,
+        device: torch.device,
+        type_weights: Sequence[float] = (),
+    ) -> None:
         self._settings = settings
         self._device = device
-        self._roles = network.description.class_roles
+        self._roles, self._type_weights = network.description.class_roles, tuple(type_weights)
         self.precision = resolve_precision(settings.precision, device)
         if self.precision == torch.float16:
             self.precision = torch.bfloat16  # float16 gradients would need loss scaling
@@ -258,7 +283,9 @@ class Learner:
             with torch.autocast(self._device.type, self.precision, enabled=half):
                 logits = self.unet(batch.images[start:stop])
             target, weights = batch.target[start:stop], all_weights[start:stop]
-            losses = weighted_cross_entropy(logits, target, weights, self._roles)
+            losses = weighted_cross_entropy(
+                logits, target, weights, self._roles, self._type_weights
+            )
             loss = losses.sum()
             value += losses[: max(0, batch.new - start)].sum().detach()
             if start < held:

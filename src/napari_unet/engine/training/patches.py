@@ -35,6 +35,10 @@ MOST_VOXELS = 2**21
 
 _PATCH_STEP_PX = 16
 
+_TYPE_WEIGHT, _MOST_BALANCE = 4.0, 5.0
+"""How much it counts which type a cell is, beside whether it is one, as few pixels show it; and
+how much more at most where a type is rare."""
+
 _TRIES = 20
 """Draws of a patch before one without a pixel that counts is taken."""
 
@@ -158,6 +162,26 @@ class Patches:
         depths = [pair.shape[0] for pair in self.prepared]
         self.shape = patch_shape(settings, network.description.architecture, depths)
         self._class_weights = self._balance() if settings.class_balance else None
+
+    @property
+    def type_weights(self) -> tuple[float, ...]:
+        """For each type of cells how much it counts in the loss; () if there are no types.
+
+        A type with fewer pixels counts more, by the square root of that: in
+        proportion, rare types would be seen everywhere.
+        """
+        names = self._description.cell_types
+        areas = dict.fromkeys(names, 0)
+        for pair in self.prepared:
+            labels = pair.labels.numpy()
+            sizes = np.bincount(labels[labels > 0], minlength=max(pair.types, default=0) + 1)
+            for number, name in pair.types.items():
+                areas[name] += int(sizes[number])
+        mean = sum(areas.values()) / max(1, len(names))
+        return tuple(
+            _TYPE_WEIGHT * min(_MOST_BALANCE, math.sqrt(mean / max(1, areas[name])))
+            for name in names
+        )
 
     @property
     def cell_count(self) -> int:

@@ -115,7 +115,8 @@ class TrainingRun(Iterator[TrainingReport]):
         self.validation_is_due = False
         self._loss = math.nan
         self.schedule = Schedule(settings)
-        self._learner = Learner(network, settings, self._device)
+        weights = self._patches.type_weights
+        self._learner = Learner(network, settings, self._device, weights)
         self._best: dict[str, Tensor] | None = None
         # On the CPU a second thread would only take the network's cores.
         self._ahead = BatchesAhead(self._patches) if self._device.type != "cpu" else None

@@ -6,16 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from napari_unet.engine.images.image import LabelImage, Scores
+from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.labels.cell_types import TypeEvaluation, evaluate_types
 from napari_unet.engine.labels.evaluation import Evaluation, evaluate
 from napari_unet.engine.networks.annotation import labels_are_classes
-from napari_unet.engine.networks.class_roles import CELL, as_cells
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.instances import tune_instances
 from napari_unet.engine.segmentation.planes import PlaneScores
+from napari_unet.engine.training.learner import weighted_cross_entropy
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.patches import Patches
 from napari_unet.engine.training.scoring import score_pair
@@ -23,6 +24,9 @@ from napari_unet.engine.weight_map.weight_map import IGNORED
 
 _ENOUGH_CELLS = 30
 """Held-out cells that can be counted on: with fewer, one more or less is chance."""
+
+_LEAST_SCORE = 1e-7
+"""What is given as less likely is as wrong as this."""
 
 _TIE = 1e-6
 """Of two states that find the same cells the one with the lower loss is better."""
@@ -181,9 +185,16 @@ class Validation:
                 target, weights = self._patches.supervise(truth, pair.checked_types())
                 self._supervised.append((target.numpy().astype(np.uint8), weights))
         total, weight = 0.0, 0.0
+        type_weights = self._patches.type_weights
         for plane, (classes, weights) in zip(planes, self._supervised, strict=True):
-            scores = np.take_along_axis(_with_some_cell(plane), classes[np.newaxis], axis=0)[0]
-            total -= float((np.log(np.maximum(scores, 1e-7)) * weights).sum(dtype=np.float64))
+            losses = weighted_cross_entropy(
+                torch.from_numpy(np.log(np.maximum(plane.scores, _LEAST_SCORE))[np.newaxis]),
+                torch.from_numpy(classes[np.newaxis].astype(np.int64)),
+                torch.from_numpy(weights[np.newaxis]),
+                plane.class_roles,
+                type_weights,
+            )
+            total += float(losses)
             weight += float(weights.sum(dtype=np.float64))
         return total / max(weight, 1e-6)
 
@@ -204,14 +215,6 @@ class Validation:
             return None
         true_types = [pair.checked_types() for pair in self.pairs]
         return evaluate_types(self._truths, true_types, found, own)
-
-
-def _with_some_cell(plane: PlaneScores) -> Scores:
-    """Scores of a plane, and behind them those of a cell of any type if there are types."""
-    scores, roles = as_cells(plane.scores, plane.class_roles)
-    if scores is plane.scores:
-        return scores
-    return np.concatenate((plane.scores, scores[[roles.index(CELL)]]))
 
 
 def _count_cells(truths: Sequence[LabelImage]) -> int:
