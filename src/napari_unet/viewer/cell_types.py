@@ -20,7 +20,10 @@ TYPES_KEY = "napari_unet_types"
 """Where a layer's metadata keep the types as they were predicted, by label."""
 
 _LABEL_COLUMNS = ("index", "label")
-"""Of napari, and of tables of measurements; without them row 1 is that of label 1."""
+"""Of napari, and of tables of measurements; without them the rows are those of 0, 1, 2, ..."""
+
+_EMPTY = ("", "nan", "none", "<na>")
+"""What empty entries are as text: napari makes text of NaN beside names."""
 
 _COLOURS = (
     *("#4e9bff", "#ff8c1a", "#35c46a", "#e8425a", "#b07cff", "#c9a227"),
@@ -35,13 +38,14 @@ def types_of_layer(layer: Labels) -> dict[int, str]:
     if TYPE not in table:
         return {}
     column = next((name for name in _LABEL_COLUMNS if name in table), None)
+    # The first row is that of the background, then.
     labels = range(len(table)) if column is None else table[column].tolist()
-    rows = zip(labels, table[TYPE].tolist(), strict=True)
-    # Empty entries of a table are None, NaN or text without letters.
-    named = (
-        (label, "" if name is None or name != name else str(name).strip()) for label, name in rows
-    )
-    return {int(label): name for label, name in named if name and label == label}
+    rows = zip(labels, map(str, table[TYPE].tolist()), strict=True)
+    return {
+        int(label): name.strip()
+        for label, name in rows
+        if label > 0 and name.strip().lower() not in _EMPTY
+    }
 
 
 def given_types(layer: Labels) -> dict[int, str]:

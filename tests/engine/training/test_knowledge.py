@@ -430,7 +430,7 @@ def test_a_damaged_network_is_refused_and_the_same_one_changes_nothing():
 
 def test_the_same_share_of_cells_is_kept_when_confidence_falls():
     seen = [
-        judging._Seen(discs(), np.zeros((1, 1), np.int32), np.linspace(0.5, 1, 101), 1.0),
+        judging._Seen(discs(), np.zeros((1, 1), np.int32), np.linspace(0.5, 1, 101), 1.0, None),
     ]
     share = judging._share_kept(seen, 0.8)
     assert judging._least_for(seen, share, 0.798) == 0.798

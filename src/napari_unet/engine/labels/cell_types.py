@@ -115,10 +115,14 @@ class TypeEvaluation:
         return sum(self.counts.values())
 
     @property
+    def right(self) -> int:
+        """How many of these have the right type."""
+        return sum(number for (true, found), number in self.counts.items() if true == found)
+
+    @property
     def share_right(self) -> float:
         """Share of these that have the right type; 1 where there are none."""
-        right = sum(number for (true, found), number in self.counts.items() if true == found)
-        return right / self.matched if self.matched else 1.0
+        return self.right / self.matched if self.matched else 1.0
 
     @property
     def mean_share_right(self) -> float:
