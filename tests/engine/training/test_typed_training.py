@@ -10,10 +10,12 @@ from torch.nn import functional
 from napari_unet import evaluate_types, segment
 from napari_unet.engine.base.errors import SettingsError, TrainingError
 from napari_unet.engine.base.settings import InstanceSettings
-from napari_unet.engine.networks.class_roles import typed_roles
+from napari_unet.engine.labels.cell_types import cell_types
+from napari_unet.engine.networks.class_roles import as_cells, typed_roles
 from napari_unet.engine.networks.network import Network, NetworkDescription, new_network
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.training.knowledge.bank import bank_of, read_bank, write_bank
+from napari_unet.engine.training.knowledge.verdict import judge
 from napari_unet.engine.training.learner import weighted_cross_entropy
 from napari_unet.engine.training.pairs import TrainingPair, new_description
 from napari_unet.engine.training.settings import NO_AUGMENTATION, TrainingSettings
@@ -194,3 +196,42 @@ def test_what_a_typed_model_knows_by_example_keeps_its_types(tmp_path):
     write_bank(bank_of([pair({1: "bright", 99: "gone"})]), tmp_path / "bank.zip")
     (kept,) = read_bank(tmp_path / "bank.zip").pairs("learn")
     assert kept.types == {1: "bright"}
+
+
+def test_the_last_layer_tells_types_apart_before_the_first_step():
+    run = run_of([pair(BRIGHT_AND_DIM)], plain())
+    labels = np.asarray(pair().labels)
+    scores = segment(pair().image, run.latest, device="cpu").scores
+    start = segment(pair().image, with_types(plain(), ("bright", "dim")), device="cpu").scores
+
+    assert scores is not None
+    assert start is not None
+    types = cell_types(scores, TYPED, labels)
+    assert types is not None
+    assert types.by_label == BRIGHT_AND_DIM
+    # And it finds the same cells: the sums are hardly other ones.
+    cells, before = as_cells(scores, TYPED)[0], as_cells(start, TYPED)[0]
+    assert np.abs(cells[1] - before[1])[labels > 0].mean() < 0.1
+
+
+def test_what_was_learned_of_types_counts_in_the_verdict():
+    pairs = [pair(BRIGHT_AND_DIM)]
+    start = with_types(plain(), ("bright", "dim"))
+    always_dim = with_types(plain(), ("bright", "dim"))
+    with torch.no_grad():
+        always_dim.unet.head.bias[2] += 5
+    description = replace(
+        always_dim.description,
+        instances=InstanceSettings(foreground_threshold=0.3, seed_threshold=0.3, min_size_px=1),
+        history=({"steps": 1},),
+    )
+    after = Network(always_dim.unet, description)
+
+    verdict = judge(start, after, pairs, (), (), device="cpu", should_stop=lambda: False)
+
+    assert verdict is not None
+    types = verdict.judged["after"].types
+    assert types is not None
+    assert {found for _, found in types.counts} <= {"dim"}
+    if types.matched:
+        assert f"{types.right} of {types.matched} of the right type" in verdict.sentence

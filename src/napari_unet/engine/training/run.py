@@ -37,7 +37,11 @@ from napari_unet.engine.training.state import (
     read_state,
     write_state,
 )
-from napari_unet.engine.training.typed_start import network_for, note_of_types
+from napari_unet.engine.training.typed_start import (
+    network_for,
+    note_of_types,
+    with_fitted_types,
+)
 from napari_unet.engine.training.validation import Validation, ValidationResult
 
 _MOST_NAMES = 100
@@ -82,7 +86,7 @@ class TrainingRun(Iterator[TrainingReport]):
         self._device = resolve_device(device)
         if network.description.not_trainable_because:
             raise TrainingError(network.description.not_trainable_because)
-        network = network_for(network, (*pairs, *validation))
+        given, network = network, network_for(network, (*pairs, *validation))
         description = network.description
         roles = description.class_roles
         check_pairs(pairs, validation, ndim=description.architecture.ndim, class_roles=roles)
@@ -116,6 +120,10 @@ class TrainingRun(Iterator[TrainingReport]):
         self._loss = math.nan
         self.schedule = Schedule(settings)
         weights = self._patches.type_weights
+        if network is not given and started_from is not None:
+            network = with_fitted_types(
+                network, self._patches, device=self._device, should_stop=should_stop
+            )
         self._learner = Learner(network, settings, self._device, weights)
         self._best: dict[str, Tensor] | None = None
         # On the CPU a second thread would only take the network's cores.
