@@ -48,13 +48,14 @@ def click(viewer: ViewerModel, y: float, x: float, *, drags: bool = False) -> No
         view_direction=None,
         dims_displayed=[0, 1],
         button=1,
+        pos=(100, 100),
         type="mouse_press",
     )
     for callback in listeners(viewer):
         steps = callback(viewer, event)
         next(steps, None)
-        for kind in ["mouse_move"] * drags + ["mouse_release"]:
-            event.type = kind
+        for kind in ["mouse_move", "mouse_release"]:
+            event.type, event.pos = kind, (100 + 20 * drags, 102)
             next(steps, None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
 _PAN = "pan_zoom"
+_STILL_PX = 4
+"""Pixels of the screen that a hand moves in a click."""
 
 
 class CellClicks(QObject):
@@ -49,10 +52,10 @@ class CellClicks(QObject):
         """Wait for the button to go up: who drags moves the image."""
         if event.button != 1:
             return
+        start, is_dragged = np.array(event.pos), False
         yield
-        is_dragged = False
         while event.type == "mouse_move":
-            is_dragged = True
+            is_dragged |= bool(np.abs(np.array(event.pos) - start).max() > _STILL_PX)
             yield
         layer = self._layer
         if is_dragged or layer is None or layer not in self._viewer.layers:
