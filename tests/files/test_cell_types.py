@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 from napari_unet.engine.base.errors import FileError
-from napari_unet.engine.labels.cell_types import CellTypes
-from napari_unet.files.cell_types import read_cell_types, tables_of, write_cell_types
+from napari_unet.files.cell_types import (
+    read_cell_types,
+    read_probabilities,
+    tables_of,
+    write_cell_types,
+)
 
 LABELS = np.array([[1, 2, 0, 30]])
 
@@ -40,7 +44,7 @@ def test_a_table_of_excel_begins_with_a_mark(tmp_path: Path) -> None:
     [
         ("", "has the columns none; a table of the types of cells has"),
         ("cell,kind\n1,a\n", "has the columns cell, kind; a table"),
-        ("label,type\n1,a\n1,b\n", "tells the type of label 1 twice"),
+        ("label,type\n1,a\n1,b\n", "Line 3 of .* tells the type of label 1 again"),
         ("label,type\n1,a\n7,b\n8,b\n", r"tells the type of label 7 \(and 1 more\), which is not"),
         ("label,type\n1,a\nx,b\n", "Line 3 of .* has the label 'x'"),
         ("label,type\n0,a\n", "has the label '0'"),
@@ -59,21 +63,21 @@ def test_another_encoding_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    types = CellTypes(np.array([1, 30]), ("a", "b"), np.array([[0.25, 0.75], [0.9, 0.1]]))
-    write_cell_types(tmp_path / "t.csv", types)
-    assert (tmp_path / "t.csv").read_text() == "label,type,probability\n1,b,0.7500\n30,a,0.9000\n"
+    write_cell_types(tmp_path / "t.csv", {30: "a", 1: "b"}, {1: 0.75})
+    assert (tmp_path / "t.csv").read_text() == "label,type,probability\n1,b,0.7500\n30,a,\n"
     assert read_cell_types(tmp_path / "t.csv", LABELS) == {1: "b", 30: "a"}
+    assert read_probabilities(tmp_path / "t.csv") == {1: 0.75}
     with pytest.raises(FileError, match="exists already"):
-        write_cell_types(tmp_path / "t.csv", types)
+        write_cell_types(tmp_path / "t.csv", {}, {})
 
 
 def test_tables_have_the_names_of_the_labels_or_of_the_images(tmp_path: Path) -> None:
-    for name in ("a_masks.csv", "b.csv"):
+    for name in ("a_masks_types.csv", "b.csv"):
         (tmp_path / name).touch()
     pairs = [(Path(f"i/{n}.png"), Path(f"l/{n}_masks.tif")) for n in "abc"]
 
     assert tables_of(tmp_path, pairs) == {
-        pairs[0][1]: tmp_path / "a_masks.csv",
+        pairs[0][1]: tmp_path / "a_masks_types.csv",
         pairs[1][1]: tmp_path / "b.csv",
     }
     assert tables_of(tmp_path / "b.csv", pairs[:1]) == {pairs[0][1]: tmp_path / "b.csv"}

@@ -279,7 +279,12 @@ class SegmentationJob:
 
         def types() -> None:
             assert result.types is not None  # noqa: S101 - the network tells types apart
-            write_cell_types(planned.extras["types"], result.types, overwrite=self.overwrite)
+            write_cell_types(
+                planned.extras["types"],
+                result.types.by_label,
+                result.types.probability_by_label,
+                overwrite=self.overwrite,
+            )
 
         writers = {"scores": scores, "overlay": overlay, "types": types}
         problems: list[Exception] = []

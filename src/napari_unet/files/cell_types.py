@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,11 @@ from napari_unet.files.pairs import names_go_together
 
 if TYPE_CHECKING:
     from napari_unet.engine.images.image import LabelImage
-    from napari_unet.engine.labels.cell_types import CellTypes
 
 SUFFIX = ".csv"
+ENDING = "_types"
+"""Of a table beside its labels, which it is named after: cells_types.csv beside cells.tif."""
+
 COLUMNS = ("label", "type", "probability")
 _LABEL_COLUMNS = ("label", "index")
 _SEPARATORS = ",;\t"
@@ -46,6 +49,36 @@ def read_cell_types(path: Path, labels: LabelImage) -> dict[int, str]:
         If it is no such table, or tells of a label twice or of one that is not
         there.
     """
+    names: dict[int, str] = {}
+    for line, number, row in _rows(path):
+        if number in names:
+            raise FileError(
+                f"Line {line} of '{path}' tells the type of label {number} again; leave one row "
+                "for each label."
+            )
+        names[number] = row.get("type", "").strip()
+    typed = {number: name for number, name in names.items() if name}
+    _check_there(path, typed, labels)
+    return typed
+
+
+def read_probabilities(path: Path) -> dict[int, float]:
+    """Read how sure the types in a table are: of those that a network has predicted.
+
+    Raises
+    ------
+    FileError
+        If it is no such table.
+    """
+    found = {}
+    for _, number, row in _rows(path):
+        with suppress(ValueError):  # a person gave this type
+            found[number] = float(row.get("probability", ""))
+    return found
+
+
+def _rows(path: Path) -> Iterator[tuple[int, int, dict[str, str]]]:
+    """Rows of a table: number of the line, label, and cells by the names of their columns."""
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -56,28 +89,18 @@ def read_cell_types(path: Path, labels: LabelImage) -> dict[int, str]:
     header = text.partition("\n")[0]
     separator = max(_SEPARATORS, key=header.count)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    names = [name.strip().lower() for name in next(rows, [])]
-    label_column = next((name for name in _LABEL_COLUMNS if name in names), None)
-    if label_column is None or "type" not in names:
-        found = ", ".join(filter(None, names)) or "none"
+    columns = [name.strip().lower() for name in next(rows, [])]
+    label = next((name for name in _LABEL_COLUMNS if name in columns), None)
+    if label is None or "type" not in columns:
+        found = ", ".join(filter(None, columns)) or "none"
         raise FileError(
             f"'{path}' has the columns {found}; a table of the types of cells has a column "
             "'label' and a column 'type'."
         )
-    label_at, type_at = names.index(label_column), names.index("type")
-    types: dict[int, str] = {}
     for row in rows:
-        if not any(map(str.strip, row)):
-            continue
-        number = _number(row[label_at] if label_at < len(row) else "", path, rows.line_num)
-        if number in types:
-            raise FileError(
-                f"'{path}' tells the type of label {number} twice; leave one row for each label."
-            )
-        types[number] = row[type_at].strip() if type_at < len(row) else ""
-    typed = {number: name for number, name in types.items() if name}
-    _check_there(path, typed, labels)
-    return typed
+        if any(map(str.strip, row)):
+            named = dict(zip(columns, row, strict=False))
+            yield rows.line_num, _number(named.get(label, ""), path, rows.line_num), named
 
 
 def _number(text: str, path: Path, line: int) -> int:
@@ -110,8 +133,8 @@ def tables_of(tables: Path, pairs: Sequence[tuple[Path, Path]]) -> dict[Path, Pa
     Parameters
     ----------
     tables : Path
-        A folder of tables, each with the name of the labels or of the image,
-        or a single table for a single pair.
+        A folder of tables, each with the name of the labels or of the image
+        and perhaps "_types", or a single table for a single pair.
     pairs : sequence of (image, labels)
 
     Returns
@@ -140,8 +163,9 @@ def tables_of(tables: Path, pairs: Sequence[tuple[Path, Path]]) -> dict[Path, Pa
     found: dict[Path, Path] = {}
     for image, labels in pairs:
         stems = (image_stem(labels), image_stem(image))
-        same = [path for stem in stems for path in there if path.stem == stem]
-        alike = [path for stem in stems for path in there if names_go_together(stem, path.stem)]
+        named = [(path, path.stem.removesuffix(ENDING)) for path in there]
+        same = [path for stem in stems for path, name in named if name == stem]
+        alike = [path for stem in stems for path, name in named if names_go_together(stem, name)]
         for path in (*same, *alike)[:1]:
             found[labels] = path
     if not found:
@@ -152,8 +176,26 @@ def tables_of(tables: Path, pairs: Sequence[tuple[Path, Path]]) -> dict[Path, Pa
     return found
 
 
-def write_cell_types(path: Path, types: CellTypes, *, overwrite: bool = False) -> None:
+def table_beside(labels: Path) -> Path:
+    """Where the types of the cells of a label image are kept."""
+    return labels.with_name(f"{image_stem(labels)}{ENDING}{SUFFIX}")
+
+
+def write_cell_types(
+    path: Path,
+    types: Mapping[int, str],
+    probabilities: Mapping[int, float],
+    *,
+    overwrite: bool = False,
+) -> None:
     """Write the types of cells as a table that `read_cell_types` reads.
+
+    Parameters
+    ----------
+    types : mapping of int to str
+        By label.
+    probabilities : mapping of int to float
+        As far as they are known.
 
     Raises
     ------
@@ -163,7 +205,8 @@ def write_cell_types(path: Path, types: CellTypes, *, overwrite: bool = False) -
     text = io.StringIO(newline="")
     table = csv.writer(text)
     table.writerow(COLUMNS)
-    rows = zip(types.labels.tolist(), types.types, types.probabilities.tolist(), strict=True)
-    table.writerows((label, name, f"{probability:.4f}") for label, name, probability in rows)
+    for label, name in sorted(types.items()):
+        known = probabilities.get(label)
+        table.writerow((label, name, "" if known is None else f"{known:.4f}"))
     with replacing(path, overwrite=overwrite) as stream:
         stream.write(text.getvalue().encode())

@@ -280,7 +280,9 @@ def read_pairs(
 
     def pair(image: Any, labels: Any, name: str) -> TrainingPair:
         made = replace(make_pair(image, labels, name), types=types)
-        return replace(made, corrected=np.zeros(labels.shape, bool)) if is_as_found else made
+        # Who has given cells a type has looked at them.
+        is_new = is_as_found and not types
+        return replace(made, corrected=np.zeros(labels.shape, bool)) if is_new else made
 
     if labels.ndim == ndim:
         return [pair(array, labels, image_path.name)]

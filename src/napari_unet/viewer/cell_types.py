@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,18 +35,39 @@ _NO_TYPE = "#8f8f8f"
 
 def types_of_layer(layer: Labels) -> dict[int, str]:
     """Read the types of cells from a layer's features; cells without one are left out."""
-    table = layer.features
-    if TYPE not in table:
+    return types_in(layer.features)
+
+
+def types_in(features: Any) -> dict[int, str]:
+    """Read the types of cells from a table, a DataFrame; cells without one are left out."""
+    named = {label: str(name).strip() for label, name in _column(features, TYPE).items()}
+    return {label: name for label, name in named.items() if name.lower() not in _EMPTY}
+
+
+def probabilities_in(features: Any) -> dict[int, float]:
+    """Read how sure the types of cells are, as far as the table says so."""
+    known = {label: float(value) for label, value in _column(features, PROBABILITY).items()}
+    return {label: value for label, value in known.items() if value == value}
+
+
+def _column(features: Any, name: str) -> dict[int, Any]:
+    """A column of a table, by label."""
+    if name not in features:
         return {}
-    column = next((name for name in _LABEL_COLUMNS if name in table), None)
+    column = next((each for each in _LABEL_COLUMNS if each in features), None)
     # The first row is that of the background, then.
-    labels = range(len(table)) if column is None else table[column].tolist()
-    rows = zip(labels, map(str, table[TYPE].tolist()), strict=True)
-    return {
-        int(label): name.strip()
-        for label, name in rows
-        if label > 0 and name.strip().lower() not in _EMPTY
-    }
+    labels = range(len(features)) if column is None else features[column].tolist()
+    rows = zip(labels, features[name].tolist(), strict=True)
+    return {int(label): value for label, value in rows if label > 0}
+
+
+def features_of(types: Mapping[int, str], probabilities: Mapping[int, float]) -> dict[str, Any]:
+    """Make the columns of a features table, as napari takes them."""
+    labels = sorted(types)
+    columns: dict[str, Any] = {"index": labels, TYPE: [types[label] for label in labels]}
+    if probabilities:
+        columns[PROBABILITY] = [probabilities.get(label, np.nan) for label in labels]
+    return columns
 
 
 def given_types(layer: Labels) -> dict[int, str]:
@@ -68,17 +90,11 @@ def show_types(layer: Labels, types: CellTypes, *, keeps_others: bool) -> None:
     predicted = types.by_label
     given = given_types(layer)
     kept = {label: name for label, name in given.items() if keeps_others or label in predicted}
-    sure: dict[int, float] = dict(
-        zip(types.labels.tolist(), types.probabilities.round(3).tolist(), strict=True)
-    )
-    own: dict[int, str] = {}
+    sure = {label: round(share, 3) for label, share in types.probability_by_label.items()}
+    own = predicted
     if keeps_others:
-        before = layer.features
-        own = {**layer.metadata.get(TYPES_KEY, {})}
-        if PROBABILITY in before and "index" in before:
-            earlier = zip(before["index"].tolist(), before[PROBABILITY].tolist(), strict=True)
-            sure = {**dict(earlier), **sure}
-    own |= predicted
+        own = {**layer.metadata.get(TYPES_KEY, {}), **predicted}
+        sure = {**probabilities_in(layer.features), **sure}
     layer.metadata = {**layer.metadata, TYPES_KEY: own}
     _write(layer, {**own, **kept}, {label: p for label, p in sure.items() if label not in kept})
 
@@ -87,10 +103,7 @@ def give_type(layer: Labels, label: int, name: str) -> None:
     """Say of what type a cell is; an empty name takes its type away."""
     types = types_of_layer(layer)
     types[label] = name.strip()
-    table = layer.features
-    sure: dict[int, float] = {}
-    if PROBABILITY in table and "index" in table:
-        sure = dict(zip(table["index"].tolist(), table[PROBABILITY].tolist(), strict=True))
+    sure = probabilities_in(layer.features)
     sure.pop(label, None)
     _write(layer, {each: name for each, name in types.items() if name}, sure)
 
@@ -104,10 +117,9 @@ def _write(layer: Labels, types: dict[int, str], probabilities: dict[int, float]
         names = [name for name in before if name not in (*_LABEL_COLUMNS, TYPE, PROBABILITY)]
         known = before[column].tolist()
         others = {name: dict(zip(known, before[name].tolist(), strict=True)) for name in names}
-    labels = sorted({*types, *(label for each in others.values() for label in each)})
-    columns: dict[str, Any] = {"index": labels, TYPE: [types.get(label, "") for label in labels]}
-    if probabilities:
-        columns[PROBABILITY] = [probabilities.get(label, np.nan) for label in labels]
+    measured = {label: "" for each in others.values() for label in each}
+    columns = features_of({**measured, **types}, probabilities)
+    labels = columns["index"]
     columns |= {name: [each.get(label) for label in labels] for name, each in others.items()}
     layer.features = columns
     if is_coloured_by_type(layer):

@@ -12,7 +12,11 @@ from napari_unet.engine.base.errors import SettingsError, TrainingError
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.labels.cell_types import cell_types
 from napari_unet.engine.networks.class_roles import as_cells, typed_roles
+from napari_unet.engine.networks.graph_network import GraphNetwork
+from napari_unet.engine.networks.layer_graph import GraphConfig
+from napari_unet.engine.networks.layers import Convolution, Input
 from napari_unet.engine.networks.network import Network, NetworkDescription, new_network
+from napari_unet.engine.networks.output_meaning import OutputMeaning
 from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.training.knowledge.bank import bank_of, read_bank, write_bank
 from napari_unet.engine.training.knowledge.verdict import judge
@@ -164,6 +168,17 @@ def test_a_network_of_scribbled_classes_cannot_be_given_types():
         TrainingError, match="'tissue' tells background, fat, gland apart and finds no"
     ):
         run_of([pair(BRIGHT_AND_DIM)], classes)
+
+
+def test_a_network_of_another_program_cannot_be_given_types():
+    layers = (
+        Input(),
+        Convolution((0,), "fc", 1, 3, (1, 1), (1, 1), (0, 0), (1, 1)),
+    )
+    config = GraphConfig(2, 1, layers, (1,), OutputMeaning("softmax", PLAIN), "a course")
+    foreign = Network(GraphNetwork(config), NetworkDescription("foreign", config, PLAIN))
+    with pytest.raises(TrainingError, match="'foreign' was made by another program"):
+        run_of([pair(BRIGHT_AND_DIM)], foreign)
 
 
 def test_types_follow_their_cells_where_large_numbers_become_smaller_ones():

@@ -51,6 +51,11 @@ class CellTypes:
         return dict(zip(self.labels.tolist(), self.types, strict=True))
 
     @property
+    def probability_by_label(self) -> dict[int, float]:
+        """Share of that type, by the number of the cell."""
+        return dict(zip(self.labels.tolist(), self.probabilities.tolist(), strict=True))
+
+    @property
     def counts(self) -> dict[str, int]:
         """Cells of each type; 0 of some perhaps."""
         found = Counter(self.types)

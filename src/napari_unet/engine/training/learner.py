@@ -16,6 +16,7 @@ from torch.nn import functional
 from napari_unet.engine.base.device import resolve_precision
 from napari_unet.engine.base.device_errors import result_if_it_fits
 from napari_unet.engine.base.errors import TrainingError
+from napari_unet.engine.labels.cell_types import TypeEvaluation
 from napari_unet.engine.labels.evaluation import Evaluation
 from napari_unet.engine.networks.architecture import NetworkModule
 from napari_unet.engine.networks.class_roles import is_cell, logits_as_cells, target_as_cells
@@ -52,6 +53,8 @@ class TrainingReport:
         the training began.
     shortfall : str or None
         At the end of a training, a sentence if it was too short.
+    types : TypeEvaluation or None
+        Of the held-out cells that were found, where types are told apart.
     """
 
     step: int
@@ -65,6 +68,7 @@ class TrainingReport:
     share: float = 0.0
     notes: tuple[str, ...] = ()
     shortfall: str | None = None
+    types: TypeEvaluation | None = None
 
 
 def weighted_cross_entropy(

@@ -276,6 +276,7 @@ class TrainingRun(Iterator[TrainingReport]):
             self.share,
             self.notes,
             self.shortfall if self.share >= 1 else None,
+            result.types if result else None,
         )
 
     def next_batch(self) -> Batch:
