@@ -228,7 +228,7 @@ def all_widgets() -> Image.Image:
     """Photograph the window with every widget of the plugin as a tab, the Model widget in front."""
     with window() as viewer:
         open_sample(viewer)
-        for name in (SEGMENT, WEIGHT_MAP, TRAIN, MODEL):
+        for name in (SEGMENT, WEIGHT_MAP, TRAIN, CELL_TYPES, MODEL):
             open_widget(viewer, name)
         return photograph(viewer)
 

@@ -13,12 +13,11 @@ from napari_unet.engine.networks.annotation import (
 )
 from napari_unet.engine.networks.class_roles import (
     as_cells,
-    logits_as_cells,
     some_cell,
-    target_as_cells,
     typed_roles,
     types_of,
 )
+from napari_unet.engine.training.learner import logits_as_cells, target_as_cells
 
 PLAIN = ("background", "cell", "border")
 ROLES = typed_roles(PLAIN, ("a", "b"))

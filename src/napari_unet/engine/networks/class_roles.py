@@ -11,9 +11,7 @@ from itertools import groupby
 from typing import TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.images.image import LabelImage, Scores
@@ -119,24 +117,6 @@ def as_cells(scores: Scores, class_roles: Sequence[str]) -> tuple[Scores, tuple[
     for each, (_, channels) in zip(summed, groups, strict=True):
         np.sum(scores[channels[0] : channels[-1] + 1], axis=0, out=each)
     return summed, tuple(role for role, _ in groups)
-
-
-def logits_as_cells(logits: Tensor, class_roles: Sequence[str]) -> Tensor:
-    """Logits (N, C', *S) whose softmax is that of (N, C, *S) logits with the types summed."""
-    if not types_of(class_roles):
-        return logits
-    parts = [logits[:, channels] for _, channels in cell_groups(class_roles)]
-    return torch.cat([part.logsumexp(1, keepdim=True) for part in parts], dim=1)
-
-
-def target_as_cells(target: Tensor, class_roles: Sequence[str]) -> Tensor:
-    """Class index among `roles_as_cells` of each pixel, from that among `class_roles`."""
-    if not types_of(class_roles):
-        return target
-    groups = enumerate(cell_groups(class_roles))
-    indices = [index for index, (_, channels) in groups for _ in channels]
-    indices.append(roles_as_cells(class_roles).index(CELL))
-    return torch.tensor(indices, device=target.device)[target]
 
 
 def some_cell(class_roles: Sequence[str]) -> int:

@@ -19,7 +19,13 @@ from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.labels.cell_types import TypeEvaluation
 from napari_unet.engine.labels.evaluation import Evaluation
 from napari_unet.engine.networks.architecture import NetworkModule
-from napari_unet.engine.networks.class_roles import is_cell, logits_as_cells, target_as_cells
+from napari_unet.engine.networks.class_roles import (
+    CELL,
+    cell_groups,
+    is_cell,
+    roles_as_cells,
+    types_of,
+)
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.patches import Batch
 from napari_unet.engine.training.settings import TrainingSettings
@@ -69,6 +75,24 @@ class TrainingReport:
     notes: tuple[str, ...] = ()
     shortfall: str | None = None
     types: TypeEvaluation | None = None
+
+
+def logits_as_cells(logits: Tensor, class_roles: Sequence[str]) -> Tensor:
+    """Logits (N, C', *S) whose softmax is that of (N, C, *S) logits with the types summed."""
+    if not types_of(class_roles):
+        return logits
+    parts = [logits[:, channels] for _, channels in cell_groups(class_roles)]
+    return torch.cat([part.logsumexp(1, keepdim=True) for part in parts], dim=1)
+
+
+def target_as_cells(target: Tensor, class_roles: Sequence[str]) -> Tensor:
+    """Class index among `roles_as_cells` of each pixel, from that among `class_roles`."""
+    if not types_of(class_roles):
+        return target
+    groups = enumerate(cell_groups(class_roles))
+    indices = [index for index, (_, channels) in groups for _ in channels]
+    indices.append(roles_as_cells(class_roles).index(CELL))
+    return torch.tensor(indices, device=target.device)[target]
 
 
 def weighted_cross_entropy(
