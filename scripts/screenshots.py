@@ -36,10 +36,12 @@ from qtpy.QtCore import QPoint, QSettings, Qt
 from qtpy.QtWidgets import QApplication, QDockWidget, QMenu, QWidget
 
 from napari_unet.files.samples import DEMO_SAMPLE, load_sample
+from napari_unet.viewer.cell_types import give_type
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 PLUGIN = "napari-unet-cells"
 SEGMENT, MODEL, WEIGHT_MAP, TRAIN = "Segment cells", "Model", "Weight map", "Train"
+CELL_TYPES = "Cell types"
 OWN_CELLS = "histology-large"
 
 _WINDOW = (1240, 780)
@@ -226,7 +228,7 @@ def all_widgets() -> Image.Image:
     """Photograph the window with every widget of the plugin as a tab, the Model widget in front."""
     with window() as viewer:
         open_sample(viewer)
-        for name in (SEGMENT, WEIGHT_MAP, TRAIN, MODEL):
+        for name in (SEGMENT, WEIGHT_MAP, TRAIN, CELL_TYPES, MODEL):
             open_widget(viewer, name)
         return photograph(viewer)
 
@@ -302,6 +304,26 @@ def weight_map_painting() -> Image.Image:
         _wait_for_map(widget)
         taken.append(_canvas(viewer))
         return _row(taken)
+
+
+@picture
+def cell_types() -> Image.Image:
+    """Photograph the window with cells of two types, and one that was just clicked."""
+    with window() as viewer:
+        open_sample(viewer)
+        run(open_widget(viewer, SEGMENT))
+        image, labels = viewer.layers[0].data, viewer.layers[-1]
+        widget = open_widget(viewer, CELL_TYPES)
+        widget.layer_choice.choose_layer(labels)
+        bright = [np.median(image[labels.data == n]) for n in range(1, labels.data.max() + 1)]
+        for label in np.argsort(bright)[:-1] + 1:
+            give_type(
+                labels, int(label), "bright" if bright[label - 1] > np.mean(bright) else "dim"
+            )
+        widget.type_box.setEditText("bright")
+        widget.button.click()
+        widget.clicks.clicked.emit(int(np.argmax(bright)) + 1)
+        return photograph(viewer)
 
 
 @picture

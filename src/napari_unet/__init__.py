@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_unet.engine.checks.preflight import preflight, preflight_all, repair
     from napari_unet.engine.export.export import export_formats, export_model
     from napari_unet.engine.export.settings import ExportSettings
+    from napari_unet.engine.labels.cell_types import evaluate_types
     from napari_unet.engine.labels.comparison import change_image, compare_cells
     from napari_unet.engine.labels.evaluation import evaluate
     from napari_unet.engine.labels.uncertainty import rank_doubt, rank_uncertainty
@@ -51,6 +52,7 @@ _HOMES = {
     "change_image": "labels.comparison",
     "compare_cells": "labels.comparison",
     "evaluate": "labels.evaluation",
+    "evaluate_types": "labels.cell_types",
     "export_formats": "export.export",
     "export_model": "export.export",
     "hold_out": "training.hold_out",
@@ -84,6 +86,7 @@ __all__ = [
     "change_image",
     "compare_cells",
     "evaluate",
+    "evaluate_types",
     "export_formats",
     "export_model",
     "hold_out",

@@ -209,7 +209,8 @@ def viewer(
 
 def opened(viewer: Any, qtbot: QtBot, name: str) -> Any:
     form = open_widget(viewer, name)
-    choice = getattr(form, "model_choice", None) or getattr(form.form, "model_choice", None)
+    inner = getattr(form, "form", form)
+    choice = getattr(form, "model_choice", None) or getattr(inner, "model_choice", None)
     qtbot.waitUntil(lambda: choice is None or not choice.is_loading, timeout=30_000)
     return form
 
@@ -260,7 +261,8 @@ def test_nothing_is_cut_in_a_form_that_was_just_opened_nor_beside_an_error(
         check(qtbot, form)
         if name != "Model":
             (form.panel.button if hasattr(form, "panel") else form.button).click()
-            unfold(form)
+            if name != "Cell types":  # which has nothing folded away
+                unfold(form)
             check(qtbot, form)
 
 

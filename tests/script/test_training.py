@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from napari.layers import Labels
 
 from napari_unet.cli.program import main
 from napari_unet.engine.base.errors import CheckpointError, TrainingError
@@ -154,3 +155,22 @@ def test_folders_are_read_by_both_scripts(tmp_path, monkeypatch: pytest.MonkeyPa
     assert (tmp_path / "mine.safetensors").exists()
     with pytest.raises(TrainingError, match="the form has 2"):
         training_command(dataclasses.replace(recipe, folders=recipe.folders * 2))
+
+
+def test_types_of_cells_are_read_from_the_layer_and_by_no_command(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = dataclasses.replace(RECIPE, typed=("my cells: nuclei",))
+    features = {"index": [1, 2], "type": ["a", "b"]}
+    layers = {
+        "my cells": SimpleNamespace(data=photographed(cells())),
+        "my cells: nuclei": Labels(cells(), features=features),
+    }
+
+    exec(training_python(recipe), {"viewer": SimpleNamespace(layers=layers)})  # noqa: S102
+
+    description = load_checkpoint("mine.safetensors").description
+    assert description.cell_types == ("a", "b")
+    with pytest.raises(TrainingError, match="'my cells: nuclei' are in its layer's features"):
+        training_command(recipe)

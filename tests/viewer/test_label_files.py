@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 import tifffile
 from napari.components import ViewerModel
+from napari.layers import Labels
 from napari.plugins import _initialize_plugins
 from napari.settings import get_settings
+from napari.utils.notifications import notification_manager
 from npe2 import PluginManifest
 
+from napari_unet.engine.labels.cell_types import CellTypes
 from napari_unet.files.images import read_labels, write_labels
+from napari_unet.viewer.cell_types import give_type, given_types, show_types, types_of_layer
 from napari_unet.viewer.commands import PLUGIN
-from napari_unet.viewer.label_files import LABEL_PATTERNS, get_reader, read_layers
+from napari_unet.viewer.label_files import LABEL_PATTERNS, get_reader, read_layers, write_layer
 from napari_unet.viewer.results import METADATA_KEY
 
 LABELS = np.zeros((3, 20, 30), np.int32)
@@ -174,3 +178,43 @@ def test_the_manifest_has_the_same_names() -> None:
     readers = {each.command: each for each in manifest.contributions.readers}
 
     assert sorted(readers[f"{PLUGIN}.open_labels"].filename_patterns) == sorted(LABEL_PATTERNS)
+
+
+def test_types_of_cells_are_kept_in_a_table_beside_the_labels(tmp_path: Path) -> None:
+    layer = Labels(np.array([[0, 1, 2, 3]]))
+    show_types(layer, CellTypes(np.array([1, 2]), ("a", "b"), np.eye(2)), keeps_others=False)
+    give_type(layer, 2, "a")
+    give_type(layer, 9, "gone")
+    path, table = tmp_path / "cells.labels.ome.tif", tmp_path / "cells.labels_types.csv"
+
+    assert write_layer(str(path), *layer.as_layer_data_tuple()[:2]) == [str(path), str(table)]
+
+    ((data, options, _),) = read_layers(str(path))
+    opened = Labels(data, **options)
+    assert types_of_layer(opened) == {1: "a", 2: "a"}
+    assert given_types(opened) == {2: "a"}
+
+
+def test_types_that_were_taken_away_do_not_come_back(tmp_path: Path) -> None:
+    path = str(tmp_path / "cells.labels.ome.tif")
+    layer = Labels(np.array([[0, 1]]))
+    give_type(layer, 1, "a")
+    write_layer(path, *layer.as_layer_data_tuple()[:2])
+    give_type(layer, 1, "")
+    write_layer(path, *layer.as_layer_data_tuple()[:2])
+
+    ((_, options, _),) = read_layers(str(path))
+    assert "features" not in options
+
+
+def test_labels_open_beside_a_table_of_other_cells_with_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "cells.labels.ome.tif"
+    write_labels(path, np.array([[0, 1]], np.int32))
+    (tmp_path / "cells.labels_types.csv").write_text("label,type\n7,a\n")
+    notification_manager.records.clear()
+
+    ((_, options, kind),) = read_layers(str(path))
+
+    assert (kind, "features" in options) == ("labels", False)
+    (notification,) = notification_manager.records
+    assert "tells the type of label 7, which is not in the label image" in notification.message

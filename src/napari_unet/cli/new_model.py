@@ -8,7 +8,8 @@ from typing import get_args
 from napari_unet.cli.console import count, report
 from napari_unet.cli.setting_options import add_setting_options, read_settings
 from napari_unet.engine.base.errors import SettingsError
-from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL, LabelKind
+from napari_unet.engine.networks.annotation import LabelKind
+from napari_unet.engine.networks.class_roles import BACKGROUND, BORDER, CELL
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import NEW_SHAPE, UNetConfig
 from napari_unet.engine.training.pairs import TrainingPair, new_description

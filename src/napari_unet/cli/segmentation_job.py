@@ -28,6 +28,7 @@ from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.ensemble import ensemble_name, zooms_of
 from napari_unet.engine.segmentation.memory import segmentation_memory
 from napari_unet.engine.segmentation.segmentation import Segmentation, iterate_segmentation
+from napari_unet.files.cell_types import write_cell_types
 from napari_unet.files.image_file import ImageFile
 from napari_unet.files.images import read_image, write_labels, write_picture, write_scores
 from napari_unet.files.label_notes import segmentation_notes
@@ -155,7 +156,11 @@ class SegmentationJob:
     def _told(self, result: Segmentation) -> str:
         """What was found, in words."""
         if not self.description.gives_classes:
-            return count(result.cell_count, "cell")
+            found = count(result.cell_count, "cell")
+            if result.types is None or not result.cell_count:
+                return found
+            counts = (f"{number} {name}" for name, number in result.types.counts.items())
+            return f"{found} ({', '.join(counts)})"
         return shares_in_words(class_counts(result.labels, result.class_roles), result.class_roles)
 
     def _advice(self, part: ImagePart, settings: SegmentationSettings) -> str:
@@ -272,7 +277,16 @@ class SegmentationJob:
             picture = draw_overlay(image.array, result.labels, channel_axis=settings.channel_axis)
             write_picture(planned.extras["overlay"], picture, overwrite=self.overwrite)
 
-        writers = {"scores": scores, "overlay": overlay}
+        def types() -> None:
+            assert result.types is not None  # noqa: S101 - the network tells types apart
+            write_cell_types(
+                planned.extras["types"],
+                result.types.by_label,
+                result.types.probability_by_label,
+                overwrite=self.overwrite,
+            )
+
+        writers = {"scores": scores, "overlay": overlay, "types": types}
         problems: list[Exception] = []
         for path, write in [
             (planned.output, labels),

@@ -18,6 +18,8 @@ from napari_unet.files.image_file import ImageFile, image_stem
 from napari_unet.files.images import read_image, read_labels
 
 if TYPE_CHECKING:
+    from napari_unet.engine.images.image import LabelImage
+    from napari_unet.engine.networks.class_roles import Types
     from napari_unet.engine.training.pairs import TrainingPair
 
 # Habits of Cellpose (`x_cp_masks`, `x_img`), StarDist, BBBC, QuPath (`x-labels`), ISBI
@@ -240,6 +242,7 @@ def read_pairs(
     ndim: int,
     make_pair: Callable[[Any, Any, str], TrainingPair],
     channel_axis: ChannelAxis = None,
+    types_of: Callable[[LabelImage], Types] | None = None,
 ) -> list[TrainingPair]:
     """Read an image and its labels; for a 2-D model each slice of a stack is a pair.
 
@@ -255,6 +258,8 @@ def read_pairs(
         Is given an image, channels last, its labels, and a name for messages.
     channel_axis : int or "none", optional
         Of the image; as its file says without it.
+    types_of : callable, optional
+        Is given the labels, and returns the types of their cells.
 
     Raises
     ------
@@ -271,9 +276,13 @@ def read_pairs(
     array = _channels_last(image, labels.shape, channel_axis)
     is_as_found = file.notes is not None and are_as_written(labels, file.notes.get("checksums"))
 
+    types = None if types_of is None else types_of(labels)
+
     def pair(image: Any, labels: Any, name: str) -> TrainingPair:
-        made = make_pair(image, labels, name)
-        return replace(made, corrected=np.zeros(labels.shape, bool)) if is_as_found else made
+        made = replace(make_pair(image, labels, name), types=types)
+        # Who has given cells a type has looked at them.
+        is_new = is_as_found and not types
+        return replace(made, corrected=np.zeros(labels.shape, bool)) if is_new else made
 
     if labels.ndim == ndim:
         return [pair(array, labels, image_path.name)]

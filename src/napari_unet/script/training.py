@@ -54,6 +54,8 @@ class TrainRecipe:
         Axes that the network reads at once.
     class_names : tuple of str
         Of a new network that learns classes, as far as they have names.
+    typed : tuple of str
+        Labels layers whose cells have types.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -69,6 +71,7 @@ class TrainRecipe:
     label_kind: Literal["cells", "classes"] = "cells"
     ndim: int = 2
     class_names: tuple[str, ...] = ()
+    typed: tuple[str, ...] = ()
 
 
 def training_python(recipe: TrainRecipe) -> str:
@@ -98,6 +101,8 @@ def training_python(recipe: TrainRecipe) -> str:
             "from napari_unet.files.pairs import pair_files",
         ]
         imports.insert(0, "from pathlib import Path\n")
+    if recipe.typed:
+        imports.append("from napari_unet.viewer.cell_types import types_of_layer")
     options = ["parts.training", "network", "settings=settings", "validation=parts.validation"]
     options += [f"device={recipe.device!r}"] if recipe.device != "auto" else []
     if recipe.begins_anew:
@@ -130,9 +135,14 @@ def training_command(recipe: TrainRecipe, *, for_windows: bool = os.name == "nt"
     CheckpointError
         If the model is in no file that could be loaded.
     TrainingError
-        If the meaning of the labels cannot be said on a command line.
+        If the meaning of the labels cannot be said on a command line, or cells have types.
     """
     _check(recipe)
+    if recipe.typed:
+        raise TrainingError(
+            f"The types of the cells of '{recipe.typed[0]}' are in its layer's features, which no "
+            "command line reads; copy the Python lines."
+        )
     folders = _folders(recipe)
     words = ["napari-unet", "train", *map(as_path, folders), "-o", _OUTPUT]
     if not recipe.begins_anew:
@@ -218,7 +228,8 @@ def _pair_lines(recipe: TrainRecipe) -> list[str]:
     lines = ["pairs = ["]
     for image, labels in recipe.pairs:
         data = [f"viewer.layers[{name!r}].data" for name in (image, labels)]
-        made = call("annotated_pair", [*data, *options, f"name={image!r}"])
+        types = [f"types=types_of_layer(viewer.layers[{labels!r}])"] * (labels in recipe.typed)
+        made = call("annotated_pair", [*data, *options, *types, f"name={image!r}"])
         lines += [f"    {line}" for line in made.splitlines()]
         lines[-1] += ","
     lines.append("]")

@@ -11,11 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from napari_unet.engine.base.errors import LabelsError
+from napari_unet.engine.base.errors import FileError, LabelsError
+from napari_unet.files.cell_types import (
+    read_cell_types,
+    read_probabilities,
+    table_beside,
+    write_cell_types,
+)
 from napari_unet.files.image_file import ImageFile, axis_sizes
 from napari_unet.files.images import image_series, read_image, read_labels, write_labels
 from napari_unet.files.samples import LayerData
 from napari_unet.files.tiff.writer import fitting_axes
+from napari_unet.viewer.cell_types import TYPES_KEY, features_of, probabilities_in, types_in
 from napari_unet.viewer.commands import PLUGIN
 from napari_unet.viewer.layers import size_in
 from napari_unet.viewer.results import METADATA_KEY
@@ -51,7 +58,7 @@ def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     Returns
     -------
     list of str
-        The path.
+        The path, and that of the table of the cells' types if they have any.
 
     Raises
     ------
@@ -73,7 +80,14 @@ def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         overwrite=True,
     )
     _prefer_for(path)
-    return [path]
+    features = meta.get("features", {})
+    types, table = types_in(features), table_beside(Path(path))
+    if not types and not table.exists():
+        return [path]
+    there = set(np.unique(array).tolist())
+    types = {label: name for label, name in types.items() if label in there}
+    write_cell_types(table, types, probabilities_in(features), overwrite=True)
+    return [path, str(table)]
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
@@ -106,9 +120,28 @@ def _layer(path: Path, series: int) -> LayerData:
     options |= _kept_place(place, file.array.ndim) or _measured_place(file)
     if file.notes is not None:
         options["metadata"] = {METADATA_KEY: notes}
+    try:
+        types, sure = _types_beside(path, file.array)
+    except FileError as error:
+        from napari.utils.notifications import show_warning
+
+        show_warning(str(error))
+        types = {}
+    if types:
+        options["features"] = features_of(types, sure)
+        predicted = {label: name for label, name in types.items() if label in sure}
+        options["metadata"] = {**options.get("metadata", {}), TYPES_KEY: predicted}
     # So wide that cells can be added, and as our own layers are.
     fits = file.array.size == 0 or int(file.array.max()) <= np.iinfo(np.int32).max
     return file.array.astype(np.int32 if fits else np.int64), options, "labels"
+
+
+def _types_beside(path: Path, labels: Any) -> tuple[dict[int, str], dict[int, float]]:
+    """Types of the cells, and how sure they are, from a table beside the labels if there is one."""
+    table = table_beside(path)
+    if not table.exists():
+        return {}, {}
+    return read_cell_types(table, labels), read_probabilities(table)
 
 
 def _read(path: Path, series: int) -> tuple[ImageFile, bool]:

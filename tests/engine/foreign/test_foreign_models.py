@@ -20,7 +20,7 @@ from napari_unet.engine.export.export import export_model
 from napari_unet.engine.export.settings import ExportSettings
 from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoint
 from napari_unet.engine.models.one_call import segment
-from napari_unet.engine.networks.annotation import BACKGROUND, CELL
+from napari_unet.engine.networks.class_roles import BACKGROUND, CELL
 from napari_unet.engine.training.settings import TrainingSettings
 
 

@@ -18,6 +18,7 @@ from napari_unet import (
     train,
 )
 from napari_unet.engine.base.errors import FileError
+from napari_unet.engine.labels.cell_types import TypeEvaluation
 from napari_unet.engine.networks.bundled import BUNDLED_MODELS, bank_file
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
@@ -339,6 +340,22 @@ def test_what_finds_more_and_forgets_nothing_is_kept():
     assert found.sentence.endswith("keep it.")
 
 
+def test_types_that_were_learned_are_kept_though_no_outline_is_mended():
+    before = dataclasses.replace(
+        judged((12, 15), 0.7), types=TypeEvaluation({("a", "a"): 6, ("b", "a"): 6})
+    )
+    learned = TypeEvaluation({("a", "a"): 5, ("a", "b"): 1, ("b", "b"): 6})
+    after = dataclasses.replace(judged((12, 15), 0.7), types=learned)
+    forgot = dataclasses.replace(judged((12, 15), 0.6), types=learned)
+
+    found = verdict_of(before=before, after=after, halfway=before)
+    assert found.chosen == "after"
+    assert "12 of 15 labelled cells are right, 12 before, 11 of 12 of the right type" in (
+        found.sentence
+    )
+    assert verdict_of(before=before, after=forgot, halfway=before).chosen == "before"
+
+
 def test_half_of_it_is_kept_where_all_of_it_forgets():
     found = verdict_of(
         before=judged((3, 15), 0.7), after=judged((12, 15), 0.6), halfway=judged((9, 15), 0.698)
@@ -433,7 +450,7 @@ def test_a_damaged_network_is_refused_and_the_same_one_changes_nothing():
 
 def test_the_same_share_of_cells_is_kept_when_confidence_falls():
     seen = [
-        judging._Seen(discs(), np.zeros((1, 1), np.int32), np.linspace(0.5, 1, 101), 1.0),
+        judging._Seen(discs(), np.zeros((1, 1), np.int32), np.linspace(0.5, 1, 101), 1.0, None),
     ]
     share = judging._share_kept(seen, 0.8)
     assert judging._least_for(seen, share, 0.798) == 0.798

@@ -25,8 +25,10 @@ from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.files.images import write_labels
 from napari_unet.session import Session
 from napari_unet.viewer import worker
+from napari_unet.viewer.cell_types import give_type
 from napari_unet.viewer.results import METADATA_KEY, note_origin
 from napari_unet.widgets.train.form import TrainForm
+from napari_unet.widgets.train.plan import annotation
 from napari_unet.widgets.train.widget import TrainWidget
 
 QUICK = TrainingSettings(
@@ -609,3 +611,47 @@ def test_everything_that_can_be_set_says_what_it_does(widget: TrainWidget) -> No
         widget.outcome.resume_button,
     ):
         assert len(child.toolTip()) > 20, child
+
+
+def test_types_that_were_given_are_learned_and_answer_the_question(
+    widget: TrainWidget, viewer: ViewerModel, pair: Any, session: Session, qtbot: QtBot
+) -> None:
+    image, labels = pair
+    found_by_segment(viewer, image, labels)
+    widget.form.input_changed.emit()
+    qtbot.waitUntil(lambda: is_questioned(widget), timeout=20_000)
+
+    for label in (1, 2, 9, 10, 17, 18):
+        give_type(labels, label, "left" if label % 2 else "right")
+    qtbot.waitUntil(lambda: not is_questioned(widget), timeout=20_000)
+    click(qtbot, widget)
+    wait(qtbot, widget)
+    assert widget.panel.message.startswith("Ended after 6 steps")
+    keep(qtbot, widget)
+
+    assert session.network.description.cell_types == ("left", "right")
+
+
+def test_only_cells_that_were_given_a_type_are_learned_where_nothing_else_was_painted(
+    widget: TrainWidget, viewer: ViewerModel, pair: Any
+) -> None:
+    image, labels = pair
+    found_by_segment(viewer, image, labels)
+    give_type(labels, 1, "left")
+    give_type(labels, 2, "right")
+    widget.form.unlabelled.choose("painted")
+
+    (learned,) = annotation(widget.form.read_plan())
+
+    assert learned.types == {1: "left", 2: "right"}
+    assert np.unique(learned.checked_labels()).tolist() == [-1, 0, 1, 2]
+
+
+def test_one_type_is_refused_in_a_sentence(
+    widget: TrainWidget, pair: Any, session: Session, qtbot: QtBot
+) -> None:
+    give_type(pair[1], 1, "left")
+    click(qtbot, widget)
+    wait(qtbot, widget)
+    assert widget.panel.message.startswith("All cells with a type are 'left'")
+    assert session.network.description.cell_types == ()

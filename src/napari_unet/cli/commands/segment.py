@@ -3,6 +3,7 @@
 One image and an OUT that ends in .tif: OUT is that file. Otherwise OUT is a folder, and each
 image's labels are written there under the image's own name, as .tif. Scores and overlays stand
 beside the file (OUT_scores.tif, OUT_overlay.png) or in the folder's subfolders scores and overlay.
+So does the table of the types of cells (OUT_types.csv, types), if the model tells types apart.
 Of a file with several series (scenes, positions) each is an image, NAME_SERIES.tif. Of several
 images the folder gets a table, summary.csv, with the cells, sizes and warnings of each.
 """
@@ -164,6 +165,10 @@ def run(arguments: argparse.Namespace) -> int:
     )
     extras = {"scores": ".tif"} if arguments.scores else {}
     extras |= {"overlay": ".png"} if arguments.overlay else {}
+    models = tuple(arguments.model or [DEFAULT_MODEL])
+    networks = load_models(models, arguments)
+    description = networks[0].description
+    extras |= {"types": ".csv"} if description.cell_types else {}
     plan = plan_outputs(
         named_images(arguments.images),
         arguments.out,
@@ -173,9 +178,6 @@ def run(arguments: argparse.Namespace) -> int:
         series=arguments.series,
     )
     summary = _summary(arguments, plan)
-    models = tuple(arguments.model or [DEFAULT_MODEL])
-    networks = load_models(models, arguments)
-    description = networks[0].description
     missing = _missing(plan, summary, arguments, description)
     jobs = _jobs(arguments, len(missing))
     bar = BatchBar(

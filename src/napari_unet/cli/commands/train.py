@@ -9,6 +9,7 @@ new model is made, which needs many images and hours. It ends once the loss has 
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,7 +18,7 @@ import numpy as np
 from napari_unet.cli.checks import add_check_option, look_at_pairs
 from napari_unet.cli.commands.evaluate import report_unpaired
 from napari_unet.cli.commands.training_session import TrainingSession, only_writer
-from napari_unet.cli.console import count, listing, report
+from napari_unet.cli.console import count, listing, report, say
 from napari_unet.cli.file_plan import check_writable
 from napari_unet.cli.image_part import read_channel_axis
 from napari_unet.cli.model_options import (
@@ -56,6 +57,7 @@ from napari_unet.engine.training.pairs import (
 )
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.training import train
+from napari_unet.files.cell_types import read_cell_types, tables_of
 from napari_unet.files.pairs import pair_files, read_pairs
 
 
@@ -138,6 +140,13 @@ def _add_meaning_options(parser: argparse.ArgumentParser) -> None:
         help="pixels with the label 0: somebody saw that they are background, or nobody has "
         "looked at them and nothing is learned there (default: reviewed; ignore for a new model "
         "of classes)",
+    )
+    group.add_argument(
+        "--cell-types",
+        type=Path,
+        metavar="TABLES",
+        help="folder of CSV tables with the columns label and type, named as the labels or the "
+        "images, or one table: the model learns to tell these types of cells apart",
     )
     group.add_argument(
         "--background-label",
@@ -299,9 +308,16 @@ def _read_pairs(
             channel_axis=-1 if image.ndim > labels.ndim else None,
         )
 
+    tables = _tables(arguments, [*files, *held_out], kind)
+
     def read(some: list[tuple[Path, Path]]) -> list[TrainingPair]:
         options = {"ndim": shape.ndim, "channel_axis": arguments.channel_axis}
-        return [each for paths in some for each in read_pairs(*paths, make_pair=pair, **options)]
+        made: list[TrainingPair] = []
+        for paths in some:
+            table = tables.get(paths[1])
+            types_of = None if table is None else partial(read_cell_types, table)
+            made += read_pairs(*paths, make_pair=pair, types_of=types_of, **options)
+        return made
 
     pairs, validation = read(files), read(held_out)
     numbers = [np.unique(pair.labels[pair.labels > 0]) for pair in pairs]
@@ -315,6 +331,27 @@ def _read_pairs(
         names = [pair.name for pair in validation]
         report(f"{count(len(names), 'image')} held out: {listing(names)}")
     return pairs, validation
+
+
+def _tables(
+    arguments: argparse.Namespace, files: list[tuple[Path, Path]], kind: LabelKind
+) -> dict[Path, Path]:
+    """Table of the types of cells of each label image that has one."""
+    if arguments.cell_types is None:
+        return {}
+    if kind == "classes":
+        raise SettingsError(
+            "--cell-types are of labels whose numbers are cells, and here they are classes; leave "
+            "one of them out."
+        )
+    tables = tables_of(arguments.cell_types, files)
+    without = [labels.name for _, labels in files if labels not in tables]
+    if without:
+        say(
+            f"{count(len(without), 'label image')} without a table of types, whose cells count as "
+            f"cells of any type: {listing(without)}."
+        )
+    return tables
 
 
 def _divided(

@@ -18,6 +18,7 @@ from napari_unet.cli.file_plan import kept_elsewhere
 from napari_unet.cli.program import INTERRUPTED
 from napari_unet.engine.base.errors import CheckpointError, FileError, UNetError
 from napari_unet.engine.base.whole_file import write_problem
+from napari_unet.engine.labels.cell_types import TypeEvaluation
 from napari_unet.engine.labels.evaluation import Evaluation
 from napari_unet.engine.models.checkpoint import save_checkpoint
 from napari_unet.engine.models.scores import measured
@@ -186,7 +187,7 @@ class TrainingSession:
         line = f"step {step.step} {of}: loss {step.loss:.3f}"
         best = ", best so far" if step.is_best else ""
         if step.validation is not None:
-            report(f"{line}, {describe_evaluation(step.validation)}{best}")
+            report(f"{line}, {describe_evaluation(step.validation)}{told_of(step.types)}{best}")
         elif step.validation_loss is not None:
             report(f"{line}, on held-out images {step.validation_loss:.3f}{best}")
         elif not self._run.is_validated and int(step.share * _LINES_WITHOUT_VALIDATION) > int(
@@ -233,7 +234,7 @@ class TrainingSession:
         evaluation, name = result.evaluation, "held-out images"
         if is_tuned:
             name += ", thresholds tuned"
-        report(f"{name}: {describe_evaluation(evaluation)}")
+        report(f"{name}: {describe_evaluation(evaluation)}{told_of(result.types)}")
         described = replace(tuned.description, metrics={name: measured(evaluation)})
         return Network(tuned.unet, described)
 
@@ -283,6 +284,13 @@ class TrainingSession:
         given = [word for word in self._arguments.command_line if word != "--resume"]
         words = ["napari-unet", *given, "--resume"]
         return shlex.join(words) if os.name == "posix" else subprocess.list2cmdline(words)
+
+
+def told_of(types: TypeEvaluation | None) -> str:
+    """Write ", 27 of 30 of the right type"; empty without types."""
+    if types is None or not types.matched:
+        return ""
+    return f", {types.right} of {types.matched} of the right type"
 
 
 def describe_evaluation(evaluation: Evaluation) -> str:

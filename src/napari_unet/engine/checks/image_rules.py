@@ -27,7 +27,7 @@ from napari_unet.engine.checks.image_case import (
     other_ground,
 )
 from napari_unet.engine.checks.size_rules import size_without_scale, too_small, unequal_sides, zoom
-from napari_unet.engine.networks.annotation import BACKGROUND, CELL
+from napari_unet.engine.networks.class_roles import BACKGROUND, is_cell
 
 if TYPE_CHECKING:
     from napari_unet.engine.checks.image_facts import ImageFacts
@@ -132,7 +132,7 @@ def empty_image(case: ImageCase) -> Iterator[Finding]:
 def no_cells_told(case: ImageCase) -> Iterator[Finding]:
     """Cells can only be made of what the network tells if it tells them from background."""
     roles, guesses = case.description.class_roles, case.description.guesses
-    if (CELL in roles and BACKGROUND in roles) or case.description.gives_classes:
+    if (any(map(is_cell, roles)) and BACKGROUND in roles) or case.description.gives_classes:
         return
     *others, last = (f"'{word}'" for word in roles)
     listed = f"{', '.join(others)} and {last}" if others else last

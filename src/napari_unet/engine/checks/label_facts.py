@@ -14,12 +14,8 @@ from napari_unet.engine.checks.image_facts import ImageFacts, image_facts
 from napari_unet.engine.images.image import AnyImage, LabelImage, colour_axis
 from napari_unet.engine.labels.components import LabelPieces, diameters_px, label_pieces
 from napari_unet.engine.labels.repair import LabelFaults, label_faults
-from napari_unet.engine.networks.annotation import (
-    BACKGROUND,
-    MOST_CLASSES,
-    labels_are_classes,
-    named_classes,
-)
+from napari_unet.engine.networks.annotation import MOST_CLASSES, labels_are_classes, named_classes
+from napari_unet.engine.networks.class_roles import BACKGROUND
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import NetworkDescription

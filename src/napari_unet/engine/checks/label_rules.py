@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from napari_unet.engine.checks.finding import Finding, Rule, error, note, warning
 from napari_unet.engine.checks.image_case import is_of_other_size
 from napari_unet.engine.checks.label_facts import LabelCase, LabelSummary
-from napari_unet.engine.networks.annotation import BACKGROUND, MOST_CLASSES
+from napari_unet.engine.networks.annotation import MOST_CLASSES
+from napari_unet.engine.networks.class_roles import BACKGROUND
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import NetworkDescription

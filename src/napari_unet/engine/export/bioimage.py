@@ -18,6 +18,7 @@ from napari_unet.engine.export.settings import ExportSettings
 from napari_unet.engine.models.checkpoint import SUFFIX, save_checkpoint
 from napari_unet.engine.models.facts import model_facts, output_gives_scores
 from napari_unet.engine.networks.architecture import Architecture
+from napari_unet.engine.networks.class_roles import is_cell
 from napari_unet.engine.networks.network import Network, NetworkDescription
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _general_entries(network: Network, settings: ExportSettings, attachment: str
         "authors": [{"name": name} for name in settings.authors],
         "license": licence_id(description, settings),
         "cite": [{"text": text, "doi": doi} for text, doi in papers],
-        "tags": tags + (["cells"] if "cell" in description.class_roles else []),
+        "tags": tags + (["cells"] if any(map(is_cell, description.class_roles)) else []),
         "documentation": {"source": _README},
         "covers": [{"source": _COVER}],
         "attachments": [{"source": attachment}],

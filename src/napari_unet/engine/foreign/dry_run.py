@@ -14,7 +14,7 @@ from napari_unet.engine.base.regions import Region, region_of, within
 from napari_unet.engine.base.settings import SegmentationSettings
 from napari_unet.engine.foreign.guesses import with_guess
 from napari_unet.engine.images.image import AnyImage
-from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL
+from napari_unet.engine.networks.class_roles import BACKGROUND, BORDER, CELL
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.instances import check_class_roles
 from napari_unet.engine.segmentation.planes import PlaneScores

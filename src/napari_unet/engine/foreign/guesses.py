@@ -9,8 +9,8 @@ from typing import Any
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.foreign.graph_choices import OPTIONS, TITLES, chosen
 from napari_unet.engine.images.normalization import OFFERED, Normalization, normalization_of_label
-from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL
 from napari_unet.engine.networks.architecture import Architecture
+from napari_unet.engine.networks.class_roles import BACKGROUND, BORDER, CELL
 from napari_unet.engine.networks.layer_graph import GraphConfig
 from napari_unet.engine.networks.layers import Activation
 from napari_unet.engine.networks.network import Guess, Network, NetworkDescription

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.images.image import LabelImage, Scores
-from napari_unet.engine.networks.annotation import BACKGROUND
+from napari_unet.engine.networks.class_roles import BACKGROUND
 
 
 def class_labels(scores: Scores, class_roles: Sequence[str]) -> NDArray[np.int32]:

@@ -15,7 +15,7 @@ from skimage.measure import block_reduce
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.base.regions import Region
 from napari_unet.engine.images.image import LabelImage, Scores
-from napari_unet.engine.networks.annotation import CELL
+from napari_unet.engine.networks.class_roles import CELL, as_cells
 from napari_unet.engine.weight_map.weight_map import boundary_weight_map, check_labels
 
 UncertaintyKind: TypeAlias = Literal["unsure", "unstable", "gap"]
@@ -125,6 +125,9 @@ def rank_uncertainty(
     ((slice(32, 64, None), slice(32, 64, None)), 'unsure')
     """
     _check(scores, class_roles, labels, reviewed, flipped_scores)
+    if flipped_scores is not None:
+        flipped_scores, _ = as_cells(flipped_scores, class_roles)
+    scores, class_roles = as_cells(scores, class_roles)
     for name, value in (("count", count), ("window_px", window_px)):
         if value is not None and value < 1:
             raise SettingsError(f"{name} is {value}; use 1 or more.")

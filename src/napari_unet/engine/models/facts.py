@@ -8,6 +8,7 @@ from typing import Any
 
 from napari_unet.engine.models.scores import ancestors, learned_from
 from napari_unet.engine.networks.architecture import Architecture
+from napari_unet.engine.networks.class_roles import is_cell
 from napari_unet.engine.networks.network import NetworkDescription
 from napari_unet.engine.networks.output_meaning import OutputMeaning
 
@@ -104,7 +105,7 @@ def author_output_sentence(description: NetworkDescription) -> str:
 def cells_sentence(description: NetworkDescription) -> str:
     """Say how cells are made of the scores; empty if the classes are no cells."""
     roles, settings = description.class_roles, description.instances
-    if "background" not in roles or "cell" not in roles:
+    if "background" not in roles or not any(map(is_cell, roles)):
         return ""
     foreground = f"1 - background is above {settings.foreground_threshold:g}"
     if not settings.separate_touching:
@@ -113,12 +114,14 @@ def cells_sentence(description: NetworkDescription) -> str:
             f"{settings.min_size_px} pixels are dropped."
         )
     judged = settings.judges_borders and description.architecture.ndim == 2
+    cell_score = "the sum of the cells' scores" if description.cell_types else "the cell score"
     parted = ", parted at waists as far as the model takes them for borders between cells,"
     return (
-        f"Cells are where {foreground}; each connected piece where the cell score is above "
+        f"Cells are where {foreground}; each connected piece where {cell_score} is above "
         f"{settings.seed_threshold:g}{parted if judged else ''} begins one, and a watershed gives "
         "the other pixels to them. "
         f"Cells of fewer than {settings.min_size_px} pixels are dropped."
+        f"{' A cell has the type of the highest mean score in it.' * bool(description.cell_types)}"
     )
 
 

@@ -11,19 +11,28 @@ from scipy import ndimage
 
 from napari_unet.engine.base.errors import LabelsError, SettingsError
 from napari_unet.engine.images.image import LabelImage
+from napari_unet.engine.networks.class_roles import (
+    BACKGROUND,
+    BORDER,
+    CELL,
+    Types,
+    is_cell,
+    roles_as_cells,
+    typed_target,
+    types_of,
+)
 from napari_unet.engine.weight_map.weight_map import IGNORED, separate_touching_cells
 
-BACKGROUND, CELL, BORDER = "background", "cell", "border"
 INSTANCE_ROLES: tuple[tuple[str, ...], ...] = (
     (BACKGROUND, CELL),
     (BACKGROUND, CELL, BORDER),
 )
-"""Class roles from which instances can be made."""
+"""Class roles from which instances can be made, types of cells being one."""
 
 
 def labels_are_classes(class_roles: Sequence[str]) -> bool:
     """Whether labels for these roles are numbers of classes rather than of cells."""
-    return CELL not in class_roles
+    return not any(map(is_cell, class_roles))
 
 
 LabelKind: TypeAlias = Literal["cells", "classes"]
@@ -63,10 +72,11 @@ def named_classes(names: Sequence[str], count: int) -> tuple[str, ...]:
     given = [name.strip() for name in names]
     given += [""] * (count - len(given))
     roles = tuple(name or f"class {number}" for number, name in enumerate(given, start=1))
-    if CELL in roles:
+    of_cells = next(filter(is_cell, roles), None)
+    if of_cells is not None:
         raise SettingsError(
-            f"'{CELL}' cannot be the name of a class, as it stands for cells that are told apart; "
-            "use another, for example 'cells'."
+            f"'{of_cells}' cannot be the name of a class, as it stands for cells that are told "
+            "apart; use another, for example 'cells'."
         )
     twice = [name for index, name in enumerate(roles) if name in roles[:index]]
     if twice:
@@ -75,7 +85,11 @@ def named_classes(names: Sequence[str], count: int) -> tuple[str, ...]:
 
 
 def training_target(
-    labels: LabelImage, class_roles: Sequence[str], *, border_width_px: float = 2.0
+    labels: LabelImage,
+    class_roles: Sequence[str],
+    *,
+    border_width_px: float = 2.0,
+    types: Types | None = None,
 ) -> NDArray[np.int64]:
     """Class index of each pixel, from instance labels.
 
@@ -91,29 +105,42 @@ def training_target(
         ignored: a cell has no border towards them, as nobody knows where it
         ends.
     class_roles : sequence of str
-        One of `INSTANCE_ROLES`.
+        One of `INSTANCE_ROLES`, perhaps with types in the place of "cell".
+    types : mapping of int to str, optional
+        Types of cells by their label.
 
     Returns
     -------
     int64 array of the shape of `labels`
-        0 at ignored pixels.
+        0 at ignored pixels. Of a network that knows types, `some_cell` inside
+        of cells without one.
 
     Raises
     ------
     SettingsError
         If no classes are defined for these roles.
     """
-    if tuple(class_roles) not in INSTANCE_ROLES:
+    roles = roles_as_cells(class_roles)
+    if roles not in INSTANCE_ROLES:
         raise SettingsError(
             f"The network's classes are {', '.join(class_roles)}; instances can train "
             "'background, cell' or 'background, cell, border'."
         )
+    target = _cells_target(labels, roles, border_width_px)
+    if not types_of(class_roles):
+        return target
+    return typed_target(target, labels, class_roles, types or {})
+
+
+def _cells_target(
+    labels: LabelImage, roles: tuple[str, ...], border_width_px: float
+) -> NDArray[np.int64]:
     separated = separate_touching_cells(labels)
     inside = separated > 0
     target = inside.astype(np.int64)
-    if BORDER not in class_roles:
+    if BORDER not in roles:
         return target
-    border = list(class_roles).index(BORDER)
+    border = roles.index(BORDER)
     depth = _depth(separated)[inside]
     cells = separated[inside]
     if cells.size and cells.max() > labels.size:

@@ -20,8 +20,9 @@ from napari_unet.engine.images.normalization import (
     Percentiles,
     normalization_from_json,
 )
-from napari_unet.engine.networks.annotation import BACKGROUND, CELL, labels_are_classes
+from napari_unet.engine.networks.annotation import labels_are_classes
 from napari_unet.engine.networks.architecture import Architecture, NetworkModule
+from napari_unet.engine.networks.class_roles import BACKGROUND, CELL, types_of
 from napari_unet.engine.networks.graph_network import GraphNetwork
 from napari_unet.engine.networks.layer_graph import GraphConfig
 from napari_unet.engine.networks.unet import UNet, UNetConfig
@@ -65,7 +66,8 @@ class NetworkDescription:
     architecture : Architecture
         `UNetConfig`, or what another program's network is; "unet" in files.
     class_roles : tuple of str
-        Meaning of each class: "background", "cell", "border", or a free name.
+        Meaning of each class: "background", "cell", "border", a type of cells
+        as in "cell: mitotic", or a free name.
     normalization : Normalization
     object_diameter_px : float, optional
         Median diameter, in pixels, of the cells it was trained on.
@@ -120,6 +122,11 @@ class NetworkDescription:
             f"The model '{self.name}' is ready-made ({self.architecture.sentence}) and cannot be "
             "fine-tuned; start from a model whose weights are known, or from nothing."
         )
+
+    @property
+    def cell_types(self) -> tuple[str, ...]:
+        """Types of cells that it tells apart; () if a cell is a cell."""
+        return types_of(self.class_roles)
 
     @property
     def gives_classes(self) -> bool:

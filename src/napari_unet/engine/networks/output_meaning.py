@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_unet.engine.base.errors import SettingsError
-from napari_unet.engine.networks.annotation import BACKGROUND, BORDER, CELL
+from napari_unet.engine.networks.class_roles import BACKGROUND, BORDER, CELL
 
 UNUSED = "unused"
 """Role of a channel that plays no part."""

@@ -18,6 +18,7 @@ from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, Scores
 from napari_unet.engine.labels.runs import CommonRuns
+from napari_unet.engine.networks.class_roles import as_cells, is_cell
 from napari_unet.engine.segmentation.borders import grow_basins
 from napari_unet.engine.segmentation.foreground import OUTSIDE, Foreground, paint
 from napari_unet.engine.segmentation.watershed import grow_seeds
@@ -36,7 +37,7 @@ def check_class_roles(class_roles: Sequence[str]) -> None:
     SettingsError
         If the roles hold no background or no cell.
     """
-    if "background" not in class_roles or "cell" not in class_roles:
+    if "background" not in class_roles or not any(map(is_cell, class_roles)):
         raise SettingsError(
             f"The network's classes are {', '.join(class_roles)}; to find cells it needs "
             "'background' and 'cell'. If one of them means cells, say so: roles in the Model "
@@ -58,7 +59,8 @@ def instances_from_scores(
     scores : (C, H, W) or (C, Z, H, W) float array
         Probability of each class role.
     class_roles : sequence of str
-        "background", "cell" and perhaps "border", in the order of the channels.
+        "background", "cell" or types of cells, and perhaps "border", in the
+        order of the channels.
     settings : InstanceSettings
     beyond : (H, W) bool array, optional
         As in `Foreground`.
@@ -75,6 +77,7 @@ def instances_from_scores(
         If the roles hold no background or no cell.
     """
     check_class_roles(class_roles)
+    scores, class_roles = as_cells(scores, class_roles)
     shape = scores.shape[1:]
     found = np.zeros(shape, np.int32)
     if not found.size:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.images.image import LabelImage, Scores
-from napari_unet.engine.networks.annotation import BACKGROUND, CELL
 from napari_unet.engine.networks.bundled import BUNDLED_MODELS, bundled_ancestor
+from napari_unet.engine.networks.class_roles import BACKGROUND, CELL, as_cells
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import NetworkDescription
@@ -68,14 +68,14 @@ class Judgement:
         """
         if plane.gives_classes:
             return
-        roles = plane.class_roles
-        seen = seen_scores(plane.scores, roles)
+        seen = seen_scores(plane.scores, plane.class_roles)
         self._certainty += float(seen.size - seen.sum(dtype=np.float64))
         self._pixels += seen.size
         in_cells = labels > 0
         if not in_cells.any():
             return
-        cell = plane.nearest_scores()[roles.index(CELL)][in_cells]
+        scores, roles = as_cells(plane.nearest_scores(), plane.class_roles)
+        cell = scores[roles.index(CELL)][in_cells]
         numbers = labels[in_cells]
         # Those of a slice go on from the slice before.
         numbers = numbers - numbers.min()

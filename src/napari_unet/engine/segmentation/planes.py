@@ -14,8 +14,10 @@ from napari_unet.engine.base.regions import Region, shared, sizes, within
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, Scores
 from napari_unet.engine.images.resampling import nearest_index, restore_scores
+from napari_unet.engine.labels.cell_types import CellTypes, cell_types
 from napari_unet.engine.labels.classes import class_labels
 from napari_unet.engine.networks.annotation import labels_are_classes
+from napari_unet.engine.networks.class_roles import types_of
 from napari_unet.engine.segmentation.instances import instances_from_scores
 from napari_unet.engine.segmentation.rim import Side, cut_sides
 
@@ -77,6 +79,12 @@ class PlaneScores:
             found = np.where(reaches[found], found, 0)
         # Between coarser pixels a cell can vanish, too.
         return _without_gaps(found) if is_resized or self.wanted is not None else found
+
+    def types(self, labels: LabelImage) -> CellTypes | None:
+        """Type of each cell of `area`, whatever their numbers; None if there are no types."""
+        if not types_of(self.class_roles):
+            return None
+        return cell_types(self.nearest_scores(), self.class_roles, labels)
 
     def _classes(self) -> LabelImage:
         found = class_labels(self.nearest_scores(), self.class_roles)

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, Scores
+from napari_unet.engine.networks.class_roles import as_cells
 from napari_unet.engine.segmentation.borders import REACH_PX
 from napari_unet.engine.segmentation.instances import instances_from_scores
 
@@ -53,6 +54,7 @@ def cut_sides(
     """
     if not sides:
         return ()
+    scores, class_roles = as_cells(scores, class_roles)
     # What a filter drops in the part it may keep in the whole.
     bare = replace(settings, min_size_px=0, min_score=0.0, drop_border_cells=False)
     found = instances_from_scores(scores, class_roles, bare)

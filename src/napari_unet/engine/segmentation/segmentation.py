@@ -14,6 +14,7 @@ from napari_unet.engine.base.settings import InstanceSettings, SegmentationSetti
 from napari_unet.engine.images.image import AnyImage, LabelImage, Scores
 from napari_unet.engine.images.resampling import ZoomedSource
 from napari_unet.engine.images.source import ImageSource, open_image
+from napari_unet.engine.labels.cell_types import CellTypes, joined_types
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.ensemble import Networks, ensemble, zoom_of, zooms_of
 from napari_unet.engine.segmentation.instances import check_class_roles
@@ -48,6 +49,8 @@ class Segmentation:
     doubt : str
         Why the result is not to be trusted, if its scores say so: the image is
         unlike what the network learned from. Empty else.
+    types : CellTypes, optional
+        The type of each cell, of a network that tells types apart.
     """
 
     labels: LabelImage
@@ -59,6 +62,7 @@ class Segmentation:
     zoom: float = 1.0
     notes: tuple[str, ...] = ()
     doubt: str = ""
+    types: CellTypes | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,6 +127,7 @@ def iterate_segmentation(
     instances = instances or description.instances
     labels: list[LabelImage] = []
     scores: list[Scores] = []
+    types: list[CellTypes] = []
     judgement = Judgement()
     for report in iterate_planes(
         image,
@@ -136,6 +141,8 @@ def iterate_segmentation(
         if report.labels is not None and report.plane is not None:
             labels.append(report.plane.placed(report.labels))
             judgement.add(report.plane, report.labels)
+            found = report.plane.types(report.labels)
+            types += [] if found is None else [found]
             if keep_scores:
                 scores.append(report.plane.on_own_grid())
     cell_count = max(int(plane.max(initial=0)) for plane in labels)
@@ -153,6 +160,7 @@ def iterate_segmentation(
         zoom=zoom_of(description, settings),
         notes=(*report.notes, *filter(None, (doubt,))),
         doubt=doubt,
+        types=joined_types(types),
     )
     yield replace(report, plane=None, area=None, labels=None, result=result)
 

@@ -14,6 +14,7 @@ from napari_unet.engine.base.border_test import BORDER_FEATURES, BorderTest, rou
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, Scores
+from napari_unet.engine.networks.class_roles import as_cells
 from napari_unet.engine.segmentation.borders import measure_borders
 from napari_unet.engine.segmentation.foreground import Foreground
 
@@ -55,6 +56,7 @@ def border_examples(
     truth : (H, W) integer array
         True cells; below 0 nobody knows.
     """
+    scores, class_roles = as_cells(scores, class_roles)
     foreground = Foreground.of_scores(scores, class_roles, settings)
     borders = measure_borders(foreground, settings)
     owners = _owners(foreground.canvas.inner_labels, truth)[borders.pairs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,16 @@ from torch.nn import functional
 from napari_unet.engine.base.device import resolve_precision
 from napari_unet.engine.base.device_errors import result_if_it_fits
 from napari_unet.engine.base.errors import TrainingError
+from napari_unet.engine.labels.cell_types import TypeEvaluation
 from napari_unet.engine.labels.evaluation import Evaluation
 from napari_unet.engine.networks.architecture import NetworkModule
+from napari_unet.engine.networks.class_roles import (
+    CELL,
+    cell_groups,
+    is_cell,
+    roles_as_cells,
+    types_of,
+)
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.patches import Batch
 from napari_unet.engine.training.settings import TrainingSettings
@@ -51,6 +59,8 @@ class TrainingReport:
         the training began.
     shortfall : str or None
         At the end of a training, a sentence if it was too short.
+    types : TypeEvaluation or None
+        Of the held-out cells that were found, where types are told apart.
     """
 
     step: int
@@ -64,9 +74,34 @@ class TrainingReport:
     share: float = 0.0
     notes: tuple[str, ...] = ()
     shortfall: str | None = None
+    types: TypeEvaluation | None = None
 
 
-def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+def logits_as_cells(logits: Tensor, class_roles: Sequence[str]) -> Tensor:
+    """Logits (N, C', *S) whose softmax is that of (N, C, *S) logits with the types summed."""
+    if not types_of(class_roles):
+        return logits
+    parts = [logits[:, channels] for _, channels in cell_groups(class_roles)]
+    return torch.cat([part.logsumexp(1, keepdim=True) for part in parts], dim=1)
+
+
+def target_as_cells(target: Tensor, class_roles: Sequence[str]) -> Tensor:
+    """Class index among `roles_as_cells` of each pixel, from that among `class_roles`."""
+    if not types_of(class_roles):
+        return target
+    groups = enumerate(cell_groups(class_roles))
+    indices = [index for index, (_, channels) in groups for _ in channels]
+    indices.append(roles_as_cells(class_roles).index(CELL))
+    return torch.tensor(indices, device=target.device)[target]
+
+
+def weighted_cross_entropy(
+    logits: Tensor,
+    target: Tensor,
+    weights: Tensor,
+    class_roles: Sequence[str] = (),
+    type_weights: Sequence[float] = (),
+) -> Tensor:
     """Softmax cross-entropy of each image of a batch, its pixels counting by their weight.
 
     Parameters
@@ -76,6 +111,12 @@ def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> T
         Class index of each pixel.
     weights : (N, *S) float32 tensor
         Not negative; pixels of weight 0 are ignored.
+    class_roles : sequence of str
+        Of a network that tells types of cells apart: where the target is
+        `some_cell`, the probability that counts is the sum over the types.
+    type_weights : sequence of float
+        For each type, how much it counts which type a cell is, beside whether
+        it is one; 1 for each is the plain cross-entropy.
 
     Returns
     -------
@@ -86,8 +127,25 @@ def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> T
     ----------
     Ronneberger et al. (2015), Eq. 1. https://arxiv.org/abs/1505.04597
     """
-    losses = functional.cross_entropy(logits.float(), target, reduction="none")
+    logits = logits.float()
+    losses = functional.cross_entropy(
+        logits_as_cells(logits, class_roles), target_as_cells(target, class_roles), reduction="none"
+    )
+    if type_weights:
+        losses = losses + _type_losses(logits, target, class_roles, type_weights)
     return (losses * weights).flatten(1).sum(1)
+
+
+def _type_losses(
+    logits: Tensor, target: Tensor, class_roles: Sequence[str], type_weights: Sequence[float]
+) -> Tensor:
+    """Cross-entropy of the types of cells among each other; 0 where there is no type to learn."""
+    channels = [index for index, role in enumerate(class_roles) if is_cell(role)]
+    own = target - channels[0]
+    is_typed = (own >= 0) & (own < len(channels))
+    own = torch.where(is_typed, own, 0)
+    factors = torch.tensor(type_weights, device=logits.device)[own] * is_typed
+    return functional.cross_entropy(logits[:, channels], own, reduction="none") * factors
 
 
 def distillation_loss(logits: Tensor, scores: Tensor, held: Tensor) -> Tensor:
@@ -121,11 +179,20 @@ class Learner:
     ----------
     network : Network
         Where to start; it is not changed.
+    type_weights : sequence of float
+        For each type of cells, as `weighted_cross_entropy` takes them.
     """
 
-    def __init__(self, network: Network, settings: TrainingSettings, device: torch.device) -> None:
+    def __init__(
+        self,
+        network: Network,
+        settings: TrainingSettings,
+        device: torch.device,
+        type_weights: Sequence[float] = (),
+    ) -> None:
         self._settings = settings
         self._device = device
+        self._roles, self._type_weights = network.description.class_roles, tuple(type_weights)
         self.precision = resolve_precision(settings.precision, device)
         if self.precision == torch.float16:
             self.precision = torch.bfloat16  # float16 gradients would need loss scaling
@@ -244,13 +311,16 @@ class Learner:
             with torch.autocast(self._device.type, self.precision, enabled=half):
                 logits = self.unet(batch.images[start:stop])
             target, weights = batch.target[start:stop], all_weights[start:stop]
-            losses = weighted_cross_entropy(logits, target, weights)
+            losses = weighted_cross_entropy(
+                logits, target, weights, self._roles, self._type_weights
+            )
             loss = losses.sum()
             value += losses[: max(0, batch.new - start)].sum().detach()
             if start < held:
                 here = slice(start, min(stop, held))
                 before, where = batch.before[here], batch.held[here]
-                kept = distillation_loss(logits[: len(where)], before, where)
+                cells = logits_as_cells(logits[: len(where)].float(), self._roles)
+                kept = distillation_loss(cells, before, where)
                 loss = loss + self._settings.keep_knowledge * len(where) / held * kept
             loss.backward()  # type: ignore[no-untyped-call]
         # Of what is to be learned: what is known would hide whether it still falls.

@@ -19,13 +19,18 @@ from napari_unet.engine.base.errors import (
 )
 from napari_unet.engine.images.image import AnyImage, LabelImage, channels_first, colour_axis
 from napari_unet.engine.networks.annotation import (
-    BACKGROUND,
-    BORDER,
-    CELL,
     LabelKind,
     check_classes,
     labels_are_classes,
     named_classes,
+)
+from napari_unet.engine.networks.class_roles import (
+    BACKGROUND,
+    BORDER,
+    CELL,
+    Types,
+    typed_roles,
+    types_of,
 )
 from napari_unet.engine.networks.network import NetworkDescription
 from napari_unet.engine.networks.unet import NEW_SHAPE, UNetConfig
@@ -66,6 +71,10 @@ class TrainingPair:
         whole.
     weight : float
         How much more often its patches are drawn than others'.
+    types : mapping of int to str, optional
+        Type of cells by their label, such as {1: "mitotic", 2: "other"}: the
+        network learns to tell types apart. A cell without one is learned as a
+        cell of any type; labels that are not there say nothing.
     """
 
     image: AnyImage
@@ -76,6 +85,7 @@ class TrainingPair:
     corrected: NDArray[np.bool_] | None = None
     intensity_reference: AnyImage | None = None
     weight: float = 1.0
+    types: Types | None = None
 
     def checked_labels(self) -> NDArray[np.int32]:
         """Labels as int32, `IGNORED` where they were not reviewed.
@@ -87,6 +97,18 @@ class TrainingPair:
         """
         labels = check_labels(self.labels)
         return labels if self.reviewed is None else np.where(self.reviewed, labels, IGNORED)
+
+    def checked_types(self) -> dict[int, str]:
+        """Types of the cells that are there, by their number in `checked_labels`."""
+        if not self.types:
+            return {}
+        given = np.asarray(self.labels).reshape(-1)
+        labels, first = np.unique(given, return_index=True)
+        # Numbers beyond the number of pixels become smaller ones.
+        numbers = check_labels(self.labels).reshape(-1)[first]
+        both = zip(labels.tolist(), numbers.tolist(), strict=True)
+        known = {number: self.types.get(label) for label, number in both if number > 0}
+        return {number: name for number, name in known.items() if name is not None}
 
 
 def annotated_pair(
@@ -101,6 +123,7 @@ def annotated_pair(
     corrected: NDArray[np.bool_] | None = None,
     name: str = "image",
     channel_axis: int | None = None,
+    types: Types | None = None,
 ) -> TrainingPair:
     """Make a training pair from an annotation and what its unlabelled pixels mean.
 
@@ -126,6 +149,8 @@ def annotated_pair(
         Pixels that a person has changed since they were predicted.
     name : str
     channel_axis : int, optional
+    types : mapping of int to str, optional
+        Type of cells by their label.
 
     Returns
     -------
@@ -166,7 +191,7 @@ def annotated_pair(
         ring = ring_px if label_kind == "cells" else 0.0
         reviewed = painted | _ring(labels > 0, ring)
         reviewed = reviewed if regions is None else reviewed | regions
-    return TrainingPair(image, labels, name, channel_axis, reviewed, corrected)
+    return TrainingPair(image, labels, name, channel_axis, reviewed, corrected, types=types)
 
 
 def _ring(cells: NDArray[np.bool_], ring_px: float) -> NDArray[np.bool_]:
@@ -217,7 +242,23 @@ def check_pairs(
                 _mask(mask, labels.shape, pair.name, name)
         if labels_are_classes(class_roles):
             check_classes(labels, class_roles, name=pair.name)
+        _check_types(pair, class_roles)
     _check_content(pairs, class_roles)
+
+
+def types_in(pairs: Sequence[TrainingPair]) -> tuple[str, ...]:
+    """Types of the cells that are there, in the order of the alphabet."""
+    return tuple(sorted({name for pair in pairs for name in pair.checked_types().values()}))
+
+
+def _check_types(pair: TrainingPair, class_roles: Sequence[str]) -> None:
+    known = types_of(class_roles)
+    unknown = [name for name in types_in([pair]) if name not in known]
+    if unknown and known:
+        raise TrainingError(
+            f"'{pair.name}' has cells of the type '{unknown[0]}', and the network knows "
+            f"{', '.join(known)}; use these names, or begin with a model that knows no types yet."
+        )
 
 
 def _check_content(pairs: Sequence[TrainingPair], class_roles: Sequence[str]) -> None:
@@ -266,7 +307,8 @@ def new_description(
     ndim : int, optional
         2 or 3: axes that it reads at once; those of the labels without it.
     class_roles : sequence of str
-        Of labels whose numbers are cells.
+        Of labels whose numbers are cells. Where cells have types, each type
+        takes the place of "cell".
     class_names : sequence of str, optional
         The numbers of the labels are classes, 1 is that of the first name;
         those without a name are called "class 1", "class 2", ... There are as
@@ -283,7 +325,8 @@ def new_description(
     Raises
     ------
     SettingsError
-        If names do not make classes, as in `named_classes`.
+        If names do not make classes, as in `named_classes`, or if all cells
+        with a type have the same.
 
     Examples
     --------
@@ -297,6 +340,8 @@ def new_description(
     """
     if class_names is not None:
         class_roles = _classes_of(pairs, class_names)
+    elif types := types_in(pairs):
+        class_roles = typed_roles(class_roles, types)
     if ndim is None:
         ndim = 3 if any(np.ndim(pair.labels) == 3 for pair in pairs) else 2
     channels = max((_channels(pair) for pair in pairs), default=1)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from napari_unet.engine.networks.annotation import class_target, labels_are_classes, training_target
 from napari_unet.engine.networks.architecture import Architecture
+from napari_unet.engine.networks.class_roles import Types, cell_groups
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.augmentation import (
     draw_deformation,
@@ -34,6 +35,10 @@ MOST_VOXELS = 2**21
 
 _PATCH_STEP_PX = 16
 
+_TYPE_WEIGHT, _MOST_BALANCE = 4.0, 5.0
+"""How much it counts which type a cell is, beside whether it is one, as few pixels show it; and
+how much more at most where a type is rare."""
+
 _TRIES = 20
 """Draws of a patch before one without a pixel that counts is taken."""
 
@@ -45,12 +50,12 @@ class Batch:
     images: Tensor
     """(N + B, C, *P) float32. N patches to learn, then B of what is known."""
     target: Tensor
-    """(N + B, *P) int64. Class index of each pixel."""
+    """(N + B, *P) int64. Class index of each pixel, or `some_cell`."""
     weights: Tensor
     """(N + B, *P) float32: 0 where a pixel is ignored."""
     before: Tensor
-    """(N + B, classes, *P) float32. What the starting network says of the patches; of length 0
-    where nobody asked it."""
+    """(N + B, classes, *P) float32. What the starting network says of the patches, with all types
+    of cells as one class; of length 0 where nobody asked it."""
     held: Tensor
     """(N + B, *P) float32. How strongly each pixel stays as it was before; of length 0 likewise."""
     new: int
@@ -159,6 +164,26 @@ class Patches:
         self._class_weights = self._balance() if settings.class_balance else None
 
     @property
+    def type_weights(self) -> tuple[float, ...]:
+        """For each type of cells how much it counts in the loss; () if there are no types.
+
+        A type with fewer pixels counts more, by the square root of that: in
+        proportion, rare types would be seen everywhere.
+        """
+        names = self._description.cell_types
+        areas = dict.fromkeys(names, 0)
+        for pair in self.prepared:
+            labels = pair.labels.numpy()
+            sizes = np.bincount(labels[labels > 0], minlength=max(pair.types, default=0) + 1)
+            for number, name in pair.types.items():
+                areas[name] += int(sizes[number])
+        mean = sum(areas.values()) / max(1, len(names))
+        return tuple(
+            _TYPE_WEIGHT * min(_MOST_BALANCE, math.sqrt(mean / max(1, areas[name])))
+            for name in names
+        )
+
+    @property
     def cell_count(self) -> int:
         """Cells to learn from; 0 where labels are classes."""
         if self._is_semantic:
@@ -200,7 +225,8 @@ class Patches:
         drawn += [self._patch(rng, self._bank, self._known) for rng in generators[new:]]
         weights = torch.stack([patch.weights for patch in drawn])
         # A patch of a new image of which all counts is held nowhere.
-        none = torch.zeros(self._description.architecture.classes, *weights.shape[1:])
+        classes = len(cell_groups(self._description.class_roles))
+        none = torch.zeros(classes, *weights.shape[1:])
         before = [none if patch.before is None else patch.before for patch in drawn]
         held = [patch.held if patch.before is not None else none[0] for patch in drawn]
         held_count = len(drawn) * any(patch.before is not None for patch in drawn)
@@ -228,7 +254,7 @@ class Patches:
             shown = self._output_part(positions)
             labels, inside = sample_labels(pair.labels, shown)
             ids = np.where(inside.numpy(), labels.numpy(), np.int32(IGNORED))
-            target, weights = self.supervise(ids)
+            target, weights = self.supervise(ids, pair.types)
             if weights.any():
                 break
         varied = self._varied(pair.image, positions, rng, pair.stained)
@@ -296,10 +322,12 @@ class Patches:
         inside: NDArray[np.float64] = np.clip(centre, margin - 0.5, size - margin - 0.5)
         return inside
 
-    def supervise(self, ids: NDArray[np.int32]) -> tuple[Tensor, NDArray[np.float32]]:
-        """Class and weight of each pixel of labels with `IGNORED` pixels."""
+    def supervise(
+        self, ids: NDArray[np.int32], types: Types | None = None
+    ) -> tuple[Tensor, NDArray[np.float32]]:
+        """Class and weight of each pixel of labels with `IGNORED` pixels, and types of cells."""
         settings = self._settings
-        target, known = self._target(ids)
+        target, known = self._target(ids, types)
         if self._is_semantic:
             weights = known.astype(np.float32)
         else:
@@ -314,21 +342,27 @@ class Patches:
             weights += (self._class_weights[target] - 1) * known
         return torch.from_numpy(target), weights
 
-    def _target(self, ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def _target(
+        self, ids: NDArray[np.int32], types: Types | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Class of each pixel, and where it counts."""
         roles = self._description.class_roles
         if self._is_semantic:
             return class_target(ids, roles)
         width = self._settings.border_width_px
-        return training_target(ids, roles, border_width_px=width), ids != IGNORED
+        return training_target(ids, roles, border_width_px=width, types=types), ids != IGNORED
 
     def _balance(self) -> NDArray[np.float32]:
-        """Weight of each class, so that all weigh the same over the training images."""
+        """Weight of each class, so that all weigh the same over the training images.
+
+        Cells without a type are a class of their own, if there are such.
+        """
         count = len(self._description.class_roles)
-        counts = np.zeros(count)
+        counts = np.zeros(count + 1)
         for pair in self.prepared:
-            target, known = self._target(pair.labels.numpy())
-            counts += np.bincount(target[known], minlength=count)
+            target, known = self._target(pair.labels.numpy(), pair.types)
+            counts += np.bincount(target[known], minlength=count + 1)
+        count += int(counts[count] > 0)
         weights: NDArray[np.float32] = counts.sum() / (count * np.maximum(counts, 1))
         return weights.astype(np.float32)
 

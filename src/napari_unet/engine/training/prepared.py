@@ -18,6 +18,7 @@ from napari_unet.engine.images.image import channels_first
 from napari_unet.engine.images.source import ImageSource, open_image
 from napari_unet.engine.labels.components import diameters_px
 from napari_unet.engine.networks.annotation import class_target, labels_are_classes
+from napari_unet.engine.networks.class_roles import Types
 from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.stain import StainedImage, stained_image
@@ -57,8 +58,8 @@ class PreparedPair:
     labels: Tensor
     """(*S) int32: `IGNORED` where not reviewed."""
     foreground: tuple[Places, ...]
-    """Tuple of (N, D). Kinds of places that are drawn equally often: the centres of cells,
-    or pixels of each class."""
+    """Tuple of (N, D). Kinds of places that are drawn equally often: the centres of cells, of
+    each type by itself if there are types, or pixels of each class."""
     corrected: Places
     """(N, D). Pixels that a person has changed."""
     reviewed: Places | None
@@ -69,6 +70,8 @@ class PreparedPair:
     """Of a colour image of stained tissue."""
     weight: float
     """How much more often it is drawn than others."""
+    types: Types
+    """Types of cells by their number in `labels`."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -91,12 +94,13 @@ def prepare_pair(
     """Normalise an image and find the places around which patches are drawn."""
     source = _source(pair, description)
     labels = pair.checked_labels()
+    types = pair.checked_types() if description.cell_types else {}
     is_semantic = labels_are_classes(description.class_roles)
     if is_semantic:
         _, known = class_target(labels, description.class_roles)
         kinds = [_places((labels == number) & known) for number in np.unique(labels[known])]
     else:
-        kinds = [_cell_centres(labels)]
+        kinds = _cell_centres(labels, types)
     corrected = (pair.corrected & (labels != IGNORED)) if pair.corrected is not None else None
     return PreparedPair(
         _read(source, description),
@@ -107,6 +111,7 @@ def prepare_pair(
         _places(_touching(labels) if crowds and not is_semantic else np.zeros_like(labels, bool)),
         _stained(pair, source, description),
         pair.weight,
+        types,
     )
 
 
@@ -157,10 +162,14 @@ def _touching(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
     return touching
 
 
-def _cell_centres(labels: NDArray[np.int32]) -> Places:
-    boxes = [box for box in ndimage.find_objects(np.maximum(labels, 0)) if box]
-    centres = [[(part.start + part.stop - 1) / 2 for part in box] for box in boxes]
-    return np.array(centres, float).reshape(-1, labels.ndim)
+def _cell_centres(labels: NDArray[np.int32], types: Types) -> list[Places]:
+    """Centres of the cells of each type, and of those without one."""
+    centres: dict[str | None, list[list[float]]] = {}
+    for number, box in enumerate(ndimage.find_objects(np.maximum(labels, 0)), start=1):
+        if box:
+            centre = [(part.start + part.stop - 1) / 2 for part in box]
+            centres.setdefault(types.get(number), []).append(centre)
+    return [np.array(each, float).reshape(-1, labels.ndim) for each in centres.values()]
 
 
 def _places(mask: NDArray[np.bool_]) -> Places:

@@ -41,6 +41,11 @@ from napari_unet.engine.training.state import (
     read_state,
     write_state,
 )
+from napari_unet.engine.training.typed_start import (
+    network_for,
+    note_of_types,
+    with_fitted_types,
+)
 from napari_unet.engine.training.validation import Validation, ValidationResult
 
 _MOST_NAMES = 100
@@ -82,13 +87,14 @@ class TrainingRun(Iterator[TrainingReport]):
         self.best_quality = -math.inf
         self._notes: tuple[str, ...] = ()
         self._started_from = started_from
-        self._start = network
         self._device = resolve_device(device)
+        if network.description.not_trainable_because:
+            raise TrainingError(network.description.not_trainable_because)
+        given, network = network, network_for(network, (*pairs, *validation))
         description = network.description
-        if description.not_trainable_because:
-            raise TrainingError(description.not_trainable_because)
         roles = description.class_roles
         check_pairs(pairs, validation, ndim=description.architecture.ndim, class_roles=roles)
+        self._start = network
         self._bank = Bank()
         if started_from is not None:
             self._bank = known_bank(description) if bank is None else bank
@@ -117,11 +123,17 @@ class TrainingRun(Iterator[TrainingReport]):
         self.has_other_images = False
         self._validation = Validation(validation, self._patches)
         self._note(self._patches.note)
+        self._note(note_of_types(pairs, description))
         self._note(self._validation.note(network))
         self.validation_is_due = False
         self._loss = math.nan
         self.schedule = Schedule(settings)
-        self._learner = Learner(network, settings, self._device)
+        weights = self._patches.type_weights
+        if network is not given and started_from is not None:
+            network = with_fitted_types(
+                network, self._patches, device=self._device, should_stop=should_stop
+            )
+        self._learner = Learner(network, settings, self._device, weights)
         self._best: dict[str, Tensor] | None = None
         # On the CPU a second thread would only take the network's cores.
         self._ahead = BatchesAhead(self._patches) if self._device.type != "cpu" else None
@@ -273,6 +285,7 @@ class TrainingRun(Iterator[TrainingReport]):
             self.share,
             self.notes,
             self.shortfall if self.share >= 1 else None,
+            result.types if result else None,
         )
 
     def next_batch(self) -> Batch:

@@ -93,6 +93,8 @@ def fingerprint(pairs: Sequence[TrainingPair]) -> str:
         for array in (sampled, np.asarray(pair.labels), reviewed):
             digest.update(f"{image.shape} {array.shape} {array.dtype.str}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
+        if pair.types:
+            digest.update(repr(sorted(pair.types.items())).encode())
     return digest.hexdigest()
 
 

@@ -6,14 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from napari_unet.engine.images.image import LabelImage
+from napari_unet.engine.labels.cell_types import TypeEvaluation, evaluate_types
 from napari_unet.engine.labels.evaluation import Evaluation, evaluate
 from napari_unet.engine.networks.annotation import labels_are_classes
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.instances import tune_instances
 from napari_unet.engine.segmentation.planes import PlaneScores
+from napari_unet.engine.training.learner import weighted_cross_entropy
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.patches import Patches
 from napari_unet.engine.training.scoring import score_pair
@@ -21,6 +24,9 @@ from napari_unet.engine.weight_map.weight_map import IGNORED
 
 _ENOUGH_CELLS = 30
 """Held-out cells that can be counted on: with fewer, one more or less is chance."""
+
+_LEAST_SCORE = 1e-7
+"""What is given as less likely is as wrong as this."""
 
 _TIE = 1e-6
 """Of two states that find the same cells the one with the lower loss is better."""
@@ -36,18 +42,28 @@ class ValidationResult:
         Weighted cross-entropy of the pixels that were reviewed.
     evaluation : Evaluation, optional
         None where there is no cell to be found, or labels are classes.
+    types : TypeEvaluation, optional
+        Of the cells that were found, where the network tells types apart.
     """
 
     loss: float
     evaluation: Evaluation | None
+    types: TypeEvaluation | None = None
 
     @property
     def quality(self) -> float:
-        """Mean of the average precisions, on few cells what the loss says; higher is better."""
-        evaluation = self.evaluation
+        """Mean of the average precisions, on few cells what the loss says; higher is better.
+
+        Where types are told apart, times the share of cells that have the right one.
+        """
+        evaluation, share = self.evaluation, 1.0
         if evaluation is None or sum(i.true_cells for i in evaluation.images) < _ENOUGH_CELLS:
             return -self.loss
-        return mean_quality(evaluation) - _TIE * self.loss
+        if self.types is not None:
+            if self.types.matched < _ENOUGH_CELLS:
+                return -self.loss
+            share = self.types.mean_share_right
+        return mean_quality(evaluation) * share - _TIE * self.loss
 
 
 def mean_quality(evaluation: Evaluation) -> float:
@@ -115,7 +131,12 @@ class Validation:
         planes = _scores(self.pairs, network, device=device, should_stop=should_stop)
         if planes is None:
             return None
-        return ValidationResult(self._loss(planes), self._evaluation(planes, network))
+        if labels_are_classes(network.description.class_roles) or not self.cell_count:
+            return ValidationResult(self._loss(planes), None)
+        found = [plane.labels(network.description.instances) for plane in planes]
+        return ValidationResult(
+            self._loss(planes), self._evaluation(found), self._type_evaluation(planes, found)
+        )
 
     def tuned(
         self,
@@ -160,26 +181,40 @@ class Validation:
 
     def _loss(self, planes: Sequence[PlaneScores]) -> float:
         if not self._supervised:
-            for truth in self._truths:
-                target, weights = self._patches.supervise(truth)
+            for truth, pair in zip(self._truths, self.pairs, strict=True):
+                target, weights = self._patches.supervise(truth, pair.checked_types())
                 self._supervised.append((target.numpy().astype(np.uint8), weights))
         total, weight = 0.0, 0.0
+        type_weights = self._patches.type_weights
         for plane, (classes, weights) in zip(planes, self._supervised, strict=True):
-            scores = np.take_along_axis(plane.scores, classes[np.newaxis], axis=0)[0]
-            total -= float((np.log(np.maximum(scores, 1e-7)) * weights).sum(dtype=np.float64))
+            losses = weighted_cross_entropy(
+                torch.from_numpy(np.log(np.maximum(plane.scores, _LEAST_SCORE))[np.newaxis]),
+                torch.from_numpy(classes[np.newaxis].astype(np.int64)),
+                torch.from_numpy(weights[np.newaxis]),
+                plane.class_roles,
+                type_weights,
+            )
+            total += float(losses)
             weight += float(weights.sum(dtype=np.float64))
         return total / max(weight, 1e-6)
 
-    def _evaluation(self, planes: Sequence[PlaneScores], network: Network) -> Evaluation | None:
-        description = network.description
-        if labels_are_classes(description.class_roles) or not self.cell_count:
-            return None
+    def _evaluation(self, found: Sequence[LabelImage]) -> Evaluation:
         compared = [
-            reviewed_part(truth, plane.labels(description.instances), truth != IGNORED)
-            for plane, truth in zip(planes, self._truths, strict=True)
+            reviewed_part(truth, labels, truth != IGNORED)
+            for labels, truth in zip(found, self._truths, strict=True)
         ]
         truths, predictions = zip(*compared, strict=True)
         return evaluate(truths, predictions)
+
+    def _type_evaluation(
+        self, planes: Sequence[PlaneScores], found: Sequence[LabelImage]
+    ) -> TypeEvaluation | None:
+        types = [plane.types(labels) for plane, labels in zip(planes, found, strict=True)]
+        own = [each.by_label for each in types if each is not None]
+        if len(own) < len(types):
+            return None
+        true_types = [pair.checked_types() for pair in self.pairs]
+        return evaluate_types(self._truths, true_types, found, own)
 
 
 def _count_cells(truths: Sequence[LabelImage]) -> int:

@@ -11,7 +11,7 @@ from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.widgets.model.rich_text import look_into, number, paragraphs, score_tables
 
 # Words of `engine.annotation`, which would load torch.
-BACKGROUND, CELL = "background", "cell"
+BACKGROUND = "background"
 
 if TYPE_CHECKING:
     from napari_unet.engine.models.scores import Ancestor
@@ -114,16 +114,21 @@ def _intensities(description: NetworkDescription) -> str:
 
 
 def _classes(description: NetworkDescription) -> list[str]:
+    from napari_unet.engine.networks.class_roles import is_cell
+
     roles, tuned = description.class_roles, description.instances
     if description.gives_classes:
         numbers = [
             f"{0 if role == BACKGROUND else number} {role}" for number, role in enumerate(roles, 1)
         ]
         return [f"At each pixel, which class it is: {', '.join(numbers)}."]
-    if BACKGROUND not in roles or CELL not in roles:
+    if BACKGROUND not in roles or not any(map(is_cell, roles)):
         told = _list_of(roles, "and")
         return [f"At each pixel {told}: none is called a cell, so it cannot segment as it is."]
     lines = [f"At each pixel, how likely it is {_list_of(roles)}."]
+    if description.cell_types:
+        types = _list_of(description.cell_types, "and")
+        lines.append(f"It tells types of cells apart: {types}.")
     if "border" in roles:
         lines.append("The border class keeps touching cells apart.")
     if tuned.judges_borders:

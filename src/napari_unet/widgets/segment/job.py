@@ -14,7 +14,15 @@ from napari_unet.viewer.warm_up import preparation
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.segment.live import LiveLabels
 from napari_unet.widgets.segment.recipe import Recipe
-from napari_unet.widgets.segment.reports import Drawn, Found, Opened, Step, Waiting, cell_count
+from napari_unet.widgets.segment.reports import (
+    Drawn,
+    Found,
+    Opened,
+    Step,
+    Waiting,
+    cell_count,
+    counts_of,
+)
 from napari_unet.widgets.segment.result_layers import ResultLayers
 from napari_unet.widgets.segment.runs import find_cells
 from napari_unet.widgets.segment.shown_scores import ShownScores
@@ -124,7 +132,7 @@ class SegmentJob(QObject):
             discs = ", each counted in every slice that it reaches"
             is_stack = len(layers.image.planes()) > 1
             found_in = f"{cell_count(found.cells)} in '{name}' ({seconds:.1f} s)"
-            text = f"{found_in}{discs if is_stack else ''}."
+            text = f"{found_in}{discs if is_stack else ''}{counts_of(found.types)}."
         self.finished.emit(" ".join((text, *layers.notes, *found.notes)), found)
 
     def _on_failed(self, layers: ResultLayers, error: Exception) -> None:

@@ -14,6 +14,8 @@ from qtpy.QtCore import QObject, Signal
 from napari_unet.engine.base.regions import Region
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import PlaneIndex
+from napari_unet.engine.labels.cell_types import CellTypes, joined_types
+from napari_unet.viewer.cell_types import show_types
 from napari_unet.viewer.layers import shown_plane, visible_box
 from napari_unet.viewer.results import METADATA_KEY, note_origin
 from napari_unet.viewer.worker import Job
@@ -116,6 +118,8 @@ class LiveLabels(QObject):
     def _on_finished(self, instances: InstanceSettings, last: Drawn | Edited | FoundAgain) -> None:
         if isinstance(last, FoundAgain):
             self._note({"cells": last.cells, "instances": asdict(instances)})
+            if last.types is not None and self._layer is not None:
+                show_types(self._layer, last.types, keeps_others=last.edited_slices > 0)
             self.told.emit(last.text)
         else:
             self._refuse()
@@ -160,6 +164,7 @@ def find_again(
     """
     canvas = kept.canvas
     edited, are_cut = 0, False
+    types: list[CellTypes] = []
     order = sorted(range(len(kept.planes)), key=lambda number: kept.planes[number][0] != shown)
     for number in order:
         index, plane = kept.planes[number]
@@ -174,12 +179,17 @@ def find_again(
             is_ours = canvas.finish(index, plane, labels, keeps_numbers=True)
         if is_ours:
             are_cut |= bool(plane.cut_sides(instances))
+            found = plane.types(canvas.array[index][plane.area])
+            types += [] if found is None else [found]
             yield Drawn(index, is_whole=True)
         else:
             edited += 1
             kept.cells[number] = np.unique(canvas.array[index][canvas.array[index] > 0]).size
     all_edited = edited == len(order)
-    yield Edited() if all_edited else FoundAgain(sum(kept.cells.values()), edited, are_cut)
+    if all_edited:
+        yield Edited()
+    else:
+        yield FoundAgain(sum(kept.cells.values()), edited, are_cut, joined_types(types))
 
 
 def _is_small(visible: Region, plane: PlaneScores) -> bool:

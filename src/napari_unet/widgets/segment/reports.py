@@ -10,6 +10,7 @@ from napari_unet.engine.images.image import PlaneIndex
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
+    from napari_unet.engine.labels.cell_types import CellTypes
     from napari_unet.engine.segmentation.planes import PlaneScores
     from napari_unet.viewer.label_canvas import LabelCanvas
     from napari_unet.viewer.layers import LayerImage
@@ -112,6 +113,8 @@ class Found:
     """Share of each class, in words, where there are no cells."""
     doubt: str = ""
     """Why the result is not to be trusted, as its scores say."""
+    types: CellTypes | None = None
+    """The type of each cell, if the network tells types apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +126,13 @@ class FoundAgain:
     """Slices that a person edited, left as they are."""
     are_cut: bool = False
     """Whether cells go on where nothing was computed: a run of a part knows no more."""
+    types: CellTypes | None = None
+    """The type of each cell, if the network tells types apart."""
 
     @property
     def text(self) -> str:
         """How it went, as a sentence or two."""
-        text = f"{cell_count(self.cells)} with these settings."
+        text = f"{cell_count(self.cells)} with these settings{counts_of(self.types)}."
         if self.edited_slices:
             were = "1 slice was" if self.edited_slices == 1 else f"{self.edited_slices} slices were"
             text += f" {were} edited and left alone."
@@ -139,6 +144,13 @@ class FoundAgain:
 @dataclass(frozen=True, slots=True)
 class Edited:
     """A person edited all of the labels; they were left as they are."""
+
+
+def counts_of(types: CellTypes | None) -> str:
+    """Cells of each type as ": 3 mitotic, 40 other"; empty without types."""
+    if types is None or not types.labels.size:
+        return ""
+    return ": " + ", ".join(f"{number} {name}" for name, number in types.counts.items())
 
 
 def cell_count(cells: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from napari_unet.engine.images.image import PlaneIndex
+from napari_unet.viewer.cell_types import given_types, show_types
 from napari_unet.viewer.layers import LayerImage, full_resolution
 from napari_unet.viewer.results import (
     METADATA_KEY,
@@ -58,7 +59,14 @@ class ResultLayers:
         self._follows = image.extent == "stack" and not image.is_lazy
         self._step = self._first_step = tuple(viewer.dims.current_step)
         self._labels: Labels | None = None
+        self._is_part = image.region is not None or (image.has_slices and image.extent != "stack")
+        self.notes: tuple[str, ...] = ()
         self._earlier = find_result(viewer, image, recipe.model)
+        if self._earlier is not None and given_types(self._earlier) and not self._is_part:
+            # Cells get new numbers, and what a person said of them would be that of others.
+            kept = f"Cells of '{self._earlier.name}' were given types, so it is kept as it is"
+            self.notes = (f"{kept}; these cells are in a layer of their own.",)
+            self._earlier = None
         self._added_scores: tuple[Image, ...] = ()
         shown = {
             role: find_scores(viewer, image, recipe.model, role)
@@ -66,7 +74,6 @@ class ResultLayers:
         }
         self._score_layers = [each for each in shown.values() if each is not None]
         self.scores = {role: each.data for role, each in shown.items() if each is not None}
-        self.notes: tuple[str, ...] = ()
         self.canvas: LabelCanvas | None = None
         if self._earlier is not None:
             # A Stop may come before the report that it is being filled.
@@ -126,6 +133,8 @@ class ResultLayers:
         """Note how the labels came about, and let them be edited."""
         if self._labels is not None and self.canvas is not None:
             note_origin(self._labels, found.provenance, self.canvas.predictions)
+            if found.types is not None:
+                show_types(self._labels, found.types, keeps_others=self._is_part)
             self._labels.editable = True
         self._go_back()
         return self._labels

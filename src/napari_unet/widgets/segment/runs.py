@@ -11,6 +11,7 @@ from napari_unet.engine.base.errors import LabelsError
 from napari_unet.engine.base.regions import shared, within
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, PlaneIndex
+from napari_unet.engine.labels.cell_types import CellTypes, joined_types
 from napari_unet.engine.labels.classes import class_counts, shares_in_words
 from napari_unet.engine.segmentation.judgement import Judgement
 from napari_unet.viewer.layers import LayerImage
@@ -81,7 +82,7 @@ def find_cells(
     classes = run.classes(description.class_roles) if description.gives_classes else ""
     doubt = run.judgement.doubt(description)
     diameter_px = run.diameter_px
-    yield Found(cells, run.notes, made, diameter_px, kept, image, recipe, classes, doubt)
+    yield Found(cells, run.notes, made, diameter_px, kept, image, recipe, classes, doubt, run.types)
 
 
 def _open(
@@ -138,10 +139,16 @@ class Filling:
         self._scores = scores
         self._keeps_numbers = keeps_numbers
         self._class_counts: Any = 0
+        self._types: list[CellTypes] = []
 
     def classes(self, class_roles: Sequence[str]) -> str:
         """Share of each class, in words."""
         return shares_in_words(self._class_counts, class_roles)
+
+    @property
+    def types(self) -> CellTypes | None:
+        """The type of each cell, by its number in the layer."""
+        return joined_types(self._types)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -177,6 +184,8 @@ class Filling:
     ) -> None:
         self._check(self.canvas.finish(index, plane, labels, keeps_numbers=self._keeps_numbers))
         self.judgement.add(plane, labels)
+        types = plane.types(self.canvas.array[index][plane.area])
+        self._types += [] if types is None else [types]
         sizes = np.bincount(labels.reshape(-1))[1:]
         sizes = sizes[sizes > 0]
         if plane.gives_classes:

@@ -26,7 +26,7 @@ _PAUSE_MS = 400
 _QUESTION = (
     "Nobody has changed what a model found here: see below, or press Train again to do it anyway."
 )
-_EVENTS = ("paint", "set_data", "data")
+_EVENTS = ("paint", "set_data", "data", "features")
 
 
 class TrainAdvice(QObject):

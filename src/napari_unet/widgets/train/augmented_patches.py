@@ -56,11 +56,13 @@ def draw_patches(plan: Plan) -> Mosaic:
     from napari_unet.engine.networks.network import new_network
     from napari_unet.engine.training.pairs import check_pairs
     from napari_unet.engine.training.patches import Patches
+    from napari_unet.engine.training.typed_start import network_for
 
     pairs = annotation(plan)
     network = plan.network
     if network is None:
         network = new_network(plan.new_description(pairs), plan.recipe.settings.seed)
+    network = network_for(network, pairs)
     description = network.description
     check_pairs(pairs, (), ndim=description.architecture.ndim, class_roles=description.class_roles)
     patches = Patches(pairs, network, plan.recipe.settings)

@@ -225,7 +225,11 @@ class TrainForm(QWidget):
             class_names=self.class_names or (),
         )
         plan = Plan(recipe, sources, network)
-        return replace(plan, recipe=replace(recipe, label_kind=plan.label_kind))
+        typed: tuple[str, ...] = ()
+        if plan.label_kind == "cells":
+            both = zip(self.pairs.pairs, sources, strict=True)
+            typed = tuple(str(labels.name) for (_, labels), source in both if source.types)
+        return replace(plan, recipe=replace(recipe, label_kind=plan.label_kind, typed=typed))
 
 
 def _usual(*, begins_anew: bool) -> Callable[..., TrainingSettings]:

@@ -141,7 +141,8 @@ def _annotated(
                 "ignore" if task.meaning == "painted" else "reviewed",
                 source.region(index) if task.meaning == "regions" else None,
                 task.background_label,
-                corrected=source.corrected(index, labels),
+                # Who has given cells a type has looked at them.
+                corrected=None if source.given_types else source.corrected(index, labels),
                 stack=source.name if len(planes) > 1 else "",
                 beside=_beside(source.labels, index) if len(planes) > 1 else (),
             )

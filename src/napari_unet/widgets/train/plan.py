@@ -51,6 +51,10 @@ class PairSource:
     """Where everything was reviewed, if the meaning is "regions"."""
     checksums: Mapping[str, Any] = field(default_factory=dict)
     """Of what Segment had found, by plane; a copy or file of its layer has no more than these."""
+    types: Mapping[int, str] = field(default_factory=dict)
+    """Types of cells, by label."""
+    given_types: Mapping[int, str] = field(default_factory=dict)
+    """Those of them that no network has predicted."""
 
     def corrected(self, index: PlaneIndex, labels: LabelImage) -> NDArray[np.bool_] | None:
         """What a person has changed in a plane since it was predicted; None if nobody knows."""
@@ -174,11 +178,13 @@ def _pair(
 ) -> TrainingPair:
     image = replace(source.image, plane=index, extent="slice")
     pixels, channel_axis = image.pixels()
+    types = source.types if plan.label_kind == "cells" else {}
     if plan.recipe.meaning == "painted" and corrected is not None:
-        # Only the cells that somebody has changed: the others are the network's own.
+        # Only the cells that somebody has changed or given a type: the others are the network's.
         touched = corrected
         if plan.label_kind == "cells":
-            touched = np.isin(labels, np.unique(labels[corrected]))
+            types = source.given_types
+            touched = np.isin(labels, [*np.unique(labels[corrected]).tolist(), *types])
         labels = np.where(touched & (labels > 0), labels, labels.dtype.type(0))
     pair = _maker(plan)(
         np.asarray(pixels),
@@ -187,6 +193,7 @@ def _pair(
         corrected=corrected,
         name=source.plane_name(index),
         channel_axis=channel_axis,
+        types=types,
     )
     if corrected is not None and pair.reviewed is not None:
         # Who changed a pixel has looked at it.

@@ -34,8 +34,8 @@ from napari_unet.engine.foreign.guesses import (
 )
 from napari_unet.engine.foreign.model_file.contents import ModelFileKind, identify, read_weights
 from napari_unet.engine.foreign.ready_made.network import ReadyMadeNetwork, load_ready_made
-from napari_unet.engine.networks.annotation import BORDER, CELL
 from napari_unet.engine.networks.architecture import NetworkModule
+from napari_unet.engine.networks.class_roles import BORDER, CELL
 from napari_unet.engine.networks.graph_network import GraphNetwork
 from napari_unet.engine.networks.network import Guess, Network
 from napari_unet.engine.networks.output_meaning import (

@@ -21,8 +21,8 @@ from napari_unet.engine.foreign.ready_made.probe import Probed, SizesSeen, probe
 from napari_unet.engine.foreign.ready_made.program import Program, open_program
 from napari_unet.engine.images.image import mirrored
 from napari_unet.engine.images.normalization import Percentiles
-from napari_unet.engine.networks.annotation import BORDER, CELL
 from napari_unet.engine.networks.architecture import Architecture, NetworkModule
+from napari_unet.engine.networks.class_roles import BORDER, CELL
 from napari_unet.engine.networks.layer_sizes import Level, LevelSizes
 from napari_unet.engine.networks.layers import Layer
 from napari_unet.engine.networks.network import Network, NetworkDescription

@@ -14,7 +14,7 @@ from napari_unet.engine.foreign.recognition.decisions import StoredFacts, decide
 from napari_unet.engine.foreign.recognition.unet_assembly import assembled
 from napari_unet.engine.foreign.recognition.weights import no_unet, read_weights
 from napari_unet.engine.images.normalization import Normalization, Percentiles, Raw, TypeRange
-from napari_unet.engine.networks.annotation import CELL
+from napari_unet.engine.networks.class_roles import CELL
 from napari_unet.engine.networks.graph_network import GraphNetwork
 from napari_unet.engine.networks.layer_graph import GraphConfig
 from napari_unet.engine.networks.layer_list import LayerList

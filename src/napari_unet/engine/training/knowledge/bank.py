@@ -22,6 +22,7 @@ from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.base.whole_file import whole_file
 from napari_unet.engine.images.image import AnyImage, LabelImage
 from napari_unet.engine.networks.bundled import bank_file, descended_from
+from napari_unet.engine.networks.class_roles import Types
 from napari_unet.engine.networks.network import NetworkDescription
 from napari_unet.engine.training.hold_out import labelled_part
 from napari_unet.engine.training.pairs import TrainingPair
@@ -54,6 +55,8 @@ class BankImage:
     reference : array like the image, optional
         A sample of the whole of which this is a part, by whose intensities it
         is read.
+    types : mapping of int to str, optional
+        Type of cells by their label.
     """
 
     kind: str
@@ -63,6 +66,7 @@ class BankImage:
     name: str = ""
     reviewed: NDArray[np.bool_] | None = None
     reference: AnyImage | None = None
+    types: Types | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +85,7 @@ class Bank:
                 channel_axis=-1 if np.ndim(each.image) > np.ndim(each.labels) else None,
                 reviewed=each.reviewed,
                 intensity_reference=each.reference,
+                types=each.types,
             )
             for each in self.images
             if each.use == use
@@ -131,7 +136,11 @@ def _learned(pair: TrainingPair) -> BankImage:
         stride = max(1, round((np.size(reference) / _REFERENCE_PX) ** (1 / labels.ndim)))
         steps = (slice(None, None, stride),) * labels.ndim
         reference = _channels_last(reference, pair)[steps]
-    return BankImage("learned", "learn", image, labels, pair.name, pair.reviewed, reference)
+    there = set(np.unique(labels).tolist())
+    types = {number: name for number, name in (pair.types or {}).items() if number in there}
+    return BankImage(
+        "learned", "learn", image, labels, pair.name, pair.reviewed, reference, types or None
+    )
 
 
 def _channels_last(image: AnyImage, pair: TrainingPair) -> NDArray[Any]:
@@ -170,7 +179,10 @@ def write_bank(bank: Bank, path: Path, *, lossy: bool = False) -> None:
                 ending, content = _encoded(np.asarray(array), lossy=is_lossy)
                 named[part] = f"{number:03d}-{part}{ending}"
                 archive.writestr(named[part], content)
-            index.append({"kind": each.kind, "use": each.use, "name": each.name, **named})
+            about: dict[str, Any] = {"kind": each.kind, "use": each.use, "name": each.name}
+            if each.types:
+                about["types"] = {str(number): name for number, name in each.types.items()}
+            index.append({**about, **named})
         archive.writestr(_INDEX, json.dumps(index, indent=1))
 
 
@@ -186,7 +198,14 @@ def read_bank(path: Path) -> Bank:
         with zipfile.ZipFile(path) as archive:
             rows = json.loads(archive.read(_INDEX))
             return Bank(tuple(_image(archive, row) for row in rows))
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except (
+        AttributeError,
+        OSError,
+        KeyError,
+        TypeError,
+        ValueError,
+        zipfile.BadZipFile,
+    ) as error:
         raise FileError(
             f"'{path}' is no bank of images ({type(error).__name__}: {error}); delete it, and the "
             "model is trained without it."
@@ -204,7 +223,10 @@ def _image(archive: zipfile.ZipFile, row: Mapping[str, Any]) -> BankImage:
         raise ValueError("an image does not fit its labels")
     shown = None if reviewed is None else reviewed.astype(bool)
     kind, name = str(row["kind"]), str(row["name"])
-    return BankImage(kind, row["use"], image, labels.astype(np.int32), name, shown, reference)
+    types = {int(number): str(each) for number, each in row.get("types", {}).items()}
+    return BankImage(
+        kind, row["use"], image, labels.astype(np.int32), name, shown, reference, types or None
+    )
 
 
 def _encoded(array: NDArray[Any], *, lossy: bool) -> tuple[str, bytes]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from napari_unet.engine.base.regions import Region
 from napari_unet.engine.images.image import Scores
-from napari_unet.engine.networks.annotation import BACKGROUND
+from napari_unet.engine.networks.class_roles import BACKGROUND, as_cells
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.judgement import HARDLY_SURE, UNSURE, seen_scores
 from napari_unet.engine.segmentation.planes import PlaneScores
@@ -32,6 +32,7 @@ class Before:
     Parameters
     ----------
     scores : (classes, *S) float16 tensor
+        Types of cells are one class: which type a cell is may change.
     strength : float
         How far that is to be held to, 0 to 1: not where it has never seen such images.
     start : tuple of int
@@ -84,7 +85,8 @@ def said_before(
 
 def _said(scores: Scores, network: Network, box: Region) -> Before:
     strength = familiarity(scores, network.description)
-    return Before(torch.from_numpy(scores).half(), strength, tuple(part.start for part in box))
+    cells, _ = as_cells(scores, network.description.class_roles)
+    return Before(torch.from_numpy(cells).half(), strength, tuple(part.start for part in box))
 
 
 def familiarity_of(
@@ -157,8 +159,9 @@ class SaidOfKnown(Sequence[Before]):
             pair = self._bank[index]
             scored = score_pair(pair, self._network, device=self._device, should_stop=_never)
             plane = cast("PlaneScores", scored)  # as it is never stopped
-            scores = torch.from_numpy(plane.scores).half()
+            cells, _ = as_cells(plane.scores, plane.class_roles)
             corner = (0,) * np.ndim(pair.labels)
+            scores = torch.from_numpy(cells).half()
             self._said[index] = Before(scores, self._strength, corner, holds_labels=True)
         return self._said[index]
 

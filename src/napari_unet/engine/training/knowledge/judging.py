@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage
+from napari_unet.engine.labels.cell_types import CellTypes, TypeEvaluation, evaluate_types
 from napari_unet.engine.labels.evaluation import Evaluation, evaluate
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.instances import mean_scores
@@ -51,6 +52,8 @@ class _Seen:
     """Mean score of each cell, from 1."""
     familiarity: float
     """How well the network knows such images, 0 to 1."""
+    types: CellTypes | None
+    """Of these cells, where types are told apart."""
 
     def at(self, least: float) -> NDArray[np.int32]:
         """Those that are sure enough."""
@@ -110,6 +113,7 @@ def judge(
             _evaluation(new[: len(labelled)], least),
             _counts(known, least),
             _evaluation(new[len(labelled) :], least) if held_out else None,
+            _type_evaluation(new, least),
         )
     return Verdict(judged, before.description.name, knew)
 
@@ -170,7 +174,7 @@ def _look(
         labels = np.asarray(plane.labels(everything))
         sureness = mean_scores(plane.nearest_scores(), description.class_roles, labels)
         familiar = familiarity(plane.scores, description)
-        seen.append(_Seen(pair, labels, sureness, familiar))
+        seen.append(_Seen(pair, labels, sureness, familiar, plane.types(labels)))
     return seen
 
 
@@ -202,6 +206,19 @@ def _weighted(seen: Sequence[_Seen]) -> tuple[NDArray[np.float64], NDArray[np.fl
 def _evaluation(seen: Sequence[_Seen], least: float) -> Evaluation:
     compared = [_compared(each, least) for each in seen]
     return evaluate([truth for truth, _ in compared], [found for _, found in compared])
+
+
+def _type_evaluation(seen: Sequence[_Seen], least: float) -> TypeEvaluation | None:
+    typed = [(each, each.types.by_label) for each in seen if each.types is not None]
+    if not typed:
+        return None
+    compared = [_compared(each, least) for each, _ in typed]
+    return evaluate_types(
+        [truth for truth, _ in compared],
+        [each.pair.checked_types() for each, _ in typed],
+        [found for _, found in compared],
+        [types for _, types in typed],
+    )
 
 
 def _compared(seen: _Seen, least: float) -> tuple[LabelImage, LabelImage]:

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.engine.labels.cell_types import TypeEvaluation
 from napari_unet.engine.labels.evaluation import Evaluation
 from napari_unet.engine.networks.network import Network
 
@@ -45,6 +46,8 @@ class Judged:
         Of each image of the bank its weight, cells that are right, and right,
         missed and false ones together; N may be 0.
     held_out : Evaluation, optional
+    types : TypeEvaluation, optional
+        Of the labelled and held-out cells that it finds, where it tells types apart.
     """
 
     network: Network
@@ -52,6 +55,7 @@ class Judged:
     learned: Evaluation
     known: NDArray[np.float64]
     held_out: Evaluation | None
+    types: TypeEvaluation | None = None
 
     @property
     def known_precision(self) -> float:
@@ -106,7 +110,10 @@ class Verdict:
         return self.judged[self.chosen if self.is_better else "after"].network
 
     def gain(self, choice: Choice) -> float:
-        """Average precision gained on what was labelled, what is known, and what is held out."""
+        """Average precision gained on what was labelled, what is known, and what is held out.
+
+        And what was gained of types of cells.
+        """
         now, before = self.judged[choice], self.judged["before"]
         gained = now.learned.pooled(AT).average_precision
         gained -= before.learned.pooled(AT).average_precision
@@ -114,10 +121,24 @@ class Verdict:
         if now.held_out is not None and before.held_out is not None:
             gained += now.held_out.pooled(AT).average_precision
             gained -= before.held_out.pooled(AT).average_precision
-        return gained
+        return gained + self.type_gain(choice)
+
+    def type_gain(self, choice: Choice) -> float:
+        """How much larger the share of cells of the right type is, each type counting as much."""
+        now, before = self.judged[choice].types, self.judged["before"].types
+        if now is None or before is None:
+            return 0.0
+        return now.mean_share_right - before.mean_share_right
 
     def mends(self, choice: Choice) -> bool:
-        """Whether it finds enough of the labelled cells that were wrong before, if any were."""
+        """Whether it finds enough of the labelled cells that were wrong before, if any were.
+
+        Or names enough of those whose type was wrong.
+        """
+        types = self.judged["before"].types
+        wrong = 0.0 if types is None else 1 - types.mean_share_right
+        if wrong and self.type_gain(choice) >= _MENDED * wrong:
+            return True
         before, count = self.judged["before"].corrected
         mended = self.judged[choice].corrected[0] - before
         return not self.knew or mended >= _MENDED * (count - before)
@@ -165,7 +186,10 @@ class Verdict:
         right, count = now.corrected
         before = self.judged["before"].corrected[0]
         cells = "cell is" if count == 1 else "cells are"
-        return f"on your images {right} of {count} labelled {cells} right, {before} before"
+        text = f"on your images {right} of {count} labelled {cells} right, {before} before"
+        if now.types is None or not now.types.matched:
+            return text
+        return f"{text}, {now.types.right} of {now.types.matched} of the right type"
 
     def _on_known(self, choice: Choice) -> str:
         now, before = self.judged[choice], self.judged["before"]

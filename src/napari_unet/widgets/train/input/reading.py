@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.engine.base.errors import TrainingError
+from napari_unet.viewer.cell_types import given_types, types_of_layer
 from napari_unet.viewer.drawn_regions import drawn_regions
 from napari_unet.viewer.layers import LayerImage, full_resolution, read_layer
 from napari_unet.viewer.results import METADATA_KEY, predictions_of
@@ -73,6 +74,8 @@ def read_pair(
         predictions_of(labels),
         () if regions is None else drawn_regions(regions, labels),
         _checksums(labels),
+        types_of_layer(labels),
+        given_types(labels),
     )
 
 
