@@ -9,8 +9,8 @@ on to the bit.
 
 --export-light FILE writes the averaged weights in float16 with the step and the best validation.
 --from-light FILE goes on from there where `state/` is missing, for example on another computer:
-what Adam knew is lost, the rate rises anew, and a narrower network is widened. --from-model FILE
-begins with the weights of another model.
+what Adam knew is lost, the rate rises anew, and a narrower network is widened to --max-width N.
+--from-model FILE begins with the weights of another model.
 """
 
 from __future__ import annotations
@@ -263,7 +263,16 @@ def read_arguments(recipe: Recipe, text: str | None) -> argparse.Namespace:
     parser.add_argument("--from-light", type=Path, metavar="FILE")
     parser.add_argument("--from-model", type=Path, metavar="FILE")
     parser.add_argument("--export-light", type=Path, metavar="FILE")
+    parser.add_argument("--max-width", type=int, metavar="N", help="other features at the bottom")
     return parser.parse_args()
+
+
+def of_width(recipe: Recipe, max_width: int) -> Recipe:
+    """The same recipe for a network that has more or fewer features at the bottom."""
+    description = recipe.description
+    shape = dataclasses.replace(description.architecture, max_width=max_width)
+    description = dataclasses.replace(description, architecture=shape)
+    return dataclasses.replace(recipe, description=description)
 
 
 def follow(recipe: Recipe, text: str | None) -> int:
@@ -275,6 +284,8 @@ def follow(recipe: Recipe, text: str | None) -> int:
         What the script of the recipe says of itself.
     """
     arguments = read_arguments(recipe, text)
+    if arguments.max_width is not None:
+        recipe = of_width(recipe, arguments.max_width)
     record = Record(arguments.out)
     if arguments.export_light:
         export_light(recipe, record, arguments.export_light)

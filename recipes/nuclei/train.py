@@ -21,7 +21,7 @@ from recipe import Recipe, follow
 NUCLEI = Recipe(
     description=NetworkDescription(
         "nuclei",
-        UNetConfig(in_channels=3, classes=3, base_width=32, depth=4, max_width=320),
+        UNetConfig(in_channels=3, classes=3, base_width=32, depth=4, max_width=160),
         class_roles=("background", "cell", "border"),
         # For the validations only; they are tuned when the training has ended.
         instances=InstanceSettings(foreground_threshold=0.45, seed_threshold=0.5, min_score=0.6),
