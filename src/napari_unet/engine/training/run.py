@@ -102,7 +102,9 @@ class TrainingRun(Iterator[TrainingReport]):
         familiar = 0.0
         if started_from is not None:
             familiar = familiarity_of(pairs, network, device=device, should_stop=should_stop)
-        shown = dataclasses.replace(settings, bank_share=settings.bank_share * (1 + familiar) / 2)
+        # Of parts of images it takes the bank to tell what is background.
+        held = 1.0 if any(pair.reviewed is not None for pair in pairs) else familiar
+        shown = dataclasses.replace(settings, bank_share=settings.bank_share * (1 + held) / 2)
         self._patches = Patches(pairs, network, shown, resembling(known, pairs, description))
         if settings.keep_knowledge and started_from is not None:
             said = said_before(
@@ -112,10 +114,8 @@ class TrainingRun(Iterator[TrainingReport]):
                 device=device,
                 should_stop=should_stop,
             )
-            held = (
-                SaidOfKnown(known, network, device, familiar) if familiar else [None] * len(known)
-            )
-            self._patches.hold(said, held)
+            of_known = SaidOfKnown(known, network, device, held) if held else [None] * len(known)
+            self._patches.hold(said, of_known)
         prepared = self._patches.prepared
         self._expects = description_after(description, pairs, prepared, knows=familiar > 0)
         self._pairs = tuple(pairs)
