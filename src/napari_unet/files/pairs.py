@@ -279,7 +279,9 @@ def read_pairs(
     types = None if types_of is None else types_of(labels)
 
     def pair(image: Any, labels: Any, name: str) -> TrainingPair:
-        made = replace(make_pair(image, labels, name), types=types)
+        made = make_pair(image, labels, name)
+        if types:
+            made = replace(made, types=types)
         # Who has given cells a type has looked at them.
         is_new = is_as_found and not types
         return replace(made, corrected=np.zeros(labels.shape, bool)) if is_new else made

@@ -65,7 +65,7 @@ def test_bars_are_as_wide_as_their_features_and_as_high_as_their_pixels(
     assert bottom.box.width() == pytest.approx(2 * down[3].box.width())
     assert down[0].box.height() == pytest.approx(2 * down[1].box.height())
     assert [bar.box.width() for bar in up] == [bar.box.width() for bar in down]
-    assert down[0].box.left() == pytest.approx(300 - up[0].box.right())
+    assert down[0].box.left() == pytest.approx(drawing.width() - up[0].box.right())
 
 
 def test_the_sizes_are_those_of_the_image(drawing: NetworkDrawing) -> None:

@@ -100,7 +100,7 @@ class TrainingRun(Iterator[TrainingReport]):
             self._bank = known_bank(description) if bank is None else bank
         known = self._bank.pairs("learn") if settings.bank_share else ()
         familiar = 0.0
-        if started_from is not None:
+        if started_from is not None and (known or settings.keep_knowledge):
             familiar = familiarity_of(pairs, network, device=device, should_stop=should_stop)
         # Of parts of images it takes the bank to tell what is background.
         held = 1.0 if any(pair.reviewed is not None for pair in pairs) else familiar
