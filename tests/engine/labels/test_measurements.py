@@ -7,8 +7,18 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.measure import regionprops_table
 
-from napari_unet.engine.base.errors import LabelsError
-from napari_unet.engine.labels.measurements import PixelSize, background_level, measure_cells
+from napari_unet.engine.base.errors import (
+    ImageShapeError,
+    ImageValueError,
+    LabelsError,
+    SettingsError,
+)
+from napari_unet.engine.labels.measurements import (
+    PixelSize,
+    background_level,
+    cell_boxes,
+    measure_cells,
+)
 
 TWO = {
     "area": "area_{unit}2",
@@ -106,6 +116,7 @@ def test_background_is_taken_off():
     assert level == 2.5
     assert table["intensity_mean_a"] == [10.5]
     assert table["intensity_sum_a"] == [21]
+    assert table["background_a"] == [2.5]
     assert background_level(np.ones((2, 2), int), np.ones((2, 2))) == 0
 
 
@@ -120,5 +131,65 @@ def test_no_one_and_very_high_numbers(number):
 
 
 def test_an_image_of_another_grid_is_refused():
-    with pytest.raises(LabelsError, match="'a' is 4 x 5 and the labels are 5 x 5"):
+    with pytest.raises(ImageShapeError, match="'a' is 4 x 5 and the labels are 5 x 5"):
         measure_cells(np.zeros((5, 5), int), {"a": np.zeros((4, 5))})
+
+
+def test_pixels_that_are_not_square_measure_as_in_scikit_image():
+    labels = blobs(3, (30, 40), 1.5)
+    names = {key: own for key, own in TWO.items() if key != "perimeter"}
+    image = np.random.default_rng(0).random(labels.shape)
+    compare(labels, names, image, (2.0, 0.5), "um", PixelSize((2.0, 0.5), "um"))
+
+
+def test_an_image_takes_the_last_lengths_of_a_pixel_and_a_stack_needs_all():
+    labels = np.ones((4, 4), int)
+    assert measure_cells(labels, pixel_size=PixelSize((9, 2, 2), "um"))["area_um2"] == [64]
+    assert "perimeter_um" in measure_cells(labels, pixel_size=PixelSize((9, 2, 2), "um"))
+    with pytest.raises(SettingsError, match="along 2 axes and the labels have 3"):
+        measure_cells(np.ones((2, 4, 4), int), pixel_size=PixelSize((1, 1), "um"))
+    with pytest.raises(SettingsError, match="A pixel is 0 x 1 um long"):
+        PixelSize((0, 1), "um")
+
+
+@pytest.mark.parametrize("dtype", [bool, "float16", ">f4", ">u2", "int64", "longdouble"])
+def test_whatever_real_numbers_and_cuts_an_array_has_its_values_count(dtype):
+    labels, image = blobs(1, (20, 24), 1), np.arange(20 * 24).reshape(20, 24).astype(dtype)
+    plain = measure_cells(labels, {"a": image.astype(float)})
+    for cut in (lambda array: array, np.asfortranarray, lambda array: array.repeat(2, 1)[:, ::2]):
+        found = measure_cells(cut(labels).astype(">i4"), {"a": cut(image)})
+        for name, column in plain.items():
+            assert found[name] == pytest.approx(column), name
+
+
+@pytest.mark.parametrize("dtype", [complex, object, "datetime64[s]"])
+def test_what_is_no_real_number_is_refused(dtype):
+    with pytest.raises(ImageValueError, match=r"'a' holds values of dtype .* real numbers"):
+        measure_cells(np.ones((2, 2), int), {"a": np.zeros((2, 2)).astype(dtype)})
+
+
+def test_labels_that_are_none_are_refused():
+    with pytest.raises(LabelsError, match="not whole"):
+        measure_cells(np.full((2, 2), 0.5))
+    with pytest.raises(LabelsError, match="with two or three axes"):
+        measure_cells(np.ones((2, 2, 2, 2), int))
+    with pytest.raises(LabelsError, match="number the cells afresh"):
+        measure_cells(np.full((2, 2), 2**63, np.uint64))
+    assert measure_cells(np.ones((2, 2), np.float32))["label"] == [1]
+
+
+def test_infinite_intensities_are_told_as_they_are():
+    table = measure_cells(np.array([[1, 1, 2]]), {"a": np.array([[np.inf, 1, 2]])})
+    assert table["intensity_mean_a"].tolist() == [np.inf, 2]
+    assert table["intensity_max_a"].tolist() == [np.inf, 2]
+
+
+def test_each_cell_has_its_box_in_the_order_of_the_table():
+    labels = np.zeros((3, 6, 6), np.int64)
+    labels[1:3, 2:4, 1:5], labels[0, 0, 0] = 7, 2**40
+    starts, stops = cell_boxes(labels)
+    assert measure_cells(labels)["label"].tolist() == [7, 2**40]
+    assert starts.tolist() == [[1, 2, 1], [0, 0, 0]]
+    assert stops.tolist() == [[3, 4, 5], [1, 1, 1]]
+    assert len(cell_boxes(np.zeros((0, 4), int))[0]) == 0
+    assert measure_cells(np.zeros((0, 4), int))["label"].size == 0

@@ -15,24 +15,41 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.base.errors import LabelsError
+from napari_unet.engine.base.errors import (
+    ImageShapeError,
+    ImageValueError,
+    LabelsError,
+    SettingsError,
+)
 from napari_unet.engine.images.image import AnyImage, LabelImage
+from napari_unet.engine.images.label_numbers import whole_numbers
 from napari_unet.engine.labels.components import cut_rows
+from napari_unet.engine.labels.outlines import hull_areas, perimeters
+from napari_unet.engine.labels.runs import boxes_of, ends_of_runs
 
 Column = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class PixelSize:
-    """Length of a pixel along each axis, (Z,) Y, X, and its unit."""
+    """Length of a pixel along each axis, (Z,) Y, X, and its unit, as it stands in column names.
+
+    Raises
+    ------
+    SettingsError
+        If a length is not positive and finite.
+    """
 
     lengths: tuple[float, ...]
     unit: str
 
-    @property
-    def is_isotropic(self) -> bool:
-        """Whether pixels are as long along each axis."""
-        return bool(np.allclose(self.lengths, self.lengths[0]))
+    def __post_init__(self) -> None:
+        """Check the lengths."""
+        if not all(0 < length < math.inf for length in self.lengths):
+            raise SettingsError(
+                f"A pixel is {' x '.join(f'{each:g}' for each in self.lengths)} {self.unit} long; "
+                "lengths are positive. Measure in pixels where they are not known."
+            )
 
 
 def measure_cells(
@@ -54,41 +71,116 @@ def measure_cells(
     pixel_size : PixelSize, optional
         Sizes are in its unit then, which the names of the columns tell; pixels without it.
     background : mapping of str to float, optional
-        Is taken from the intensities of an image.
+        Is taken from the intensities of an image; see `background_level`.
 
     Returns
     -------
     dict of str to (cells,) array
         Columns with the names of `skimage.measure.regionprops_table`, with the unit behind them:
-        label, area or volume, centroid, equivalent diameter, axes, touches_border; in images also
-        eccentricity, perimeter and solidity. Intensities have the name of their image behind them.
+        label, area or volume, centroid, equivalent diameter, axes, touches_border; in 2-D also
+        eccentricity, solidity and, where pixels are square, perimeter. Intensities have the name
+        of their image behind them: mean, min, max, std, sum, and what was taken as background.
 
     Raises
     ------
     LabelsError
-        If an image has another shape.
+        If labels are no whole numbers, have neither two nor three axes, or are beyond 2**63.
+    ImageShapeError, ImageValueError
+        If an image has another shape, or values that are no real numbers.
+    SettingsError
+        If `pixel_size` has fewer lengths than `labels` has axes.
     """
-    images = images or {}
-    for name, image in images.items():
-        if image.shape != labels.shape:
-            raise LabelsError(
-                f"'{name}' is {' x '.join(map(str, image.shape))} and the labels are "
-                f"{' x '.join(map(str, labels.shape))}; measure on an image of the same grid."
-            )
+    labels = _countable(labels)
+    if pixel_size is not None and len(pixel_size.lengths) < labels.ndim:
+        raise SettingsError(
+            f"The size of a pixel is told along {len(pixel_size.lengths)} axes and the labels have "
+            f"{labels.ndim}; give one length for each, or measure in pixels."
+        )
+    intensities = {
+        name: _real_numbers(image, name, labels.shape) for name, image in (images or {}).items()
+    }
     cells = _Cells.of(labels)
     columns: dict[str, Column] = {"label": cells.numbers}
     columns |= _sizes(cells, labels, pixel_size)
-    for name, image in images.items():
-        taken = 0.0 if background is None else background.get(name, 0.0)
-        columns |= _intensities(cells, np.ascontiguousarray(image), name, taken)
+    for name, image in intensities.items():
+        taken = None if background is None else background.get(name)
+        columns |= _intensities(cells, image, name, taken)
     return columns
 
 
 def background_level(labels: LabelImage, image: AnyImage) -> float:
-    """Median intensity where no cell is, for `background`; 0 if cells are everywhere."""
-    outside = np.asarray(image)[labels <= 0]
+    """Median intensity where no cell is, for `background`; 0 if cells are everywhere.
+
+    Raises
+    ------
+    ImageShapeError, ImageValueError
+        As `measure_cells`.
+    """
+    outside = _real_numbers(image, "The image", labels.shape)[np.asarray(labels) <= 0]
     outside = outside[np.isfinite(outside)]
     return float(np.median(outside)) if outside.size else 0.0
+
+
+def cell_boxes(labels: LabelImage) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Box around each cell, in the order of the rows of `measure_cells`.
+
+    Parameters
+    ----------
+    labels : (H, W) or (Z, H, W) integer array
+
+    Returns
+    -------
+    starts, stops : (cells, D) int64 array
+        In pixels.
+    """
+    labels = _countable(labels)
+    runs = cut_rows(labels)
+    is_cell = runs.values > 0
+    _, rows = np.unique(runs.values[is_cell], return_inverse=True)
+    ends = ends_of_runs(runs.starts[is_cell], runs.lengths[is_cell], labels.shape)
+    return boxes_of(*ends, rows)
+
+
+def _countable(labels: LabelImage) -> LabelImage:
+    """Labels as integers in one piece, of two or three axes."""
+    labels = np.asarray(labels)
+    if labels.ndim not in (2, 3):
+        raise LabelsError(
+            f"The labels have shape {labels.shape}; cells are measured in an image or a stack, "
+            "with two or three axes. Take one time point or channel at a time."
+        )
+    labels = _native(whole_numbers(labels))
+    if labels.dtype == np.uint64 and labels.max(initial=0) > np.iinfo(np.int64).max:
+        raise LabelsError(
+            f"Labels go up to {labels.max()}, beyond {np.iinfo(np.int64).max}; number the cells "
+            "afresh."
+        )
+    return labels
+
+
+def _real_numbers(image: AnyImage, name: str, shape: tuple[int, ...]) -> AnyImage:
+    """Intensities in one piece, in a dtype that numba knows."""
+    image = np.asarray(image)
+    if image.shape != shape:
+        raise ImageShapeError(
+            f"'{name}' is {' x '.join(map(str, image.shape))} and the labels are "
+            f"{' x '.join(map(str, shape))}; measure on an image of the same grid."
+        )
+    if image.dtype.kind not in "buif":
+        raise ImageValueError(
+            f"'{name}' holds values of dtype {image.dtype}; intensities are real numbers. Convert "
+            "it, for example with np.abs(image)."
+        )
+    if image.dtype.kind == "b":
+        image = image.astype(np.uint8)
+    elif image.dtype.kind == "f" and image.dtype.itemsize not in (4, 8):
+        image = image.astype(np.float32 if image.dtype.itemsize < 4 else np.float64)
+    return _native(image)
+
+
+def _native(array: AnyImage) -> AnyImage:
+    """Return an array in C order and in the byte order of this machine; itself if it is so."""
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,9 +279,12 @@ def _sizes(cells: _Cells, labels: LabelImage, pixel_size: PixelSize | None) -> d
     if ndim == 2:
         ratio = np.divide(values[:, 1], values[:, 0], np.ones(len(values)), where=values[:, 0] > 0)
         columns["eccentricity"] = np.sqrt(1 - ratio)
-        if pixel_size is None or pixel_size.is_isotropic:
-            columns[f"perimeter_{unit}"] = _perimeters(cells, labels) * lengths[0]
-        columns["solidity"] = count / np.maximum(_hull_areas(cells), 1)
+        runs, number = (cells.starts, cells.lengths, cells.rows), cells.numbers.size
+        if np.allclose(lengths, lengths[0]):
+            outlines = perimeters(labels, *runs, cells=number)
+            columns[f"perimeter_{unit}"] = outlines * lengths[0]
+        hulls = hull_areas(*runs, cells=number, width=cells.shape[2])
+        columns["solidity"] = count / np.maximum(hulls, 1)
     columns["touches_border"] = cells.edges
     return columns
 
@@ -212,119 +307,10 @@ def _eigenvalues(
     return np.maximum(values, 0)
 
 
-def _perimeters(cells: _Cells, labels: LabelImage) -> NDArray[np.float64]:
-    lengths = np.zeros(cells.numbers.size)
-    image = np.ascontiguousarray(labels)
-    # A pixel of the rim is told by its neighbours of the rim: Benkrid and Crookes (2000).
-    weights = np.zeros(50)
-    weights[[5, 7, 15, 17, 25, 27]] = 1
-    weights[[21, 33]] = math.sqrt(2)
-    weights[[13, 23]] = (1 + math.sqrt(2)) / 2
-    _add_rims(image, cells.starts, cells.lengths, cells.rows, weights, lengths)
-    return lengths
-
-
-@numba.njit(cache=True, nogil=True)
-def _is_rim(labels: Any, y: int, x: int, value: int) -> bool:
-    height, width = labels.shape
-    if labels[y, x] != value:
-        return False
-    if y == 0 or x == 0 or y == height - 1 or x == width - 1:
-        return True
-    return (
-        labels[y - 1, x] != value
-        or labels[y + 1, x] != value
-        or labels[y, x - 1] != value
-        or labels[y, x + 1] != value
-    )
-
-
-@numba.njit(cache=True, nogil=True)
-def _add_rims(labels: Any, starts: Any, lengths: Any, rows: Any, weights: Any, out: Any) -> None:
-    height, width = labels.shape
-    for run in range(starts.size):
-        y, first = starts[run] // width, starts[run] % width
-        for x in range(first, first + lengths[run]):
-            value = labels[y, x]
-            if not _is_rim(labels, y, x, value):
-                continue
-            code = 1
-            for dy in range(-1, 2):
-                for dx in range(-1, 2):
-                    ny, nx = y + dy, x + dx
-                    if (dy == 0 and dx == 0) or not (0 <= ny < height and 0 <= nx < width):
-                        continue
-                    if _is_rim(labels, ny, nx, value):
-                        code += 2 if dy == 0 or dx == 0 else 10
-            out[rows[run]] += weights[code]
-
-
-def _hull_areas(cells: _Cells) -> NDArray[np.int64]:
-    """Pixels whose centres lie in the convex hull of a cell's pixels, taken as diamonds."""
-    order = np.argsort(cells.rows, kind="stable")
-    starts, lengths, rows = cells.starts[order], cells.lengths[order], cells.rows[order]
-    ends = np.searchsorted(rows, np.arange(cells.numbers.size + 1))
-    areas = np.zeros(cells.numbers.size, np.int64)
-    _count_hulls(starts, lengths, ends, cells.shape[2], areas)
-    return areas
-
-
-@numba.njit(cache=True, nogil=True)
-def _count_hulls(starts: Any, lengths: Any, ends: Any, width: int, areas: Any) -> None:
-    for cell in range(ends.size - 1):
-        first, last = ends[cell], ends[cell + 1]
-        top, bottom = starts[first] // width, starts[last - 1] // width
-        lines = 2 * (bottom - top) + 3
-        # In half pixels, from half a pixel above: the outermost points of each line.
-        left, right = np.full(lines, 1 << 40), np.full(lines, -(1 << 40))
-        for run in range(first, last):
-            line = 2 * (starts[run] // width - top) + 1
-            low = 2 * (starts[run] % width)
-            high = low + 2 * (lengths[run] - 1)
-            for step, reach in ((-1, 0), (0, 1), (1, 0)):
-                left[line + step] = min(left[line + step], low - reach)
-                right[line + step] = max(right[line + step], high + reach)
-        areas[cell] = _inside(left, right)
-
-
-@numba.njit(cache=True, nogil=True)
-def _inside(left: Any, right: Any) -> int:
-    """Count the pixel centres (odd lines, even columns) between both sides of the hull."""
-    low, high = _side(left, 1), _side(right, -1)
-    count, a, b = 0, 0, 0
-    for line in range(1, left.size - 1, 2):
-        while low[a + 1] < line:
-            a += 1
-        while high[b + 1] < line:
-            b += 1
-        # Up and down to whole pixels, exactly.
-        rise, run = left[low[a + 1]] - left[low[a]], low[a + 1] - low[a]
-        begin = -((-(left[low[a]] * run + rise * (line - low[a]))) // (2 * run))
-        rise, run = right[high[b + 1]] - right[high[b]], high[b + 1] - high[b]
-        end = (right[high[b]] * run + rise * (line - high[b])) // (2 * run)
-        count += max(0, end - begin + 1)
-    return count
-
-
-@numba.njit(cache=True, nogil=True)
-def _side(at: Any, sign: int) -> Any:
-    """Lines at which one side of the hull has its corners; each line is below the one before."""
-    corners, count = np.empty(at.size, np.int64), 0
-    for line in range(at.size):
-        if abs(at[line]) >= 1 << 40:
-            continue
-        while count >= 2:
-            a, b = corners[count - 2], corners[count - 1]
-            turn = (at[b] - at[a]) * (line - a) - (at[line] - at[a]) * (b - a)
-            if sign * turn < 0:
-                break
-            count -= 1
-        corners[count] = line
-        count += 1
-    return corners[:count]
-
-
-def _intensities(cells: _Cells, image: AnyImage, name: str, background: float) -> dict[str, Column]:
+def _intensities(
+    cells: _Cells, image: AnyImage, name: str, background: float | None
+) -> dict[str, Column]:
+    taken = 0.0 if background is None else background
     count = cells.numbers.size
     found = np.zeros((count, 5))
     found[:, 3], found[:, 4] = np.inf, -np.inf
@@ -334,15 +320,18 @@ def _intensities(cells: _Cells, image: AnyImage, name: str, background: float) -
     empty = seen == 0
     counted = np.where(empty, np.nan, seen)
     mean = sums / counted
-    deviation = np.sqrt(np.maximum(squares / counted - mean**2, 0))
+    with np.errstate(invalid="ignore"):  # of infinite intensities
+        deviation = np.sqrt(np.maximum(squares / counted - mean**2, 0))
     mean = mean + shift
     columns: dict[str, Column] = {
-        f"intensity_mean_{name}": mean - background,
-        f"intensity_min_{name}": np.where(empty, np.nan, lowest) - background,
-        f"intensity_max_{name}": np.where(empty, np.nan, highest) - background,
+        f"intensity_mean_{name}": mean - taken,
+        f"intensity_min_{name}": np.where(empty, np.nan, lowest) - taken,
+        f"intensity_max_{name}": np.where(empty, np.nan, highest) - taken,
         f"intensity_std_{name}": deviation,
-        f"intensity_sum_{name}": np.where(empty, 0.0, (mean - background) * seen),
+        f"intensity_sum_{name}": np.where(empty, 0.0, (mean - taken) * seen),
     }
+    if background is not None:
+        columns[f"background_{name}"] = np.full(count, taken)
     left_out = cells.sums[:, 0] - seen
     if left_out.any():
         columns[f"nan_pixels_{name}"] = left_out.astype(np.int64)
@@ -360,7 +349,7 @@ def _add_pixels(pixels: Any, starts: Any, lengths: Any, rows: Any, shift: Any, f
             if math.isnan(value):
                 continue
             if math.isnan(shift[cell]):
-                shift[cell] = value
+                shift[cell] = value if math.isfinite(value) else 0.0
             away = value - shift[cell]
             row[0] += 1
             row[1] += away
