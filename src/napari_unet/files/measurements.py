@@ -6,28 +6,29 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unet.files.images import replacing
 
 SUFFIX = ".csv"
 
+Table: TypeAlias = Mapping[str, Sequence[Any] | NDArray[Any]]
+"""Columns of one length, by name."""
+
 _DIGITS = 10
 """That a number is written with."""
 
 
-def write_measurements(
-    path: Path, columns: Mapping[str, Sequence[Any]], *, overwrite: bool = False
-) -> None:
+def write_measurements(path: Path, columns: Table, *, overwrite: bool = False) -> None:
     """Write a table; what is no number is left empty.
 
     Parameters
     ----------
     path : Path
-    columns : mapping of str to sequence
-        All of one length.
+    columns : Table
     overwrite : bool
 
     Raises
@@ -43,7 +44,7 @@ def write_measurements(
         stream.write(text.getvalue().encode())
 
 
-def joined_tables(tables: Iterable[Mapping[str, Sequence[Any]]]) -> dict[str, list[Any]]:
+def joined_tables(tables: Iterable[Table]) -> dict[str, list[Any]]:
     """Put tables below each other; what one of them does not have is None there."""
     joined: dict[str, list[Any]] = {}
     rows = 0
@@ -57,7 +58,7 @@ def joined_tables(tables: Iterable[Mapping[str, Sequence[Any]]]) -> dict[str, li
     return joined
 
 
-def _texts(column: Sequence[Any]) -> list[str]:
+def _texts(column: Sequence[Any] | NDArray[Any]) -> list[str]:
     return [_text(value) for value in np.asarray(column, object).tolist()]
 
 

@@ -29,7 +29,7 @@ from napari_unet.engine.labels.measurements import (
 from napari_unet.files.finding import find_images
 from napari_unet.files.image_file import ImageFile, existing
 from napari_unet.files.images import read_image, read_labels
-from napari_unet.files.measurements import SUFFIX, joined_tables, write_measurements
+from napari_unet.files.measurements import SUFFIX, Table, joined_tables, write_measurements
 from napari_unet.files.pairs import channels_last, partners_of
 
 _MEANT = ("mask", "disconnected")
@@ -121,7 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     status = for_each(sources, keep, name=lambda source: source, **options)
     if tables:
-        joined = _with_names(tables) if len(sources) > 1 else next(iter(tables.values()))
+        joined: Table = _with_names(tables) if len(sources) > 1 else tables[sources[0]]
         write_measurements(out, joined, overwrite=arguments.overwrite)
         report(f"{count(len(joined['label']), 'row')} -> {out}")
     return status
@@ -252,7 +252,8 @@ def _with_names(tables: Mapping[Path, Mapping[str, Column]]) -> dict[str, list[A
     """All tables below each other, with the name of its image in each row."""
     names = [path.name for path in tables]
     are_unique = len(set(names)) == len(names)
-    return joined_tables(
+    named: list[dict[str, Any]] = [
         {"image": [path.name if are_unique else str(path)] * len(table["label"]), **table}
         for path, table in tables.items()
-    )
+    ]
+    return joined_tables(named)

@@ -141,6 +141,13 @@ def cell_boxes(labels: LabelImage) -> tuple[NDArray[np.int64], NDArray[np.int64]
     return boxes_of(*ends, rows)
 
 
+def prepare_measurements() -> None:
+    """Compile what measures cells, some seconds once, so that the first table need not wait."""
+    labels = np.ones((4, 4), np.int32)
+    images = {kind: np.zeros(labels.shape, kind) for kind in ("uint8", "uint16", "float32")}
+    measure_cells(labels, images)
+
+
 def _countable(labels: LabelImage) -> LabelImage:
     """Labels as integers in one piece, of two or three axes."""
     labels = np.asarray(labels)
@@ -303,8 +310,7 @@ def _eigenvalues(
     tensor = -second
     axes = np.arange(ndim)
     tensor[:, axes, axes] = diagonal.sum(axis=1, keepdims=True) - diagonal
-    values: NDArray[np.float64] = np.linalg.eigvalsh(tensor)[:, ::-1]
-    return np.maximum(values, 0)
+    return np.maximum(np.linalg.eigvalsh(tensor)[:, ::-1], 0)
 
 
 def _intensities(

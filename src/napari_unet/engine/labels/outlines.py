@@ -140,7 +140,7 @@ def _is_rim(labels: Any, y: int, x: int, value: int) -> bool:
         return False
     if y == 0 or x == 0 or y == height - 1 or x == width - 1:
         return True
-    return (
+    return bool(
         labels[y - 1, x] != value
         or labels[y + 1, x] != value
         or labels[y, x - 1] != value
