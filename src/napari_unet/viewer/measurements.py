@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.base.errors import LabelsError
 from napari_unet.engine.base.regions import Region
-from napari_unet.viewer.cell_types import EMPTY, LABEL_COLUMNS
+from napari_unet.viewer.features import LABEL_COLUMNS, joined_features
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -95,16 +95,10 @@ def write_features(layer: Labels, columns: Mapping[str, Column]) -> None:
 
     Other columns stay, also those of cells that are gone: an undo may bring them back.
     """
-    before, old = layer.features, set(layer.metadata.get(MEASURED_KEY, ()))
+    before, old = layer.features, layer.metadata.get(MEASURED_KEY, ())
     measured = {name: column for name, column in columns.items() if name != "label"}
-    known, others = _others(before, without=old | measured.keys())
-    labels = np.union1d(columns["label"], known)
     layer.metadata = {**layer.metadata, MEASURED_KEY: tuple(measured)}
-    layer.features = {
-        "index": labels,
-        **{name: _spread(column, known, labels) for name, column in others.items()},
-        **{name: _spread(column, columns["label"], labels) for name, column in measured.items()},
-    }
+    layer.features = joined_features(before, columns["label"], measured, without=old)
 
 
 def table_of(layer: Labels) -> dict[str, Column]:
@@ -124,40 +118,3 @@ def table_of(layer: Labels) -> dict[str, Column]:
     others = [name for name in features if name not in (*LABEL_COLUMNS, *measured)]
     table = {name: features[name].to_numpy()[is_there] for name in (*others, *measured)}
     return {"label": features["index"].to_numpy()[is_there], **table}
-
-
-def _others(before: Any, *, without: set[str]) -> tuple[NDArray[np.int64], dict[str, Column]]:
-    """Labels of the rows of a table that hold anything in its other columns, and these."""
-    column = next((name for name in LABEL_COLUMNS if name in before), None)
-    rows = range(len(before)) if column is None else before[column].to_numpy()
-    labels = np.asarray(rows, np.int64)
-    names = [name for name in before if name not in (*LABEL_COLUMNS, *without)]
-    others = {name: before[name].to_numpy() for name in names}
-    holds = np.zeros(labels.size, np.bool_)
-    for values in others.values():
-        holds |= _is_filled(values)
-    holds &= labels > 0
-    # The last row of a label counts, as for napari.
-    kept, places = np.unique(labels[holds][::-1], return_index=True)
-    return kept, {name: values[holds][::-1][places] for name, values in others.items()}
-
-
-def _is_filled(values: Column) -> NDArray[np.bool_]:
-    if values.dtype.kind == "f":
-        filled: NDArray[np.bool_] = ~np.isnan(values)
-        return filled
-    if values.dtype.kind in "biu":
-        return np.ones(values.size, np.bool_)
-    return np.array([str(value).strip().lower() not in EMPTY for value in values], np.bool_)
-
-
-def _spread(values: Column, own: NDArray[np.int64], labels: NDArray[np.int64]) -> Column:
-    """Bring the values of some labels to the rows of all, empty where there is none."""
-    if own.size == labels.size:
-        return values
-    if values.dtype.kind in "iuf":
-        spread: Column = np.full(labels.size, np.nan)
-    else:
-        spread = np.full(labels.size, None if values.dtype.kind == "b" else "", object)
-    spread[np.searchsorted(labels, own)] = values
-    return spread
