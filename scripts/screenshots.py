@@ -333,8 +333,8 @@ def measure() -> Image.Image:
         open_sample(viewer)
         run(open_widget(viewer, SEGMENT))
         labels = viewer.layers[-1]
-        labels.scale = viewer.layers[0].scale = (0.5, 0.5)
-        labels.units = viewer.layers[0].units = ("um", "um")
+        for layer in viewer.layers:
+            layer.scale, layer.units = (0.5, 0.5), ("um", "um")
         viewer.reset_view()
         widget = open_widget(viewer, MEASURE)
         widget.form.layer_choice.choose_layer(labels)

@@ -13,6 +13,7 @@ from superqt.utils import signals_blocked
 
 _LEAST_HEIGHT_PX = 160
 _COLUMN_PX = 90
+_BESIDE_PX = 6
 _DIGITS = 6
 _NOWHERE = QModelIndex()
 
@@ -112,13 +113,13 @@ class CellTable(QTableView):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setAlternatingRowColors(True)
         self.setMinimumHeight(_LEAST_HEIGHT_PX)
         self.setSortingEnabled(True)
         self.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         rows, columns = self.verticalHeader(), self.horizontalHeader()
         if rows is not None and columns is not None:
             rows.hide()
+            rows.setDefaultSectionSize(self.fontMetrics().height() + _BESIDE_PX)
             columns.setDefaultSectionSize(_COLUMN_PX)
             columns.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.clicked.connect(self._on_gone_to)

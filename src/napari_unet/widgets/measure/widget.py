@@ -69,7 +69,7 @@ class MeasureWidget(DockedForm):
         )
         inside = QWidget()
         parts = (self.form, self.button, self.sentence, self.table, self.save_button)
-        in_column(*parts, within=inside)
+        in_column(*parts, within=inside).setStretchFactor(self.table, 1)
         in_column(Scrolled(inside), within=self).setContentsMargins(4, 4, 4, 4)
 
     def stop_all(self) -> None:
