@@ -310,7 +310,8 @@ def _eigenvalues(
     tensor = -second
     axes = np.arange(ndim)
     tensor[:, axes, axes] = diagonal.sum(axis=1, keepdims=True) - diagonal
-    return np.maximum(np.linalg.eigvalsh(tensor)[:, ::-1], 0)
+    values: NDArray[np.float64] = np.maximum(np.linalg.eigvalsh(tensor)[:, ::-1], 0)
+    return values
 
 
 def _intensities(
