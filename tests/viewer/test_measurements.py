@@ -93,6 +93,15 @@ def test_background_is_taken_off_and_told(cells: Labels) -> None:
     assert found.columns["background_dapi"].tolist() == [2, 2]
 
 
+def test_labels_of_another_machine_and_lazy_ones_are_measured(cells: Labels) -> None:
+    import dask.array
+
+    for labels in (cells.data.astype(">i4"), dask.array.from_array(cells.data)):
+        found = measure(Request(labels, {"dapi": labels}, None, False))
+        assert found is not None
+        assert found.columns["intensity_max_dapi"].tolist() == [2, 5]
+
+
 def test_labels_without_pixels_are_refused() -> None:
     with pytest.raises(LabelsError, match="have no pixels"):
         measure(Request(np.zeros((0, 5), np.int32), {}, None, False))

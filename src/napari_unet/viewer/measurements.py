@@ -77,6 +77,7 @@ def measure(request: Request, known: int | None = None) -> Measured | None:
     from napari_unet.engine.labels.measurements import background_level, cell_boxes, measure_cells
 
     labels = np.asarray(request.labels)
+    labels = labels.astype(labels.dtype.newbyteorder("="), copy=False)
     if not labels.size:
         raise LabelsError("The labels have no pixels; choose another layer.")
     found = checksum(labels)
