@@ -41,7 +41,7 @@ from napari_unet.viewer.cell_types import give_type
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 PLUGIN = "napari-unet-cells"
 SEGMENT, MODEL, WEIGHT_MAP, TRAIN = "Segment cells", "Model", "Weight map", "Train"
-CELL_TYPES = "Cell types"
+CELL_TYPES, MEASURE = "Cell types", "Measure"
 OWN_CELLS = "histology-large"
 
 _WINDOW = (1240, 780)
@@ -228,7 +228,7 @@ def all_widgets() -> Image.Image:
     """Photograph the window with every widget of the plugin as a tab, the Model widget in front."""
     with window() as viewer:
         open_sample(viewer)
-        for name in (SEGMENT, WEIGHT_MAP, TRAIN, CELL_TYPES, MODEL):
+        for name in (SEGMENT, WEIGHT_MAP, TRAIN, CELL_TYPES, MEASURE, MODEL):
             open_widget(viewer, name)
         return photograph(viewer)
 
@@ -323,6 +323,28 @@ def cell_types() -> Image.Image:
         widget.type_box.setEditText("bright")
         widget.button.click()
         widget.clicks.clicked.emit(int(np.argmax(bright)) + 1)
+        return photograph(viewer)
+
+
+@picture
+def measure() -> Image.Image:
+    """Photograph the window with the table of the cells, the largest first, and one looked at."""
+    with window() as viewer:
+        open_sample(viewer)
+        run(open_widget(viewer, SEGMENT))
+        labels = viewer.layers[-1]
+        for layer in viewer.layers:
+            layer.scale, layer.units = (0.5, 0.5), ("um", "um")
+        viewer.reset_view()
+        widget = open_widget(viewer, MEASURE)
+        widget.form.layer_choice.choose_layer(labels)
+        widget.button.click()
+        wait_for(lambda: not widget.job.is_running, "the table")
+        widget.table.sortByColumn(1, Qt.SortOrder.DescendingOrder)
+        largest = widget.table.cells.label_at(0)
+        widget.table.choose(largest)
+        widget.table.cell_chosen.emit(largest)
+        settle()
         return photograph(viewer)
 
 

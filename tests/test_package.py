@@ -34,7 +34,7 @@ def test_importing_the_engine_loads_no_screen() -> None:
     assert not loaded & screen
 
 
-@pytest.mark.parametrize("form", ["segment", "train", "weight_map", "model"])
+@pytest.mark.parametrize("form", ["segment", "train", "weight_map", "model", "measure"])
 def test_importing_a_form_does_not_load_torch_on_the_qt_thread(form: str) -> None:
     assert "torch" not in _modules_loaded_by(f"import napari_unet.widgets.{form}.widget")
 
@@ -53,6 +53,7 @@ def test_every_call_of_the_python_interface_is_public() -> None:
         "compare_cells",
         "evaluate",
         "load_checkpoint",
+        "measure_cells",
         "preflight",
         "rank_doubt",
         "rank_uncertainty",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_unet.engine.labels.cell_types import evaluate_types
     from napari_unet.engine.labels.comparison import change_image, compare_cells
     from napari_unet.engine.labels.evaluation import evaluate
+    from napari_unet.engine.labels.measurements import PixelSize, measure_cells
     from napari_unet.engine.labels.uncertainty import rank_doubt, rank_uncertainty
     from napari_unet.engine.models.checkpoint import (
         bundled_models,
@@ -40,6 +41,7 @@ _HOMES = {
     "AugmentationSettings": "training.settings",
     "ExportSettings": "export.settings",
     "InstanceSettings": "base.settings",
+    "PixelSize": "labels.measurements",
     "SegmentationSettings": "base.settings",
     "TrainingPair": "training.pairs",
     "TrainingSettings": "training.settings",
@@ -57,6 +59,7 @@ _HOMES = {
     "export_model": "export.export",
     "hold_out": "training.hold_out",
     "load_checkpoint": "models.checkpoint",
+    "measure_cells": "labels.measurements",
     "new_description": "training.pairs",
     "preflight": "checks.preflight",
     "preflight_all": "checks.preflight",
@@ -73,6 +76,7 @@ __all__ = [
     "AugmentationSettings",
     "ExportSettings",
     "InstanceSettings",
+    "PixelSize",
     "SegmentationSettings",
     "TrainingPair",
     "TrainingSettings",
@@ -91,6 +95,7 @@ __all__ = [
     "export_model",
     "hold_out",
     "load_checkpoint",
+    "measure_cells",
     "new_description",
     "preflight",
     "preflight_all",

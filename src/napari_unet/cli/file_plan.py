@@ -106,6 +106,7 @@ def plan_outputs(
     sources: Sequence[Path],
     out: Path,
     *,
+    ending: str = ".tif",
     extras: Mapping[str, str] | None = None,
     overwrite: bool = False,
     skip_existing: bool | None = None,
@@ -117,8 +118,11 @@ def plan_outputs(
     ----------
     sources : sequence of Path
     out : Path
-        A TIFF file for a single image; otherwise a folder. There, images of
-        one name from several folders go into subfolders named as these.
+        A TIFF file for a single image, or one that ends in `ending`; otherwise
+        a folder. There, images of one name from several folders go into
+        subfolders named as these.
+    ending : str
+        Of the names of the outputs.
     extras : mapping of str to str
         Ending of each further kind of result, as in {"overlay": ".png"}. They
         stand beside an output file, or in a subfolder of an output folder.
@@ -141,17 +145,18 @@ def plan_outputs(
     if series is not None:
         images = _images_of(sources, series)
     _refuse_long_names([out])
-    if out.suffix.lower() in Tiff.suffixes and not out.is_dir():
+    suffixes = Tiff.suffixes if ending == ".tif" else (ending,)
+    if out.suffix.lower() in suffixes and not out.is_dir():
         _refuse_several(images, sources, out)
         beside = {kind: out.with_name(f"{out.stem}_{kind}{end}") for kind, end in kinds.items()}
         plan = [_planned(images[0], out, beside)]
     else:
-        _check_folder_name(out)
-        folders = _subfolders(images)
+        _check_folder_name(out, ending)
+        folders = _subfolders(images, ending)
         plan = [
             _planned(
                 image,
-                out / folder / f"{image.stem}.tif",
+                out / folder / f"{image.stem}{ending}",
                 {kind: out / kind / folder / f"{image.stem}{end}" for kind, end in kinds.items()},
             )
             for image, folder in zip(images, folders, strict=True)
@@ -215,14 +220,14 @@ def _refuse_several(images: Sequence[_Image], sources: Sequence[Path], out: Path
     )
 
 
-def _check_folder_name(out: Path) -> None:
+def _check_folder_name(out: Path, ending: str) -> None:
     if out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir():
-        raise FileError(f"'{out}' is a picture's name; end it in .tif, or name a folder.")
+        raise FileError(f"'{out}' is a picture's name; end it in {ending}, or name a folder.")
     if out.exists() and not out.is_dir():
-        raise FileError(f"'{out}' is a file; name a folder, or a file that ends in .tif.")
+        raise FileError(f"'{out}' is a file; name a folder, or a file that ends in {ending}.")
 
 
-def _subfolders(images: Sequence[_Image]) -> list[str]:
+def _subfolders(images: Sequence[_Image], ending: str) -> list[str]:
     """For each image the folder below the output folder: none, if no names collide."""
     other = _same_name(images, [""] * len(images))
     if other is None:
@@ -233,7 +238,7 @@ def _subfolders(images: Sequence[_Image]) -> list[str]:
         one, two = collision
         raise FileError(
             f"'{one.source}' and '{two.source}' would both be written as "
-            f"'{two.stem}.tif'; rename one, or use two output folders."
+            f"'{two.stem}{ending}'; rename one, or use two output folders."
         )
     return folders
 

@@ -50,6 +50,7 @@ COMMANDS = {
     "train": Command("train", "teach a model your own cells"),
     "evaluate": Command("evaluate", "compare found cells with true ones"),
     "compare": Command("compare", "say which cells differ between two results"),
+    "measure": Command("measure", "measure each cell, and write tables"),
     "weight-map": Command("weight_map", "draw the boundary weight map of labels"),
     "inspect": Command("inspect", "say what a model is"),
     "export": Command("export", "write a model for other programs"),

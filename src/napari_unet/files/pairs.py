@@ -110,6 +110,37 @@ def pair_files(first: Path, second: Path) -> PairedFiles:
     )
 
 
+def partners_of(labels: Sequence[Path], images: Path) -> dict[Path, Path]:
+    """Find the image of each of several label images by its name, as `pair_files` does.
+
+    Parameters
+    ----------
+    labels : sequence of Path
+        Files. A single one goes with a single file under any name.
+    images : Path
+        A file, or a folder. Where label images are among these files, those
+        are labels whose names say so.
+
+    Returns
+    -------
+    dict of Path to Path
+        For each label image that has one its image.
+
+    Raises
+    ------
+    FileError
+        If there is no image, or a file goes with two others.
+    """
+    found = find_images([images])
+    given = {path.resolve() for path in labels}
+    if any(path.resolve() in given for path in found):
+        found = [path for path in found if not _says_labels(path)]
+        labels = [path for path in labels if _says_labels(path)]
+    if len(labels) == 1 and images.is_file() and found:
+        return {labels[0]: images}
+    return {second: first for first, second in _partners(found, labels).items()}
+
+
 def _same(name: str) -> str:
     # macOS writes "ä" as two characters, other systems as one.
     return unicodedata.normalize("NFC", name.casefold())
@@ -273,7 +304,7 @@ def read_pairs(
             f"'{image_path}' has shape {image.array.shape} and its labels {labels.shape}; an image "
             "has the axes of its labels, and one more if it has channels."
         )
-    array = _channels_last(image, labels.shape, channel_axis)
+    array = channels_last(image, labels.shape, channel_axis)
     is_as_found = file.notes is not None and are_as_written(labels, file.notes.get("checksums"))
 
     types = None if types_of is None else types_of(labels)
@@ -299,7 +330,21 @@ def read_pairs(
     ]
 
 
-def _channels_last(image: ImageFile, labels: tuple[int, ...], axis: ChannelAxis) -> Any:
+def channels_last(image: ImageFile, labels: tuple[int, ...], axis: ChannelAxis = None) -> Any:
+    """Give the pixels of an image on the grid of its labels, with channels, if any, behind it.
+
+    Parameters
+    ----------
+    labels : tuple of int
+        Shape of the labels.
+    axis : ChannelAxis
+        As the file says by default.
+
+    Raises
+    ------
+    ImageShapeError
+        If the file does not say which axis it is, or has no such one.
+    """
     array = image.array
     if array.ndim == len(labels):
         return array  # planes named channels are slices there, and a grey image has none

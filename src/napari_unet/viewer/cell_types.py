@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.engine.base.errors import UNetError
+from napari_unet.viewer.features import EMPTY, LABEL_COLUMNS, joined_features
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -19,12 +20,6 @@ TYPE, PROBABILITY = "type", "type probability"
 
 TYPES_KEY = "napari_unet_types"
 """Where a layer's metadata keep the types as they were predicted, by label."""
-
-_LABEL_COLUMNS = ("index", "label")
-"""Of napari, and of tables of measurements; without them the rows are those of 0, 1, 2, ..."""
-
-_EMPTY = ("", "nan", "none", "<na>")
-"""What empty entries are as text: napari makes text of NaN beside names."""
 
 _COLOURS = (
     *("#4e9bff", "#ff8c1a", "#35c46a", "#e8425a", "#b07cff", "#c9a227"),
@@ -41,7 +36,7 @@ def types_of_layer(layer: Labels) -> dict[int, str]:
 def types_in(features: Any) -> dict[int, str]:
     """Read the types of cells from a table, a DataFrame; cells without one are left out."""
     named = {label: str(name).strip() for label, name in _column(features, TYPE).items()}
-    return {label: name for label, name in named.items() if name.lower() not in _EMPTY}
+    return {label: name for label, name in named.items() if name.lower() not in EMPTY}
 
 
 def probabilities_in(features: Any) -> dict[int, float]:
@@ -54,7 +49,7 @@ def _column(features: Any, name: str) -> dict[int, Any]:
     """A column of a table, by label."""
     if name not in features:
         return {}
-    column = next((each for each in _LABEL_COLUMNS if each in features), None)
+    column = next((each for each in LABEL_COLUMNS if each in features), None)
     # The first row is that of the background, then.
     labels = range(len(features)) if column is None else features[column].tolist()
     rows = zip(labels, features[name].tolist(), strict=True)
@@ -110,18 +105,9 @@ def give_type(layer: Labels, label: int, name: str) -> None:
 
 def _write(layer: Labels, types: dict[int, str], probabilities: dict[int, float]) -> None:
     """Write the columns of types; what others have measured of the cells stays beside them."""
-    before = layer.features
-    column = next((name for name in _LABEL_COLUMNS if name in before), None)
-    others: dict[str, dict[int, Any]] = {}
-    if column is not None:
-        names = [name for name in before if name not in (*_LABEL_COLUMNS, TYPE, PROBABILITY)]
-        known = before[column].tolist()
-        others = {name: dict(zip(known, before[name].tolist(), strict=True)) for name in names}
-    measured = {label: "" for each in others.values() for label in each}
-    columns = features_of({**measured, **types}, probabilities)
-    labels = columns["index"]
-    columns |= {name: [each.get(label) for label in labels] for name, each in others.items()}
-    layer.features = columns
+    own = {name: np.asarray(column) for name, column in features_of(types, probabilities).items()}
+    labels = own.pop("index").astype(np.int64)
+    layer.features = joined_features(layer.features, labels, own, without=(TYPE, PROBABILITY))
     if is_coloured_by_type(layer):
         colour_by_type(layer)
 

@@ -254,6 +254,19 @@ def pixel_size_um(layer: Image) -> float | None:
     return math.sqrt(math.prod(known)) if len(known) == 2 else None
 
 
+def lengths(layer: Layer, ndim: int) -> tuple[float, ...] | None:
+    """Size of a pixel along the last axes, in the unit of the last one; None if it is no length."""
+    unit = layer.units[-1]
+    units = layer.units[-ndim:]
+    if not all(each.is_compatible_with("meter") for each in units):
+        return None
+    return tuple(
+        # Mirrored layers have a negative scale.
+        abs(float((float(scale) * each).to(unit).magnitude))
+        for scale, each in zip(layer.scale[-ndim:], units, strict=True)
+    )
+
+
 def size_in(scale: float, own: Any, unit: str) -> float | None:
     """Step along an axis of a layer in another unit than its own; None if they do not fit."""
     # Mirrored layers have a negative scale.

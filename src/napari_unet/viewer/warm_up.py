@@ -25,8 +25,8 @@ _ASK_AGAIN_S = 0.1
 _importing = threading.Lock()
 _log = logging.getLogger(__name__)
 
-Part: TypeAlias = Literal["cells", "weights"]
-"""What finds cells and shows them, and what computes weight maps."""
+Part: TypeAlias = Literal["cells", "weights", "measurements"]
+"""What finds cells and shows them, what computes weight maps, and what measures cells."""
 
 PREPARING = "preparing this computer for the first run, once after installing"
 
@@ -131,7 +131,19 @@ def _prepare_weights() -> None:
     prepare_weight_maps()
 
 
-preparation = Preparation({"cells": _prepare_cells, "weights": _prepare_weights})
+def _prepare_measurements() -> None:
+    from napari_unet.engine.labels.measurements import prepare_measurements
+
+    prepare_measurements()
+
+
+preparation = Preparation(
+    {
+        "cells": _prepare_cells,
+        "weights": _prepare_weights,
+        "measurements": _prepare_measurements,
+    }
+)
 """The process's."""
 
 

@@ -6,6 +6,7 @@ import math
 
 from napari.layers import Labels
 
+from napari_unet.viewer.layers import lengths
 from napari_unet.widgets.shared.choices import OfferBox
 
 _PIXELS = "px"
@@ -52,16 +53,3 @@ class SigmaUnit(OfferBox):
         """How much of this unit a pixel of the plane is."""
         sizes = None if labels is None else self.spacing(labels, 2)
         return math.sqrt(math.prod(sizes)) if sizes else 1.0
-
-
-def lengths(labels: Labels, ndim: int) -> tuple[float, ...] | None:
-    """Size of a pixel along the last axes, in the unit of the last one; None if it is no length."""
-    unit = labels.units[-1]
-    units = labels.units[-ndim:]
-    if not all(each.is_compatible_with("meter") for each in units):
-        return None
-    return tuple(
-        # Mirrored layers have a negative scale.
-        abs(float((float(scale) * each).to(unit).magnitude))
-        for scale, each in zip(labels.scale[-ndim:], units, strict=True)
-    )

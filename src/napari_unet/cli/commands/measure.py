@@ -1,0 +1,259 @@
+"""Measure each cell of label images: size, place, form, and intensities in other images.
+
+OUT that ends in .csv is one table for all of them; otherwise OUT is a folder, with one for each.
+Sizes are in micrometres where the files know the size of a pixel; the names of the columns tell.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_unet.cli.batch import for_each
+from napari_unet.cli.checks import Look, add_check_option, look_at_labels
+from napari_unet.cli.console import count, listing, report, say, say_of
+from napari_unet.cli.file_plan import PlannedFile, check_writable, plan_outputs
+from napari_unet.engine.base.errors import FileError, ImageShapeError, LabelsError
+from napari_unet.engine.images.image import AnyImage, without_alpha
+from napari_unet.engine.labels.measurements import (
+    Column,
+    PixelSize,
+    background_level,
+    measure_cells,
+)
+from napari_unet.files.finding import find_images
+from napari_unet.files.image_file import ImageFile, existing
+from napari_unet.files.images import read_image, read_labels
+from napari_unet.files.measurements import SUFFIX, Table, joined_tables, write_measurements
+from napari_unet.files.pairs import channels_last, partners_of
+
+_MEANT = ("mask", "disconnected")
+_COLOURS = ("red", "green", "blue")
+_AXES = {"T": "frame", "Z": "slice"}
+"""Names of the columns that count along axes before those of a cell."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Choices:
+    """How every label image is measured."""
+
+    images: Mapping[str, Mapping[Path, Path]]
+    """For each name the image of each label image."""
+    takes_background: bool
+    is_volume: bool
+    in_pixels: bool
+    has_checks: bool
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    parser.usage = "%(prog)s LABELS... -o OUT [--on NAME=IMAGES ...] [options]"
+    parser.add_argument(
+        "labels", nargs="+", metavar="LABELS", help="label images, or folders of them"
+    )
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, help="folder for the tables, or one .csv file"
+    )
+    parser.add_argument(
+        "--on",
+        action="append",
+        default=[],
+        metavar="NAME=IMAGES",
+        help="also measure intensities in an image, or in those of a folder, which are found by "
+        "the names of the label images; their columns have NAME in them. May be given several "
+        "times",
+    )
+    parser.add_argument(
+        "--background",
+        action="store_true",
+        help="take the median intensity where no cell is from the intensities",
+    )
+    parser.add_argument(
+        "--3d",
+        dest="volume",
+        action="store_true",
+        help="a cell extends through the slices of a stack; otherwise each slice is measured",
+    )
+    parser.add_argument(
+        "--pixels",
+        action="store_true",
+        help="sizes in pixels, also where the size of a pixel is known",
+    )
+    add_check_option(parser, "an image that is given for labels is")
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure every label image; return 1 if any of them failed."""
+    sources = find_images(arguments.labels)
+    choices = _Choices(
+        {name: _partners(name, path, sources) for name, path in _named(arguments.on).items()},
+        arguments.background,
+        arguments.volume,
+        arguments.pixels,
+        arguments.checks,
+    )
+    used = {path for partners in choices.images.values() for path in partners.values()}
+    # Labels and images may lie in one folder.
+    sources = [path for path in sources if path not in used]
+    options: dict[str, Any] = {"noun": "label image", "debug": arguments.debug}
+    out: Path = arguments.out
+    if out.suffix.lower() != SUFFIX or out.is_dir():
+        plan = plan_outputs(sources, out, ending=SUFFIX, overwrite=arguments.overwrite)
+
+        def write(planned: PlannedFile) -> None:
+            table = _measured(planned.source, choices)
+            write_measurements(planned.output, table, overwrite=arguments.overwrite)
+            report(f"{_cells_in(planned.source, table)} -> {planned.output}")
+
+        return for_each(plan, write, name=lambda planned: planned.source, **options)
+    _check_table(out, overwrite=arguments.overwrite)
+    tables: dict[Path, dict[str, Column]] = {}
+
+    def keep(source: Path) -> None:
+        tables[source] = _measured(source, choices)
+        report(_cells_in(source, tables[source]))
+
+    status = for_each(sources, keep, name=lambda source: source, **options)
+    if tables:
+        joined: Table = _with_names(tables) if len(sources) > 1 else tables[sources[0]]
+        write_measurements(out, joined, overwrite=arguments.overwrite)
+        report(f"{count(len(joined['label']), 'row')} -> {out}")
+    return status
+
+
+def _named(words: Sequence[str]) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for word in words:
+        name, equals, path = word.partition("=")
+        if not (name and equals and path):
+            raise FileError(
+                f"--on {word} has no name for the columns; write NAME=FILE or NAME=FOLDER, as in "
+                "--on dapi=images/."
+            )
+        if name in named:
+            raise FileError(f"--on {name}=... is given twice; give each its own name.")
+        named[name] = Path(path)
+    return named
+
+
+def _partners(name: str, images: Path, labels: Sequence[Path]) -> dict[Path, Path]:
+    """For each label image that has one its image, and say which images are left out."""
+    partners = partners_of(labels, images)
+    if not partners:
+        raise FileError(
+            f"No image of --on {name}={images} has the name of a label image (such as "
+            f"'{labels[0].name}'); files belong together by their names without endings."
+        )
+    taken = {*partners.values(), *partners}
+    rest = [path.name for path in find_images([images]) if path not in taken]
+    if rest:
+        say(f"{count(len(rest), f'image of {name}')} left out, without labels: {listing(rest)}.")
+    return partners
+
+
+def _check_table(out: Path, *, overwrite: bool) -> None:
+    if out.exists() and not overwrite:
+        raise existing(out)
+    check_writable(out.parent)
+
+
+def _measured(source: Path, choices: _Choices) -> dict[str, Column]:
+    labels = read_labels(source)
+    look = Look()
+    if choices.has_checks:
+        found = look_at_labels(labels.array, source, axes=3 if choices.is_volume else 2)
+        look.add(each for each in found if each.code not in _MEANT)
+    look.refuse()
+    ndim = _ndim(labels, is_volume=choices.is_volume)
+    files = {name: _image_of(source, name, of) for name, of in choices.images.items()}
+    images = dict(_channels(files, labels))
+    size = None if choices.in_pixels else _pixel_size(labels, files, ndim)
+    look.tell(source)
+    tables: list[dict[str, Column]] = []
+    for index in np.ndindex(labels.array.shape[:-ndim]):
+        part = labels.array[index]
+        parts = {name: image[index] for name, image in images.items()}
+        taken = None
+        if choices.takes_background:
+            taken = {name: background_level(part, image) for name, image in parts.items()}
+        table = measure_cells(part, parts, pixel_size=size, background=taken)
+        places = zip(labels.axes[:-ndim], index, strict=True)
+        rows = table["label"].size
+        front = {_AXES.get(axis, axis): np.full(rows, at + 1) for axis, at in places}
+        tables.append({**front, **table})
+    return tables[0] if len(tables) == 1 else _arrays(joined_tables(tables))
+
+
+def _arrays(table: Mapping[str, list[Any]]) -> dict[str, Column]:
+    return {name: np.array(column, object) for name, column in table.items()}
+
+
+def _ndim(labels: ImageFile, *, is_volume: bool) -> int:
+    """Axes of a cell."""
+    if not is_volume:
+        return 2
+    if labels.axes[-3:] != "ZYX":
+        has = "frames and no slices" if "T" in labels.axes else "no slices"
+        raise LabelsError(f"'{labels.path}' has {has}; measure it without --3d.")
+    return 3
+
+
+def _image_of(labels: Path, name: str, partners: Mapping[Path, Path]) -> ImageFile:
+    if labels not in partners:
+        raise FileError(
+            f"'{labels}' has no image of '{name}'; give one of its name, or leave out the labels."
+        )
+    return read_image(partners[labels])
+
+
+def _channels(files: Mapping[str, ImageFile], labels: ImageFile) -> Iterator[tuple[str, AnyImage]]:
+    """The images on the grid of the labels, each channel under a name of its own."""
+    shape = labels.array.shape
+    for name, file in files.items():
+        array = np.asarray(channels_last(file, shape))
+        if array.shape[: len(shape)] != shape or array.ndim > len(shape) + 1:
+            raise ImageShapeError(
+                f"'{file.path}' is {' x '.join(map(str, file.array.shape))} and its labels are "
+                f"{' x '.join(map(str, shape))}; measure on an image of the same grid."
+            )
+        if array.ndim == len(shape):
+            yield name, array
+            continue
+        is_colour = file.channel_axis == file.array.ndim - 1 and array.shape[-1] in (3, 4)
+        channels = np.moveaxis(array, -1, 0)
+        channels = without_alpha(channels) if is_colour else channels
+        for number, channel in enumerate(channels):
+            yield f"{name}_{_COLOURS[number] if is_colour else number + 1}", channel
+
+
+def _pixel_size(labels: ImageFile, files: Mapping[str, ImageFile], ndim: int) -> PixelSize | None:
+    """As the labels say, or else an image; None where the size along an axis is not known."""
+    sizes = [file.pixel_size_um for file in (labels, *files.values()) if file.pixel_size_um]
+    known = next((size for size in sizes if len(size) >= ndim), None)
+    if known is None and sizes:
+        say_of(
+            labels.path,
+            "how far the slices are apart is not known, so that sizes are in pixels.",
+        )
+    return None if known is None else PixelSize(known, "um")
+
+
+def _cells_in(source: Path, table: Mapping[str, Column]) -> str:
+    return f"{source.name}: {count(len(table['label']), 'cell')}"
+
+
+def _with_names(tables: Mapping[Path, Mapping[str, Column]]) -> dict[str, list[Any]]:
+    """All tables below each other, with the name of its image in each row."""
+    names = [path.name for path in tables]
+    are_unique = len(set(names)) == len(names)
+    named: list[dict[str, Any]] = [
+        {"image": [path.name if are_unique else str(path)] * len(table["label"]), **table}
+        for path, table in tables.items()
+    ]
+    return joined_tables(named)

@@ -1,0 +1,1 @@
+"""The form that measures cells, with the table of what was measured."""

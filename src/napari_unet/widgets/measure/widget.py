@@ -1,0 +1,191 @@
+"""The Measure widget: a table of the cells of a layer, which follows what is corrected."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
+
+from napari_unet.engine.base.errors import UNetError
+from napari_unet.files.measurements import SUFFIX, write_measurements
+from napari_unet.viewer.measurements import Measured, measure, table_of, write_features
+from napari_unet.viewer.viewpoint import look_at
+from napari_unet.viewer.warm_up import preparation
+from napari_unet.viewer.worker import Job, failure_sentence
+from napari_unet.widgets.cell_types.clicks import CellClicks
+from napari_unet.widgets.measure.edits import LabelEdits
+from napari_unet.widgets.measure.form import MeasureForm
+from napari_unet.widgets.measure.table import CellTable
+from napari_unet.widgets.shared.docked_form import DockedForm
+from napari_unet.widgets.shared.parts import Scrolled, action_button, in_column, while_alive
+from napari_unet.widgets.shared.texts import Sentence
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Labels
+
+_OUTDATED = "The labels have changed; the table is of those before, and is made anew after a pause."
+
+
+class MeasureWidget(DockedForm):
+    """Choose labels and images, press Measure, and read, sort, visit or save the table."""
+
+    def __init__(self, napari_viewer: ViewerModel) -> None:
+        super().__init__(napari_viewer)
+        self.clicks, self.edits = CellClicks(napari_viewer, self), LabelEdits(self)
+        self.job, self._writing = Job(self), Job(self)
+        self._layer: Labels | None = None
+        self._measured: Measured | None = None
+        self._is_asked = False
+        self._path = Path()
+        self._build()
+        preparation.ask_for("measurements")
+        self.sentence.follow(
+            lambda: self.form.layer_choice.subject,
+            self.form.layer_choice.currentIndexChanged,
+            self.form.layer_choice.listed,
+        )
+        self.form.layer_choice.currentIndexChanged.connect(self._on_layer_chosen)
+        self.edits.edited.connect(self._on_edited)
+        self.edits.settled.connect(self._start)
+        self.clicks.clicked.connect(self.table.choose)
+        self.table.cell_chosen.connect(self._on_cell_chosen)
+        self._on_layer_chosen()
+
+    def _build(self) -> None:
+        self.form, self.table, self.sentence = MeasureForm(self._viewer), CellTable(), Sentence()
+        self.button = QPushButton("Measure")
+        self.button.setToolTip(
+            "<qt>Measure every cell. The table is here and in the layer's features, where other "
+            "plugins read it. A click on a row goes to the cell, a click on a cell to its row; "
+            "labels that you correct are measured anew.</qt>"
+        )
+        self.button.clicked.connect(self._on_button_clicked)
+        self.save_button = action_button(
+            "Save as CSV…", "Write the table for a spreadsheet or a script.", self._on_save_clicked
+        )
+        inside = QWidget()
+        parts = (self.form, self.button, self.sentence, self.table, self.save_button)
+        in_column(*parts, within=inside).setStretchFactor(self.table, 1)
+        in_column(Scrolled(inside), within=self).setContentsMargins(4, 4, 4, 4)
+
+    def stop_all(self) -> None:
+        """Measure no more, and let go of the layer."""
+        self._follow(None)
+
+    def _follow(self, layer: Labels | None) -> None:
+        self.job.stop()
+        self.clicks.stop()
+        self.edits.follow(None)
+        if self._layer is not None:
+            self._layer.events.features.disconnect(self._show_table)
+        if layer is not None:
+            layer.events.features.connect(self._show_table)
+        self._layer, self._measured, self._is_asked = layer, None, False
+
+    def _on_layer_chosen(self, _index: int = 0) -> None:
+        layer, before = self.form.layer, self._layer
+        if layer == before:
+            return
+        was_measuring = self.job.is_running
+        self._follow(layer)
+        self._show_table()
+        if before is not None and was_measuring and before not in self._viewer.layers:
+            self.sentence.show_text(
+                f"'{before.name}' was removed while it was measured.", settles=True
+            )
+
+    def _on_button_clicked(self) -> None:
+        was_asked, self._is_asked = self._is_asked, not self._is_asked
+        if was_asked:
+            self.job.stop()
+            self.sentence.show_text("Stopped; the table is as it was.")
+        else:
+            self._start()
+
+    def _start(self) -> None:
+        """Measure, unless nothing has changed and nobody has asked for it."""
+        self.job.stop()
+        try:
+            request = self.form.request()
+        except UNetError as error:
+            self._on_failed(error)
+            return
+        known = None if self._is_asked or self._measured is None else self._measured.checksum
+        self.edits.follow(self._layer)
+        if self._is_asked:
+            self.button.setText("Stop")
+            self.sentence.show_text("Measuring…")
+        self.job.start(
+            partial(measure, request, known),
+            on_result=self._on_measured,
+            on_error=self._on_failed,
+            on_end=self._on_ended,
+        )
+
+    @while_alive
+    def _on_measured(self, measured: Measured | None) -> None:
+        layer = self._layer
+        if layer is None or self.edits.are_settling:
+            return  # it is measured anew in a moment
+        if measured is not None:
+            self._measured = measured
+            write_features(layer, measured.columns)
+            count = measured.columns["label"].size
+            cells = "1 cell" if count == 1 else f"{count} cells"
+            self.sentence.show_text(f"{cells} in '{layer.name}'. Click a row, or a cell.")
+        if self._is_asked:
+            self._is_asked = False
+            self.clicks.start(layer)
+
+    def _on_failed(self, error: Exception) -> None:
+        self._is_asked = False
+        self.edits.follow(None)
+        self.sentence.show_error(failure_sentence(error, kept="The table is as it was."))
+
+    @while_alive
+    def _on_ended(self) -> None:
+        self.button.setText("Measure")
+
+    def _on_edited(self) -> None:
+        if self._measured is not None:
+            self.sentence.show_text(_OUTDATED)
+
+    @while_alive
+    def _show_table(self, _event: Any = None) -> None:
+        self.table.show_columns({} if self._layer is None else table_of(self._layer))
+
+    def _on_cell_chosen(self, label: int) -> None:
+        box = None if self._measured is None else self._measured.box(label)
+        if box is not None and self._layer is not None:
+            look_at(self._viewer, self._layer, box)
+
+    def _on_save_clicked(self) -> None:
+        layer = self._layer
+        table = {} if layer is None else table_of(layer)
+        if layer is None or not table:
+            self.sentence.show_error("There is no table yet; press Measure.")
+            return
+        name = re.sub(r"[^\w.-]+", "_", str(layer.name))
+        file, _ = QFileDialog.getSaveFileName(
+            self, "Save the table", f"{name}{SUFFIX}", f"Comma-separated values (*{SUFFIX})"
+        )
+        if not file:
+            return
+        path = Path(file)
+        self._path = path if path.suffix else path.with_suffix(SUFFIX)
+        self._writing.start(
+            partial(write_measurements, self._path, table, overwrite=True),
+            on_result=self._on_saved,
+            on_error=self._on_not_saved,
+        )
+
+    @while_alive
+    def _on_saved(self, _result: Any = None) -> None:
+        self.sentence.show_text(f"The table is in '{self._path}'.")
+
+    def _on_not_saved(self, error: Exception) -> None:
+        self.sentence.show_error(failure_sentence(error))

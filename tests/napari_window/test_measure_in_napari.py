@@ -1,0 +1,55 @@
+"""The Measure widget in a real window: mouse, brush and table."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QPoint, Qt
+
+from napari_unet.viewer.commands import PLUGIN
+
+pytestmark = pytest.mark.viewer
+
+
+def camera_of(viewer: Any) -> Any:
+    # It moved to the scene in napari 0.9.
+    return getattr(viewer, "scene", viewer).camera
+
+
+def test_cells_and_rows_lead_to_each_other_and_the_brush_is_followed(
+    make_napari_viewer: Callable[[], Any], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    labels = np.zeros((100, 100), np.int32)
+    labels[10:30, 10:30], labels[60:90, 50:90] = 1, 2
+    viewer.add_image(labels.astype(np.uint8), name="image")
+    layer = viewer.add_labels(labels, name="cells")
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Measure")
+
+    qtbot.mouseClick(widget.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.table.cells.rowCount() == 2, timeout=60_000)
+    qtbot.waitUntil(lambda: widget.clicks.layer is not None, timeout=5000)
+
+    camera, canvas = camera_of(viewer), viewer.window._qt_viewer.canvas.native
+    camera.center, camera.zoom = (75, 70), 3.0
+    qtbot.wait(200)
+    middle = QPoint(canvas.width() // 2, canvas.height() // 2)
+    qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=middle)
+    qtbot.waitUntil(lambda: widget.table.chosen == 2, timeout=5000)
+
+    place = widget.table.visualRect(widget.table.cells.index(0, 0)).center()
+    qtbot.mouseClick(widget.table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert camera.center[-2:] == pytest.approx((19.5, 19.5))
+
+    layer.mode = "paint"
+    layer.paint((50, 10), 7)
+    assert widget.sentence.message.startswith("The labels have changed")
+    qtbot.waitUntil(lambda: widget.table.cells.rowCount() == 3, timeout=20_000)
+    assert layer.features["index"].tolist() == [1, 2, 7]
+    assert layer.mode == "paint"
+
+    viewer.layers.remove(layer)
+    assert widget.table.cells.rowCount() == 0
+    assert widget.clicks.layer is None
