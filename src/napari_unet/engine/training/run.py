@@ -21,6 +21,7 @@ from napari_unet.engine.networks.annotation import labels_are_classes
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.training.knowledge.bank import Bank, known_bank
 from napari_unet.engine.training.knowledge.before import (
+    KNOWN,
     SaidOfKnown,
     familiarity_of,
     said_before,
@@ -117,7 +118,7 @@ class TrainingRun(Iterator[TrainingReport]):
             of_known = SaidOfKnown(known, network, device, held) if held else [None] * len(known)
             self._patches.hold(said, of_known)
         prepared = self._patches.prepared
-        self._expects = description_after(description, pairs, prepared, knows=familiar > 0)
+        self._expects = description_after(description, pairs, prepared, knows=familiar >= KNOWN)
         self._pairs = tuple(pairs)
         self._fingerprint = fingerprint((*pairs, *validation))
         self.has_other_images = False

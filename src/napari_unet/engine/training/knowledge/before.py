@@ -24,6 +24,10 @@ _MOST_IMAGES, _MOST_PX, _MOST_VOXELS = 4, 512, 96
 """Images that are looked at to know whether such are known, and how much of each: the length of
 its axes."""
 
+KNOWN = 0.5
+"""Familiarity, in the mean over some images, from which their kind is known: it is 1 for those of
+known kinds, and in one of four of an unknown kind there may be something that looks familiar."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Before:

@@ -24,7 +24,7 @@ from napari_unet.engine.labels.evaluation import Evaluation, evaluate
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.instances import mean_scores
 from napari_unet.engine.training.hold_out import labelled_part
-from napari_unet.engine.training.knowledge.before import familiarity
+from napari_unet.engine.training.knowledge.before import KNOWN, familiarity
 from napari_unet.engine.training.knowledge.resemblance import resembling
 from napari_unet.engine.training.knowledge.verdict import AT, Choice, Judged, Verdict
 from napari_unet.engine.training.pairs import TrainingPair
@@ -103,7 +103,7 @@ def judge(
         least = thresholds.least_mean_score
         if share is None:
             share = _share_kept(known, least)
-            knew = any(each.familiarity > 0 for each in new[: len(labelled)])
+            knew = bool(np.mean([each.familiarity for each in new[: len(labelled)]]) >= KNOWN)
         elif any(each.sureness.size for each in known):
             least = round(_least_for(known, share, least), 4)
             network = _with_least(network, least)
