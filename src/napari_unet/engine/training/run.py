@@ -22,6 +22,7 @@ from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.training.knowledge.bank import Bank, known_bank
 from napari_unet.engine.training.knowledge.before import (
     KNOWN,
+    Before,
     SaidOfKnown,
     familiarity_of,
     said_before,
@@ -103,9 +104,7 @@ class TrainingRun(Iterator[TrainingReport]):
         familiar = 0.0
         if started_from is not None and (known or settings.keep_knowledge):
             familiar = familiarity_of(pairs, network, device=device, should_stop=should_stop)
-        # Of parts of images it takes the bank to tell what is background.
-        held = 1.0 if any(pair.reviewed is not None for pair in pairs) else familiar
-        shown = dataclasses.replace(settings, bank_share=settings.bank_share * (1 + held) / 2)
+        shown = dataclasses.replace(settings, bank_share=settings.bank_share * (1 + familiar) / 2)
         self._patches = Patches(pairs, network, shown, resembling(known, pairs, description))
         if settings.keep_knowledge and started_from is not None:
             said = said_before(
@@ -115,7 +114,9 @@ class TrainingRun(Iterator[TrainingReport]):
                 device=device,
                 should_stop=should_stop,
             )
-            of_known = SaidOfKnown(known, network, device, held) if held else [None] * len(known)
+            of_known: Sequence[Before | None] = [None] * len(known)
+            if familiar > 0:
+                of_known = SaidOfKnown(known, network, device, familiar)
             self._patches.hold(said, of_known)
         prepared = self._patches.prepared
         self._expects = description_after(description, pairs, prepared, knows=familiar >= KNOWN)
