@@ -7,16 +7,18 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_unet.engine.base.errors import LabelsError
+from napari_unet.engine.labels.cell_count import CellCount, iterate_count
+from napari_unet.engine.labels.cuts import split_cell
 from napari_unet.engine.labels.edits import (
     CellEdit,
-    add_cell,
     cell_region,
     delete_cell,
     fill_cell,
     merge_cells,
     smooth_cell,
-    split_cell,
+    with_room,
 )
+from napari_unet.engine.labels.proposals import add_cell
 
 
 def discs(*centres: tuple[int, int], radius: int = 8, shape: tuple[int, int] = (64, 80)):
@@ -101,12 +103,66 @@ def test_a_volume_is_cut_through_all_slices():
     [
         ([[2, 2], [2, 70]], "lies outside of all cells"),
         ([[-9, -9], [-5, -5]], "lies outside of all cells"),
-        ([[30, 40], [30, 40]], "does not cross cell 1"),
+        ([[30, 40], [30, 40]], "does not part cell 1"),
+        ([[22, 20], [22, 60]], "does not part cell 1"),  # along its border
     ],
 )
 def test_a_stroke_that_cuts_nothing_is_told(stroke, words):
     with pytest.raises(LabelsError, match=words):
         split_cell(discs((30, 40)), np.array(stroke, float), new_number=2)
+
+
+def test_only_the_arm_of_a_bent_cell_that_is_crossed_is_cut_off():
+    labels = np.zeros((60, 60), np.int32)
+    labels[10:50, 10:50] = 1
+    labels[20:40, 10:40] = 0  # open to the left: two arms, one above the other
+    after = applied(labels, split_cell(labels, np.array([[5.0, 25], [17, 25]]), new_number=2))
+    assert (after[10:20, 10:24] == 2).all()
+    assert (after[40:50] != 2).all()
+    assert pieces(after == 1) == pieces(after == 2) == 1
+
+
+def test_of_a_cell_in_pieces_the_one_under_the_stroke_is_cut():
+    labels = discs((30, 20), (30, 60), radius=14)
+    labels[discs((30, 60), radius=10) == 1] = 9
+    labels[labels == 2] = 0
+    labels[labels == 9] = 1
+    after = applied(labels, split_cell(labels, np.array([[15.0, 60], [45, 60]]), new_number=2))
+    assert (after[:, :40] != 2).all()
+    assert (after[:, 40:] == 1).any()
+    assert (after[:, 40:] == 2).any()
+
+
+def test_where_the_landscape_is_unknown_the_cell_is_cut_all_the_same():
+    labels = discs((30, 40), radius=15)
+    landscape = np.full(labels.shape, np.nan)
+    stroke = np.array([[10.0, 41.0], [50.0, 41.0]])
+    after = applied(labels, split_cell(labels, stroke, new_number=2, landscape=landscape))
+    assert pieces(after == 1) == pieces(after == 2) == 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "number", "wider"),
+    [
+        ("uint8", 255, "uint8"),
+        ("uint8", 256, "uint16"),
+        ("int32", 2**31 - 1, "int32"),
+        ("int32", 2**31, "int64"),
+        ("uint32", 2**32, "uint64"),
+    ],
+)
+def test_a_new_number_that_is_too_long_makes_the_labels_longer(dtype, number, wider):
+    labels = discs((30, 40), radius=15).astype(dtype)
+    stroke = np.array([[10.0, 41.0], [50.0, 41.0]])
+    edit = split_cell(labels, stroke, new_number=number)
+    assert edit.after.dtype == wider
+    assert set(np.unique(edit.after).tolist()) == {0, 1, number}
+
+
+def test_where_no_number_is_left_it_is_told():
+    for dtype in (np.int64, np.uint64):
+        with pytest.raises(LabelsError, match="there is none left"):
+            with_room(np.zeros(3, dtype), int(np.iinfo(dtype).max) + 1)
 
 
 # -- the others ----------------------------------------------------------------------------------
@@ -128,9 +184,17 @@ def test_cells_between_those_that_are_merged_stay():
     assert np.array_equal(after == 9, labels == 9)
 
 
-@pytest.mark.parametrize("places", [[(30, 20)], [(30, 20), (31, 20)], [(1, 1), (2, 2)]])
-def test_to_merge_takes_two_cells(places):
-    with pytest.raises(LabelsError, match="Fewer than two cells"):
+@pytest.mark.parametrize(
+    ("places", "words"),
+    [
+        ([(30, 20)], "Only cell 1 is here"),
+        ([(30, 20), (31, 20)], "Only cell 1 is here"),
+        ([(1, 1), (2, 2)], "no cell here"),
+        ([], "no cell here"),
+    ],
+)
+def test_to_merge_takes_two_cells(places, words):
+    with pytest.raises(LabelsError, match=words):
         merge_cells(discs((30, 20)), places)
 
 
@@ -193,3 +257,26 @@ def test_what_is_no_cell_is_not_proposed():
             add_cell(labels, scores, at, new_number=2)
     with pytest.raises(LabelsError, match="Nothing around this place"):
         add_cell(labels, flat, (5, 60), new_number=2, largest_px=100)
+
+
+def test_a_proposal_takes_no_rim_of_its_neighbour_and_is_replaced_by_another():
+    truth = discs((30, 20), (30, 37))
+    scores = ndimage.gaussian_filter((truth > 0).astype(float), 1.5)
+    labels = np.where(discs((30, 37), radius=6) == 1, 2, 0)
+    first = applied(labels, add_cell(labels, scores, (30, 18), new_number=3, share=0.5))
+    assert not (first[:, 40:] == 3).any()
+    second = applied(first, add_cell(first, scores, (30, 18), new_number=3, share=0.3))
+    assert (second == 3).sum() > (first == 3).sum()
+    assert not (second[:, 40:] == 3).any()
+    assert np.array_equal(second == 2, labels == 2)
+
+
+@pytest.mark.parametrize("shape", [(70,), (50, 60), (3, 40, 50), (2, 3, 20, 30)])
+def test_cells_are_counted_as_the_slow_way_does(shape, monkeypatch):
+    monkeypatch.setattr("napari_unet.engine.labels.cell_count._BLOCK_PX", 100)
+    labels = np.random.default_rng(0).choice([-3, 0, 1, 5, 2**40], shape)
+    (*_, last) = iterate_count(labels)
+    assert last == CellCount(3, 2**40)
+    for empty in (np.zeros(shape, np.uint8), np.zeros((0, 4), int)):
+        (*_, last) = iterate_count(empty)
+        assert last == CellCount(0, 0)

@@ -1,4 +1,4 @@
-"""Corrections of single cells: split, merge, delete, add, fill and smooth.
+"""Corrections of single cells: merged, deleted, filled and smoothed; cut and added are beside.
 
 Each looks at the box around the cells that it touches and at nothing else, so that it takes as long
 in a large image as in a small one.
@@ -14,10 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.draw import line
-from skimage.segmentation import watershed
 
 from napari_unet.engine.base.errors import LabelsError
-from napari_unet.engine.base.regions import Region, around, clipped, grown, sizes, within
+from napari_unet.engine.base.regions import (
+    Region,
+    around,
+    around_true,
+    grown,
+    shared,
+    shifted,
+    within,
+)
 from napari_unet.engine.images.image import LabelImage
 
 Point = Sequence[float]
@@ -26,17 +33,8 @@ Point = Sequence[float]
 _FIRST_PX = 32
 """Half the window in which a cell is looked for first; it is doubled until the cell lies inside."""
 
-_CORRIDOR = 0.15
-"""Half the width, in diameters of the cell, of the corridor in which a cut may leave the stroke."""
-
 _GAP_PX = 3
 """Two cells that are no further apart are one piece once they are merged."""
-
-_ADD_SHARE = 0.5
-"""Of the score of the peak near a click: what is above belongs to the cell that is proposed."""
-
-_PEAK_PX = 3
-"""How far from a click the peak is looked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +46,8 @@ class CellEdit:
     region : Region
         The box in the labels.
     before, after : integer arrays of the shape of the box
+        The dtype of `after` is a longer one where the labels' has no room for
+        a new number.
     numbers : tuple of int
         Of the cells that were made or changed; empty where one was deleted.
     """
@@ -62,6 +62,34 @@ class CellEdit:
         """Where in the box labels differ."""
         changed: NDArray[np.bool_] = self.before != self.after
         return changed
+
+
+def number_at(labels: LabelImage, at: Point) -> int:
+    """Return the number of the cell at a place.
+
+    Raises
+    ------
+    LabelsError
+        If there is none, or the place lies outside.
+    """
+    number = int(labels[pixel_at(labels, at)])
+    if number <= 0:
+        raise LabelsError("There is no cell at this place; point at one.")
+    return number
+
+
+def pixel_at(labels: LabelImage, at: Point) -> tuple[int, ...]:
+    """Return the pixel that a place lies in.
+
+    Raises
+    ------
+    LabelsError
+        If the place lies outside of the labels.
+    """
+    place = tuple(round(float(n)) for n in at)
+    if any(not 0 <= n < size for n, size in zip(place, labels.shape, strict=True)):
+        raise LabelsError("This place lies outside of the labels; point into them.")
+    return place
 
 
 def cell_region(labels: LabelImage, at: Point) -> Region:
@@ -83,19 +111,14 @@ def cell_region(labels: LabelImage, at: Point) -> Region:
     LabelsError
         If there is no cell.
     """
-    place = _pixel(labels, at)
-    number = int(labels[place])
-    if number <= 0:
-        raise LabelsError("There is no cell at this place; point at one.")
+    number, place = number_at(labels, at), pixel_at(labels, at)
     window = tuple(slice(n, n + 1) for n in place)
     half = _FIRST_PX
     while True:
         wider = grown(window, [half] * labels.ndim, labels.shape)
-        (box,) = ndimage.find_objects((labels[wider] == number).astype(np.int8))
-        found = tuple(
-            slice(part.start + start.start, part.stop + start.start)
-            for part, start in zip(box, wider, strict=True)
-        )
+        box = around_true(labels[wider] == number)
+        assert box is not None  # noqa: S101 - the place itself is in it
+        found = shifted(box, [part.start for part in wider])
         is_inside = all(
             (part.start > low.start or low.start == 0) and (part.stop < low.stop or low.stop == n)
             for part, low, n in zip(found, wider, labels.shape, strict=True)
@@ -105,73 +128,25 @@ def cell_region(labels: LabelImage, at: Point) -> Region:
         half *= 2
 
 
-def split_cell(
-    labels: LabelImage,
-    stroke: NDArray[np.float64],
-    *,
-    landscape: NDArray[np.floating] | None = None,
-    new_number: int,
-) -> CellEdit:
-    """Cut a cell in two along a stroke, without a gap.
-
-    The stroke says where about; within a corridor around it the cut follows
-    what is lowest in `landscape`. In a volume it goes through all slices.
+def stroke_pixels(
+    stroke: NDArray[np.float64], shape: Sequence[int]
+) -> tuple[NDArray[np.intp], ...]:
+    """Pixels of a stroke in its order, without gaps; those outside of the image are left out.
 
     Parameters
     ----------
-    labels : (H, W) or (Z, H, W) integer array
     stroke : (P, D) array
-        Points in pixels, two or more. The cell that holds most of it is cut.
-    landscape : array of the shape of `labels`, optional
-        Low between cells: scores of "cell", or intensities. Without it the
-        cut is the stroke.
-    new_number : int
-        Of the smaller part; the larger keeps its number.
+        Points in pixels. It is drawn along the last two axes, in the slice of its first point.
+    shape : sequence of int
+        Of the image.
 
     Returns
     -------
-    CellEdit
-
-    Raises
-    ------
-    LabelsError
-        If the stroke lies outside of all cells or does not cross one.
-
-    References
-    ----------
-    Meyer (1994), Topographic distance and watershed lines. Signal Processing 38.
+    tuple of (N,) integer arrays
+        One for each axis, to index the image with.
     """
-    path = _drawn(stroke, labels.shape)
-    under = labels[path]
-    cells, counts = np.unique(under[under > 0], return_counts=True)
-    if not cells.size:
-        raise LabelsError("The stroke lies outside of all cells; draw it across the one to split.")
-    number = int(cells[counts.argmax()])
-    inside = int(np.flatnonzero(under == number)[0])
-    cell_box = cell_region(labels, [axis[inside] for axis in path])
-    box = grown(cell_box, [1] * labels.ndim, labels.shape)
-    before = labels[box].copy()
-    mask = before == number
-    seeds = _sides(mask, _barrier(stroke, box, mask))
-    if seeds is None:
-        raise LabelsError(
-            f"The stroke does not cross cell {number} from side to side; begin and end it outside."
-        )
-    heights = np.zeros(mask.shape) if landscape is None else -landscape[box].astype(np.float64)
-    sides = watershed(heights, seeds, mask=mask)
-    parts = np.bincount(sides.reshape(-1), minlength=3)[1:3]
-    smaller = 1 + int(parts[1] <= parts[0])
-    after = before.copy()
-    after[sides == smaller] = new_number
-    return CellEdit(box, before, after, (number, new_number))
-
-
-def _drawn(stroke: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[NDArray[np.intp], ...]:
-    """Pixels of a stroke, in its order; those outside of the image are left out."""
     points = np.rint(np.asarray(stroke, float)).astype(int)
-    pieces = [
-        np.stack(line(*a[-2:], *b[-2:])) for a, b in itertools.pairwise(points)
-    ]
+    pieces = [np.stack(line(*a[-2:], *b[-2:])) for a, b in itertools.pairwise(points)]
     plane = np.concatenate(pieces, axis=1) if pieces else points[:, -2:].T
     fixed = [np.full(plane.shape[1], n) for n in points[0][:-2]]
     path = np.stack([*fixed, *plane])
@@ -179,39 +154,26 @@ def _drawn(stroke: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[NDArray
     return tuple(path[:, is_inside])
 
 
-def _barrier(
-    stroke: NDArray[np.float64], box: Region, mask: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """The stroke, gone on with straight at both ends, in the plane of the box."""
-    points = np.asarray(stroke, float)[:, -2:] - [part.start for part in box[-2:]]
-    reach = float(np.hypot(*mask.shape[-2:]))
-    for end, before in ((0, min(len(points), 5) - 1), (-1, -min(len(points), 5))):
-        way = points[end] - points[before]
-        length = float(np.hypot(*way))
-        if length > 0:
-            beyond = points[end] + way / length * reach
-            points = np.concatenate(
-                [beyond[np.newaxis], points] if end == 0 else [points, beyond[np.newaxis]]
-            )
-    barrier = np.zeros(mask.shape[-2:], bool)
-    barrier[_drawn(points, barrier.shape)] = True
-    # Without a gap at corners, through which a side could leak into the other.
-    return ndimage.binary_dilation(barrier, iterations=1)
+def with_room(labels: LabelImage, number: int) -> LabelImage:
+    """Copy labels, as a longer dtype if theirs has no room for a number.
 
-
-def _sides(mask: NDArray[np.bool_], barrier: NDArray[np.bool_]) -> NDArray[np.int32] | None:
-    """Both sides of a cell, 1 and 2, beside a corridor around the stroke; None if it has one."""
-    diameter = 2 * np.sqrt(mask.reshape(-1, *barrier.shape).any(axis=0).sum() / np.pi)
-    away = ndimage.distance_transform_edt(~barrier)
-    for half in (_CORRIDOR * diameter, _CORRIDOR * diameter / 2, 0.0):
-        labelled, count = ndimage.label(mask & (away > half))
-        if count < 2:
-            continue
-        area = np.bincount(labelled.reshape(-1))[1:]
-        first, second = np.argsort(-area, kind="stable")[:2] + 1
-        seeds: NDArray[np.int32] = (labelled == first) + 2 * (labelled == second).astype(np.int32)
-        return seeds
-    return None
+    Raises
+    ------
+    LabelsError
+        If no integer dtype has room for all of them.
+    """
+    if number <= np.iinfo(labels.dtype).max:
+        return labels.copy()
+    try:
+        dtype = np.promote_types(labels.dtype, np.min_scalar_type(number))
+    except TypeError:
+        dtype = np.dtype(object)
+    if dtype.kind not in "ui":
+        raise LabelsError(
+            f"The cells have numbers up to the largest that {labels.dtype} can hold, so there is "
+            "none left for a new cell; number the cells anew, from 1, first."
+        )
+    return labels.astype(dtype)
 
 
 def merge_cells(labels: LabelImage, places: Sequence[Point]) -> CellEdit:
@@ -223,7 +185,7 @@ def merge_cells(labels: LabelImage, places: Sequence[Point]) -> CellEdit:
     ----------
     labels : (H, W) or (Z, H, W) integer array
     places : sequence of points
-        Two or more; those without a cell count for nothing.
+        Two or more in the labels; those without a cell count for nothing.
 
     Returns
     -------
@@ -236,23 +198,45 @@ def merge_cells(labels: LabelImage, places: Sequence[Point]) -> CellEdit:
     """
     found: dict[int, Region] = {}
     for at in places:
-        place = _pixel(labels, at)
+        place = pixel_at(labels, at)
         number = int(labels[place])
         if number > 0 and number not in found:
             found[number] = cell_region(labels, place)
-    if len(found) < 2:
-        raise LabelsError("Fewer than two cells are there; drag from one cell to another.")
+    if not found:
+        raise LabelsError("There is no cell here; drag from one cell to another.")
+    if len(found) == 1:
+        raise LabelsError(f"Only cell {next(iter(found))} is here; drag from it to another cell.")
     box = grown(around(found.values()), [_GAP_PX] * labels.ndim, labels.shape)
     before = labels[box].copy()
+    largest = max(
+        found, key=lambda each: np.count_nonzero(before[within(found[each], box)] == each)
+    )
     mask = np.isin(before, list(found))
-    number = max(found, key=lambda each: int((before == each).sum()))
-    after = np.where(mask, number, before)
-    if ndimage.label(mask)[1] > 1:
-        ball = ndimage.iterate_structure(ndimage.generate_binary_structure(labels.ndim, 1), _GAP_PX)
-        closed = ndimage.binary_closing(np.pad(mask, _GAP_PX), ball)
-        inner = tuple(slice(_GAP_PX, -_GAP_PX) for _ in before.shape)
-        after = np.where(closed[inner] & (before == 0), number, after)
-    return CellEdit(box, before, after, (number,))
+    after = np.where(mask, np.array(largest, before.dtype), before)
+    for gap in _gaps(found, labels.shape):
+        part = within(gap, box)
+        after[part][_closed(mask[part]) & (before[part] == 0)] = largest
+    return CellEdit(box, before, after, (largest,))
+
+
+def _gaps(found: dict[int, Region], shape: Sequence[int]) -> list[Region]:
+    """Boxes in which two cells may be close enough to be joined."""
+    margin = [_GAP_PX] * len(shape)
+    wider = [grown(each, margin, shape) for each in found.values()]
+    boxes = [shared(one, other) for one, other in itertools.combinations(wider, 2)]
+    full = [box for box in boxes if all(part.start < part.stop for part in box)]
+    allowed = around(wider)
+    return [shared(grown(box, margin, shape), allowed) for box in full]
+
+
+def _closed(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Closed by a ball; what is cut off at the rim closes nothing."""
+    if ndimage.label(mask)[1] < 2:
+        return mask
+    ball = ndimage.iterate_structure(ndimage.generate_binary_structure(mask.ndim, 1), _GAP_PX)
+    closed = ndimage.binary_closing(np.pad(mask, _GAP_PX), ball)
+    inner: NDArray[np.bool_] = closed[tuple(slice(_GAP_PX, -_GAP_PX) for _ in mask.shape)]
+    return inner
 
 
 def delete_cell(labels: LabelImage, at: Point) -> CellEdit:
@@ -263,10 +247,11 @@ def delete_cell(labels: LabelImage, at: Point) -> CellEdit:
     LabelsError
         If there is none.
     """
-    box = cell_region(labels, at)
+    number, box = number_at(labels, at), cell_region(labels, at)
     before = labels[box].copy()
-    number = labels[_pixel(labels, at)]
-    return CellEdit(box, before, np.where(before == number, 0, before), ())
+    after = before.copy()
+    after[before == number] = 0
+    return CellEdit(box, before, after, ())
 
 
 def fill_cell(labels: LabelImage, at: Point) -> CellEdit:
@@ -277,11 +262,11 @@ def fill_cell(labels: LabelImage, at: Point) -> CellEdit:
     LabelsError
         If there is none.
     """
-    box = cell_region(labels, at)
+    number, box = number_at(labels, at), cell_region(labels, at)
     before = labels[box].copy()
-    number = int(labels[_pixel(labels, at)])
-    filled = ndimage.binary_fill_holes(before == number)
-    return CellEdit(box, before, np.where(filled & (before <= 0), number, before), (number,))
+    after = before.copy()
+    after[ndimage.binary_fill_holes(before == number) & (before <= 0)] = number
+    return CellEdit(box, before, after, (number,))
 
 
 def smooth_cell(labels: LabelImage, at: Point, *, sigma_px: float = 2.0) -> CellEdit:
@@ -297,87 +282,17 @@ def smooth_cell(labels: LabelImage, at: Point, *, sigma_px: float = 2.0) -> Cell
     LabelsError
         If there is none, or nothing of it would be left.
     """
-    number = int(labels[_pixel(labels, at)])
+    number = number_at(labels, at)
     margin = int(np.ceil(2 * sigma_px))
     box = grown(cell_region(labels, at), [margin] * labels.ndim, labels.shape)
     before = labels[box].copy()
     mask = before == number
     smooth = ndimage.gaussian_filter(mask.astype(np.float32), sigma_px, mode="nearest") > 0.5
-    if not smooth.any():
+    after = before.copy()
+    after[mask & ~smooth] = 0
+    after[smooth & (before <= 0)] = number
+    if not (after == number).any():
         raise LabelsError(
             f"Cell {number} is too small to be smoothed over {sigma_px:g} pixels; use less."
         )
-    after = np.where(mask & ~smooth, 0, before)
-    return CellEdit(box, before, np.where(smooth & (before <= 0), number, after), (number,))
-
-
-def add_cell(
-    labels: LabelImage,
-    scores: NDArray[np.floating],
-    at: Point,
-    *,
-    new_number: int,
-    share: float = _ADD_SHARE,
-    largest_px: int = 1 << 20,
-) -> CellEdit:
-    """Propose the outline of a cell that was missed, from the scores around a click.
-
-    It is what hangs together with the peak near the click and is above a share
-    of its score; other cells stay as they are.
-
-    Parameters
-    ----------
-    labels : (H, W) or (Z, H, W) integer array
-    scores : array of that shape
-        Of "cell" or foreground, high inside of cells.
-    at : sequence of float
-    new_number : int
-    share : float
-        Less makes the cell larger.
-    largest_px : int
-        More pixels are no cell.
-
-    Returns
-    -------
-    CellEdit
-
-    Raises
-    ------
-    LabelsError
-        If a cell is there already, or nothing around it looks like one.
-    """
-    place = _pixel(labels, at)
-    if labels[place] > 0:
-        raise LabelsError(
-            f"Cell {int(labels[place])} is there already; click where one is missing."
-        )
-    near = clipped(tuple(slice(n - _PEAK_PX, n + _PEAK_PX + 1) for n in place), labels.shape)
-    free = np.where(labels[near] <= 0, scores[near], -np.inf)
-    offset = np.unravel_index(int(free.argmax()), free.shape)
-    peak = tuple(int(n) + part.start for n, part in zip(offset, near, strict=True))
-    level = float(scores[peak]) * share
-    window, half = tuple(slice(n, n + 1) for n in peak), _FIRST_PX
-    while True:
-        box = grown(window, [half] * labels.ndim, labels.shape)
-        pieces, _ = ndimage.label((scores[box] >= level) & (labels[box] <= 0))
-        here = pieces == pieces[within(window, box)].item()
-        rims = [np.take(here, end, axis) for axis in range(here.ndim) for end in (0, -1)]
-        if here.sum() > largest_px or sizes(box) == labels.shape:
-            break
-        if not any(rim.any() for rim in rims):
-            break
-        half *= 2
-    if level <= 0 or here.sum() > largest_px:
-        raise LabelsError("Nothing around this place looks like one cell; paint it instead.")
-    before = labels[box].copy()
-    filled = ndimage.binary_fill_holes(here)
-    return CellEdit(
-        box, before, np.where(filled & (before <= 0), new_number, before), (new_number,)
-    )
-
-
-def _pixel(labels: LabelImage, at: Point) -> tuple[int, ...]:
-    place = tuple(round(float(n)) for n in at)
-    if any(not 0 <= n < size for n, size in zip(place, labels.shape, strict=True)):
-        raise LabelsError("This place lies outside of the labels; point into them.")
-    return place
+    return CellEdit(box, before, after, (number,))
