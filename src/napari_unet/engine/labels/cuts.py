@@ -100,7 +100,7 @@ def split_cell(
 
 def _flat(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Seen along all axes but the last two."""
-    flat: NDArray[np.bool_] = mask.reshape(-1, *mask.shape[-2:]).any(axis=0)
+    flat: NDArray[np.bool_] = np.any(mask.reshape(-1, *mask.shape[-2:]), axis=0)
     return flat
 
 

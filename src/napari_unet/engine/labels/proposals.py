@@ -85,7 +85,7 @@ def add_cell(
         count = np.count_nonzero(here)
         if count > largest_px:
             break
-        is_found = not _is_cut_off(here, box, labels.shape)
+        is_found = not _is_cut_off(here | (before == new_number), box, labels.shape)
         half *= 2
     if not is_found:
         raise LabelsError("Nothing around this place looks like one cell; paint it instead.")
@@ -99,15 +99,15 @@ def _basin(
     scores: NDArray[np.floating], others: NDArray[np.bool_], peak: tuple[int, ...], level: float
 ) -> NDArray[np.bool_]:
     """What is above a level and belongs to a peak rather than to one of the other cells."""
-    mask = (scores >= level) | others
-    pieces, _ = ndimage.label(mask)
-    mask = pieces == pieces[peak]
+    pieces, _ = ndimage.label((scores >= level) | others)
+    mask: NDArray[np.bool_] = pieces == pieces[peak]
     if not (mask & others).any():
         return mask
     seeds = others.astype(np.int32)
     seeds[peak] = 2
     basins: NDArray[np.int32] = watershed(-np.nan_to_num(scores), seeds, mask=mask)
-    return basins == 2
+    basin: NDArray[np.bool_] = basins == 2
+    return basin
 
 
 def _is_cut_off(here: NDArray[np.bool_], box: Region, shape: Sequence[int]) -> bool:

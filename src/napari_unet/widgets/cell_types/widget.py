@@ -19,7 +19,7 @@ from napari_unet.viewer.cell_types import (
     type_colours,
     types_of_layer,
 )
-from napari_unet.widgets.cell_types.clicks import CellClicks
+from napari_unet.viewer.gestures import LEFT, Click, Gestures
 from napari_unet.widgets.shared.choices import LayerChoice, keep_narrow
 from napari_unet.widgets.shared.docked_form import DockedForm
 from napari_unet.widgets.shared.parts import Scrolled, in_column, narrow_form, while_alive
@@ -34,13 +34,14 @@ class CellTypesWidget(DockedForm):
 
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer)
-        self.clicks = CellClicks(napari_viewer, self)
+        self.gestures = Gestures(napari_viewer, self)
         self._followed: Labels | None = None
         self._build()
         self.layer_choice.currentIndexChanged.connect(self._on_layer_chosen)
         self.colour_box.toggled.connect(self._on_colour_toggled)
         self.button.toggled.connect(self._on_button_toggled)
-        self.clicks.clicked.connect(self._on_cell_clicked)
+        self.gestures.clicked.connect(self._on_clicked)
+        self.gestures.interrupted.connect(self._stop_clicks)
         self.sentence.follow(
             lambda: self.layer_choice.subject,
             self.layer_choice.currentIndexChanged,
@@ -95,13 +96,13 @@ class CellTypesWidget(DockedForm):
         self._stop_clicks()
 
     def _stop_clicks(self) -> None:
-        self.clicks.stop()
+        self.gestures.stop()
         with signals_blocked(self.button):
             self.button.setChecked(False)
 
     def _on_layer_chosen(self, _index: int = 0) -> None:
         layer = self.layer
-        if self.clicks.layer is not None and self.clicks.layer != layer:
+        if self.gestures.layer is not None and self.gestures.layer != layer:
             self._stop_clicks()
         if self._followed is not None and self._followed != layer:
             self._followed.events.features.disconnect(self._show_types)
@@ -155,12 +156,13 @@ class CellTypesWidget(DockedForm):
             self._stop_clicks()
             self.sentence.show_error(str(_no_labels()))
         else:
-            self.clicks.start(layer)
+            self.gestures.start(layer)
             self.sentence.show_text("Click cells on the canvas; press the button again to end.")
 
-    def _on_cell_clicked(self, label: int) -> None:
-        layer, name = self.clicks.layer, self.type_box.currentText().strip()
-        if layer is None:
+    def _on_clicked(self, click: Click) -> None:
+        layer, name = self.gestures.layer, self.type_box.currentText().strip()
+        label = click.label
+        if layer is None or label <= 0 or click.button != LEFT:
             return
         give_type(layer, label, name)
         if name and not is_coloured_by_type(layer):

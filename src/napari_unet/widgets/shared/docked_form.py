@@ -43,6 +43,13 @@ class DockedForm(QWidget):
         """Stop whatever runs, and let go of the viewer."""
         raise NotImplementedError
 
+    def canvases(self) -> list[QOpenGLWidget]:
+        """What napari draws on in the window that the form is docked in; none without one."""
+        dock = dock_of(self)
+        window = None if dock is None else dock.parent()
+        middle = window.centralWidget() if isinstance(window, QMainWindow) else None
+        return [] if middle is None else middle.findChildren(QOpenGLWidget)
+
     def event(self, event: QEvent | None) -> bool:
         """Stop when the widget is closed, or leaves its dock, which sends no close event."""
         if event is not None:
@@ -104,10 +111,7 @@ class DockedForm(QWidget):
         one in which Qt puts the window together: there it is freed under the canvas's feet, and
         with some drivers the next picture crashes (napari issues 6472 and 8471).
         """
-        dock = dock_of(self)
-        window = None if dock is None else dock.parent()
-        middle = window.centralWidget() if isinstance(window, QMainWindow) else None
-        for canvas in () if middle is None else middle.findChildren(QOpenGLWidget):
+        for canvas in self.canvases():
             if canvas.isValid():
                 canvas.makeCurrent()
 
