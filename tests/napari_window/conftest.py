@@ -31,35 +31,49 @@ def zoom_to(qtbot: QtBot) -> Callable[..., None]:
     return zoom_to
 
 
+LEFT, NONE = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+
+
+def send(viewer: Any, kind: Any, at: Any, button: Any, buttons: Any) -> None:
+    """Send what the mouse does at a point of the world to the canvas."""
+    camera, canvas = camera_of(viewer), viewer.window._qt_viewer.canvas.native
+    middle = np.array([canvas.height(), canvas.width()]) / 2
+    y, x = middle + (np.asarray(at) - np.asarray(camera.center[-2:])) * camera.zoom
+    point = QPointF(x, y)
+    none = Qt.KeyboardModifier.NoModifier
+    event = QMouseEvent(kind, point, canvas.mapToGlobal(point), button, buttons, none)
+    QApplication.sendEvent(canvas, event)
+
+
 @pytest.fixture
 def drag(qtbot: QtBot) -> Callable[..., None]:
     """Press the mouse on one point of the world, move, and let go on another."""
 
     def drag(viewer: Any, start: tuple[float, float], stop: tuple[float, float]) -> None:
-        camera, canvas = camera_of(viewer), viewer.window._qt_viewer.canvas.native
-        middle = np.array([canvas.height(), canvas.width()]) / 2
-
-        def send(kind: Any, share: float, button: Any, buttons: Any) -> None:
-            point = np.asarray(start) + share * (np.asarray(stop) - np.asarray(start))
-            y, x = middle + (point - np.asarray(camera.center[-2:])) * camera.zoom
-            at = QPointF(x, y)
-            event = QMouseEvent(
-                kind, at, canvas.mapToGlobal(at), button, buttons, Qt.KeyboardModifier.NoModifier
-            )
-            QApplication.sendEvent(canvas, event)
-
-        left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
-        send(QEvent.Type.MouseMove, 0, none, none)
-        send(QEvent.Type.MouseButtonPress, 0, left, left)
+        way = np.asarray(stop) - np.asarray(start)
+        send(viewer, QEvent.Type.MouseMove, start, NONE, NONE)
+        send(viewer, QEvent.Type.MouseButtonPress, start, LEFT, LEFT)
         for share in (0.2, 0.4, 0.6, 0.8, 1.0):
-            expected = np.asarray(start) + share * (np.asarray(stop) - np.asarray(start))
+            expected = np.asarray(start) + share * way
 
-            def has_moved(share: float = share, expected: Any = expected) -> bool:
+            def has_moved(expected: Any = expected) -> bool:
                 # napari drops moves that follow each other too fast.
-                send(QEvent.Type.MouseMove, share, none, left)
+                send(viewer, QEvent.Type.MouseMove, expected, NONE, LEFT)
                 return bool(np.allclose(viewer.cursor.position[-2:], expected, atol=2))
 
             qtbot.waitUntil(has_moved, timeout=5000)
-        send(QEvent.Type.MouseButtonRelease, 1, left, none)
+        send(viewer, QEvent.Type.MouseButtonRelease, stop, LEFT, NONE)
 
     return drag
+
+
+@pytest.fixture
+def click() -> Callable[..., None]:
+    """Press and let go of a button on a point of the world."""
+
+    def click(viewer: Any, at: tuple[float, float], *, button: Any = LEFT) -> None:
+        send(viewer, QEvent.Type.MouseMove, at, NONE, NONE)
+        send(viewer, QEvent.Type.MouseButtonPress, at, button, button)
+        send(viewer, QEvent.Type.MouseButtonRelease, at, button, NONE)
+
+    return click

@@ -1,5 +1,6 @@
 """The Correct widget: each gesture is one step of undo, changes its cell alone, and is told."""
 
+import itertools
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -58,7 +59,7 @@ class Hand:
         ]
         for step in steps:
             next(step, None)
-        for one, other in zip(points[:-1], points[1:], strict=True):
+        for one, other in itertools.pairwise(points):
             for share in (0.25, 0.5, 0.75, 1):
                 at = np.asarray(one) + share * (np.asarray(other) - np.asarray(one))
                 vars(event).update(vars(self.event(at, button)), type="mouse_move")
@@ -331,6 +332,10 @@ def test_what_cannot_be_corrected_is_told(viewer: ViewerModel, hand: Hand) -> No
     hand.take(DELETE)
     assert "'locked' is locked" in hand.message
     locked.editable = True
+    hand.take(DELETE)
+    locked.visible = False
+    assert "'locked' is hidden" in hand.click(5, 5)
+    locked.visible = True
     viewer.add_labels(np.ones((4, 20, 20), int))
     viewer.dims.ndisplay = 3
     hand.take(DELETE)

@@ -17,6 +17,15 @@ from napari_unet.engine.labels.edits import CellEdit, cell_region, stroke_pixels
 _CORRIDOR = 0.15
 """Half the width, in diameters of the cell, of the corridor in which a cut may leave the stroke."""
 
+_LEAVING = 2.0
+"""What it costs a cut to go along the rim of the corridor, in contrasts of the landscape.
+
+Texture inside of cells is as deep as the lines between them.
+"""
+
+_RANGE = (1, 95)
+"""Percentiles of the landscape in the cell that are its contrast."""
+
 _LEAST_SHARE = 0.02
 """Of a cell; what a stroke parts from it is no cell if it is less."""
 
@@ -81,7 +90,8 @@ def split_cell(
     inside = tuple(axis - start for axis, start in zip(places, starts, strict=True))
     mask = _piece(before == number, inside)
     barrier = _barrier(np.asarray(stroke, float)[:, -2:] - starts[-2:], _flat(mask))
-    seeds = _sides(mask, barrier)
+    away = ndimage.distance_transform_edt(~barrier) / (_CORRIDOR * _diameter_px(mask))
+    seeds = _sides(mask, barrier, away)
     if seeds is None:
         raise LabelsError(
             f"The stroke does not part cell {number} in two; draw it from one side of the cell to "
@@ -89,8 +99,8 @@ def split_cell(
         )
     heights = np.zeros(mask.shape)
     if landscape is not None:
-        # Pixels without a number cannot be told from their neighbours.
-        heights = -np.nan_to_num(np.asarray(landscape[box], np.float64))
+        lows = _evened(np.asarray(landscape[box], np.float64), mask)
+        heights = -lows - _LEAVING * np.minimum(away, 1) ** 2
     sides = watershed(heights, seeds, mask=mask)
     parts = np.bincount(sides.reshape(-1), minlength=3)[1:3]
     after = with_room(before, new_number)
@@ -134,8 +144,31 @@ def _barrier(points: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np
     return ndimage.binary_dilation(barrier)
 
 
-def _sides(mask: NDArray[np.bool_], barrier: NDArray[np.bool_]) -> NDArray[np.int32] | None:
-    """Both sides of a cell, 1 and 2, beside a corridor around the stroke; None if it has one."""
+def _evened(heights: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Heights from 0 to 1 within the cell; where nothing is known they are high."""
+    known = heights[mask & np.isfinite(heights)]
+    low, high = np.percentile(known, _RANGE) if known.size else (0.0, 0.0)
+    if high <= low:
+        return np.ones(mask.shape)
+    evened: NDArray[np.float64] = np.clip((heights - low) / (high - low), 0, 1)
+    return np.nan_to_num(evened, nan=1.0)
+
+
+def _diameter_px(mask: NDArray[np.bool_]) -> float:
+    """Of the circle that is as large as the cell as it is seen in the plane of the stroke."""
+    return 2 * float(np.sqrt(np.count_nonzero(_flat(mask)) / np.pi))
+
+
+def _sides(
+    mask: NDArray[np.bool_], barrier: NDArray[np.bool_], away: NDArray[np.float64]
+) -> NDArray[np.int32] | None:
+    """Both sides of a cell, 1 and 2, beside a corridor around the stroke; None if it has one.
+
+    Parameters
+    ----------
+    away : float array of the shape of `barrier`
+        Distance from it in half the widths of the corridor.
+    """
     pieces, count = ndimage.label(mask & ~barrier)
     if count < 2:
         return None
@@ -144,9 +177,7 @@ def _sides(mask: NDArray[np.bool_], barrier: NDArray[np.bool_]) -> NDArray[np.in
     if sizes[second - 1] < _LEAST_SHARE * np.count_nonzero(mask):
         return None
     sides: NDArray[np.int32] = (pieces == first) + 2 * (pieces == second).astype(np.int32)
-    diameter = 2 * np.sqrt(np.count_nonzero(_flat(mask)) / np.pi)
-    away = ndimage.distance_transform_edt(~barrier)
-    for half in (_CORRIDOR * diameter, _CORRIDOR * diameter / 2):
+    for half in (1.0, 0.5):
         seeds: NDArray[np.int32] = np.where(away > half, sides, 0)
         if (seeds == 1).any() and (seeds == 2).any():
             return seeds

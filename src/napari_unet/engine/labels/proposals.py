@@ -14,7 +14,7 @@ from napari_unet.engine.base.regions import Region, clipped, grown
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.labels.edits import CellEdit, Point, pixel_at, with_room
 
-USUAL_SHARE = 0.5
+USUAL_SHARE = 0.4
 """Of the score of the peak near a click: what is above belongs to the cell that is proposed."""
 
 _LEAST_SCORE = 0.01
@@ -47,7 +47,7 @@ def add_cell(
     ----------
     labels : (H, W) or (Z, H, W) integer array
     scores : array of that shape
-        Of "cell" or foreground, high inside of cells.
+        Of foreground or "cell", high inside of cells.
     at : sequence of float
     new_number : int
     share : float

@@ -88,6 +88,11 @@ def shown_part(layer: Labels, viewer: ViewerModel) -> EditedPart:
             f"'{layer.name}' is locked, as it is being filled or was set so; wait until that is "
             "over, or unlock it."
         )
+    if not layer.visible:
+        # What is not shown napari does not keep ready to be drawn, and writing fails half-way.
+        raise UNetError(
+            f"'{layer.name}' is hidden; show it with the eye in the layer list to correct it."
+        )
     if viewer.dims.ndisplay != 2:
         raise UNetError(
             "Cells are corrected in slices; leave the 3-D view with Ctrl-Y (Command-Y on a Mac)."

@@ -35,7 +35,7 @@ _HALF_DEPTH_PX = 24
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoreWindow:
-    """Scores of "cell" in a box of the part that is corrected."""
+    """Scores of being a cell in a box of the part that is corrected."""
 
     scores: NDArray[np.float32]
     box: Region
@@ -97,7 +97,7 @@ class WindowPlan:
             device=self.device,
             intensity_reference=without_alpha(whole) if reference is None else reference,
         )
-        scores = _cell_scores(found.scores, found.class_roles)
+        scores = _foreground(found.scores, found.class_roles)
         # Of a volume that was read for one slice, this slice.
         cut = tuple(
             slice(None) if n in self.part.axes else at - part.start
@@ -123,12 +123,15 @@ class WindowPlan:
         )
 
 
-def _cell_scores(scores: Any, class_roles: Sequence[str]) -> NDArray[np.float32]:
-    from napari_unet.engine.networks.class_roles import is_cell
+def _foreground(scores: Any, class_roles: Sequence[str]) -> NDArray[np.float32]:
+    """Scores of being a cell or its border, to which cells reach."""
+    from napari_unet.engine.networks.class_roles import BACKGROUND
 
-    own = [number for number, role in enumerate(class_roles) if is_cell(role)]
-    total: NDArray[np.float32] = scores[own].sum(axis=0)
-    return total
+    if BACKGROUND in class_roles:
+        foreground: NDArray[np.float32] = 1 - scores[class_roles.index(BACKGROUND)]
+    else:
+        foreground = scores.sum(axis=0)
+    return foreground
 
 
 def plan_window(

@@ -111,11 +111,15 @@ class ToolButtons(QWidget):
         self._layer, self._replaced = layer, {}
         if layer is not None:
             for tool in TOOLS:
-                press = partial(self._on_key, tool)
+                press = self._press(tool)
                 self._replaced[tool.key] = layer.bind_key(tool.key, press, overwrite=True)
 
-    def _on_key(self, tool: Tool, _layer: Labels) -> None:
-        self.buttons[tool].toggle()
+    def _press(self, tool: Tool) -> Callable[[Labels], None]:
+        # napari asks for its name, which a partial has not.
+        def press_tool(_layer: Labels) -> None:
+            self.buttons[tool].toggle()
+
+        return press_tool
 
     def _on_toggled(self, tool: Tool, is_on: bool) -> None:  # noqa: FBT001 - as Qt calls it
         if is_on:

@@ -1,0 +1,185 @@
+"""Cells corrected with the mouse and the keys of a real napari window."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+
+from napari_unet.session import shared_session
+from napari_unet.viewer import worker
+from napari_unet.viewer.commands import open_widget
+from napari_unet.widgets.correct.widget import CorrectWidget
+
+pytestmark = pytest.mark.viewer
+
+
+def camera_of(viewer: Any) -> Any:
+    # It moved to the scene in napari 0.9.
+    return getattr(viewer, "scene", viewer).camera
+
+
+class Person:
+    """Someone before the window, with a hand at the mouse and one at the keys."""
+
+    def __init__(self, viewer: Any, qtbot: QtBot, drag: Any, click: Any) -> None:
+        self.viewer, self.qtbot, self._drag, self._click = viewer, qtbot, drag, click
+        viewer.open_sample("napari-unet-cells", "crowded")
+        self.image, self.labels = viewer.layers
+        self.labels.visible = True
+        viewer.layers.selection.active = self.labels
+        self.widget: CorrectWidget = open_widget(viewer, "Correct")
+        self.canvas = viewer.window._qt_viewer.canvas.native
+        self.canvas.setFocus()
+        qtbot.waitUntil(lambda: self.canvas.width() > 100)
+        viewer.reset_view()
+
+    def press(self, key: Any, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
+        self.qtbot.keyClick(self.canvas, key, modifier)
+
+    def undo(self) -> None:
+        self.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+
+    def drag(self, start: Any, stop: Any) -> str:
+        self._drag(self.viewer, start, stop)
+        return self.widget.sentence.message
+
+    def click(self, at: Any, button: Any = Qt.MouseButton.LeftButton) -> str:
+        self._click(self.viewer, at, button=button)
+        self.qtbot.waitUntil(lambda: not self.widget.corrections.is_busy, timeout=120_000)
+        return self.widget.sentence.message
+
+    def middle(self, number: int) -> tuple[float, float]:
+        """A pixel of a cell near its middle."""
+        places = np.argwhere(self.labels.data == number)
+        nearest = np.linalg.norm(places - places.mean(axis=0), axis=1).argmin()
+        return tuple(places[nearest].tolist())
+
+    def size(self, number: int) -> int:
+        return int(np.count_nonzero(self.labels.data == number))
+
+
+@pytest.fixture
+def person(
+    make_napari_viewer: Callable[..., Any], qtbot: QtBot, drag: Any, click: Any
+) -> Iterator[Person]:
+    yield Person(make_napari_viewer(show=True), qtbot, drag, click)
+    assert worker.stop_all()
+
+
+def touching(labels: np.ndarray) -> tuple[int, int]:
+    """Two cells that lie beside each other in a row, the largest such ones away from the rim."""
+    left, right = labels[:, :-4], labels[:, 4:]
+    beside = (left != right) & (left > 0) & (right > 0)
+    pairs, counts = np.unique(np.stack([left[beside], right[beside]]), axis=1, return_counts=True)
+    one, other = pairs[:, counts.argmax()].tolist()
+    return one, other
+
+
+def test_cells_are_split_merged_deleted_smoothed_and_filled_by_one_gesture_each(
+    person: Person,
+) -> None:
+    labels, start = person.labels, person.labels.data.copy()
+    cells = set(np.unique(start).tolist()) - {0}
+    camera = camera_of(person.viewer)
+    centre, zoom = camera.center, camera.zoom
+    one, other = touching(start)
+
+    def is_undone() -> bool:
+        person.undo()
+        return np.array_equal(labels.data, start)
+
+    person.press(Qt.Key.Key_J)
+    assert "Merged into cell" in person.drag(person.middle(one), person.middle(other))
+    kept = set(np.unique(labels.data).tolist()) - {0}
+    assert cells - kept in ({one}, {other})
+    merged = max(one, other, key=person.size)
+    assert is_undone()
+
+    # The two as one, without the gap: a stroke between them parts them again.
+    person.drag(person.middle(one), person.middle(other))
+    whole = labels.data.copy()
+    y, x = np.argwhere((start[:, :-4] == one) & (start[:, 4:] == other)).mean(axis=0)
+    x += 2
+    (ay, ax), (by, bx) = (np.argwhere(start == each).mean(axis=0) for each in (one, other))
+    along = np.array([by - ay, bx - ax]) / np.hypot(by - ay, bx - ax)
+    across = 40 * np.array([-along[1], along[0]])
+    person.press(Qt.Key.Key_S)
+    shown: list[bool] = []
+    person.widget.gestures.drawing.connect(
+        lambda points: shown.append(bool(points) and person.widget._line.isVisible())
+    )
+    told = person.drag((y - across[0], x - across[1]), (y + across[0], x + across[1]))
+    assert f"Cell {merged} is cut" in told
+    assert f"as '{person.image.name}' shows it" in told
+    new = int(labels.data.max())
+    assert new == max(cells) + 1
+    assert np.array_equal(np.isin(labels.data, (merged, new)), whole == merged)
+    for truth in (one, other):
+        inside = labels.data[start == truth]
+        assert max(np.count_nonzero(inside == part) for part in (merged, new)) > 0.9 * inside.size
+    assert any(shown)
+    assert not shown[-1]
+    assert (camera.center, camera.zoom) == (centre, zoom)
+    person.undo()
+    assert is_undone()
+
+    person.press(Qt.Key.Key_D)
+    person.click(person.middle(one))
+    assert set(np.unique(labels.data).tolist()) - {0} == cells - {one}
+    person.qtbot.waitUntil(
+        lambda: person.widget.count_label.text() == f"{len(cells) - 1} cells", timeout=20_000
+    )
+    assert is_undone()
+    person.qtbot.waitUntil(
+        lambda: person.widget.count_label.text() == f"{len(cells)} cells", timeout=20_000
+    )
+
+    hole = person.middle(one)
+    labels.data[hole] = 0
+    person.press(Qt.Key.Key_H)
+    assert person.click((hole[0], hole[1] + 2)) == f"Cell {one} is filled."
+    assert np.array_equal(labels.data, start)
+    person.undo()
+    assert labels.data[hole] == 0
+    labels.data[...] = start
+
+    person.press(Qt.Key.Key_R)
+    assert person.click(person.middle(one)) == f"Cell {one} is smoothed."
+    assert 0.8 < person.size(one) / np.count_nonzero(start == one) < 1.2
+    assert is_undone()
+
+
+def test_a_missed_cell_is_added_from_the_scores_of_the_model(person: Person) -> None:
+    shared_session().load("nuclei")
+    labels, start = person.labels, person.labels.data.copy()
+    one, _ = touching(start)
+    missed = person.middle(one)
+    person.press(Qt.Key.Key_D)
+    person.click(missed)
+    person.press(Qt.Key.Key_A)
+    assert "is added" in person.click(missed)
+    new = int(labels.data[missed])
+    found, true = labels.data == new, start == one
+    assert np.count_nonzero(found & true) > 0.75 * np.count_nonzero(found | true)
+    assert np.array_equal(labels.data[~found & ~true], start[~found & ~true])
+    before = person.size(new)
+    assert "is larger" in person.click(missed)
+    assert person.size(new) > before
+    assert "is smaller" in person.click(missed, Qt.MouseButton.RightButton)
+    for _ in range(3):
+        person.undo()
+    assert labels.data[missed] == 0
+
+
+def test_closing_the_form_gives_the_keys_and_the_mouse_back(person: Person) -> None:
+    person.press(Qt.Key.Key_D)
+    assert person.widget.gestures.layer is not None
+    start, cell = person.labels.data.copy(), person.middle(1)
+    person.viewer.window.remove_dock_widget(person.widget.parent())
+    assert not person.labels.keymap
+    person.press(Qt.Key.Key_D)
+    person._click(person.viewer, cell)
+    assert np.array_equal(person.labels.data, start)
