@@ -247,6 +247,13 @@ def test_a_missed_cell_is_proposed_from_its_scores():
     assert 0 < (smaller == 3).sum() < found.sum()
 
 
+@pytest.mark.parametrize("at", [(0, 0), (1, 79), (63, 2), (63, 79)])
+def test_a_missed_cell_at_the_rim_of_the_image_is_proposed(at):
+    truth = discs(at, radius=12)
+    after = applied(truth * 0, add_cell(truth * 0, truth.astype(float), at, new_number=1))
+    assert np.array_equal(after, truth)
+
+
 def test_what_is_no_cell_is_not_proposed():
     labels, flat = discs((30, 20)), np.ones((64, 80))
     for at, scores, words in (

@@ -10,7 +10,7 @@ from scipy import ndimage
 from skimage.segmentation import watershed
 
 from napari_unet.engine.base.errors import LabelsError
-from napari_unet.engine.base.regions import Region, clipped, grown
+from napari_unet.engine.base.regions import Region, grown
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.labels.edits import CellEdit, Point, pixel_at, with_room
 
@@ -68,7 +68,8 @@ def add_cell(
     there = int(labels[place])
     if there > 0 and there != new_number:
         raise LabelsError(f"Cell {there} is there already; click where one is missing.")
-    near = clipped(tuple(slice(n - _PEAK_PX, n + _PEAK_PX + 1) for n in place), labels.shape)
+    pixel = tuple(slice(n, n + 1) for n in place)
+    near = grown(pixel, [_PEAK_PX] * labels.ndim, labels.shape)
     is_free = (labels[near] <= 0) | (labels[near] == new_number)
     free = np.where(is_free & ~np.isnan(scores[near]), scores[near], -np.inf)
     offset = np.unravel_index(int(free.argmax()), free.shape)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.engine.base.regions import Region
-from napari_unet.engine.networks.class_roles import BORDER, is_cell
+from napari_unet.engine.networks.class_roles import is_cell
 from napari_unet.viewer.layers import full_resolution
 from napari_unet.viewer.results import METADATA_KEY, SCORES_KEY, is_made_up, score_layers
 from napari_unet.widgets.correct.part import EditedPart
@@ -72,19 +72,16 @@ class Lowlands:
 
     part: EditedPart
     name: str
-    high: tuple[NDArray[Any], ...]
-    """Arrays on the grid of the part that are high in cells."""
-    low: tuple[NDArray[Any], ...]
-    """Those that are high between them."""
+    arrays: tuple[NDArray[Any], ...]
+    """On the grid of the part; their sum counts."""
     is_image: bool = False
-    """Whether it takes a look at the labels to know which of the two they are."""
+    """Whether it takes a look at the labels to know if cells are the bright or the dark ones."""
 
     def __getitem__(self, box: Region, /) -> NDArray[np.float64]:
         """Heights of a box of the part."""
         heights = np.zeros([part.stop - part.start for part in box])
-        for sign, arrays in ((1, self.high), (-1, self.low)):
-            for array in arrays:
-                heights += sign * np.asarray(array[box], np.float64)
+        for array in self.arrays:
+            heights += np.asarray(array[box], np.float64)
         if not self.is_image:
             return heights
         heights = ndimage.gaussian_filter(heights, _SMOOTH_PX)
@@ -103,22 +100,19 @@ def landscape_of(
     """Find what a cut is to follow: shown scores, else the image in memory, else nothing."""
     made = labels.metadata.get(METADATA_KEY, {})
     image_id = made.get("image_id") or (None if image is None else str(image.unique_id))
-    scores = [
-        each
+    scores = tuple(
+        part.shown(each.data[part.index])
         for each in (score_layers(viewer, image_id) if image_id else ())
-        if each.data.shape == part.labels.shape
-    ]
-    roles = {each.metadata[SCORES_KEY][2]: part.shown(each.data[part.index]) for each in scores}
-    high = tuple(array for role, array in roles.items() if is_cell(role))
-    low = tuple(array for role, array in roles.items() if role == BORDER)
-    if high or low:
-        return Lowlands(part, "where scores are lowest", high, low)
+        if each.data.shape == part.labels.shape and is_cell(each.metadata[SCORES_KEY][2])
+    )
+    if scores:
+        return Lowlands(part, "where scores are lowest", scores)
     if image is None:
         return None
     channels = _channels(image, part)
     if not channels:
         return None
-    return Lowlands(part, f"as '{image.name}' shows it", channels, (), is_image=True)
+    return Lowlands(part, f"as '{image.name}' shows it", channels, is_image=True)
 
 
 def _channels(image: Image, part: EditedPart) -> tuple[NDArray[Any], ...]:
