@@ -37,11 +37,13 @@ from qtpy.QtWidgets import QApplication, QDockWidget, QMenu, QWidget
 
 from napari_unet.files.samples import DEMO_SAMPLE, load_sample
 from napari_unet.viewer.cell_types import give_type
+from napari_unet.viewer.gestures import LEFT, Click
+from napari_unet.widgets.correct.tools import SPLIT
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 PLUGIN = "napari-unet-cells"
 SEGMENT, MODEL, WEIGHT_MAP, TRAIN = "Segment cells", "Model", "Weight map", "Train"
-CELL_TYPES, MEASURE = "Cell types", "Measure"
+CELL_TYPES, CORRECT, MEASURE = "Cell types", "Correct", "Measure"
 OWN_CELLS = "histology-large"
 
 _WINDOW = (1240, 780)
@@ -228,7 +230,7 @@ def all_widgets() -> Image.Image:
     """Photograph the window with every widget of the plugin as a tab, the Model widget in front."""
     with window() as viewer:
         open_sample(viewer)
-        for name in (SEGMENT, WEIGHT_MAP, TRAIN, CELL_TYPES, MEASURE, MODEL):
+        for name in (SEGMENT, WEIGHT_MAP, TRAIN, CELL_TYPES, CORRECT, MEASURE, MODEL):
             open_widget(viewer, name)
         return photograph(viewer)
 
@@ -322,7 +324,32 @@ def cell_types() -> Image.Image:
             )
         widget.type_box.setEditText("bright")
         widget.button.click()
-        widget.clicks.clicked.emit(int(np.argmax(bright)) + 1)
+        widget.gestures.clicked.emit(Click((0, 0), int(np.argmax(bright)) + 1, LEFT))
+        return photograph(viewer)
+
+
+@picture
+def correct() -> Image.Image:
+    """Photograph the window while a stroke is drawn across a cell, close up."""
+    with window() as viewer:
+        open_sample(viewer)
+        run(open_widget(viewer, SEGMENT))
+        labels = viewer.layers[-1]
+        labels.contour = 1
+        widget = open_widget(viewer, CORRECT)
+        largest = int(np.bincount(labels.data[labels.data > 0]).argmax())
+        y, x = np.argwhere(labels.data == largest).mean(axis=0)
+        camera = getattr(viewer, "scene", viewer).camera
+        camera.center, camera.zoom = (y, x), 3.5 * camera.zoom
+        widget.tools.choose(SPLIT)
+        settle()
+        (canvas,) = widget.canvases()
+        middle = canvas.width() / 2, canvas.height() / 2
+        half_px = camera.zoom * 1.1 * np.sqrt(np.count_nonzero(labels.data == largest) / np.pi)
+        shares = np.linspace(-1, 1, 40)
+        bend = 0.06 * np.sin(3 * shares)
+        stroke = np.stack([middle[0] + half_px * bend, middle[1] + half_px * shares], axis=1)
+        widget.gestures.drawing.emit(stroke.tolist())
         return photograph(viewer)
 
 

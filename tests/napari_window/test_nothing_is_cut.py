@@ -30,6 +30,7 @@ from napari_unet.session import shared_session
 from napari_unet.versions import kept_versions
 from napari_unet.viewer import worker
 from napari_unet.viewer.commands import WIDGETS, open_widget
+from napari_unet.widgets.correct.tools import SPLIT
 from napari_unet.widgets.shared.choices import StillBox
 from napari_unet.widgets.train.form import TrainForm
 
@@ -259,7 +260,10 @@ def test_nothing_is_cut_in_a_form_that_was_just_opened_nor_beside_an_error(
     for name in WIDGETS:
         form = opened(viewer, qtbot, name)
         check(qtbot, form)
-        if name != "Model":
+        if name == "Correct":
+            form.tools.buttons[SPLIT].click()
+            check(qtbot, form)
+        elif name != "Model":
             (form.panel.button if hasattr(form, "panel") else form.button).click()
             if name not in ("Cell types", "Measure"):  # which have nothing folded away
                 unfold(form)
