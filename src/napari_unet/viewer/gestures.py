@@ -44,7 +44,7 @@ class Gestures(QObject):
     drawn = Signal(object)
     """Carries a stroke, a (P, D) array in pixels of the layer."""
     interrupted = Signal()
-    """The layer is gone, not the active one any more, or in another mode: it was stopped."""
+    """It was stopped: the layer is gone, not the active one any more, or in another mode."""
 
     def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
         super().__init__(parent)
@@ -108,7 +108,10 @@ class Gestures(QObject):
 
     def _ends(self, layer: Labels) -> tuple[Any, ...]:
         layers = self._viewer.layers
-        return layers.events.removed, layers.selection.events.active, layer.events.mode
+        return (
+            *(layers.events.removed, layers.selection.events.active, layer.events.mode),
+            self._viewer.dims.events.ndisplay,
+        )
 
     def _on_changed(self, _event: Any = None) -> None:
         layer = self._layer
@@ -117,6 +120,8 @@ class Gestures(QObject):
             and layer in self._viewer.layers
             and self._viewer.layers.selection.active == layer
             and layer.mode == _PAN
+            # A stroke has no depth.
+            and not (self._draws and self._viewer.dims.ndisplay == 3)
         )
         if not is_on and layer is not None:
             self.stop()

@@ -245,6 +245,18 @@ def test_tools_work_on_the_slice_that_is_shown_whichever_way_it_is_cut(
     assert 3 not in labels.data
 
 
+def test_a_slice_that_the_labels_do_not_have_is_not_corrected(
+    viewer: ViewerModel, hand: Hand, square_labels: NDArray[np.int32]
+) -> None:
+    viewer.add_image(np.zeros((6, *square_labels.shape)))
+    labels = viewer.add_labels(np.stack([square_labels] * 3))
+    viewer.dims.set_current_step(0, 2)
+    hand.take(DELETE)
+    viewer.dims.set_current_step(0, 5)
+    assert "has no such slice" in hand.click(5, 10, 10)
+    assert (labels.data == square_labels).all()
+
+
 # -- where a cut goes ----------------------------------------------------------------------------
 
 
@@ -402,6 +414,32 @@ def test_layers_that_go_or_change_end_the_tool(
     viewer.layers.remove(labels)
     assert hand.widget.tools.tool is None
     assert hand.counted() == ""
+
+
+def test_a_stroke_ends_with_the_view_of_slices(viewer: ViewerModel, hand: Hand) -> None:
+    labels = viewer.add_labels(np.ones((3, 8, 8), int))
+    hand.take(SPLIT)
+    viewer.dims.ndisplay = 3
+    assert hand.widget.tools.tool is None
+    assert labels.mouse_pan
+
+
+def test_the_image_is_that_of_the_run_then_one_of_the_same_size_and_stays_as_it_is_chosen(
+    viewer: ViewerModel, hand: Hand, labels: Labels, squares: NDArray[np.uint8]
+) -> None:
+    chosen = hand.widget.image_choice
+    viewer.add_image(squares[:9], name="other size")
+    first = viewer.add_image(squares, name="first")
+    viewer.add_image(squares, name="second")
+    assert chosen.layer.name == "first"
+    chosen.choose("second")
+    viewer.add_image(squares, name="third")
+    assert chosen.layer.name == "second"
+    made = {METADATA_KEY: {"image_id": str(first.unique_id)}}
+    viewer.add_labels(squares * 0, metadata=made)
+    assert chosen.layer.name == "first"
+    viewer.layers.selection.active = labels
+    assert chosen.layer.name == "third"
 
 
 def test_a_layer_that_is_removed_while_a_cell_is_looked_for_stays_as_it_is(

@@ -102,7 +102,12 @@ def shown_part(layer: Labels, viewer: ViewerModel) -> EditedPart:
     ndim = max(2, min(int(layer.n_edit_dimensions), labels.ndim))
     missing = viewer.dims.ndim - labels.ndim
     order = [axis - missing for axis in viewer.dims.order if axis >= missing]
-    return EditedPart(labels, shown_plane(layer, viewer.dims, ndim), tuple(order[-ndim:]))
+    index = shown_plane(layer, viewer.dims, ndim)
+    point = layer.world_to_data(viewer.dims.point[missing:])
+    shown = zip(index, point, labels.shape, strict=True)
+    if any(isinstance(part, int) and not -0.5 <= at <= n - 0.5 for part, at, n in shown):
+        raise UNetError(f"'{layer.name}' has no such slice; go to one that it has.")
+    return EditedPart(labels, index, tuple(order[-ndim:]))
 
 
 def pixels_inside(

@@ -15,7 +15,7 @@ from napari_unet.engine.labels.cell_count import CellCount
 from napari_unet.session import Session, shared_session
 from napari_unet.viewer.gestures import Click, Gestures
 from napari_unet.widgets.correct.corrections import Corrections
-from napari_unet.widgets.correct.landscape import image_of
+from napari_unet.widgets.correct.landscape import image_of, lies_on
 from napari_unet.widgets.correct.live_count import LiveCount
 from napari_unet.widgets.correct.part import shown_part
 from napari_unet.widgets.correct.stroke_line import StrokeLine
@@ -65,6 +65,7 @@ class CorrectWidget(DockedForm):
         )
         self.tools = ToolButtons()
         self.count_label, self.sentence = QLabel(), Sentence()
+        self.count_label.setToolTip("Different numbers above 0 in the layer, in all of its slices.")
         rows = narrow_form()
         rows.addRow("Labels", self.layer_choice)
         rows.addRow("Image", self.image_choice)
@@ -75,8 +76,7 @@ class CorrectWidget(DockedForm):
 
     def _connect(self) -> None:
         self.layer_choice.currentIndexChanged.connect(self._on_layer_chosen)
-        self.layer_choice.listed.connect(self._choose_image)
-        self.image_choice.listed.connect(self._choose_image)
+        self.image_choice.listed.connect(self._on_images_listed)
         self.tools.chosen.connect(self._on_tool_chosen)
         self.gestures.clicked.connect(self._on_clicked)
         self.gestures.drawing.connect(self._on_drawing)
@@ -120,6 +120,12 @@ class CorrectWidget(DockedForm):
         image = None if self._layer is None else image_of(self._layer, self._viewer)
         if image is not None:
             self.image_choice.choose_layer(image)
+
+    def _on_images_listed(self) -> None:
+        """Leave it at the image that was chosen, as long as the cells can lie on it."""
+        image, layer = self.image_choice.layer, self._layer
+        if layer is not None and (image is None or not lies_on(image, layer.data.shape)):
+            self._choose_image()
 
     def _on_tool_chosen(self, tool: Tool | None) -> None:
         self.gestures.stop()
