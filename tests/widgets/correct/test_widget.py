@@ -442,18 +442,35 @@ def test_the_image_is_that_of_the_run_then_one_of_the_same_size_and_stays_as_it_
     assert chosen.layer.name == "third"
 
 
-def test_a_layer_that_is_removed_while_a_cell_is_looked_for_stays_as_it_is(
-    viewer: ViewerModel, hand: Hand, labels: Labels, squares: NDArray[np.uint8]
+@pytest.mark.parametrize("changes", ["labels", "image", "model", "layer"])
+def test_what_changes_while_a_cell_is_looked_for_stops_that(
+    viewer: ViewerModel,
+    hand: Hand,
+    labels: Labels,
+    squares: NDArray[np.uint8],
+    session: Session,
+    threshold_network: Network,
+    changes: str,
 ) -> None:
-    viewer.add_image(squares)
+    image = viewer.add_image(squares)
     viewer.layers.selection.active = labels
     labels.data[labels.data == 3] = 0
     hand.take(ADD)
     hand.drag((45, 65))
-    labels.data = labels.data.copy()
-    hand.qtbot.waitUntil(lambda: not hand.widget.corrections.is_busy, timeout=20_000)
-    assert "got other labels while" in hand.message
+    assert hand.widget.corrections.is_busy
+    if changes == "labels":
+        labels.data = labels.data.copy()
+    elif changes == "image":
+        image.data = squares.copy()
+    elif changes == "model":
+        session.adopt(threshold_network, "")
+    else:
+        viewer.layers.remove(labels)
+    assert not hand.widget.corrections.is_busy
     assert numbers(labels.data) == {1, 2}
+    if changes != "layer":
+        assert "No cell was added, as the model or a layer changed" in hand.message
+        assert "Cell 3 is added" in hand.click(45, 65)
 
 
 @pytest.mark.parametrize(
@@ -558,6 +575,10 @@ def test_keys_press_the_buttons_while_the_widget_is_open(
     assert other.keymap
     hand.widget.close()
     assert not other.keymap
+    third = viewer.add_labels(np.zeros((4, 4), int))
+    assert not third.keymap
+    hand.widget.show()
+    assert third.keymap
 
 
 def test_a_key_that_was_someone_elses_is_theirs_again(

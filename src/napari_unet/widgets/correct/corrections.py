@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ from napari_unet.widgets.correct.live_count import LiveCount
 from napari_unet.widgets.correct.part import EditedPart, pixels_inside, shown_part
 from napari_unet.widgets.correct.score_window import ScoreWindow, plan_window
 from napari_unet.widgets.correct.tools import ADD, DELETE, FILL, MERGE, SMOOTH, SPLIT, Tool
+from napari_unet.widgets.shared.parts import while_alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,16 +90,23 @@ class Corrections(QObject):
         self._job = Job(self)
         self._window: ScoreWindow | None = None
         self._proposal: _Proposal | None = None
+        session.network_loaded.connect(self._on_network_loaded)
 
     @property
     def is_busy(self) -> bool:
         """Whether a cell is being looked for."""
         return self._job.is_running
 
-    def stop(self) -> None:
-        """Look for no cell any more, and forget what was seen."""
-        self._job.stop()
+    def forget(self) -> None:
+        """Forget the scores, and the cell that was added last: the model or a layer has changed."""
         self._window = self._proposal = None
+        if self._job.is_running:
+            self._job.stop()
+            self.failed.emit("No cell was added, as the model or a layer changed; click again.")
+
+    @while_alive
+    def _on_network_loaded(self, _network: Any) -> None:
+        self.forget()
 
     def draw(self, tool: Tool, layer: Labels, stroke: NDArray[np.float64]) -> None:
         """Split or merge along a stroke, (P, D) in pixels of the layer."""
@@ -185,11 +193,6 @@ class Corrections(QObject):
     ) -> None:
         self._window = window
         try:
-            if layer not in self._viewer.layers or layer.data is not part.labels:
-                raise LabelsError(
-                    f"'{layer.name}' was removed or got other labels while a cell was looked for; "
-                    "click again."
-                )
             self._propose(layer, part, window, place)
         except UNetError as error:
             self.failed.emit(str(error))

@@ -47,9 +47,9 @@ class EditedPart:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What tells it from other parts, for as long as the array lives."""
+        """What tells it from other parts of the same labels."""
         fixed = tuple(part if isinstance(part, int) else None for part in self.index)
-        return id(self.labels), fixed, self.axes
+        return fixed, self.axes
 
     def shown(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
         """Bring the axes of an array like the part from the order of the layer to that shown."""

@@ -68,8 +68,8 @@ class WindowPlan:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What decides about the scores, beside the place."""
-        return (*self.part.key, id(self.image.array), id(self.network), self.diameter_px)
+        """What decides about the scores, beside the place, the model and the layers."""
+        return (*self.part.key, self.diameter_px)
 
     def compute(self) -> ScoreWindow:
         """Run the network on the window.

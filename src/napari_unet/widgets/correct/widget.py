@@ -42,6 +42,7 @@ class CorrectWidget(DockedForm):
         super().__init__(napari_viewer)
         self._line: StrokeLine | None = None
         self._layer: Labels | None = None
+        self._is_open = True
         self.gestures = Gestures(napari_viewer, self)
         self.count = LiveCount(napari_viewer, self)
         self._build()
@@ -75,8 +76,15 @@ class CorrectWidget(DockedForm):
         in_column(Scrolled(inside), within=self).setContentsMargins(4, 4, 4, 4)
 
     def _connect(self) -> None:
+        # First: what is said of a change is about what is there after it.
+        self.sentence.follow(
+            lambda: self.layer_choice.subject,
+            self.layer_choice.currentIndexChanged,
+            self.layer_choice.listed,
+        )
         self.layer_choice.currentIndexChanged.connect(self._on_layer_chosen)
         self.image_choice.listed.connect(self._on_images_listed)
+        self.image_choice.currentIndexChanged.connect(self.corrections.forget)
         self.tools.chosen.connect(self._on_tool_chosen)
         self.gestures.clicked.connect(self._on_clicked)
         self.gestures.drawing.connect(self._on_drawing)
@@ -85,32 +93,29 @@ class CorrectWidget(DockedForm):
         self.corrections.told.connect(self.sentence.show_text)
         self.corrections.failed.connect(self.sentence.show_error)
         self.count.counted.connect(self._on_counted)
-        self.sentence.follow(
-            lambda: self.layer_choice.subject,
-            self.layer_choice.currentIndexChanged,
-            self.layer_choice.listed,
-        )
 
     def stop_all(self) -> None:
         """Let go of the mouse, the keys and the layer."""
         self.tools.choose(None)
         self.tools.bind_keys(None)
-        self.corrections.stop()
+        self.corrections.forget()
         self.count.stop()
-        self._layer = None
+        self._layer, self._is_open = None, False
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
         """Take up again what `stop_all` has let go of."""
         super().showEvent(event)
+        self._is_open = True
         self._on_layer_chosen()
 
     def _on_layer_chosen(self, _index: int = 0) -> None:
         layer: Labels | None = self.layer_choice.layer
-        if layer == self._layer:
+        # It may also have got other data.
+        self.corrections.forget()
+        if layer == self._layer or not self._is_open:
             return
         self._layer = layer
         self.tools.choose(None)
-        self.corrections.stop()
         self.tools.bind_keys(layer)
         self.count.follow(layer)
         self._choose_image()
