@@ -169,7 +169,15 @@ def test_a_missed_cell_is_added_made_larger_and_smaller(
     for _ in range(3):
         labels.undo()
     assert numbers(labels.data) == {1, 2}
-    assert "Cell 4 is added" in hand.click(45, 65)
+    hand.click(45, 65)
+    for word, button in (("larger", 1), ("smaller", 2)):
+        for _ in range(40):
+            told = hand.click(45, 65, button=button)
+        assert f"gets no {word}" in told
+        assert labels.data[45, 65] == 4
+    while 4 in labels.data:
+        labels.undo()
+    assert "Cell 5 is added" in hand.click(45, 65)
     assert "Cell 1 is there already" in hand.click(8, 8)
     assert "Nothing around this place" in hand.click(60, 5)
     assert "right-click inside it" in hand.click(60, 5, button=2)

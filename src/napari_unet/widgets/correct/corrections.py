@@ -117,8 +117,8 @@ class Corrections(QObject):
                 self._split(layer, part, points)
             elif tool is MERGE:
                 path = pixels_inside(stroke_pixels(points, part.view.shape))
-                (number,) = (found := merge_cells(part.view, path)).numbers
-                self._write(layer, part, found, f"Merged into cell {number}.")
+                found = merge_cells(part.view, path)
+                self._write(layer, part, found, f"Merged into cell {found.numbers[0]}.")
         except UNetError as error:
             self.failed.emit(str(error))
 
@@ -193,6 +193,8 @@ class Corrections(QObject):
     ) -> None:
         self._window = window
         try:
+            # It may have been hidden or locked since.
+            shown_part(layer, self._viewer)
             self._propose(layer, part, window, place)
         except UNetError as error:
             self.failed.emit(str(error))
@@ -213,7 +215,10 @@ class Corrections(QObject):
         word, share = ("larger" if by < 1 else "smaller"), last.share * by
         while _LEAST_SHARE < share < _LARGEST_SHARE:
             trial = replace(last, share=share)
-            found = _proposed(trial)
+            try:
+                found = _proposed(trial)
+            except LabelsError:
+                break
             grows = np.count_nonzero(found.after == last.number) - np.count_nonzero(
                 found.before == last.number
             )
