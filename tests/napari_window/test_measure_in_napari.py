@@ -30,7 +30,7 @@ def test_cells_and_rows_lead_to_each_other_and_the_brush_is_followed(
 
     qtbot.mouseClick(widget.button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: widget.table.cells.rowCount() == 2, timeout=60_000)
-    qtbot.waitUntil(lambda: widget.clicks.layer is not None, timeout=5000)
+    qtbot.waitUntil(lambda: widget.gestures.layer is not None, timeout=5000)
 
     camera, canvas = camera_of(viewer), viewer.window._qt_viewer.canvas.native
     camera.center, camera.zoom = (75, 70), 3.0
@@ -52,4 +52,4 @@ def test_cells_and_rows_lead_to_each_other_and_the_brush_is_followed(
 
     viewer.layers.remove(layer)
     assert widget.table.cells.rowCount() == 0
-    assert widget.clicks.layer is None
+    assert widget.gestures.layer is None

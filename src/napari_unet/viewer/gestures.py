@@ -1,4 +1,4 @@
-"""Clicks and strokes of the mouse on a layer of cells, which nobody paints on meanwhile."""
+"""Clicks and strokes of the mouse on a layer of cells, for a tool or for who looks on."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Gestures(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._layer: Labels | None = None
-        self._draws = False
+        self._draws = self._yields = False
         self._put_away: list[Callable[..., Any]] = []
 
     @property
@@ -58,31 +58,28 @@ class Gestures(QObject):
         """The layer that it listens on; None while it does not listen."""
         return self._layer
 
-    def start(self, layer: Labels, *, draws: bool = False) -> None:
+    def start(self, layer: Labels, *, draws: bool = False, yields: bool = False) -> None:
         """Listen on this layer, which becomes the active one.
 
         Parameters
         ----------
         draws : bool
             Whether dragging draws a stroke; else it moves the image.
+        yields : bool
+            Whether it merely looks on, for as long as the layer is there: it
+            tells nothing while there is a brush or another tool in the hand.
         """
         self.stop()
-        for other in self._others():
+        self._layer, self._draws, self._yields = layer, draws, yields
+        for other in () if yields else self._tools():
             other.stop()
             other.interrupted.emit()
-        self._layer, self._draws = layer, draws
         # A click would paint a dot.
         self._viewer.layers.selection.active = layer
         layer.mode = _PAN
-        layer.mouse_pan = not draws
-        layer.cursor = "crosshair"
         self._viewer.mouse_drag_callbacks.append(self._on_pressed)
-        # Of two quick clicks the second comes as a double click.
-        doubles = self._viewer.mouse_double_click_callbacks
-        self._put_away = [each for each in doubles if getattr(each, "__name__", "") == _ZOOMS]
-        for each in self._put_away:
-            doubles.remove(each)
-        doubles.append(self._on_double_clicked)
+        if not yields:
+            self._take_mouse(layer)
         for event in self._ends(layer):
             event.connect(self._on_changed)
 
@@ -94,6 +91,8 @@ class Gestures(QObject):
         for event in self._ends(layer):
             event.disconnect(self._on_changed)
         self._viewer.mouse_drag_callbacks.remove(self._on_pressed)
+        if self._yields:
+            return
         doubles = self._viewer.mouse_double_click_callbacks
         doubles.remove(self._on_double_clicked)
         doubles.extend(self._put_away)
@@ -101,13 +100,26 @@ class Gestures(QObject):
         if layer.mode == _PAN:
             layer.mouse_pan, layer.cursor = True, "standard"
 
-    def _others(self) -> list[Gestures]:
-        """Those of other forms: of one click two would each make something."""
-        owners = (getattr(each, "__self__", None) for each in self._viewer.mouse_drag_callbacks)
-        return [each for each in owners if isinstance(each, Gestures)]
+    def _take_mouse(self, layer: Labels) -> None:
+        layer.mouse_pan = not self._draws
+        layer.cursor = "crosshair"
+        # Of two quick clicks the second comes as a double click.
+        doubles = self._viewer.mouse_double_click_callbacks
+        self._put_away = [each for each in doubles if getattr(each, "__name__", "") == _ZOOMS]
+        for each in self._put_away:
+            doubles.remove(each)
+        doubles.append(self._on_double_clicked)
+
+    def _tools(self) -> list[Gestures]:
+        """Those of other forms that have the mouse: of one click two would each make something."""
+        owners = [getattr(each, "__self__", None) for each in self._viewer.mouse_drag_callbacks]
+        others = [each for each in owners if isinstance(each, Gestures) and each is not self]
+        return [each for each in others if not each._yields]
 
     def _ends(self, layer: Labels) -> tuple[Any, ...]:
         layers = self._viewer.layers
+        if self._yields:
+            return (layers.events.removed,)
         return (
             *(layers.events.removed, layers.selection.events.active, layer.events.mode),
             self._viewer.dims.events.ndisplay,
@@ -115,21 +127,24 @@ class Gestures(QObject):
 
     def _on_changed(self, _event: Any = None) -> None:
         layer = self._layer
-        is_on = (
-            layer is not None
-            and layer in self._viewer.layers
-            and self._viewer.layers.selection.active == layer
-            and layer.mode == _PAN
-            # A stroke has no depth.
-            and not (self._draws and self._viewer.dims.ndisplay == 3)
-        )
-        if not is_on and layer is not None:
+        if layer is None:
+            return
+        # A stroke has no depth.
+        is_flat = not (self._draws and self._viewer.dims.ndisplay == 3)
+        is_in_hand = self._yields or (self._is_in_hand(layer) and is_flat)
+        if layer not in self._viewer.layers or not is_in_hand:
             self.stop()
             self.interrupted.emit()
+
+    def _is_in_hand(self, layer: Labels) -> bool:
+        """Whether the layer is the active one, and in the mode in which nobody paints."""
+        return bool(self._viewer.layers.selection.active == layer) and layer.mode == _PAN
 
     def _on_pressed(self, _viewer: Any, event: Any) -> Iterator[None]:
         """Wait for the button to go up, and tell what the hand did meanwhile."""
         if event.button not in (LEFT, RIGHT) or self._layer is None:
+            return
+        if self._yields and (self._tools() or self._layer.mode != _PAN):
             return
         button, draws = event.button, self._draws and event.button == LEFT
         layer = self._layer

@@ -633,6 +633,28 @@ def test_of_two_forms_only_one_has_the_mouse(
     types.close()
 
 
+def test_who_looks_on_is_told_of_clicks_only_while_there_is_no_tool(
+    viewer: ViewerModel, hand: Hand, labels: Labels
+) -> None:
+    seen: list[int] = []
+    onlooker = Gestures(viewer, hand.widget)
+    onlooker.clicked.connect(lambda click: seen.append(click.label))
+    hand.take(SMOOTH)
+    onlooker.start(labels, yields=True)
+    assert hand.widget.tools.tool is SMOOTH
+    hand.click(10, 35)
+    assert seen == []
+    hand.widget.tools.choose(None)
+    hand.drag((10, 35))
+    labels.mode = "paint"
+    hand.drag((10, 35))
+    labels.mode = "pan_zoom"
+    hand.drag((10, 10))
+    assert seen == [2, 1]
+    viewer.layers.remove(labels)
+    assert onlooker.layer is None
+
+
 def test_smoothing_again_goes_on(hand: Hand, labels: Labels) -> None:
     hand.take(SMOOTH)
     hand.click(10, 10)

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.viewer import worker
 from napari_unet.viewer.cell_types import give_type
+from napari_unet.viewer.gestures import LEFT, Click
 from napari_unet.widgets.measure import widget as module
 from napari_unet.widgets.measure.widget import MeasureWidget
 
@@ -147,7 +148,7 @@ def test_a_row_leads_to_its_cell_and_a_cell_to_its_row(
     camera = getattr(viewer, "scene", viewer).camera
     assert camera.center[-2:] == pytest.approx((22.25, 32.25))
 
-    widget.clicks.clicked.emit(2)
+    widget.gestures.clicked.emit(Click((0, 0), 2, LEFT))
     assert widget.table.chosen == 2
     assert camera.center[-2:] == pytest.approx((22.25, 32.25))
     qtbot.keyClick(widget.table, Qt.Key.Key_Up)
@@ -228,7 +229,7 @@ def test_data_that_is_replaced_while_it_is_measured_is_measured_anew(
     wait(widget, qtbot)
     assert column(widget, "centroid_y_um") == ["7.25", "7.25", "24.75"]
     assert widget.sentence.message.startswith("3 cells")
-    assert widget.clicks.layer == cells
+    assert widget.gestures.layer == cells
 
 
 def test_a_press_while_it_measures_stops(

@@ -11,11 +11,11 @@ from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.files.measurements import SUFFIX, write_measurements
+from napari_unet.viewer.gestures import LEFT, Click, Gestures
 from napari_unet.viewer.measurements import Measured, measure, table_of, write_features
 from napari_unet.viewer.viewpoint import look_at
 from napari_unet.viewer.warm_up import preparation
 from napari_unet.viewer.worker import Job, failure_sentence
-from napari_unet.widgets.cell_types.clicks import CellClicks
 from napari_unet.widgets.measure.edits import LabelEdits
 from napari_unet.widgets.measure.form import MeasureForm
 from napari_unet.widgets.measure.table import CellTable
@@ -35,7 +35,7 @@ class MeasureWidget(DockedForm):
 
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer)
-        self.clicks, self.edits = CellClicks(napari_viewer, self), LabelEdits(self)
+        self.gestures, self.edits = Gestures(napari_viewer, self), LabelEdits(self)
         self.job, self._writing = Job(self), Job(self)
         self._layer: Labels | None = None
         self._measured: Measured | None = None
@@ -51,7 +51,7 @@ class MeasureWidget(DockedForm):
         self.form.layer_choice.currentIndexChanged.connect(self._on_layer_chosen)
         self.edits.edited.connect(self._on_edited)
         self.edits.settled.connect(self._start)
-        self.clicks.clicked.connect(self.table.choose)
+        self.gestures.clicked.connect(self._on_clicked)
         self.table.cell_chosen.connect(self._on_cell_chosen)
         self._on_layer_chosen()
 
@@ -78,7 +78,7 @@ class MeasureWidget(DockedForm):
 
     def _follow(self, layer: Labels | None) -> None:
         self.job.stop()
-        self.clicks.stop()
+        self.gestures.stop()
         self.edits.follow(None)
         if self._layer is not None:
             self._layer.events.features.disconnect(self._show_table)
@@ -139,7 +139,7 @@ class MeasureWidget(DockedForm):
             self.sentence.show_text(f"{cells} in '{layer.name}'. Click a row, or a cell.")
         if self._is_asked:
             self._is_asked = False
-            self.clicks.start(layer)
+            self.gestures.start(layer, yields=True)
 
     def _on_failed(self, error: Exception) -> None:
         self._is_asked = False
@@ -157,6 +157,10 @@ class MeasureWidget(DockedForm):
     @while_alive
     def _show_table(self, _event: Any = None) -> None:
         self.table.show_columns({} if self._layer is None else table_of(self._layer))
+
+    def _on_clicked(self, click: Click) -> None:
+        if click.label > 0 and click.button == LEFT:
+            self.table.choose(click.label)
 
     def _on_cell_chosen(self, label: int) -> None:
         box = None if self._measured is None else self._measured.box(label)
