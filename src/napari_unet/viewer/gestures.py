@@ -102,7 +102,7 @@ class Gestures(QObject):
 
     def _take_mouse(self, layer: Labels) -> None:
         layer.mouse_pan = not self._draws
-        layer.cursor = "crosshair"
+        layer.cursor = "cross"
         # Of two quick clicks the second comes as a double click.
         doubles = self._viewer.mouse_double_click_callbacks
         self._put_away = [each for each in doubles if getattr(each, "__name__", "") == _ZOOMS]

@@ -200,6 +200,31 @@ def test_a_missed_cell_is_added_in_one_slice_or_in_a_volume(
     assert (labels.data[:, 41:49, 61:69] == 2).all()
 
 
+def test_a_missed_cell_is_added_in_colours_and_in_the_channel_of_the_run(
+    viewer: ViewerModel, hand: Hand, squares: NDArray[np.uint8]
+) -> None:
+    for array, channel in (
+        (np.stack([squares] * 3, axis=-1), None),
+        (np.stack([squares * 0, squares]), 2),
+        (np.stack([squares * 0, squares], axis=-1), 2),
+    ):
+        viewer.layers.clear()
+        image = viewer.add_image(array, rgb=channel is None)
+        made = {METADATA_KEY: {"image_id": str(image.unique_id), "channel": channel}}
+        labels = viewer.add_labels(np.zeros(squares.shape, np.int32), metadata=made)
+        hand.take(ADD)
+        at = [0] * (viewer.dims.ndim - 2)
+        assert "Cell 1 is added" in hand.click(*at, 45, 65)
+        assert (labels.data[41:49, 61:69] == 1).all()
+
+    viewer.layers.clear()
+    viewer.add_image(np.stack([squares, squares]))
+    labels = viewer.add_labels(np.zeros(squares.shape, np.int32))
+    hand.take(ADD)
+    assert "2 channels" in hand.click(0, 45, 65)
+    assert not labels.data.any()
+
+
 def test_a_network_of_volumes_adds_a_cell_to_a_slice(
     viewer: ViewerModel,
     hand: Hand,
