@@ -247,6 +247,19 @@ def test_a_missed_cell_is_proposed_from_its_scores():
     assert 0 < (smaller == 3).sum() < found.sum()
 
 
+def test_of_two_missed_cells_that_touch_the_one_that_is_clicked_is_proposed():
+    truth = discs((30, 20), (30, 36))
+    scores = (truth > 0).astype(float)
+    cores = scores.copy()
+    cores[:, 27:30] *= 0.1
+    for at, cell in (((30, 18), 1), ((33, 38), 2)):
+        edit = add_cell(truth * 0, scores, at, new_number=5, cores=cores)
+        found = applied(truth * 0, edit) == 5
+        assert (found & (truth == cell)).sum() > 0.95 * (found | (truth == cell)).sum()
+    both = applied(truth * 0, add_cell(truth * 0, scores, (30, 18), new_number=5)) == 5
+    assert np.array_equal(both, truth > 0)
+
+
 @pytest.mark.parametrize("at", [(0, 0), (1, 79), (63, 2), (63, 79)])
 def test_a_missed_cell_at_the_rim_of_the_image_is_proposed(at):
     truth = discs(at, radius=12)

@@ -20,6 +20,15 @@ USUAL_SHARE = 0.4
 _LEAST_SCORE = 0.01
 """Of a peak; below there is nothing to be told from the background."""
 
+_CORE_SHARE = 0.6
+"""Of the peak; pieces of "cell" above it are the cores of cells."""
+
+_LEAST_CORE_PX = 8
+"""Fewer pixels are no core."""
+
+_OTHER, _OWN = 1, 2
+"""Seeds of other cells, and of the one that is proposed."""
+
 _PEAK_PX = 3
 """How far from a click the peak is looked for."""
 
@@ -33,6 +42,7 @@ def add_cell(
     at: Point,
     *,
     new_number: int,
+    cores: NDArray[np.floating] | None = None,
     share: float = USUAL_SHARE,
     largest_px: int = 1 << 20,
 ) -> CellEdit:
@@ -50,6 +60,9 @@ def add_cell(
         Of foreground or "cell", high inside of cells.
     at : sequence of float
     new_number : int
+    cores : array of that shape, optional
+        Scores of "cell" alone, which are low where cells meet. With them a
+        missed cell beside it is left out, too.
     share : float
         Less makes the cell larger.
     largest_px : int
@@ -71,10 +84,11 @@ def add_cell(
     pixel = tuple(slice(n, n + 1) for n in place)
     near = grown(pixel, [_PEAK_PX] * labels.ndim, labels.shape)
     is_free = (labels[near] <= 0) | (labels[near] == new_number)
-    free = np.where(is_free & ~np.isnan(scores[near]), scores[near], -np.inf)
+    heights = scores if cores is None else cores
+    free = np.where(is_free & ~np.isnan(heights[near]), heights[near], -np.inf)
     offset = np.unravel_index(int(free.argmax()), free.shape)
     peak = tuple(int(n) + part.start for n, part in zip(offset, near, strict=True))
-    top = float(free.max())
+    top = float(np.nan_to_num(scores[peak]))
     is_found, half = False, _FIRST_PX
     while top >= _LEAST_SCORE and not is_found:
         window = tuple(slice(n, n + 1) for n in peak)
@@ -82,7 +96,14 @@ def add_cell(
         before = labels[box].copy()
         own = tuple(n - part.start for n, part in zip(peak, box, strict=True))
         others = (before > 0) & (before != new_number)
-        here = _basin(scores[box], others, own, top * share)
+        mask = _piece((scores[box] >= top * share) | others, own)
+        seeds = others.astype(np.int32)
+        seeds[own] = _OWN
+        if cores is not None:
+            _add_cores(seeds, cores[box], mask & ~others, own)
+        here = mask
+        if (seeds[mask] == _OTHER).any():
+            here = watershed(-np.nan_to_num(heights[box]), seeds, mask=mask) == _OWN
         count = np.count_nonzero(here)
         if count > largest_px:
             break
@@ -96,19 +117,25 @@ def add_cell(
     return CellEdit(box, before, after, (new_number,))
 
 
-def _basin(
-    scores: NDArray[np.floating], others: NDArray[np.bool_], peak: tuple[int, ...], level: float
-) -> NDArray[np.bool_]:
-    """What is above a level and belongs to a peak rather than to one of the other cells."""
-    pieces, _ = ndimage.label((scores >= level) | others)
-    mask: NDArray[np.bool_] = pieces == pieces[peak]
-    if not (mask & others).any():
-        return mask
-    seeds = others.astype(np.int32)
-    seeds[peak] = 2
-    basins: NDArray[np.int32] = watershed(-np.nan_to_num(scores), seeds, mask=mask)
-    basin: NDArray[np.bool_] = basins == 2
-    return basin
+def _piece(mask: NDArray[np.bool_], at: tuple[int, ...]) -> NDArray[np.bool_]:
+    pieces, _ = ndimage.label(mask)
+    piece: NDArray[np.bool_] = pieces == pieces[at]
+    return piece
+
+
+def _add_cores(
+    seeds: NDArray[np.int32],
+    cores: NDArray[np.floating],
+    mask: NDArray[np.bool_],
+    peak: tuple[int, ...],
+) -> None:
+    """Mark the core of the cell, and those of others that are as sure as it is."""
+    found, _ = ndimage.label((cores >= _CORE_SHARE * cores[peak]) & mask)
+    is_core = np.bincount(found.reshape(-1)) >= _LEAST_CORE_PX
+    is_core[0] = False
+    seeds[is_core[found]] = _OTHER
+    if found[peak] > 0:
+        seeds[found == found[peak]] = _OWN
 
 
 def _is_cut_off(here: NDArray[np.bool_], box: Region, shape: Sequence[int]) -> bool:

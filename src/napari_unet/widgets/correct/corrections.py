@@ -244,6 +244,7 @@ def _proposed(proposal: _Proposal) -> CellEdit:
         proposal.window.scores,
         [n - start for n, start in zip(proposal.place, corner, strict=True)],
         new_number=proposal.number,
+        cores=proposal.window.cores,
         share=proposal.share,
         largest_px=proposal.window.scores.size // 2,
     )

@@ -38,6 +38,8 @@ class ScoreWindow:
     """Scores of being a cell in a box of the part that is corrected."""
 
     scores: NDArray[np.float32]
+    cores: NDArray[np.float32]
+    """Scores of "cell" alone, which are low where cells meet."""
     box: Region
     """In the part."""
     shape: tuple[int, ...]
@@ -97,7 +99,7 @@ class WindowPlan:
             device=self.device,
             intensity_reference=without_alpha(whole) if reference is None else reference,
         )
-        scores = _foreground(found.scores, found.class_roles)
+        scores = _foreground_and_cells(found.scores, found.class_roles)
         # Of a volume that was read for one slice, this slice.
         cut = tuple(
             slice(None) if n in self.part.axes else at - part.start
@@ -105,8 +107,8 @@ class WindowPlan:
         )
         by_axis = dict(zip(axes, box, strict=True))
         own = tuple(by_axis[n] for n in self.part.axes)
-        shown = np.ascontiguousarray(self.part.shown(scores[cut]), np.float32)
-        return ScoreWindow(shown, own, self.part.view.shape, self.key)
+        foreground, cells = (np.ascontiguousarray(self.part.shown(each[cut])) for each in scores)
+        return ScoreWindow(foreground, cells, own, self.part.view.shape, self.key)
 
     def _half_px(self, ndim: int) -> list[int]:
         half = max(_LEAST_HALF_PX, math.ceil(_DIAMETERS * (self.diameter_px or 0)))
@@ -123,15 +125,16 @@ class WindowPlan:
         )
 
 
-def _foreground(scores: Any, class_roles: Sequence[str]) -> NDArray[np.float32]:
-    """Scores of being a cell or its border, to which cells reach."""
-    from napari_unet.engine.networks.class_roles import BACKGROUND
+def _foreground_and_cells(
+    scores: Any, class_roles: Sequence[str]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Scores of being a cell or its border, to which cells reach, and of being a cell."""
+    from napari_unet.engine.networks.class_roles import BACKGROUND, is_cell
 
-    if BACKGROUND in class_roles:
-        foreground: NDArray[np.float32] = 1 - scores[class_roles.index(BACKGROUND)]
-    else:
-        foreground = scores.sum(axis=0)
-    return foreground
+    cells: NDArray[np.float32] = scores[[is_cell(role) for role in class_roles]].sum(axis=0)
+    if BACKGROUND not in class_roles:
+        return scores.sum(axis=0), cells
+    return 1 - scores[class_roles.index(BACKGROUND)], cells
 
 
 def plan_window(
