@@ -22,7 +22,7 @@ from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.training.knowledge.bank import Bank, known_bank
 from napari_unet.engine.training.knowledge.before import (
     KNOWN,
-    Before,
+    UNKNOWN_HOLD,
     SaidOfKnown,
     familiarity_of,
     said_before,
@@ -114,10 +114,8 @@ class TrainingRun(Iterator[TrainingReport]):
                 device=device,
                 should_stop=should_stop,
             )
-            of_known: Sequence[Before | None] = [None] * len(known)
-            if familiar > 0:
-                of_known = SaidOfKnown(known, network, device, familiar)
-            self._patches.hold(said, of_known)
+            strength = UNKNOWN_HOLD + (1 - UNKNOWN_HOLD) * familiar
+            self._patches.hold(said, SaidOfKnown(known, network, device, strength))
         prepared = self._patches.prepared
         self._expects = description_after(description, pairs, prepared, knows=familiar >= KNOWN)
         self._pairs = tuple(pairs)
