@@ -35,6 +35,7 @@ from napari_unet.engine.training.length.schedule import Schedule
 from napari_unet.engine.training.pairs import TrainingPair, check_pairs
 from napari_unet.engine.training.patches import Batch, BatchesAhead, Patches
 from napari_unet.engine.training.prepared import description_after
+from napari_unet.engine.training.scoring import never
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.state import (
     fingerprint,
@@ -52,10 +53,6 @@ from napari_unet.engine.training.validation import Validation, ValidationResult
 
 _MOST_NAMES = 100
 """Of images, in a model's history."""
-
-
-def _never() -> bool:
-    return False
 
 
 class TrainingRun(Iterator[TrainingReport]):
@@ -81,7 +78,7 @@ class TrainingRun(Iterator[TrainingReport]):
         device: str,
         started_from: str | None,
         bank: Bank | None = None,
-        should_stop: Callable[[], bool] = _never,
+        should_stop: Callable[[], bool] = never,
     ) -> None:
         started = time.perf_counter()
         self.settings = settings

@@ -13,6 +13,11 @@ from napari_unet.engine.segmentation.segmentation import iterate_scores
 from napari_unet.engine.training.pairs import TrainingPair
 
 
+def never() -> bool:
+    """For `should_stop`, where nothing can be stopped."""
+    return False
+
+
 def score_pair(
     pair: TrainingPair, network: Network, *, device: str, should_stop: Callable[[], bool]
 ) -> PlaneScores | None:

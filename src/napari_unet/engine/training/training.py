@@ -11,11 +11,8 @@ from napari_unet.engine.networks.network import Network, NetworkDescription, new
 from napari_unet.engine.training.knowledge.bank import Bank
 from napari_unet.engine.training.pairs import TrainingPair, new_description
 from napari_unet.engine.training.run import TrainingRun
+from napari_unet.engine.training.scoring import never
 from napari_unet.engine.training.settings import TrainingSettings
-
-
-def _never() -> bool:
-    return False
 
 
 def train(
@@ -28,7 +25,7 @@ def train(
     description: NetworkDescription | None = None,
     bank: Bank | None = None,
     resume_from: str | Path | None = None,
-    should_stop: Callable[[], bool] = _never,
+    should_stop: Callable[[], bool] = never,
 ) -> TrainingRun:
     """Train a network on images and their true cells.
 
