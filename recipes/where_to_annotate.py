@@ -4,8 +4,8 @@ python recipes/where_to_annotate.py DATA [--kinds DIC DAPI] [--cells 20] [--seed
 
 A seed draws images to annotate in; the others are measured, which neither the network nor the
 thresholds have seen. So many cells are painted by the truth, and everything else is ignored: those
-at the places that the ranking puts first, of all images together, or cells drawn at random. A false
-cell at a place is erased, and counts as one. Both trainings are alike.
+at the places that the ranking puts first in each image, the images taking turns, or cells drawn at
+random. A false cell at a place is erased, and counts as one. Both trainings are alike.
 
 `nuclei` half knows DAPI in tissue. Of DIC cells it knows nothing, and nobody asks a network what it
 is unsure of before it knows anything: there it learns one whole image first, which stays among the
@@ -152,10 +152,14 @@ def seen(network: Network, item: TrainingPair) -> Seen:
 
 
 def ranked_things(pool: Sequence[Seen], count: int, _seed: int) -> list[list[int]]:
-    """Those at the places that come first, of all images together."""
+    """Those at the places that come first in each image, which take turns."""
     chosen: list[list[int]] = [[] for _ in pool]
-    places = [(index, region) for index, each in enumerate(pool) for region in each.regions]
-    for index, region in sorted(places, key=lambda place: -place[1].uncertainty):
+    places = [
+        (turn, index, region)
+        for index, each in enumerate(pool)
+        for turn, region in enumerate(each.regions)
+    ]
+    for _, index, region in sorted(places, key=lambda place: (place[0], -place[2].uncertainty)):
         for number in things_at(pool[index].things, region):
             if sum(map(len, chosen)) < count and number not in chosen[index]:
                 chosen[index].append(number)

@@ -102,7 +102,8 @@ class TrainingRun(Iterator[TrainingReport]):
         if started_from is not None and (known or settings.keep_knowledge):
             familiar = familiarity_of(pairs, network, device=device, should_stop=should_stop)
         shown = dataclasses.replace(settings, bank_share=settings.bank_share * (1 + familiar) / 2)
-        self._patches = Patches(pairs, network, shown, resembling(known, pairs, description))
+        known = resembling(known, pairs, description, familiar=familiar)
+        self._patches = Patches(pairs, network, shown, known)
         if settings.keep_knowledge and started_from is not None:
             said = said_before(
                 pairs,

@@ -16,7 +16,8 @@ from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.prepared import normalised
 
 _EVEN = 0.25
-"""Share in which all of a bank is drawn alike, whatever the new images resemble."""
+"""Share in which all of a bank is drawn alike, if the kind of the new images is known. Where it is
+not, all of it is: none of the bank resembles them, and what is not shown is forgotten first."""
 
 _REACH = 1.0
 """Distance, in spreads of the bank, over which the likeness of two images falls by half."""
@@ -26,7 +27,11 @@ _MOST_PX = 1024
 
 
 def resembling(
-    bank: Sequence[TrainingPair], pairs: Sequence[TrainingPair], description: NetworkDescription
+    bank: Sequence[TrainingPair],
+    pairs: Sequence[TrainingPair],
+    description: NetworkDescription,
+    *,
+    familiar: float = 1.0,
 ) -> list[TrainingPair]:
     """Weigh images of a bank by how much they look like others.
 
@@ -37,6 +42,8 @@ def resembling(
         The new images.
     description : NetworkDescription
         How both are read.
+    familiar : float
+        How well the new images are known, 0 to 1.
 
     Returns
     -------
@@ -49,7 +56,8 @@ def resembling(
         np.array([_looks(pair, description) for pair in bank]),
         np.array([_looks(pair, description) for pair in pairs]),
     )
-    weights = _EVEN + (1 - _EVEN) * likeness / likeness.mean()
+    even = 1 - (1 - _EVEN) * familiar
+    weights = even + (1 - even) * likeness / likeness.mean()
     return [replace(pair, weight=float(w)) for pair, w in zip(bank, weights, strict=True)]
 
 
