@@ -318,13 +318,18 @@ def evaluate(
 def _evaluate_image(
     truth: LabelImage, prediction: LabelImage, thresholds: tuple[float, ...]
 ) -> ImageScore:
+    check_same_shape(truth, prediction)
+    runs = CommonRuns.of(truth, prediction)
+    return score_runs(runs, runs.cells(0), runs.cells(1), thresholds)
+
+
+def check_same_shape(truth: LabelImage, prediction: LabelImage) -> None:
+    """Raise an `ImageShapeError` if labels cannot be those of one image."""
     if truth.shape != prediction.shape:
         raise ImageShapeError(
             f"The true labels have shape {truth.shape}, the predicted ones {prediction.shape}; "
             "they must be labels of the same image."
         )
-    runs = CommonRuns.of(truth, prediction)
-    return score_runs(runs, runs.cells(0), runs.cells(1), thresholds)
 
 
 def score_runs(

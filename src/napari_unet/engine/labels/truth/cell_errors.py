@@ -18,6 +18,7 @@ from napari_unet.engine.labels.comparison import Change, ChangeKind, Comparison,
 from napari_unet.engine.labels.evaluation import (
     Evaluation,
     ImageScore,
+    check_same_shape,
     checked_thresholds,
     score_runs,
 )
@@ -290,11 +291,7 @@ def verdict_shares(counts: Sequence[VerdictCounts]) -> tuple[VerdictShare, ...]:
 
 
 def _check(truth: LabelImage, found: LabelImage, right_iou: float, ndim: int) -> None:
-    if truth.shape != found.shape:
-        raise ImageShapeError(
-            f"The true labels have shape {truth.shape}, the found ones {found.shape}; they must be "
-            "labels of the same image."
-        )
+    check_same_shape(truth, found)
     if not truth.size:
         raise LabelsError("The labels have no pixels; choose others.")
     if not 1 <= ndim <= truth.ndim:

@@ -1,0 +1,180 @@
+"""Pictures of the places with most errors: the image, both outlines, and errors in colour."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from napari_unet.engine.base.regions import Region, clipped
+from napari_unet.engine.images.image import AnyImage, LabelImage
+from napari_unet.engine.labels.truth.cell_errors import VERDICTS, CellError
+from napari_unet.files.overlay import magnified, outlines, stretched
+from napari_unet.files.report.verdicts import VERDICT_COLOURS
+
+TRUE_COLOUR = "#ffffff"
+"""Of the outlines of true cells."""
+
+_SIDE_PX = 560
+"""Of a picture, about."""
+_SMALLEST_PART_PX, _LARGEST_PART_PX = 96, 1024
+_CELLS_ACROSS = 8
+_DIMMED, _TINT = 0.8, 0.4
+_PLAIN = 38
+"""Grey where there is no image."""
+_COLOURS = 255
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pixels:
+    """What a picture is drawn from, all on one grid.
+
+    Parameters
+    ----------
+    truth, found : (..., H, W) integer array
+    verdicts : (..., H, W) uint8 array
+        `CellErrors.image`.
+    image : (..., H, W) or (..., H, W, C) real array, optional
+    """
+
+    truth: LabelImage
+    found: LabelImage
+    verdicts: NDArray[np.uint8]
+    image: AnyImage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A part of a plane with errors."""
+
+    plane: tuple[int, ...]
+    """Index along the axes before Y and X."""
+    part: Region
+    """Along Y and X."""
+    counts: Counter[str]
+    """Errors whose middle lies in it, by kind."""
+
+
+def worst_places(
+    errors: Sequence[CellError], shape: Sequence[int], *, most: int
+) -> Iterator[Place]:
+    """Find parts of planes that hold most errors, the worst first; no error is in two.
+
+    Parameters
+    ----------
+    errors : sequence of CellError
+    shape : sequence of int
+        Of the label image.
+    most : int
+    """
+    side = [min(_part_side_px(errors), size) for size in shape[-2:]]
+    centres = np.array([error.centre for error in errors]).reshape(-1, len(shape))
+    left = np.arange(len(errors))
+    for _ in range(most):
+        if not left.size:
+            return
+        plane, first = _fullest(centres[left], side, shape)
+        inside = (np.floor(centres[left, :-2]) == plane).all(axis=1)
+        inside &= ((centres[left, -2:] >= first) & (centres[left, -2:] < first + side)).all(axis=1)
+        part = tuple(slice(int(at), int(at) + n) for at, n in zip(first, side, strict=True))
+        counts = Counter[str](errors[at].kind for at in left[inside].tolist())
+        yield Place(tuple(int(at) for at in plane), clipped(part, shape[-2:]), counts)
+        left = left[~inside]
+
+
+def draw_place(pixels: Pixels, place: Place) -> NDArray[np.uint8]:
+    """Draw a place, (H, W, 3) uint8: true outlines over found ones, each error filled."""
+    within: tuple[Any, ...] = (*place.plane, *place.part)
+    sides = [part.stop - part.start for part in place.part]
+    factor = max(1, round(_SIDE_PX / max(sides)))
+    width_px = max(1, math.ceil(max(sides) / _SIDE_PX))
+    truth, found, verdicts = (
+        array[within].repeat(factor, axis=0).repeat(factor, axis=1)
+        for array in (pixels.truth, pixels.found, pixels.verdicts)
+    )
+    picture = _ground(pixels, place, factor)
+    colours = np.array([_rgb(VERDICT_COLOURS[verdict]) for verdict in VERDICTS], float)
+    wrong = verdicts > 1
+    picture[wrong] = (1 - _TINT) * picture[wrong] + _TINT * colours[verdicts[wrong] - 1]
+    rim = outlines(found, width_px=2 * width_px) & (verdicts > 0)
+    picture[rim] = colours[verdicts[rim] - 1]
+    picture[outlines(truth, width_px=width_px)] = _rgb(TRUE_COLOUR)
+    drawn = picture.round().astype(np.uint8)
+    if max(sides) <= _SIDE_PX:
+        return drawn
+    small = Image.fromarray(drawn)
+    small.thumbnail((_SIDE_PX, _SIDE_PX), Image.Resampling.LANCZOS)
+    return np.asarray(small)
+
+
+def as_data_url(picture: NDArray[np.uint8]) -> str:
+    """Pack a picture as PNG into an address that a page can show without a file."""
+    stream = io.BytesIO()
+    packed = Image.fromarray(picture).quantize(_COLOURS, dither=Image.Dither.NONE)
+    packed.save(stream, format="PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _part_side_px(errors: Sequence[CellError]) -> int:
+    """Some cells across, of the sizes that errors have."""
+    extents = [max(part.stop - part.start for part in error.box[-2:]) for error in errors]
+    side = _CELLS_ACROSS * float(np.median(extents)) if extents else 0
+    return int(np.clip(side, _SMALLEST_PART_PX, _LARGEST_PART_PX))
+
+
+def _fullest(
+    centres: NDArray[np.float64], side: Sequence[int], shape: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Plane, and first pixel of a part of it, around most of the centres."""
+    # Two bins with a pixel to spare on either side, wherever the middle is rounded to.
+    half = np.maximum(1, np.array(side) // 2 - 1)
+    planes = np.floor(centres[:, :-2]).astype(np.int64)
+    bins = (centres[:, -2:] // half).astype(np.int64)
+    counts = Counter[tuple[int, ...]]()
+    # A part is two bins wide: each centre counts for the four parts that have it.
+    for step in np.ndindex(2, 2):
+        counts.update(map(tuple, np.hstack([planes, bins - step]).tolist()))
+    best = max(counts, key=lambda at: (counts[at], at))
+    plane, corner = np.array(best[:-2], np.int64), np.array(best[-2:])
+    inside = (planes == plane).all(axis=1)
+    inside &= ((bins >= corner) & (bins <= corner + 1)).all(axis=1)
+    # In the middle of what it shows.
+    ends = centres[inside, -2:]
+    middle = (ends.min(axis=0) + ends.max(axis=0)) / 2
+    first = np.floor(middle - np.array(side) / 2).astype(np.int64)
+    return plane, np.clip(first, 0, np.array(shape[-2:]) - side)
+
+
+def _ground(pixels: Pixels, place: Place, factor: int) -> NDArray[np.float64]:
+    """The image below the outlines, with the contrast of what is around the place."""
+    sides = [part.stop - part.start for part in place.part]
+    if pixels.image is None:
+        return np.full((factor * sides[0], factor * sides[1], 3), _PLAIN, float)
+    around = clipped(
+        tuple(
+            slice(max(0, part.start - side), part.stop + side)
+            for part, side in zip(place.part, sides, strict=True)
+        ),
+        pixels.truth.shape[-2:],
+    )
+    within: tuple[Any, ...] = (*place.plane, *around)
+    cut = np.asarray(pixels.image[within])
+    channels = cut[np.newaxis] if cut.ndim == 2 else np.moveaxis(cut, -1, 0)
+    own = tuple(
+        slice(part.start - outer.start, part.stop - outer.start)
+        for part, outer in zip(place.part, around, strict=True)
+    )
+    return _DIMMED * magnified(stretched(channels)[own], factor).astype(float)
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return red, green, blue
