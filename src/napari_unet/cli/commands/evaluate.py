@@ -46,8 +46,9 @@ from napari_unet.engine.labels.truth.cell_errors import CellErrors, find_errors
 from napari_unet.files.image_file import ImageFile
 from napari_unet.files.images import read_image, read_labels
 from napari_unet.files.pairs import PairedFiles, channels_last, pair_files, partners_of
-from napari_unet.files.report.page import SUFFIX, Report, ReportedImage, write_report
+from napari_unet.files.report.page import SUFFIX, write_report
 from napari_unet.files.report.pictures import Pixels
+from napari_unet.files.report.report import Report, ReportedImage
 
 _WIDEST_NAME = 40
 _SCORE_NAMES = (

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from html import escape
 from pathlib import Path
@@ -15,16 +14,11 @@ from napari_unet import __version__
 from napari_unet.engine.labels.evaluation import (
     FEWEST_CELLS,
     Evaluation,
-    ImageScore,
     Metric,
 )
 from napari_unet.engine.labels.truth.cell_errors import (
     ERROR_KINDS,
-    RIGHT_IOU,
     VERDICTS,
-    CellError,
-    CellErrors,
-    VerdictCounts,
     verdict_shares,
 )
 from napari_unet.files.images import replacing
@@ -36,6 +30,7 @@ from napari_unet.files.report.pictures import (
     draw_place,
     worst_places,
 )
+from napari_unet.files.report.report import Report
 from napari_unet.files.report.verdicts import VERDICT_COLOURS, VERDICT_MEANINGS, VERDICT_WORDS
 
 SUFFIX = ".html"
@@ -47,79 +42,6 @@ _LINES: tuple[tuple[str, Metric, str], ...] = (
     ("precision", "precision", "precision"),
     ("recall", "recall", "recall"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ReportedImage:
-    """What the report says of one image; it holds no pixels.
-
-    Parameters
-    ----------
-    name : str
-    shape : tuple of int
-    scores : tuple of ImageScore
-        One, or one for each plane that was compared by itself.
-    counts : tuple of VerdictCounts
-        Of the same.
-    errors : tuple of CellError
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    scores: tuple[ImageScore, ...]
-    counts: tuple[VerdictCounts, ...]
-    errors: tuple[CellError, ...]
-
-    @classmethod
-    def of(cls, name: str, found: CellErrors) -> ReportedImage:
-        """Take over what was found in an image."""
-        return cls(name, found.shape, found.evaluation.images, found.counts, found.errors)
-
-    @property
-    def evaluation(self) -> Evaluation:
-        """Of this image alone."""
-        return Evaluation(self.scores)
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a report is about.
-
-    Parameters
-    ----------
-    truth, found : str
-        What was compared, as people call it.
-    images : sequence of ReportedImage
-        At least one.
-    right_iou : float
-    notes : sequence of str
-        Sentences to be told first: what may be wrong with the labels.
-    settings : mapping of str to str
-        Further lines at the end of the page, before the date and versions.
-    """
-
-    truth: str
-    found: str
-    images: Sequence[ReportedImage]
-    right_iou: float = RIGHT_IOU
-    notes: Sequence[str] = ()
-    settings: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def evaluation(self) -> Evaluation:
-        """Of all images."""
-        return Evaluation(tuple(score for image in self.images for score in image.scores))
-
-    @property
-    def counts(self) -> tuple[VerdictCounts, ...]:
-        """Of all images."""
-        return tuple(counts for image in self.images for counts in image.counts)
-
-    def worst_first(self) -> list[int]:
-        """Places of the images, that with the lowest F1 first, then that with more errors."""
-        scores = [image.evaluation.pooled(self.right_iou).f1 for image in self.images]
-        order = range(len(self.images))
-        return sorted(order, key=lambda at: (scores[at], -len(self.images[at].errors)))
 
 
 def write_report(
@@ -154,7 +76,7 @@ def report_page(report: Report, pictures: Sequence[tuple[str, str]]) -> str:
     if evaluation.has_figures:
         parts += [_tiles(report, evaluation), "<h2>How strictly cells are judged</h2>"]
         parts += [_curve(evaluation), _score_table(evaluation)]
-    parts += ["<h2>What is wrong</h2>", _verdict_table(report)]
+    parts += ["<h2>What is wrong</h2>", _verdict_table(report), _matched_in_errors(report)]
     if pictures:
         parts += ["<h2>Where most is wrong</h2>", _legend(), '<div class="pictures">']
         parts += [
@@ -202,7 +124,7 @@ def _tiles(report: Report, evaluation: Evaluation) -> str:
         (f"AP at IoU {at:g}", score.average_precision, evaluation.interval(at)),
         ("precision", score.precision, evaluation.interval(at, "precision")),
         ("recall", score.recall, evaluation.interval(at, "recall")),
-        ("mean IoU of matched cells", iou, evaluation.matched_iou_interval()),
+        ("mean IoU, matched", iou, evaluation.matched_iou_interval()),
     ]
     tiles = [
         f'<div class="tile"><span>{name}</span><b>{value:.2f}</b>'
@@ -263,6 +185,19 @@ def _verdict_table(report: Report) -> str:
             + f'<td class="meaning">{VERDICT_MEANINGS[each.verdict]}</td>'
         )
     return _table(head, rows)
+
+
+def _matched_in_errors(report: Report) -> str:
+    """Say why more cells count as right at the threshold than in the table."""
+    right = sum(each.places["right"] for each in report.counts)
+    others = report.evaluation.pooled(report.right_iou).true_positives - right
+    if not others:
+        return ""
+    are = "cell is" if others == 1 else "cells are"
+    return (
+        f'<p class="faint">{others:,} true {are} in an error, and all the same overlap enough with '
+        "a found one to count as right in the figures.</p>"
+    )
 
 
 def _image_table(report: Report) -> str:
@@ -360,7 +295,7 @@ def _pictures(report: Report, pixels_of: Callable[[int], Pixels]) -> Iterator[tu
                 if place.counts[kind]
             ]
             y, x = (part.start for part in place.part)
-            plane = "".join(f", plane {index + 1}" for index in place.plane)
+            plane = "".join(f", slice {index + 1}" for index in place.plane)
             caption = f"{escape(image.name)}{plane}, from y {y}, x {x}: {', '.join(told)}"
             yield as_data_url(draw_place(pixels, place)), caption
 
