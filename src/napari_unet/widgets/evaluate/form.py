@@ -32,6 +32,7 @@ class EvaluateForm(QWidget):
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
+        self._found: Labels | None = None
         self.truth_choice = LayerChoice(viewer, Labels, follows_active=False)
         self.truth_choice.setToolTip("<qt>Labels in which each cell is as it should be.</qt>")
         self.found_choice = LayerChoice(viewer, Labels, follows_active=False)
@@ -140,8 +141,10 @@ class EvaluateForm(QWidget):
         found = self.found_choice.layer
         is_stack = found is not None and found.ndim > 2
         self.slice_box.setVisible(is_stack)
-        if found is not None and is_stack and counts_time(found):
-            self.slice_box.setChecked(True)
+        if found is not None and found != self._found:
+            # A person may think otherwise, until other labels are chosen.
+            self.slice_box.setChecked(is_stack and counts_time(found))
+        self._found = found
         self._show_what_applies()
         self.pair_changed.emit()
 
