@@ -118,7 +118,8 @@ def draw_place(pixels: Pixels, place: Place) -> NDArray[np.uint8]:
 def as_data_url(picture: NDArray[np.uint8]) -> str:
     """Pack a picture as PNG into an address that a page can show without a file."""
     stream = io.BytesIO()
-    packed = Image.fromarray(picture).quantize(_COLOURS, dither=Image.Dither.NONE)
+    # Without k-means the colours of thin outlines go over to those of the image.
+    packed = Image.fromarray(picture).quantize(_COLOURS, dither=Image.Dither.NONE, kmeans=2)
     packed.save(stream, format="PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
