@@ -199,6 +199,12 @@ def test_the_worst_plane_of_a_volume_is_shown() -> None:
     picture = draw_place(Pixels(truth, found, result.image()), places[0])
     assert (picture == 255).all(axis=-1).any()
 
+    nothing = find_errors(truth, np.zeros_like(truth))
+    places = list(worst_places(nothing.errors, truth.shape, most=3))
+    # Two of the three errors reach into plane 3 alone.
+    assert [place.plane for place in places] == [(3,), (0,)]
+    assert places[0].counts == {"missed": 2}
+
 
 @given(
     st.lists(

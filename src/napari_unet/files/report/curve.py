@@ -57,7 +57,7 @@ def curve_svg(thresholds: Sequence[float], lines: Sequence[CurveLine]) -> str:
             ]
             band = " ".join([*upper, *reversed(lower)])
             parts.append(f'<polygon class="band {line.style}" points="{band}"/>')
-    heights = _apart([_y(line.values[-1]) for line in lines])
+    heights = _apart(lines)
     for line, height in zip(lines, heights, strict=True):
         points = " ".join(
             f"{x:.1f},{_y(value):.1f}" for x, value in zip(xs, line.values, strict=True)
@@ -98,10 +98,11 @@ def _text(x: float, y: float, words: str, *, anchor: str) -> str:
     return f'<text class="axis" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{words}</text>'
 
 
-def _apart(heights: Sequence[float]) -> list[float]:
-    """Move names so far apart that none covers another."""
-    order = sorted(range(len(heights)), key=lambda at: heights[at])
-    moved = list(heights)
+def _apart(lines: Sequence[CurveLine]) -> list[float]:
+    """Heights of the names, at the ends of the lines and so far apart that none covers another."""
+    moved = [_y(line.values[-1]) for line in lines]
+    # Of lines that end together that above first.
+    order = sorted(range(len(lines)), key=lambda at: (moved[at], -sum(lines[at].values)))
     for above, below in pairwise(order):
         moved[below] = max(moved[below], moved[above] + _LABEL_PX)
     over = max(moved) - (_HEIGHT - _BOTTOM)

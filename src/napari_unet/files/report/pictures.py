@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -60,13 +61,15 @@ class Place:
     part: Region
     """Along Y and X."""
     counts: Counter[str]
-    """Errors whose middle lies in it, by kind."""
+    """Errors by kind that reach into the plane, and whose middle lies in the part of it."""
 
 
 def worst_places(
     errors: Sequence[CellError], shape: Sequence[int], *, most: int
 ) -> Iterator[Place]:
-    """Find parts of planes that hold most errors, the worst first; no error is in two.
+    """Find parts of planes that hold most errors, one after the other; no error counts for two.
+
+    Of the planes of a volume that hold as many it is one in the middle.
 
     Parameters
     ----------
@@ -81,12 +84,14 @@ def worst_places(
     for _ in range(most):
         if not left.size:
             return
-        plane, first = _fullest(centres[left], side, shape)
-        inside = (np.floor(centres[left, :-2]) == plane).all(axis=1)
-        inside &= ((centres[left, -2:] >= first) & (centres[left, -2:] < first + side)).all(axis=1)
+        plane = _fullest_plane([errors[at] for at in left.tolist()])
+        is_cut = np.array([_is_cut(errors[at], plane) for at in left.tolist()])
+        first = _fullest_part(centres[left[is_cut], -2:], side, shape)
+        places = centres[left, -2:]
+        inside = is_cut & ((places >= first) & (places < first + side)).all(axis=1)
         part = tuple(slice(int(at), int(at) + n) for at, n in zip(first, side, strict=True))
         counts = Counter[str](errors[at].kind for at in left[inside].tolist())
-        yield Place(tuple(int(at) for at in plane), clipped(part, shape[-2:]), counts)
+        yield Place(plane, part, counts)
         left = left[~inside]
 
 
@@ -131,27 +136,42 @@ def _part_side_px(errors: Sequence[CellError]) -> int:
     return int(np.clip(side, _SMALLEST_PART_PX, _LARGEST_PART_PX))
 
 
-def _fullest(
+def _fullest_plane(errors: Sequence[CellError]) -> tuple[int, ...]:
+    """Index along the axes before Y and X where most errors are."""
+    counts = Counter(
+        plane
+        for error in errors
+        for plane in product(*(range(part.start, part.stop) for part in error.box[:-2]))
+    )
+    most = max(counts.values())
+    best = sorted(plane for plane, count in counts.items() if count == most)
+    return best[len(best) // 2]
+
+
+def _is_cut(error: CellError, plane: tuple[int, ...]) -> bool:
+    """Whether the box of an error reaches into a plane."""
+    parts = zip(error.box[:-2], plane, strict=True)
+    return all(part.start <= at < part.stop for part, at in parts)
+
+
+def _fullest_part(
     centres: NDArray[np.float64], side: Sequence[int], shape: Sequence[int]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Plane, and first pixel of a part of it, around most of the centres."""
+) -> NDArray[np.int64]:
+    """First pixel of a part of a plane around most of the (N, 2) centres."""
     # Two bins with a pixel to spare on either side, wherever the middle is rounded to.
     half = np.maximum(1, np.array(side) // 2 - 1)
-    planes = np.floor(centres[:, :-2]).astype(np.int64)
-    bins = (centres[:, -2:] // half).astype(np.int64)
+    bins = (centres // half).astype(np.int64)
     counts = Counter[tuple[int, ...]]()
     # A part is two bins wide: each centre counts for the four parts that have it.
     for step in np.ndindex(2, 2):
-        counts.update(map(tuple, np.hstack([planes, bins - step]).tolist()))
-    best = max(counts, key=lambda at: (counts[at], at))
-    plane, corner = np.array(best[:-2], np.int64), np.array(best[-2:])
-    inside = (planes == plane).all(axis=1)
-    inside &= ((bins >= corner) & (bins <= corner + 1)).all(axis=1)
+        counts.update(map(tuple, (bins - step).tolist()))
+    corner = np.array(max(counts, key=lambda at: (counts[at], at)))
+    ends = centres[((bins >= corner) & (bins <= corner + 1)).all(axis=1)]
     # In the middle of what it shows.
-    ends = centres[inside, -2:]
     middle = (ends.min(axis=0) + ends.max(axis=0)) / 2
     first = np.floor(middle - np.array(side) / 2).astype(np.int64)
-    return plane, np.clip(first, 0, np.array(shape[-2:]) - side)
+    within: NDArray[np.int64] = np.clip(first, 0, np.array(shape[-2:]) - side)
+    return within
 
 
 def _ground(pixels: Pixels, place: Place, factor: int) -> NDArray[np.float64]:
