@@ -33,6 +33,7 @@ def test_evaluation_of_one_pair_is_a_table(
     assert rows[0] == ["0.50", "1", "1", "0"]
     assert "2 true cells are too few for a figure; give 20 or more for AP, F1 and IoU." in out
     assert "true cells merged with another: 0" in out
+    assert out.splitlines()[-1] == "errors: 1 missed"
 
 
 def test_enough_cells_have_a_score_with_its_interval(tmp_path: Path, output: Output) -> None:
@@ -55,6 +56,8 @@ def test_enough_cells_have_a_score_with_its_interval(tmp_path: Path, output: Out
     assert main([*words, "--json"]) == 0
     result = json.loads(output.read()[0])
     assert result["true_cells"] == 25
+    missed = result["cells"][1]
+    assert (missed["verdict"], missed["true_cells"], missed["share"]) == ("missed", 5, 0.2)
     low, high = result["pooled"][0]["average_precision_interval_95"]
     assert (round(low, 3), round(high, 3)) == (0.538, 0.932)
 

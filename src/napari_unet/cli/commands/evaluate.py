@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,19 @@ from napari_unet.engine.labels.evaluation import (
     ThresholdScore,
     checked_thresholds,
 )
-from napari_unet.engine.labels.truth.cell_errors import CellErrors, find_errors
+from napari_unet.engine.labels.truth.cell_errors import (
+    CellErrors,
+    VerdictCounts,
+    find_errors,
+    verdict_shares,
+)
 from napari_unet.files.image_file import ImageFile
 from napari_unet.files.images import read_image, read_labels
 from napari_unet.files.pairs import PairedFiles, channels_last, pair_files, partners_of
 from napari_unet.files.report.page import SUFFIX, write_report
 from napari_unet.files.report.pictures import Pixels
 from napari_unet.files.report.report import Report, ReportedImage
+from napari_unet.files.report.verdicts import VERDICT_WORDS
 
 _WIDEST_NAME = 40
 _SCORE_NAMES = (
@@ -109,6 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
     pages = _report_file(arguments, paired)
     report_unpaired(paired, "true label image", "predicted label image")
     scores: dict[str, ImageScore] = {}
+    counts: list[VerdictCounts] = []
     looks = LooksAtLabels(paired.pairs, "pairs", wanted=arguments.checks)
 
     def compare(pair: tuple[Path, Path]) -> None:
@@ -121,6 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
             numbers = range(1, len(found.evaluation.images) + 1)
             names = [f"{pair[0].name}, slice {number}" for number in numbers]
         scores.update(zip(names, found.evaluation.images, strict=True))
+        counts.extend(found.counts)
         if pages is not None:
             pages.add(pair, find_errors(truth.array, prediction.array, ndim=ndim))
 
@@ -136,9 +145,11 @@ def run(arguments: argparse.Namespace) -> int:
         evaluation = Evaluation(tuple(scores.values()))
         if arguments.json:
             summary = _as_json(evaluation, list(scores), paired)
+            summary["cells"] = [asdict(each) for each in verdict_shares(counts)]
             report(json.dumps(summary, indent=2))
         else:
             _print_table(evaluation, list(scores), per_image=arguments.per_image)
+            report(_kinds_line(counts))
     if scores and pages is not None:
         pages.write(looks.lines())
     return status
@@ -293,6 +304,17 @@ def too_few(evaluation: Evaluation) -> str:
     cells = count(evaluation.true_cells, "true cell")
     are = "is" if evaluation.true_cells == 1 else "are"
     return f"{cells} {are} too few for a figure; give {FEWEST_CELLS} or more for AP, F1 and IoU."
+
+
+def _kinds_line(counts: Sequence[VerdictCounts]) -> str:
+    """Say "errors: 3 missed, 2 merged", each of one cell or of several."""
+    shares = verdict_shares(counts)
+    told = [
+        f"{each.places} {VERDICT_WORDS[each.verdict]}"
+        for each in shares
+        if each.places and each.verdict != "right"
+    ]
+    return f"errors: {', '.join(told) or 'none'}"
 
 
 def _print_images(evaluation: Evaluation, names: list[str]) -> None:
