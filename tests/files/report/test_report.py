@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -213,7 +214,7 @@ def test_the_worst_plane_of_a_volume_is_shown() -> None:
         max_size=30,
     )
 )
-def test_no_error_is_in_two_places_and_none_is_left_out(
+def test_places_hold_the_errors_that_they_tell_and_overlap_little(
     centres: list[tuple[int, int, int]],
 ) -> None:
     errors = [
@@ -226,14 +227,25 @@ def test_no_error_is_in_two_places_and_none_is_left_out(
         for n, centre in enumerate(centres)
     ]
     places = list(worst_places(errors, (3, 500, 300), most=len(errors)))
-    assert sum(place.counts["missed"] for place in places) == len(errors)
-    for place in places:
-        for part, size in zip(place.part, (500, 300), strict=True):
-            assert 0 <= part.start < part.stop <= size
+    masks = [np.zeros((3, 500, 300), bool) for _ in places]
+    for place, inside in zip(places, masks, strict=True):
+        inside[(*place.plane, *place.part)] = True
+        assert inside.sum() == 96 * 96
+        assert place.counts["missed"] == sum(inside[centre] for centre in centres) > 0
+    for one, other in itertools.combinations(masks, 2):
+        assert (one & other).sum() <= 96 * 96 / 3
+
+
+def test_a_small_image_is_shown_whole_and_once() -> None:
+    truth = np.pad(grid(12, 12), 5)
+    result = find_errors(truth, np.zeros_like(truth))
+    (place,) = worst_places(result.errors, truth.shape, most=6)
+    assert place.part == (slice(0, 130), slice(0, 130))
+    assert place.counts == {"missed": 144}
 
 
 def test_large_cells_are_shown_whole_and_the_picture_stays_small() -> None:
-    truth = np.zeros((1500, 1500), int)
+    truth = np.zeros((1600, 1600), int)
     truth[100:800, 100:800] = 1
     result = find_errors(truth, np.zeros_like(truth))
     (place,) = worst_places(result.errors, truth.shape, most=1)

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_unet.engine.base.regions import Region, clipped
+from napari_unet.engine.base.regions import Region, clipped, shared, sizes
 from napari_unet.engine.images.image import AnyImage, LabelImage
-from napari_unet.engine.labels.truth.cell_errors import VERDICTS, CellError
+from napari_unet.engine.labels.truth.cell_errors import VERDICTS, CellError, ErrorKind
 from napari_unet.files.overlay import magnified, outlines, stretched
 from napari_unet.files.report.verdicts import VERDICT_COLOURS
 
@@ -28,6 +28,9 @@ _SIDE_PX = 560
 """Of a picture, about."""
 _SMALLEST_PART_PX, _LARGEST_PART_PX = 96, 1024
 _CELLS_ACROSS = 8
+_WHOLE = 1.5
+"""Sides of a part up to which an image is shown whole."""
+_MOST_OVERLAP = 1 / 3
 _DIMMED, _TINT = 0.8, 0.4
 _PLAIN = 38
 """Grey where there is no image."""
@@ -60,14 +63,14 @@ class Place:
     """Index along the axes before Y and X."""
     part: Region
     """Along Y and X."""
-    counts: Counter[str]
+    counts: Counter[ErrorKind]
     """Errors by kind that reach into the plane, and whose middle lies in the part of it."""
 
 
 def worst_places(
     errors: Sequence[CellError], shape: Sequence[int], *, most: int
 ) -> Iterator[Place]:
-    """Find parts of planes that hold most errors, one after the other; no error counts for two.
+    """Find parts of planes that hold most errors, one after the other; they overlap little.
 
     Of the planes of a volume that hold as many it is one in the middle.
 
@@ -78,21 +81,23 @@ def worst_places(
         Of the label image.
     most : int
     """
-    side = [min(_part_side_px(errors), size) for size in shape[-2:]]
-    centres = np.array([error.centre for error in errors]).reshape(-1, len(shape))
-    left = np.arange(len(errors))
-    for _ in range(most):
-        if not left.size:
-            return
-        plane = _fullest_plane([errors[at] for at in left.tolist()])
-        is_cut = np.array([_is_cut(errors[at], plane) for at in left.tolist()])
-        first = _fullest_part(centres[left[is_cut], -2:], side, shape)
-        places = centres[left, -2:]
-        inside = is_cut & ((places >= first) & (places < first + side)).all(axis=1)
-        part = tuple(slice(int(at), int(at) + n) for at, n in zip(first, side, strict=True))
-        counts = Counter[str](errors[at].kind for at in left[inside].tolist())
-        yield Place(plane, part, counts)
-        left = left[~inside]
+    side = [
+        size if size <= _WHOLE * wanted else wanted
+        for size, wanted in zip(shape[-2:], [_part_side_px(errors)] * 2, strict=True)
+    ]
+    left = list(errors)
+    shown: list[Place] = []
+    while left and len(shown) < most:
+        plane = _fullest_plane(left)
+        centres = np.array([error.centre[-2:] for error in left if _is_cut(error, plane)])
+        first = _fullest_part(centres, side, shape).tolist()
+        part = tuple(slice(at, at + n) for at, n in zip(first, side, strict=True))
+        held = [error for error in errors if _is_in(error, plane, part)]
+        place = Place(plane, part, Counter(error.kind for error in held))
+        left = [error for error in left if not _is_in(error, plane, part)]
+        if not any(_overlap(place, other) > _MOST_OVERLAP for other in shown):
+            shown.append(place)
+            yield place
 
 
 def draw_place(pixels: Pixels, place: Place) -> NDArray[np.uint8]:
@@ -146,6 +151,19 @@ def _fullest_plane(errors: Sequence[CellError]) -> tuple[int, ...]:
     most = max(counts.values())
     best = sorted(plane for plane, count in counts.items() if count == most)
     return best[len(best) // 2]
+
+
+def _is_in(error: CellError, plane: tuple[int, ...], part: Region) -> bool:
+    """Whether an error reaches into a plane, and its middle lies in a part of it."""
+    sides = zip(part, error.centre[-2:], strict=True)
+    return _is_cut(error, plane) and all(own.start <= at < own.stop for own, at in sides)
+
+
+def _overlap(one: Place, other: Place) -> float:
+    """Share of a place that another one shows, too."""
+    if one.plane != other.plane:
+        return 0.0
+    return math.prod(sizes(shared(one.part, other.part))) / math.prod(sizes(one.part))
 
 
 def _is_cut(error: CellError, plane: tuple[int, ...]) -> bool:
