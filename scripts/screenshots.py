@@ -44,6 +44,7 @@ IMAGES = Path(__file__).parents[1] / "docs" / "images"
 PLUGIN = "napari-unet-cells"
 SEGMENT, MODEL, WEIGHT_MAP, TRAIN = "Segment cells", "Model", "Weight map", "Train"
 CELL_TYPES, CORRECT, MEASURE = "Cell types", "Correct", "Measure"
+EVALUATE = "Evaluate"
 OWN_CELLS = "histology-large"
 
 _WINDOW = (1240, 780)
@@ -230,7 +231,7 @@ def all_widgets() -> Image.Image:
     """Photograph the window with every widget of the plugin as a tab, the Model widget in front."""
     with window() as viewer:
         open_sample(viewer)
-        for name in (SEGMENT, WEIGHT_MAP, TRAIN, CELL_TYPES, CORRECT, MEASURE, MODEL):
+        for name in (SEGMENT, WEIGHT_MAP, TRAIN, CELL_TYPES, CORRECT, MEASURE, EVALUATE, MODEL):
             open_widget(viewer, name)
         return photograph(viewer)
 
@@ -371,6 +372,21 @@ def measure() -> Image.Image:
         largest = widget.table.cells.label_at(0)
         widget.table.choose(largest)
         widget.table.cell_chosen.emit(largest)
+        settle()
+        return photograph(viewer)
+
+
+@picture
+def evaluate() -> Image.Image:
+    """Photograph the window with the errors of the bundled model, and one of them looked at."""
+    with window() as viewer:
+        open_sample(viewer, "crowded")
+        run(open_widget(viewer, SEGMENT))
+        widget = open_widget(viewer, EVALUATE)
+        widget.button.click()
+        wait_for(lambda: not widget.job.is_running, "the errors")
+        widget.table.choose(2)
+        widget.table.cell_chosen.emit(2)
         settle()
         return photograph(viewer)
 
@@ -630,7 +646,9 @@ def save(taken: Image.Image, name: str) -> Path:
     """Write a small PNG."""
     file = IMAGES / f"{name}.png"
     IMAGES.mkdir(parents=True, exist_ok=True)
-    small = taken.quantize(_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    # Without k-means the colours of small swatches go over to larger ones.
+    options = {"method": Image.Quantize.MEDIANCUT, "dither": Image.Dither.NONE, "kmeans": 4}
+    small = taken.quantize(_COLOURS, **options)
     small.save(file, optimize=True)
     return file
 

@@ -34,7 +34,7 @@ def test_importing_the_engine_loads_no_screen() -> None:
     assert not loaded & screen
 
 
-@pytest.mark.parametrize("form", ["segment", "train", "weight_map", "model", "measure"])
+@pytest.mark.parametrize("form", ["segment", "train", "weight_map", "model", "measure", "evaluate"])
 def test_importing_a_form_does_not_load_torch_on_the_qt_thread(form: str) -> None:
     assert "torch" not in _modules_loaded_by(f"import napari_unet.widgets.{form}.widget")
 
@@ -52,6 +52,7 @@ def test_every_call_of_the_python_interface_is_public() -> None:
         "boundary_weight_map",
         "compare_cells",
         "evaluate",
+        "find_errors",
         "load_checkpoint",
         "measure_cells",
         "preflight",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_unet.engine.labels.comparison import change_image, compare_cells
     from napari_unet.engine.labels.evaluation import evaluate
     from napari_unet.engine.labels.measurements import PixelSize, measure_cells
+    from napari_unet.engine.labels.truth.cell_errors import find_errors
     from napari_unet.engine.labels.uncertainty import rank_doubt, rank_uncertainty
     from napari_unet.engine.models.checkpoint import (
         bundled_models,
@@ -57,6 +58,7 @@ _HOMES = {
     "evaluate_types": "labels.cell_types",
     "export_formats": "export.export",
     "export_model": "export.export",
+    "find_errors": "labels.truth.cell_errors",
     "hold_out": "training.hold_out",
     "load_checkpoint": "models.checkpoint",
     "measure_cells": "labels.measurements",
@@ -93,6 +95,7 @@ __all__ = [
     "evaluate_types",
     "export_formats",
     "export_model",
+    "find_errors",
     "hold_out",
     "load_checkpoint",
     "measure_cells",

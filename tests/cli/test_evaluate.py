@@ -33,6 +33,7 @@ def test_evaluation_of_one_pair_is_a_table(
     assert rows[0] == ["0.50", "1", "1", "0"]
     assert "2 true cells are too few for a figure; give 20 or more for AP, F1 and IoU." in out
     assert "true cells merged with another: 0" in out
+    assert out.splitlines()[-1] == "errors: 1 missed"
 
 
 def test_enough_cells_have_a_score_with_its_interval(tmp_path: Path, output: Output) -> None:
@@ -55,6 +56,8 @@ def test_enough_cells_have_a_score_with_its_interval(tmp_path: Path, output: Out
     assert main([*words, "--json"]) == 0
     result = json.loads(output.read()[0])
     assert result["true_cells"] == 25
+    missed = result["cells"][1]
+    assert (missed["verdict"], missed["true_cells"], missed["share"]) == ("missed", 5, 0.2)
     low, high = result["pooled"][0]["average_precision_interval_95"]
     assert (round(low, 3), round(high, 3)) == (0.538, 0.932)
 
@@ -122,3 +125,110 @@ def test_threshold_out_of_range_is_explained(tmp_path: Path, output: Output) -> 
     assert main(["evaluate", "t", "p", "--thresholds", "50"]) == 1
 
     assert "A threshold is 50; use overlaps above 0, at most 1." in output.complaint()
+
+
+def _many(rows: int = 5) -> np.ndarray:
+    truth = np.zeros((10 * rows, 50), np.int32)
+    for number, (y, x) in enumerate(np.ndindex(rows, 5), start=1):
+        truth[y * 10 + 1 : y * 10 + 7, x * 10 + 1 : x * 10 + 7] = number
+    return truth
+
+
+def test_the_report_of_folders_is_one_page_with_the_images_below_the_outlines(
+    tmp_path: Path, output: Output
+) -> None:
+    truth = _many()
+    for folder in ("t", "p", "i"):
+        (tmp_path / folder).mkdir()
+    for name, wrong in (("a", 0), ("b", 9)):
+        write_labels(tmp_path / "t" / f"{name}_masks.tif", truth)
+        write_labels(tmp_path / "p" / f"{name}_masks.tif", np.where(truth > wrong, truth, 0))
+        write_labels(tmp_path / "i" / f"{name}.tif", truth)
+    words = ["evaluate", str(tmp_path / "t"), str(tmp_path / "p"), "--json"]
+    words += ["--report", str(tmp_path / "out" / "r.html"), "--images", str(tmp_path / "i")]
+
+    assert main(words) == 0
+
+    out, error = output.read()
+    assert json.loads(out)["pooled"][0]["false_negatives"] == 9
+    assert error == f"napari-unet: report -> {tmp_path / 'out' / 'r.html'}\n"
+    page = (tmp_path / "out" / "r.html").read_text("utf-8")
+    assert "50 true cells in 2 images, 41 found" in page
+    assert page.index("b_masks.tif") < page.index("a_masks.tif")
+    assert page.count("<img") == 1
+    assert f"<dd>{tmp_path / 'i'}</dd>" in page
+
+    assert main(words) == 1
+    assert "r.html' exists already" in output.complaint()
+    assert main([*words, "--overwrite"]) == 0
+
+
+def test_slices_are_images_of_their_own_only_where_that_is_asked_for(
+    tmp_path: Path, output: Output
+) -> None:
+    truth = np.stack([_many(), _many()])
+    write_labels(tmp_path / "t.tif", truth)
+    write_labels(tmp_path / "p.tif", truth * np.array([1, 0])[:, np.newaxis, np.newaxis])
+    words = ["evaluate", str(tmp_path / "t.tif"), str(tmp_path / "p.tif"), "--per-image"]
+
+    assert main([*words, "--report", str(tmp_path / "r.html")]) == 0
+    out, _ = output.read()
+    assert "1 image, 25 true cells, 25 cells found" in out
+    assert f"report -> {tmp_path / 'r.html'}" in out
+
+    words += ["--slices", "--report", str(tmp_path / "s.html")]
+    assert main(words) == 0
+    out, _ = output.read()
+    assert "2 images, 50 true cells, 25 cells found" in out
+    assert ["t.tif,", "slice", "2", "25", "0"] in [line.split()[:5] for line in out.splitlines()]
+    page = (tmp_path / "s.html").read_text("utf-8")
+    assert "t.tif, slice 2, from y 0, x 0: 25 missed" in page
+    assert "each slice is an image of its own" in page
+
+    write_labels(tmp_path / "flat.tif", _many())
+    flat = str(tmp_path / "flat.tif")
+    assert main(["evaluate", flat, str(tmp_path / "p.tif"), "--slices"]) == 1
+    assert "'flat.tif' has no slices" in output.complaint().replace(f"{tmp_path}/", "")
+
+
+def test_what_is_wrong_with_a_report_is_said_before_the_work(
+    tmp_path: Path, output: Output
+) -> None:
+    for name in ("t.tif", "p.tif"):
+        write_labels(tmp_path / name, _many())
+    words = ["evaluate", str(tmp_path / "t.tif"), str(tmp_path / "p.tif")]
+
+    assert main([*words, "--images", str(tmp_path / "t.tif")]) == 1
+    assert "--images are for the report; add --report OUT.html." in output.complaint()
+    assert main([*words, "--report", str(tmp_path / "t.tif"), "--overwrite"]) == 1
+    assert "is a page; give it a name that ends in .html." in output.complaint()
+    (tmp_path / "x.html").mkdir()
+    assert main([*words, "--report", str(tmp_path / "x.html"), "--overwrite"]) == 1
+    assert "is a folder; name a file to write." in output.complaint()
+    (tmp_path / "none").mkdir()
+    write_labels(tmp_path / "none" / "other.tif", _many())
+    pair = [str(tmp_path / "t"), str(tmp_path / "p")]
+    for folder in pair:
+        Path(folder).mkdir()
+        write_labels(Path(folder) / "a.tif", _many())
+    words = ["evaluate", *pair, "--report", str(tmp_path / "r.html")]
+    assert main([*words, "--images", str(tmp_path / "none")]) == 1
+    assert "has the name of a true label image (such as 'a.tif')" in output.complaint()
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_an_image_of_another_grid_is_told_and_the_report_is_written_without_it(
+    tmp_path: Path, output: Output
+) -> None:
+    truth = _many()
+    write_labels(tmp_path / "t.tif", truth)
+    write_labels(tmp_path / "p.tif", np.where(truth > 3, truth, 0))
+    write_labels(tmp_path / "i.tif", truth[:20])
+    words = ["evaluate", str(tmp_path / "t.tif"), str(tmp_path / "p.tif")]
+    words += ["--report", str(tmp_path / "r.html"), "--images", str(tmp_path / "i.tif")]
+
+    assert main(words) == 0
+
+    _, error = output.read()
+    assert "it is 20 x 50 and its labels are 50 x 50; the report shows their outlines" in error
+    assert "<img" in (tmp_path / "r.html").read_text("utf-8")

@@ -196,6 +196,10 @@ class LooksAtLabels:
         for look in self._looks:
             look.tell()
 
+    def lines(self) -> list[str]:
+        """One line for each thing that was found."""
+        return [line for look in self._looks for line in look.lines()]
+
 
 def look_at_pairs(
     pairs: Sequence[TrainingPair],

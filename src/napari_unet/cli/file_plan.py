@@ -12,7 +12,7 @@ from napari_unet.cli.console import count, listing, say
 from napari_unet.engine.base.errors import FileError, UNetError
 from napari_unet.engine.base.whole_file import system_reason
 from napari_unet.files.finding import find_images
-from napari_unet.files.image_file import SeriesInfo, chosen_series, image_stem
+from napari_unet.files.image_file import SeriesInfo, chosen_series, existing, image_stem
 from napari_unet.files.images import IMAGE_SUFFIXES, image_series
 from napari_unet.files.tiff.tiff import Tiff
 
@@ -277,14 +277,29 @@ def _refuse_overwriting(
             raise FileError(f"The output '{path}' would replace an input; choose another folder.")
         if path.is_dir():
             raise FileError(f"The output '{path}' is a folder; remove it or choose another output.")
-    existing = [str(path) for path in outputs if path.exists()]
-    if existing and not overwrite and not skip_existing:
-        verb = "exists" if len(existing) == 1 else "exist"
+    there = [str(path) for path in outputs if path.exists()]
+    if there and not overwrite and not skip_existing:
+        verb = "exists" if len(there) == 1 else "exist"
         skip = "" if skip_existing is None else "leave out what is done with --skip-existing, "
         raise FileError(
-            f"{count(len(existing), 'output file')} already {verb} ({listing(existing)}); "
+            f"{count(len(there), 'output file')} already {verb} ({listing(there)}); "
             f"choose another output, {skip}or allow replacing with --overwrite."
         )
+
+
+def check_new_file(path: Path, *, overwrite: bool) -> None:
+    """Make the folder of a file that is to be written if need be; raise unless it can be.
+
+    Raises
+    ------
+    FileError
+        If it exists and `overwrite` is off, is a folder, or cannot be written.
+    """
+    if path.is_dir():
+        raise FileError(f"'{path}' is a folder; name a file to write.")
+    if path.exists() and not overwrite:
+        raise existing(path)
+    check_writable(path.parent)
 
 
 def check_writable(folder: Path) -> None:

@@ -44,16 +44,16 @@ def draw_overlay(
         middle = labels.shape[0] // 2
         channels, labels = channels[:, middle], labels[middle]
     factor = max(1, min(_MOST_MAGNIFIED, _WANTED_SIDE_PX // max(labels.shape)))
-    picture = _magnified(_picture(channels), factor)
+    picture = magnified(stretched(channels), factor)
     large = labels.repeat(factor, axis=0).repeat(factor, axis=1)
-    outline = _outline(large, width_px=2)
+    outline = outlines(large, width_px=2)
     # Stained tissue is pink to blue: only the hues between orange and cyan stand out there.
     hues = (0.08, 0.5) if np.ptp(picture, axis=-1).any() else (0.0, 1.0)
     picture[outline] = _cell_colours(*hues)[large[outline] % _COLOURS]
     return picture
 
 
-def _picture(channels: AnyImage) -> NDArray[np.uint8]:
+def stretched(channels: AnyImage) -> NDArray[np.uint8]:
     """Bring (C, H, W) to 8-bit RGB with the contrast stretched between percentiles."""
     channels = without_alpha(channels)
     if channels.shape[0] not in (1, 3):
@@ -68,7 +68,8 @@ def _picture(channels: AnyImage) -> NDArray[np.uint8]:
     return np.moveaxis((rgb * 255).round().astype(np.uint8), 0, -1)  # (H, W, 3)
 
 
-def _magnified(picture: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+def magnified(picture: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Make (H, W, 3) a whole number of times as large, smoothly."""
     from PIL import Image
 
     height, width = picture.shape[:2]
@@ -76,7 +77,7 @@ def _magnified(picture: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     return np.array(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
 
 
-def _outline(labels: LabelImage, *, width_px: int) -> NDArray[np.bool_]:
+def outlines(labels: LabelImage, *, width_px: int) -> NDArray[np.bool_]:
     """Pixels of a cell that lie within `width_px` of another label or of background."""
     from scipy import ndimage
 

@@ -9,7 +9,10 @@ from npe2 import PluginManager
 from qtpy.QtWidgets import QDockWidget, QWidget
 
 PLUGIN = "napari-unet-cells"
-WIDGETS = ("Model", "Segment cells", "Weight map", "Train", "Cell types", "Correct", "Measure")
+WIDGETS = (
+    *("Model", "Segment cells", "Weight map", "Train"),
+    *("Cell types", "Correct", "Measure", "Evaluate"),
+)
 """All widgets in working order, as the manifest names them."""
 
 

@@ -135,6 +135,18 @@ def full_resolution(layer: Layer) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
+def counts_time(layer: Layer) -> bool:
+    """Whether the first axis of a layer says that it is time."""
+    is_named = str(layer.axis_labels[0]).lower() in ("t", "time")
+    return is_named or bool(layer.units[0].is_compatible_with("second"))
+
+
+def is_on_grid(image: Image, labels: Layer) -> bool:
+    """Whether an image, without its colours, has as many pixels along each axis as labels."""
+    shape = tuple(full_resolution(image).shape)
+    return (shape[:-1] if image.rgb else shape) == tuple(full_resolution(labels).shape)
+
+
 def read_layer(
     layer: Image,
     dims: Dims,

@@ -17,7 +17,7 @@ import numpy as np
 from napari_unet.cli.batch import for_each
 from napari_unet.cli.checks import Look, add_check_option, look_at_labels
 from napari_unet.cli.console import count, listing, report, say, say_of
-from napari_unet.cli.file_plan import PlannedFile, check_writable, plan_outputs
+from napari_unet.cli.file_plan import PlannedFile, check_new_file, plan_outputs
 from napari_unet.engine.base.errors import FileError, ImageShapeError, LabelsError
 from napari_unet.engine.images.image import AnyImage, without_alpha
 from napari_unet.engine.labels.measurements import (
@@ -27,7 +27,7 @@ from napari_unet.engine.labels.measurements import (
     measure_cells,
 )
 from napari_unet.files.finding import find_images
-from napari_unet.files.image_file import ImageFile, existing
+from napari_unet.files.image_file import ImageFile
 from napari_unet.files.images import read_image, read_labels
 from napari_unet.files.measurements import SUFFIX, Table, joined_tables, write_measurements
 from napari_unet.files.pairs import channels_last, partners_of
@@ -112,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
             report(f"{_cells_in(planned.source, table)} -> {planned.output}")
 
         return for_each(plan, write, name=lambda planned: planned.source, **options)
-    _check_table(out, overwrite=arguments.overwrite)
+    check_new_file(out, overwrite=arguments.overwrite)
     tables: dict[Path, dict[str, Column]] = {}
 
     def keep(source: Path) -> None:
@@ -155,12 +155,6 @@ def _partners(name: str, images: Path, labels: Sequence[Path]) -> dict[Path, Pat
     if rest:
         say(f"{count(len(rest), f'image of {name}')} left out, without labels: {listing(rest)}.")
     return partners
-
-
-def _check_table(out: Path, *, overwrite: bool) -> None:
-    if out.exists() and not overwrite:
-        raise existing(out)
-    check_writable(out.parent)
 
 
 def _measured(source: Path, choices: _Choices) -> dict[str, Column]:

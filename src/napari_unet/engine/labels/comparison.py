@@ -54,6 +54,9 @@ class Change:
         How many errors fewer there are: cells that are missed or too many. Of
         a pair of a true and a found cell each counts as an error by 1 - IoU.
         Negative where there are more; None without a truth.
+    iou : float
+        Of the two cells before and after that are most alike; 0 where there are
+        none on one side.
     """
 
     kind: ChangeKind
@@ -64,6 +67,7 @@ class Change:
     before_px: int
     after_px: int
     improvement: float | None = None
+    iou: float = 0.0
 
     @property
     def is_better(self) -> bool | None:
@@ -156,30 +160,39 @@ def compare_cells(
                 "they must be labels of the same image."
             )
     runs = CommonRuns.of(*images)
-    old, new = runs.cells(0), runs.cells(1)
+    compared = compare_runs(runs, runs.cells(0), runs.cells(1), same_iou=same_iou)
+    if truth is None:
+        return compared
+    return replace(
+        compared,
+        changes=_judged(compared.changes, runs),
+        before_score=evaluate(images[2], images[0]),
+        after_score=evaluate(images[2], images[1]),
+    )
+
+
+def compare_runs(runs: CommonRuns, old: Cells, new: Cells, *, same_iou: float) -> Comparison:
+    """Compare as `compare_cells`, without a truth, the cells of two images cut into common runs."""
     shared = runs.shared(old, new)
     groups, count = _groups(old, new, shared)
-    is_same = _is_same(old, new, shared, groups, count, same_iou)
+    best = _best_ious(old, new, shared, groups, count)
+    is_same = _is_same(groups, best, same_iou)
     numbers = np.cumsum(~is_same) - 1
     of_old, of_new = (np.where(is_same[part], -1, numbers[part]) for part in groups)
-    changes = _changes(runs, old, new, of_old, of_new)
-    before_score = after_score = None
-    if truth is not None:
-        changes = _judged(changes, runs, old, new)
-        before_score, after_score = (evaluate(images[2], image) for image in images[:2])
+    changes = _changes(runs, old, new, of_old, of_new, best[~is_same].tolist())
     order = sorted(range(len(changes)), key=lambda i: _rank(changes[i]))
     places = np.full(len(changes) + 1, -1)
     places[order] = np.arange(len(changes))
     # Of a pixel that two changes claim the cell that is there now decides.
     now, then = of_new[new.index], of_old[old.index]
     return Comparison(
-        images[0].shape,
+        runs.shape,
         tuple(changes[i] for i in order),
         old.ids.size - 1,
         new.ids.size - 1,
         int(is_same.sum()) - 1,
-        before_score,
-        after_score,
+        None,
+        None,
         places[np.where(now >= 0, now, then)],
         runs.lengths,
     )
@@ -221,21 +234,28 @@ def _groups(
     return (groups[: old.ids.size].astype(int), groups[old.ids.size :].astype(int)), int(count)
 
 
-def _is_same(
+def _best_ious(
     old: Cells,
     new: Cells,
     shared: coo_array,
     groups: tuple[NDArray[np.int64], NDArray[np.int64]],
     count: int,
+) -> NDArray[np.float64]:
+    """Highest IoU of a cell before with one after in each group."""
+    rows, columns = shared.coords
+    within = groups[0][rows] == groups[1][columns]
+    best = np.zeros(count)
+    np.maximum.at(best, groups[0][rows[within]], ious_of(old, new, shared)[within])
+    return best
+
+
+def _is_same(
+    groups: tuple[NDArray[np.int64], NDArray[np.int64]],
+    best: NDArray[np.float64],
     same_iou: float,
 ) -> NDArray[np.bool_]:
     """Whether each group is one cell that is the same before and after, or the background."""
-    olds, news = (np.bincount(part, minlength=count) for part in groups)
-    rows, columns = shared.coords
-    ious = ious_of(old, new, shared)
-    within = groups[0][rows] == groups[1][columns]
-    best = np.zeros(count)
-    np.maximum.at(best, groups[0][rows[within]], ious[within])
+    olds, news = (np.bincount(part, minlength=best.size) for part in groups)
     same: NDArray[np.bool_] = (olds == 1) & (news == 1) & (best >= same_iou)
     same[0] = True
     return same
@@ -250,6 +270,7 @@ def _changes(
     new: Cells,
     of_old: NDArray[np.int64],
     of_new: NDArray[np.int64],
+    ious: list[float],
 ) -> list[Change]:
     count = 1 + max(int(of_old.max()), int(of_new.max()))
     boxes, centres = _places(runs, of_old[old.index], of_new[new.index], count)
@@ -266,6 +287,7 @@ def _changes(
                 tuple(centres[i].tolist()),
                 int(old.areas[olds].sum()),
                 int(new.areas[news].sum()),
+                iou=ious[i],
             )
         )
     return changes
@@ -312,10 +334,10 @@ def _rank(change: Change) -> tuple[int, list[int]]:
 # -- the truth -----------------------------------------------------------------------------------
 
 
-def _judged(changes: list[Change], runs: CommonRuns, old: Cells, new: Cells) -> list[Change]:
+def _judged(changes: tuple[Change, ...], runs: CommonRuns) -> tuple[Change, ...]:
     """Say of each change how much nearer to the truth it is."""
     true = runs.cells(2)
-    old_ious, new_ious = (_ious(true, found, runs) for found in (old, new))
+    old_ious, new_ious = (_ious(true, runs.cells(image), runs) for image in (0, 1))
     judged = []
     for change in changes:
         olds = [old_ious.get(number, {}) for number in change.before_ids]
@@ -323,7 +345,7 @@ def _judged(changes: list[Change], runs: CommonRuns, old: Cells, new: Cells) -> 
         concerned = {number for each in (*olds, *news) for number in each}
         gain = _errors(olds, concerned) - _errors(news, concerned)
         judged.append(replace(change, improvement=gain))
-    return judged
+    return tuple(judged)
 
 
 def _ious(true: Cells, found: Cells, runs: CommonRuns) -> dict[int, dict[int, float]]:

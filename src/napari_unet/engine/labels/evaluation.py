@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
-from scipy.special import ndtri, stdtrit
 
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.images.image import LabelImage
-from napari_unet.engine.labels.runs import CommonRuns, ious_of
+from napari_unet.engine.labels.runs import Cells, CommonRuns, ious_of
+from napari_unet.engine.labels.truth.intervals import CONFIDENCE, mean_interval, share_interval
 
 THRESHOLDS = (0.5, 0.7, 0.9)
 
+Metric: TypeAlias = Literal["average_precision", "precision", "recall", "f1"]
+"""A share of cells that are right, as a property of `ThresholdScore`."""
+
 FEWEST_CELLS = 20
 """True cells below which counts say more than a figure: its interval would span half the scale."""
-
-_FEWEST_IMAGES = 5
-"""Images from which their spread is taken as that of images in general."""
 
 _DIGITS = 9
 """Of a threshold: 0.7 and the 0.7000000000000001 that adding up tenths gives are the same."""
@@ -162,25 +161,29 @@ class Evaluation:
         """Average precision, averaged over images."""
         return float(np.mean([image.at(threshold).average_precision for image in self.images]))
 
-    def interval(self, threshold: float, *, confidence: float = 0.95) -> tuple[float, float]:
-        """Interval in which the pooled average precision lies with some confidence.
+    def interval(
+        self,
+        threshold: float,
+        of: Metric = "average_precision",
+        *,
+        confidence: float = CONFIDENCE,
+    ) -> tuple[float, float]:
+        """Interval in which a pooled score lies with some confidence.
 
-        Wilson's score interval. A cell with a wrong outline is one mistake that
-        average precision counts twice, as missed and as extra; so it is not
-        average precision that is a share of independent things, but F1, of
-        (true + predicted) / 2 cells. Wilson's interval of F1 is therefore
-        taken, and brought over by AP = F1 / (2 - F1). Cells of one image are
-        alike, so of several images the number of cells is divided by the
-        design effect; from five images on Student's t with as many degrees of
-        freedom, less one, takes the place of the normal distribution. With
-        fewer images the interval speaks of these images, and others may lie
-        outside. `benchmarks/score_intervals.py` shows how often it holds what
-        it promises, beside a bootstrap and Wilson's interval of AP itself.
+        That of `share_interval`, of the predicted cells for precision, the true
+        ones for recall. A cell with a wrong outline is one mistake that average
+        precision counts twice, as missed and as extra; so it is not average
+        precision that is a share of independent things, but F1, of
+        (true + predicted) / 2 cells. The interval of F1 is therefore brought
+        over by AP = F1 / (2 - F1). `benchmarks/score_intervals.py` shows how
+        often it holds what it promises, beside a bootstrap and Wilson's
+        interval of AP itself.
 
         Parameters
         ----------
         threshold : float
             As for `pooled`.
+        of : {"average_precision", "precision", "recall", "f1"}
         confidence : float
             Above 0 and below 1.
 
@@ -196,27 +199,17 @@ class Evaluation:
 
         References
         ----------
-        Wilson (1927), J. Am. Stat. Assoc. 22, 209; Hand, Christen and Kirielle
-        (2021), Machine Learning 110, 451 (AP as F*); Korn and Graubard (1998),
-        Survey Methodology 24, 193 (design effect).
+        Hand, Christen and Kirielle (2021), Machine Learning 110, 451 (AP as F*).
         """
-        if not 0 < confidence < 1:
-            raise SettingsError(f"confidence is {confidence:g}; use a share above 0, below 1.")
-        rows = [image.at(threshold) for image in self.images]
-        right = np.array([score.true_positives for score in rows], float)
-        cells = np.array([image.cells for image in self.images], float)
-        number, images = float(cells.sum()), len(rows)
-        if not number:
-            return 0.0, 1.0
-        share, quantile = float(right.sum()) / number, (1 + confidence) / 2
-        spread = float(((right - share * cells) ** 2).sum())
-        if images > 1 and 0 < share < 1:
-            # Variance of a ratio of sums over images, beside that of independent cells.
-            effect = images / (images - 1) * spread / (number * share * (1 - share))
-            number /= max(1.0, effect)
-        z = stdtrit(images - 1, quantile) if images >= _FEWEST_IMAGES else ndtri(quantile)
-        low, high = _wilson(share, number, float(z))
-        return low / (2 - low), high / (2 - high)
+        right = [image.at(threshold).true_positives for image in self.images]
+        cells = {
+            "precision": [image.predicted_cells for image in self.images],
+            "recall": [image.true_cells for image in self.images],
+        }.get(of, [image.cells for image in self.images])
+        low, high = share_interval(right, cells, confidence=confidence)
+        if of == "average_precision":
+            return low / (2 - low), high / (2 - high)
+        return low, high
 
     @property
     def true_cells(self) -> int:
@@ -251,18 +244,20 @@ class Evaluation:
         ious = [iou for image in self.images for iou in image.matched_ious]
         return float(np.mean(ious)) if ious else 0.0
 
+    def matched_iou_interval(self, *, confidence: float = CONFIDENCE) -> tuple[float, float]:
+        """Interval of `mean_matched_iou`, as `mean_interval` gives it."""
+        each = [np.array(image.matched_ious, float) for image in self.images]
+        return mean_interval(
+            [ious.sum() for ious in each],
+            [(ious**2).sum() for ious in each],
+            [ious.size for ious in each],
+            confidence=confidence,
+        )
+
     @property
     def merged_cells(self) -> int:
         """True cells that share one prediction with another, beyond the first of each."""
         return sum(image.merged_cells for image in self.images)
-
-
-def _wilson(share: float, number: float, z: float) -> tuple[float, float]:
-    """Score interval of a share of so many things."""
-    centre = share + z * z / (2 * number)
-    half = z * math.sqrt(share * (1 - share) / number + (z / (2 * number)) ** 2)
-    low, high = ((centre + sign * half) / (1 + z * z / number) for sign in (-1, 1))
-    return max(0.0, low), min(1.0, high)
 
 
 def evaluate(
@@ -323,13 +318,24 @@ def evaluate(
 def _evaluate_image(
     truth: LabelImage, prediction: LabelImage, thresholds: tuple[float, ...]
 ) -> ImageScore:
+    check_same_shape(truth, prediction)
+    runs = CommonRuns.of(truth, prediction)
+    return score_runs(runs, runs.cells(0), runs.cells(1), thresholds)
+
+
+def check_same_shape(truth: LabelImage, prediction: LabelImage) -> None:
+    """Raise an `ImageShapeError` if labels cannot be those of one image."""
     if truth.shape != prediction.shape:
         raise ImageShapeError(
             f"The true labels have shape {truth.shape}, the predicted ones {prediction.shape}; "
             "they must be labels of the same image."
         )
-    runs = CommonRuns.of(truth, prediction)
-    true, predicted = runs.cells(0), runs.cells(1)
+
+
+def score_runs(
+    runs: CommonRuns, true: Cells, predicted: Cells, thresholds: Sequence[float]
+) -> ImageScore:
+    """Match as `evaluate` the cells of two images cut into common runs."""
     true_cells, predicted_cells = true.ids.size - 1, predicted.ids.size - 1
     overlap = runs.shared(true, predicted)
     ious = ious_of(true, predicted, overlap)

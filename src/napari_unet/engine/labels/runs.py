@@ -11,6 +11,9 @@ from scipy.sparse import coo_array
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.images.label_numbers import whole_numbers
 
+_FEW_A_RUN = 4
+"""Numbers for each run up to which a table of all of them is smaller than it is worth."""
+
 
 def run_starts(*images: NDArray[np.generic], by_row: bool = False) -> NDArray[np.int64]:
     """Where a run begins: any of the images has another value there than a pixel before.
@@ -108,9 +111,17 @@ class CommonRuns:
     def cells(self, image: int) -> Cells:
         """Cells of one of the images, given by its place."""
         numbers = self.numbers[image]
-        # With a 0 there is a background in any image; NumPy makes floats of uint64 beside int64.
-        ids, index = np.unique(np.append(numbers, numbers.dtype.type(0)), return_inverse=True)
-        index = index.reshape(-1)[:-1]
+        if int(numbers.max(initial=0)) <= _FEW_A_RUN * numbers.size:
+            # Ten times as fast as to sort.
+            is_there = np.zeros(int(numbers.max(initial=0)) + 1, np.bool_)
+            is_there[0] = is_there[numbers] = True
+            ids, index = np.flatnonzero(is_there), (np.cumsum(is_there) - 1)[numbers]
+            ids = ids.astype(numbers.dtype, copy=False)
+        else:
+            # With a 0 there is a background in any image, of the same type: NumPy makes floats of
+            # uint64 beside int64.
+            ids, index = np.unique(np.append(numbers, numbers.dtype.type(0)), return_inverse=True)
+            index = index.reshape(-1)[:-1]
         areas = np.bincount(index, self.lengths, ids.size).astype(np.int64)
         return Cells(ids, index, areas)
 

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QListWidget, QListWidgetItem, QWidget
 
 from napari_unet.engine.base.errors import UNetError
-from napari_unet.viewer.layers import as_array, full_resolution, lengths
+from napari_unet.viewer.layers import as_array, counts_time, full_resolution, is_on_grid, lengths
 from napari_unet.viewer.measurements import Request
 from napari_unet.viewer.results import is_made_up
 from napari_unet.widgets.shared.choices import LayerChoice
@@ -84,7 +84,7 @@ class MeasureForm(QWidget):
                 "There is no labels layer; run Segment cells, or make one with the layer list's "
                 "tag button and paint cells."
             )
-        if layer.ndim == 3 and _counts_time(layer):
+        if layer.ndim == 3 and counts_time(layer):
             raise UNetError(
                 f"'{layer.name}' counts time along its first axis, and is measured frame by frame; "
                 "that does the command napari-unet measure, or duplicate one frame as a layer."
@@ -110,7 +110,7 @@ class MeasureForm(QWidget):
         if layer is not None:
             for event in (layer.events.scale, layer.events.units):
                 event.connect(self.show_what_applies)
-        fitting = [each for each in images if layer is not None and _is_on_grid(each, layer)]
+        fitting = [each for each in images if layer is not None and is_on_grid(each, layer)]
         unticked = {str(item.data(_LAYER_ID)) for item in self._items() if not _is_ticked(item)}
         self.image_list.clear()
         for image in fitting:
@@ -155,16 +155,6 @@ def _is_ticked(item: QListWidgetItem) -> bool:
 def _unit(layer: Labels) -> str | None:
     """Unit of length of a layer, as people write it; None if it has none along each axis."""
     return None if lengths(layer, layer.ndim) is None else f"{layer.units[-1]:~P}"
-
-
-def _counts_time(layer: Labels) -> bool:
-    is_named = str(layer.axis_labels[0]).lower() in ("t", "time")
-    return is_named or bool(layer.units[0].is_compatible_with("second"))
-
-
-def _is_on_grid(image: Image, labels: Labels) -> bool:
-    shape = tuple(full_resolution(image).shape)
-    return (shape[:-1] if image.rgb else shape) == tuple(full_resolution(labels).shape)
 
 
 def _channels(image: Image) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from napari_unet.viewer.measurements import Measured, measure, table_of, write_f
 from napari_unet.viewer.viewpoint import look_at
 from napari_unet.viewer.warm_up import preparation
 from napari_unet.viewer.worker import Job, failure_sentence
-from napari_unet.widgets.measure.edits import LabelEdits
 from napari_unet.widgets.measure.form import MeasureForm
-from napari_unet.widgets.measure.table import CellTable
+from napari_unet.widgets.shared.cells.edits import LabelEdits
+from napari_unet.widgets.shared.cells.table import CellTable
 from napari_unet.widgets.shared.docked_form import DockedForm
 from napari_unet.widgets.shared.parts import Scrolled, action_button, in_column, while_alive
 from napari_unet.widgets.shared.texts import Sentence

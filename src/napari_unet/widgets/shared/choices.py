@@ -153,6 +153,11 @@ class LayerChoice(OfferBox):
         return self._layers().get(self.chosen)
 
     @property
+    def offered(self) -> list[Any]:
+        """All layers that can be chosen, in the order of the viewer."""
+        return list(self._layers().values())
+
+    @property
     def subject(self) -> object:
         """The chosen layer and its name, for a `Sentence` that tells of it."""
         return self.currentText(), self.chosen

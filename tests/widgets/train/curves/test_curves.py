@@ -14,7 +14,7 @@ from qtpy.QtGui import QContextMenuEvent, QWheelEvent
 from qtpy.QtWidgets import QApplication, QFileDialog, QVBoxLayout, QWidget
 
 from napari_unet.viewer import worker
-from napari_unet.widgets.train.curves import curves as curves_module
+from napari_unet.widgets.shared.plots import late
 from napari_unet.widgets.train.curves.curves import TrainingCurves
 
 
@@ -238,8 +238,8 @@ def test_without_pyqtgraph_a_sentence_says_so(
     def fail() -> None:
         raise ImportError("no such thing")
 
-    monkeypatch.setattr(curves_module, "import_pyqtgraph", fail)
-    monkeypatch.delitem(curves_module.sys.modules, "pyqtgraph", raising=False)
+    monkeypatch.setattr(late, "import_pyqtgraph", fail)
+    monkeypatch.delitem(late.sys.modules, "pyqtgraph", raising=False)
     curves = TrainingCurves()
     window.layout().addWidget(curves)
 

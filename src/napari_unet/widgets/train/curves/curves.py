@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QPoint, QSize, Qt
-from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QSizePolicy, QWidget
+from qtpy.QtCore import QPoint, QSize, Qt
+from qtpy.QtGui import QAction, QColor, QFont
+from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QSizePolicy
 
-from napari_unet.viewer.warm_up import import_pyqtgraph
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.shared.parts import in_column, single_shot
-from napari_unet.widgets.shared.texts import Sentence
+from napari_unet.widgets.shared.plots.late import LatePlots
 from napari_unet.widgets.train.curves.points import CurvePoints, CurveRow, write_rows
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ _TOOLTIP = (
 )
 
 
-class TrainingCurves(QWidget):
+class TrainingCurves(LatePlots):
     """Loss above, AP and IoU of the validation below; they grow while a training runs.
 
     Points may come at any rate and before there is anything to draw them with:
@@ -40,11 +38,11 @@ class TrainingCurves(QWidget):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(works_without="training works")
         self._points = CurvePoints()
         self._plots: Any = None
-        self._importing, self._writing = Job(self), Job(self)
-        self._redraw = single_shot(self, self._on_redraw, after_ms=_REDRAWN_MS)
+        self._writing = Job(self)
+        self._soon = single_shot(self, self._on_due, after_ms=_REDRAWN_MS)
         self.setToolTip(_TOOLTIP)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -57,13 +55,12 @@ class TrainingCurves(QWidget):
         self.log_action = QAction("Logarithmic loss", self)
         self.log_action.setToolTip("Draw the loss so that small changes late in training show.")
         self.log_action.setCheckable(True)
-        self.log_action.toggled.connect(self._on_redraw)
+        self.log_action.toggled.connect(self._on_due)
         self.save_action = QAction("Save as CSV…", self)
         self.save_action.setToolTip("Write the numbers into a table that Excel and others open.")
         self.save_action.triggered.connect(self._on_save_clicked)
         self.menu.addActions([self.log_action, self.save_action])
         self.loss_legend, self.quality_legend = QLabel(), QLabel()
-        self.sentence = Sentence()
         self._layout = in_column(
             self.loss_legend, self.quality_legend, self.sentence, within=self, spacing=0
         )
@@ -72,7 +69,7 @@ class TrainingCurves(QWidget):
     @property
     def is_drawn(self) -> bool:
         """Whether every point so far is in the picture."""
-        return self._plots is not None and not self._redraw.isActive()
+        return self.has_plots and not self._soon.isActive()
 
     def clear(self) -> None:
         """Forget every point: another training starts."""
@@ -111,11 +108,15 @@ class TrainingCurves(QWidget):
         return QSize(_HEIGHT_PX, _HEIGHT_PX)
 
     def _schedule(self) -> None:
-        if self._plots is not None and self.isVisible() and not self._redraw.isActive():
-            self._redraw.start()
+        if self.has_plots and self.isVisible() and not self._soon.isActive():
+            self._soon.start()
 
-    def _on_redraw(self, _value: Any = None) -> None:
-        if self._plots is None:
+    def redraw(self) -> None:
+        """Draw all points, soon."""
+        self._soon.start()
+
+    def _on_due(self, _value: Any = None) -> None:
+        if not self.has_plots:
             return
         plots, has_quality = self._plots, self._points.has_validation
         plots.is_log = self.log_action.isChecked()
@@ -124,49 +125,19 @@ class TrainingCurves(QWidget):
         plots.quality.setVisible(has_quality)
         plots.show_steps(below_loss=not has_quality)
 
-    def event(self, event: QEvent | None) -> bool:
-        """Load what draws when first shown, and take the theme's colours over."""
-        if event is not None and event.type() == QEvent.Type.Show:
-            self._prepare()
-        if event is not None and event.type() in (
-            QEvent.Type.StyleChange,
-            QEvent.Type.PaletteChange,
-            QEvent.Type.FontChange,
-        ):
-            self._show_theme()
-        return bool(super().event(event))
-
-    def _prepare(self) -> None:
-        if self._plots is not None:
-            self._redraw.start()
-        elif "pyqtgraph" in sys.modules:
-            self._on_imported()
-        elif not self._importing.is_running:
-            self._importing.start(
-                import_pyqtgraph, on_result=self._on_imported, on_error=self._on_import_failed
-            )
-
-    def _on_imported(self, _result: Any = None) -> None:
+    def make_plots(self) -> None:
+        """Put the two plots below their legends."""
         from napari_unet.widgets.train.curves.plots import CurvePlots
 
         self._plots = CurvePlots(_TOOLTIP)
         self._layout.insertWidget(1, self._plots.loss, 1)
         self._layout.insertWidget(3, self._plots.quality, 1)
-        self._show_theme()
-        self._on_redraw()
 
-    def _on_import_failed(self, error: Exception) -> None:
-        self.sentence.show_error(
-            f"Curves cannot be drawn: pyqtgraph does not load ({error}). Install it again; "
-            "training works without it."
-        )
-
-    def _show_theme(self) -> None:
-        if self._plots is not None:
-            palette = self.palette()
-            self._plots.recolour(palette.color(self.foregroundRole()), self.font())
-            self.loss_legend.setText(self._plots.loss_legend)
-            self.quality_legend.setText(self._plots.quality_legend)
+    def recolour(self, foreground: QColor, font: QFont) -> None:
+        """Draw plots and legends in the colours of a theme."""
+        self._plots.recolour(foreground, font)
+        self.loss_legend.setText(self._plots.loss_legend)
+        self.quality_legend.setText(self._plots.quality_legend)
 
     def _on_menu_requested(self, place: QPoint) -> None:
         self.save_action.setEnabled(not self._points.is_empty)

@@ -7,19 +7,22 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QFont
 
+from napari_unet.widgets.shared.plots.themed import (
+    is_on_dark,
+    legend,
+    recolour_axes,
+    show_shares,
+    themed_plot,
+)
 from napari_unet.widgets.train.curves.points import CurvePoints
 
 # Okabe and Ito's colours, which everyone can tell apart: bright ones on dark, deep ones on light.
 _BRIGHT = {"training": "#56b4e9", "validation_loss": "#e69f00", "ap": "#2fc79a", "iou": "#e58fc0"}
 _DEEP = {"training": "#0072b2", "validation_loss": "#c25400", "ap": "#00805e", "iou": "#b0487f"}
 _SEEN_THROUGH = 110
-_AXIS_PX = 38
 _TICK_PX = 6
-_GRID = 0.15
-_LOWEST_PX = 60
 _FEWEST_STEPS = 10
 
 
@@ -43,9 +46,7 @@ class CurvePlots:
     def __init__(self, tooltip: str) -> None:
         self.loss, self.quality = _plot(tooltip), _plot(tooltip)
         self.quality.setXLink(self.loss)
-        # Numbers at the ends would be left out if half of one did not fit.
-        self.quality.setYRange(0, 1, padding=0.2)
-        self.quality.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
+        show_shares(self.quality)
         self.is_log = False
         self.loss_legend = self.quality_legend = ""
         self._each = _curve(self.loss)
@@ -82,58 +83,30 @@ class CurvePlots:
 
     def recolour(self, foreground: QColor, font: QFont) -> None:
         """Draw in the colours of a theme, whose text has this colour and font."""
-        colours = _BRIGHT if foreground.lightness() > 127 else _DEEP
+        colours = _BRIGHT if is_on_dark(foreground) else _DEEP
         for plot in (self.loss, self.quality):
-            for side in ("left", "bottom"):
-                axis = plot.getAxis(side)
-                axis.setPen(pg.mkPen(foreground))
-                axis.setTextPen(pg.mkPen(foreground))
-                axis.setTickFont(font)
-                axis.label.setFont(font)
+            recolour_axes(plot, foreground, font)
         thin = QColor(colours["training"])
         thin.setAlpha(_SEEN_THROUGH)
         self._each.setPen(pg.mkPen(thin))
         for name, curve in self._curves.items():
             curve.setPen(pg.mkPen(colours[name], width=2 if name == "training" else 1))
             curve.setSymbolBrush(pg.mkBrush(colours[name]))
-        self.loss_legend = "Loss &nbsp; " + _legend(
+        self.loss_legend = "Loss &nbsp; " + legend(
             ("<b>—</b>", colours["training"], "training"),
             ("●", colours["validation_loss"], "validation"),
         )
-        self.quality_legend = "Validation &nbsp; " + _legend(
+        self.quality_legend = "Validation &nbsp; " + legend(
             ("●", colours["ap"], "AP 0.5"), ("■", colours["iou"], "mean IoU")
         )
 
 
 def _plot(tooltip: str) -> Any:
-    plot = pg.PlotWidget(background=None)
-    plot.getPlotItem().setToolTip(tooltip)
-    plot.setMinimumHeight(_LOWEST_PX)
-    # The wheel scrolls the form, and the menu is that of the curves.
-    plot.setMouseEnabled(x=False, y=False)
-    plot.setMenuEnabled(False)
-    plot.hideButtons()
-    plot.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
-    plot.setFrameStyle(0)
-    plot.setStyleSheet("background: transparent")
-    plot.setLabel("bottom", "step")
-    plot.showGrid(x=True, y=True, alpha=_GRID)
+    plot = themed_plot(tooltip, "step")
     plot.setDownsampling(auto=True, mode="peak")
     plot.setClipToView(True)
-    # Its label reaches below the axis.
-    plot.getPlotItem().layout.setContentsMargins(1, 1, 1, 6)
-    for side in ("left", "bottom"):
-        plot.getAxis(side).enableAutoSIPrefix(False)
-        plot.getAxis(side).setStyle(maxTickLevel=0, tickTextOffset=3)
-    plot.getAxis("left").setWidth(_AXIS_PX)
     return plot
 
 
 def _curve(plot: Any, *, dots: str | None = None) -> Any:
     return plot.plot(symbol=dots, symbolSize=6, symbolPen=None)
-
-
-def _legend(*entries: tuple[str, str, str]) -> str:
-    return " &nbsp; ".join(
-        f"<span style='color: {colour}'>{sign}</span> {text}" for sign, colour, text in entries
-    )

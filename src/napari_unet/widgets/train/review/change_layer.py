@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Labels
-from napari.utils.colormaps import CyclicLabelColormap
-from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import NDArray
 
 from napari_unet.engine.images.image import PlaneIndex
-from napari_unet.viewer.layers import find_layer, full_resolution, place_of
-from napari_unet.viewer.results import SCORES_KEY, move_to
+from napari_unet.viewer.layers import find_layer
 from napari_unet.viewer.viewpoint import look_at
+from napari_unet.widgets.shared.cells.kind_layer import remove_kinds, show_kinds
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Layer
+    from napari.layers import Labels, Layer
 
     from napari_unet.engine.labels.comparison import Change, ChangeKind
     from napari_unet.widgets.train.review.view_changes import ViewChanges
@@ -31,6 +28,8 @@ CHANGE_COLOURS: dict[ChangeKind, str] = {
     "reshaped": "#d8d040",
 }
 """In the order of `CHANGE_KINDS`, which are numbers in a change image."""
+
+_SUBJECT = "changes"
 
 
 class ChangesInView:
@@ -73,73 +72,12 @@ def show_changes(
     name: str | None = None,
     plane: PlaneIndex | None = None,
 ) -> Labels:
-    """Show a change image over a layer, in the change layer that it has or in a new one.
-
-    Parameters
-    ----------
-    layer : napari layer
-        Whose grid the changes are on: an image without an axis of channels, or
-        its labels.
-    changes : uint8 array
-        What `change_image` returns, of the layer's shape, or of that of a plane.
-    name : str, optional
-        Of the image; that of `layer` without it.
-    plane : tuple of int or slice, optional
-        Where the changes lie in the layer; elsewhere what was shown stays.
-    """
-    place = place_of(layer, tuple(range(layer.ndim)))
-    shape = tuple(int(size) for size in full_resolution(layer).shape[: layer.ndim])
-    shown = _find(viewer, layer, shape)
-    if shown is None:
-        array = np.zeros(shape, np.uint8)
-        array[plane or ...] = changes
-        shown = _new_layer(array, layer, name or layer.name, place)
-        active = viewer.layers.selection.active
-        viewer.add_layer(shown)
-        # Who looks at an image goes on looking at it.
-        viewer.layers.selection.active = active
-        return shown
-    shown.data[plane or ...] = changes
-    move_to(shown, place)
-    shown.visible = True
-    shown.refresh()
-    return shown
+    """Show a change image over a layer; see `show_kinds`."""
+    return show_kinds(
+        viewer, layer, changes, CHANGE_COLOURS, subject=_SUBJECT, name=name, plane=plane
+    )
 
 
 def remove_changes(viewer: ViewerModel, layer: Layer) -> None:
     """Take the change layer of a layer away, if it has one."""
-    shown = _find(viewer, layer)
-    if shown is not None:
-        viewer.layers.remove(shown)
-
-
-def _find(viewer: ViewerModel, layer: Layer, shape: tuple[int, ...] | None = None) -> Any:
-    key = _key(layer)
-    for each in viewer.layers:
-        if each.metadata.get(SCORES_KEY) == key and shape in (None, each.data.shape):
-            return each
-    return None
-
-
-def _key(layer: Layer) -> list[str]:
-    # With it nobody is offered the layer where cells are asked for.
-    return [str(layer.unique_id), "", "changes"]
-
-
-def _new_layer(array: NDArray[np.uint8], layer: Layer, name: str, place: dict[str, Any]) -> Labels:
-    colours = transform_color(["transparent", *CHANGE_COLOURS.values()])
-    changes = Labels(
-        array,
-        name=f"{name}: changes",
-        metadata={SCORES_KEY: _key(layer)},
-        # Not a `DirectLabelColormap`, which numba compiles for three seconds on the Qt thread.
-        colormap=CyclicLabelColormap(colors=colours),
-        # napari's status bar says it of the pixel under the mouse.
-        features={
-            "index": list(range(len(CHANGE_COLOURS) + 1)),
-            "change": ["none", *CHANGE_COLOURS],
-        },
-        **place,
-    )
-    changes.editable = False
-    return changes
+    remove_kinds(viewer, layer, _SUBJECT)

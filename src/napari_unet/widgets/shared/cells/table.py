@@ -101,12 +101,12 @@ class CellModel(QAbstractTableModel):
 
 
 class CellTable(QTableView):
-    """Shows a `CellModel`."""
+    """Shows a `CellModel`, whose columns have this width until somebody drags them."""
 
     cell_chosen = Signal(int)
     """A person has gone to the row of a cell; carries its label."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, column_px: int = _COLUMN_PX) -> None:
         super().__init__()
         self.cells = CellModel()
         self.setModel(self.cells)
@@ -120,7 +120,7 @@ class CellTable(QTableView):
         if rows is not None and columns is not None:
             rows.hide()
             rows.setDefaultSectionSize(self.fontMetrics().height() + _BESIDE_PX)
-            columns.setDefaultSectionSize(_COLUMN_PX)
+            columns.setDefaultSectionSize(column_px)
             columns.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.clicked.connect(self._on_gone_to)
         # By the keys, too.

@@ -1,0 +1,1 @@
+"""The form that holds found cells against true ones."""

@@ -1,0 +1,1 @@
+"""Cells in a form: their table, the edits that it follows, a layer of their kinds."""
