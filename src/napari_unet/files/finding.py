@@ -10,10 +10,17 @@ from typing import Any
 
 from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.base.whole_file import system_reason
-from napari_unet.files.images import IMAGE_SUFFIXES, missing_file
+from napari_unet.files.images import (
+    IMAGE_SUFFIXES,
+    LABEL_FORMATS,
+    label_format_of,
+    missing_file,
+)
+
+_LABEL_ENDINGS = tuple(suffix for each in LABEL_FORMATS for suffix in each.suffixes)
 
 
-def find_images(paths: Iterable[str | Path]) -> list[Path]:
+def find_images(paths: Iterable[str | Path], *, labels: bool = False) -> list[Path]:
     """List the image files among `paths`.
 
     Parameters
@@ -21,6 +28,8 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     paths : iterable of path
         Files, folders (their images, not those of subfolders) and patterns
         such as `*.tif`, which some command lines pass on as they are.
+    labels : bool
+        Find labels of other programs, too: ROIs, GeoJSON, `_seg.npy`, OME-Zarr.
 
     Returns
     -------
@@ -38,13 +47,16 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
             path.exists()
         except OSError as error:  # a name with more letters than names can have
             raise FileError(f"Cannot read '{path}' ({system_reason(error)}).") from error
-        if path.is_dir():
-            found.update(dict.fromkeys(_images_in(path)))
+        if labels and path.exists() and label_format_of(path) is not None:
+            found[path] = None
+        elif path.is_dir():
+            found.update(dict.fromkeys(_images_in(path, labels=labels)))
         elif path.exists():
             found[_checked_suffix(path)] = None
         else:
             matches = path.parent.glob(path.name) if re.search(r"[*?[]", path.name) else ()
-            images = sorted(filter(_is_image_name, matches), key=_natural_order)
+            images = [match for match in matches if _is_image_name(match, labels=labels)]
+            images.sort(key=_natural_order)
             if not images:
                 raise FileError(missing_file(path))
             found.update(dict.fromkeys(images))
@@ -59,14 +71,16 @@ def _natural_order(path: Path) -> tuple[Any, ...]:
     return tuple((int(part), "") if part.isdigit() else (math.inf, part) for part in parts if part)
 
 
-def _is_image_name(path: Path) -> bool:
+def _is_image_name(path: Path, *, labels: bool) -> bool:
     # Names with a leading dot are no images of the user's: macOS leaves "._cells.tif".
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    is_image = path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
+    is_labels = labels and path.name.lower().endswith(_LABEL_ENDINGS)
+    return (is_image or is_labels) and not path.name.startswith(".")
 
 
-def _images_in(folder: Path) -> list[Path]:
+def _images_in(folder: Path, *, labels: bool) -> list[Path]:
     try:
-        entries = [path for path in folder.iterdir() if _is_image_name(path) and path.is_file()]
+        entries = [path for path in folder.iterdir() if _is_image_name(path, labels=labels)]
     except OSError as error:
         raise FileError(
             f"Cannot look into the folder '{folder}' ({system_reason(error)})."

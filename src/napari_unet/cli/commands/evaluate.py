@@ -106,8 +106,6 @@ def report_unpaired(paired: PairedFiles, first: str, second: str) -> None:
                 f"{count(len(names), kind)} left out, without {with_article(other)}: "
                 f"{listing(names)}."
             )
-    if paired.unopened:
-        say(paired.unopened)
 
 
 def _print_table(evaluation: Evaluation, names: list[str], *, per_image: bool) -> None:
