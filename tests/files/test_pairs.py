@@ -1,5 +1,6 @@
 """Images and label images that belong together by their names."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import tifffile
 
 from napari_unet.engine.base.errors import FileError, TrainingError
 from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.files.images import write_labels
 from napari_unet.files.pairs import PairedFiles, pair_files, read_pairs
 
 
@@ -181,7 +183,10 @@ def test_outlines_are_read_on_the_grid_of_their_image(tmp_path):
         archive.comment = b""  # as Fiji writes it
 
     (pair,) = read_pairs(
-        tmp_path / "x.tif", path, ndim=2, make_pair=lambda i, l, n: TrainingPair(i, l, n)
+        tmp_path / "x.tif",
+        path,
+        ndim=2,
+        make_pair=TrainingPair,
     )
 
     np.testing.assert_array_equal(pair.labels, labels)

@@ -264,9 +264,10 @@ def write_labels(
     Parameters
     ----------
     path : Path
-        Ending in `.zarr` for OME-Zarr, `.zip` for ROIs of ImageJ and Fiji, `.geojson` for QuPath,
-        `.npy` for Cellpose, whose files end in `_seg.npy`, `.ome.tif` for OME-TIFF; else a TIFF
-        that Fiji shows best. TIFF and OME-Zarr are in the smallest type that holds the labels.
+        Ending in `.zarr` for OME-Zarr, or IMAGE/labels/NAME for labels in an OME-Zarr image;
+        `.zip` for ROIs of ImageJ and Fiji; `.geojson` for QuPath; `.npy` for Cellpose, whose files
+        end in `_seg.npy`; `.ome.tif` for OME-TIFF; else a TIFF that Fiji shows best. Images are in
+        the smallest type that holds the labels.
     labels : integer array
     axes : str, optional
         Letters as in `ImageFile.label_axes`, in any order and number; "YX" or
@@ -298,7 +299,7 @@ def write_labels(
     array = labels.astype(smallest_label_dtype(labels), copy=False)
     names = fitting_axes(axes, array.ndim)
     sizes = None if pixel_size_um is None else tuple(map(float, pixel_size_um))
-    format_ = next((each for each in LABEL_FORMATS if each.suffix == path.suffix.lower()), None)
+    format_ = next((each for each in LABEL_FORMATS if each.writes(path)), None)
     if format_ is not None:
         file = ImageFile(
             path, array, names, sizes, frame_interval_s, notes=notes, types=types or {}

@@ -78,8 +78,8 @@ def pair_files(first: Path, second: Path) -> PairedFiles:
     if first.exists() and second.exists() and first.samefile(second):
         if first.is_file():
             raise FileError(f"'{first}' is given twice; a file goes with another one.")
-        firsts = [path for path in firsts if not _says_labels(path)]
-        seconds = [path for path in seconds if _says_labels(path)]
+        firsts = [path for path in firsts if not says_labels(path)]
+        seconds = [path for path in seconds if says_labels(path)]
     elif any(not _is_of_another_program(path) for path in firsts):
         # What Cellpose saves beside its images is no image.
         firsts = [path for path in firsts if not _is_of_another_program(path)]
@@ -133,8 +133,8 @@ def partners_of(labels: Sequence[Path], images: Path) -> dict[Path, Path]:
     found = find_images([images])
     given = {path.resolve() for path in labels}
     if any(path.resolve() in given for path in found):
-        found = [path for path in found if not _says_labels(path)]
-        labels = [path for path in labels if _says_labels(path)]
+        found = [path for path in found if not says_labels(path)]
+        labels = [path for path in labels if says_labels(path)]
     if len(labels) == 1 and images.is_file() and found:
         return {labels[0]: images}
     return {second: first for first, second in _partners(found, labels).items()}
@@ -155,11 +155,12 @@ def _bare(name: str) -> str:
     return _IMAGE_START.sub("", _IMAGE_ENDING.sub("", bare))
 
 
-def _says_labels(path: Path) -> bool:
+def says_labels(path: Path) -> bool:
+    """Whether the name of a file says that it holds labels, by words or by its ending."""
     name = _same(image_stem(path))
-    if _is_of_another_program(path):
-        return True
-    return bool(_LABEL_ENDING.search(name) or _LABEL_START.search(name))
+    return _is_of_another_program(path) or bool(
+        _LABEL_ENDING.search(name) or _LABEL_START.search(name)
+    )
 
 
 _Key: TypeAlias = Callable[[str], str]

@@ -2,9 +2,9 @@
 
 What is read goes by the content of a file, what is written by the ending of OUT, or by --format:
 tiff (.tif), ome-tiff (.ome.tif), ome-zarr (.ome.zarr, or .zarr), imagej-rois (_rois.zip, or .zip:
-the ROI Manager of ImageJ and Fiji), geojson (.geojson: QuPath), cellpose (_seg.npy). ROIs and
-GeoJSON hold a stack plane by plane. Types of cells go along; formats that do not hold them have a
-table beside them.
+the ROI Manager of ImageJ and Fiji), geojson (.geojson: QuPath), cellpose (_seg.npy).
+IMAGE.zarr/labels/NAME adds labels to an OME-Zarr image. ROIs and GeoJSON hold a stack plane by
+plane. Types of cells go along; a format without a place for them has a table beside it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from napari_unet.cli.batch import for_each
 from napari_unet.cli.checks import Look, add_check_option, look_at_labels
-from napari_unet.cli.console import count, report, say_of
+from napari_unet.cli.console import count, listing, report, say, say_of
 from napari_unet.cli.file_plan import PlannedFile, plan_outputs
 from napari_unet.engine.base.errors import FileError, LabelsError
 from napari_unet.engine.labels.measurements import Column, PixelSize, measure_cells
@@ -26,14 +26,16 @@ from napari_unet.files.cell_types import read_cell_types, table_beside, write_ce
 from napari_unet.files.finding import find_images
 from napari_unet.files.image_file import ImageFile
 from napari_unet.files.images import (
+    IMAGE_SUFFIXES,
     LABEL_FILES,
     LABEL_FORMATS,
     read_image,
     read_labels,
     write_labels,
 )
+from napari_unet.files.label_formats.ome_zarr import image_around
 from napari_unet.files.measurements import SUFFIXES
-from napari_unet.files.pairs import partners_of
+from napari_unet.files.pairs import partners_of, says_labels
 
 _HOLDS_TYPES = {each.name for each in LABEL_FORMATS if each.holds_types}
 _MEANT = ("mask", "disconnected")
@@ -86,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Convert every file; return 1 if any of them failed."""
     out: Path = arguments.out
     format_ = arguments.format or _format_named_by(out)
-    sources = find_images(arguments.labels, labels=True)
+    sources = _labels_among(find_images(arguments.labels, labels=True))
     images = {} if arguments.image is None else partners_of(sources, arguments.image)
     choices = _Choices(format_, images, arguments.measure, arguments.checks, arguments.overwrite)
     if choices.is_measured and format_ != "geojson":
@@ -98,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         [path for path in sources if path.resolve() not in taken],
         out,
         ending=LABEL_FILES[format_][0],
-        file_endings=LABEL_FILES[format_],
+        file_endings=LABEL_FILES[format_] if image_around(out) is None else ("",),
         overwrite=arguments.overwrite,
         series=(),
     )
@@ -111,8 +113,20 @@ def run(arguments: argparse.Namespace) -> int:
     )
 
 
+def _labels_among(files: list[Path]) -> list[Path]:
+    """Leave out images beside labels of other programs, and say it."""
+    if not any(path.suffix.lower() not in IMAGE_SUFFIXES for path in files):
+        return files
+    images = [path.name for path in files if not says_labels(path)]
+    if images:
+        say(f"left out, as images beside their labels: {listing(images)}.")
+    return [path for path in files if says_labels(path)]
+
+
 def _format_named_by(out: Path) -> str:
     """Name of the format whose ending a file has, the longest one first."""
+    if image_around(out) is not None:
+        return "ome-zarr"
     endings = [(end, name) for name, ends in LABEL_FILES.items() for end in ends]
     for end, name in sorted(endings, key=lambda each: -len(each[0])):
         if out.name.lower().endswith(end):

@@ -101,7 +101,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure every label image; return 1 if any of them failed."""
-    sources = find_images(arguments.labels, labels=True)
+    # In a folder of Cellpose the same labels lie as a picture and as its own file.
+    has_folders = any(not Path(each).suffix for each in arguments.labels)
+    sources = find_images(arguments.labels, labels=not has_folders)
     choices = _Choices(
         {name: _partners(name, path, sources) for name, path in _named(arguments.on).items()},
         arguments.background,

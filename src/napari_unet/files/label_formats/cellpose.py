@@ -80,7 +80,8 @@ class Cellpose(LabelFormat):
             "outlines": masks * _rims(masks),
             "masks": masks,
             "chan_choose": [0, 0],
-            "ismanual": np.zeros(int(masks.max(initial=0)), bool),
+            # As many as cells: Cellpose numbers them afresh where numbers are missing.
+            "ismanual": np.zeros(np.count_nonzero(np.unique(masks)), bool),
             "filename": image,
             "flows": _NO_FLOWS,
             "diameter": np.nan,

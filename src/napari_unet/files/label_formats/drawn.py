@@ -13,8 +13,8 @@ from napari_unet.files.label_formats.label_format import stated_shape, with_stat
 from napari_unet.files.label_formats.polygons import Outline, extent, painted
 
 _NO_GRID = (
-    "The file does not tell how large its image is, so that the labels end with the last cell; give "
-    "the image, too."
+    "The file does not tell how large its image is, so that the labels end with the last cell; "
+    "give the image, too."
 )
 
 AXES = "TZ"

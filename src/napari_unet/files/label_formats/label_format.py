@@ -48,6 +48,10 @@ class LabelFormat(ImageFormat):
     def read(self, path: Path, *, series: int | str | None, as_labels: bool) -> ImageFile:
         return self.read_labels(path, image=None)
 
+    def writes(self, path: Path) -> bool:
+        """Whether the name of a file asks for this format."""
+        return path.suffix.lower() == self.suffix
+
     @abstractmethod
     def read_labels(self, path: Path, *, image: ImageFile | None) -> ImageFile:
         """Read labels.

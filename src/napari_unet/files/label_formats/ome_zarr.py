@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,11 @@ from napari_unet.files.label_formats.label_format import LabelFormat, Measuremen
 
 ZARR_SUFFIX = ".zarr"
 
-_VERSION = "0.4"
-"""Of OME-NGFF: the newest that every reader of it in use understands (with Zarr's format 2)."""
+_VERSION, _FORMAT = "0.4", 2
+"""Of OME-NGFF and of Zarr: the newest that every reader of them in use understands."""
+
+_NESTED_VERSION = "0.5"
+"""Of what is added to an image of Zarr's format 3."""
 
 _BLOCK = 1024
 """Pixels along Y and X of a block, and of the smallest size that is kept."""
@@ -57,6 +60,10 @@ class OmeZarr(LabelFormat):
     @override
     def holds(self, path: Path, start: bytes) -> bool:
         return is_zarr_group(path)
+
+    @override
+    def writes(self, path: Path) -> bool:
+        return super().writes(path) or image_around(path) is not None
 
     @override
     def series(self, path: Path) -> tuple[SeriesInfo, ...]:
@@ -86,16 +93,28 @@ class OmeZarr(LabelFormat):
         measurements: Measurements | None,
         overwrite: bool,
     ) -> None:
-        write_ome_zarr(
-            path,
-            # napari takes 32-bit integers for labels, and Zarr packs their zeros away.
-            labels.array.astype(np.uint32, copy=False),
-            labels.axes,
-            labels.pixel_size_um,
-            labels.frame_interval_s,
-            notes=labels.notes,
-            overwrite=overwrite,
-        )
+        # napari takes 32-bit integers for labels, and Zarr packs their zeros away.
+        wide = replace(labels, array=labels.array.astype(np.uint32, copy=False))
+        _check_axes(path, labels.axes)
+        _check_free(path, overwrite=overwrite)
+        around = image_around(path)
+        if around is None:
+            _write_group(path, wide, _FORMAT)
+            return
+        import zarr
+
+        try:
+            group = zarr.open_group(around, mode="r+")
+            _write_group(path, _on_grid_of(around, group, wide), group.metadata.zarr_format)
+            _add_to_list(group, path.name)
+        except OSError as error:
+            raise FileError(write_problem(path, error)) from error
+
+
+def image_around(path: Path) -> Path | None:
+    """Return the OME-Zarr image whose labels a path names: of IMAGE/labels/NAME it is IMAGE."""
+    image = path.parent.parent
+    return image if path.parent.name == "labels" and is_zarr_group(image) else None
 
 
 def is_zarr_group(path: Path) -> bool:
@@ -150,23 +169,25 @@ def _kept(letters: str, shape: tuple[int, ...]) -> list[int]:
     return [at for at, letter in enumerate(letters) if shape[at] > 1 or letter not in may_go]
 
 
-def _read(path: Path, group: Any) -> ImageFile:
-    attributes = _ome(group)
-    image = attributes["multiscales"][0]
-    dataset = image["datasets"][0]
-    array = np.asarray(group[dataset["path"]][...])
-    axes = _axes_of(image, array.ndim)
-    steps = np.ones(array.ndim)
-    for each in (*dataset.get("coordinateTransformations", ()), *image.get(
-        "coordinateTransformations", ())):  # fmt: skip
-        if each.get("type") == "scale":
-            steps = steps * np.array(each["scale"], float)
-    shape, letters = _finest(path, group)
-    sizes = {
+def _sizes(image: Mapping[str, Any], ndim: int) -> dict[str, float]:
+    """Micrometres, and seconds along T, of a pixel of the largest size, where they are known."""
+    largest, steps = image["datasets"][0], np.ones(ndim)
+    for told in (largest, image):
+        for each in told.get("coordinateTransformations", ()):
+            if each.get("type") == "scale":
+                steps = steps * np.array(each["scale"], float)
+    return {
         letter: float(step) * factor
-        for (letter, unit), step in zip(axes, steps, strict=True)
+        for (letter, unit), step in zip(_axes_of(image, ndim), steps, strict=True)
         if (factor := (_SECONDS if letter == "T" else _MICROMETRES).get(unit)) is not None
     }
+
+
+def _read(path: Path, group: Any) -> ImageFile:
+    image = _ome(group)["multiscales"][0]
+    array = np.asarray(group[image["datasets"][0]["path"]][...])
+    sizes = _sizes(image, array.ndim)
+    shape, letters = _finest(path, group)
     notes = dict(group.attrs).get(_OURS)
     return ImageFile(
         path,
@@ -178,47 +199,43 @@ def _read(path: Path, group: Any) -> ImageFile:
     )
 
 
-def write_ome_zarr(
-    path: Path,
-    labels: NDArray[Any],
-    axes: str,
-    pixel_size_um: Sequence[float] | None,
-    frame_interval_s: float | None = None,
-    *,
-    notes: Mapping[str, Any] | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Write labels as a multiscale image that says that it holds labels.
+def _on_grid_of(path: Path, group: Any, labels: ImageFile) -> ImageFile:
+    """Give labels the scale of the image that they are added to, if they have its grid."""
+    shape, letters = _finest(path, group)
+    grid = {axis: size for axis, size in zip(letters, shape, strict=True) if axis != "C"}
+    if (labels.axes, labels.array.shape) != ("".join(grid), tuple(grid.values())):
+        raise FileError(
+            f"The labels have the shape {labels.array.shape} ({labels.axes}) and '{path}' "
+            f"{tuple(grid.values())} ({''.join(grid)}); add labels of its own grid to an image."
+        )
+    image = _ome(group)["multiscales"][0]
+    sizes = _sizes(image, group[image["datasets"][0]["path"]].ndim)
+    size = microscope_scale([sizes.get(axis) for axis in "ZYX" if axis in grid])
+    return replace(
+        labels,
+        pixel_size_um=size or labels.pixel_size_um,
+        frame_interval_s=sizes.get("T") or labels.frame_interval_s,
+    )
 
-    Parameters
-    ----------
-    path : Path
-        The folder that is made; its name ends in `.zarr`.
-    labels : integer array
-    axes : str
-        Letters as in `ImageFile.axes`, one for each axis of `labels`.
-    pixel_size_um, frame_interval_s
-        As in `ImageFile`.
-    notes : mapping, optional
-        How the labels came about; kept among the group's attributes.
-    overwrite : bool
-        Replace a Zarr group that exists.
 
-    Raises
-    ------
-    FileError
-        If something other than a Zarr group is there, or it exists and
-        `overwrite` is off, or it cannot be written, or OME-Zarr does not know
-        such axes; then nothing has changed.
-    """
+def _add_to_list(image: Any, name: str) -> None:
+    """Name labels among those of an image."""
+    within = image.require_group("labels")
+    told = _ome(within)
+    names = [*told.get("labels", ()), name]
+    told["labels"] = list(dict.fromkeys(names))
+    is_nested = image.metadata.zarr_format > _FORMAT
+    within.attrs.update({"ome": {"version": _NESTED_VERSION, **told}} if is_nested else told)
+
+
+def _write_group(path: Path, labels: ImageFile, zarr_format: Any) -> None:
+    """Write labels as a multiscale image that says that it holds labels."""
     import zarr  # takes half a second, and few write with it
 
-    _check_axes(path, axes)
-    _check_free(path, overwrite=overwrite)
     partial = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        group = zarr.open_group(partial, mode="w-", zarr_format=2)
-        levels = _levels(labels)
+        group = zarr.open_group(partial, mode="w-", zarr_format=zarr_format)
+        levels = _levels(labels.array)
         for number, level in enumerate(levels):
             stored = group.create_array(
                 str(number),
@@ -226,13 +243,19 @@ def write_ome_zarr(
                 dtype=level.dtype,
                 chunks=tuple(
                     min(size, _BLOCK if axis in "YX" else 1)
-                    for size, axis in zip(level.shape, axes, strict=True)
+                    for size, axis in zip(level.shape, labels.axes, strict=True)
                 ),
                 chunk_key_encoding={"name": "v2", "separator": "/"},
             )
             stored[...] = level
-        scale = axis_sizes(axes, pixel_size_um, frame_interval_s)
-        group.attrs.update(_attributes(path, axes, scale, len(levels), notes))
+        attributes = _attributes(path, labels, len(levels))
+        if zarr_format > _FORMAT:
+            for each in (*attributes["multiscales"], attributes["image-label"]):
+                del each["version"]
+            attributes = {"ome": {"version": _NESTED_VERSION, **attributes}}
+        if labels.notes is not None:
+            attributes[_OURS] = dict(labels.notes)
+        group.attrs.update(attributes)
         _put_in_place(partial, path)
     except OSError as error:
         raise FileError(write_problem(path, error)) from error
@@ -282,14 +305,10 @@ def _levels(labels: NDArray[Any]) -> list[NDArray[Any]]:
     return levels
 
 
-def _attributes(
-    path: Path,
-    axes: str,
-    scale: Mapping[str, float],
-    levels: int,
-    notes: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """What OME-NGFF asks for (https://ngff.openmicroscopy.org/0.4), and our notes."""
+def _attributes(path: Path, labels: ImageFile, levels: int) -> dict[str, Any]:
+    """What OME-NGFF asks for (https://ngff.openmicroscopy.org/0.4)."""
+    axes = labels.axes
+    scale = axis_sizes(axes, labels.pixel_size_um, labels.frame_interval_s)
     described = [
         {"name": axis.lower(), "type": "time" if axis == "T" else "space"}
         | ({"unit": "second" if axis == "T" else "micrometer"} if axis in scale else {})
@@ -298,13 +317,10 @@ def _attributes(
     datasets = []
     for number in range(levels):
         steps = [scale.get(axis, 1.0) * (2**number if axis in "YX" else 1) for axis in axes]
-        datasets.append(
-            {
-                "path": str(number),
-                "coordinateTransformations": [{"type": "scale", "scale": steps}],
-            }
-        )
-    attributes: dict[str, Any] = {
+        transforms = [{"type": "scale", "scale": steps}]
+        datasets.append({"path": str(number), "coordinateTransformations": transforms})
+    source = {} if image_around(path) is None else {"source": {"image": "../../"}}
+    return {
         "multiscales": [
             {
                 "version": _VERSION,
@@ -314,6 +330,5 @@ def _attributes(
                 "type": "nearest",
             }
         ],
-        "image-label": {"version": _VERSION},
+        "image-label": {"version": _VERSION, **source},
     }
-    return attributes | ({_OURS: dict(notes)} if notes is not None else {})
