@@ -12,10 +12,11 @@ from napari_unet.files.image_file import ImageFile
 from napari_unet.files.label_formats.label_format import stated_shape, with_stated
 from napari_unet.files.label_formats.polygons import Outline, extent, painted
 
-_NO_GRID = (
+NO_GRID = (
     "The file does not tell how large its image is, so that the labels end with the last cell; "
     "give the image, too."
 )
+"""Remark of labels of which the file does not tell how large their image is."""
 
 AXES = "TZ"
 """Of the planes that ImageJ and QuPath know beside channels."""
@@ -68,7 +69,7 @@ def drawn_labels(
     labels, numbers, remarks = painted(placed, shape)
     types = {number: cell.name for number, cell in zip(numbers, cells, strict=True) if cell.name}
     if image is None and stated_shape(path, told) is None:
-        remarks.insert(0, _NO_GRID)
+        remarks.insert(0, NO_GRID)
     return with_stated(
         path,
         labels,
