@@ -86,6 +86,13 @@ def test_types_go_along_in_the_file_or_beside_it(tmp_path: Path, cells_labels: P
     assert (tmp_path / "b_types.csv").read_text().splitlines()[1:] == ["2,mitotic,"]
     assert main(["convert", str(second), "-o", str(third)]) == 0
     assert read_labels(third).types == {2: "mitotic"}
+    # A table of other cells does not stay beside labels without types.
+    write_labels(first, cells_labels(), overwrite=True)
+    second.unlink()
+    assert main(["convert", str(first), "-o", str(second)]) == 1
+    assert not second.exists()
+    assert main(["convert", str(first), "-o", str(second), "--overwrite"]) == 0
+    assert (tmp_path / "b_types.csv").read_text().splitlines()[1:] == []
 
 
 def test_cells_are_measured_for_qupath(tmp_path: Path, cells_labels: Pixels, output) -> None:

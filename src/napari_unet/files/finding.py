@@ -16,6 +16,7 @@ from napari_unet.files.images import (
     label_format_of,
     missing_file,
 )
+from napari_unet.files.label_formats.ome_zarr import is_zarr_group
 
 _LABEL_ENDINGS = tuple(suffix for each in LABEL_FORMATS for suffix in each.suffixes)
 
@@ -73,14 +74,15 @@ def _natural_order(path: Path) -> tuple[Any, ...]:
 
 def _is_image_name(path: Path, *, labels: bool) -> bool:
     # Names with a leading dot are no images of the user's: macOS leaves "._cells.tif".
-    is_image = path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
+    is_image = path.suffix.lower() in IMAGE_SUFFIXES
     is_labels = labels and path.name.lower().endswith(_LABEL_ENDINGS)
     return (is_image or is_labels) and not path.name.startswith(".")
 
 
 def _images_in(folder: Path, *, labels: bool) -> list[Path]:
     try:
-        entries = [path for path in folder.iterdir() if _is_image_name(path, labels=labels)]
+        named = [path for path in folder.iterdir() if _is_image_name(path, labels=labels)]
+        entries = [path for path in named if path.is_file() or is_zarr_group(path)]
     except OSError as error:
         raise FileError(
             f"Cannot look into the folder '{folder}' ({system_reason(error)})."

@@ -26,7 +26,7 @@ from napari_unet.files.label_formats.cellpose import Cellpose
 from napari_unet.files.label_formats.geojson import GeoJson
 from napari_unet.files.label_formats.imagej_rois import ImageJRois
 from napari_unet.files.label_formats.label_format import LabelFormat, Measurements
-from napari_unet.files.label_formats.ome_zarr import OmeZarr
+from napari_unet.files.label_formats.ome_zarr import OmeZarr, is_zarr_group
 from napari_unet.files.label_notes import notes_line
 from napari_unet.files.netpbm import Netpbm
 from napari_unet.files.picture import Picture
@@ -161,7 +161,7 @@ def label_format_of(path: Path) -> LabelFormat | None:
 
 
 def _start_of(path: Path) -> bytes:
-    if LABEL_FORMATS[0].holds(path, b""):
+    if is_zarr_group(path):
         return b""
     with path.open("rb") as stream:
         return stream.read(512)

@@ -57,7 +57,7 @@ def test_a_cell_is_a_detection_with_its_class_and_measurements(tmp_path: Path) -
 
 
 def test_objects_of_qupath_are_numbered_and_what_is_no_area_is_said(tmp_path: Path) -> None:
-    child = feature(polygon([[[4, 0], [6, 0], [6, 1]]]), objectType="cell")
+    child = feature(polygon([[[4, 0], [6, 0], [6, 1]]]))
     objects = [
         feature(polygon(), classification={"names": ["Tumor", "Positive"]}, childObjects=[child]),
         feature({"type": "Point", "coordinates": [1, 1]}),
@@ -80,8 +80,25 @@ def test_objects_of_qupath_are_numbered_and_what_is_no_area_is_said(tmp_path: Pa
     assert [remark.split(";")[0] for remark in file.remarks] == [
         "The file does not tell how large its image is, so that the labels end with the last cell",
         "1 of 3 cells overlap others",
-        "1 objects are no areas and are left out.",
+        "1 of 4 objects are no areas and are left out.",
     ]
+
+
+def test_annotations_around_detections_are_no_cells(tmp_path: Path) -> None:
+    region = feature(polygon([[[0, 0], [4, 0], [4, 4], [0, 4]]]), objectType="annotation")
+    path = tmp_path / "q.geojson"
+
+    file = read_labels(saved(path, [region, feature(polygon(), objectType="cell")]))
+    assert (file.array > 0).sum() == 4
+    assert file.remarks[1:] == ("1 of 2 objects are no detections and are left out.",)
+    assert (read_labels(saved(path, [region])).array > 0).sum() == 16
+
+
+def test_a_whole_slide_is_too_large_for_one_label_image(tmp_path: Path) -> None:
+    corner = [[[1e5, 1e5], [1e5 + 2, 1e5], [1e5 + 2, 1e5 + 2]]]
+
+    with pytest.raises(FileError, match="100002 x 100002 pixels, which is too large for one"):
+        read_labels(saved(tmp_path / "q.geojson", [feature(polygon(corner))]))
 
 
 def test_the_image_tells_how_large_it_is_and_of_which_pixels(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_rois_of_others_are_numbered_and_lines_left_out(tmp_path: Path) -> None:
         [0, 1, 1, 0, 0, 3, 3],
         [0, 0, 0, 0, 0, 3, 3],
     ]
-    assert "1 ROIs are no areas and are left out." in file.remarks
+    assert "1 of 4 ROIs are no areas and are left out." in file.remarks
 
 
 @pytest.mark.parametrize(

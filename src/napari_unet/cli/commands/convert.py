@@ -24,7 +24,7 @@ from napari_unet.engine.base.errors import FileError, LabelsError
 from napari_unet.engine.labels.measurements import Column, PixelSize, measure_cells
 from napari_unet.files.cell_types import read_cell_types, table_beside, write_cell_types
 from napari_unet.files.finding import find_images
-from napari_unet.files.image_file import ImageFile
+from napari_unet.files.image_file import ImageFile, existing
 from napari_unet.files.images import (
     IMAGE_SUFFIXES,
     LABEL_FILES,
@@ -157,7 +157,10 @@ def _convert(planned: PlannedFile, choices: _Choices) -> None:
     _look(labels, has_checks=choices.has_checks)
     for remark in labels.remarks:
         say_of(source, remark)
-    types = _types(labels)
+    types, table = _types(labels), table_beside(output)
+    has_table = choices.format not in _HOLDS_TYPES and (bool(types) or table.exists())
+    if has_table and table.exists() and not choices.overwrite:
+        raise existing(table)
     size = labels.pixel_size_um or (None if image is None else image.pixel_size_um)
     write_labels(
         output,
@@ -171,8 +174,8 @@ def _convert(planned: PlannedFile, choices: _Choices) -> None:
         image=None if at is None else at.name,
         overwrite=choices.overwrite,
     )
-    if types and choices.format not in _HOLDS_TYPES:
-        write_cell_types(table_beside(output), types, {}, overwrite=choices.overwrite)
+    if has_table:
+        write_cell_types(table, types, {}, overwrite=choices.overwrite)
     cells = np.unique(labels.array[labels.array > 0]).size
     report(f"{planned.title}: {count(cells, 'cell')} -> {output}")
 

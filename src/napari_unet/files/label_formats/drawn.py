@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ NO_GRID = (
     "give the image, too."
 )
 """Remark of labels of which the file does not tell how large their image is."""
+
+_MOST_PIXELS = 1 << 31
 
 AXES = "TZ"
 """Of the planes that ImageJ and QuPath know beside channels."""
@@ -65,6 +68,11 @@ def drawn_labels(
         If a cell is in a plane that the image does not have.
     """
     shape, axes = _grid(path, cells, told, image)
+    if math.prod(shape) > _MOST_PIXELS:
+        raise FileError(
+            f"The cells of '{path}' make a label image of {' x '.join(map(str, shape))} pixels, "
+            "which is too large for one; export those of a part of the image."
+        )
     placed = [_placed(path, cell, axes) for cell in cells]
     labels, numbers, remarks = painted(placed, shape)
     types = {number: cell.name for number, cell in zip(numbers, cells, strict=True) if cell.name}

@@ -26,6 +26,8 @@ _OURS = "napari_unet"
 """Member of the collection with what GeoJSON has no place for; QuPath passes over it."""
 
 _AREAS = ("Polygon", "MultiPolygon")
+_FOUND = ("detection", "cell")
+"""Kinds of objects beside which annotations are regions of the image, and no cells."""
 
 
 class GeoJson(LabelFormat):
@@ -56,13 +58,16 @@ class GeoJson(LabelFormat):
                 "objects as GeoJSON."
             )
         areas = [feature for feature in features if _is_area(feature)]
-        others = len(features) - len(areas)
+        found = [feature for feature in areas if _kind(feature) in _FOUND]
+        cells = found or areas
+        others = f"{len(features) - len(cells)} of {len(features)} objects are "
+        others += "no detections and are left out." if found else "no areas and are left out."
         return drawn_labels(
             path,
-            [_cell(path, feature) for feature in areas],
+            [_cell(path, feature) for feature in cells],
             told,
             image=image,
-            others=f"{others} objects are no areas and are left out." if others else "",
+            others=others if len(cells) < len(features) else "",
         )
 
     @override
@@ -149,6 +154,11 @@ def _with_children(features: Sequence[Any]) -> Iterator[Any]:
 def _is_area(feature: Any) -> bool:
     geometry = feature.get("geometry") if isinstance(feature, dict) else None
     return isinstance(geometry, dict) and geometry.get("type") in _AREAS
+
+
+def _kind(feature: Mapping[str, Any]) -> Any:
+    properties = feature.get("properties")
+    return properties.get("objectType") if isinstance(properties, dict) else None
 
 
 def _cell(path: Path, feature: Mapping[str, Any]) -> Outline:

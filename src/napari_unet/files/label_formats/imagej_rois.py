@@ -55,13 +55,13 @@ class ImageJRois(LabelFormat):
             told = _told_in(archive)
             rois = list(_rois(path, archive))
         cells = [cell for roi in rois if (cell := _cell(roi, image)) is not None]
-        others = len(rois) - len(cells)
+        others = f"{len(rois) - len(cells)} of {len(rois)} ROIs are no areas and are left out."
         return drawn_labels(
             path,
             cells,
             told,
             image=image,
-            others=f"{others} ROIs are no areas and are left out." if others else "",
+            others=others if len(cells) < len(rois) else "",
         )
 
     @override
