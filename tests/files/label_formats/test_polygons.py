@@ -6,13 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_unet.files.label_formats.polygons import (
-    Outline,
-    extent,
-    outlines,
-    painted,
-    pixels_inside,
-)
+from napari_unet.files.label_formats.outlines import outlines
+from napari_unet.files.label_formats.polygons import Outline, extent, painted, pixels_inside
 
 LABELS = arrays(
     np.int64, st.tuples(st.integers(1, 7), st.integers(1, 7)), elements=st.integers(0, 3)

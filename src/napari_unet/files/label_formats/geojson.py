@@ -20,7 +20,7 @@ from napari_unet.files.label_formats.label_format import (
     Measurements,
     stated,
 )
-from napari_unet.files.label_formats.polygons import Outline, outlines
+from napari_unet.files.label_formats.polygons import Outline
 
 _OURS = "napari_unet"
 """Member of the collection with what GeoJSON has no place for; QuPath passes over it."""
@@ -80,6 +80,8 @@ class GeoJson(LabelFormat):
         measurements: Measurements | None,
         overwrite: bool,
     ) -> None:
+        from napari_unet.files.label_formats.outlines import outlines  # numba takes its time
+
         check_axes(path, labels)
         rows = _rows(measurements)
         with replacing(path, overwrite=overwrite) as stream:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +17,7 @@ from napari_unet.engine.base.errors import FileError
 from napari_unet.files.image_file import ImageFile, replacing
 from napari_unet.files.label_formats.drawn import check_axes, drawn_labels, plane_of
 from napari_unet.files.label_formats.label_format import LabelFormat, Measurements, stated
-from napari_unet.files.label_formats.polygons import Outline, Polygon, Ring, outlines
+from napari_unet.files.label_formats.polygons import Outline, Polygon, Ring
 
 _ENDING = ".roi"
 _LABEL = "label: "
@@ -74,9 +74,11 @@ class ImageJRois(LabelFormat):
         measurements: Measurements | None,
         overwrite: bool,
     ) -> None:
+        from napari_unet.files.label_formats.outlines import outlines  # numba takes its time
+
         check_axes(path, labels)
         with replacing(path, overwrite=overwrite) as stream:
-            _write_rois(stream, labels)
+            _write_rois(stream, labels, outlines(labels.array))
 
 
 def holds_rois(path: Path) -> bool:
@@ -101,9 +103,9 @@ def _told_in(archive: zipfile.ZipFile) -> Any:
         return None
 
 
-def _write_rois(stream: IO[bytes], labels: ImageFile) -> None:
+def _write_rois(stream: IO[bytes], labels: ImageFile, cells: Iterable[Outline]) -> None:
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for cell in outlines(labels.array):
+        for cell in cells:
             at = plane_of(labels, cell)
             name = " ".join([str(cell.number), *(f"{axis.lower()}{at[axis] + 1}" for axis in at)])
             roi = _roi(cell, name, labels.types.get(cell.number or 0, ""))
