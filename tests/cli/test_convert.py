@@ -152,6 +152,9 @@ def test_a_picture_is_no_label_image_and_several_files_do_not_go_into_one(
     picture, out = save_image(tmp_path / "p.png", noise), str(tmp_path / "p_rois.zip")
     assert main(["convert", picture, "-o", out]) == 1
     assert "Or go on with --no-checks." in output.complaint()
+    (tmp_path / "model.zip").write_bytes(b"PK")
+    assert main(["convert", str(tmp_path / "model.zip"), "-o", out]) == 1
+    assert "is no image, and holds no labels as ImageJ (ROIs), " in output.complaint()
     write_labels(tmp_path / "a.tif", cells_labels())
     assert main(["convert", picture, str(tmp_path / "a.tif"), "-o", out]) == 1
     assert "2 images cannot go into the one file" in output.complaint()

@@ -53,7 +53,7 @@ def find_images(paths: Iterable[str | Path], *, labels: bool = False) -> list[Pa
         elif path.is_dir():
             found.update(dict.fromkeys(_images_in(path, labels=labels)))
         elif path.exists():
-            found[_checked_suffix(path)] = None
+            found[_checked_suffix(path, labels=labels)] = None
         else:
             matches = path.parent.glob(path.name) if re.search(r"[*?[]", path.name) else ()
             images = [match for match in matches if _is_image_name(match, labels=labels)]
@@ -95,8 +95,13 @@ def _images_in(folder: Path, *, labels: bool) -> list[Path]:
     return sorted(entries, key=_natural_order)
 
 
-def _checked_suffix(path: Path) -> Path:
+def _checked_suffix(path: Path, *, labels: bool) -> Path:
     if path.suffix.lower() not in IMAGE_SUFFIXES:
+        if labels:
+            raise FileError(
+                f"'{path}' is no image, and holds no labels as ImageJ (ROIs), QuPath (GeoJSON), "
+                "Cellpose or OME-Zarr have them; save the labels as TIFF."
+            )
         raise FileError(
             f"'{path}' is no image file that can be read here; save it as TIFF or PNG first, "
             "for example with Fiji."

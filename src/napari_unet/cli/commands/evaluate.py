@@ -72,7 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
     looks = LooksAtLabels(paired.pairs, "pairs", wanted=arguments.checks)
 
     def compare(pair: tuple[Path, Path]) -> None:
-        truth, prediction = (read_labels(path) for path in pair)
+        truth = read_labels(pair[0])
+        prediction = read_labels(pair[1], image=truth)
         looks.add(pair, truth, prediction)
         evaluation = evaluate(truth.array, prediction.array, thresholds=thresholds)
         scores[pair[0].name] = evaluation.images[0]
