@@ -1,5 +1,6 @@
 """Images and label images that belong together by their names."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import tifffile
 
 from napari_unet.engine.base.errors import FileError, TrainingError
 from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.files.images import write_labels
 from napari_unet.files.pairs import PairedFiles, pair_files, read_pairs
 
 
@@ -151,28 +153,43 @@ def test_a_link_to_a_file_is_that_file(tmp_path):
         pair_files(tmp_path / "images", tmp_path / "labels")
 
 
-@pytest.mark.parametrize("place", ["images", "labels"])
-def test_masks_that_only_cellpose_opens_are_told_with_the_way_out(tmp_path, place):
-    (tmp_path / place).mkdir()
-    (tmp_path / place / "x_seg.npy").write_bytes(b"\x80\x04never read")
-    found = paired(tmp_path, "x.tif y.tif", "y_masks.tif")
-    assert names(found) == {"y.tif": "y_masks.tif"}
-    assert found.unopened.startswith("'x_seg.npy' may carry code")
-    assert "save the masks as PNG or TIFF in Cellpose" in found.unopened
-
-
-def test_a_folder_of_cellpose_files_alone_is_refused_with_the_way_out(tmp_path):
+def test_labels_of_cellpose_are_found_beside_their_images_where_no_picture_of_them_is(tmp_path):
     (tmp_path / "both").mkdir()
     for name in ("x_seg.npy", "y_seg.npy"):
-        (tmp_path / "both" / name).touch()
-    with pytest.raises(FileError, match=r"'x_seg.npy' \(and 1 more\) may carry code"):
-        paired(tmp_path, "x.tif y.tif")
-    (tmp_path / "labels").mkdir()
-    (tmp_path / "labels" / "x_seg.npy").touch()
-    with pytest.raises(FileError, match=r"'x_seg.npy' may carry code"):
-        pair_files(tmp_path / "both" / "x.tif", tmp_path / "labels")
-    with pytest.raises(FileError, match=r"x_seg.npy' may carry code"):
-        pair_files(tmp_path / "both" / "x.tif", tmp_path / "both" / "x_seg.npy")
+        write_labels(tmp_path / "both" / name, np.eye(4, dtype=int))
+
+    assert names(paired(tmp_path, "x.tif y.tif y_cp_masks.png")) == {
+        "x.tif": "x_seg.npy",
+        "y.tif": "y_cp_masks.png",
+    }
+
+
+def test_what_cellpose_saved_among_the_images_is_none(tmp_path):
+    (tmp_path / "images").mkdir()
+    write_labels(tmp_path / "images" / "x_seg.npy", np.eye(4, dtype=int))
+
+    found = paired(tmp_path, "x.tif", "x_masks.tif")
+
+    assert (names(found), found.only_first) == ({"x.tif": "x_masks.tif"}, [])
+
+
+def test_outlines_are_read_on_the_grid_of_their_image(tmp_path):
+    labels = np.zeros((6, 8), np.uint8)
+    labels[1, 2] = 5
+    tifffile.imwrite(tmp_path / "x.tif", labels)
+    path = tmp_path / "x_rois.zip"
+    write_labels(path, labels)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = b""  # as Fiji writes it
+
+    (pair,) = read_pairs(
+        tmp_path / "x.tif",
+        path,
+        ndim=2,
+        make_pair=TrainingPair,
+    )
+
+    np.testing.assert_array_equal(pair.labels, labels)
 
 
 def test_a_grey_image_among_others_is_not_turned_by_their_channel_axis(tmp_path):

@@ -1,5 +1,6 @@
 """Labels layers saved from napari and opened in it again."""
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,20 @@ from napari.plugins import _initialize_plugins
 from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
 from npe2 import PluginManifest
+from roifile import ImagejRoi, roiwrite
 
+from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.labels.cell_types import CellTypes
 from napari_unet.files.images import read_labels, write_labels
 from napari_unet.viewer.cell_types import give_type, given_types, show_types, types_of_layer
 from napari_unet.viewer.commands import PLUGIN
-from napari_unet.viewer.label_files import LABEL_PATTERNS, get_reader, read_layers, write_layer
+from napari_unet.viewer.label_files import (
+    LABEL_PATTERNS,
+    OTHER_PATTERNS,
+    get_reader,
+    read_layers,
+    write_layer,
+)
 from napari_unet.viewer.results import METADATA_KEY
 
 LABELS = np.zeros((3, 20, 30), np.int32)
@@ -177,7 +186,9 @@ def test_the_manifest_has_the_same_names() -> None:
     manifest = PluginManifest.from_distribution(PLUGIN)
     readers = {each.command: each for each in manifest.contributions.readers}
 
-    assert sorted(readers[f"{PLUGIN}.open_labels"].filename_patterns) == sorted(LABEL_PATTERNS)
+    assert sorted(readers[f"{PLUGIN}.open_labels"].filename_patterns) == sorted(
+        [*LABEL_PATTERNS, *OTHER_PATTERNS]
+    )
 
 
 def test_types_of_cells_are_kept_in_a_table_beside_the_labels(tmp_path: Path) -> None:
@@ -218,3 +229,86 @@ def test_labels_open_beside_a_table_of_other_cells_with_a_warning(tmp_path: Path
     assert (kind, "features" in options) == ("labels", False)
     (notification,) = notification_manager.records
     assert "tells the type of label 7, which is not in the label image" in notification.message
+
+
+@pytest.mark.parametrize("name", ["cells_rois.zip", "cells.geojson", "cells_seg.npy"])
+def test_cells_saved_for_other_programs_open_as_they_were(
+    viewer: ViewerModel, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    saved = viewer.add_labels(
+        LABELS, scale=(2.0, 0.5, 0.25), translate=(0, 40, 3), units=("um", "um", "um"),
+        axis_labels=("z", "y", "x"), metadata={METADATA_KEY: {"image": "raw", "cells": 2}},
+    )  # fmt: skip
+    give_type(saved, 7, "mitotic")
+    saved.save(str(path))
+    if name.endswith(".npy"):
+        assert get_settings().plugins.extension2reader == {"*_seg.npy": PLUGIN}
+
+    layer = _reopened(viewer, path)
+
+    assert layer._type_string == "labels"
+    np.testing.assert_array_equal(layer.data, LABELS)
+    np.testing.assert_allclose(layer.scale, saved.scale)
+    np.testing.assert_allclose(layer.translate, saved.translate)
+    assert (layer.units, layer.axis_labels) == (saved.units, ("z", "y", "x"))
+    assert layer.metadata[METADATA_KEY] == {"image": "raw", "cells": 2}
+    assert types_of_layer(layer) == {7: "mitotic"}
+    has_table = (tmp_path / "cells_types.csv").exists()
+    assert has_table == name.endswith(".npy")
+
+
+def test_measurements_in_the_features_go_to_qupath(tmp_path: Path) -> None:
+    path = str(tmp_path / "cells.geojson")
+    features = {"index": [0, 1, 2], "area_um2": [np.nan, 2.5, 4], "kind": ["", "a", "b"]}
+    layer = Labels(np.array([[0, 1, 2]]), features=features)
+
+    write_layer(path, *layer.as_layer_data_tuple()[:2])
+
+    assert Path(path).read_text().count('"measurements": {"area_um2": ') == 2
+    assert '"measurements": {"area_um2": 2.5}' in Path(path).read_text()
+
+
+def test_a_name_for_cellpose_gets_its_ending_and_replaces_nothing_unasked(tmp_path: Path) -> None:
+    layer = Labels(np.array([[0, 1]]))
+    written = write_layer(str(tmp_path / "cells.npy"), *layer.as_layer_data_tuple()[:2])
+
+    assert written == [str(tmp_path / "cells_seg.npy")]
+    with pytest.raises(FileError, match=r"cells_seg.npy' exists already"):
+        write_layer(str(tmp_path / "cells.npy"), *layer.as_layer_data_tuple()[:2])
+    assert write_layer(written[0], *layer.as_layer_data_tuple()[:2]) == written
+
+
+def test_zip_files_and_arrays_of_others_are_left_to_other_readers(tmp_path: Path) -> None:
+    model, rois = tmp_path / "model.zip", tmp_path / "RoiSet.zip"
+    with zipfile.ZipFile(model, "w") as archive:
+        archive.writestr("rdf.yaml", "")
+    roiwrite(rois, [ImagejRoi.frompoints([[0, 0], [2, 0], [2, 2]])])
+    notification_manager.records.clear()
+
+    assert get_reader(str(model)) is None
+    ((data, _, kind),) = get_reader(str(rois))(str(rois))
+
+    assert (kind, data.tolist()) == ("labels", [[1, 1], [0, 1]])
+    (notification,) = notification_manager.records
+    assert notification.message.startswith("RoiSet.zip: The file does not tell how large its image")
+
+
+def test_rois_of_fiji_open_on_the_grid_of_the_image_in_view(
+    viewer: ViewerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "RoiSet.zip"
+    roiwrite(path, [ImagejRoi.frompoints([[0, 0], [2, 0], [2, 2], [0, 2]], position=1)])
+    monkeypatch.setattr("napari_unet.viewer.label_files.current_viewer", lambda: viewer)
+    viewer.add_image(np.zeros((3, 5, 6)), scale=(2, 0.5, 0.5), units=("um", "um", "um"))
+    notification_manager.records.clear()
+
+    layer = _reopened(viewer, path)
+
+    assert np.argwhere(layer.data).tolist() == [[1, 0, 0], [1, 0, 1], [1, 1, 0], [1, 1, 1]]
+    assert layer.data.shape == (3, 5, 6)
+    assert (layer.scale.tolist(), layer.units) == ([2, 0.5, 0.5], viewer.layers[0].units)
+    assert not notification_manager.records
+    viewer.layers.clear()
+    viewer.add_image(np.zeros((5, 6)))
+    assert _reopened(viewer, path).data.shape == (2, 2, 2)

@@ -14,6 +14,7 @@ from napari_unet.engine.base.whole_file import system_reason
 from napari_unet.files.finding import find_images
 from napari_unet.files.image_file import SeriesInfo, chosen_series, existing, image_stem
 from napari_unet.files.images import IMAGE_SUFFIXES, image_series
+from napari_unet.files.label_formats.ome_zarr import is_zarr_group
 from napari_unet.files.tiff.tiff import Tiff
 
 _LONGEST_NAME = 255
@@ -107,6 +108,7 @@ def plan_outputs(
     out: Path,
     *,
     ending: str = ".tif",
+    file_endings: Sequence[str] = (),
     extras: Mapping[str, str] | None = None,
     overwrite: bool = False,
     skip_existing: bool | None = None,
@@ -123,6 +125,8 @@ def plan_outputs(
         subfolders named as these.
     ending : str
         Of the names of the outputs.
+    file_endings : sequence of str
+        By which `out` is a file; `ending` alone by default, and each of TIFF.
     extras : mapping of str to str
         Ending of each further kind of result, as in {"overlay": ".png"}. They
         stand beside an output file, or in a subfolder of an output folder.
@@ -145,8 +149,8 @@ def plan_outputs(
     if series is not None:
         images = _images_of(sources, series)
     _refuse_long_names([out])
-    suffixes = Tiff.suffixes if ending == ".tif" else (ending,)
-    if out.suffix.lower() in suffixes and not out.is_dir():
+    endings = file_endings or (Tiff.suffixes if ending == ".tif" else (ending,))
+    if out.name.lower().endswith(tuple(endings)) and not _is_folder(out):
         _refuse_several(images, sources, out)
         beside = {kind: out.with_name(f"{out.stem}_{kind}{end}") for kind, end in kinds.items()}
         plan = [_planned(images[0], out, beside)]
@@ -167,6 +171,11 @@ def plan_outputs(
     for folder in dict.fromkeys(path.parent for path in outputs):
         check_writable(folder)
     return plan
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether files go into it; a folder of Zarr is one file to the user."""
+    return path.is_dir() and not is_zarr_group(path)
 
 
 def _planned(image: _Image, output: Path, extras: Mapping[str, Path]) -> PlannedFile:
@@ -275,7 +284,7 @@ def _refuse_overwriting(
     for path in outputs:
         if path.resolve() in sources:
             raise FileError(f"The output '{path}' would replace an input; choose another folder.")
-        if path.is_dir():
+        if _is_folder(path):
             raise FileError(f"The output '{path}' is a folder; remove it or choose another output.")
     there = [str(path) for path in outputs if path.exists()]
     if there and not overwrite and not skip_existing:

@@ -18,7 +18,8 @@ from napari_unet.cli.console import say
 from napari_unet.cli.file_plan import PlannedFile, check_writable
 from napari_unet.engine.base.errors import FileError, UNetError
 from napari_unet.engine.images.image import LabelImage
-from napari_unet.files.images import read_labels, replacing
+from napari_unet.files.image_file import replacing
+from napari_unet.files.images import read_labels
 
 _SECONDS_BETWEEN_WRITES = 2.0
 

@@ -13,8 +13,7 @@ import numpy as np
 
 from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.base.whole_file import system_reason
-from napari_unet.files.image_file import image_stem
-from napari_unet.files.images import replacing
+from napari_unet.files.image_file import image_stem, replacing
 from napari_unet.files.pairs import names_go_together
 
 if TYPE_CHECKING:

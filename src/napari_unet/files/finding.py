@@ -10,10 +10,18 @@ from typing import Any
 
 from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.base.whole_file import system_reason
-from napari_unet.files.images import IMAGE_SUFFIXES, missing_file
+from napari_unet.files.images import (
+    IMAGE_SUFFIXES,
+    LABEL_FORMATS,
+    label_format_of,
+    missing_file,
+)
+from napari_unet.files.label_formats.ome_zarr import is_zarr_group
+
+_LABEL_ENDINGS = tuple(suffix for each in LABEL_FORMATS for suffix in each.suffixes)
 
 
-def find_images(paths: Iterable[str | Path]) -> list[Path]:
+def find_images(paths: Iterable[str | Path], *, labels: bool = False) -> list[Path]:
     """List the image files among `paths`.
 
     Parameters
@@ -21,6 +29,8 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     paths : iterable of path
         Files, folders (their images, not those of subfolders) and patterns
         such as `*.tif`, which some command lines pass on as they are.
+    labels : bool
+        Find labels of other programs, too: ROIs, GeoJSON, `_seg.npy`, OME-Zarr.
 
     Returns
     -------
@@ -38,13 +48,16 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
             path.exists()
         except OSError as error:  # a name with more letters than names can have
             raise FileError(f"Cannot read '{path}' ({system_reason(error)}).") from error
-        if path.is_dir():
-            found.update(dict.fromkeys(_images_in(path)))
+        if labels and path.exists() and label_format_of(path) is not None:
+            found[path] = None
+        elif path.is_dir():
+            found.update(dict.fromkeys(_images_in(path, labels=labels)))
         elif path.exists():
-            found[_checked_suffix(path)] = None
+            found[_checked_suffix(path, labels=labels)] = None
         else:
             matches = path.parent.glob(path.name) if re.search(r"[*?[]", path.name) else ()
-            images = sorted(filter(_is_image_name, matches), key=_natural_order)
+            images = [match for match in matches if _is_image_name(match, labels=labels)]
+            images.sort(key=_natural_order)
             if not images:
                 raise FileError(missing_file(path))
             found.update(dict.fromkeys(images))
@@ -59,14 +72,17 @@ def _natural_order(path: Path) -> tuple[Any, ...]:
     return tuple((int(part), "") if part.isdigit() else (math.inf, part) for part in parts if part)
 
 
-def _is_image_name(path: Path) -> bool:
+def _is_image_name(path: Path, *, labels: bool) -> bool:
     # Names with a leading dot are no images of the user's: macOS leaves "._cells.tif".
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    is_image = path.suffix.lower() in IMAGE_SUFFIXES
+    is_labels = labels and path.name.lower().endswith(_LABEL_ENDINGS)
+    return (is_image or is_labels) and not path.name.startswith(".")
 
 
-def _images_in(folder: Path) -> list[Path]:
+def _images_in(folder: Path, *, labels: bool) -> list[Path]:
     try:
-        entries = [path for path in folder.iterdir() if _is_image_name(path) and path.is_file()]
+        named = [path for path in folder.iterdir() if _is_image_name(path, labels=labels)]
+        entries = [path for path in named if path.is_file() or is_zarr_group(path)]
     except OSError as error:
         raise FileError(
             f"Cannot look into the folder '{folder}' ({system_reason(error)})."
@@ -79,8 +95,13 @@ def _images_in(folder: Path) -> list[Path]:
     return sorted(entries, key=_natural_order)
 
 
-def _checked_suffix(path: Path) -> Path:
+def _checked_suffix(path: Path, *, labels: bool) -> Path:
     if path.suffix.lower() not in IMAGE_SUFFIXES:
+        if labels:
+            raise FileError(
+                f"'{path}' is no image, and holds no labels as ImageJ (ROIs), QuPath (GeoJSON), "
+                "Cellpose or OME-Zarr have them; save the labels as TIFF."
+            )
         raise FileError(
             f"'{path}' is no image file that can be read here; save it as TIFF or PNG first, "
             "for example with Fiji."

@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 import numpy as np
 
 from napari_unet.engine.base.errors import FileError
+from napari_unet.engine.base.whole_file import whole_file, write_problem
 from napari_unet.engine.images.image import LUMINANCE, AnyImage
 
 _LISTED_SERIES = 8
 """So many images of a file are listed in a message."""
+
+_LABEL_ENDING = re.compile(r"(_seg\.npy|_rois\.zip)$", re.IGNORECASE)
 
 _LARGEST_PIXEL_UM = 20.0
 """Dots per inch that make larger pixels are a screen's or a printer's, not a microscope's."""
@@ -79,6 +83,10 @@ class ImageFile:
         Which image of the file this is; None for its only one.
     notes : mapping, optional
         How labels came about, if we wrote the file; see `write_labels`.
+    types : mapping of int to str
+        Of labels, as far as the file tells the type of a cell.
+    remarks : tuple of str
+        What of labels is not as the file has it, in sentences: "3 of 40 overlap others; ...".
     """
 
     path: Path
@@ -88,6 +96,8 @@ class ImageFile:
     frame_interval_s: float | None = None
     series: SeriesInfo | None = None
     notes: Mapping[str, Any] | None = None
+    types: Mapping[int, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -160,7 +170,10 @@ class ImageFormat(ABC):
 
 
 def image_stem(path: Path) -> str:
-    """File name without its ending; `.ome.tif` counts as one ending."""
+    """File name without its ending; `.ome.tif`, `_seg.npy` and `_rois.zip` count as one ending."""
+    bare, found = _LABEL_ENDING.subn("", path.name)
+    if found and bare:
+        return bare
     return re.sub(r"\.ome$", "", path.stem, flags=re.IGNORECASE)
 
 
@@ -224,6 +237,27 @@ def existing(path: Path) -> FileError:
     return FileError(
         f"'{path}' exists already; choose another name, or allow replacing it (overwrite=True)."
     )
+
+
+@contextmanager
+def replacing(path: Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
+    """Open a file that appears under `path` only once it is complete.
+
+    Raises
+    ------
+    FileError
+        If `path` exists and `overwrite` is off, or cannot be written.
+    """
+    try:
+        if path.is_dir():
+            raise FileError(f"'{path}' is a folder; name a file to write.")
+        if path.exists() and not overwrite:
+            raise existing(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(write_problem(path, error)) from error
+    with whole_file(path, refused=FileError) as partial, partial.open("wb") as stream:
+        yield stream
 
 
 def microscope_scale(sizes: Sequence[float | None]) -> tuple[float, ...] | None:

@@ -1,30 +1,34 @@
 """Image files read as they are, and written so that nothing is lost.
 
-A new format is a file with a class derived from `ImageFormat`, and its place in `FORMATS`.
+A new format is a file with a class derived from `ImageFormat`, and its place in `FORMATS`; one that
+holds labels alone is derived from `LabelFormat`, and has its place in `LABEL_FORMATS`.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_unet.engine.base.errors import FileError, LabelsError
-from napari_unet.engine.base.whole_file import system_reason, whole_file, write_problem
+from napari_unet.engine.base.errors import FileError, LabelsError, UNetError
+from napari_unet.engine.base.whole_file import system_reason
 from napari_unet.engine.images.image import LabelImage, Scores
 from napari_unet.engine.images.label_numbers import whole_numbers
-from napari_unet.files.image_file import ImageFile, ImageFormat, SeriesInfo, existing
+from napari_unet.files.image_file import ImageFile, ImageFormat, SeriesInfo, image_stem, replacing
+from napari_unet.files.label_formats.cellpose import Cellpose
+from napari_unet.files.label_formats.geojson import GeoJson
+from napari_unet.files.label_formats.imagej_rois import ImageJRois
+from napari_unet.files.label_formats.label_format import LabelFormat, Measurements
+from napari_unet.files.label_formats.ome_zarr import OmeZarr, is_zarr_group
 from napari_unet.files.label_notes import notes_line
 from napari_unet.files.netpbm import Netpbm
-from napari_unet.files.ome_zarr import ZARR_SUFFIX, write_ome_zarr
 from napari_unet.files.picture import Picture
 from napari_unet.files.tiff.tiff import Tiff
 from napari_unet.files.tiff.writer import fitting_axes, write_tiff
@@ -32,6 +36,15 @@ from napari_unet.files.vendor import Vendor
 
 FORMATS: tuple[ImageFormat, ...] = (Tiff(), Netpbm(), Vendor(), Picture())
 """The first that knows a file's content reads it; the last is asked for whatever no other knows."""
+
+LABEL_FORMATS: tuple[LabelFormat, ...] = (OmeZarr(), ImageJRois(), GeoJson(), Cellpose())
+
+LABEL_FILES = {
+    "tiff": (".tif", ".tiff"),
+    "ome-tiff": (".ome.tif", ".ome.tiff"),
+    **{each.name: (each.ending, each.suffix) for each in LABEL_FORMATS},
+}
+"""Endings of what `write_labels` writes, by the name of the format."""
 
 IMAGE_SUFFIXES = tuple(suffix for each in FORMATS for suffix in each.suffixes)
 
@@ -80,17 +93,26 @@ def read_image(path: str | Path, *, series: int | str | None = None) -> ImageFil
     return _read(Path(path), series, as_labels=False)
 
 
-def read_labels(path: str | Path, *, series: int | str | None = None) -> ImageFile:
+def read_labels(
+    path: str | Path, *, series: int | str | None = None, image: ImageFile | None = None
+) -> ImageFile:
     """Read a label image: integers, 0 for background and one number for each cell.
 
     Whole numbers stored as floats come back as integers, negative ones as they
     are; a palette picture gives its palette numbers, and colours that are all
-    grey one number for each pixel.
+    grey one number for each pixel. Cells that ImageJ or QuPath keep as outlines
+    have the pixels whose centres lie in these.
 
     Parameters
     ----------
-    path, series
+    path : str or Path
+        An image, or one of `LABEL_FORMATS`: a ZIP file of ROIs, GeoJSON,
+        Cellpose's `_seg.npy`, a folder of OME-Zarr.
+    series
         As for `read_image`.
+    image : ImageFile, optional
+        Of which these labels are. ROIs and outlines do not tell how large it
+        is; without it they are read as if it ended with the last cell.
 
     Raises
     ------
@@ -99,7 +121,11 @@ def read_labels(path: str | Path, *, series: int | str | None = None) -> ImageFi
     LabelsError
         If the file holds colours or numbers that are not whole.
     """
-    file = _read(Path(path), series, as_labels=True)
+    path = Path(path)
+    format_ = label_format_of(path)
+    if format_ is not None and image is not None and series is None:
+        return _native(_asked(path, lambda *_: format_.read_labels(path, image=image)))
+    file = _read(path, series, as_labels=True)
     array = file.array
     if file.axes.endswith("C"):
         raise LabelsError(
@@ -112,21 +138,48 @@ def read_labels(path: str | Path, *, series: int | str | None = None) -> ImageFi
 
 
 def _read(path: Path, series: int | str | None, *, as_labels: bool) -> ImageFile:
-    file = _asked(path, lambda format_, it: format_.read(it, series=series, as_labels=as_labels))
+    return _native(
+        _asked(
+            path,
+            lambda format_, it: format_.read(it, series=series, as_labels=as_labels),
+            has_labels=as_labels,
+        )
+    )
+
+
+def _native(file: ImageFile) -> ImageFile:
     return replace(file, array=file.array.astype(file.array.dtype.newbyteorder("="), copy=False))
 
 
-def _asked(path: Path, ask: Callable[[ImageFormat, Path], Result]) -> Result:
+def label_format_of(path: Path) -> LabelFormat | None:
+    """Return which of `LABEL_FORMATS` a file has; None for images, and what cannot be read."""
+    try:
+        start = _start_of(path)
+    except OSError:
+        return None
+    return next((each for each in LABEL_FORMATS if each.holds(path, start)), None)
+
+
+def _start_of(path: Path) -> bytes:
+    if is_zarr_group(path):
+        return b""
+    with path.open("rb") as stream:
+        return stream.read(512)
+
+
+def _asked(
+    path: Path, ask: Callable[[ImageFormat, Path], Result], *, has_labels: bool = True
+) -> Result:
     """Ask the format that knows a file, and say in a sentence what is wrong with it."""
     try:
-        with path.open("rb") as stream:
-            start = stream.read(512)
+        start = _start_of(path)
     except OSError as error:
         raise FileError(_read_problem(path, error)) from error
-    format_ = next(each for each in FORMATS if each.holds(path, start))
+    formats = (*LABEL_FORMATS, *FORMATS) if has_labels else FORMATS
+    format_ = next(each for each in formats if each.holds(path, start))
     try:
         return ask(format_, path)
-    except (MemoryError, FileError):
+    except (MemoryError, UNetError):
         raise
     except Exception as error:  # a damaged file makes its parser raise nearly anything
         problem = _content_problem(start) or format_.problem(error, start)
@@ -175,27 +228,6 @@ def file_holds(path: str | Path, shape: tuple[int, ...]) -> bool:
         return False
 
 
-@contextmanager
-def replacing(path: Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
-    """Open a file that appears under `path` only once it is complete.
-
-    Raises
-    ------
-    FileError
-        If `path` exists and `overwrite` is off, or cannot be written.
-    """
-    try:
-        if path.is_dir():
-            raise FileError(f"'{path}' is a folder; name a file to write.")
-        if path.exists() and not overwrite:
-            raise existing(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(write_problem(path, error)) from error
-    with whole_file(path, refused=FileError) as partial, partial.open("wb") as stream:
-        yield stream
-
-
 def smallest_label_dtype(labels: LabelImage) -> np.dtype[Any]:
     """Return the narrowest unsigned integer type that holds every label.
 
@@ -222,14 +254,20 @@ def write_labels(
     pixel_size_um: Sequence[float] | None = None,
     frame_interval_s: float | None = None,
     notes: Mapping[str, Any] | None = None,
+    types: Mapping[int, str] | None = None,
+    measurements: Measurements | None = None,
+    image: str | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write labels as compressed TIFF or OME-Zarr, in the smallest type that holds them.
+    """Write labels in the format that the name of the file asks for.
 
     Parameters
     ----------
     path : Path
-        Ending in `.zarr` for OME-Zarr, `.ome.tif` for OME-TIFF; else a TIFF that Fiji shows best.
+        Ending in `.zarr` for OME-Zarr, or IMAGE/labels/NAME for labels in an OME-Zarr image;
+        `.zip` for ROIs of ImageJ and Fiji; `.geojson` for QuPath; `.npy` for Cellpose, whose files
+        end in `_seg.npy`; `.ome.tif` for OME-TIFF; else a TIFF that Fiji shows best. Images are in
+        the smallest type that holds the labels.
     labels : integer array
     axes : str, optional
         Letters as in `ImageFile.label_axes`, in any order and number; "YX" or
@@ -241,22 +279,37 @@ def write_labels(
     notes : mapping, optional
         How the labels came about, as plain values. They go along with the file, which is known
         by them as one of labels: `read_image` gives them as `ImageFile.notes`.
+    types : mapping of int to str, optional
+        Of cells. ROIs and GeoJSON hold them, as the class in QuPath; for other formats see
+        `write_cell_types`.
+    measurements : mapping of str to columns, optional
+        As `measure_cells` gives them. GeoJSON holds them, as measurements in QuPath.
+    image : str, optional
+        Name of the file of the image; Cellpose's window looks for it beside the labels.
     overwrite : bool
 
     Raises
     ------
     FileError
-        If the file exists or cannot be written; then nothing has changed.
+        If the file exists or cannot be written, or its format does not hold such labels; then
+        nothing has changed.
     LabelsError
         If the labels fit no unsigned type of up to 32 bits.
     """
     array = labels.astype(smallest_label_dtype(labels), copy=False)
-    if path.suffix.lower() == ZARR_SUFFIX:
-        # napari takes 32-bit integers for labels, and Zarr packs their zeros away.
-        wide = array.astype(np.uint32, copy=False)
-        names = fitting_axes(axes, array.ndim)
-        write_ome_zarr(
-            path, wide, names, pixel_size_um, frame_interval_s, notes=notes, overwrite=overwrite
+    names = fitting_axes(axes, array.ndim)
+    sizes = None if pixel_size_um is None else tuple(map(float, pixel_size_um))
+    format_ = next((each for each in LABEL_FORMATS if each.writes(path)), None)
+    if format_ is not None:
+        file = ImageFile(
+            path, array, names, sizes, frame_interval_s, notes=notes, types=types or {}
+        )
+        format_.write(
+            path,
+            file,
+            image=image or f"{image_stem(path)}.tif",
+            measurements=measurements,
+            overwrite=overwrite,
         )
         return
     display = (0, max(1, int(array.max()) if array.size else 1))

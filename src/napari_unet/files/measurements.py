@@ -1,4 +1,4 @@
-"""Tables of measurements, as CSV: a row for each cell, units in the names of the columns."""
+"""Tables of measurements, as CSV or Parquet: a row for each cell, units in the names of columns."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.files.images import replacing
+from napari_unet.engine.base.errors import FileError
+from napari_unet.files.image_file import replacing
 
-SUFFIX = ".csv"
+SUFFIX, PARQUET_SUFFIX = ".csv", ".parquet"
+SUFFIXES = (SUFFIX, PARQUET_SUFFIX)
 
 Table: TypeAlias = Mapping[str, Sequence[Any] | NDArray[Any]]
 """Columns of one length, by name."""
+
+_EXTRA = "pip install 'napari-unet-cells[parquet]'"
 
 _DIGITS = 10
 """That a number is written with."""
@@ -28,20 +32,42 @@ def write_measurements(path: Path, columns: Table, *, overwrite: bool = False) -
     Parameters
     ----------
     path : Path
+        Ending in `.parquet` for Parquet, which keeps the types of columns and all digits; else
+        CSV.
     columns : Table
     overwrite : bool
 
     Raises
     ------
     FileError
-        If the file exists or cannot be written; then nothing has changed.
+        If the file exists or cannot be written, or for Parquet without pyarrow; then nothing has
+        changed.
     """
+    if path.suffix.lower() == PARQUET_SUFFIX:
+        _write_parquet(path, columns, overwrite=overwrite)
+        return
     text = io.StringIO(newline="")
     table = csv.writer(text)
     table.writerow(columns)
     table.writerows(zip(*map(_texts, columns.values()), strict=True))
     with replacing(path, overwrite=overwrite) as stream:
         stream.write(text.getvalue().encode())
+
+
+def _write_parquet(path: Path, columns: Table, *, overwrite: bool) -> None:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise FileError(
+            f"'{path}' is written with the package pyarrow; run \"{_EXTRA}\", or write a .csv file."
+        ) from error
+    arrays = {
+        name: pyarrow.array(np.asarray(column, object).tolist(), from_pandas=True)
+        for name, column in columns.items()
+    }
+    with replacing(path, overwrite=overwrite) as stream:
+        parquet.write_table(pyarrow.table(arrays), stream)
 
 
 def joined_tables(tables: Iterable[Table]) -> dict[str, list[Any]]:

@@ -15,7 +15,7 @@ from napari_unet.engine.base.errors import FileError, ImageShapeError, TrainingE
 from napari_unet.engine.labels.checksums import are_as_written
 from napari_unet.files.finding import find_images
 from napari_unet.files.image_file import ImageFile, image_stem
-from napari_unet.files.images import read_image, read_labels
+from napari_unet.files.images import IMAGE_SUFFIXES, read_image, read_labels
 
 if TYPE_CHECKING:
     from napari_unet.engine.images.image import LabelImage
@@ -37,12 +37,6 @@ _IMAGE_START = re.compile(r"^(images?|img|im|raw|t)([-_ .]+|(?=\d))")
 _NNUNET_CHANNEL = re.compile(r"_\d{4}$")
 """nnU-Net numbers the channels of an image, not its labels: `x_0000.tif` goes with `x.tif`."""
 
-_CELLPOSE = "_seg.npy"
-_CELLPOSE_ADVICE = (
-    "may carry code, so that such files of Cellpose are not opened; save the masks as PNG or TIFF "
-    "in Cellpose (menu File, or --save_tif on its command line) and give these."
-)
-
 ChannelAxis: TypeAlias = int | Literal["none"] | None
 """Where channels are; "none" if what the file calls channels are slices; None as the file says."""
 
@@ -56,14 +50,11 @@ class PairedFiles:
     pairs : list of (first, second)
     only_first, only_second : list of str
         Names without a partner.
-    unopened : str
-        Why files that hold labels were left alone, in a sentence; empty if there are none.
     """
 
     pairs: list[tuple[Path, Path]]
     only_first: list[str]
     only_second: list[str]
-    unopened: str = ""
 
 
 def pair_files(first: Path, second: Path) -> PairedFiles:
@@ -74,6 +65,8 @@ def pair_files(first: Path, second: Path) -> PairedFiles:
     `Cells-label.png` or `cells_cp_masks.png`, `img_7.tif` with `mask_7.tif`,
     and nnU-Net's `cells_0000.tif` with `cells.tif`. In one folder that is given
     for both, files with such a word are the second ones, the others the first.
+    Labels of other programs (ROIs, GeoJSON, `cells_seg.npy`, OME-Zarr) are
+    taken where there is no label image.
     Two single files are a pair under any names.
 
     Raises
@@ -81,33 +74,39 @@ def pair_files(first: Path, second: Path) -> PairedFiles:
     FileError
         If there is no pair, or a file goes with two others or with itself.
     """
-    for path in (first, second):
-        if path.name.lower().endswith(_CELLPOSE):
-            raise FileError(f"'{path}' {_CELLPOSE_ADVICE}")
-    firsts = find_images([first])
-    try:
-        seconds = find_images([second])
-    except FileError as error:
-        raise FileError(_unopened(firsts, second) or str(error)) from error
+    firsts, seconds = _files_in(first), _files_in(second)
     if first.exists() and second.exists() and first.samefile(second):
         if first.is_file():
             raise FileError(f"'{first}' is given twice; a file goes with another one.")
-        firsts = [path for path in firsts if not _says_labels(path)]
-        seconds = [path for path in seconds if _says_labels(path)]
-    if first.is_file() and second.is_file():
+        firsts = [path for path in firsts if not says_labels(path)]
+        seconds = [path for path in seconds if says_labels(path)]
+    elif any(not _is_of_another_program(path) for path in firsts):
+        # What Cellpose saves beside its images is no image.
+        firsts = [path for path in firsts if not _is_of_another_program(path)]
+    if (firsts, seconds) == ([first], [second]):
         return PairedFiles([(first, second)], [], [])
-    partners = _partners(firsts, seconds)
-    only_first = [path for path in firsts if path not in partners]
-    taken = set(partners.values())
-    unopened = _unopened(only_first, second)
+    pictures = [path for path in seconds if not _is_of_another_program(path)]
+    others = [path for path in seconds if _is_of_another_program(path)]
+    partners = _partners(firsts, pictures)
+    # Cellpose saves labels in two ways: the picture of them counts.
+    partners |= _partners([path for path in firsts if path not in partners], others)
     if not partners:
-        raise FileError(unopened or _no_pair(first, second, firsts, seconds))
+        raise FileError(_no_pair(first, second, firsts, seconds))
+    taken = set(partners.values())
     return PairedFiles(
-        list(partners.items()),
-        [path.name for path in only_first],
-        [path.name for path in seconds if path not in taken],
-        unopened,
+        [(path, partners[path]) for path in firsts if path in partners],
+        [path.name for path in firsts if path not in partners],
+        [path.name for path in pictures or others if path not in taken],
     )
+
+
+def _files_in(path: Path) -> list[Path]:
+    """Images, and labels of other programs."""
+    return find_images([path], labels=True)
+
+
+def _is_of_another_program(path: Path) -> bool:
+    return path.suffix.lower() not in IMAGE_SUFFIXES
 
 
 def partners_of(labels: Sequence[Path], images: Path) -> dict[Path, Path]:
@@ -134,8 +133,8 @@ def partners_of(labels: Sequence[Path], images: Path) -> dict[Path, Path]:
     found = find_images([images])
     given = {path.resolve() for path in labels}
     if any(path.resolve() in given for path in found):
-        found = [path for path in found if not _says_labels(path)]
-        labels = [path for path in labels if _says_labels(path)]
+        found = [path for path in found if not says_labels(path)]
+        labels = [path for path in labels if says_labels(path)]
     if len(labels) == 1 and images.is_file() and found:
         return {labels[0]: images}
     return {second: first for first, second in _partners(found, labels).items()}
@@ -156,9 +155,12 @@ def _bare(name: str) -> str:
     return _IMAGE_START.sub("", _IMAGE_ENDING.sub("", bare))
 
 
-def _says_labels(path: Path) -> bool:
+def says_labels(path: Path) -> bool:
+    """Whether the name of a file says that it holds labels, by words or by its ending."""
     name = _same(image_stem(path))
-    return bool(_LABEL_ENDING.search(name) or _LABEL_START.search(name))
+    return _is_of_another_program(path) or bool(
+        _LABEL_ENDING.search(name) or _LABEL_START.search(name)
+    )
 
 
 _Key: TypeAlias = Callable[[str], str]
@@ -238,21 +240,6 @@ def _ambiguous(one: Path, other: Path, partner: Path) -> FileError:
     )
 
 
-def _unopened(without_partner: Sequence[Path], second: Path) -> str:
-    """Say that masks lie in files of Cellpose alone, beside the images or where labels are."""
-    names = {f"{image_stem(path)}{_CELLPOSE}": path.parent for path in without_partner}
-    folders = (second if second.is_dir() else second.parent,)
-    there = [
-        name
-        for name, folder in names.items()
-        if any((each / name).exists() for each in (folder, *folders))
-    ]
-    if not there:
-        return ""
-    more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
-    return f"'{there[0]}'{more} {_CELLPOSE_ADVICE}"
-
-
 def _no_pair(first: Path, second: Path, firsts: Sequence[Path], seconds: Sequence[Path]) -> str:
     if not firsts or not seconds:
         which = "all of its files are label images" if not firsts else "none is a label image"
@@ -297,7 +284,8 @@ def read_pairs(
     UNetError
         If a file cannot be read or the two do not belong together.
     """
-    image, file = read_image(image_path), read_labels(labels_path)
+    image = read_image(image_path)
+    file = read_labels(labels_path, image=image)
     labels = file.array
     if image.array.ndim - labels.ndim not in (0, 1):
         raise TrainingError(

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari import current_viewer
+from napari.layers import Image
 
 from napari_unet.engine.base.errors import FileError, LabelsError
 from napari_unet.files.cell_types import (
@@ -19,11 +21,20 @@ from napari_unet.files.cell_types import (
     write_cell_types,
 )
 from napari_unet.files.image_file import ImageFile, axis_sizes
-from napari_unet.files.images import image_series, read_image, read_labels, write_labels
+from napari_unet.files.images import (
+    LABEL_FORMATS,
+    image_series,
+    label_format_of,
+    read_image,
+    read_labels,
+    write_labels,
+)
+from napari_unet.files.label_formats.drawn import NO_GRID
 from napari_unet.files.samples import LayerData
 from napari_unet.files.tiff.writer import fitting_axes
 from napari_unet.viewer.cell_types import TYPES_KEY, features_of, probabilities_in, types_in
 from napari_unet.viewer.commands import PLUGIN
+from napari_unet.viewer.features import LABEL_COLUMNS
 from napari_unet.viewer.layers import size_in
 from napari_unet.viewer.results import METADATA_KEY
 
@@ -37,6 +48,11 @@ LABEL_PATTERNS = tuple(
 Were it every TIFF, napari would ask with each of them which plugin is to read it.
 """
 
+OTHER_PATTERNS = ("*.geojson", "*.zip", "*_seg.npy")
+"""Names of labels of other programs; what is in them decides. The manifest has them, too."""
+
+_CLAIMED_BY_NAPARI = (*LABEL_PATTERNS, "*_seg.npy")
+
 _PLACE_KEY = "layer"
 _PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 _OF_THIS_SESSION = ("layer_id", "image_id")
@@ -48,8 +64,9 @@ def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     Parameters
     ----------
     path : str
-        Ending in `.ome.tif` or `.ome.zarr`. What is there is replaced: napari
-        has asked.
+        Its ending tells the format; see `write_labels`. What is there is
+        replaced: napari has asked. Cellpose's files end in `_seg.npy`, and of
+        `.npy` such a name is made.
     data : integer array, or a list of them
         Of a multiscale layer the finest is written.
     meta : dict
@@ -65,11 +82,16 @@ def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     FileError, LabelsError
         See `write_labels`.
     """
+    named = path
+    path = re.sub(r"(?<!_seg)\.npy$", "_seg.npy", path, flags=re.IGNORECASE)
     array = np.asarray(data[0] if meta.get("multiscale") else data)
     made = dict(meta.get("metadata", {}).get(METADATA_KEY, {}))
     notes = {key: value for key, value in made.items() if key not in _OF_THIS_SESSION}
     notes[_PLACE_KEY] = {key: _plain(meta[key]) for key in _PLACE if key in meta}
     axes = _axes(meta, array.ndim)
+    features = meta.get("features", {})
+    there = set(np.unique(array).tolist())
+    types = {label: name for label, name in types_in(features).items() if label in there}
     write_labels(
         Path(path),
         array,
@@ -77,22 +99,39 @@ def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         pixel_size_um=_in_unit(meta, "micrometer", [each in "ZYX" for each in axes]),
         frame_interval_s=next(iter(_in_unit(meta, "second", [e == "T" for e in axes])), None),
         notes=notes,
-        overwrite=True,
+        types=types,
+        measurements=_measurements(features),
+        overwrite=path == named,
     )
     _prefer_for(path)
-    features = meta.get("features", {})
-    types, table = types_in(features), table_beside(Path(path))
-    if not types and not table.exists():
+    table = table_beside(Path(path))
+    holds_types = any(each.writes(Path(path)) and each.holds_types for each in LABEL_FORMATS)
+    if holds_types or not (types or table.exists()):
         return [path]
-    there = set(np.unique(array).tolist())
-    types = {label: name for label, name in types.items() if label in there}
     write_cell_types(table, types, probabilities_in(features), overwrite=True)
     return [path, str(table)]
 
 
+def _measurements(features: Any) -> dict[str, Any] | None:
+    """The numbers in a layer's features by the label of each row, if there are any."""
+    column = next((name for name in LABEL_COLUMNS if name in features), None)
+    if column is None:
+        return None
+    rest = [name for name in features if name not in LABEL_COLUMNS]
+    numbers = {str(name): features[name].to_numpy() for name in rest}
+    return {"label": features[column].to_numpy(), **numbers} if numbers else None
+
+
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
-    """Return what opens a file of labels; None leaves several files at once to other readers."""
-    return read_layers if isinstance(path, str) or len(path) == 1 else None
+    """Return what opens a file of labels.
+
+    None leaves several files at once to other readers, and ZIP files that hold no ROIs.
+    """
+    single = path if isinstance(path, str) else path[0]
+    if not isinstance(path, str) and len(path) > 1:
+        return None
+    is_others = any(fnmatch(Path(single).name.lower(), pattern) for pattern in OTHER_PATTERNS)
+    return None if is_others and label_format_of(Path(single)) is None else read_layers
 
 
 def read_layers(path: Any) -> list[LayerData]:
@@ -109,6 +148,7 @@ def read_layers(path: Any) -> list[LayerData]:
 
 def _layer(path: Path, series: int) -> LayerData:
     file, are_labels = _read(path, series)
+    file, place_below = _on_image_in_view(file) if NO_GRID in file.remarks else (file, None)
     name = file.name if file.series is None else f"{file.name} {file.series.label}"
     options: dict[str, Any] = {"name": name}
     if not are_labels:
@@ -117,16 +157,20 @@ def _layer(path: Path, series: int) -> LayerData:
         return file.array, {**options, "rgb": is_rgb}, "image"
     notes = dict(file.notes or {})
     place = notes.pop(_PLACE_KEY, None)
-    options |= _kept_place(place, file.array.ndim) or _measured_place(file)
+    options |= place_below or _kept_place(place, file.array.ndim) or _measured_place(file)
     if file.notes is not None:
         options["metadata"] = {METADATA_KEY: notes}
+    types, sure = dict(file.types), dict[int, float]()
+    remarks = list(file.remarks)
     try:
-        types, sure = _types_beside(path, file.array)
+        if not types:
+            types, sure = _types_beside(path, file.array)
     except FileError as error:
+        remarks.append(str(error))
+    for remark in remarks:
         from napari.utils.notifications import show_warning
 
-        show_warning(str(error))
-        types = {}
+        show_warning(f"{path.name}: {remark}" if remark in file.remarks else remark)
     if types:
         options["features"] = features_of(types, sure)
         predicted = {label: name for label, name in types.items() if label in sure}
@@ -134,6 +178,26 @@ def _layer(path: Path, series: int) -> LayerData:
     # So wide that cells can be added, and as our own layers are.
     fits = file.array.size == 0 or int(file.array.max()) <= np.iinfo(np.int32).max
     return file.array.astype(np.int32 if fits else np.int64), options, "labels"
+
+
+def _on_image_in_view(file: ImageFile) -> tuple[ImageFile, dict[str, Any] | None]:
+    """Read cells again on the grid of the image that is chosen, or the only one, and its place."""
+    viewer = current_viewer()
+    if viewer is None:
+        return file, None
+    active = viewer.layers.selection.active
+    images = [layer for layer in viewer.layers if isinstance(layer, Image)]
+    layer = active if isinstance(active, Image) else images[0] if len(images) == 1 else None
+    if layer is None:
+        return file, None
+    meta = layer.as_layer_data_tuple()[1]
+    axes = _axes(meta, layer.ndim) + "C" * layer.rgb
+    array = layer.data[0] if layer.multiscale else layer.data
+    try:
+        found = read_labels(file.path, image=ImageFile(file.path, array, axes))
+    except FileError:  # planes that this image does not have
+        return file, None
+    return found, {key: meta[key] for key in _PLACE if key in meta}
 
 
 def _types_beside(path: Path, labels: Any) -> tuple[dict[int, str], dict[int, float]]:
@@ -146,6 +210,8 @@ def _types_beside(path: Path, labels: Any) -> tuple[dict[int, str], dict[int, fl
 
 def _read(path: Path, series: int) -> tuple[ImageFile, bool]:
     """Read an image, and tell whether it is labels: written as such, or called so and whole."""
+    if label_format_of(path) is not None:
+        return read_labels(path, series=series), True
     if not any(fnmatch(path.name.lower(), pattern) for pattern in LABEL_PATTERNS):
         file = read_image(path, series=series)
         if file.notes is None:
@@ -214,7 +280,7 @@ def _prefer_for(path: str) -> None:
     from napari.utils.notifications import show_info
 
     name = Path(path).name.lower()
-    pattern = next((each for each in LABEL_PATTERNS if fnmatch(name, each)), None)
+    pattern = next((each for each in _CLAIMED_BY_NAPARI if fnmatch(name, each)), None)
     chosen = get_settings().plugins.extension2reader
     if pattern is None or any(fnmatch(str(Path(path).resolve()), each) for each in chosen):
         return

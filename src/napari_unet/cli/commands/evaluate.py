@@ -120,7 +120,8 @@ def run(arguments: argparse.Namespace) -> int:
     looks = LooksAtLabels(paired.pairs, "pairs", wanted=arguments.checks)
 
     def compare(pair: tuple[Path, Path]) -> None:
-        truth, prediction = (read_labels(path) for path in pair)
+        truth = read_labels(pair[0])
+        prediction = read_labels(pair[1], image=truth)
         looks.add(pair, truth, prediction)
         ndim = _ndim(truth, by_slice=arguments.slices)
         found = find_errors(truth.array, prediction.array, ndim=ndim, thresholds=thresholds)
@@ -265,8 +266,6 @@ def report_unpaired(paired: PairedFiles, first: str, second: str) -> None:
                 f"{count(len(names), kind)} left out, without {with_article(other)}: "
                 f"{listing(names)}."
             )
-    if paired.unopened:
-        say(paired.unopened)
 
 
 def _print_table(evaluation: Evaluation, names: list[str], *, per_image: bool) -> None:

@@ -1,6 +1,7 @@
 """Measure each cell of label images: size, place, form, and intensities in other images.
 
-OUT that ends in .csv is one table for all of them; otherwise OUT is a folder, with one for each.
+OUT that ends in .csv or .parquet is one table for all of them; otherwise OUT is a folder, with one
+.csv file for each.
 Sizes are in micrometres where the files know the size of a pixel; the names of the columns tell.
 """
 
@@ -29,7 +30,13 @@ from napari_unet.engine.labels.measurements import (
 from napari_unet.files.finding import find_images
 from napari_unet.files.image_file import ImageFile
 from napari_unet.files.images import read_image, read_labels
-from napari_unet.files.measurements import SUFFIX, Table, joined_tables, write_measurements
+from napari_unet.files.measurements import (
+    SUFFIX,
+    SUFFIXES,
+    Table,
+    joined_tables,
+    write_measurements,
+)
 from napari_unet.files.pairs import channels_last, partners_of
 
 _MEANT = ("mask", "disconnected")
@@ -57,7 +64,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "labels", nargs="+", metavar="LABELS", help="label images, or folders of them"
     )
     parser.add_argument(
-        "-o", "--out", type=Path, required=True, help="folder for the tables, or one .csv file"
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        help="folder for the tables, or one .csv or .parquet file",
     )
     parser.add_argument(
         "--on",
@@ -90,7 +101,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure every label image; return 1 if any of them failed."""
-    sources = find_images(arguments.labels)
+    # In a folder of Cellpose the same labels lie as a picture and as its own file.
+    has_folders = any(not Path(each).suffix for each in arguments.labels)
+    sources = find_images(arguments.labels, labels=not has_folders)
     choices = _Choices(
         {name: _partners(name, path, sources) for name, path in _named(arguments.on).items()},
         arguments.background,
@@ -103,7 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
     sources = [path for path in sources if path not in used]
     options: dict[str, Any] = {"noun": "label image", "debug": arguments.debug}
     out: Path = arguments.out
-    if out.suffix.lower() != SUFFIX or out.is_dir():
+    if out.suffix.lower() not in SUFFIXES or out.is_dir():
         plan = plan_outputs(sources, out, ending=SUFFIX, overwrite=arguments.overwrite)
 
         def write(planned: PlannedFile) -> None:

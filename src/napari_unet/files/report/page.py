@@ -21,7 +21,7 @@ from napari_unet.engine.labels.truth.cell_errors import (
     VERDICTS,
     verdict_shares,
 )
-from napari_unet.files.images import replacing
+from napari_unet.files.image_file import replacing
 from napari_unet.files.report.curve import CurveLine, curve_svg
 from napari_unet.files.report.pictures import (
     TRUE_COLOUR,

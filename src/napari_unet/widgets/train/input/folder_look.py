@@ -155,8 +155,6 @@ def _refused(error: UNetError, name: str) -> Finding:
 def _of_names(paired: PairedFiles, images: Path, *, looked_at: int) -> Iterator[Finding]:
     """What is left out because nothing has its name, and what was not looked at."""
     note: dict[str, Any] = {"severity": "note", "name": str(images)}
-    if paired.unopened:
-        yield Finding(text=paired.unopened, code="unopened", **note)
     for names, noun in ((paired.only_first, "image"), (paired.only_second, "label image")):
         if names:
             listed = ", ".join(names[:_MOST_NAMED]) + (" …" if len(names) > _MOST_NAMED else "")

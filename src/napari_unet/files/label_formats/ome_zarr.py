@@ -1,0 +1,334 @@
+"""Labels as OME-Zarr: a folder of compressed blocks at several sizes, for images of any size."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from napari_unet.engine.base.errors import FileError
+from napari_unet.engine.base.whole_file import write_problem
+from napari_unet.engine.images.label_numbers import whole_numbers
+from napari_unet.files.image_file import (
+    ImageFile,
+    SeriesInfo,
+    axis_sizes,
+    chosen_series,
+    existing,
+    microscope_scale,
+    numbered_series,
+)
+from napari_unet.files.label_formats.label_format import LabelFormat, Measurements
+
+ZARR_SUFFIX = ".zarr"
+
+_VERSION, _FORMAT = "0.4", 2
+"""Of OME-NGFF and of Zarr: the newest that every reader of them in use understands."""
+
+_NESTED_VERSION = "0.5"
+"""Of what is added to an image of Zarr's format 3."""
+
+_BLOCK = 1024
+"""Pixels along Y and X of a block, and of the smallest size that is kept."""
+
+_ROOT_FILES = (".zgroup", ".zattrs", "zarr.json")
+"""By which a folder is known as a Zarr group, which may be replaced by another one."""
+
+_OURS = "napari_unet"
+_FIRST_AXES = "TCZYX"
+"""All of which every image had in the first versions of OME-NGFF; many programs still write so."""
+
+_MICROMETRES = {"angstrom": 1e-4, "nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3}
+_SECONDS = {"millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0}
+
+
+class OmeZarr(LabelFormat):
+    """Multiscale labels, alone or among those of an image, of OME-NGFF up to 0.5."""
+
+    name = "ome-zarr"
+    ending = ".ome.zarr"
+    suffix = ".zarr"
+    suffixes = (ZARR_SUFFIX,)
+
+    @override
+    def holds(self, path: Path, start: bytes) -> bool:
+        return is_zarr_group(path)
+
+    @override
+    def writes(self, path: Path) -> bool:
+        return super().writes(path) or image_around(path) is not None
+
+    @override
+    def series(self, path: Path) -> tuple[SeriesInfo, ...]:
+        return numbered_series(
+            (name, *_finest(path, group)) for name, group in _label_groups(path).items()
+        )
+
+    @override
+    def read(self, path: Path, *, series: int | str | None, as_labels: bool) -> ImageFile:
+        groups = _label_groups(path)
+        found = self.series(path)
+        info = chosen_series(path, found, series)
+        file = _read(path, list(groups.values())[info.number - 1])
+        return replace(file, series=info if len(found) > 1 else None)
+
+    @override
+    def read_labels(self, path: Path, *, image: ImageFile | None) -> ImageFile:
+        return self.read(path, series=None, as_labels=True)
+
+    @override
+    def write(
+        self,
+        path: Path,
+        labels: ImageFile,
+        *,
+        image: str,
+        measurements: Measurements | None,
+        overwrite: bool,
+    ) -> None:
+        # napari takes 32-bit integers for labels, and Zarr packs their zeros away.
+        wide = replace(labels, array=labels.array.astype(np.uint32, copy=False))
+        _check_axes(path, labels.axes)
+        _check_free(path, overwrite=overwrite)
+        around = image_around(path)
+        if around is None:
+            _write_group(path, wide, _FORMAT)
+            return
+        import zarr
+
+        try:
+            group = zarr.open_group(around, mode="r+")
+            _write_group(path, _on_grid_of(around, group, wide), group.metadata.zarr_format)
+            _add_to_list(group, path.name)
+        except OSError as error:
+            raise FileError(write_problem(path, error)) from error
+
+
+def image_around(path: Path) -> Path | None:
+    """Return the OME-Zarr image whose labels a path names: of IMAGE/labels/NAME it is IMAGE."""
+    image = path.parent.parent
+    return image if path.parent.name == "labels" and is_zarr_group(image) else None
+
+
+def is_zarr_group(path: Path) -> bool:
+    """Whether a path is a folder that holds a Zarr group or array."""
+    return path.is_dir() and any((path / name).exists() for name in _ROOT_FILES)
+
+
+def _label_groups(path: Path) -> dict[str, Any]:
+    """The labels of a file by name: those of an image, or the group itself."""
+    import zarr
+
+    group = zarr.open(path, mode="r")
+    if not isinstance(group, zarr.Group):
+        raise FileError(f"'{path}' is a Zarr array; name the folder of the OME-Zarr image.")
+    within = group if isinstance(_ome(group).get("labels"), list) else group.get("labels")
+    if isinstance(within, zarr.Group) and "image-label" not in _ome(group):
+        names = _ome(within).get("labels") or list(within.group_keys())
+        found = {str(name): within[name] for name in names if name in within}
+        if found:
+            return found
+    if "multiscales" not in _ome(group):
+        raise FileError(f"'{path}' is a Zarr group without an OME-Zarr image; name one with it.")
+    return {"": group}
+
+
+def _ome(group: Any) -> dict[str, Any]:
+    """What OME-NGFF says of a group; since 0.5 under a name of its own."""
+    told = dict(group.attrs)
+    return dict(told["ome"]) if isinstance(told.get("ome"), dict) else told
+
+
+def _axes_of(image: Mapping[str, Any], ndim: int) -> list[tuple[str, str]]:
+    """Letter and unit of each axis."""
+    axes = image.get("axes") or list(_FIRST_AXES[-ndim:])
+    named = [each if isinstance(each, dict) else {"name": each} for each in axes]
+    return [(str(each["name"])[:1].upper(), str(each.get("unit", ""))) for each in named]
+
+
+def _finest(path: Path, group: Any) -> tuple[tuple[int, ...], str]:
+    """Shape and axes of the largest size, without those that only the first versions asked for."""
+    image = _ome(group)["multiscales"][0]
+    shape = group[image["datasets"][0]["path"]].shape
+    letters = "".join(letter for letter, _ in _axes_of(image, len(shape)))
+    if len(letters) != len(shape) or set(letters) - set(_FIRST_AXES):
+        raise FileError(f"'{path}' has the axes {letters}, of which labels have T, Z, Y and X.")
+    kept = _kept(letters, shape)
+    return tuple(shape[at] for at in kept), "".join(letters[at] for at in kept)
+
+
+def _kept(letters: str, shape: tuple[int, ...]) -> list[int]:
+    may_go = "TCZ" if letters == _FIRST_AXES else "C"
+    return [at for at, letter in enumerate(letters) if shape[at] > 1 or letter not in may_go]
+
+
+def _sizes(image: Mapping[str, Any], ndim: int) -> dict[str, float]:
+    """Micrometres, and seconds along T, of a pixel of the largest size, where they are known."""
+    largest, steps = image["datasets"][0], np.ones(ndim)
+    for told in (largest, image):
+        for each in told.get("coordinateTransformations", ()):
+            if each.get("type") == "scale":
+                steps = steps * np.array(each["scale"], float)
+    return {
+        letter: float(step) * factor
+        for (letter, unit), step in zip(_axes_of(image, ndim), steps, strict=True)
+        if (factor := (_SECONDS if letter == "T" else _MICROMETRES).get(unit)) is not None
+    }
+
+
+def _read(path: Path, group: Any) -> ImageFile:
+    image = _ome(group)["multiscales"][0]
+    array = np.asarray(group[image["datasets"][0]["path"]][...])
+    sizes = _sizes(image, array.ndim)
+    shape, letters = _finest(path, group)
+    notes = dict(group.attrs).get(_OURS)
+    return ImageFile(
+        path,
+        whole_numbers(array.reshape(shape), holder=f"'{path}' holds"),
+        letters,
+        microscope_scale([sizes.get(axis) for axis in "ZYX" if axis in letters]),
+        sizes.get("T") if "T" in letters else None,
+        notes=dict(notes) if isinstance(notes, Mapping) else None,
+    )
+
+
+def _on_grid_of(path: Path, group: Any, labels: ImageFile) -> ImageFile:
+    """Give labels the scale of the image that they are added to, if they have its grid."""
+    shape, letters = _finest(path, group)
+    grid = {axis: size for axis, size in zip(letters, shape, strict=True) if axis != "C"}
+    if (labels.axes, labels.array.shape) != ("".join(grid), tuple(grid.values())):
+        raise FileError(
+            f"The labels have the shape {labels.array.shape} ({labels.axes}) and '{path}' "
+            f"{tuple(grid.values())} ({''.join(grid)}); add labels of its own grid to an image."
+        )
+    image = _ome(group)["multiscales"][0]
+    sizes = _sizes(image, group[image["datasets"][0]["path"]].ndim)
+    size = microscope_scale([sizes.get(axis) for axis in "ZYX" if axis in grid])
+    return replace(
+        labels,
+        pixel_size_um=size or labels.pixel_size_um,
+        frame_interval_s=sizes.get("T") or labels.frame_interval_s,
+    )
+
+
+def _add_to_list(image: Any, name: str) -> None:
+    """Name labels among those of an image."""
+    within = image.require_group("labels")
+    told = _ome(within)
+    names = [*told.get("labels", ()), name]
+    told["labels"] = list(dict.fromkeys(names))
+    is_nested = image.metadata.zarr_format > _FORMAT
+    within.attrs.update({"ome": {"version": _NESTED_VERSION, **told}} if is_nested else told)
+
+
+def _write_group(path: Path, labels: ImageFile, zarr_format: Any) -> None:
+    """Write labels as a multiscale image that says that it holds labels."""
+    import zarr  # takes half a second, and few write with it
+
+    partial = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        group = zarr.open_group(partial, mode="w-", zarr_format=zarr_format)
+        levels = _levels(labels.array)
+        for number, level in enumerate(levels):
+            stored = group.create_array(
+                str(number),
+                shape=level.shape,
+                dtype=level.dtype,
+                chunks=tuple(
+                    min(size, _BLOCK if axis in "YX" else 1)
+                    for size, axis in zip(level.shape, labels.axes, strict=True)
+                ),
+                chunk_key_encoding={"name": "v2", "separator": "/"},
+            )
+            stored[...] = level
+        attributes = _attributes(path, labels, len(levels))
+        if zarr_format > _FORMAT:
+            for each in (*attributes["multiscales"], attributes["image-label"]):
+                del each["version"]
+            attributes = {"ome": {"version": _NESTED_VERSION, **attributes}}
+        if labels.notes is not None:
+            attributes[_OURS] = dict(labels.notes)
+        group.attrs.update(attributes)
+        _put_in_place(partial, path)
+    except OSError as error:
+        raise FileError(write_problem(path, error)) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check_axes(path: Path, axes: str) -> None:
+    if "".join(axis for axis in "TZYX" if axis in axes) != axes:
+        raise FileError(
+            f"OME-Zarr holds the axes T, Z, Y and X in this order, and the labels for '{path}' "
+            f"have {', '.join(axes)}; save them as TIFF."
+        )
+
+
+def _check_free(path: Path, *, overwrite: bool) -> None:
+    if not path.exists():
+        return
+    if not is_zarr_group(path):
+        raise FileError(
+            f"'{path}' exists and is no Zarr group, so it is not replaced; choose another name."
+        )
+    if not overwrite:
+        raise existing(path)
+
+
+def _put_in_place(partial: Path, path: Path) -> None:
+    """Rename, with the older group moved aside so that one of the two is always whole."""
+    if not path.exists():
+        partial.rename(path)
+        return
+    aside = path.with_name(f".{secrets.token_hex(8)}.old")
+    path.rename(aside)
+    try:
+        partial.rename(path)
+    except OSError:
+        aside.rename(path)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _levels(labels: NDArray[Any]) -> list[NDArray[Any]]:
+    """Every second pixel again and again: a label between two others would be a third cell."""
+    levels = [labels]
+    while max(levels[-1].shape[-2:]) > _BLOCK:
+        levels.append(levels[-1][..., ::2, ::2])
+    return levels
+
+
+def _attributes(path: Path, labels: ImageFile, levels: int) -> dict[str, Any]:
+    """What OME-NGFF asks for (https://ngff.openmicroscopy.org/0.4)."""
+    axes = labels.axes
+    scale = axis_sizes(axes, labels.pixel_size_um, labels.frame_interval_s)
+    described = [
+        {"name": axis.lower(), "type": "time" if axis == "T" else "space"}
+        | ({"unit": "second" if axis == "T" else "micrometer"} if axis in scale else {})
+        for axis in axes
+    ]
+    datasets = []
+    for number in range(levels):
+        steps = [scale.get(axis, 1.0) * (2**number if axis in "YX" else 1) for axis in axes]
+        transforms = [{"type": "scale", "scale": steps}]
+        datasets.append({"path": str(number), "coordinateTransformations": transforms})
+    source = {} if image_around(path) is None else {"source": {"image": "../../"}}
+    return {
+        "multiscales": [
+            {
+                "version": _VERSION,
+                "name": path.name.split(".")[0],
+                "axes": described,
+                "datasets": datasets,
+                "type": "nearest",
+            }
+        ],
+        "image-label": {"version": _VERSION, **source},
+    }
