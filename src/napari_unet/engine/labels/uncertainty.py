@@ -178,7 +178,7 @@ def _uncertainties(
     flipped_scores: Scores | None,
 ) -> Iterator[NDArray[np.float32]]:
     """Uncertainty of each pixel: of being unsure, of being unstable and of gaps."""
-    yield _beyond_edges(_nearness(scores))
+    yield pixel_uncertainty(scores)
     if flipped_scores is None:
         yield np.zeros(scores.shape[1:], np.float32)
     else:
@@ -187,6 +187,21 @@ def _uncertainties(
         yield np.zeros(scores.shape[1:], np.float32)
     else:
         yield _GAP * _gap_uncertainty(scores[list(class_roles).index(CELL)], labels)
+
+
+def pixel_uncertainty(scores: Scores) -> NDArray[np.float32]:
+    """How unsure a network is at each pixel, but at the edges of cells, where it always is.
+
+    Parameters
+    ----------
+    scores : (C, H, W) or (C, Z, H, W) float array
+
+    Returns
+    -------
+    float32 array of the image's shape
+        0 where it is sure, 1 where the two best classes have the same score.
+    """
+    return _beyond_edges(_nearness(scores))
 
 
 def _nearness(scores: Scores) -> NDArray[np.float32]:
