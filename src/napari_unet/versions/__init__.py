@@ -1,4 +1,4 @@
-"""What is kept of a model: its versions, and the state of a training that runs."""
+"""What is kept of work: versions of a model, a training as it runs, the journal of corrections."""
 
 from napari_unet.versions.history import ModelHistory, Version, kept_versions, other_models
 from napari_unet.versions.notes import data_folder

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -12,20 +10,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.versions.notes import NOTE, explained, files_in, new_id, read_json, write_json
+from napari_unet.versions.notes import (
+    NOTE,
+    explained,
+    files_in,
+    is_running,
+    new_id,
+    process_note,
+    read_json,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from napari_unet.engine.training.run import TrainingRun
 
 _STATE = ".training"
 _AUTOSAVE_S = 120.0
-_OTHER_MACHINE_S = 3600.0
-"""A training on another machine that was not saved for so long is taken as interrupted."""
-_CLOCK_S = 10.0
-"""So much may the clock be set between two looks at the start of a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +130,7 @@ class Autosave:
             "about": self.about,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "step": run.step,
-            "machine": socket.gethostname(),
-            "process": os.getpid(),
-            "process_started": psutil.Process().create_time(),
+            **process_note(),
         }
 
     @property
@@ -156,23 +155,9 @@ def find_interrupted(folder: Path) -> tuple[InterruptedTraining, ...]:
     found = []
     for state in files_in(folder, _STATE):
         note = read_json(state.with_suffix(NOTE))
-        if note is None or _is_running(note, state):
+        if note is None or is_running(note, state):
             continue
         about, step = note.get("about"), note.get("step")
         if isinstance(about, dict) and isinstance(step, int):
             found.append(InterruptedTraining(state, step, str(note.get("date", "")), about))
     return tuple(sorted(found, key=lambda each: (each.date, each.state.name), reverse=True))
-
-
-def _is_running(note: Mapping[str, Any], state: Path) -> bool:
-    if note.get("machine") != socket.gethostname():
-        try:
-            return time.time() - state.stat().st_mtime < _OTHER_MACHINE_S
-        except OSError:
-            return True  # gone in the meantime
-    try:
-        started = psutil.Process(int(note["process"])).create_time()
-        # The number of a process is given again once it has ended.
-        return abs(started - float(note["process_started"])) < _CLOCK_S
-    except (psutil.Error, KeyError, TypeError, ValueError):
-        return False

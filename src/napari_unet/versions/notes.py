@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import secrets
+import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -12,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 from platformdirs import user_data_path
 
 from napari_unet.engine.base.errors import CheckpointError
@@ -19,6 +23,10 @@ from napari_unet.engine.base.whole_file import whole_file
 
 PROGRAM = "napari-unet-cells"
 NOTE = ".json"
+_OTHER_MACHINE_S = 3600.0
+"""What another machine has not saved for so long is taken as interrupted."""
+_CLOCK_S = 10.0
+"""So much may the clock be set between two looks at the start of a process."""
 
 
 def data_folder() -> Path:
@@ -28,6 +36,30 @@ def data_folder() -> Path:
     in the library on macOS, in the local application data on Windows.
     """
     return user_data_path(PROGRAM, appauthor=False)
+
+
+def process_note() -> dict[str, Any]:
+    """Note which process writes a file, for `is_running`."""
+    return {
+        "machine": socket.gethostname(),
+        "process": os.getpid(),
+        "process_started": psutil.Process().create_time(),
+    }
+
+
+def is_running(note: Mapping[str, Any], file: Path) -> bool:
+    """Whether the process that wrote a file still runs, this one included."""
+    if note.get("machine") != socket.gethostname():
+        try:
+            return time.time() - file.stat().st_mtime < _OTHER_MACHINE_S
+        except OSError:
+            return True  # gone in the meantime
+    try:
+        started = psutil.Process(int(note["process"])).create_time()
+        # The number of a process is given again once it has ended.
+        return abs(started - float(note["process_started"])) < _CLOCK_S
+    except (psutil.Error, KeyError, TypeError, ValueError):
+        return False
 
 
 def new_id() -> str:
