@@ -26,8 +26,10 @@ from napari_unet.viewer.label_files import (
     OTHER_PATTERNS,
     get_reader,
     read_layers,
+    saved_labels,
     write_layer,
 )
+from napari_unet.viewer.marks import marks_of_layer
 from napari_unet.viewer.results import METADATA_KEY
 
 LABELS = np.zeros((3, 20, 30), np.int32)
@@ -312,3 +314,31 @@ def test_rois_of_fiji_open_on_the_grid_of_the_image_in_view(
     viewer.layers.clear()
     viewer.add_image(np.zeros((5, 6)))
     assert _reopened(viewer, path).data.shape == (2, 2, 2)
+
+
+@pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
+def test_marks_of_cells_that_were_looked_over_go_along_and_come_back(tmp_path, ending: str) -> None:
+    labels = np.zeros((8, 9), np.int32)
+    labels[1:3, 1:3], labels[5:7, 4:8] = 3, 7
+    path = str(tmp_path / f"cells{ending}")
+    marks = {"index": [3, 5, 7], "looked over": ["right", "wrong", "look again"]}
+    layer = Labels(labels, features={**marks, "type": ["a", "", "b"]})
+    told: list[Any] = []
+    saved_labels.saved.connect(lambda file, data: told.append((file, data is labels)))
+    write_layer(path, *layer.as_layer_data_tuple()[:2])
+    assert told == [(Path(path), True)]
+    ((data, options, kind),) = read_layers(path)
+    assert kind == "labels"
+    opened = Labels(data, **options)
+    # 5 is not there any more.
+    assert marks_of_layer(opened) == {3: "right", 7: "look again"}
+    assert types_of_layer(opened) == {3: "a", 7: "b"}
+
+
+@pytest.mark.parametrize("ending", [".zip", ".geojson"])
+def test_marks_are_no_measurement_for_other_programs(tmp_path, ending: str) -> None:
+    labels = np.zeros((8, 9), np.int32)
+    labels[1:5, 1:5] = 3
+    layer = Labels(labels, features={"index": [3], "looked over": ["right"]})
+    path = str(tmp_path / f"cells{ending}")
+    assert write_layer(path, *layer.as_layer_data_tuple()[:2]) == [path]

@@ -10,8 +10,12 @@ from typing import Any
 
 from napari_unet import __version__
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.labels.look_over import MARKS
 
 _MARK = "napari-unet-cells labels: "
+
+LOOKED_OVER = "looked over"
+"""Key in the notes, and column of a layer's features."""
 
 
 def segmentation_notes(
@@ -68,3 +72,25 @@ def notes_in(text: str) -> dict[str, Any] | None:
     except ValueError:
         return None  # cut short by a program that keeps only the start of a description
     return notes if isinstance(notes, dict) else None
+
+
+def mark_notes(marks: Mapping[int, str], there: set[int]) -> dict[str, list[int]]:
+    """Marks of the cells that are there as plain lists, for the notes of a file."""
+    found = {
+        mark: sorted(label for label, each in marks.items() if each == mark and label in there)
+        for mark in MARKS
+    }
+    return {mark: labels for mark, labels in found.items() if labels}
+
+
+def noted_marks(notes: Any) -> dict[int, str]:
+    """Read marks from the notes of a file, which may hold anything."""
+    if not isinstance(notes, Mapping):
+        return {}
+    return {
+        label: mark
+        for mark, labels in notes.items()
+        if mark in MARKS and isinstance(labels, list)
+        for label in labels
+        if isinstance(label, int) and label > 0
+    }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.engine.base.errors import UNetError
-from napari_unet.viewer.features import EMPTY, LABEL_COLUMNS, joined_features
+from napari_unet.viewer.features import EMPTY, joined_features, label_column
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -35,25 +35,14 @@ def types_of_layer(layer: Labels) -> dict[int, str]:
 
 def types_in(features: Any) -> dict[int, str]:
     """Read the types of cells from a table, a DataFrame; cells without one are left out."""
-    named = {label: str(name).strip() for label, name in _column(features, TYPE).items()}
+    named = {label: str(name).strip() for label, name in label_column(features, TYPE).items()}
     return {label: name for label, name in named.items() if name.lower() not in EMPTY}
 
 
 def probabilities_in(features: Any) -> dict[int, float]:
     """Read how sure the types of cells are, as far as the table says so."""
-    known = {label: float(value) for label, value in _column(features, PROBABILITY).items()}
+    known = {label: float(value) for label, value in label_column(features, PROBABILITY).items()}
     return {label: value for label, value in known.items() if value == value}
-
-
-def _column(features: Any, name: str) -> dict[int, Any]:
-    """A column of a table, by label."""
-    if name not in features:
-        return {}
-    column = next((each for each in LABEL_COLUMNS if each in features), None)
-    # The first row is that of the background, then.
-    labels = range(len(features)) if column is None else features[column].tolist()
-    rows = zip(labels, features[name].tolist(), strict=True)
-    return {int(label): value for label, value in rows if label > 0}
 
 
 def features_of(types: Mapping[int, str], probabilities: Mapping[int, float]) -> dict[str, Any]:

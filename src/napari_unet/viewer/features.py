@@ -15,6 +15,17 @@ EMPTY = ("", "nan", "none", "<na>")
 """What empty entries are as text: napari makes text of NaN beside names."""
 
 
+def label_column(features: Any, name: str) -> dict[int, Any]:
+    """Read a column of a table, a DataFrame, by label; empty where there is none."""
+    if name not in features:
+        return {}
+    column = next((each for each in LABEL_COLUMNS if each in features), None)
+    # The first row is that of the background, then.
+    labels = range(len(features)) if column is None else features[column].tolist()
+    rows = zip(labels, features[name].tolist(), strict=True)
+    return {int(label): value for label, value in rows if label > 0}
+
+
 def joined_features(
     before: Any,
     labels: NDArray[np.int64],

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.base.regions import Region
 from napari_unet.engine.images.image import LabelImage
 
 if TYPE_CHECKING:
@@ -61,6 +62,40 @@ def edit_labels(layer: Labels, edit: LabelEdit, *, refreshes: bool = True) -> No
         if layer.data.dtype != edit.dtype:
             layer.data = layer.data.astype(edit.dtype)
         layer.data_setitem(edit.places, edit.values, refresh=refreshes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Painted:
+    """Pixels that were just written: by a brush, a tool of napari's, or `edit_labels`."""
+
+    box: Region
+    """Around them."""
+    before: NDArray[np.integer]
+    """(pixels,) labels; with those of the rest of the box where all of it was written."""
+    after: NDArray[np.integer]
+    """(pixels,) or (1,) labels."""
+
+    @property
+    def numbers(self) -> tuple[set[int], set[int]]:
+        """Of the cells that lost pixels, and of those that got some; slow where much changed."""
+        found = (set(np.unique(each).tolist()) for each in (self.before, self.after))
+        lost, gained = ({n for n in each if n > 0} for each in found)
+        return lost, gained
+
+
+def painted_parts(event: Any) -> list[Painted]:
+    """Read what napari tells of a step of undo as it is made, in `Labels.events.paint`."""
+    return [_painted(atom) for atom in event.value if np.size(atom[-2])]
+
+
+def _painted(atom: Any) -> Painted:
+    # Since napari 0.9 the brush tells a box and a mask, everything else the places.
+    where, before, after = atom[0], np.asarray(atom[-2]).reshape(-1), np.asarray(atom[-1])
+    box = tuple(
+        each if isinstance(each, slice) else slice(int(np.min(each)), int(np.max(each)) + 1)
+        for each in where
+    )
+    return Painted(box, before, after.reshape(-1))
 
 
 def labels_in_memory(layer: Labels) -> LabelImage:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from napari import current_viewer
 from napari.layers import Image
+from psygnal import Signal
 
 from napari_unet.engine.base.errors import FileError, LabelsError
 from napari_unet.files.cell_types import (
@@ -30,12 +31,14 @@ from napari_unet.files.images import (
     write_labels,
 )
 from napari_unet.files.label_formats.drawn import NO_GRID
+from napari_unet.files.label_notes import LOOKED_OVER, mark_notes, noted_marks
 from napari_unet.files.samples import LayerData
 from napari_unet.files.tiff.writer import fitting_axes
 from napari_unet.viewer.cell_types import TYPES_KEY, features_of, probabilities_in, types_in
 from napari_unet.viewer.commands import PLUGIN
 from napari_unet.viewer.features import LABEL_COLUMNS
 from napari_unet.viewer.layers import size_in
+from napari_unet.viewer.marks import mark_columns, marks_in
 from napari_unet.viewer.results import METADATA_KEY
 
 LABEL_PATTERNS = tuple(
@@ -85,24 +88,21 @@ def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     named = path
     path = re.sub(r"(?<!_seg)\.npy$", "_seg.npy", path, flags=re.IGNORECASE)
     array = np.asarray(data[0] if meta.get("multiscale") else data)
-    made = dict(meta.get("metadata", {}).get(METADATA_KEY, {}))
-    notes = {key: value for key, value in made.items() if key not in _OF_THIS_SESSION}
-    notes[_PLACE_KEY] = {key: _plain(meta[key]) for key in _PLACE if key in meta}
-    axes = _axes(meta, array.ndim)
     features = meta.get("features", {})
     there = set(np.unique(array).tolist())
     types = {label: name for label, name in types_in(features).items() if label in there}
+    options, marks = writing_options(meta, array.ndim), marks_in(features)
+    if marks:
+        options["notes"][LOOKED_OVER] = mark_notes(marks, there)
     write_labels(
         Path(path),
         array,
-        axes=axes,
-        pixel_size_um=_in_unit(meta, "micrometer", [each in "ZYX" for each in axes]),
-        frame_interval_s=next(iter(_in_unit(meta, "second", [e == "T" for e in axes])), None),
-        notes=notes,
+        **options,
         types=types,
         measurements=_measurements(features),
         overwrite=path == named,
     )
+    saved_labels.saved.emit(Path(path), data)
     _prefer_for(path)
     table = table_beside(Path(path))
     holds_types = any(each.writes(Path(path)) and each.holds_types for each in LABEL_FORMATS)
@@ -110,6 +110,54 @@ def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         return [path]
     write_cell_types(table, types, probabilities_in(features), overwrite=True)
     return [path, str(table)]
+
+
+class SavedLabels:
+    """Tells of labels layers that were saved."""
+
+    saved = Signal(Path, object)
+    """Carries the file, and the layer's data."""
+
+
+saved_labels = SavedLabels()
+"""Of this process: napari calls a writer without saying which viewer the layer is from."""
+
+
+def writing_options(meta: Mapping[str, Any], ndim: int) -> dict[str, Any]:
+    """Say how labels are written so that they are opened in the place of their layer.
+
+    Parameters
+    ----------
+    meta : mapping
+        As `Layer.as_layer_data_tuple` gives it.
+
+    Returns
+    -------
+    dict of str to value
+        For `write_labels`: axes, pixel size and notes.
+    """
+    made = dict(meta.get("metadata", {}).get(METADATA_KEY, {}))
+    notes = {key: value for key, value in made.items() if key not in _OF_THIS_SESSION}
+    notes[_PLACE_KEY] = {key: _plain(meta[key]) for key in _PLACE if key in meta}
+    axes = _axes(meta, ndim)
+    return {
+        "axes": axes,
+        "pixel_size_um": _in_unit(meta, "micrometer", [each in "ZYX" for each in axes]),
+        "frame_interval_s": next(iter(_in_unit(meta, "second", [e == "T" for e in axes])), None),
+        "notes": notes,
+    }
+
+
+def layer_options(notes: Mapping[str, Any] | None, ndim: int) -> dict[str, Any]:
+    """Say with which options a layer is as it was when notes were taken of it."""
+    rest = dict(notes or {})
+    options = _kept_place(rest.pop(_PLACE_KEY, None), ndim)
+    marks = noted_marks(rest.pop(LOOKED_OVER, None))
+    if marks:
+        options["features"] = mark_columns(marks)
+    if notes is not None:
+        options["metadata"] = {METADATA_KEY: rest}
+    return options
 
 
 def _measurements(features: Any) -> dict[str, Any] | None:
@@ -155,11 +203,10 @@ def _layer(path: Path, series: int) -> LayerData:
         is_rgb = file.axes.endswith("C") and file.array.shape[-1] in (3, 4)
         options |= _measured_place(replace(file, axes=file.axes[:-1]) if is_rgb else file)
         return file.array, {**options, "rgb": is_rgb}, "image"
-    notes = dict(file.notes or {})
-    place = notes.pop(_PLACE_KEY, None)
-    options |= place_below or _kept_place(place, file.array.ndim) or _measured_place(file)
-    if file.notes is not None:
-        options["metadata"] = {METADATA_KEY: notes}
+    kept = layer_options(file.notes, file.array.ndim)
+    options |= place_below or (_measured_place(file) if "scale" not in kept else {})
+    options |= {name: each for name, each in kept.items() if not place_below or name not in _PLACE}
+    marks = marks_in(kept.get("features", {}))
     types, sure = dict(file.types), dict[int, float]()
     remarks = list(file.remarks)
     try:
@@ -172,7 +219,8 @@ def _layer(path: Path, series: int) -> LayerData:
 
         show_warning(f"{path.name}: {remark}" if remark in file.remarks else remark)
     if types:
-        options["features"] = features_of(types, sure)
+        rows = {label: types.get(label, "") for label in {*types, *marks}}
+        options["features"] = {**mark_columns(marks, among=rows), **features_of(rows, sure)}
         predicted = {label: name for label, name in types.items() if label in sure}
         options["metadata"] = {**options.get("metadata", {}), TYPES_KEY: predicted}
     # So wide that cells can be added, and as our own layers are.
