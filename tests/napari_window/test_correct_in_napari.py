@@ -1,5 +1,7 @@
 """Cells corrected with the mouse and the keys of a real napari window."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,8 +11,10 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
 from napari_unet.session import shared_session
+from napari_unet.versions.journal import journal_folder
 from napari_unet.viewer import worker
 from napari_unet.viewer.commands import open_widget
+from napari_unet.viewer.marks import marks_of_layer
 from napari_unet.widgets.correct.widget import CorrectWidget
 
 pytestmark = pytest.mark.viewer
@@ -183,3 +187,97 @@ def test_closing_the_form_gives_the_keys_and_the_mouse_back(person: Person) -> N
     person.press(Qt.Key.Key_D)
     person._click(person.viewer, cell)
     assert np.array_equal(person.labels.data, start)
+
+
+def test_cells_are_looked_over_with_keys_and_marks_are_saved_with_the_layer(
+    person: Person, tmp_path: Any
+) -> None:
+    looked, panel = person.widget.look_over, person.widget.panel
+    person.qtbot.waitUntil(lambda: not looked.is_busy, timeout=60_000)
+    count = looked.cells.numbers.size
+    first, second, third = looked.chosen[:3]
+    person.press(Qt.Key.Key_N)
+    person.press(Qt.Key.Key_G)
+    person.press(Qt.Key.Key_W)
+    assert looked.number == person.labels.selected_label == third
+    assert panel.progress_label.text() == f"2 of {count} seen, 1 wrong"
+    person.press(Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
+    assert looked.number == second
+
+    # The outline lies where the cell is drawn, also after the camera has moved.
+    outlines = person.widget.outlines
+    person.qtbot.waitUntil(lambda: bool(outlines.drawn.outlines))
+    over = outlines._over
+    assert over is not None
+    assert over.isVisible()
+    camera_of(person.viewer).zoom *= 1.3
+    canvas, camera = person.canvas, camera_of(person.viewer)
+    at = np.array(person.middle(second), float)
+    middle = np.array([canvas.height(), canvas.width()]) / 2
+    expected = middle + (at - np.array(camera.center[-2:])) * camera.zoom
+    assert np.allclose(over.on_canvas(at), expected[::-1])
+
+    person.press(Qt.Key.Key_D)
+    assert "is deleted" in person.click(person.middle(second))
+    person.qtbot.waitUntil(lambda: not looked.is_busy, timeout=60_000)
+    assert panel.progress_label.text() == f"1 of {count - 1} seen"
+    person.undo()
+    person.qtbot.waitUntil(lambda: not looked.is_busy, timeout=60_000)
+    assert panel.progress_label.text() == f"2 of {count} seen, 1 wrong"
+
+    file = tmp_path / "cells_labels.ome.tif"
+    person.viewer.layers.save(str(file), selected=True, plugin="napari-unet-cells")
+    (opened,) = person.viewer.open(str(file), plugin="napari-unet-cells")
+    assert marks_of_layer(opened) == {first: "right", second: "wrong"}
+
+
+_WORK_AND_CRASH = """
+import os, signal, sys
+from pathlib import Path
+import napari, numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+from napari_unet.versions import notes
+from napari_unet.viewer.commands import open_widget
+
+notes.user_data_path = lambda *_, **__: Path(sys.argv[1])
+
+def wait(is_there):
+    while not is_there():
+        QApplication.processEvents()
+
+viewer = napari.Viewer()
+labels = np.zeros((80, 80), np.int32)
+labels[10:30, 10:30], labels[40:60, 40:60] = 1, 2
+layer = viewer.add_labels(labels, name="cells")
+widget = open_widget(viewer, "Correct")
+wait(lambda: not widget.look_over.is_busy)
+canvas = viewer.window._qt_viewer.canvas.native
+for key in (Qt.Key.Key_N, Qt.Key.Key_G):
+    QTest.keyClick(canvas, key)
+layer.fill((50, 50), 0)
+wait(lambda: not widget.journal.is_busy and not widget.look_over.is_busy)
+os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+"""
+
+
+def test_what_a_killed_napari_leaves_is_offered_and_restored(
+    make_napari_viewer: Callable[..., Any], qtbot: QtBot
+) -> None:
+    folder = str(journal_folder().parent)
+    run = subprocess.run([sys.executable, "-c", _WORK_AND_CRASH, folder], check=False, timeout=180)
+    assert run.returncode != 0
+
+    viewer = make_napari_viewer(show=True)
+    widget: CorrectWidget = open_widget(viewer, "Correct")
+    qtbot.waitUntil(lambda: widget.offer.journal is not None, timeout=30_000)
+    assert "Corrections of 'cells' were not saved before napari ended" in (
+        widget.offer.sentence.message
+    )
+    qtbot.mouseClick(widget.offer.restore_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "cells" in viewer.layers, timeout=30_000)
+    layer = viewer.layers["cells"]
+    assert set(np.unique(layer.data).tolist()) == {0, 1}
+    assert marks_of_layer(layer) == {1: "right"}
+    assert worker.stop_all()

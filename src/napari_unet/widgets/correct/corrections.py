@@ -87,6 +87,8 @@ class Corrections(QObject):
     ) -> None:
         super().__init__(parent)
         self._viewer, self._session, self._count, self._image = viewer, session, count, image
+        self.action = ""
+        """What is being written to the layer, for who follows that."""
         self._job = Job(self)
         self._window: ScoreWindow | None = None
         self._proposal: _Proposal | None = None
@@ -118,7 +120,8 @@ class Corrections(QObject):
             elif tool is MERGE:
                 path = pixels_inside(stroke_pixels(points, part.view.shape))
                 found = merge_cells(part.view, path)
-                self._write(layer, part, found, f"Merged into cell {found.numbers[0]}.")
+                text = f"Merged into cell {found.numbers[0]}."
+                self._write(layer, part, found, text, action="merge")
         except UNetError as error:
             self.failed.emit(str(error))
 
@@ -137,11 +140,13 @@ class Corrections(QObject):
                 found = _BY_CLICK[tool](part.view, place)
                 is_changed = bool(found.changed.any())
                 text = (_DONE if is_changed else _NOTHING)[tool].format(number)
-                self._write(layer, part, found, text)
+                self._write(layer, part, found, text, action=tool.name.lower())
         except UNetError as error:
             self.failed.emit(str(error))
 
-    def _write(self, layer: Labels, part: EditedPart, found: CellEdit, text: str) -> None:
+    def _write(
+        self, layer: Labels, part: EditedPart, found: CellEdit, text: str, *, action: str
+    ) -> None:
         self._proposal = None
         edit = part.edit(found)
         if edit.values.size and edit.dtype != layer.data.dtype:
@@ -149,7 +154,11 @@ class Corrections(QObject):
                 f" Its number needs {edit.dtype}, which the layer has now; steps before this one "
                 "cannot be undone any more."
             )
-        edit_labels(layer, edit)
+        self.action = action
+        try:
+            edit_labels(layer, edit)
+        finally:
+            self.action = ""
         self.told.emit(text)
 
     def _split(self, layer: Labels, part: EditedPart, points: NDArray[np.float64]) -> None:
@@ -159,7 +168,8 @@ class Corrections(QObject):
         )
         way = "along the stroke" if heights is None else heights.name
         old, new = found.numbers
-        self._write(layer, part, found, f"Cell {old} is cut {way}; the other part is cell {new}.")
+        text = f"Cell {old} is cut {way}; the other part is cell {new}."
+        self._write(layer, part, found, text, action="split")
 
     # -- add ---------------------------------------------------------------------------------------
 
@@ -206,7 +216,7 @@ class Corrections(QObject):
         number = self._count.new_number(layer)
         proposal = _Proposal(layer, part, window, place, number)
         text = f"Cell {number} is added; click in it for larger, right-click for smaller."
-        self._write(layer, part, _proposed(proposal), text)
+        self._write(layer, part, _proposed(proposal), text, action="add")
         # Longer labels are another array.
         self._proposal = replace(proposal, part=replace(part, labels=layer.data))
 
@@ -223,7 +233,8 @@ class Corrections(QObject):
                 found.before == last.number
             )
             if (grows > 0) if by < 1 else (grows < 0):
-                self._write(last.layer, last.part, found, f"Cell {last.number} is {word}.")
+                text = f"Cell {last.number} is {word}."
+                self._write(last.layer, last.part, found, text, action=f"make {word}")
                 self._proposal = trial
                 return
             share *= by

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
@@ -88,8 +88,6 @@ class ToolButtons(QWidget):
             button.toggled.connect(partial(self._on_toggled, tool))
             layout.addWidget(button, number // _IN_A_ROW, number % _IN_A_ROW)
             self.buttons[tool] = button
-        self._layer: Labels | None = None
-        self._replaced: dict[str, Callable[..., Any] | None] = {}
 
     @property
     def tool(self) -> Tool | None:
@@ -103,19 +101,12 @@ class ToolButtons(QWidget):
         elif self.tool is not None:
             self.buttons[self.tool].setChecked(False)
 
-    def bind_keys(self, layer: Labels | None) -> None:
-        """Have the keys of this layer press the buttons, and of no other one."""
-        if self._layer is not None:
-            for key, before in self._replaced.items():
-                self._layer.bind_key(key, before, overwrite=True)
-        self._layer, self._replaced = layer, {}
-        if layer is not None:
-            for tool in TOOLS:
-                press = self._press(tool)
-                self._replaced[tool.key] = layer.bind_key(tool.key, press, overwrite=True)
+    @property
+    def keys(self) -> dict[str, Callable[[Labels], None]]:
+        """What the keys of a layer do."""
+        return {tool.key: self._press(tool) for tool in TOOLS}
 
     def _press(self, tool: Tool) -> Callable[[Labels], None]:
-        # napari asks for its name, which a partial has not.
         def press_tool(_layer: Labels) -> None:
             self.buttons[tool].toggle()
 

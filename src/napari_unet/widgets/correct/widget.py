@@ -1,4 +1,4 @@
-"""The Correct widget: tools with which the mouse corrects cells, and their live count."""
+"""The Correct widget: tools with which the mouse corrects cells, and the way through them all."""
 
 from __future__ import annotations
 
@@ -13,16 +13,29 @@ from qtpy.QtWidgets import QLabel, QWidget
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.labels.cell_count import CellCount
 from napari_unet.session import Session, shared_session
+from napari_unet.versions.journal import Journal
 from napari_unet.viewer.gestures import Click, Gestures
+from napari_unet.widgets.correct.changes import LayerChanges
 from napari_unet.widgets.correct.corrections import Corrections
+from napari_unet.widgets.correct.journal.keeper import JournalKeeper
+from napari_unet.widgets.correct.journal.offer import JournalOffer
 from napari_unet.widgets.correct.landscape import image_of, lies_on
+from napari_unet.widgets.correct.layer_keys import LayerKeys
 from napari_unet.widgets.correct.live_count import LiveCount
 from napari_unet.widgets.correct.part import shown_part
+from napari_unet.widgets.correct.review.look_over import LookOver
+from napari_unet.widgets.correct.review.outlines import ShownOutlines
+from napari_unet.widgets.correct.review.panel import LookOverPanel
 from napari_unet.widgets.correct.stroke_line import StrokeLine
 from napari_unet.widgets.correct.tools import Tool, ToolButtons
 from napari_unet.widgets.shared.choices import LayerChoice
 from napari_unet.widgets.shared.docked_form import DockedForm
-from napari_unet.widgets.shared.parts import Scrolled, in_column, narrow_form
+from napari_unet.widgets.shared.parts import (
+    Fold,
+    Scrolled,
+    in_column,
+    narrow_form,
+)
 from napari_unet.widgets.shared.texts import Sentence
 
 if TYPE_CHECKING:
@@ -43,8 +56,12 @@ class CorrectWidget(DockedForm):
         self._line: StrokeLine | None = None
         self._layer: Labels | None = None
         self._is_open = True
+        self._keys = LayerKeys()
         self.gestures = Gestures(napari_viewer, self)
-        self.count = LiveCount(napari_viewer, self)
+        self.changes = LayerChanges(napari_viewer, self)
+        self.count = LiveCount(self.changes, self)
+        self.look_over = LookOver(napari_viewer, self.changes, self)
+        self.outlines = ShownOutlines(napari_viewer, self.look_over, self.canvases, self)
         self._build()
         self.corrections = Corrections(
             napari_viewer,
@@ -53,6 +70,7 @@ class CorrectWidget(DockedForm):
             lambda: self.image_choice.layer,
             self,
         )
+        self.journal = JournalKeeper(self.changes, lambda: self.corrections.action, self)
         self._connect()
         self._on_layer_chosen()
 
@@ -67,11 +85,15 @@ class CorrectWidget(DockedForm):
         self.tools = ToolButtons()
         self.count_label, self.sentence = QLabel(), Sentence()
         self.count_label.setToolTip("Different numbers above 0 in the layer, in all of its slices.")
+        self.panel = LookOverPanel(self.look_over)
+        self.fold = Fold("Look over", self.panel)
+        self.fold.expand(animate=False)
         rows = narrow_form()
         rows.addRow("Labels", self.layer_choice)
         rows.addRow("Image", self.image_choice)
         inside = QWidget()
-        parts = (rows, self.tools, self.count_label, self.sentence)
+        self.offer = JournalOffer(self._viewer)
+        parts = (self.offer, rows, self.tools, self.count_label, self.fold, self.sentence)
         in_column(*parts, within=inside).addStretch()
         in_column(Scrolled(inside), within=self).setContentsMargins(4, 4, 4, 4)
 
@@ -93,13 +115,21 @@ class CorrectWidget(DockedForm):
         self.corrections.told.connect(self.sentence.show_text)
         self.corrections.failed.connect(self.sentence.show_error)
         self.count.counted.connect(self._on_counted)
+        self.journal.failed.connect(self.sentence.show_error)
+        self.offer.failed.connect(self.sentence.show_error)
+        self.offer.restored.connect(self._on_restored)
+        self.panel.asked.connect(self._on_look_asked)
+        self.look_over.told.connect(self.sentence.show_text)
+        self.look_over.failed.connect(self.sentence.show_error)
 
     def stop_all(self) -> None:
         """Let go of the mouse, the keys and the layer."""
         self.tools.choose(None)
-        self.tools.bind_keys(None)
+        self._keys.bind(None, {})
         self.corrections.forget()
-        self.count.stop()
+        self.changes.follow(None)
+        self.journal.write_now()
+        self.offer.stop()
         self._layer, self._is_open = None, False
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
@@ -107,6 +137,7 @@ class CorrectWidget(DockedForm):
         super().showEvent(event)
         self._is_open = True
         self._on_layer_chosen()
+        self.offer.look()
 
     def _on_layer_chosen(self, _index: int = 0) -> None:
         layer: Labels | None = self.layer_choice.layer
@@ -116,8 +147,9 @@ class CorrectWidget(DockedForm):
             return
         self._layer = layer
         self.tools.choose(None)
-        self.tools.bind_keys(layer)
-        self.count.follow(layer)
+        self._keys.bind(layer, {**self.tools.keys, **self.panel.keys})
+        self.changes.follow(layer)
+        self.offer.look()
         self._choose_image()
 
     def _choose_image(self) -> None:
@@ -171,6 +203,17 @@ class CorrectWidget(DockedForm):
             self._line = next(map(StrokeLine, self.canvases()), None)
         if self._line is not None:
             self._line.show_stroke(points)
+
+    def _on_restored(self, layer: Labels, journal: Journal) -> None:
+        self._viewer.layers.selection.active = layer
+        self.journal.go_on_with(layer, journal)
+        self.look_over.begin_anew()
+        self.sentence.show_text(f"'{layer.name}' is as it was corrected; save it when it is done.")
+
+    def _on_look_asked(self) -> None:
+        self.fold.expand(animate=False)
+        # What was said is about the cell before.
+        self.sentence.show_text()
 
     def _on_counted(self, count: CellCount | None) -> None:
         if count is None:

@@ -1,0 +1,1 @@
+"""The journal of corrections: kept while one works, offered after a crash."""
