@@ -651,3 +651,21 @@ def test_labels_that_segment_made_and_nobody_changed_are_questioned(
         write_labels(path, changed, notes=file.notes, overwrite=True)
     assert main([*words, "-o", str(tmp_path / "other")]) == 0
     assert "nobody has changed" not in output.read()[1]
+
+
+def test_only_cells_that_were_looked_over_are_learned_where_it_is_asked_for(
+    tmp_path: Path, output: Output
+) -> None:
+    labels = np.zeros((32, 32), np.int32)
+    labels[5:15, 5:15], labels[20:30, 20:30] = 1, 2
+    image = np.where(labels > 0, 100, 20) + np.random.default_rng(0).normal(0, 5, labels.shape)
+    write_labels(tmp_path / "images" / "a.tif", image.astype(np.int32))
+    file = tmp_path / "labels" / "a.ome.tif"
+    words = ["train", str(tmp_path / "images"), str(tmp_path / "labels"), "-o"]
+    words += [str(tmp_path / "m.safetensors"), "--only-seen", "--steps", "1", "--no-checks"]
+    words += ["--depth", "1", "--base-width", "2", "--patch-size", "16", "--batch-size", "1"]
+    write_labels(file, labels)
+    assert main(words) == 1
+    assert "was marked right or corrected; look cells over" in output.complaint()
+    write_labels(file, labels, notes={"looked over": {"right": [2], "wrong": [1]}}, overwrite=True)
+    assert main(words) == 0

@@ -10,10 +10,12 @@ from napari.layers import Labels
 
 from napari_unet.cli.program import main
 from napari_unet.engine.base.errors import CheckpointError, TrainingError
+from napari_unet.engine.labels.look_over import seen_area
 from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.training.settings import AugmentationSettings, TrainingSettings
 from napari_unet.files.images import write_labels
 from napari_unet.script import TrainRecipe, training_command, training_python
+from napari_unet.viewer.label_files import write_layer
 
 QUICK = TrainingSettings.fine_tuning(
     seconds=None,
@@ -174,3 +176,36 @@ def test_types_of_cells_are_read_from_the_layer_and_by_no_command(
     assert description.cell_types == ("a", "b")
     with pytest.raises(TrainingError, match="'my cells: nuclei' are in its layer's features"):
         training_command(recipe)
+
+
+def pair_lines(recipe: TrainRecipe) -> str:
+    """The script up to where a model is loaded."""
+    return training_python(recipe).partition("\nnetwork = ")[0]
+
+
+def test_cells_that_were_looked_over_are_the_truth_in_both_scripts(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    labels = Labels(cells(), features={"index": [1], "looked over": ["right"]})
+    recipe = dataclasses.replace(RECIPE, meaning="seen")
+    image = SimpleNamespace(data=photographed(cells()))
+    layers = {"my cells": image, "my cells: nuclei": labels}
+    names = {"viewer": SimpleNamespace(layers=layers)}
+    exec(pair_lines(recipe), names)  # noqa: S102 - our own lines
+    assert names["pairs"][0].reviewed[10, 10]
+    assert not names["pairs"][0].reviewed[40, 40]
+
+    remark, command = training_command(recipe, for_windows=False).splitlines()
+    assert "'my cells: nuclei' as labels/my_cells.ome.tif" in remark
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    write_labels(tmp_path / "images" / "my_cells.tif", image.data.astype(np.int32))
+    write_layer("labels/my_cells.ome.tif", *labels.as_layer_data_tuple()[:2])
+    _, *words = shlex.split(command)
+    assert main([*words, "--overwrite", "--no-checks"]) == 0
+
+    folders = dataclasses.replace(recipe, pairs=(), folders=(("images", "labels"),))
+    exec(pair_lines(folders), names)  # noqa: S102 - our own lines
+    (pair,) = names["pairs"]
+    assert np.array_equal(pair.reviewed, seen_area(cells(), {1: "right"}))

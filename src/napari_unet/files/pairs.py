@@ -13,9 +13,11 @@ import numpy as np
 
 from napari_unet.engine.base.errors import FileError, ImageShapeError, TrainingError
 from napari_unet.engine.labels.checksums import are_as_written
+from napari_unet.engine.labels.look_over import SEEN, seen_area
 from napari_unet.files.finding import find_images
 from napari_unet.files.image_file import ImageFile, image_stem
 from napari_unet.files.images import IMAGE_SUFFIXES, read_image, read_labels
+from napari_unet.files.label_notes import LOOKED_OVER, noted_marks
 
 if TYPE_CHECKING:
     from napari_unet.engine.images.image import LabelImage
@@ -261,6 +263,7 @@ def read_pairs(
     make_pair: Callable[[Any, Any, str], TrainingPair],
     channel_axis: ChannelAxis = None,
     types_of: Callable[[LabelImage], Types] | None = None,
+    only_seen: bool = False,
 ) -> list[TrainingPair]:
     """Read an image and its labels; for a 2-D model each slice of a stack is a pair.
 
@@ -278,11 +281,14 @@ def read_pairs(
         Of the image; as its file says without it.
     types_of : callable, optional
         Is given the labels, and returns the types of their cells.
+    only_seen : bool
+        Only what was looked over is `reviewed`: `seen_area` of the marks in the file of labels.
 
     Raises
     ------
     UNetError
-        If a file cannot be read or the two do not belong together.
+        If a file cannot be read, the two do not belong together, or nothing was looked over
+        and that is asked for.
     """
     image = read_image(image_path)
     file = read_labels(labels_path, image=image)
@@ -296,13 +302,21 @@ def read_pairs(
     is_as_found = file.notes is not None and are_as_written(labels, file.notes.get("checksums"))
 
     types = None if types_of is None else types_of(labels)
+    marks = noted_marks((file.notes or {}).get(LOOKED_OVER))
+    if only_seen and not SEEN & set(marks.values()):
+        raise TrainingError(
+            f"No cell of '{labels_path}' was marked right or corrected; look cells over in the "
+            "Correct widget of napari and save the labels as .ome.tif, or learn from all of them."
+        )
 
     def pair(image: Any, labels: Any, name: str) -> TrainingPair:
         made = make_pair(image, labels, name)
         if types:
             made = replace(made, types=types)
+        if only_seen:
+            made = replace(made, reviewed=seen_area(labels, marks))
         # Who has given cells a type has looked at them.
-        is_new = is_as_found and not types
+        is_new = is_as_found and not types and not only_seen
         return replace(made, corrected=np.zeros(labels.shape, bool)) if is_new else made
 
     if labels.ndim == ndim:

@@ -39,7 +39,7 @@ class TrainRecipe:
         Bundled name or file; empty for a model that is in memory alone.
     begins_anew : bool
         A new network is made.
-    meaning : {"reviewed", "regions", "painted"}
+    meaning : {"reviewed", "regions", "painted", "seen"}
     background_label : int, optional
     settings : TrainingSettings
     holds_out : bool
@@ -61,7 +61,7 @@ class TrainRecipe:
     pairs: tuple[tuple[str, str], ...]
     model: str = DEFAULT_MODEL
     begins_anew: bool = False
-    meaning: Literal["reviewed", "regions", "painted"] = "reviewed"
+    meaning: Literal["reviewed", "regions", "painted", "seen"] = "reviewed"
     background_label: int | None = None
     settings: TrainingSettings = field(default_factory=TrainingSettings.fine_tuning)
     holds_out: bool = True
@@ -96,11 +96,15 @@ def training_python(recipe: TrainRecipe) -> str:
         changes.append(f"augmentation={call('AugmentationSettings', varied)}")
     imports = [f"from napari_unet import {', '.join(sorted(names))}"]
     if recipe.folders:
-        imports += [
-            "from napari_unet.files.images import read_image, read_labels",
-            "from napari_unet.files.pairs import pair_files",
-        ]
+        is_seen = recipe.meaning == "seen"
+        if not is_seen:
+            imports.append("from napari_unet.files.images import read_image, read_labels")
+        pairing = "pair_files, read_pairs" if is_seen else "pair_files"
+        imports.append(f"from napari_unet.files.pairs import {pairing}")
         imports.insert(0, "from pathlib import Path\n")
+    if recipe.meaning == "seen":
+        imports.append("from napari_unet.engine.labels.look_over import seen_area")
+        imports.append("from napari_unet.viewer.marks import marks_of_layer")
     if recipe.typed:
         imports.append("from napari_unet.viewer.cell_types import types_of_layer")
     options = ["parts.training", "network", "settings=settings", "validation=parts.validation"]
@@ -153,6 +157,7 @@ def training_command(recipe: TrainRecipe, *, for_windows: bool = os.name == "nt"
         words += ["--class-names", ",".join(recipe.class_names)] if recipe.class_names else []
     if recipe.meaning == "painted" or (recipe.begins_anew and recipe.label_kind == "classes"):
         words += ["--unlabelled", "ignore"]
+    words += ["--only-seen"] if recipe.meaning == "seen" else []
     if recipe.background_label is not None:
         words += ["--background-label", str(recipe.background_label)]
     if recipe.device != "auto":
@@ -161,13 +166,14 @@ def training_command(recipe: TrainRecipe, *, for_windows: bool = os.name == "nt"
         words += ["--validation-fraction", "0"]
     words += option_words(_changes(recipe))
     words += option_words(differences(recipe.settings.augmentation, AugmentationSettings()))
-    remarks = []
+    # Plain TIFF has no marks.
+    ending, remarks = ".ome.tif" if recipe.meaning == "seen" else ".tif", []
     for image, labels in recipe.pairs:
         stem = file_stem(image)
         image, labels = " ".join(image.split()), " ".join(labels.split())
         remarks.append(
             f"# First save layer '{image}' as {folders[0]}/{stem}.tif and layer '{labels}' as "
-            f"{folders[1]}/{stem}.tif (File > Save Selected Layers)."
+            f"{folders[1]}/{stem}{ending} (File > Save Selected Layers)."
         )
     return "\n".join([*remarks, command(words, for_windows=for_windows)])
 
@@ -220,7 +226,8 @@ def _held_out_options(recipe: TrainRecipe) -> list[str]:
 
 
 def _pair_lines(recipe: TrainRecipe) -> list[str]:
-    options = [] if recipe.meaning == "reviewed" else ["unlabelled='ignore'"]
+    options = ["unlabelled='ignore'"] if recipe.meaning == "painted" else []
+    is_seen = recipe.meaning == "seen"
     if recipe.background_label is not None:
         options.append(f"background_label={recipe.background_label}")
     if recipe.label_kind != "cells":
@@ -229,14 +236,28 @@ def _pair_lines(recipe: TrainRecipe) -> list[str]:
     for image, labels in recipe.pairs:
         data = [f"viewer.layers[{name!r}].data" for name in (image, labels)]
         types = [f"types=types_of_layer(viewer.layers[{labels!r}])"] * (labels in recipe.typed)
-        made = call("annotated_pair", [*data, *options, *types, f"name={image!r}"])
+        marks = f"marks_of_layer(viewer.layers[{labels!r}])"
+        seen = [f"regions=seen_area({data[1]}, {marks})"] * is_seen
+        made = call("annotated_pair", [*data, *options, *seen, *types, f"name={image!r}"])
         lines += [f"    {line}" for line in made.splitlines()]
         lines[-1] += ","
     lines.append("]")
     for images, labels in recipe.folders:
         lines += [
             f"for paths in pair_files(Path({images!r}), Path({labels!r})).pairs:",
-            "    image, labels = read_image(paths[0]).array, read_labels(paths[1]).array",
-            f"    {call('pairs.append', [call('annotated_pair', ['image', 'labels', *options])])}",
+            *(f"    {line}" for line in _file_lines(options, recipe)),
         ]
     return lines
+
+
+def _file_lines(options: list[str], recipe: TrainRecipe) -> list[str]:
+    """Lines that make pairs of the files in `paths`."""
+    if recipe.meaning == "seen":
+        # The marks are in the file of labels.
+        maker = "lambda image, labels, name: annotated_pair(image, labels, name=name)"
+        read = ["*paths", f"ndim={recipe.ndim}", f"make_pair={maker}", "only_seen=True"]
+        return call("pairs += read_pairs", read).splitlines()
+    return [
+        "image, labels = read_image(paths[0]).array, read_labels(paths[1]).array",
+        call("pairs.append", [call("annotated_pair", ["image", "labels", *options])]),
+    ]

@@ -277,6 +277,31 @@ def test_in_drawn_regions_everything_counts(threshold_network: Network) -> None:
     assert not pair.reviewed[33:].any()
 
 
+def test_only_cells_that_were_looked_over_and_their_surroundings_count(
+    threshold_network: Network,
+) -> None:
+    labels = np.zeros((64, 64), np.int32)
+    labels[10:20, 10:20], labels[10:20, 24:34], labels[44:54, 44:54] = 1, 2, 3
+    source = PairSource(
+        layer_image((labels > 0).astype(np.float32)),
+        labels,
+        "picture",
+        marks={1: "right", 2: "wrong", 3: "corrected"},
+    )
+
+    (pair,) = annotation(plan_for(labels, threshold_network, source=source, meaning="seen"))
+
+    assert pair.reviewed[np.isin(labels, (1, 3))].all()
+    assert not pair.reviewed[labels == 2].any()
+    # Half a cell around; beside one that is wrong only what is nearer to one that is right.
+    assert pair.reviewed[15, 5]
+    assert not pair.reviewed[15, 4]
+    assert pair.reviewed[15, 21]
+    assert not pair.reviewed[15, 22]
+    assert pair.reviewed[56, 50]
+    assert not pair.reviewed[35, 15]
+
+
 @pytest.mark.parametrize("meaning", ["reviewed", "painted"])
 def test_corrections_of_a_prediction_are_known_and_reviewed(
     threshold_network: Network, meaning: str

@@ -75,12 +75,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--out", type=Path, required=True, metavar="MODEL", help="the model file to write"
     )
-    parser.add_argument(
-        "--from",
-        dest="start",
-        metavar="MODEL",
-        help=f"start from this model: {model_help()}",
-    )
+    start = f"start from this model: {model_help()}"
+    parser.add_argument("--from", dest="start", metavar="MODEL", help=start)
     parser.add_argument(
         "--channel-axis",
         type=read_channel_axis,
@@ -161,6 +157,12 @@ def _add_meaning_options(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="with --unlabelled ignore, pixels around a painted cell that are background, too "
         f"(default: {RING_PX}); more where cells lie far apart",
+    )
+    group.add_argument(
+        "--only-seen",
+        action="store_true",
+        help="learn only cells that were looked over in napari and marked right or corrected, and "
+        "the background around them; the marks are in labels saved as .ome.tif",
     )
 
 
@@ -310,16 +312,20 @@ def _read_pairs(
 
     tables = _tables(arguments, [*files, *held_out], kind)
 
-    def read(some: list[tuple[Path, Path]]) -> list[TrainingPair]:
+    def read(some: list[tuple[Path, Path]], *, only_seen: bool) -> list[TrainingPair]:
         options = {"ndim": shape.ndim, "channel_axis": arguments.channel_axis}
         made: list[TrainingPair] = []
         for paths in some:
             table = tables.get(paths[1])
             types_of = None if table is None else partial(read_cell_types, table)
-            made += read_pairs(*paths, make_pair=pair, types_of=types_of, **options)
+            options |= {"types_of": types_of, "only_seen": only_seen}
+            made += read_pairs(*paths, make_pair=pair, **options)
         return made
 
-    pairs, validation = read(files), read(held_out)
+    is_seen = arguments.only_seen
+    pairs = read(files, only_seen=is_seen)
+    # Images that are given to be judged by are labelled as a whole.
+    validation = read(held_out, only_seen=is_seen and given[0] is None)
     numbers = [np.unique(pair.labels[pair.labels > 0]) for pair in pairs]
     if kind == "cells":
         shown = count(sum(each.size for each in numbers), "cell")
@@ -382,14 +388,8 @@ def _part_held_out(
     if fraction == 0 or are_slices:
         report("Nothing is held out: how good the model is must be judged on other images.")
         return pairs, []
-    gap_px = description.architecture.margin_px
-    held = hold_out(
-        pairs,
-        share=fraction,
-        seed=seed,
-        gap_px=gap_px,
-        label_kind=label_kind(description.class_roles),
-    )
+    gap_px, kind = description.architecture.margin_px, label_kind(description.class_roles)
+    held = hold_out(pairs, share=fraction, seed=seed, gap_px=gap_px, label_kind=kind)
     report(held.sentence)
     return list(held.training), list(held.validation)
 

@@ -110,6 +110,7 @@ class TrainAdvice(QObject):
         if self._job.is_running:
             self._is_due = True
             return
+        self._form.show_marks()
         network = None if self._form.begins_anew else self._session.network
         refusal = "" if network is None else network.description.not_trainable_because
         if refusal:

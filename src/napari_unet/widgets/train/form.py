@@ -11,9 +11,11 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 
 from napari_unet.engine.base.errors import TrainingError, UNetError
+from napari_unet.engine.labels.look_over import SEEN
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.script import TrainRecipe
 from napari_unet.session import Session
+from napari_unet.viewer.marks import marks_of_layer
 from napari_unet.widgets.shared.findings_panel import FindingsPanel
 from napari_unet.widgets.shared.model_choice import ModelChoice
 from napari_unet.widgets.shared.parts import in_column, narrow_form
@@ -146,6 +148,13 @@ class TrainForm(QWidget):
             labels.ndim > 2 for _, labels in self.pairs.pairs
         )
         self.new_network.show_stacks(are_there=are_there)
+        self.show_marks()
+
+    def show_marks(self) -> None:
+        """Offer what was looked over; of files nobody knows before they are read."""
+        marked = (set(marks_of_layer(labels).values()) for _, labels in self.pairs.pairs)
+        is_there = any(SEEN & marks for marks in marked) or bool(self.pairs.folders)
+        self.unlabelled.offer_seen(is_there=is_there)
 
     def settings(self) -> TrainingSettings:
         """How the network is trained.

@@ -61,7 +61,9 @@ class LookTask:
             kind = label_kind(network.class_roles)
         make_pair = pair_maker(self.meaning, self.background_label, kind)
         meaning = (self.meaning, self.background_label)
-        return FolderQuestion(make_pair, self.ndim, network, meaning, self.class_names)
+        return FolderQuestion(
+            make_pair, self.ndim, network, meaning, self.class_names, self.meaning == "seen"
+        )
 
 
 def refused(sentence: str) -> Looked:
@@ -133,16 +135,17 @@ def _annotated(
             name = source.plane_name(index)
             places[name] = (number, index)
             image, channel_axis = source.plane_pixels(index)
+            is_seen = bool(source.given_types) or task.meaning == "seen"
             yield AnnotatedImage(
                 labels,
                 np.asarray(image),
                 name,
                 channel_axis,
                 "ignore" if task.meaning == "painted" else "reviewed",
-                source.region(index) if task.meaning == "regions" else None,
+                source.reviewed(index, labels, task.meaning),
                 task.background_label,
-                # Who has given cells a type has looked at them.
-                corrected=None if source.given_types else source.corrected(index, labels),
+                # Who has given cells a type has looked at them, and who marked them.
+                corrected=None if is_seen else source.corrected(index, labels),
                 stack=source.name if len(planes) > 1 else "",
                 beside=_beside(source.labels, index) if len(planes) > 1 else (),
             )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.images.image import AnyImage, LabelImage, PlaneIndex, plane_key
 from napari_unet.engine.labels.checksums import is_as_written
+from napari_unet.engine.labels.look_over import seen_area
 from napari_unet.script import TrainRecipe
 from napari_unet.viewer.drawn_regions import DrawnRegion, region_mask
 from napari_unet.viewer.layers import LayerImage
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from napari_unet.engine.training.pairs import TrainingPair
     from napari_unet.versions.autosave import InterruptedTraining
 
-Meaning: TypeAlias = Literal["reviewed", "regions", "painted"]
-"""Of pixels without a label: background; background in the drawn regions only; unknown."""
+Meaning: TypeAlias = Literal["reviewed", "regions", "painted", "seen"]
+"""Of pixels without a label: background; background in the drawn regions only; unknown; background
+around cells that were looked over and found right or corrected."""
 
 IS_FINISHED = "is_finished"
 """In what is known about a saved training: it came to its end, and was not kept yet."""
@@ -55,6 +57,8 @@ class PairSource:
     """Types of cells, by label."""
     given_types: Mapping[int, str] = field(default_factory=dict)
     """Those of them that no network has predicted."""
+    marks: Mapping[int, str] = field(default_factory=dict)
+    """Of cells that were looked over, by label."""
 
     def corrected(self, index: PlaneIndex, labels: LabelImage) -> NDArray[np.bool_] | None:
         """What a person has changed in a plane since it was predicted; None if nobody knows."""
@@ -74,9 +78,13 @@ class PairSource:
         numbers = ", ".join(str(part + 1) for part in index if not isinstance(part, slice))
         return f"{self.name}, slice {numbers}" if numbers else self.name
 
-    def region(self, index: PlaneIndex) -> NDArray[np.bool_]:
-        """Where in a plane everything was reviewed."""
-        return region_mask(self.regions, index, np.shape(self.labels))
+    def reviewed(
+        self, index: PlaneIndex, labels: LabelImage, meaning: Meaning
+    ) -> NDArray[np.bool_] | None:
+        """Where in a plane everything was reviewed; None where its labels say that alone."""
+        if meaning == "regions":
+            return region_mask(self.regions, index, np.shape(self.labels))
+        return seen_area(labels, self.marks) if meaning == "seen" else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,7 +197,7 @@ def _pair(
     pair = _maker(plan)(
         np.asarray(pixels),
         labels,
-        regions=source.region(index) if plan.recipe.meaning == "regions" else None,
+        regions=source.reviewed(index, labels, plan.recipe.meaning),
         corrected=corrected,
         name=source.plane_name(index),
         channel_axis=channel_axis,
@@ -213,7 +221,12 @@ def _from_folders(plan: Plan) -> Iterator[TrainingPair]:
 
     for images, labels in plan.recipe.folders:
         for paths in pair_files(Path(images), Path(labels)).pairs:
-            yield from read_pairs(*paths, ndim=plan.recipe.ndim, make_pair=make_pair)
+            yield from read_pairs(
+                *paths,
+                ndim=plan.recipe.ndim,
+                make_pair=make_pair,
+                only_seen=plan.recipe.meaning == "seen",
+            )
 
 
 def check_folder_meaning(meaning: Meaning) -> None:

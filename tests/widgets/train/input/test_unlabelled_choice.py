@@ -1,5 +1,6 @@
-"""What pixels without a label mean: one of three, with the field that goes with it."""
+"""What pixels without a label mean: one of four, with the field that goes with it."""
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -84,7 +85,7 @@ def test_no_background_label_is_none(choice: UnlabelledChoice) -> None:
 
 
 def test_a_click_on_a_picture_chooses_it(choice: UnlabelledChoice, qtbot: QtBot) -> None:
-    _, regions, painted = choice.findChildren(MeaningPicture)
+    _, regions, painted, _ = choice.findChildren(MeaningPicture)
 
     qtbot.mouseClick(painted, Qt.MouseButton.LeftButton)
     assert choice.meaning == "painted"
@@ -93,13 +94,11 @@ def test_a_click_on_a_picture_chooses_it(choice: UnlabelledChoice, qtbot: QtBot)
     assert choice.meaning == "regions"
 
 
-def test_the_pictures_are_three_different_ones(choice: UnlabelledChoice) -> None:
+def test_the_pictures_are_four_different_ones(choice: UnlabelledChoice) -> None:
     images = [picture.grab().toImage() for picture in choice.findChildren(MeaningPicture)]
 
-    assert len(images) == 3
-    assert images[0] != images[1]
-    assert images[1] != images[2]
-    assert images[0] != images[2]
+    assert len(images) == 4
+    assert all(one != other for one, other in itertools.combinations(images, 2))
 
 
 def test_everything_says_what_it_means(choice: UnlabelledChoice) -> None:
@@ -111,3 +110,17 @@ def test_everything_says_what_it_means(choice: UnlabelledChoice) -> None:
         choice.background_box,
     ):
         assert len(widget.toolTip()) > 60
+
+
+def test_what_was_looked_over_is_offered_where_there_is_any(
+    choice: UnlabelledChoice, qtbot: QtBot
+) -> None:
+    picture = choice.findChildren(MeaningPicture)[3]
+    assert not choice.buttons["seen"].isVisible()
+    assert not picture.isVisible()
+    choice.offer_seen(is_there=True)
+    assert picture.isVisible()
+    click(qtbot, choice, "seen")
+    assert choice.meaning == "seen"
+    choice.offer_seen(is_there=False)
+    assert choice.meaning == "reviewed"

@@ -35,6 +35,8 @@ class FolderQuestion:
     """Of the labels, as the form says it: what was found holds as long as it is the same."""
     class_names: tuple[str, ...] | None = None
     """Of a new network that learns classes."""
+    only_seen: bool = False
+    """As `read_pairs` takes it; part of `meaning`."""
 
     def is_as(self, other: FolderQuestion | None) -> bool:
         """Whether files would be looked at in the same way."""
@@ -117,7 +119,9 @@ def _looked_at(
         return question.make_pair(image, labels, name=name, channel_axis=channel_axis)
 
     try:
-        pairs = read_pairs(*paths, ndim=question.ndim, make_pair=make_pair)
+        pairs = read_pairs(
+            *paths, ndim=question.ndim, make_pair=make_pair, only_seen=question.only_seen
+        )
     except UNetError as error:
         yield LookedAt((_refused(error, paths[1].name),), None, folder, "image")
         return

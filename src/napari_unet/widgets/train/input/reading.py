@@ -11,6 +11,7 @@ from napari_unet.engine.base.errors import TrainingError
 from napari_unet.viewer.cell_types import given_types, types_of_layer
 from napari_unet.viewer.drawn_regions import drawn_regions
 from napari_unet.viewer.layers import LayerImage, full_resolution, read_layer
+from napari_unet.viewer.marks import marks_of_layer
 from napari_unet.viewer.results import METADATA_KEY, predictions_of
 from napari_unet.widgets.train.plan import PairSource
 
@@ -76,6 +77,7 @@ def read_pair(
         _checksums(labels),
         types_of_layer(labels),
         given_types(labels),
+        marks_of_layer(labels),
     )
 
 

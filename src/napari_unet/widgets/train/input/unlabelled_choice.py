@@ -25,6 +25,7 @@ _UNKNOWN = QColor("#9aa0ad")
 _CELLS = ((QColor("#e69f00"), QRectF(9, 11, 15, 13)), (QColor("#56b4e9"), QRectF(27, 22, 14, 16)))
 _REGION = QRectF(5, 6, 40, 36)
 _STROKE = (QPointF(8, 44), QPointF(20, 40), QPointF(44, 45))
+_TICK = (QPointF(12, 17), QPointF(16, 22), QPointF(23, 10))
 _STROKE_COLOUR = QColor("#2fc79a")
 _LINE = QColor("white")
 
@@ -70,10 +71,17 @@ class MeaningPicture(QWidget):
             pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
             painter.setPen(pen)
             painter.drawPolyline(QPolygonF(_STROKE))
+        if self._meaning == "seen":
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(_GROUND)
+            painter.drawEllipse(_CELLS[0][1].adjusted(-6, -6, 6, 6))
         painter.setPen(QPen(_LINE, 1))
         for colour, box in _CELLS:
             painter.setBrush(colour)
             painter.drawEllipse(box)
+        if self._meaning == "seen":
+            painter.setPen(QPen(_STROKE_COLOUR, 4))
+            painter.drawPolyline(QPolygonF(_TICK))
         painter.end()
 
 
@@ -81,6 +89,7 @@ _CAPTIONS: dict[Meaning, str] = {
     "reviewed": "Everything was reviewed",
     "regions": "Only inside regions",
     "painted": "Only what I painted",
+    "seen": "Only what I looked over",
 }
 _TOOLTIPS: dict[Meaning, str] = {
     "reviewed": (
@@ -95,18 +104,23 @@ _TOOLTIPS: dict[Meaning, str] = {
         "<qt>Only painted pixels teach anything. Paint some background too, with a number of its "
         "own, or the network never learns where a cell ends.</qt>"
     ),
+    "seen": (
+        "<qt>Cells that you marked right or corrected in the Correct widget, and the background "
+        "around them. All other cells teach nothing, and neither do their surroundings.</qt>"
+    ),
 }
 _HIGHEST_LABEL = 2**31 - 1
 
 
 class UnlabelledChoice(QWidget):
-    """Three ways to read pixels without a label, each beside a small picture of it."""
+    """Ways to read pixels without a label, each beside a small picture of it."""
 
     changed = Signal()
     """Another meaning, another layer of regions or another background label."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
+        self._pictures: dict[Meaning, MeaningPicture] = {}
         self.buttons = {meaning: QRadioButton(text) for meaning, text in _CAPTIONS.items()}
         self.regions_choice = LayerChoice(viewer, Shapes)
         self.regions_choice.setToolTip(
@@ -123,6 +137,7 @@ class UnlabelledChoice(QWidget):
         )
         self._lay_out()
         self.buttons["reviewed"].setChecked(True)
+        self.offer_seen(is_there=False)
         self._show_what_applies()
         for button in self.buttons.values():
             button.toggled.connect(self._on_toggled)
@@ -134,7 +149,7 @@ class UnlabelledChoice(QWidget):
         grid.setColumnStretch(1, 1)
         grid.setVerticalSpacing(4)
         for row, (meaning, button) in enumerate(self.buttons.items()):
-            picture = MeaningPicture(meaning)
+            picture = self._pictures[meaning] = MeaningPicture(meaning)
             picture.clicked.connect(button.click)
             for widget in (picture, button):
                 widget.setToolTip(_TOOLTIPS[meaning])
@@ -172,6 +187,13 @@ class UnlabelledChoice(QWidget):
     def choose(self, meaning: Meaning) -> None:
         """Choose what pixels without a label mean."""
         self.buttons[meaning].setChecked(True)
+
+    def offer_seen(self, *, is_there: bool) -> None:
+        """Offer to learn from what was looked over, where there is any."""
+        for part in (self._pictures["seen"], self.buttons["seen"]):
+            part.setVisible(is_there)
+        if not is_there and self.meaning == "seen":
+            self.choose("reviewed")
 
     def _show_what_applies(self) -> None:
         for meaning, parts in self._asked_for.items():
