@@ -355,6 +355,29 @@ def correct() -> Image.Image:
 
 
 @picture
+def look_over() -> Image.Image:
+    """Photograph the window with a doubtful cell that is looked at, some others seen."""
+    with window() as viewer:
+        open_sample(viewer, "crowded")
+        form = open_widget(viewer, SEGMENT)
+        form.form.scores_box.setChecked(True)
+        run(form)
+        viewer.layers.selection.active = viewer.layers[-1]
+        widget = open_widget(viewer, CORRECT)
+        wait_for(lambda: not widget.look_over.is_busy and widget.look_over.has_scores, "a list")
+        widget.look_over.go_on()
+        for mark in ("right", "wrong", "right", "look again", "right", "right"):
+            widget.look_over.give(mark)
+        for layer in viewer.layers[1:-1]:
+            layer.visible = False
+        viewer.layers[-1].contour = 1
+        taken = photograph(viewer)
+        # The form remembers it.
+        form.form.scores_box.setChecked(False)
+        return taken
+
+
+@picture
 def measure() -> Image.Image:
     """Photograph the window with the table of the cells, the largest first, and one looked at."""
     with window() as viewer:
