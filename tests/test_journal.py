@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -77,6 +78,29 @@ def test_it_lies_beside_the_file_of_the_labels_unless_another_does(tmp_path: Pat
     (other,) = folder.iterdir()
     assert read_journal(other).name == "second"
     assert journal_folder().name == "journals"
+
+
+def test_a_file_that_was_saved_later_has_the_corrections(tmp_path: Path) -> None:
+    file = tmp_path / "cells.tif"
+    file.write_bytes(b"")
+    writer = JournalWriter(file, folder=tmp_path / "data")
+    writer.save(some_labels(), name="cells")
+    path = journal_path(file)
+    os.utime(file, (1, 1))
+    with zipfile.ZipFile(path) as archive:
+        parts = {each: archive.read(each) for each in archive.namelist()}
+    told = json.loads(parts["journal.json"])
+    parts["journal.json"] = json.dumps({**told, "process_started": 1.0}).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for each, content in parts.items():
+            archive.writestr(each, content)
+    assert [each.name for each in left_journals(file)] == ["cells"]
+    later = path.stat().st_mtime + 10
+    os.utime(file, (later, later))
+    assert left_journals(file) == []
+    JournalWriter(file, folder=tmp_path / "data").save(some_labels(), name="again")
+    assert read_journal(file).name == "again"
+    assert not (tmp_path / "data").exists()
 
 
 def test_what_a_process_left_is_found_and_what_one_is_writing_is_not(tmp_path: Path) -> None:

@@ -222,8 +222,10 @@ class JournalWriter:
     def _chosen_path(self) -> Path:
         if self._path is not None:
             return self._path
-        if self._beside is not None and not self._beside.exists() and _is_writable(self._beside):
-            return self._beside
+        beside = self._beside
+        is_free = beside is not None and (not beside.exists() or _is_outdated(beside))
+        if beside is not None and is_free and _is_writable(beside):
+            return beside
         return self._folder / f"{new_id()}{SUFFIX}"
 
 
@@ -286,7 +288,8 @@ def left_journals(file: Path | None = None, *, folder: Path | None = None) -> li
     Returns
     -------
     list of Journal
-        The newest first; what is torn is left out.
+        The newest first; what is torn is left out, and what is older than its file: that was
+        saved since, by whatever program.
     """
     if file is not None:
         paths = [journal_path(file)]
@@ -295,7 +298,7 @@ def left_journals(file: Path | None = None, *, folder: Path | None = None) -> li
     found = []
     for path in paths:
         with suppress(FileError), _opened(path) as archive:
-            if not is_running(json.loads(archive.read(_CONTENTS)), path):
+            if not _is_outdated(path) and not is_running(json.loads(archive.read(_CONTENTS)), path):
                 found.append(read_journal(path))
     return sorted(found, key=lambda each: each.date, reverse=True)
 
@@ -338,6 +341,14 @@ def _unpacked(packed: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> La
     numbers = np.frombuffer(content, dtype, count, offset=8 * count)
     plane: LabelImage = np.repeat(numbers, lengths).reshape(shape)
     return plane
+
+
+def _is_outdated(path: Path) -> bool:
+    """Whether a journal is older than the file that it lies beside."""
+    try:
+        return path.with_suffix("").stat().st_mtime > path.stat().st_mtime
+    except OSError:
+        return False  # it lies beside none
 
 
 def _is_writable(path: Path) -> bool:

@@ -273,3 +273,14 @@ def test_labels_of_another_size_are_not_restored_into(
     qtbot.waitUntil(lambda: bool(hand.message), timeout=20_000)
     assert "are of shape (64, 80), and the layer has (20, 80) now; remove the layer" in hand.message
     assert hand.widget.offer.isVisible()
+
+
+def test_a_layer_that_is_removed_is_in_its_journal_and_kept_in_memory_no_longer(
+    viewer: ViewerModel, hand: Any, labels: Labels
+) -> None:
+    hand.take(DELETE)
+    hand.click(10, 10)
+    viewer.layers.remove(labels)
+    written(hand)
+    assert set(np.unique(read_journal(journals()[0]).labels())) == {0, 2, 3}
+    assert not hand.widget.journal._all

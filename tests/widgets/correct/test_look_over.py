@@ -264,3 +264,27 @@ def test_numbers_of_any_size_are_looked_over(viewer: ViewerModel, hand: Any, dty
     ready(hand)
     press(hand, labels, "N", "G")
     assert marks_of_layer(labels) == {highest: "right"}
+
+
+def test_a_click_makes_a_cell_the_one_that_is_looked_at(
+    viewer: ViewerModel, hand: Any, labels: Labels
+) -> None:
+    looked = ready(hand)
+    hand.drag((45, 65))
+    assert looked.number is None
+    press(hand, labels, "N")
+    hand.drag((45, 65))
+    assert (looked.number, labels.selected_label) == (3, 3)
+    assert centre(viewer) == [9.5, 9.5]
+    press(hand, labels, "W")
+    assert looked.number == 1
+    assert marks_of_layer(labels) == {3: "wrong"}
+    hand.drag((30, 30))
+    assert looked.number == 1
+    # A tool has the mouse to itself.
+    hand.take(SPLIT)
+    hand.drag((10, 35))
+    assert looked.number == 1
+    hand.widget.tools.choose(None)
+    hand.drag((10, 35))
+    assert looked.number == 2

@@ -14,7 +14,7 @@ from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.labels.cell_count import CellCount
 from napari_unet.session import Session, shared_session
 from napari_unet.versions.journal import Journal
-from napari_unet.viewer.gestures import Click, Gestures
+from napari_unet.viewer.gestures import LEFT, Click, Gestures
 from napari_unet.widgets.correct.changes import LayerChanges
 from napari_unet.widgets.correct.corrections import Corrections
 from napari_unet.widgets.correct.journal.keeper import JournalKeeper
@@ -57,7 +57,7 @@ class CorrectWidget(DockedForm):
         self._layer: Labels | None = None
         self._is_open = True
         self._keys = LayerKeys()
-        self.gestures = Gestures(napari_viewer, self)
+        self.gestures, self.looking = Gestures(napari_viewer, self), Gestures(napari_viewer, self)
         self.changes = LayerChanges(napari_viewer, self)
         self.count = LiveCount(self.changes, self)
         self.look_over = LookOver(napari_viewer, self.changes, self)
@@ -70,7 +70,9 @@ class CorrectWidget(DockedForm):
             lambda: self.image_choice.layer,
             self,
         )
-        self.journal = JournalKeeper(self.changes, lambda: self.corrections.action, self)
+        self.journal = JournalKeeper(
+            napari_viewer, self.changes, lambda: self.corrections.action, self
+        )
         self._connect()
         self._on_layer_chosen()
 
@@ -109,6 +111,7 @@ class CorrectWidget(DockedForm):
         self.image_choice.currentIndexChanged.connect(self.corrections.forget)
         self.tools.chosen.connect(self._on_tool_chosen)
         self.gestures.clicked.connect(self._on_clicked)
+        self.looking.clicked.connect(self._on_pointed)
         self.gestures.drawing.connect(self._on_drawing)
         self.gestures.drawn.connect(self._on_drawn)
         self.gestures.interrupted.connect(self._on_interrupted)
@@ -125,6 +128,7 @@ class CorrectWidget(DockedForm):
     def stop_all(self) -> None:
         """Let go of the mouse, the keys and the layer."""
         self.tools.choose(None)
+        self.looking.stop()
         self._keys.bind(None, {})
         self.corrections.forget()
         self.changes.follow(None)
@@ -146,6 +150,7 @@ class CorrectWidget(DockedForm):
         if layer == self._layer or not self._is_open:
             return
         self._layer = layer
+        self.looking.stop()
         self.tools.choose(None)
         self._keys.bind(layer, {**self.tools.keys, **self.panel.keys})
         self.changes.follow(layer)
@@ -214,6 +219,13 @@ class CorrectWidget(DockedForm):
         self.fold.expand(animate=False)
         # What was said is about the cell before.
         self.sentence.show_text()
+        layer, is_idle = self._layer, self.tools.tool is None
+        if layer is not None and is_idle and layer.mode == "pan_zoom" and not self.looking.layer:
+            self.looking.start(layer, yields=True)
+
+    def _on_pointed(self, click: Click) -> None:
+        if click.button == LEFT and click.label > 0:
+            self.look_over.visit(click.label)
 
     def _on_counted(self, count: CellCount | None) -> None:
         if count is None:

@@ -23,6 +23,7 @@ from napari_unet.widgets.correct.changes import LayerChanges
 from napari_unet.widgets.shared.parts import single_shot, while_alive
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
     from napari.layers import Labels
 
 _EVERY_S = 3.0
@@ -91,9 +92,11 @@ class JournalKeeper(QObject):
     failed = Signal(str)
     """Carries a sentence, once until writing goes well again."""
 
-    def __init__(self, changes: LayerChanges, action: Callable[[], str], parent: QObject) -> None:
+    def __init__(
+        self, viewer: ViewerModel, changes: LayerChanges, action: Callable[[], str], parent: QObject
+    ) -> None:
         super().__init__(parent)
-        self._changes, self._action = changes, action
+        self._viewer, self._changes, self._action = viewer, changes, action
         self._all: dict[str, _Kept] = {}
         self._kept: _Kept | None = None
         self._has_warned = False
@@ -154,6 +157,8 @@ class JournalKeeper(QObject):
             return
         # What it had not written of another layer it still will.
         self._follow(None if layer is None else self._of(layer))
+        if not self._job.is_running:
+            self._on_ended()
 
     def _follow(self, kept: _Kept | None) -> None:
         for each, connects in ((self._kept, False), (kept, True)):
@@ -215,6 +220,11 @@ class JournalKeeper(QObject):
 
     @while_alive
     def _on_ended(self) -> None:
+        # A layer that is gone is in its journal now, and needs no memory.
+        layers = self._viewer.layers
+        self._all = {
+            key: each for key, each in self._all.items() if each.is_due or each.layer in layers
+        }
         if any(each.is_due for each in self._all.values()) and not self._soon.isActive():
             self._soon.start()
 

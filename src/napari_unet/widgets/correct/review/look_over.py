@@ -170,6 +170,16 @@ class LookOver(QObject):
             self.visited.emit()
             self._is_ready()
 
+    def visit(self, number: int) -> None:
+        """Look at a cell that somebody points at; the camera stays."""
+        layer = self.layer
+        if layer is not None and number in self._ranks:
+            if self.number is not None:
+                self._before.append(self.number)
+            self.number, self._rank = number, self._ranks[number]
+            layer.selected_label = number
+            self.visited.emit()
+
     def _is_ready(self, *, needs_chosen: bool = True) -> bool:
         """Whether there is a cell to go to; says why not."""
         if self.layer is None:
