@@ -12,8 +12,8 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.engine.base.errors import LabelsError, UNetError
 from napari_unet.engine.base.regions import shifted
-from napari_unet.engine.labels.cuts import split_cell
-from napari_unet.engine.labels.edits import (
+from napari_unet.engine.labels.corrections.cuts import split_cell
+from napari_unet.engine.labels.corrections.edits import (
     CellEdit,
     delete_cell,
     fill_cell,
@@ -23,7 +23,7 @@ from napari_unet.engine.labels.edits import (
     smooth_cell,
     stroke_pixels,
 )
-from napari_unet.engine.labels.proposals import USUAL_SHARE, add_cell
+from napari_unet.engine.labels.corrections.proposals import USUAL_SHARE, add_cell
 from napari_unet.session import Session
 from napari_unet.viewer.gestures import LEFT, RIGHT, Click
 from napari_unet.viewer.label_edits import edit_labels

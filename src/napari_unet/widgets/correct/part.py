@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
 
-    from napari_unet.engine.labels.edits import CellEdit
+    from napari_unet.engine.labels.corrections.edits import CellEdit
 
 
 @dataclass(frozen=True, slots=True, eq=False)

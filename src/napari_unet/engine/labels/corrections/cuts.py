@@ -12,7 +12,12 @@ from skimage.segmentation import watershed
 from napari_unet.engine.base.errors import LabelsError
 from napari_unet.engine.base.regions import Region, grown
 from napari_unet.engine.images.image import LabelImage
-from napari_unet.engine.labels.edits import CellEdit, cell_region, stroke_pixels, with_room
+from napari_unet.engine.labels.corrections.edits import (
+    CellEdit,
+    cell_region,
+    stroke_pixels,
+    with_room,
+)
 
 _CORRIDOR = 0.15
 """Half the width, in diameters of the cell, of the corridor in which a cut may leave the stroke."""

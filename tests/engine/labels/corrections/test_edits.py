@@ -8,8 +8,8 @@ from scipy import ndimage
 
 from napari_unet.engine.base.errors import LabelsError
 from napari_unet.engine.labels.cell_count import CellCount, iterate_count
-from napari_unet.engine.labels.cuts import split_cell
-from napari_unet.engine.labels.edits import (
+from napari_unet.engine.labels.corrections.cuts import split_cell
+from napari_unet.engine.labels.corrections.edits import (
     CellEdit,
     cell_region,
     delete_cell,
@@ -18,7 +18,7 @@ from napari_unet.engine.labels.edits import (
     smooth_cell,
     with_room,
 )
-from napari_unet.engine.labels.proposals import add_cell
+from napari_unet.engine.labels.corrections.proposals import add_cell
 
 
 def discs(*centres: tuple[int, int], radius: int = 8, shape: tuple[int, int] = (64, 80)):

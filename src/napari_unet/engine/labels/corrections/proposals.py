@@ -12,7 +12,7 @@ from skimage.segmentation import watershed
 from napari_unet.engine.base.errors import LabelsError
 from napari_unet.engine.base.regions import Region, grown
 from napari_unet.engine.images.image import LabelImage
-from napari_unet.engine.labels.edits import CellEdit, Point, pixel_at, with_room
+from napari_unet.engine.labels.corrections.edits import CellEdit, Point, pixel_at, with_room
 
 USUAL_SHARE = 0.4
 """Of the score of the peak near a click: what is above belongs to the cell that is proposed."""

@@ -1,0 +1,1 @@
+"""Cells corrected one by one: split, merged, deleted, added, filled and smoothed."""
