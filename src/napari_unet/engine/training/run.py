@@ -22,7 +22,6 @@ from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.training.knowledge.bank import Bank, known_bank
 from napari_unet.engine.training.knowledge.before import (
     KNOWN,
-    UNKNOWN_HOLD,
     SaidOfKnown,
     familiarity_of,
     said_before,
@@ -112,8 +111,7 @@ class TrainingRun(Iterator[TrainingReport]):
                 device=device,
                 should_stop=should_stop,
             )
-            strength = UNKNOWN_HOLD + (1 - UNKNOWN_HOLD) * familiar
-            self._patches.hold(said, SaidOfKnown(known, network, device, strength))
+            self._patches.hold(said, SaidOfKnown(known, network, device))
         prepared = self._patches.prepared
         self._expects = description_after(description, pairs, prepared, knows=familiar >= KNOWN)
         self._pairs = tuple(pairs)

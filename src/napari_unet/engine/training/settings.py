@@ -328,9 +328,9 @@ class TrainingSettings:
             steps=300,
             patience=40,
             batch_size=4,
-            # Half of each batch is known: of 20 corrections in stained tissue 3e-4 taught little
-            # in 110 steps, and 2e-3 cost what was known.
-            learning_rate=1e-3,
+            # Over one image of DIC cells, learned as well, nuclei lost 0.082 of average precision
+            # with 1e-3 and 0.027 with this; of 20 corrections in stained tissue 3e-4 taught little.
+            learning_rate=5e-4,
             warmup_steps=5,
             decay=0.4,
             average=0.95,
