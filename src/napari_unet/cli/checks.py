@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from napari_unet.cli.console import listing, say, say_of
-from napari_unet.cli.image_part import ImagePart
+from napari_unet.batch.image_part import ImagePart
+from napari_unet.batch.words import listing
+from napari_unet.cli.console import say, say_of
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.base.settings import SegmentationSettings
 from napari_unet.engine.checks.finding import Finding
@@ -137,6 +138,21 @@ def look_at_image(
     look = Look()
     look.add(image_findings(facts, description, choices))
     return look
+
+
+def look_before(
+    part: ImagePart, description: NetworkDescription, settings: SegmentationSettings
+) -> list[str]:
+    """Say in a line each what may spoil the segmentation of an image.
+
+    Raises
+    ------
+    UNetError
+        As `Look.refuse`.
+    """
+    look = look_at_image(part, description, settings)
+    look.refuse()
+    return look.lines()
 
 
 def look_at_labels(labels: LabelImage, path: Path, *, axes: int) -> list[Finding]:
