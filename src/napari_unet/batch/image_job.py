@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -45,8 +45,20 @@ from napari_unet.files.overlay import draw_overlay
 ENTRY_KEY = "queue_entry"
 """Where the notes of labels say which entry of a queue has written them."""
 
-Look: TypeAlias = Callable[[ImagePart, NetworkDescription, SegmentationSettings], Iterable[str]]
-"""Says in sentences what may spoil the result, and raises where going on makes no sense."""
+
+class Look(Protocol):
+    """The look at an image; see `concerns_before`."""
+
+    def __call__(
+        self,
+        part: ImagePart,
+        description: NetworkDescription,
+        settings: SegmentationSettings,
+        *,
+        refuses: bool,
+    ) -> Iterable[str]:
+        """Say in sentences what may spoil the result."""
+
 
 Advise: TypeAlias = Callable[[AnyImage, SegmentationSettings, AnyImage | None], str]
 """Says which other model fits an image with a doubtful result better; empty if none does."""
@@ -143,8 +155,10 @@ class ImageJob:
         part = self.batch.part.of(file, ndim=architecture.ndim)
         settings = self._settings_for(part)
         concerns: tuple[str, ...] = ()
-        if self.look is not None and self.batch.checks:
-            concerns = tuple(self.look(part, self.description, settings))
+        checks = self.batch.checks
+        if self.look is not None and checks != "none":
+            refuses = checks == "refuse"
+            concerns = tuple(self.look(part, self.description, settings, refuses=refuses))
         keeps_scores = "scores" in planned.extras
         alone = self._is_large(part, settings, kept_scores=keeps_scores)
         with self.processors.taken(alone=alone) as waited:

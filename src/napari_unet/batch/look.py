@@ -33,17 +33,28 @@ def findings_before(
 
 
 def concerns_before(
-    part: ImagePart, description: NetworkDescription, settings: SegmentationSettings
+    part: ImagePart,
+    description: NetworkDescription,
+    settings: SegmentationSettings,
+    *,
+    refuses: bool,
 ) -> list[str]:
     """Say in sentences what may spoil the result.
+
+    Parameters
+    ----------
+    part, description, settings
+        As in `findings_before`.
+    refuses : bool
+        Raise where going on makes no sense.
 
     Raises
     ------
     UNetError
-        If going on makes no sense.
+        If the image cannot be segmented, or is refused.
     """
     findings = findings_before(part, description, settings)
     for each in findings:
-        if each.severity == "error" or each.is_senseless:
+        if each.severity == "error" or (refuses and each.is_senseless):
             raise UNetError(each.text)
     return [each.text for each in findings if each.severity == "warning"]

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeAlias
 
 from napari_unet.batch.image_part import WantedPart
 from napari_unet.engine.base.errors import CheckpointError, FileError
@@ -18,6 +18,8 @@ from napari_unet.engine.base.settings import (
 )
 
 _ID_LENGTH = 12
+
+Checks: TypeAlias = Literal["refuse", "tell", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,8 @@ class BatchSettings:
         Of the cells, which is as many pixels as the file of each image says.
     every_stack : bool
         Where an image has slices, each is segmented on its own, whatever `settings` say.
-    checks : bool
-        Look at each image first, and refuse what is none; changes no result.
+    checks : {"refuse", "tell", "none"}
+        Look at each image first, and refuse what is none, or tell of it; changes no result.
     """
 
     models: tuple[ModelFile, ...]
@@ -68,7 +70,7 @@ class BatchSettings:
     intensities: Literal["stack", "slice"] = "stack"
     diameter_um: float | None = None
     every_stack: bool = False
-    checks: bool = True
+    checks: Checks = "refuse"
 
     def __post_init__(self) -> None:
         """Leave what the model has learned to its file."""

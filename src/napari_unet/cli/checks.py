@@ -128,9 +128,13 @@ def look_at_image(
 
 
 def look_before(
-    part: ImagePart, description: NetworkDescription, settings: SegmentationSettings
+    part: ImagePart,
+    description: NetworkDescription,
+    settings: SegmentationSettings,
+    *,
+    refuses: bool,
 ) -> list[str]:
-    """Say in a line each what may spoil the segmentation of an image.
+    """Say in a line each what may spoil the segmentation of an image; see `concerns_before`.
 
     Raises
     ------
@@ -138,7 +142,8 @@ def look_before(
         As `Look.refuse`.
     """
     look = look_at_image(part, description, settings)
-    look.refuse()
+    if refuses:
+        look.refuse()
     return look.lines()
 
 

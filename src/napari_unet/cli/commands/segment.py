@@ -221,7 +221,7 @@ def run(arguments: argparse.Namespace) -> int:
         ),
         read_guesses(arguments),
         arguments.intensities,
-        checks=arguments.checks,
+        checks="refuse" if arguments.checks else "none",
     )
     plan = _plan(batch, networks[0].description, arguments)
     with _queue(plan, arguments.out) as queue:

@@ -49,5 +49,6 @@ def batch_settings(
         session.guesses,
         diameter_um=diameter.get("µm"),
         every_stack=True,
+        checks="tell",
     )
     return batch, tuple(each.network for each in models)
