@@ -169,6 +169,7 @@ class Queue:
             }
             for each in values["images"]:
                 entry = _entry(each, folder)
+                queue.settings[entry.settings_id]  # that of each image must be there
                 queue._entries[entry.output] = entry
         except FileNotFoundError:
             return queue

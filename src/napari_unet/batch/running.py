@@ -11,8 +11,9 @@ from pathlib import Path
 
 import torch
 
-from napari_unet.batch.attempts import Attempt, attempts
-from napari_unet.batch.image_job import ImageJob, Segmented, failure
+from napari_unet.batch.attempts import Attempt, Processors, attempts
+from napari_unet.batch.image_job import Advise, ImageJob, Look, Segmented, failure
+from napari_unet.batch.look import concerns_before
 from napari_unet.batch.queue import Entry, Outcome, Queue
 from napari_unet.batch.settings import BatchSettings
 from napari_unet.batch.summary import Summary
@@ -20,7 +21,7 @@ from napari_unet.batch.words import count
 from napari_unet.engine.base.device import resolve_device
 from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.models.checkpoint import load_checkpoint
-from napari_unet.engine.networks.network import Network
+from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.ensemble import ensemble
 from napari_unet.session import measured_file
 
@@ -87,10 +88,12 @@ def images_at_a_time(device: str) -> int:
 def iterate_queue(
     queue: Queue,
     entries: Sequence[Entry],
-    job_of: Callable[[BatchSettings], ImageJob],
     *,
-    workers: int = 1,
-    cancel: threading.Event | None = None,
+    load: Callable[[BatchSettings], tuple[Network, ...]] = load_networks,
+    device: str = "auto",
+    look: Look | None = concerns_before,
+    advise_with: Callable[[BatchSettings, NetworkDescription], Advise] | None = None,
+    at_a_time: int | None = None,
     pause: threading.Event | None = None,
     summary: Summary | None = None,
 ) -> Generator[BatchReport]:
@@ -103,13 +106,15 @@ def iterate_queue(
     queue : Queue
     entries : sequence of Entry
         Of the queue.
-    job_of : callable
-        Gives what segments images with some settings; asked once for each. Its `cancel` must be
-        the one that is given here.
-    workers : int
-        Images in work at a time; one more than are computed, because another is read or written.
-    cancel : threading.Event, optional
-        Set when the work is to end.
+    load : callable
+        Gives the networks for some settings; asked once for each.
+    device : str
+    look : callable, optional
+        Asked before each image.
+    advise_with : callable, optional
+        Gives what is asked after an image whose result is in doubt.
+    at_a_time : int, optional
+        Images that are computed side by side, by default as `images_at_a_time` says.
     pause : threading.Event, optional
         Once it is set, images in work are done and no more are begun.
     summary : Summary, optional
@@ -129,9 +134,10 @@ def iterate_queue(
     QueueBusyError
         If another process has taken the queue.
     """
-    run = _Run(
-        queue, len(entries), summary, cancel or threading.Event(), pause or threading.Event()
-    )
+    cancel, pause = threading.Event(), pause or threading.Event()
+    run = _Run(queue, len(entries), summary, cancel, pause)
+    most = images_at_a_time(device) if at_a_time is None else at_a_time
+    processors = Processors(max(1, min(most, len(entries))))
     try:
         problem = run.keep(now=True)
         if problem:
@@ -139,15 +145,21 @@ def iterate_queue(
         groups = dict.fromkeys(each.settings_id for each in entries)
         for settings_id in groups:
             group = [each for each in entries if each.settings_id == settings_id]
-            if run.pause.is_set():
+            if pause.is_set():
                 break
-            yield from run.segment(group, job_of(queue.settings[settings_id]), workers)
+            batch = queue.settings[settings_id]
+            networks = load(batch)
+            advise = advise_with and advise_with(batch, networks[0].description)
+            job = ImageJob(networks, batch, device, look, advise, processors, cancel)
+            # One more is read or written meanwhile.
+            yield from run.segment(group, job, processors.images + 1)
         if run.full is not None:
             raise FileError(
                 f"{failure(run.full)} {run.done} of {count(run.total, 'image')} are done; the "
                 "others wait until you go on."
             ) from run.full
     finally:
+        processors.close()
         run.keep(now=True)
     if run.problem:
         yield BatchReport(run.done, run.total, problem=run.problem)

@@ -137,8 +137,8 @@ def test_a_broken_and_a_missing_file_are_a_row_each_that_says_why(
 
     assert message == "1 of 3 images done, 3 cells; 2 failed."
     assert person.column(1) == ["done", "failed", "failed"]
-    assert "1.tif' is " in person.column(5)[1]
-    assert "There is no file or folder" in person.column(5)[2]
+    assert "1.tif' is " in person.column(4)[1]
+    assert "There is no file or folder" in person.column(4)[2]
 
 
 def test_layers_are_images_too_and_one_without_a_file_gets_one(

@@ -11,18 +11,17 @@ images the folder gets a table, summary.csv, with the cells, sizes and warnings 
 from __future__ import annotations
 
 import argparse
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from napari_unet.batch.attempts import Processors, Stopped
+from napari_unet.batch.attempts import Stopped
 from napari_unet.batch.file_plan import PlannedFile, named_images, plan_outputs
-from napari_unet.batch.image_job import ImageJob
+from napari_unet.batch.image_job import Advise
 from napari_unet.batch.image_part import WantedPart
 from napari_unet.batch.queue import Entry, Queue, has_queue
-from napari_unet.batch.running import images_at_a_time, iterate_queue, load_networks
+from napari_unet.batch.running import iterate_queue, load_networks
 from napari_unet.batch.settings import BatchSettings, ModelFile
 from napari_unet.batch.summary import TABLE, Summary, counted
 from napari_unet.batch.words import count
@@ -343,33 +342,24 @@ def _segment(
     networks: Mapping[str, tuple[Network, ...]],
 ) -> int:
     """Segment images and tell of each; `networks` are those that are loaded, by settings."""
-    jobs = arguments.jobs or images_at_a_time(arguments.device)
-    processors, cancel = Processors(max(1, min(jobs, len(entries)))), threading.Event()
 
-    def job_of(batch: BatchSettings) -> ImageJob:
+    def load(batch: BatchSettings) -> tuple[Network, ...]:
         loaded = networks.get(batch.id)
-        if loaded is None:
-            loaded = load_networks(batch, allow_code=arguments.allow_code)
+        return loaded or load_networks(batch, allow_code=arguments.allow_code)
+
+    def advise_with(batch: BatchSettings, description: NetworkDescription) -> Advise:
         names = [model.source for model in batch.models]
-        better = BetterModel(loaded[0].description, names, device=arguments.device)
-        return ImageJob(
-            loaded,
-            batch,
-            arguments.device,
-            look=look_before,
-            advise=better.sentence,
-            processors=processors,
-            cancel=cancel,
-        )
+        return BetterModel(description, names, device=arguments.device).sentence
 
     told = Told(entries, arguments)
     reports = iterate_queue(
         queue,
         entries,
-        job_of,
-        # One more is read or written meanwhile.
-        workers=processors.images + 1,
-        cancel=cancel,
+        load=load,
+        device=arguments.device,
+        look=look_before,
+        advise_with=advise_with,
+        at_a_time=arguments.jobs,
         summary=summary,
     )
     try:
@@ -381,6 +371,5 @@ def _segment(
             raise
         raise Stopped(told.stopped(queue)) from None
     finally:
-        processors.close()
         told.close()
     return told.status(queue)

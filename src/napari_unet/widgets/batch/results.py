@@ -110,7 +110,9 @@ class BatchResults(QObject):
         if not is_first:
             self._viewer.reset_view()
         self.changed.emit()
-        self.told.emit(kept)
+        # Why a result is in doubt belongs beside the result.
+        remarks = " ".join(opened.entry.outcome.warnings)
+        self.told.emit(f"{kept} {remarks}".strip())
 
     def _select(self) -> None:
         top = self._labels() or (self._layers[-1] if self._layers else None)

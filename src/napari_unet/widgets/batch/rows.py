@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 from napari_unet.batch.queue import Entry
 from napari_unet.widgets.batch.sources import LayerSource
 
-_COLUMNS = ("Image", "State", "Cells", "s", "Doubt", "Remarks")
+_COLUMNS = ("Image", "State", "Cells", "s", "Remarks")
 _LEAST_HEIGHT_PX = 200
 _BESIDE_PX = 6
-_WIDTHS_PX = (110, 64, 44, 40, 48)
+_WIDTHS_PX = (100, 68, 42, 36)
 _NOWHERE = QModelIndex()
 _NUMBERS = (2, 3)
 
@@ -53,10 +54,11 @@ class Row:
         """What stands in the columns, while so much of it is done."""
         entry = self.entry
         if entry is None:
-            return (self.title, "new", "", "", "", "")
+            return (self.title, "new", "", "", "")
         outcome = entry.outcome
-        is_done = entry.state == "done"
-        state: str = "corrected" if is_done and entry.is_corrected else entry.state
+        state: str = entry.state
+        if state == "done" and (entry.is_corrected or outcome.doubt):
+            state = "corrected" if entry.is_corrected else "in doubt"
         if share is not None:
             state = f"{100 * share:.0f} %"
         return (
@@ -64,7 +66,6 @@ class Row:
             state,
             "" if outcome.cells is None else str(outcome.cells),
             "" if outcome.seconds is None else f"{outcome.seconds:.1f}",
-            "yes" if outcome.doubt else "",
             self.remarks,
         )
 
@@ -127,9 +128,8 @@ class BatchModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return row.texts(share)[column]
         if role == Qt.ItemDataRole.ToolTipRole:
-            doubt = "" if row.entry is None else row.entry.outcome.doubt
-            text = {0: row.file, 4: doubt, 5: row.remarks}.get(column, "")
-            return f"<qt>{text}</qt>" if text else None
+            # Whichever column: in a narrow dock the last ones are out of sight.
+            return f"<qt>{escape(row.file)}<p>{escape(row.remarks)}</qt>"
         return None
 
     def headerData(  # noqa: N802 - Qt's name
@@ -155,6 +155,7 @@ class BatchTable(QTableView):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setMinimumHeight(_LEAST_HEIGHT_PX)
         self.setWordWrap(False)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setToolTip("<qt>A click on a row opens the image with its cells over it.</qt>")
         rows, columns = self.verticalHeader(), self.horizontalHeader()
         if rows is not None and columns is not None:

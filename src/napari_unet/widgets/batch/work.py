@@ -16,7 +16,6 @@ from napari_unet.viewer.warm_up import preparation
 from napari_unet.widgets.batch.sources import LayerSource, layer_file
 
 if TYPE_CHECKING:
-    from napari_unet.batch.image_job import ImageJob
     from napari_unet.batch.running import BatchReport
     from napari_unet.engine.networks.network import Network
 
@@ -83,10 +82,7 @@ class Request:
 
 def run_queue(request: Request, live: Live) -> Iterator[Waiting | Queued | BatchReport]:
     """Add images to the queue of a folder, and do what waits in it."""
-    from napari_unet.batch.attempts import Processors
-    from napari_unet.batch.image_job import ImageJob
-    from napari_unet.batch.look import concerns_before
-    from napari_unet.batch.running import images_at_a_time, iterate_queue, load_networks
+    from napari_unet.batch.running import iterate_queue, load_networks
 
     yield Waiting("looking at the images")
     with Queue.held(request.folder, program=PROGRAM) as queue:
@@ -98,34 +94,22 @@ def run_queue(request: Request, live: Live) -> Iterator[Waiting | Queued | Batch
         yield from map(Waiting, preparation.wait_for("cells"))
         yield from map(Waiting, preparation.wait_for("measurements"))
         yield Waiting("loading the model")
-        at_a_time = images_at_a_time(request.device)
-        processors, cancel = Processors(max(1, min(at_a_time, len(entries)))), threading.Event()
 
-        def job_of(batch: BatchSettings) -> ImageJob:
-            networks = request.networks.get(batch.id) or load_networks(batch)
-            return ImageJob(
-                networks,
-                batch,
-                request.device,
-                look=concerns_before,
-                processors=processors,
-                cancel=cancel,
-            )
+        def load(batch: BatchSettings) -> tuple[Network, ...]:
+            return request.networks.get(batch.id) or load_networks(batch)
 
         live.queue, live.summary = queue, summary_of(queue)
         try:
             yield from iterate_queue(
                 queue,
                 entries,
-                job_of,
-                workers=processors.images + 1,
-                cancel=cancel,
+                load=load,
+                device=request.device,
                 pause=live.pause,
                 summary=live.summary,
             )
         finally:
             live.queue = live.summary = None
-            processors.close()
 
 
 def _add(request: Request, queue: Queue) -> tuple[str, ...]:
