@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.batch.queue import Entry
+from napari_unet.batch.words import count
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.batch.sources import listed
 from napari_unet.widgets.batch.work import (
@@ -48,7 +49,7 @@ class Tally:
     def text(self) -> str:
         """In words."""
         good = self.done - self.failed
-        text = f"{good} of {_images(self.total)} done, {self.cells} cells"
+        text = f"{good} of {count(self.total, 'image')} done, {count(self.cells, 'cell')}"
         text += f"; {self.failed} failed" if self.failed else ""
         return text + (f"; {self.in_doubt} in doubt" if self.in_doubt else "")
 
@@ -134,7 +135,7 @@ class BatchJob(QObject):
             self._tally.add(report.entry)
         if report.problem:
             self.told.emit(report.problem)
-        text = f"{report.done} of {_images(report.total)}"
+        text = f"{report.done} of {count(report.total, 'image')}"
         text += ", pausing" if self.live.pause.is_set() else ""
         self.reported.emit(report)
         self.progressed.emit(round(100 * report.reached), 100 * report.total, text)
@@ -150,7 +151,3 @@ class BatchJob(QObject):
 
     def _on_stopped(self) -> None:
         self.ended.emit(f"Stopped: {self._tally.text}. Run goes on.")
-
-
-def _images(number: int) -> str:
-    return "1 image" if number == 1 else f"{number} images"

@@ -11,6 +11,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.batch.queue import Entry
+from napari_unet.batch.words import count
 from napari_unet.viewer.results import METADATA_KEY
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.batch.opening import Opened, open_entry, save_corrections
@@ -110,9 +111,7 @@ class BatchResults(QObject):
         if not is_first:
             self._viewer.reset_view()
         self.changed.emit()
-        # Why a result is in doubt belongs beside the result.
-        remarks = " ".join(opened.entry.outcome.warnings)
-        self.told.emit(f"{kept} {remarks}".strip())
+        self.told.emit(f"{_about(opened.entry)} {kept}".rstrip())
 
     def _select(self) -> None:
         top = self._labels() or (self._layers[-1] if self._layers else None)
@@ -125,10 +124,9 @@ class BatchResults(QObject):
             self._opened = saved
         entry = saved.entry
         self.corrected.emit(entry)
-        cells = entry.outcome.cells
+        cells = count(entry.outcome.cells or 0, "cell")
         self.told.emit(
-            f"{'1 cell' if cells == 1 else f'{cells} cells'} of '{entry.planned.title}' are saved "
-            f"in '{entry.output}', and in the tables."
+            f"{cells} of '{entry.planned.title}' are saved in '{entry.output}', and in the tables."
         )
 
     @while_alive
@@ -137,3 +135,10 @@ class BatchResults(QObject):
         if len(there) != len(self._layers):
             self._layers = there
             self.changed.emit()
+
+
+def _about(entry: Entry) -> str:
+    """Say what was found in an image, and why that may be wrong."""
+    cells = entry.outcome.cells
+    found = entry.state if cells is None else count(cells, "cell")
+    return " ".join((f"'{entry.planned.title}': {found}.", *entry.outcome.warnings))

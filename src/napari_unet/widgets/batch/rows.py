@@ -18,6 +18,7 @@ _COLUMNS = ("Image", "State", "Cells", "s", "Remarks")
 _LEAST_HEIGHT_PX = 200
 _BESIDE_PX = 6
 _WIDTHS_PX = (100, 68, 42, 36)
+_NARROWEST_PX = 20
 _NOWHERE = QModelIndex()
 _NUMBERS = (2, 3)
 
@@ -48,7 +49,9 @@ class Row:
         """Why it failed, or what may be wrong with its result."""
         if self.entry is None:
             return ""
-        return self.entry.error or " ".join(self.entry.outcome.warnings)
+        text = self.entry.error or " ".join(self.entry.outcome.warnings)
+        # Whose row it is stands in front.
+        return text.replace(f"'{self.file}'", "The file")
 
     def texts(self, share: float | None) -> tuple[str, ...]:
         """What stands in the columns, while so much of it is done."""
@@ -161,6 +164,7 @@ class BatchTable(QTableView):
         if rows is not None and columns is not None:
             rows.hide()
             rows.setDefaultSectionSize(self.fontMetrics().height() + _BESIDE_PX)
+            columns.setMinimumSectionSize(_NARROWEST_PX)
             columns.setStretchLastSection(True)
             columns.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
             for section, width_px in enumerate(_WIDTHS_PX):

@@ -82,7 +82,7 @@ class BatchWidget(DockedForm):
         job.told.connect(self.panel.label.show_text)
         job.ended.connect(self._on_ended)
         job.failed.connect(self._on_failed)
-        self.results.told.connect(self._on_told)
+        self.results.told.connect(self.panel.label.show_text)
         self.results.failed.connect(self._on_failed)
         self.results.corrected.connect(self.table.images.show_entry)
         self.results.changed.connect(self._on_result_changed)
@@ -205,10 +205,6 @@ class BatchWidget(DockedForm):
 
     def _on_result_changed(self) -> None:
         self.form.save_button.setEnabled(self.results.entry is not None)
-
-    def _on_told(self, sentence: str) -> None:
-        if not self.panel.is_running or sentence:
-            self.panel.label.show_text(sentence)
 
     def _on_ended(self, sentence: str) -> None:
         self.table.images.show_shares({})
