@@ -165,8 +165,8 @@ class BatchTable(QTableView):
             rows.hide()
             rows.setDefaultSectionSize(self.fontMetrics().height() + _BESIDE_PX)
             columns.setMinimumSectionSize(_NARROWEST_PX)
-            columns.setStretchLastSection(True)
-            columns.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+            columns.setSectionResizeMode(len(_COLUMNS) - 1, QHeaderView.ResizeMode.Stretch)
+            columns.setTextElideMode(Qt.TextElideMode.ElideRight)
             for section, width_px in enumerate(_WIDTHS_PX):
                 columns.resizeSection(section, width_px)
         self.clicked.connect(self._on_clicked)
