@@ -182,6 +182,7 @@ def test_results_of_other_settings_are_not_replaced_without_a_word(
     assert segment(folder, "--foreground-threshold", "0.4") == 1
     complaint = output.complaint()
     assert "5 output files already exist" in complaint
+    assert "; go on with the queue that is there by --continue, choose another" in complaint
     assert "leave them as they are with --skip-existing, or allow replacing" in complaint
 
 

@@ -11,7 +11,7 @@ images the folder gets a table, summary.csv, with the cells, sizes and warnings 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -255,7 +255,11 @@ def _queue(plan: Sequence[PlannedFile], out: Path) -> Iterator[Queue]:
 def _plan(
     batch: BatchSettings, description: NetworkDescription, arguments: argparse.Namespace
 ) -> list[PlannedFile]:
-    known = Queue.read(arguments.out).known(batch.id) if has_queue(arguments.out) else ()
+    known: Collection[Path] = ()
+    remedy = _REMEDY
+    if has_queue(arguments.out):
+        known = Queue.read(arguments.out).known(batch.id)
+        remedy = f"go on with the queue that is there by --continue, {_REMEDY}"
     extras = {"scores": ".tif"} if arguments.scores else {}
     extras |= {"overlay": ".png"} if arguments.overlay else {}
     extras |= {"types": ".csv"} if description.cell_types else {}
@@ -266,7 +270,7 @@ def _plan(
         extras=extras,
         overwrite=arguments.overwrite or arguments.skip_existing,
         known=known,
-        remedy=_REMEDY,
+        remedy=remedy,
         series=arguments.series,
         tell=say,
     )

@@ -201,6 +201,9 @@ class BatchWidget(DockedForm):
             self.job.remove(self.form.results_folder(), outputs)
 
     def _on_entry_chosen(self, entry: Entry) -> None:
+        if entry.state == "failed":
+            self.panel.label.show_error(entry.error)
+            return
         self.results.open(entry, self.form.results_folder())
 
     def _on_result_changed(self) -> None:
