@@ -1,6 +1,7 @@
 """The Batch widget: images are added, segmented, paused, gone on with, opened and corrected."""
 
 import csv
+import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,8 @@ def test_layers_are_images_too_and_one_without_a_file_gets_one(
     person.widget.form.choose_folder(tmp_path / "out")
     person.press(person.widget.form.layers_button)
     assert person.column(0) == ["my image", "colours"]
+    viewer.layers["my image"].name = "renamed since"
+    viewer.layers.remove("colours")
 
     person.run()
 
@@ -341,3 +344,50 @@ def test_a_model_without_a_file_is_refused(
     session.adopt(session.network, "")
     person.add_folder(images, monkeypatch)
     assert person.run().startswith("The model has no file, so that nobody could go on with it")
+
+
+def test_a_full_disk_ends_the_work_in_one_sentence_and_run_goes_on(
+    person: Person, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    person.add_folder(images, monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(tifffile, "imwrite", fill)
+        message = person.run()
+
+    assert message.startswith("The disk is full")
+    assert message.endswith("0 of 3 images are done; the others wait until you go on.")
+    assert person.column(1) == ["waiting"] * 3
+    assert person.run() == "3 of 3 images done, 9 cells."
+
+
+def test_corrections_are_saved_while_the_queue_is_worked_on(
+    person: Person,
+    viewer: ViewerModel,
+    images: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: Engine,
+) -> None:
+    person.add_folder(images, monkeypatch)
+    person.run()
+    person.click_row(0)
+    person.wait(lambda: len(viewer.layers) == 2)
+    tifffile.imwrite(images / "3.tif", tifffile.imread(images / "0.tif"))
+    person.widget.job.list_files([images / "3.tif"])
+    person.wait(lambda: person.column(1)[-1] == "new")
+    engine.holds_after = 1
+    person.press(person.widget.panel.button)
+    assert engine.is_held.wait(30)
+
+    viewer.layers[1].data = viewer.layers[1].data * 0
+    person.press(person.widget.form.save_button)
+    person.wait(lambda: person.column(1)[0] == "corrected")
+    engine.go_on.set()
+    person.wait(lambda: not person.widget.panel.is_running)
+
+    assert person.column(1) == ["corrected", "done", "done", "done"]
+    queue = Queue.read(images / "cells")
+    assert [each.outcome.cells for each in queue.entries] == [0, 3, 3, 3]
+    assert [row["cells"] for row in rows_of(images / "cells" / "summary.csv")] == list("0333")
