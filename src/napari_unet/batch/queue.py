@@ -253,10 +253,6 @@ class Queue:
         for output in outputs:
             self._entries.pop(output, None)
 
-    def entry(self, output: Path) -> Entry | None:
-        """Return the image with these labels."""
-        return self._entries.get(output)
-
     def beat(self) -> None:
         """Show other processes that this one still holds the queue; call it every few seconds.
 

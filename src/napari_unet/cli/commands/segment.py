@@ -228,7 +228,7 @@ def run(arguments: argparse.Namespace) -> int:
         missing = _missing(added, arguments)
         summary = _summary(arguments, queue, added)
         if summary is not None:
-            _count_earlier(summary, [each for each in added if each not in missing], networks[0])
+            _count_earlier(summary, added, networks[0])
         return _segment(queue, missing, summary, arguments, {batch.id: networks})
 
 
@@ -311,7 +311,8 @@ def _count_earlier(summary: Summary, entries: Sequence[Entry], network: Network)
     """Give results that another program or an earlier version has made their rows."""
     description = network.description
     for entry in entries:
-        is_new = entry.state == "waiting" and not summary.has(entry)
+        is_kept = entry.keeps and entry.has_results
+        is_new = is_kept and entry.state == "waiting" and not summary.has(entry)
         if is_new and not description.gives_classes:
             summary.add(counted(entry, ndim=description.architecture.ndim))
 

@@ -105,10 +105,6 @@ class BatchModel(QAbstractTableModel):
             if output in self._places and before.get(output) != shares.get(output):
                 self._changed(self._places[output])
 
-    def place_of(self, output: Path) -> int | None:
-        """Return the row of the image with these labels."""
-        return self._places.get(output)
-
     def _changed(self, place: int) -> None:
         self.dataChanged.emit(self.index(place, 0), self.index(place, len(_COLUMNS) - 1))
 

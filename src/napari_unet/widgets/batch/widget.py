@@ -54,6 +54,8 @@ class BatchWidget(DockedForm):
         super().__init__(napari_viewer)
         self._session = session or shared_session()
         self._segment_form = segment_form or self._open_segment_form
+        self._awaited: Any = None
+        """The Segment widget while it loads its model."""
         self._asking_again = single_shot(self, self.run, after_ms=_ASK_AGAIN_MS)
         self.form = BatchForm()
         self.panel, self.table = self.form.panel, self.form.table
@@ -102,8 +104,9 @@ class BatchWidget(DockedForm):
             networks: dict[str, tuple[Network, ...]] = {}
             extras = self.form.extras
             if sources:
-                segment = self._segment_form()
+                segment, self._awaited = self._awaited or self._segment_form(), None
                 if segment.model_choice.is_loading:
+                    self._awaited = segment
                     self.panel.show_running("loading the model")
                     self._asking_again.start()
                     return
@@ -121,6 +124,7 @@ class BatchWidget(DockedForm):
 
     def stop(self) -> None:
         """Stop at once: images in work wait again."""
+        self._awaited = None
         if self._asking_again.isActive():
             self._asking_again.stop()
             self.panel.show_idle("Stopped.")
@@ -195,7 +199,8 @@ class BatchWidget(DockedForm):
     def _on_remove_clicked(self) -> None:
         chosen = self.table.chosen
         outputs = [row.entry.output for row in chosen if row.entry is not None]
-        rows = [row for row in self.table.images.rows if row not in chosen]
+        gone = set(map(id, chosen))
+        rows = [row for row in self.table.images.rows if id(row) not in gone]
         self.table.images.show_rows(rows)
         if outputs:
             self.job.remove(self.form.results_folder(), outputs)
