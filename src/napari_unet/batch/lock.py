@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -58,8 +60,9 @@ class QueueLock:
     def __enter__(self) -> Self:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            if not self._take():
-                self._take_over()
+            with _alone(self._path.parent):
+                if not self._take():
+                    self._take_over()
         except QueueBusyError:
             raise
         except OSError as error:
@@ -154,6 +157,27 @@ class QueueLock:
             f"The queue in '{self._path.parent}' is being worked on by {who} ({where}); wait for "
             "its end, stop it there, or choose another folder."
         )
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process after the other look who holds a queue; over as soon as a process ends.
+
+    Windows knows no such lock of folders, and some shares know none at all: there two that find
+    a queue left behind at the same moment are told apart by their names in the file alone.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
 
 
 def _read(path: Path) -> dict[str, Any]:
