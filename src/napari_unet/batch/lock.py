@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from napari_unet.engine.base.errors import FileError
-from napari_unet.engine.base.owner import is_running, this_process
 from napari_unet.engine.base.whole_file import write_problem
+from napari_unet.versions.notes import is_running, process_note
 
 LOCK = "queue.lock"
 
@@ -54,7 +54,7 @@ class QueueLock:
 
     def __init__(self, folder: Path, program: str) -> None:
         self._path = folder / LOCK
-        self._note = {"program": program, **this_process(), "token": secrets.token_hex(8)}
+        self._note = {"program": program, **process_note(), "token": secrets.token_hex(8)}
         self._beaten_s = 0.0
 
     def __enter__(self) -> Self:
@@ -130,10 +130,9 @@ class QueueLock:
         self._sweep(seen_s)
 
     def _lives(self, found: dict[str, Any], seen_s: float) -> bool:
-        ago_s = time.time() - seen_s
         if not found:  # killed while it wrote this, or about to write
-            return ago_s < _BEAT_S
-        return is_running(found, seen_s_ago=ago_s, gone_after_s=_GONE_AFTER_S)
+            return time.time() - seen_s < _BEAT_S
+        return is_running(found, self._path, gone_after_s=_GONE_AFTER_S)
 
     def _sweep(self, seen_s: float) -> None:
         """Take away what the owner that was killed had begun to write."""
