@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
 _ELSEWHERE = tempfile.TemporaryDirectory(prefix="napari-unet-screenshots-")
@@ -35,7 +36,7 @@ from PIL import Image
 from qtpy.QtCore import QPoint, QSettings, Qt
 from qtpy.QtWidgets import QApplication, QDockWidget, QMenu, QWidget
 
-from napari_unet.files.samples import DEMO_SAMPLE, load_sample
+from napari_unet.files.samples import DEMO_SAMPLE, load_sample, sample_files
 from napari_unet.viewer.cell_types import give_type
 from napari_unet.viewer.gestures import LEFT, Click
 from napari_unet.widgets.correct.tools import SPLIT
@@ -44,7 +45,7 @@ IMAGES = Path(__file__).parents[1] / "docs" / "images"
 PLUGIN = "napari-unet-cells"
 SEGMENT, MODEL, WEIGHT_MAP, TRAIN = "Segment cells", "Model", "Weight map", "Train"
 CELL_TYPES, CORRECT, MEASURE = "Cell types", "Correct", "Measure"
-EVALUATE = "Evaluate"
+EVALUATE, BATCH = "Evaluate", "Batch"
 OWN_CELLS = "histology-large"
 
 _WINDOW = (1240, 780)
@@ -410,6 +411,28 @@ def evaluate() -> Image.Image:
         wait_for(lambda: not widget.job.is_running, "the errors")
         widget.table.choose(2)
         widget.table.cell_chosen.emit(2)
+        settle()
+        return photograph(viewer)
+
+
+@picture
+def batch() -> Image.Image:
+    """Photograph the window with a batch of the bundled samples, and one of its results opened."""
+    with window() as viewer, tempfile.TemporaryDirectory() as folder:
+        for name in ("fluorescence", "crowded", "noisy", "large", "histology"):
+            copy(sample_files(name)[0], folder)
+        Path(folder, "cut_short.tif").write_bytes(b"II*\0")
+        widget = open_widget(viewer, BATCH)
+        widget.form.choose_folder(Path(folder, "cells"))
+        widget.job.list_files([Path(folder)])
+        wait_for(lambda: len(widget.table.images.rows) == 6, "the list of images")
+        widget.run()
+        wait_for(lambda: not widget.panel.is_running, "the batch")
+        row = next(each for each in widget.table.images.rows if "fluorescence" in each.title)
+        widget.form.folder_edit.setText("images/cells")
+        widget.table.selectRow(widget.table.images.rows.index(row))
+        widget.results.open(row.entry, Path(folder, "cells"))
+        wait_for(lambda: len(viewer.layers) == 2, "the result")
         settle()
         return photograph(viewer)
 

@@ -65,18 +65,24 @@ def read_model(name_or_path: str, *, allow_code: bool = False) -> LoadedModel:
     CodeInFileError
         If it carries code that was not allowed.
     """
-    from napari_unet.engine.models.checkpoint import bundled_models, load_checkpoint
+    from napari_unet.engine.models.checkpoint import load_checkpoint
 
     network = load_checkpoint(name_or_path, allow_code=allow_code)
+    # Without a hash if the file is gone since: the network is whole all the same.
+    return LoadedModel(network, name_or_path, *measured_file(name_or_path))
+
+
+def measured_file(name_or_path: str) -> tuple[str, int]:
+    """Return the first digits of the SHA-256 of a model's file, and its bytes; ("", 0) if gone."""
+    from napari_unet.engine.models.checkpoint import bundled_models
+
     path = bundled_models().get(name_or_path, Path(name_or_path).expanduser())
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size = file.tell()
+            return digest[:_HASH_LENGTH], file.tell()
     except OSError:
-        # Gone since: the network is whole all the same.
-        return LoadedModel(network, name_or_path)
-    return LoadedModel(network, name_or_path, digest[:_HASH_LENGTH], size)
+        return "", 0
 
 
 class Session:

@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ import tifffile
 import torch
 
 from napari_unet.cli import main
-from napari_unet.cli.batch import Processors, for_each
 from napari_unet.files.images import read_image, read_labels, write_labels
 
 Output = Any
@@ -106,7 +103,8 @@ def test_bad_file_is_told_once_has_a_row_and_can_be_done_alone(
     assert segment(folder) == 1
     error = output.read()[1].splitlines()
     assert len(error) == 2
-    assert error[1].endswith("failed: 2.png. To do only these again, add --skip-existing.")
+    again = f"napari-unet segment --continue -o {tmp_path / 'out'}"
+    assert error[1].endswith(f"failed: 2.png. To do only these again: {again}")
     row = rows_of(tmp_path / "out" / "summary.csv")[2]
     assert (row["cells"], "2.png' is" in row["error"]) == ("", True)
 
@@ -143,8 +141,8 @@ def test_rows_of_images_that_are_done_are_there_again_without_the_old_table(
     tmp_path: Path, folder: Path, segment: Callable[..., int]
 ) -> None:
     assert segment(folder) == 0
-    (tmp_path / "out" / "summary.csv").unlink()
-    (tmp_path / "out" / "4.tif").unlink()
+    for name in ("summary.csv", "queue.json", "4.tif"):
+        (tmp_path / "out" / name).unlink()
 
     assert segment(folder, "--skip-existing") == 0
 
@@ -164,7 +162,7 @@ def test_rows_of_other_images_stay_and_a_foreign_table_is_not_touched(
     (tmp_path / "out" / "summary.csv").write_text("my,own\n1,2\n")
     output.read()
     assert segment(folder, "--overwrite") == 1
-    assert "is no summary of a batch; name another file with --summary." in output.complaint()
+    assert "is no summary of a batch; take it away, or name another file" in output.complaint()
     assert (tmp_path / "out" / "summary.csv").read_text() == "my,own\n1,2\n"
 
 
@@ -176,13 +174,16 @@ def test_skipping_and_overwriting_together_make_no_sense(
     assert "not allowed with argument" in output.complaint()
 
 
-def test_second_run_names_the_way_to_go_on(
+def test_results_of_other_settings_are_not_replaced_without_a_word(
     folder: Path, segment: Callable[..., int], output: Output
 ) -> None:
     assert segment(folder) == 0
     output.read()
-    assert segment(folder) == 1
-    assert "leave out what is done with --skip-existing, or allow repl" in output.complaint()
+    assert segment(folder, "--foreground-threshold", "0.4") == 1
+    complaint = output.complaint()
+    assert "5 output files already exist" in complaint
+    assert "; go on with the queue that is there by --continue, choose another" in complaint
+    assert "leave them as they are with --skip-existing, or allow replacing" in complaint
 
 
 def test_what_is_no_image_among_several_is_left_out_and_said(
@@ -222,6 +223,7 @@ def test_equal_names_in_two_folders_go_into_subfolders(
         "overlay/day1/a.png",
         "overlay/day2/a.png",
         "overlay/day2/b.png",
+        "queue.json",
         "summary.csv",
     ]
 
@@ -300,7 +302,7 @@ def test_set_of_files_is_segmented_once_under_the_name_of_the_first(
 
     assert segment(folder, "--every-slice") == 0
 
-    assert names_in(tmp_path / "out") == ["a.tif", "summary.csv", "z0.tif"]
+    assert names_in(tmp_path / "out") == ["a.tif", "queue.json", "summary.csv", "z0.tif"]
     assert read_labels(tmp_path / "out" / "z0.tif").array.shape == (3, height, width)
     assert (
         "z0.ome.tif: the files of this set are segmented together, under this name, and not again "
@@ -353,16 +355,16 @@ def test_extra_that_cannot_be_written_does_not_cost_the_labels(
     output: Output,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def full(*_: object, **_options: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def refuse(*_: object, **_options: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("PIL.Image.Image.save", full)
+    monkeypatch.setattr("PIL.Image.Image.save", refuse)
 
     assert segment(folder, "--overlay") == 1
 
     lines = output.read()[1].splitlines()
     assert len(lines) == 6
-    assert "The disk is full" in lines[0]
+    assert "(input/output error)" in lines[0]
     assert lines[0].endswith("The labels are written.")
     assert len(list((tmp_path / "out").glob("*.tif"))) == 5
 
@@ -394,106 +396,21 @@ def test_stopped_batch_keeps_what_is_done_and_goes_on(
         error = process.stderr.read()
         assert process.wait(60) == 130
 
-    assert "are done; to go on, add --skip-existing." in error
+    assert f"are done; to go on: napari-unet segment --continue -o {tmp_path / 'out'}" in error
     done = sorted(path.name for path in (tmp_path / "out").iterdir() if path.suffix == ".tif")
     assert 1 <= len(done) < 60
-    left = {path.name for path in (tmp_path / "out").iterdir()} - {*done, "summary.csv"}
+    left = {path.name for path in (tmp_path / "out").iterdir()} - {
+        *done,
+        "queue.json",
+        "summary.csv",
+    }
     assert left == set()
     told = {row["output"] for row in rows_of(tmp_path / "out" / "summary.csv")}
     assert told <= set(done)
 
-    assert main([*words, "--skip-existing"]) == 0
+    assert main(words if number == signal.SIGINT else ["segment", "--continue", *words[2:4]]) == 0
     assert len(rows_of(tmp_path / "out" / "summary.csv")) == 60
     assert {row["cells"] for row in rows_of(tmp_path / "out" / "summary.csv")} == {"800"}
-
-
-def test_what_ends_whole_after_an_interrupt_is_told_and_what_fails_then_is_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    cancel, all_run = threading.Event(), threading.Barrier(4)
-    told: list[int] = []
-
-    def work(item: int) -> int:
-        all_run.wait(30)
-        assert cancel.wait(30)
-        if item == 1:
-            raise ValueError
-        return item
-
-    def interrupt(*_: object, **__: object) -> None:
-        all_run.wait(30)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("napari_unet.cli.batch.wait", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        for_each(
-            range(9),
-            work,
-            name=lambda item: Path(str(item)),
-            noun="image",
-            workers=3,
-            cancel=cancel,
-            done=lambda item, _: told.append(item),
-            failed=lambda item, _: told.append(item),
-        )
-
-    assert sorted(told) == [0, 2]
-
-
-def test_reading_and_writing_go_on_beside_computing_and_results_do_not_pile_up() -> None:
-    running = most = 0
-    lock = threading.Lock()
-
-    def work(item: int) -> int:
-        nonlocal running, most
-        with lock:
-            running += 1
-            most = max(most, running)
-        time.sleep(0.01)
-        with lock:
-            running -= 1
-        if item == 3:
-            raise ValueError("three")
-        return item
-
-    done: list[int] = []
-    status = for_each(
-        range(12),
-        work,
-        name=lambda item: Path(str(item)),
-        noun="number",
-        workers=3,
-        done=lambda _, result: done.append(result),
-    )
-
-    assert status == 1
-    assert sorted(done) == [n for n in range(12) if n != 3]
-    assert 1 < most <= 3
-
-
-def test_processors_are_shared_or_one_image_has_them_all() -> None:
-    processors = Processors(3)
-    inside: list[int] = []
-    most = {True: 0, False: 0}
-    lock = threading.Lock()
-
-    def compute(alone: bool) -> None:
-        with processors.taken(alone=alone):
-            with lock:
-                inside.append(1)
-                most[alone] = max(most[alone], len(inside))
-            time.sleep(0.02)
-            with lock:
-                inside.pop()
-
-    threads = [threading.Thread(target=compute, args=(n == 4,)) for n in range(9)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert most[True] == 1
-    assert 1 < most[False] <= 3
 
 
 def test_threads_of_the_network_are_given_back(folder: Path, segment: Callable[..., int]) -> None:

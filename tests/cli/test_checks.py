@@ -217,9 +217,11 @@ def test_labels_among_images_are_refused_and_the_others_are_segmented(
         f"napari-unet: '{tmp_path / 'in' / 'b.tif'}' looks like labels or a mask rather than an "
         "image of cells. Choose the image that it was made from. Or go on with --no-checks."
     )
-    assert error[1:] == [
-        "napari-unet: 1 of 2 images failed: b.tif. To do only these again, add --skip-existing."
-    ]
+    (line,) = error[1:]
+    assert line == (
+        "napari-unet: 1 of 2 images failed: b.tif. To do only these again: napari-unet segment "
+        f"--continue -o {tmp_path / 'out'}"
+    )
     assert [path.name for path in (tmp_path / "out").glob("*.tif")] == ["a.tif"]
     assert main([*words, "--no-checks", "--overwrite"]) == 0
     assert output.read()[1] == ""

@@ -57,7 +57,7 @@ def test_folder_gives_a_folder_with_a_tif_for_each_image(
 
     assert status == 0
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["a.tif", "b.tif", "summary.csv"]
+    assert names == ["a.tif", "b.tif", "queue.json", "summary.csv"]
     assert len(output.read()[0].splitlines()) == 2
 
 
@@ -404,7 +404,7 @@ def test_ctrl_c_keeps_finished_images_and_leaves_no_half_file(
     images = [save_image(tmp_path / f"{name}.png", cells_image()) for name in "abc"]
     calls: list[object] = []
     place = {
-        "segmenting": "napari_unet.cli.segmentation_job.iterate_segmentation",
+        "segmenting": "napari_unet.batch.image_job.iterate_segmentation",
         "writing": "tifffile.imwrite",
     }[when]
     original = pkgutil.resolve_name(place)
@@ -423,10 +423,10 @@ def test_ctrl_c_keeps_finished_images_and_leaves_no_half_file(
 
     complaint = output.complaint()
     assert complaint.startswith("stopped; no file was left half-written.")
-    assert complaint.endswith(" of 3 images are done; to go on, add --skip-existing.")
+    assert " of 3 images are done; to go on: napari-unet segment --continue -o " in complaint
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert "summary.csv" in names
-    assert names < {"a.tif", "b.tif", "c.tif", "summary.csv"}
+    assert names < {"a.tif", "b.tif", "c.tif", "queue.json", "summary.csv"}
 
 
 def test_full_disk_is_said_and_leaves_no_half_file(

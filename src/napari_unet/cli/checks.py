@@ -10,14 +10,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from napari_unet.cli.console import listing, say, say_of
-from napari_unet.cli.image_part import ImagePart
+from napari_unet.batch.image_part import ImagePart
+from napari_unet.batch.look import findings_before
+from napari_unet.batch.words import listing
+from napari_unet.cli.console import say, say_of
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.base.settings import SegmentationSettings
 from napari_unet.engine.checks.finding import Finding
-from napari_unet.engine.checks.image_case import Choices
-from napari_unet.engine.checks.image_facts import image_facts
-from napari_unet.engine.checks.image_rules import image_findings
 from napari_unet.engine.checks.label_facts import AnnotatedImage
 from napari_unet.engine.checks.preflight import (
     MOST_LOOKED_AT,
@@ -123,20 +122,29 @@ def look_at_image(
     part: ImagePart, description: NetworkDescription, settings: SegmentationSettings
 ) -> Look:
     """Look at the part of an image that is to be segmented, with what is known of its scale."""
-    image, axis = part.image, part.channel_axis
-    is_rgb = axis == image.array.ndim - 1 and image.array.shape[axis] in (3, 4)
-    facts = image_facts(
-        image.array,
-        name=str(image.path),
-        is_rgb=is_rgb,
-        channel_axis=None if is_rgb else axis,
-        axis_labels=tuple(image.axes.removesuffix("C") if is_rgb else image.axes),
-        pixel_size_um=settings.pixel_size_um,
-    )
-    choices = Choices("stack" if settings.every_slice else "slice", (), settings.diameter_px)
     look = Look()
-    look.add(image_findings(facts, description, choices))
+    look.add(findings_before(part, description, settings))
     return look
+
+
+def look_before(
+    part: ImagePart,
+    description: NetworkDescription,
+    settings: SegmentationSettings,
+    *,
+    refuses: bool,
+) -> list[str]:
+    """Say in a line each what may spoil the segmentation of an image; see `concerns_before`.
+
+    Raises
+    ------
+    UNetError
+        As `Look.refuse`.
+    """
+    look = look_at_image(part, description, settings)
+    if refuses:
+        look.refuse()
+    return look.lines()
 
 
 def look_at_labels(labels: LabelImage, path: Path, *, axes: int) -> list[Finding]:

@@ -6,9 +6,6 @@ import argparse
 import re
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -104,60 +101,9 @@ def progress_bar(total: int, title: str, *, forced: bool = False) -> tqdm[Any]:
     return tqdm(total=total, desc=title, disable=hidden, leave=False, file=sys.stderr)
 
 
-class BatchBar:
-    """A bar over several items, which all move it at the same time.
-
-    Parameters
-    ----------
-    total : int
-        Items.
-    title : str
-    forced : bool
-        Show it even if not on a terminal.
-    """
-
-    def __init__(self, total: int, title: str, *, forced: bool = False) -> None:
-        self._bar = progress_bar(total, title, forced=forced)
-        self._bar.bar_format = (
-            "{desc}: {percentage:3.0f}%|{bar}| {n:.3g}/{total} [{elapsed}, {remaining} left]"
-        )
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def item(self) -> Iterator[Callable[[float], None]]:
-        """Give what moves the bar along one item, told how much of it is done, 0 to 1."""
-        done = 0.0
-
-        def reach(part: float) -> None:
-            nonlocal done
-            with self._lock:
-                self._bar.update(part - done)
-            done = part
-
-        try:
-            yield reach
-        finally:
-            reach(1.0)
-
-    def close(self) -> None:
-        """Take it away."""
-        self._bar.close()
-
-
-def count(number: int, noun: str) -> str:
-    """Write "1 cell" or "12 cells"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def with_article(noun: str) -> str:
     """Write "a label image" or "an image"."""
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
-def listing(names: list[str], shown: int = 3) -> str:
-    """Write at most `shown` names, and how many more there are."""
-    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + rest
 
 
 class StopRequest:

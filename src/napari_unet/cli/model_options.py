@@ -63,13 +63,11 @@ def add_loading_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_model(name: str, arguments: argparse.Namespace) -> Network:
-    """Load what was asked for.
+def read_guesses(arguments: argparse.Namespace) -> dict[str, str]:
+    """Read what was said about things that a model's file does not tell.
 
     Raises
     ------
-    CheckpointError
-        If it cannot be loaded.
     SettingsError
         If a guess makes no sense.
     """
@@ -82,6 +80,20 @@ def load_model(name: str, arguments: argparse.Namespace) -> Network:
                 "example --guess activation=ELU."
             )
         guesses[about.strip()] = value.strip()
+    return guesses
+
+
+def load_model(name: str, arguments: argparse.Namespace) -> Network:
+    """Load what was asked for.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be loaded.
+    SettingsError
+        If a guess makes no sense.
+    """
+    guesses = read_guesses(arguments)
     return load_checkpoint(model_source(name), allow_code=arguments.allow_code, guesses=guesses)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import get_args
 
-from napari_unet.cli.console import count, report
+from napari_unet.batch.words import count
+from napari_unet.cli.console import report
 from napari_unet.cli.setting_options import add_setting_options, read_settings
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.networks.annotation import LabelKind

@@ -8,6 +8,7 @@ import types
 from collections.abc import Collection
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from napari_unet.batch.image_part import NO_CHANNELS, PlaneNumbers
 from napari_unet.engine.base.setting_texts import option_name, setting_texts
 
 Settings = TypeVar("Settings")
@@ -135,3 +136,23 @@ def real_number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+
+
+def read_plane_numbers(text: str) -> PlaneNumbers:
+    """Read "3", "2,7" or ":,5", or refuse it in plain words."""
+    try:
+        return tuple(None if part.strip() == ":" else int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no slice; give its number, such as 3, or one for each axis, such as 2,7"
+        ) from None
+
+
+def read_channel_axis(text: str) -> int | Literal["none"]:
+    """Read a whole number or "none", or refuse it in plain words."""
+    if text == NO_CHANNELS:
+        return NO_CHANNELS
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a whole number nor none") from None

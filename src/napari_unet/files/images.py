@@ -19,7 +19,7 @@ from PIL import Image
 
 from napari_unet.engine.base.errors import FileError, LabelsError, UNetError
 from napari_unet.engine.base.whole_file import system_reason
-from napari_unet.engine.images.image import LabelImage, Scores
+from napari_unet.engine.images.image import AnyImage, LabelImage, Scores
 from napari_unet.engine.images.label_numbers import whole_numbers
 from napari_unet.files.image_file import ImageFile, ImageFormat, SeriesInfo, image_stem, replacing
 from napari_unet.files.label_formats.cellpose import Cellpose
@@ -340,6 +340,26 @@ def write_float_image(
     display = (float(array.min()), float(array.max())) if array.size else (0.0, 1.0)
     with replacing(path, overwrite=overwrite) as stream:
         write_tiff(stream, array, axes, pixel_size_um, frame_interval_s, display=display)
+
+
+def write_image(
+    path: Path, image: AnyImage, axes: str, *, pixel_size_um: Sequence[float] | None = None
+) -> None:
+    """Write an image as compressed TIFF; real numbers as float32, else as they are.
+
+    Parameters
+    ----------
+    path : Path
+        There must be no such file.
+    image : array
+    axes, pixel_size_um
+        As in `ImageFile`.
+    """
+    array = image.astype(np.float32) if image.dtype.kind == "f" else image
+    array = array.astype(np.uint8) if array.dtype.kind == "b" else array
+    display = (float(array.min()), float(array.max())) if array.size else (0.0, 1.0)
+    with replacing(path, overwrite=False) as stream:
+        write_tiff(stream, array, axes, pixel_size_um, display=display)
 
 
 def write_scores(

@@ -47,11 +47,23 @@ def process_note() -> dict[str, Any]:
     }
 
 
-def is_running(note: Mapping[str, Any], file: Path) -> bool:
-    """Whether the process that wrote a file still runs, this one included."""
+def is_running(
+    note: Mapping[str, Any], file: Path, *, gone_after_s: float = _OTHER_MACHINE_S
+) -> bool:
+    """Whether the process that wrote a file still runs, this one included.
+
+    Parameters
+    ----------
+    note : mapping
+        As `process_note` gives it.
+    file : Path
+    gone_after_s : float
+        A process on another machine is taken as ended when it has not written the file for so
+        many seconds.
+    """
     if note.get("machine") != socket.gethostname():
         try:
-            return time.time() - file.stat().st_mtime < _OTHER_MACHINE_S
+            return time.time() - file.stat().st_mtime < gone_after_s
         except OSError:
             return True  # gone in the meantime
     try:

@@ -191,10 +191,17 @@ def read_layers(path: Any) -> list[LayerData]:
         See `read_image`.
     """
     path = Path(path if isinstance(path, str) else path[0])
-    return [_layer(path, each.number) for each in image_series(path)]
+    return [read_layer_data(path, each.number) for each in image_series(path)]
 
 
-def _layer(path: Path, series: int) -> LayerData:
+def read_layer_data(path: Path, series: int) -> LayerData:
+    """Read one image of a file as `read_layers` does.
+
+    Raises
+    ------
+    FileError
+        See `read_image`.
+    """
     file, are_labels = _read(path, series)
     file, place_below = _on_image_in_view(file) if NO_GRID in file.remarks else (file, None)
     name = file.name if file.series is None else f"{file.name} {file.series.label}"

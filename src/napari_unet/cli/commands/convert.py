@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_unet.batch.file_plan import PlannedFile, plan_outputs
+from napari_unet.batch.words import count, listing
 from napari_unet.cli.batch import for_each
 from napari_unet.cli.checks import Look, add_check_option, look_at_labels
-from napari_unet.cli.console import count, listing, report, say, say_of
-from napari_unet.cli.file_plan import PlannedFile, plan_outputs
+from napari_unet.cli.console import report, say, say_of
 from napari_unet.engine.base.errors import FileError, LabelsError
 from napari_unet.engine.labels.measurements import Column, PixelSize, measure_cells
 from napari_unet.files.cell_types import read_cell_types, table_beside, write_cell_types
@@ -152,8 +153,7 @@ def _convert(planned: PlannedFile, choices: _Choices) -> None:
     source, output = planned.source, planned.output
     at = choices.images.get(source)
     image = None if at is None else read_image(at)
-    series = None if planned.series is None else planned.series.number
-    labels = read_labels(source, series=series, image=image)
+    labels = read_labels(source, series=planned.series, image=image)
     _look(labels, has_checks=choices.has_checks)
     for remark in labels.remarks:
         say_of(source, remark)

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.console import count, report, say
+from napari_unet.batch.words import count
+from napari_unet.cli.console import report, say
 from napari_unet.engine.networks.bundled import BUNDLED_MODELS, DEFAULT_MODEL, bundled_ancestor
 from napari_unet.files.samples import load_sample, sample_files, sample_layers
 
@@ -95,8 +96,10 @@ def sample_of(network: Network) -> str:
 
 def write_files(arguments: argparse.Namespace) -> int:
     """Segment the sample, write labels and overlay, and say how many cells were found."""
-    from napari_unet.cli.file_plan import PlannedFile, check_writable
-    from napari_unet.cli.segmentation_job import SegmentationJob
+    from napari_unet.batch.file_plan import PlannedFile, check_writable
+    from napari_unet.batch.image_job import ImageJob
+    from napari_unet.batch.queue import Entry
+    from napari_unet.batch.settings import BatchSettings, ModelFile
     from napari_unet.engine.base.settings import SegmentationSettings
     from napari_unet.engine.labels.evaluation import evaluate
     from napari_unet.engine.models.checkpoint import load_checkpoint
@@ -110,14 +113,11 @@ def write_files(arguments: argparse.Namespace) -> int:
         arguments.out / _LABELS_NAME,
         {"overlay": arguments.out / _OVERLAY_NAME},
     )
-    job = SegmentationJob(
-        (network,),
-        (arguments.model,),
-        SegmentationSettings(),
-        network.description.instances,
-        overwrite=True,  # files of these names are the demo's own
-    )
-    report(job(planned).line)
+    instances = network.description.instances
+    batch = BatchSettings((ModelFile(arguments.model),), SegmentationSettings(), instances)
+    # Files of these names are the demo's own.
+    entry = Entry(planned, batch.id, replaces=True)
+    report(ImageJob((network,), batch)(entry, lambda _share: None).line)
     sample, found = load_sample(name), read_labels(planned.output).array
     score = evaluate(sample.labels, found, thresholds=(0.5,)).images[0]
     right = score.scores[0].true_positives

@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from napari_unet.batch.file_plan import check_writable
 from napari_unet.cli.console import progress_bar, report, say
-from napari_unet.cli.file_plan import check_writable
 from napari_unet.cli.model_options import add_loading_options, load_model, model_help
 from napari_unet.cli.setting_options import add_setting_options, read_settings
 from napari_unet.engine.export.export import Export, export_format, export_formats, iterate_export

@@ -8,24 +8,21 @@ Sizes are in micrometres where the files know the size of a pixel; the names of 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from napari_unet.batch.cell_table import cell_table, size_along
+from napari_unet.batch.file_plan import PlannedFile, check_new_file, plan_outputs
+from napari_unet.batch.words import count, listing
 from napari_unet.cli.batch import for_each
 from napari_unet.cli.checks import Look, add_check_option, look_at_labels
-from napari_unet.cli.console import count, listing, report, say, say_of
-from napari_unet.cli.file_plan import PlannedFile, check_new_file, plan_outputs
-from napari_unet.engine.base.errors import FileError, ImageShapeError, LabelsError
-from napari_unet.engine.images.image import AnyImage, without_alpha
+from napari_unet.cli.console import report, say, say_of
+from napari_unet.engine.base.errors import FileError, LabelsError
 from napari_unet.engine.labels.measurements import (
     Column,
     PixelSize,
-    background_level,
-    measure_cells,
 )
 from napari_unet.files.finding import find_images
 from napari_unet.files.image_file import ImageFile
@@ -37,12 +34,9 @@ from napari_unet.files.measurements import (
     joined_tables,
     write_measurements,
 )
-from napari_unet.files.pairs import channels_last, partners_of
+from napari_unet.files.pairs import partners_of
 
 _MEANT = ("mask", "disconnected")
-_COLOURS = ("red", "green", "blue")
-_AXES = {"T": "frame", "Z": "slice"}
-"""Names of the columns that count along axes before those of a cell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,26 +173,11 @@ def _measured(source: Path, choices: _Choices) -> dict[str, Column]:
     look.refuse()
     ndim = _ndim(labels, is_volume=choices.is_volume)
     files = {name: _image_of(source, name, of) for name, of in choices.images.items()}
-    images = dict(_channels(files, labels))
     size = None if choices.in_pixels else _pixel_size(labels, files, ndim)
     look.tell(source)
-    tables: list[dict[str, Column]] = []
-    for index in np.ndindex(labels.array.shape[:-ndim]):
-        part = labels.array[index]
-        parts = {name: image[index] for name, image in images.items()}
-        taken = None
-        if choices.takes_background:
-            taken = {name: background_level(part, image) for name, image in parts.items()}
-        table = measure_cells(part, parts, pixel_size=size, background=taken)
-        places = zip(labels.axes[:-ndim], index, strict=True)
-        rows = table["label"].size
-        front = {_AXES.get(axis, axis): np.full(rows, at + 1) for axis, at in places}
-        tables.append({**front, **table})
-    return tables[0] if len(tables) == 1 else _arrays(joined_tables(tables))
-
-
-def _arrays(table: Mapping[str, list[Any]]) -> dict[str, Column]:
-    return {name: np.array(column, object) for name, column in table.items()}
+    return cell_table(
+        labels, files, ndim=ndim, pixel_size=size, takes_background=choices.takes_background
+    )
 
 
 def _ndim(labels: ImageFile, *, is_volume: bool) -> int:
@@ -219,36 +198,15 @@ def _image_of(labels: Path, name: str, partners: Mapping[Path, Path]) -> ImageFi
     return read_image(partners[labels])
 
 
-def _channels(files: Mapping[str, ImageFile], labels: ImageFile) -> Iterator[tuple[str, AnyImage]]:
-    """The images on the grid of the labels, each channel under a name of its own."""
-    shape = labels.array.shape
-    for name, file in files.items():
-        array = np.asarray(channels_last(file, shape))
-        if array.shape[: len(shape)] != shape or array.ndim > len(shape) + 1:
-            raise ImageShapeError(
-                f"'{file.path}' is {' x '.join(map(str, file.array.shape))} and its labels are "
-                f"{' x '.join(map(str, shape))}; measure on an image of the same grid."
-            )
-        if array.ndim == len(shape):
-            yield name, array
-            continue
-        is_colour = file.channel_axis == file.array.ndim - 1 and array.shape[-1] in (3, 4)
-        channels = np.moveaxis(array, -1, 0)
-        channels = without_alpha(channels) if is_colour else channels
-        for number, channel in enumerate(channels):
-            yield f"{name}_{_COLOURS[number] if is_colour else number + 1}", channel
-
-
 def _pixel_size(labels: ImageFile, files: Mapping[str, ImageFile], ndim: int) -> PixelSize | None:
     """As the labels say, or else an image; None where the size along an axis is not known."""
-    sizes = [file.pixel_size_um for file in (labels, *files.values()) if file.pixel_size_um]
-    known = next((size for size in sizes if len(size) >= ndim), None)
-    if known is None and sizes:
+    known = next(filter(None, (size_along(each, ndim) for each in (labels, *files.values()))), None)
+    if known is None and any(file.pixel_size_um for file in (labels, *files.values())):
         say_of(
             labels.path,
             "how far the slices are apart is not known, so that sizes are in pixels.",
         )
-    return None if known is None else PixelSize(known, "um")
+    return known
 
 
 def _cells_in(source: Path, table: Mapping[str, Column]) -> str:

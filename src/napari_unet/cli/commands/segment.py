@@ -11,44 +11,74 @@ images the folder gets a table, summary.csv, with the cells, sizes and warnings 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
-from napari_unet.cli.batch import Processors, Stopped, for_each
-from napari_unet.cli.checks import add_check_option
-from napari_unet.cli.console import BatchBar, count, in_option_words, report, say, say_of
-from napari_unet.cli.file_plan import PlannedFile, named_images, plan_outputs
-from napari_unet.cli.image_part import WantedPart, read_channel_axis, read_plane_numbers
-from napari_unet.cli.model_options import add_loading_options, load_models, model_help
-from napari_unet.cli.segmentation_job import SegmentationJob, Segmented
+from napari_unet.batch.attempts import Stopped
+from napari_unet.batch.file_plan import PlannedFile, named_images, plan_outputs
+from napari_unet.batch.image_job import Advise
+from napari_unet.batch.image_part import WantedPart
+from napari_unet.batch.queue import Entry, Queue, has_queue
+from napari_unet.batch.running import iterate_queue, load_networks
+from napari_unet.batch.settings import BatchSettings, ModelFile
+from napari_unet.batch.summary import TABLE, Summary, counted
+from napari_unet.batch.words import count
+from napari_unet.cli.batch_output import Told
+from napari_unet.cli.better_model import BetterModel
+from napari_unet.cli.checks import add_check_option, look_before
+from napari_unet.cli.console import PROGRAM, in_option_words, say
+from napari_unet.cli.model_options import (
+    add_loading_options,
+    load_models,
+    model_help,
+    model_source,
+    read_guesses,
+)
 from napari_unet.cli.setting_options import (
     add_setting_options,
     is_given,
+    read_channel_axis,
+    read_plane_numbers,
     read_settings,
     whole_number,
 )
-from napari_unet.cli.summary import Summary
-from napari_unet.engine.base.device import resolve_device
-from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.base.errors import FileError, SettingsError
 from napari_unet.engine.base.settings import (
     LEARNED_SETTINGS,
     InstanceSettings,
     SegmentationSettings,
 )
 from napari_unet.engine.networks.bundled import DEFAULT_MODEL
-from napari_unet.engine.networks.network import NetworkDescription
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.session import measured_file
 
-_TABLE = "summary.csv"
+_REMEDY = (
+    "choose another output, leave them as they are with --skip-existing, or allow replacing with "
+    "--overwrite"
+)
+
+_BESIDE_CONTINUE = (
+    "--continue",
+    "-o",
+    "--out",
+    "--device",
+    "--jobs",
+    "--summary",
+    "--progress",
+    "--allow-code",
+    "--debug",
+)
+"""Options that change no result."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
-    parser.usage = "%(prog)s IMAGES... -o OUT [options]"
+    parser.usage = "%(prog)s IMAGES... -o OUT [options]\n       %(prog)s --continue -o OUT"
     parser.add_argument(
         "images",
-        nargs="+",
+        nargs="*",
         metavar="IMAGES",
         help="image files (TIFF, PNG, JPEG and the like) or folders of them",
     )
@@ -99,6 +129,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scores", action="store_true", help="also write the model's scores, as float32 TIFF"
     )
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="also measure each cell, and write a table of them for each image, as "
+        "'napari-unet measure' does: sizes, places, and intensities in the image",
+    )
     add_check_option(parser, "an image that looks like labels or a mask is")
     parser.add_argument(
         "--series",
@@ -113,8 +149,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     existing.add_argument(
         "--skip-existing",
         action="store_true",
-        help="leave outputs that exist as they are and do only what is missing: goes on after an "
-        "interruption, or with new images in the folder",
+        help="leave outputs that exist as they are, whatever made them, and do what is missing",
+    )
+    existing.add_argument(
+        "--continue",
+        dest="goes_on",
+        action="store_true",
+        help="go on with the queue in the folder OUT, whether it was begun here or in napari: do "
+        "what was not done or has failed, with the model and the settings that the queue knows",
     )
     parser.add_argument(
         "--jobs",
@@ -128,7 +170,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--summary",
         type=Path,
         metavar="CSV",
-        help=f"where to write the table of images (default: {_TABLE} in the folder OUT, if there "
+        help=f"where to write the table of images (default: {TABLE} in the folder OUT, if there "
         "are several images)",
     )
     parser.add_argument(
@@ -159,47 +201,35 @@ def run(arguments: argparse.Namespace) -> int:
     """Segment every image; return 1 if any of them failed."""
     if arguments.jobs is not None and arguments.jobs < 1:
         raise SettingsError(f"--jobs is {arguments.jobs}; use 1 or more.")
+    if arguments.goes_on:
+        return _go_on(arguments)
+    if not arguments.images:
+        raise SettingsError(
+            "No images were given; name files or folders, or go on with a queue by --continue."
+        )
     settings = _settings(arguments)
-    part = WantedPart(
-        arguments.channel, arguments.channel_axis, arguments.slice, settings.every_slice
-    )
-    extras = {"scores": ".tif"} if arguments.scores else {}
-    extras |= {"overlay": ".png"} if arguments.overlay else {}
     models = tuple(arguments.model or [DEFAULT_MODEL])
+    sources = [model_source(name) for name in models]
     networks = load_models(models, arguments)
-    description = networks[0].description
-    extras |= {"types": ".csv"} if description.cell_types else {}
-    plan = plan_outputs(
-        named_images(arguments.images),
-        arguments.out,
-        extras=extras,
-        overwrite=arguments.overwrite,
-        skip_existing=arguments.skip_existing,
-        series=arguments.series,
-    )
-    summary = _summary(arguments, plan)
-    missing = _missing(plan, summary, arguments, description)
-    jobs = _jobs(arguments, len(missing))
-    bar = BatchBar(
-        len(missing),
-        missing[0].source.name if len(missing) == 1 else "images",
-        forced=arguments.progress,
-    )
-    job = SegmentationJob(
-        networks,
-        models,
+    batch = BatchSettings(
+        tuple(ModelFile(source, measured_file(source)[0]) for source in sources),
         settings,
-        read_settings(arguments, description.instances, leave_out=LEARNED_SETTINGS),
-        part,
-        device=arguments.device,
-        intensities=arguments.intensities,
-        overwrite=arguments.overwrite,
-        skip_existing=arguments.skip_existing,
-        checks=arguments.checks,
-        bar=bar,
-        processors=Processors(jobs),
+        read_settings(arguments, networks[0].description.instances, leave_out=LEARNED_SETTINGS),
+        WantedPart(
+            arguments.channel, arguments.channel_axis, arguments.slice, settings.every_slice
+        ),
+        read_guesses(arguments),
+        arguments.intensities,
+        checks="refuse" if arguments.checks else "none",
     )
-    return _segment_all(missing, job, jobs, summary, arguments)
+    plan = _plan(batch, networks[0].description, arguments)
+    with _queue(plan, arguments.out) as queue:
+        added = queue.add(plan, batch, replaces=arguments.overwrite, keeps=arguments.skip_existing)
+        missing = _missing(added, arguments)
+        summary = _summary(arguments, queue, added)
+        if summary is not None:
+            _count_earlier(summary, added, networks[0])
+        return _segment(queue, missing, summary, arguments, {batch.id: networks})
 
 
 def _settings(arguments: argparse.Namespace) -> SegmentationSettings:
@@ -211,88 +241,140 @@ def _settings(arguments: argparse.Namespace) -> SegmentationSettings:
     return replace(settings, flips=arguments.flips)
 
 
-def _summary(arguments: argparse.Namespace, plan: list[PlannedFile]) -> Summary | None:
-    if arguments.summary is not None:
-        return Summary(arguments.summary, plan)
-    is_folder = plan[0].output != arguments.out
-    return Summary(arguments.out / _TABLE, plan) if is_folder and len(plan) > 1 else None
+@contextmanager
+def _queue(plan: Sequence[PlannedFile], out: Path) -> Iterator[Queue]:
+    """The queue of a folder, or one that is not kept for a single image."""
+    is_folder = all(each.output != out for each in plan)
+    if is_folder and (len(plan) > 1 or has_queue(out)):
+        with Queue.held(out, program=PROGRAM) as queue:
+            yield queue
+    else:
+        yield Queue()
 
 
-def _missing(
-    plan: list[PlannedFile],
-    summary: Summary | None,
-    arguments: argparse.Namespace,
-    description: NetworkDescription,
+def _plan(
+    batch: BatchSettings, description: NetworkDescription, arguments: argparse.Namespace
 ) -> list[PlannedFile]:
-    """Images of which an output is missing; the others go into the table as they are."""
-    if not arguments.skip_existing:
-        return plan
-    missing = [each for each in plan if not all(path.exists() for path in each.outputs)]
-    skipped = [each for each in plan if each not in missing]
-    if skipped:
-        say(f"{count(len(skipped), 'image')} of {len(plan)} left out, with outputs that exist.")
-    if summary is not None and not description.gives_classes:
-        for planned in skipped:
-            summary.add_earlier(planned, ndim=description.architecture.ndim)
+    known: Collection[Path] = ()
+    remedy = _REMEDY
+    if has_queue(arguments.out):
+        known = Queue.read(arguments.out).known(batch.id)
+        remedy = f"go on with the queue that is there by --continue, {_REMEDY}"
+    extras = {"scores": ".tif"} if arguments.scores else {}
+    extras |= {"overlay": ".png"} if arguments.overlay else {}
+    extras |= {"types": ".csv"} if description.cell_types else {}
+    extras |= {"measurements": ".csv"} if arguments.measure else {}
+    return plan_outputs(
+        named_images(arguments.images, tell=say),
+        arguments.out,
+        extras=extras,
+        overwrite=arguments.overwrite or arguments.skip_existing,
+        known=known,
+        remedy=remedy,
+        series=arguments.series,
+        tell=say,
+    )
+
+
+def _missing(added: Sequence[Entry], arguments: argparse.Namespace) -> list[Entry]:
+    """Images of which a result is missing."""
+    missing = [each for each in added if not _is_there(each, arguments)]
+    left_out = len(added) - len(missing)
+    if left_out:
+        is_kept = arguments.skip_existing
+        why = "with outputs that exist" if is_kept else "done before with this model and settings"
+        say(f"{count(left_out, 'image')} of {len(added)} left out, {why}.")
     return missing
 
 
-def _jobs(arguments: argparse.Namespace, images: int) -> int:
-    wanted: int | None = arguments.jobs
-    if wanted is None:
-        on_cpu = resolve_device(arguments.device).type == "cpu"
-        wanted = torch.get_num_threads() if on_cpu else 1
-    return max(1, min(wanted, images))
+def _is_there(entry: Entry, arguments: argparse.Namespace) -> bool:
+    return entry.is_whole or (arguments.skip_existing and entry.has_results)
 
 
-def _segment_all(
-    plan: list[PlannedFile],
-    job: SegmentationJob,
-    jobs: int,
+def _summary(
+    arguments: argparse.Namespace, queue: Queue, entries: Sequence[Entry]
+) -> Summary | None:
+    """The table, with what is known of images that were done before."""
+    path = arguments.summary
+    if path is None and queue.folder is not None:
+        path = queue.folder / TABLE
+    if path is None:
+        return None
+    summary = Summary(path, [each.planned for each in entries], in_words=in_option_words)
+    for entry in entries:
+        if entry.state != "waiting":
+            summary.add(entry)
+    return summary
+
+
+def _count_earlier(summary: Summary, entries: Sequence[Entry], network: Network) -> None:
+    """Give results that another program or an earlier version has made their rows."""
+    description = network.description
+    for entry in entries:
+        is_kept = entry.keeps and entry.has_results
+        is_new = is_kept and entry.state == "waiting" and not summary.has(entry)
+        if is_new and not description.gives_classes:
+            summary.add(counted(entry, ndim=description.architecture.ndim))
+
+
+def _go_on(arguments: argparse.Namespace) -> int:
+    """Do what waits in a queue, with the settings that it knows."""
+    options = [word.partition("=")[0] for word in arguments.command_line if word[:1] == "-"]
+    others = [word for word in options if word not in _BESIDE_CONTINUE]
+    if others or arguments.images:
+        what = others[0] if others else f"'{arguments.images[0]}'"
+        raise SettingsError(
+            f"--continue takes images, model and settings from the queue; leave out {what}, or "
+            "give the images with their options and without --continue."
+        )
+    if not has_queue(arguments.out):
+        raise FileError(
+            f"There is no queue in '{arguments.out}'; name the folder of the results of "
+            "'napari-unet segment' or of the Batch widget."
+        )
+    with Queue.held(arguments.out, program=PROGRAM) as queue:
+        entries, waiting = queue.entries, queue.waiting
+        done = len(entries) - len(waiting)
+        say(f"{done} of {count(len(entries), 'image')} are done; going on with the others.")
+        return _segment(queue, waiting, _summary(arguments, queue, entries), arguments, {})
+
+
+def _segment(
+    queue: Queue,
+    entries: Sequence[Entry],
     summary: Summary | None,
     arguments: argparse.Namespace,
+    networks: Mapping[str, tuple[Network, ...]],
 ) -> int:
-    finished = 0
+    """Segment images and tell of each; `networks` are those that are loaded, by settings."""
 
-    def tell(planned: PlannedFile, found: Segmented) -> None:
-        nonlocal finished
-        finished += 1
-        report(found.line)
-        for warning in found.warnings:
-            say_of(planned.source.parent / planned.title, warning)
-        if summary is not None:
-            summary.add(
-                planned, warnings=in_option_words(" ".join(found.warnings)), **found.measured
-            )
+    def load(batch: BatchSettings) -> tuple[Network, ...]:
+        loaded = networks.get(batch.id)
+        return loaded or load_networks(batch, allow_code=arguments.allow_code)
 
-    def note(planned: PlannedFile, sentence: str) -> None:
-        if summary is not None:
-            summary.add(planned, error=in_option_words(sentence))
+    def advise_with(batch: BatchSettings, description: NetworkDescription) -> Advise:
+        names = [model.source for model in batch.models]
+        return BetterModel(description, names, device=arguments.device).sentence
 
-    again = "name them alone" if arguments.overwrite else "add --skip-existing"
-    is_table_whole = True
+    told = Told(entries, arguments)
+    reports = iterate_queue(
+        queue,
+        entries,
+        load=load,
+        device=arguments.device,
+        look=look_before,
+        advise_with=advise_with,
+        at_a_time=arguments.jobs,
+        summary=summary,
+    )
     try:
-        status = for_each(
-            plan,
-            job,
-            name=lambda planned: planned.source.parent / planned.title,
-            noun="image",
-            debug=arguments.debug,
-            # One more is read or written meanwhile.
-            workers=min(jobs + 1, len(plan)) if len(plan) > 1 else 1,
-            cancel=job.cancel,
-            done=tell,
-            failed=note,
-            remedy=f"To do only these again, {again}.",
-        )
+        with closing(reports):
+            for each in reports:
+                told.tell(each)
     except KeyboardInterrupt:
-        if len(plan) == 1:
+        if len(entries) == 1:
             raise
-        raise Stopped(
-            f"{finished} of {count(len(plan), 'image')} are done; to go on, add --skip-existing."
-        ) from None
+        raise Stopped(told.stopped(queue)) from None
     finally:
-        job.close()
-        if summary is not None:
-            is_table_whole = summary.write()
-    return status if is_table_whole else 1
+        told.close()
+    return told.status(queue)

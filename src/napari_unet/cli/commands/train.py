@@ -15,12 +15,12 @@ from typing import Any, get_args
 
 import numpy as np
 
+from napari_unet.batch.file_plan import check_writable
+from napari_unet.batch.words import count, listing
 from napari_unet.cli.checks import add_check_option, look_at_pairs
 from napari_unet.cli.commands.evaluate import report_unpaired
 from napari_unet.cli.commands.training_session import TrainingSession, only_writer
-from napari_unet.cli.console import count, listing, report, say
-from napari_unet.cli.file_plan import check_writable
-from napari_unet.cli.image_part import read_channel_axis
+from napari_unet.cli.console import report, say
 from napari_unet.cli.model_options import (
     add_loading_options,
     load_model,
@@ -37,6 +37,7 @@ from napari_unet.cli.new_model import (
 from napari_unet.cli.setting_options import (
     add_setting_options,
     is_given,
+    read_channel_axis,
     read_settings,
     real_number,
     whole_number,

@@ -13,8 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from napari_unet.cli.console import StopRequest, count, progress_bar, report, say
-from napari_unet.cli.file_plan import kept_elsewhere
+from napari_unet.batch.file_plan import kept_elsewhere
+from napari_unet.batch.words import count
+from napari_unet.cli.console import StopRequest, progress_bar, report, say
 from napari_unet.cli.program import INTERRUPTED
 from napari_unet.engine.base.errors import CheckpointError, FileError, UNetError
 from napari_unet.engine.base.whole_file import write_problem

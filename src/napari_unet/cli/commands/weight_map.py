@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.batch.file_plan import PlannedFile, plan_outputs
 from napari_unet.cli.batch import for_each
 from napari_unet.cli.checks import Look, add_check_option, look_at_labels
 from napari_unet.cli.console import report, say_of
-from napari_unet.cli.file_plan import PlannedFile, plan_outputs
 from napari_unet.cli.setting_options import (
     add_setting_options,
     read_settings,

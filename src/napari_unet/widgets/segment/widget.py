@@ -16,6 +16,7 @@ from napari_unet.viewer.commands import segment_view
 from napari_unet.viewer.results import METADATA_KEY
 from napari_unet.viewer.worker import failure_sentence
 from napari_unet.widgets.segment.advice import Advice
+from napari_unet.widgets.segment.for_batch import batch_settings
 from napari_unet.widgets.segment.form import SegmentForm
 from napari_unet.widgets.segment.job import NOTHING_CHANGED, SegmentJob
 from napari_unet.widgets.segment.recipe import chosen_layer, read_form, segment_recipe
@@ -27,6 +28,7 @@ from napari_unet.widgets.shared.parts import Scrolled, in_column, while_alive
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from napari_unet.batch.settings import BatchSettings
     from napari_unet.engine.networks.network import Network
 
 _KEY_SEGMENT_VIEW = "Shift-U"
@@ -142,6 +144,10 @@ class SegmentWidget(DockedForm):
         self.model_choice.stop()
         self.form.better.stop()
         self.form.size_choice.stop_drawing()
+
+    def batch_settings(self) -> tuple[BatchSettings, tuple[Network, ...]]:
+        """Return what the form says for many images; see the function of this name."""
+        return batch_settings(self._session, self.form)
 
     def _subject(self) -> object:
         """What the form shows, as far as a message may be about it; thresholds have their own."""

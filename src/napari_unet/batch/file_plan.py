@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_unet.cli.console import count, listing, say
+from napari_unet.batch.words import count, listing
 from napari_unet.engine.base.errors import FileError, UNetError
 from napari_unet.engine.base.whole_file import system_reason
 from napari_unet.files.finding import find_images
@@ -17,8 +17,14 @@ from napari_unet.files.images import IMAGE_SUFFIXES, image_series
 from napari_unet.files.label_formats.ome_zarr import is_zarr_group
 from napari_unet.files.tiff.tiff import Tiff
 
+_REMEDY = "choose another output, or allow replacing with --overwrite"
+
 _LONGEST_NAME = 255
 """Bytes of a file's name that the usual file systems take."""
+
+
+def _tell_nobody(_sentence: str) -> None:
+    """Say nothing: of files that are one image each there is nothing to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +37,10 @@ class PlannedFile:
     output : Path
     extras : mapping of str to Path
         Further results, by kind: "scores", "overlay".
-    series : SeriesInfo, optional
-        Which image of a file that holds several.
+    series : int, optional
+        Number of the image in a file that holds several.
+    series_name : str
+        What the file calls it, if it does.
     problem : UNetError, optional
         Why there will be none; for its turn among the others.
     """
@@ -40,7 +48,8 @@ class PlannedFile:
     source: Path
     output: Path
     extras: Mapping[str, Path]
-    series: SeriesInfo | None = None
+    series: int | None = None
+    series_name: str = ""
     problem: UNetError | None = None
 
     @property
@@ -53,8 +62,8 @@ class PlannedFile:
         """The image's name for people: "a.lif, series 2 'Scene A'"."""
         if self.series is None:
             return self.source.name
-        name = f" '{self.series.name}'" if self.series.name else ""
-        return f"{self.source.name}, series {self.series.number}{name}"
+        name = f" '{self.series_name}'" if self.series_name else ""
+        return f"{self.source.name}, series {self.series}{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +80,14 @@ class _Image:
         return stem if self.series is None else f"{stem}_{self.series.label}"
 
 
-def named_images(paths: Sequence[str]) -> list[Path]:
-    """List the images among files and folders; of several, what is none is left out and named.
+def named_images(paths: Sequence[str], *, tell: Callable[[str], object]) -> list[Path]:
+    """List the images among files and folders; of several, what is none is left out.
+
+    Parameters
+    ----------
+    paths : sequence of str
+    tell : callable
+        Given a sentence that names what is left out.
 
     Raises
     ------
@@ -81,7 +96,7 @@ def named_images(paths: Sequence[str]) -> list[Path]:
     """
     left_out = [path for path in paths if len(paths) > 1 and _holds_no_image(Path(path))]
     if left_out and len(left_out) < len(paths):
-        say(
+        tell(
             f"left out, because there is no image in {'it' if len(left_out) == 1 else 'them'}: "
             f"{listing(left_out)}."
         )
@@ -111,8 +126,10 @@ def plan_outputs(
     file_endings: Sequence[str] = (),
     extras: Mapping[str, str] | None = None,
     overwrite: bool = False,
-    skip_existing: bool | None = None,
+    known: Collection[Path] = (),
+    remedy: str = _REMEDY,
     series: Sequence[str] | None = None,
+    tell: Callable[[str], object] = _tell_nobody,
 ) -> list[PlannedFile]:
     """Name the outputs of every source and see that all of them can be written.
 
@@ -131,12 +148,15 @@ def plan_outputs(
         Ending of each further kind of result, as in {"overlay": ".png"}. They
         stand beside an output file, or in a subfolder of an output folder.
     overwrite : bool
-    skip_existing : bool, optional
-        Outputs may exist, and will be left as they are. None for a command
-        that has no such choice.
+    known : collection of Path
+        Outputs that may exist.
+    remedy : str
+        What to do about others that exist.
     series : sequence of str, optional
         Which images of files with several, by number or name; empty for all.
         None where each file is one image.
+    tell : callable
+        Given a sentence about the files of a set, of which `series` makes one image.
 
     Raises
     ------
@@ -147,7 +167,7 @@ def plan_outputs(
     kinds = extras or {}
     images = [_Image(source) for source in sources]
     if series is not None:
-        images = _images_of(sources, series)
+        images = _images_of(sources, series, tell)
     _refuse_long_names([out])
     endings = file_endings or (Tiff.suffixes if ending == ".tif" else (ending,))
     if out.name.lower().endswith(tuple(endings)) and not _is_folder(out):
@@ -167,7 +187,9 @@ def plan_outputs(
         ]
     outputs = [path for planned in plan for path in planned.outputs]
     _refuse_long_names(outputs)
-    _refuse_overwriting(plan, outputs, overwrite=overwrite, skip_existing=skip_existing)
+    _refuse_inputs(plan, outputs)
+    if not overwrite:
+        _refuse_overwriting([path for path in outputs if path not in known], remedy)
     for folder in dict.fromkeys(path.parent for path in outputs):
         check_writable(folder)
     return plan
@@ -179,10 +201,13 @@ def _is_folder(path: Path) -> bool:
 
 
 def _planned(image: _Image, output: Path, extras: Mapping[str, Path]) -> PlannedFile:
-    return PlannedFile(image.source, output, extras, image.series, image.problem)
+    number, name = (image.series.number, image.series.name) if image.series else (None, "")
+    return PlannedFile(image.source, output, extras, number, name, image.problem)
 
 
-def _images_of(sources: Sequence[Path], wanted: Sequence[str]) -> list[_Image]:
+def _images_of(
+    sources: Sequence[Path], wanted: Sequence[str], tell: Callable[[str], object]
+) -> list[_Image]:
     """The images of the files; those of a set of files once, with the first of them."""
     images: list[_Image] = []
     firsts: dict[Path, Path] = {}
@@ -200,7 +225,7 @@ def _images_of(sources: Sequence[Path], wanted: Sequence[str]) -> list[_Image]:
         firsts.update((file, source) for each in found for file in each.files)
         images += _chosen_images(source, found, wanted)
     for first, others in again.items():
-        say(
+        tell(
             f"{first}: the files of this set are segmented together, under this name, and not "
             f"again for {listing(others)}."
         )
@@ -273,26 +298,21 @@ def _refuse_long_names(outputs: Sequence[Path]) -> None:
                 )
 
 
-def _refuse_overwriting(
-    plan: Sequence[PlannedFile],
-    outputs: Sequence[Path],
-    *,
-    overwrite: bool,
-    skip_existing: bool | None,
-) -> None:
+def _refuse_inputs(plan: Sequence[PlannedFile], outputs: Sequence[Path]) -> None:
     sources = {planned.source.resolve() for planned in plan}
     for path in outputs:
         if path.resolve() in sources:
             raise FileError(f"The output '{path}' would replace an input; choose another folder.")
         if _is_folder(path):
             raise FileError(f"The output '{path}' is a folder; remove it or choose another output.")
+
+
+def _refuse_overwriting(outputs: Sequence[Path], remedy: str) -> None:
     there = [str(path) for path in outputs if path.exists()]
-    if there and not overwrite and not skip_existing:
+    if there:
         verb = "exists" if len(there) == 1 else "exist"
-        skip = "" if skip_existing is None else "leave out what is done with --skip-existing, "
         raise FileError(
-            f"{count(len(there), 'output file')} already {verb} ({listing(there)}); "
-            f"choose another output, {skip}or allow replacing with --overwrite."
+            f"{count(len(there), 'output file')} already {verb} ({listing(there)}); {remedy}."
         )
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from napari_unet.cli.console import count
+from napari_unet.batch.words import count
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.images.image import AnyImage
 from napari_unet.files.image_file import ImageFile
@@ -96,26 +95,6 @@ class WantedPart:
         # Where there is only room for them, planes named channels are the slices asked for.
         are_slices = slices == asked and not image.axes.endswith("C")
         return None if are_slices and self.channel is None else image.channel_axis
-
-
-def read_plane_numbers(text: str) -> PlaneNumbers:
-    """Read "3", "2,7" or ":,5", or refuse it in plain words."""
-    try:
-        return tuple(None if part.strip() == ":" else int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"'{text}' is no slice; give its number, such as 3, or one for each axis, such as 2,7"
-        ) from None
-
-
-def read_channel_axis(text: str) -> int | Literal["none"]:
-    """Read a whole number or "none", or refuse it in plain words."""
-    if text == NO_CHANNELS:
-        return NO_CHANNELS
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is neither a whole number nor none") from None
 
 
 def _checked_axis(image: ImageFile, axis: int) -> int:

@@ -6,20 +6,22 @@ import csv
 import io
 import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.cli.console import say
-from napari_unet.cli.file_plan import PlannedFile, check_writable
+from napari_unet.batch.file_plan import PlannedFile, check_writable
+from napari_unet.batch.queue import Entry, Outcome
 from napari_unet.engine.base.errors import FileError, UNetError
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.files.image_file import replacing
 from napari_unet.files.images import read_labels
+
+TABLE = "summary.csv"
 
 _SECONDS_BETWEEN_WRITES = 2.0
 
@@ -85,6 +87,16 @@ def measured(
     return values
 
 
+def counted(entry: Entry, *, ndim: int) -> Entry:
+    """Take in labels that were there before: as an image that is done, or failed if unreadable."""
+    try:
+        labels = read_labels(entry.output)
+    except UNetError as error:
+        return replace(entry, state="failed", error=str(error))
+    outcome = Outcome(**measured(labels.array, labels.pixel_size_um, ndim=ndim))
+    return replace(entry, state="done", outcome=outcome)
+
+
 class Summary:
     """The rows of a batch in a CSV file; rows of earlier ones stay, but for images done again.
 
@@ -93,6 +105,8 @@ class Summary:
     path : Path
     plan : sequence of PlannedFile
         Whose rows come in this order, after those of other images.
+    in_words : callable
+        Writes a sentence as its readers know it.
 
     Raises
     ------
@@ -100,8 +114,10 @@ class Summary:
         If the file cannot be written, or is something else.
     """
 
-    def __init__(self, path: Path, plan: Sequence[PlannedFile]) -> None:
-        self._path = path
+    def __init__(
+        self, path: Path, plan: Sequence[PlannedFile], *, in_words: Callable[[str], str] = str
+    ) -> None:
+        self._path, self._in_words = path, in_words
         self._rows: dict[str, dict[str, Any]] = {}
         self._order = {self._name(planned): number for number, planned in enumerate(plan)}
         self._written = 0.0
@@ -109,43 +125,45 @@ class Summary:
         if path.exists():
             self._read()
 
-    def has(self, planned: PlannedFile) -> bool:
+    def has(self, entry: Entry) -> bool:
         """Whether there is a row with the cells of an image."""
-        return bool(self._rows.get(self._name(planned), {}).get("cells"))
+        return bool(self._rows.get(self._name(entry.planned), {}).get("cells"))
 
-    def add_earlier(self, planned: PlannedFile, *, ndim: int) -> None:
-        """Take in an image that was done before."""
-        if not self.has(planned):
-            try:
-                labels = read_labels(planned.output)
-            except UNetError as error:
-                self.add(planned, error=str(error))
-            else:
-                self.add(planned, **measured(labels.array, labels.pixel_size_um, ndim=ndim))
-
-    def add(self, planned: PlannedFile, **values: Any) -> None:
-        """Take in an image; the file follows after at most some seconds."""
-        series = "" if planned.series is None else str(planned.series.number)
-        row = SummaryRow(str(planned.source), series, self._name(planned), **values)
+    def add(self, entry: Entry) -> None:
+        """Take in an image that is done or has failed."""
+        planned, outcome = entry.planned, entry.outcome
+        series = "" if planned.series is None else str(planned.series)
+        names = ("cells", "median_area_px", "median_area_um2", "seconds")
+        row = SummaryRow(
+            str(planned.source),
+            series,
+            self._name(planned),
+            **{name: getattr(outcome, name) for name in names},
+            warnings=self._in_words(" ".join(outcome.warnings)),
+            error=self._in_words(entry.error),
+        )
         self._rows[row.output] = asdict(row)
-        if time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES:
-            self.write()
 
-    def write(self) -> bool:
-        """Write all rows; say it if that fails, because the images are more than their table."""
+    @property
+    def is_due(self) -> bool:
+        """Whether it was not written for some seconds."""
+        return time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES
+
+    def write(self) -> None:
+        """Write all rows.
+
+        Raises
+        ------
+        FileError
+            If the file cannot be written.
+        """
         text = io.StringIO(newline="")
         table = csv.DictWriter(text, COLUMNS)
         table.writeheader()
         table.writerows(sorted(self._rows.values(), key=self._place))
-        try:
-            with replacing(self._path, overwrite=True) as stream:
-                stream.write(text.getvalue().encode("utf-8", "surrogateescape"))
-        except FileError as error:
-            say(str(error))
-            return False
-        finally:
-            self._written = time.monotonic()
-        return True
+        self._written = time.monotonic()
+        with replacing(self._path, overwrite=True) as stream:
+            stream.write(text.getvalue().encode("utf-8", "surrogateescape"))
 
     def _name(self, planned: PlannedFile) -> str:
         try:
@@ -164,6 +182,7 @@ class Summary:
         table = csv.DictReader(io.StringIO(text, newline=""))
         if tuple(table.fieldnames or ()) != COLUMNS:
             raise FileError(
-                f"'{self._path}' is no summary of a batch; name another file with --summary."
+                f"'{self._path}' is no summary of a batch; take it away, or name another file for "
+                "the table."
             )
         self._rows = {row["output"]: dict(row) for row in table}

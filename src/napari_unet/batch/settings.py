@@ -1,0 +1,159 @@
+"""With which model and settings images are segmented: what a queue keeps of it, and gives back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, Self, TypeAlias
+
+from napari_unet.batch.image_part import WantedPart
+from napari_unet.engine.base.errors import CheckpointError, FileError
+from napari_unet.engine.base.settings import (
+    LEARNED_SETTINGS,
+    InstanceSettings,
+    SegmentationSettings,
+    in_present_names,
+)
+
+_ID_LENGTH = 12
+
+Checks: TypeAlias = Literal["refuse", "tell", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model, as it can be loaded again.
+
+    Parameters
+    ----------
+    source : str
+        Bundled name or file.
+    file_hash : str
+        First digits of the file's SHA-256; empty if unknown.
+    """
+
+    source: str
+    file_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """How images are segmented, each in the same way.
+
+    Parameters
+    ----------
+    models : tuple of ModelFile
+        Whose scores are averaged; most often one.
+    settings : SegmentationSettings
+    instances : InstanceSettings
+    part : WantedPart
+        Which part of each image.
+    guesses : mapping of str to str
+        What a person said about things that the file of the first model does not tell.
+    intensities : {"stack", "slice"}
+        Where the range of intensities of a single slice is measured.
+    diameter_um : float, optional
+        Of the cells, which is as many pixels as the file of each image says.
+    every_stack : bool
+        Where an image has slices, each is segmented on its own, whatever `settings` say.
+    checks : {"refuse", "tell", "none"}
+        Look at each image first, and refuse what is none, or tell of it; changes no result.
+    """
+
+    models: tuple[ModelFile, ...]
+    settings: SegmentationSettings
+    instances: InstanceSettings
+    part: WantedPart = WantedPart()  # noqa: RUF009 - frozen
+    guesses: Mapping[str, str] = field(default_factory=dict)
+    intensities: Literal["stack", "slice"] = "stack"
+    diameter_um: float | None = None
+    every_stack: bool = False
+    checks: Checks = "refuse"
+
+    def __post_init__(self) -> None:
+        """Leave what the model has learned to its file."""
+        own = InstanceSettings()
+        learned = {name: getattr(own, name) for name in LEARNED_SETTINGS}
+        object.__setattr__(self, "instances", replace(self.instances, **learned))
+
+    @property
+    def id(self) -> str:
+        """Tells settings with which an image gives another result."""
+        values = {key: value for key, value in self.to_json().items() if key != "checks"}
+        text = json.dumps(values, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:_ID_LENGTH]
+
+    def instances_of(self, model: InstanceSettings) -> InstanceSettings:
+        """How cells are told apart, with what the model has learned of it."""
+        learned = {name: getattr(model, name) for name in LEARNED_SETTINGS}
+        return replace(self.instances, **learned)
+
+    def check_model(self, number: int, file_hash: str) -> None:
+        """See that a model is still the one that was meant.
+
+        Raises
+        ------
+        CheckpointError
+            If its file is another one.
+        """
+        model = self.models[number]
+        if model.file_hash and file_hash and model.file_hash != file_hash:
+            raise CheckpointError(
+                f"The model '{model.source}' is not the file with which this queue was begun "
+                f"({file_hash}, then {model.file_hash}); bring that file back, or begin anew in "
+                "another folder."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, which `from_json` takes."""
+        instances = asdict(self.instances)
+        return {
+            "models": [asdict(model) for model in self.models],
+            "settings": _plain(asdict(self.settings)),
+            "instances": {k: v for k, v in instances.items() if k not in LEARNED_SETTINGS},
+            "part": _plain(asdict(self.part)),
+            "guesses": dict(self.guesses),
+            "intensities": self.intensities,
+            "diameter_um": self.diameter_um,
+            "every_stack": self.every_stack,
+            "checks": self.checks,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Make settings of plain values.
+
+        Raises
+        ------
+        FileError
+            If they are none, such as those of a newer version.
+        """
+        try:
+            rest = {each.name for each in fields(cls)} - {
+                "models",
+                "settings",
+                "instances",
+                "part",
+            }
+            return cls(
+                tuple(ModelFile(**model) for model in values["models"]),
+                SegmentationSettings(**_tuples(in_present_names(values["settings"]))),
+                InstanceSettings(**values["instances"]),
+                WantedPart(**_tuples(values["part"])),
+                **{name: values[name] for name in rest if name in values},
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise FileError(
+                f"The settings of the queue cannot be read ({error}); it was written by another "
+                "version, which can go on with it."
+            ) from error
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: list(each) if isinstance(each, tuple) else each for key, each in values.items()}
+
+
+def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(each) if isinstance(each, list) else each for key, each in values.items()}

@@ -1,0 +1,79 @@
+"""What a terminal shows of a queue that is worked on."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import traceback
+from collections.abc import Sequence
+
+from napari_unet.batch.queue import Entry, Queue
+from napari_unet.batch.running import BatchReport
+from napari_unet.batch.words import count, listing
+from napari_unet.cli.console import describe_failure, progress_bar, report, say, say_of
+
+
+class Told:
+    """A line for each image, a bar, and at the end what failed and how to go on.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        The images of this run.
+    arguments : Namespace
+        Of the command.
+    """
+
+    def __init__(self, entries: Sequence[Entry], arguments: argparse.Namespace) -> None:
+        self._total, self._debug = len(entries), arguments.debug
+        self._out = arguments.out
+        self._done = 0
+        self._lost: list[str] = []
+        self._problem = ""
+        title = entries[0].planned.source.name if len(entries) == 1 else "images"
+        self._bar = progress_bar(len(entries), title, forced=arguments.progress)
+        self._bar.bar_format = (
+            "{desc}: {percentage:3.0f}%|{bar}| {n:.3g}/{total} [{elapsed}, {remaining} left]"
+        )
+
+    def tell(self, each: BatchReport) -> None:
+        """Say what is new."""
+        self._bar.update(each.reached - self._bar.n)
+        if each.problem and each.problem != self._problem:
+            say(each.problem)
+        self._problem = each.problem or self._problem
+        entry = each.entry
+        if entry is None:
+            return
+        path = entry.planned.source.parent / entry.planned.title
+        if each.error is not None:
+            if self._debug:
+                traceback.print_exception(each.error)
+            say_of(path, describe_failure(each.error))
+            self._lost.append(path.name)
+            return
+        self._done += 1
+        report(each.line)
+        for warning in entry.outcome.warnings:
+            say_of(path, warning)
+
+    def stopped(self, queue: Queue) -> str:
+        """Say how many are done, and how to go on."""
+        done = f"{self._done} of {count(self._total, 'image')} are done"
+        return f"{done}; to go on: {self._command(queue)}"
+
+    def status(self, queue: Queue) -> int:
+        """Say which images failed, and return the exit status."""
+        if self._lost and self._total > 1:
+            names = f"{len(self._lost)} of {count(self._total, 'image')} failed"
+            again = f"To do only these again: {self._command(queue)}"
+            say(f"{names}: {listing(self._lost)}. {again}")
+        return 1 if self._lost or self._problem else 0
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.close()
+
+    def _command(self, queue: Queue) -> str:
+        folder = self._out if queue.folder is None else queue.folder
+        return f"napari-unet segment --continue -o {shlex.quote(str(folder))}"
