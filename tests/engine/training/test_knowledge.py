@@ -177,6 +177,13 @@ def test_images_that_look_like_the_new_ones_are_drawn_most(name):
     assert min(pair.weight for pair in weighed) >= 0.25
 
 
+def test_bank_is_drawn_evenly_for_a_kind_that_is_not_known():
+    description = load_checkpoint("nuclei").description
+    bank = known_bank(description).pairs("learn")[::10]
+    weighed = resembling(bank, [sample("fluorescence")], description, familiar=0.0)
+    assert [pair.weight for pair in weighed] == pytest.approx([1.0] * len(bank))
+
+
 def test_nothing_resembles_an_empty_bank():
     assert resembling((), [discs()], TINY) == []
 
