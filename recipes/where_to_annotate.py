@@ -1,15 +1,15 @@
 """Whether cells at the places of "where to annotate next" teach more than cells drawn at random.
 
-python recipes/where_to_annotate.py DATA [--kinds DIC DAPI] [--cells 20] [--seeds 0 1 2]
+python recipes/where_to_annotate.py DATA [--kinds DIC "phase contrast"] [--cells 20] [--seeds 0 1 2]
 
 A seed draws images to annotate in; the others are measured, which neither the network nor the
 thresholds have seen. So many cells are painted by the truth, and everything else is ignored: those
 at the places that the ranking puts first in each image, the images taking turns, or cells drawn at
 random. A false cell at a place is erased, and counts as one. Both trainings are alike.
 
-`nuclei` half knows DAPI in tissue. Of DIC cells it knows nothing, and nobody asks a network what it
-is unsure of before it knows anything: there it learns one whole image first, which stays among the
-training pairs.
+`nuclei` knows nothing of cells in DIC and phase contrast, and nobody asks a network what it is
+unsure of before it knows anything: it learns one whole image first, which stays among the training
+pairs.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from few_labels import KINDS, measure, read
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -39,10 +40,6 @@ from napari_unet import (
 )
 from napari_unet.engine.labels.uncertainty import UncertainRegion
 from napari_unet.engine.networks.network import Network
-
-sys.path.insert(0, str(Path(__file__).with_name("nuclei")))
-from correct_cells import dapi, precision
-from picture_sets import pictures
 
 FIRST_STEPS = 60
 
@@ -66,39 +63,16 @@ class Start:
     others: list[TrainingPair]
 
 
-def dic_start(data: Path, seed: int) -> Start:
-    """`nuclei` after one image; half of the rest of `train` to annotate in."""
-    folder = data / "dic_cho_bbbc030"
-    cells, test = (
-        [
-            picture.pair()
-            for picture in pictures(
-                folder, "DIC", part=part, zoom=0.5, keep=lambda row, part=part: row["split"] == part
-            )
-        ]
-        for part in ("train", "test")
-    )
+def begin(kind: str, data: Path, seed: int) -> Start:
+    """`nuclei` after one image; half of the others to annotate in."""
+    cells, test = read(data, kind)
     order = np.random.default_rng(seed).permutation(len(cells))
     half = len(cells) // 2
     known, pool, rest = (
         [cells[i] for i in part] for part in (order[:1], order[1:half], order[half:])
     )
     network = learned(load_checkpoint("nuclei"), known, FIRST_STEPS, seed)
-    return Start(network, known, pool, [*rest, *test])
-
-
-def dapi_start(data: Path, seed: int) -> Start:
-    """`nuclei` as it is; half of the held-out fields of tissue to annotate in."""
-    fields = dapi(data)
-    groups = sorted({picture.group for picture in fields})
-    drawn = np.random.default_rng(seed).permutation(groups)[: len(groups) // 2]
-    parts: tuple[list[TrainingPair], list[TrainingPair]] = ([], [])
-    for picture in fields:
-        parts[picture.group not in drawn].append(picture.pair())
-    return Start(load_checkpoint("nuclei"), [], *parts)
-
-
-STARTS: dict[str, Callable[[Path, int], Start]] = {"DIC": dic_start, "DAPI": dapi_start}
+    return Start(network, known, pool, rest if test is cells else [*rest, *test])
 
 
 def learned(network: Network, pairs: Sequence[TrainingPair], steps: int, seed: int) -> Network:
@@ -107,11 +81,6 @@ def learned(network: Network, pairs: Sequence[TrainingPair], steps: int, seed: i
     for _ in run:
         pass
     return run.tuned()
-
-
-def measure(network: Network, pairs: Sequence[TrainingPair]) -> float:
-    """AP 0.5 of all cells together."""
-    return precision(network, [(np.asarray(pair.image), np.asarray(pair.labels)) for pair in pairs])
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +185,7 @@ def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, metavar="DATA", help="folder with the sets of images")
-    parser.add_argument("--kinds", nargs="+", choices=list(STARTS), default=list(STARTS))
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--arms", nargs="*", choices=list(CHOICES), default=list(CHOICES))
     parser.add_argument("--cells", type=int, default=20, help="that are annotated")
     parser.add_argument("--steps", type=int, default=80, help="of four patches")
@@ -226,7 +195,7 @@ def main() -> int:
     print("| images | seed | before | arm | annotated | AP 0.5 after |\n" + "| --- " * 6 + "|")
     for kind in arguments.kinds:
         for seed in arguments.seeds:
-            start = STARTS[kind](arguments.data, seed)
+            start = begin(kind, arguments.data, seed)
             before = measure(start.network, start.others)
             pool = [seen(start.network, item) for item in start.pool]
             for arm in arguments.arms:
