@@ -288,7 +288,6 @@ def _print_table(evaluation: Evaluation, names: list[str], *, per_image: bool) -
         report(f"mean IoU of matched cells: {evaluation.mean_matched_iou:.3f}")
     else:
         report(too_few(evaluation))
-    report(f"true cells merged with another: {evaluation.merged_cells}")
 
 
 def too_few(evaluation: Evaluation) -> str:
