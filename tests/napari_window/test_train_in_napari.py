@@ -357,7 +357,7 @@ def test_closing_napari_while_it_trains_ends_the_thread_and_the_training_is_offe
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("napari_unet.widgets.train.training._AUTOSAVE_S", 0.0)
-    monkeypatch.setattr("napari_unet.versions.autosave._is_running", lambda *_: False)
+    monkeypatch.setattr("napari_unet.versions.autosave.is_running", lambda *_: False)
     long = TrainingSettings.fine_tuning(
         steps=100_000, batch_size=2, patch_size_px=64, keep_knowledge=0
     )

@@ -298,7 +298,7 @@ def test_what_a_closed_napari_left_is_offered_and_can_be_kept(
     click(qtbot, widget)
     wait(qtbot, widget)
     # The process that saved it is no longer there.
-    monkeypatch.setattr("napari_unet.versions.autosave._is_running", lambda *_: False)
+    monkeypatch.setattr("napari_unet.versions.autosave.is_running", lambda *_: False)
 
     other = TrainWidget(viewer, session, tmp_path)
     qtbot.addWidget(other)
