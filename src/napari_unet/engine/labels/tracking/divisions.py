@@ -1,0 +1,75 @@
+"""Which cells are daughters: two alike ones on either side of where one was."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from napari_unet.engine.labels.tracking.appearances import Appearances
+from napari_unet.engine.labels.tracking.matching import best_pairs
+
+_LEAST_ALIKE = 0.5
+"""Size of the smaller daughter, divided by that of the larger one."""
+
+
+def find_divisions(
+    appearances: Appearances,
+    places: NDArray[np.float64],
+    links: NDArray[np.int64],
+    *,
+    largest_move: float,
+) -> NDArray[np.int64]:
+    """Find the cells that begin as daughters of a cell that goes on.
+
+    Both daughters are no larger than the parent was, the smaller one is at
+    least half as large as the other, and they lie on opposite sides of the
+    parent's middle. What is there in one frame alone is taken for an error of
+    the labels. Of several possible parents it is the one nearest to the point
+    halfway between both.
+
+    Parameters
+    ----------
+    appearances, places, links, largest_move
+        As for `distance_links`; all links.
+
+    Returns
+    -------
+    (N, 2) int64 array
+        Entry of the parent in its last frame, and of the second daughter, which
+        is in the next frame. The first daughter is linked to the parent.
+    """
+    frames = appearances.frames
+    after, before = np.full(frames.size, -1), np.full(frames.size, -1)
+    after[links[:, 0]], before[links[:, 1]] = links[:, 1], links[:, 0]
+    is_followed = after >= 0
+    is_parent = np.zeros(frames.size, np.bool_)
+    is_parent[is_followed] = frames[after[is_followed]] == frames[is_followed] + 1
+    lives_on = is_followed | (frames == appearances.frame_starts.size - 2)
+    is_new = (before < 0) & lives_on & (frames > 0)
+    found = [np.zeros((0, 2), np.int64)]
+    for frame in np.unique(frames[is_new]).tolist():
+        here = appearances.of_frame(frame)
+        there = appearances.of_frame(frame - 1)
+        new = here.start + np.flatnonzero(is_new[here])
+        parents = there.start + np.flatnonzero(is_parent[there])
+        if not parents.size:
+            continue
+        near = cKDTree(places[parents]).sparse_distance_matrix(
+            cKDTree(places[new]), largest_move, output_type="coo_matrix"
+        )
+        parent, second = parents[near.row], new[near.col]
+        first = after[parent]
+        sizes = np.sort(appearances.areas[np.stack([first, second])], axis=0)
+        ways = places[first] - places[parent], places[second] - places[parent]
+        is_likely = (
+            (sizes[0] >= _LEAST_ALIKE * sizes[1])
+            & (sizes[1] <= appearances.areas[parent])
+            & ((ways[0] * ways[1]).sum(axis=1) < 0)
+            & lives_on[first]
+        )
+        off = np.linalg.norm((ways[0] + ways[1]) / 2, axis=1)
+        pairs = np.stack([parent, second], axis=1)[is_likely]
+        gains = np.clip(1 - off[is_likely] / largest_move, 0, 1)
+        found.append(pairs[best_pairs(pairs[:, 0], pairs[:, 1], gains)])
+    return np.concatenate(found)
