@@ -106,6 +106,11 @@ class FrameLook:
         ious = ious_of(earlier, cells, shared)
         return Overlaps(rows + self._starts[-3], columns + self._starts[-2], ious)
 
+    @property
+    def labels_of_last(self) -> NDArray[np.int64]:
+        """Cells of the last frame, ascending."""
+        return self._labels[-1]
+
     def appearances(self) -> Appearances:
         """All cells of the frames so far."""
         return Appearances(

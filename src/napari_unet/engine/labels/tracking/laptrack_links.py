@@ -1,4 +1,4 @@
-"""Links by distance, made by laptrack: what moved too far to overlap, or was missing for a while."""
+"""Links by distance, made by laptrack: what moved too far to overlap, or was missing."""
 
 from __future__ import annotations
 
@@ -117,9 +117,7 @@ def _within_reach(
     return np.concatenate(found)
 
 
-def _parts(
-    chains: NDArray[np.int64], group: NDArray[np.int32]
-) -> Iterator[NDArray[np.int64]]:
+def _parts(chains: NDArray[np.int64], group: NDArray[np.int32]) -> Iterator[NDArray[np.int64]]:
     """Chains, with those of a group together, in parts of about `_MANY`."""
     ordered = chains[np.argsort(group[chains], kind="stable")]
     stops = np.flatnonzero(np.diff(group[ordered], append=-1)) + 1

@@ -34,6 +34,29 @@ def track_cells(
     settings: TrackingSettings | None = None,
     *,
     pixel_size: Sequence[float] | None = None,
+) -> Tracks:
+    """Follow the cells of a time series in one call; see `iterate_tracking`.
+
+    Parameters
+    ----------
+    stack, settings, pixel_size
+        As for `iterate_tracking`.
+
+    Raises
+    ------
+    LabelsError, TrackingError
+        As `iterate_tracking`.
+    """
+    *_, last = iterate_tracking(stack, settings, pixel_size=pixel_size)
+    assert last.tracks is not None  # noqa: S101 - the last report has them
+    return last.tracks
+
+
+def iterate_tracking(
+    stack: AnyImage,
+    settings: TrackingSettings | None = None,
+    *,
+    pixel_size: Sequence[float] | None = None,
 ) -> Iterator[TrackingReport]:
     """Follow the cells of a time series.
 
@@ -85,7 +108,7 @@ def track_cells(
         yield TrackingReport(done, total)
     appearances = look.appearances()
     places = appearances.centres * step
-    largest_move = settings.largest_move_px or appearances.median_diameter(step)
+    largest_move = settings.largest_move_px or appearances.median_diameter(step.tolist())
     if math.isnan(largest_move):
         links = divisions = np.zeros((0, 2), np.int64)
     else:
@@ -129,5 +152,3 @@ def _overlap_links(
     chosen = best_pairs(before, after, pairs.ious[near])
     links: NDArray[np.int64] = np.stack([before[chosen], after[chosen]], axis=1)
     return links
-
-
