@@ -22,6 +22,7 @@ from napari_unet.engine.labels.tracking.tracks import Tracks, renumbered
 from napari_unet.files.images import read_labels
 
 RESULT_TABLE, TRUTH_TABLE = "res_track.txt", "man_track.txt"
+TABLES = (RESULT_TABLE, TRUTH_TABLE)
 _MASKS = {RESULT_TABLE: "mask", TRUTH_TABLE: "man_track"}
 """How the masks of results and of truths are called, before their number."""
 
