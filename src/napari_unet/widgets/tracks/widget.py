@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels, Layer
 
-_COLUMN_PX = 58
+_COLUMN_PX = 48
 _STOPPED = "Stopped; nothing was changed."
 _RUN_TOOLTIP = (
     "<qt>Link the cells of each frame with those of the next. The result are two new layers: "
@@ -131,8 +131,11 @@ class TracksWidget(DockedForm):
         self.table.show_columns(followed.columns)
         self.plot.show_counts(followed.tracks.cells_per_frame)
         self._show_frame()
-        self.panel.show_idle(_summary(followed), settles=True)
         self.gestures.start(numbered, yields=True)
+        if self._source is not None:
+            # Another run is about the same labels, not about its own result.
+            self.form.layer_choice.choose_layer(self._source)
+        self.panel.show_idle(_summary(followed), settles=True)
 
     @while_alive
     def _on_failed(self, error: Exception) -> None:

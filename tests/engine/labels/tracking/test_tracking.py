@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from napari_unet.engine.labels.tracking.matching import best_pairs
 from napari_unet.engine.labels.tracking.tracking import iterate_tracking
 from napari_unet.engine.labels.tracking.tracks import Tracks
 
-pytest.importorskip("laptrack")
+laptrack = pytest.importorskip("laptrack")
 
 Place = tuple[float, float]
 
@@ -216,20 +216,41 @@ def test_one_frame_has_a_track_for_each_cell() -> None:
     assert by_frame(track_cells(film({4: (10, 10), 7: (30, 30)}))) == [{4: 1, 7: 2}]
 
 
-def test_parts_are_linked_as_all_at_once_would_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(4)
-    places = rng.uniform(6, 120, (5, 40, 2))
-    frames = [dict(enumerate(map(tuple, each), start=1)) for each in places.tolist()]
-    stack = film(*frames, radius=1.5, shape=(128, 128))
-    chosen = TrackingSettings(largest_move_px=8)
-    whole = track_cells(stack, chosen)
+@pytest.mark.parametrize("gap", [0, 2])
+def test_parts_are_linked_as_laptrack_links_all_at_once(
+    gap: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = np.random.default_rng(4).permutation(128 * 128)[:200].reshape(5, 40)
+    stack = np.zeros((5, 128, 128), np.int32)
+    for image, own in zip(stack, places, strict=True):
+        image.ravel()[own] = np.arange(1, 41)
+    size = np.array([np.sqrt(0.7), 1])  # so that no two distances are the same
+    cutoff = 12**2 * (1 + 1e-6) ** 2
+    whole = laptrack.LapTrack(
+        cutoff=cutoff,
+        gap_closing_cutoff=cutoff if gap else False,
+        gap_closing_max_frame_count=gap + 1,
+        **dict.fromkeys(("track_start_cost", "track_end_cost"), 0.525 * cutoff),
+        **dict.fromkeys(("segment_start_cost", "segment_end_cost"), 1.05 * cutoff),
+    ).predict([np.vstack([[9e4, 9e4], np.argwhere(image > 0) * size]) for image in stack])
+    labels = [image[image > 0] for image in stack]
+    expected = {
+        (one[0], labels[one[0]][one[1] - 1], other[0], labels[other[0]][other[1] - 1])
+        for one, other in whole.edges()
+        if one[1]
+    }
+
     monkeypatch.setattr("napari_unet.engine.labels.tracking.laptrack_links._MANY", 1)
-    reports = list(iterate_tracking(stack, chosen))
-    assert len(reports) > 12  # five frames, some parts, and the end
-    in_parts = reports[-1].tracks
-    assert in_parts is not None
-    np.testing.assert_array_equal(in_parts.numbers, whole.numbers)
-    assert whole.count < 200
+    chosen = TrackingSettings(largest_move_px=12, longest_gap_frames=gap, divisions=False)
+    reports = list(iterate_tracking(stack, chosen, pixel_size=size.tolist()))
+    assert len(reports) > 9  # five frames, the sure ones, some parts, and the end
+    tracks = reports[-1].tracks
+    assert tracks is not None
+    table = tracks.table()
+    rows = list(zip(*(table[name].tolist() for name in ("track", "frame", "label")), strict=True))
+    found = {(a[1], a[2], b[1], b[2]) for a, b in pairwise(rows) if a[0] == b[0]}
+    assert found == expected
+    assert len(found) > 50
 
 
 def test_volumes_are_followed_with_the_distance_of_their_slices() -> None:

@@ -64,8 +64,9 @@ def distance_links(
     Yields
     ------
     (K, 2) int64 array
-        Further links of one part after the other; the parts have no end within
-        reach of another's, so that together they are what all at once would be.
+        Further links of one part after the other, the first of ends that have
+        only each other. The parts have no end within reach of another's, so
+        that together they are what laptrack makes of all at once.
     """
     frames = appearances.frames
     heads = np.setdiff1d(np.arange(frames.size), links[:, 1])
@@ -78,10 +79,14 @@ def distance_links(
     ends = chain[possible]
     near = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), (size, size))
     _, group = connected_components(near, directed=False)
+    group_of_pair = group[ends[:, 0]]
+    # Two ends that have only each other need no choice.
+    is_sure = np.bincount(group_of_pair)[group_of_pair] == 1
+    yield possible[is_sure]
     tracker = _tracker(largest_move, longest_gap_frames)
     head_of, tail_of = np.zeros(size, np.int64), np.zeros(size, np.int64)
     head_of[chain[heads]], tail_of[chain[tails]] = heads, tails
-    for chains in _parts(np.unique(ends), group):
+    for chains in _parts(np.unique(ends[~is_sure]), group):
         yield _linked(tracker, frames, places, head_of[chains], tail_of[chains])
 
 
