@@ -442,7 +442,7 @@ def tracks() -> Image.Image:
     """Photograph the window with followed cells, in a film made of a sample's nuclei."""
     with window() as viewer:
         images, labels = _film_of(load_sample("fluorescence"))
-        viewer.add_image(images, name="film", contrast_limits=(0, np.percentile(images, 99.5)))
+        viewer.add_image(images, name="film", contrast_limits=(0, 0.6 * images.max()))
         viewer.add_labels(labels, name="film: nuclei")
         widget = open_widget(viewer, TRACKS)
         widget.run()
@@ -458,8 +458,8 @@ def _film_of(sample: Any, frames: int = 20) -> tuple[np.ndarray, np.ndarray]:
     """Let the cells of a sample wander, and some of them divide; numbers differ in each frame."""
     rng = np.random.default_rng(3)
     image, labels = np.squeeze(sample.image), sample.labels
-    bare = np.where(labels > 0, np.median(image[labels == 0]), image).astype(image.dtype)
-    films, numbered = np.stack([bare] * frames), np.zeros((frames, *labels.shape), np.int32)
+    numbered = np.zeros((frames, *labels.shape), np.int32)
+    films = rng.choice(image[labels == 0], numbered.shape)
     for number in np.unique(labels[labels > 0]):
         y, x = np.nonzero(labels == number)
         places, middle = np.stack([y, x], axis=1), np.array([y.mean(), x.mean()])
