@@ -13,7 +13,7 @@ from napari_unet.engine.labels.runs import LabelRuns
 from napari_unet.engine.labels.tracking.settings import TrackingSettings
 from napari_unet.engine.labels.tracking.tracking import iterate_tracking
 from napari_unet.engine.labels.tracking.tracks import Tracks
-from napari_unet.viewer.tracks import new_tracked_layers
+from napari_unet.widgets.tracks.layers import new_tracked_layers
 
 if TYPE_CHECKING:
     from pathlib import Path

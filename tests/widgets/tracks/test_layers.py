@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from napari.components import ViewerModel
 
-from napari_unet.viewer.tracks import get_reader
+from napari_unet.widgets.tracks.layers import get_reader
 
 
 @pytest.fixture
