@@ -99,7 +99,7 @@ def _tracked(labels: ImageFile, settings: TrackingSettings) -> Tracks:
     ndim = labels.array.ndim - 1
     size = size_along(labels, ndim)
     step = None if size is None else size.lengths[-ndim:]
-    with progress_bar(labels.array.shape[0] + 1, "following") as bar:
+    with progress_bar(2 * labels.array.shape[0] + 1, "following") as bar:
         for each in iterate_tracking(labels.array, settings, pixel_size=step):
             bar.update(each.done - bar.n)
     assert each.tracks is not None  # noqa: S101 - the last report has them

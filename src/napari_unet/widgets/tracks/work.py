@@ -72,15 +72,16 @@ def follow(request: Request) -> Iterator[Progress]:
     # A copy: whoever paints meanwhile changes other labels than these.
     stack = np.array(request.labels)
     frames = len(stack)
-    total = 2 * frames + 1
     for report in iterate_tracking(stack, request.settings, pixel_size=request.pixel_size):
-        yield Progress(report.done, total, f"frame {min(report.done, frames)} of {frames}")
-    tracks = report.tracks
+        is_reading = report.done <= frames
+        text = f"frame {report.done} of {frames}" if is_reading else "linking the cells"
+        yield Progress(report.done, report.total + frames, text)
+    tracks, total = report.tracks, report.total + frames
     assert tracks is not None  # noqa: S101 - the last report has them
     numbered = np.empty(stack.shape, np.int32)
     for at, frame in enumerate(tracks.relabelled(stack)):
         numbered[at] = frame
-        yield Progress(frames + 2 + at, total, "numbering the cells")
+        yield Progress(report.total + at + 1, total, "numbering the cells")
     source = LabelRuns.of(stack)
     layers = new_tracked_layers(tracks, numbered, name=request.name, place=request.place)
     followed = Followed(request, tracks, source, track_columns(tracks), layers)

@@ -243,7 +243,9 @@ def test_parts_are_linked_as_laptrack_links_all_at_once(
     monkeypatch.setattr("napari_unet.engine.labels.tracking.laptrack_links._MANY", 1)
     chosen = TrackingSettings(largest_move_px=12, longest_gap_frames=gap, divisions=False)
     reports = list(iterate_tracking(stack, chosen, pixel_size=size.tolist()))
-    assert len(reports) > 9  # five frames, the sure ones, some parts, and the end
+    assert len(reports) > 14  # five frames twice, the sure ones, some parts, and the end
+    assert [each.done for each in reports[:10]] == list(range(1, 11))
+    assert {each.total for each in reports} == {11}
     tracks = reports[-1].tracks
     assert tracks is not None
     table = tracks.table()

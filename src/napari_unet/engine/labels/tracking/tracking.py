@@ -25,7 +25,7 @@ class TrackingReport:
 
     done: int
     total: int
-    """`done` of `total` steps: one for each frame, and one for what laptrack does."""
+    """`done` of `total` steps: each frame is read, then linked; the last is all the rest."""
     tracks: Tracks | None = None
 
 
@@ -101,7 +101,7 @@ def iterate_tracking(
         )
     load_laptrack()
     step = _step(pixel_size, len(shape) - 1)
-    total = shape[0] + 1
+    total = 2 * shape[0] + 1
     look, overlaps = FrameLook(len(step)), list[Overlaps]()
     for done, frame in enumerate(stack, start=1):
         overlaps.append(look.add(np.asarray(frame)))
@@ -112,12 +112,15 @@ def iterate_tracking(
     if math.isnan(largest_move):
         links = divisions = np.zeros((0, 2), np.int64)
     else:
-        parts = [_overlap_links(pairs, places, largest_move) for pairs in overlaps]
+        parts = []
+        for done, pairs in enumerate(overlaps, start=shape[0] + 1):
+            parts.append(_overlap_links(pairs, places, largest_move))
+            yield TrackingReport(done, total)
         links = np.concatenate(parts)
         for part in distance_links(
             appearances,
             places,
-            links.copy(),
+            links,
             largest_move=largest_move,
             longest_gap_frames=settings.longest_gap_frames,
         ):
