@@ -170,6 +170,7 @@ def test_a_division_in_the_last_frame_counts() -> None:
     "later",
     [
         pytest.param([{1: (20, 20), 2: (20, 27)}] * 2, id="on one side of it"),
+        pytest.param([{1: (20, 19), 2: (20, 26)}] * 2, id="much farther than the other"),
         pytest.param([{1: (20, 17), 2: (20, 25)}, {1: (20, 21)}], id="for one frame alone"),
     ],
 )

@@ -12,6 +12,9 @@ from napari_unet.engine.labels.tracking.matching import best_pairs
 _LEAST_ALIKE = 0.5
 """Size of the smaller daughter, divided by that of the larger one."""
 
+_FARTHEST_OFF = 0.25
+"""From the parent's middle to the point halfway between the daughters, by their distance."""
+
 
 def find_divisions(
     appearances: Appearances,
@@ -23,10 +26,10 @@ def find_divisions(
     """Find the cells that begin as daughters of a cell that goes on.
 
     Both daughters are no larger than the parent was, the smaller one is at
-    least half as large as the other, and they lie on opposite sides of the
-    parent's middle. What is there in one frame alone is taken for an error of
-    the labels. Of several possible parents it is the one nearest to the point
-    halfway between both.
+    least half as large as the other, and the point halfway between them is
+    nearer to the parent's middle than a quarter of their distance. What is
+    there in one frame alone is taken for an error of the labels. Of several
+    possible parents it is the one nearest to that point.
 
     Parameters
     ----------
@@ -62,13 +65,13 @@ def find_divisions(
         first = after[parent]
         sizes = np.sort(appearances.areas[np.stack([first, second])], axis=0)
         ways = places[first] - places[parent], places[second] - places[parent]
+        off = np.linalg.norm((ways[0] + ways[1]) / 2, axis=1)
         is_likely = (
             (sizes[0] >= _LEAST_ALIKE * sizes[1])
             & (sizes[1] <= appearances.areas[parent])
-            & ((ways[0] * ways[1]).sum(axis=1) < 0)
+            & (off <= _FARTHEST_OFF * np.linalg.norm(ways[0] - ways[1], axis=1))
             & lives_on[first]
         )
-        off = np.linalg.norm((ways[0] + ways[1]) / 2, axis=1)
         pairs = np.stack([parent, second], axis=1)[is_likely]
         gains = np.clip(1 - off[is_likely] / largest_move, 0, 1)
         found.append(pairs[best_pairs(pairs[:, 0], pairs[:, 1], gains)])
