@@ -1,10 +1,14 @@
 """Tracks as files of the Cell Tracking Challenge, and back."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from napari_unet import track_cells
@@ -63,6 +67,22 @@ def test_what_was_written_is_read_as_it_was(tmp_path: Path, stack: NDArray) -> N
         np.testing.assert_array_equal(column, tracks.lives()[name], err_msg=name)
     for name in ("track", "frame", "y", "x", "area_px", "parent"):
         np.testing.assert_allclose(read.tracks.table()[name], tracks.table()[name])
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    arrays(
+        np.int32, st.tuples(st.integers(1, 6), st.just(4), st.just(9)), elements=st.integers(0, 4)
+    )
+)
+def test_whatever_was_tracked_comes_back(stack: NDArray[np.int32]) -> None:
+    with TemporaryDirectory() as folder:
+        tracks = write(Path(folder, "RES"), stack)
+        read = read_challenge(Path(folder, "RES"))
+    np.testing.assert_array_equal(read.labels, np.stack(list(tracks.relabelled(stack))))
+    assert read.tracks.parents == tracks.parents
+    for name, column in read.tracks.lives().items():
+        np.testing.assert_array_equal(column, tracks.lives()[name], err_msg=name)
 
 
 def test_volumes_are_written_as_stacks_of_pages(tmp_path: Path) -> None:

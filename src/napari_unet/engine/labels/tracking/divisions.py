@@ -29,7 +29,7 @@ def find_divisions(
     least half as large as the other, and the point halfway between them is
     nearer to the parent's middle than a quarter of their distance. What is
     there in one frame alone is taken for an error of the labels. Of several
-    possible parents it is the one nearest to that point.
+    possible parents it is the one nearest to that point, by that distance.
 
     Parameters
     ----------
@@ -52,27 +52,35 @@ def find_divisions(
     is_new = (before < 0) & lives_on & (frames > 0)
     found = [np.zeros((0, 2), np.int64)]
     for frame in np.unique(frames[is_new]).tolist():
-        here = appearances.of_frame(frame)
-        there = appearances.of_frame(frame - 1)
+        here, there = appearances.of_frame(frame), appearances.of_frame(frame - 1)
         new = here.start + np.flatnonzero(is_new[here])
         parents = there.start + np.flatnonzero(is_parent[there])
-        if not parents.size:
-            continue
         near = cKDTree(places[parents]).sparse_distance_matrix(
             cKDTree(places[new]), largest_move, output_type="coo_matrix"
         )
         parent, second = parents[near.row], new[near.col]
-        first = after[parent]
-        sizes = np.sort(appearances.areas[np.stack([first, second])], axis=0)
-        ways = places[first] - places[parent], places[second] - places[parent]
-        off = np.linalg.norm((ways[0] + ways[1]) / 2, axis=1)
-        is_likely = (
-            (sizes[0] >= _LEAST_ALIKE * sizes[1])
-            & (sizes[1] <= appearances.areas[parent])
-            & (off <= _FARTHEST_OFF * np.linalg.norm(ways[0] - ways[1], axis=1))
-            & lives_on[first]
-        )
-        pairs = np.stack([parent, second], axis=1)[is_likely]
-        gains = np.clip(1 - off[is_likely] / largest_move, 0, 1)
-        found.append(pairs[best_pairs(pairs[:, 0], pairs[:, 1], gains)])
+        lives = lives_on[after[parent]]
+        parent, second = parent[lives], second[lives]
+        off = _off_the_middle(appearances.areas, places, parent, after[parent], second)
+        likely = off <= _FARTHEST_OFF
+        pairs = np.stack([parent, second], axis=1)[likely]
+        found.append(pairs[best_pairs(pairs[:, 0], pairs[:, 1], 1 - off[likely])])
     return np.concatenate(found)
+
+
+def _off_the_middle(
+    areas: NDArray[np.int64],
+    places: NDArray[np.float64],
+    parent: NDArray[np.int64],
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """How far parents are from halfway between daughters, by the distance of these.
+
+    Infinitely far where the sizes are not those of a parent and her daughters.
+    """
+    sizes = np.sort(areas[np.stack([first, second])], axis=0)
+    fits = (sizes[0] >= _LEAST_ALIKE * sizes[1]) & (sizes[1] <= areas[parent])
+    off = np.linalg.norm((places[first] + places[second]) / 2 - places[parent], axis=1)
+    apart = np.linalg.norm(places[first] - places[second], axis=1)
+    return np.where(fits & (apart > 0), off / np.maximum(apart, np.finfo(float).tiny), np.inf)

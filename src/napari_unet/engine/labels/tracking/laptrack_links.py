@@ -71,6 +71,8 @@ def distance_links(
     frames = appearances.frames
     heads = np.setdiff1d(np.arange(frames.size), links[:, 1])
     tails = np.setdiff1d(np.arange(frames.size), links[:, 0])
+    if not frames.size:
+        return
     chain = _chains(frames.size, links)
     possible = _within_reach(frames, places, tails, heads, largest_move, longest_gap_frames)
     if not possible.size:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -109,27 +108,23 @@ def iterate_tracking(
     appearances = look.appearances()
     places = appearances.centres * step
     largest_move = settings.largest_move_px or appearances.median_diameter(step.tolist())
-    if math.isnan(largest_move):
-        links = divisions = np.zeros((0, 2), np.int64)
-    else:
-        parts = []
-        for done, pairs in enumerate(overlaps, start=shape[0] + 1):
-            parts.append(_overlap_links(pairs, places, largest_move))
-            yield TrackingReport(done, total)
-        links = np.concatenate(parts)
-        for part in distance_links(
-            appearances,
-            places,
-            links,
-            largest_move=largest_move,
-            longest_gap_frames=settings.longest_gap_frames,
-        ):
-            parts.append(part)
-            yield TrackingReport(total - 1, total)
-        links = np.concatenate(parts)
-        divisions = links[:0]
-        if settings.divisions:
-            divisions = find_divisions(appearances, places, links, largest_move=largest_move)
+    parts = []
+    for done, pairs in enumerate(overlaps, start=shape[0] + 1):
+        parts.append(_overlap_links(pairs, places, largest_move))
+        yield TrackingReport(done, total)
+    for part in distance_links(
+        appearances,
+        places,
+        np.concatenate(parts),
+        largest_move=largest_move,
+        longest_gap_frames=settings.longest_gap_frames,
+    ):
+        parts.append(part)
+        yield TrackingReport(total - 1, total)
+    links = np.concatenate(parts)
+    divisions = links[:0]
+    if settings.divisions:
+        divisions = find_divisions(appearances, places, links, largest_move=largest_move)
     tracks = joined(appearances, links, divisions, largest_move_px=largest_move)
     yield TrackingReport(total, total, tracks)
 
