@@ -45,7 +45,7 @@ IMAGES = Path(__file__).parents[1] / "docs" / "images"
 PLUGIN = "napari-unet-cells"
 SEGMENT, MODEL, WEIGHT_MAP, TRAIN = "Segment cells", "Model", "Weight map", "Train"
 CELL_TYPES, CORRECT, MEASURE = "Cell types", "Correct", "Measure"
-EVALUATE, BATCH = "Evaluate", "Batch"
+EVALUATE, BATCH, TRACKS = "Evaluate", "Batch", "Tracks"
 OWN_CELLS = "histology-large"
 
 _WINDOW = (1240, 780)
@@ -435,6 +435,49 @@ def batch() -> Image.Image:
         wait_for(lambda: len(viewer.layers) == 2, "the result")
         settle()
         return photograph(viewer)
+
+
+@picture
+def tracks() -> Image.Image:
+    """Photograph the window with followed cells, in a film made of a sample's nuclei."""
+    with window() as viewer:
+        images, labels = _film_of(load_sample("fluorescence"))
+        viewer.add_image(images, name="film", contrast_limits=(0, 0.6 * images.max()))
+        viewer.add_labels(labels, name="film: nuclei")
+        widget = open_widget(viewer, TRACKS)
+        widget.run()
+        wait_for(lambda: not widget.job.is_running and widget.plot.has_plots, "the tracks")
+        viewer.dims.set_point(0, 14)
+        viewer.layers["film: nuclei: tracked"].contour = 2
+        widget.table.sortByColumn(4, Qt.SortOrder.DescendingOrder)
+        settle()
+        return photograph(viewer)
+
+
+def _film_of(sample: Any, frames: int = 20) -> tuple[np.ndarray, np.ndarray]:
+    """Let the cells of a sample wander, and some of them divide; numbers differ in each frame."""
+    rng = np.random.default_rng(3)
+    image, labels = np.squeeze(sample.image), sample.labels
+    numbered = np.zeros((frames, *labels.shape), np.int32)
+    films = rng.choice(image[labels == 0], numbered.shape)
+    for number in np.unique(labels[labels > 0]):
+        y, x = np.nonzero(labels == number)
+        places, middle = np.stack([y, x], axis=1), np.array([y.mean(), x.mean()])
+        way = np.cumsum(rng.normal(0, 1.2, (frames, 2)), axis=0) + rng.normal(0, 0.6, 2)
+        divides = int(rng.integers(4, frames - 2)) if rng.random() < 0.12 else frames
+        apart = 0.5 * np.sqrt(y.size / np.pi) * np.array([1.0, 0.4])
+        for at in range(frames):
+            sides = (0,) if at < divides else (-1, 1)
+            for side in sides:
+                size, shift = (0.7, side * apart * (1 + 0.08 * (at - divides))) if side else (1, 0)
+                moved = middle + shift + way[at] + size * (places - middle)
+                row, column = np.round(moved).astype(int).T
+                inside = (row >= 0) & (row < image.shape[0]) & (column >= 0)
+                inside &= column < image.shape[1]
+                row, column = row[inside], column[inside]
+                films[at, row, column] = image[y[inside], x[inside]]
+                numbered[at, row, column] = (number * 37 + at) % 997 + 1000 * (side > 0)
+    return films, numbered
 
 
 @picture

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from napari_unet.engine.labels.comparison import change_image, compare_cells
     from napari_unet.engine.labels.evaluation import evaluate
     from napari_unet.engine.labels.measurements import PixelSize, measure_cells
+    from napari_unet.engine.labels.tracking.settings import TrackingSettings
+    from napari_unet.engine.labels.tracking.tracking import track_cells
     from napari_unet.engine.labels.truth.cell_errors import find_errors
     from napari_unet.engine.labels.uncertainty import rank_doubt, rank_uncertainty
     from napari_unet.engine.models.checkpoint import (
@@ -44,6 +46,7 @@ _HOMES = {
     "InstanceSettings": "base.settings",
     "PixelSize": "labels.measurements",
     "SegmentationSettings": "base.settings",
+    "TrackingSettings": "labels.tracking.settings",
     "TrainingPair": "training.pairs",
     "TrainingSettings": "training.settings",
     "UNetError": "base.errors",
@@ -71,6 +74,7 @@ _HOMES = {
     "save_checkpoint": "models.checkpoint",
     "segment": "models.one_call",
     "suggest_model": "models.suggestion",
+    "track_cells": "labels.tracking.tracking",
     "train": "training.training",
 }
 
@@ -80,6 +84,7 @@ __all__ = [
     "InstanceSettings",
     "PixelSize",
     "SegmentationSettings",
+    "TrackingSettings",
     "TrainingPair",
     "TrainingSettings",
     "UNetError",
@@ -108,6 +113,7 @@ __all__ = [
     "save_checkpoint",
     "segment",
     "suggest_model",
+    "track_cells",
     "train",
 ]
 

@@ -51,6 +51,7 @@ COMMANDS = {
     "evaluate": Command("evaluate", "compare found cells with true ones"),
     "compare": Command("compare", "say which cells differ between two results"),
     "measure": Command("measure", "measure each cell, and write tables"),
+    "track": Command("track", "follow cells through time"),
     "journal": Command("journal", "show or restore corrections that napari did not save"),
     "convert": Command("convert", "write labels for other programs, and read theirs"),
     "weight-map": Command("weight_map", "draw the boundary weight map of labels"),

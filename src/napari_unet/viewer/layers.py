@@ -141,6 +141,12 @@ def counts_time(layer: Layer) -> bool:
     return is_named or bool(layer.units[0].is_compatible_with("second"))
 
 
+def counts_depth(layer: Layer) -> bool:
+    """Whether the first axis of a layer says that it is depth."""
+    is_named = str(layer.axis_labels[0]).lower() in ("z", "depth")
+    return is_named or bool(layer.units[0].is_compatible_with("meter"))
+
+
 def is_on_grid(image: Image, labels: Layer) -> bool:
     """Whether an image, without its colours, has as many pixels along each axis as labels."""
     shape = tuple(full_resolution(image).shape)

@@ -41,5 +41,9 @@ class TrainingError(UNetError):
     """Training cannot start or go on."""
 
 
+class TrackingError(UNetError):
+    """Cells cannot be followed through time."""
+
+
 class CodeInFileError(CheckpointError):
     """A model file carries code, which runs only after the user's explicit yes."""

@@ -16,7 +16,7 @@ from superqt.utils import signals_blocked
 from napari_unet.engine.base.setting_texts import setting_texts
 from napari_unet.widgets.shared.parts import narrow_form
 
-_UNITS = {"_px": "px", "_um": "µm"}
+_UNITS = {"_px": "px", "_um": "µm", "_frames": "frames"}
 _MOST = 1_000_000
 _AUTOMATIC = "automatic"
 _NARROWEST_SLIDER_PX = 100
@@ -85,8 +85,9 @@ class SettingsForm(QWidget):
                 spin.setSpecialValueText(_AUTOMATIC)
                 self._optional.add(name)
             spin.setRange(lowest, highest)
-            if name.endswith("_px"):
-                spin.setSuffix(" px")
+            for ending in ("_px", "_frames"):
+                if name.endswith(ending):
+                    spin.setSuffix(f" {_UNITS[ending]}")
             # A number is taken when it is complete, not after each of its digits.
             spin.setKeyboardTracking(False)
             # napari's own style asks for more than a dock of 300 pixels has beside a label.

@@ -1,0 +1,1 @@
+"""Cells of a time series, followed from frame to frame."""

@@ -1,0 +1,226 @@
+"""The Tracks widget: cells that keep their number over time, as layers, a curve and a table."""
+
+from __future__ import annotations
+
+import math
+import re
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+from napari_unet.engine.base.errors import UNetError
+from napari_unet.viewer.gestures import LEFT, Click, Gestures
+from napari_unet.viewer.viewpoint import look_at
+from napari_unet.viewer.worker import Job, failure_sentence
+from napari_unet.widgets.shared.cells.table import CellTable
+from napari_unet.widgets.shared.docked_form import DockedForm
+from napari_unet.widgets.shared.parts import Scrolled, action_button, in_column, while_alive
+from napari_unet.widgets.shared.run_panel import RunPanel
+from napari_unet.widgets.tracks.counts_plot import CountsPlot
+from napari_unet.widgets.tracks.form import TracksForm
+from napari_unet.widgets.tracks.work import Followed, Progress, follow, save
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Labels, Layer
+
+_COLUMN_PX = 48
+_STOPPED = "Stopped; nothing was changed."
+_RUN_TOOLTIP = (
+    "<qt>Link the cells of each frame with those of the next. The result are two new layers: "
+    "labels in which a cell keeps its number and colour, and the way that each has gone. The "
+    "labels that were chosen stay as they are.</qt>"
+)
+
+
+class TracksWidget(DockedForm):
+    """Choose the labels of a film, press Run, and go through frames and tracks."""
+
+    def __init__(self, napari_viewer: ViewerModel) -> None:
+        super().__init__(napari_viewer)
+        self.job, self._writing = Job(self), Job(self)
+        self.gestures = Gestures(napari_viewer, self)
+        self._source: Labels | None = None
+        """The layer that is being followed, or was last."""
+        self._followed: Followed | None = None
+        self._path = Path()
+        self._build()
+        self.panel.run_clicked.connect(self.run)
+        self.panel.stop_clicked.connect(self._on_stop_clicked)
+        self.panel.label.follow(
+            lambda: self.form.layer_choice.subject,
+            self.form.layer_choice.currentIndexChanged,
+            self.form.layer_choice.listed,
+        )
+        self.plot.frame_clicked.connect(self._on_frame_clicked)
+        self.table.cell_chosen.connect(self._on_track_chosen)
+        self.gestures.clicked.connect(self._on_clicked)
+        napari_viewer.dims.events.point.connect(self._show_frame)
+        napari_viewer.layers.events.removed.connect(self._on_removed)
+
+    def _build(self) -> None:
+        self.form = TracksForm(self._viewer)
+        self.panel = RunPanel("Run", _RUN_TOOLTIP)
+        self.plot, self.table = CountsPlot(), CellTable(column_px=_COLUMN_PX)
+        self.table.setToolTip(
+            "<qt>A row for each track, with the frames that it begins and ends in, counted from 0 "
+            "as below the image. A click goes to where it begins.</qt>"
+        )
+        self.save_button = action_button(
+            "Save…",
+            "Write masks and a table of tracks in the form of the Cell Tracking Challenge, into a "
+            "new folder. Other programs read it, and napari does: open its res_track.txt.",
+            self._on_save_clicked,
+        )
+        inside = QWidget()
+        parts = (self.form, self.panel, self.plot, self.table, self.save_button)
+        below = self.form.remembered.reset_button()
+        in_column(*parts, below, within=inside).setStretchFactor(self.table, 1)
+        in_column(Scrolled(inside), within=self).setContentsMargins(4, 4, 4, 4)
+
+    def stop_all(self) -> None:
+        """Follow no more, write no more, and let go of the viewer."""
+        self.job.stop()
+        self._writing.stop()
+        self.gestures.stop()
+
+    def run(self) -> None:
+        """Follow the cells of the chosen layer."""
+        if self.job.is_running:
+            return
+        try:
+            request = self.form.request()
+        except UNetError as error:
+            self.panel.show_error(str(error))
+            return
+        self._source = self.form.layer
+        self.panel.show_running("reading the labels")
+        self.job.start(
+            partial(follow, request),
+            on_report=self._on_report,
+            on_result=self._on_followed,
+            on_error=self._on_failed,
+        )
+
+    def _on_stop_clicked(self) -> None:
+        self.job.stop()
+        self.panel.show_idle(_STOPPED)
+
+    @while_alive
+    def _on_report(self, report: Progress) -> None:
+        if report.followed is None:
+            self.panel.show_progress(report.done, report.total, report.text)
+
+    @while_alive
+    def _on_followed(self, report: Progress) -> None:
+        followed = report.followed
+        assert followed is not None  # noqa: S101 - the last report has it
+        before, self._followed = self._followed, followed
+        numbered, lines = followed.layers
+        for layer in () if before is None else before.layers:
+            if layer is not None and layer in self._viewer.layers:
+                layer.visible = False
+        if self._source is not None:
+            # Below it the new labels would only mix their colours with its own.
+            self._source.visible = False
+        self._viewer.add_layer(numbered)
+        if lines is not None:
+            self._viewer.add_layer(lines)
+        self.table.show_columns(followed.columns)
+        self.plot.show_counts(followed.tracks.cells_per_frame)
+        self._show_frame()
+        self.gestures.start(numbered, yields=True)
+        if self._source is not None:
+            # Another run is about the same labels, not about its own result.
+            self.form.layer_choice.choose_layer(self._source)
+        self.panel.show_idle(_summary(followed), settles=True)
+
+    @while_alive
+    def _on_failed(self, error: Exception) -> None:
+        self.panel.show_error(failure_sentence(error, kept="The labels are as they were."))
+
+    def _on_frame_clicked(self, frame: int) -> None:
+        shown = self._shown
+        if shown is not None:
+            place = shown.data_to_world((frame, *[0] * (shown.ndim - 1)))
+            self._viewer.dims.set_point(self._viewer.dims.ndim - shown.ndim, float(place[0]))
+
+    @while_alive
+    def _show_frame(self, _event: Any = None) -> None:
+        shown = self._shown
+        if shown is not None:
+            point = self._viewer.dims.point[-shown.ndim :]
+            self.plot.show_frame(round(float(shown.world_to_data(point)[0])))
+
+    @property
+    def _shown(self) -> Layer | None:
+        """The layer of numbered cells, while it is in the viewer."""
+        layer = None if self._followed is None else self._followed.layers[0]
+        return layer if layer is not None and layer in self._viewer.layers else None
+
+    def _on_track_chosen(self, track: int) -> None:
+        shown = self._shown
+        if shown is None or self._followed is None:
+            return
+        tracks = self._followed.tracks
+        entry = int((tracks.numbers == track).argmax())
+        centre = tracks.appearances.centres[entry]
+        half_px = 0.5 * float(tracks.appearances.areas[entry]) ** (1 / centre.size)
+        frame = int(tracks.appearances.frames[entry])
+        sides = ((math.floor(each - half_px), math.ceil(each + half_px) + 1) for each in centre)
+        look_at(self._viewer, shown, (slice(frame, frame + 1), *(slice(*side) for side in sides)))
+        shown.selected_label = track
+
+    def _on_clicked(self, click: Click) -> None:
+        if click.label > 0 and click.button == LEFT:
+            self.table.choose(click.label)
+
+    @while_alive
+    def _on_removed(self, event: Any) -> None:
+        if self.job.is_running and event.value == self._source:
+            self.job.stop()
+            self.panel.show_idle(f"'{event.value.name}' was removed while it was followed.")
+
+    def _on_save_clicked(self) -> None:
+        if self._followed is None:
+            self.panel.show_error("There are no tracks yet; press Run.")
+            return
+        name = re.sub(r"[^\w.-]+", "_", self._followed.request.name)
+        file, _ = QFileDialog.getSaveFileName(self, "Save the tracks into a folder", f"{name}_RES")
+        if not file:
+            return
+        self._path = Path(file)
+        self.save_button.setEnabled(False)
+        self._writing.start(
+            partial(save, self._path, self._followed),
+            on_result=self._on_saved,
+            on_error=self._on_not_saved,
+            on_end=self._on_save_ended,
+        )
+
+    @while_alive
+    def _on_saved(self, _frames: int) -> None:
+        self.panel.label.show_text(f"The tracks are in '{self._path}'.")
+
+    @while_alive
+    def _on_not_saved(self, error: Exception) -> None:
+        self.panel.label.show_error(failure_sentence(error))
+
+    @while_alive
+    def _on_save_ended(self) -> None:
+        self.save_button.setEnabled(True)
+
+
+def _summary(followed: Followed) -> str:
+    tracks = followed.tracks
+    if not tracks.count:
+        return f"There are no cells in '{followed.request.name}'."
+    counted = f"{tracks.count:,} track{'s' * (tracks.count > 1)}"
+    divided = tracks.division_count
+    divisions = f", {divided:,} division{'s' * (divided > 1)}" if divided else ", no divisions"
+    return (
+        f"{counted}{divisions} in {tracks.frame_count} frames. Cells were taken to move "
+        f"{tracks.largest_move_px:.0f} px at most."
+    )
