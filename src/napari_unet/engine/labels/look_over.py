@@ -141,7 +141,9 @@ def score_maps(scores: NDArray[np.float32], class_roles: Sequence[str]) -> Score
     return ScoreMaps(score, pixel_uncertainty(scores))
 
 
-def list_cells(labels: LabelImage, maps: ScoreMaps | None = None) -> CellList:
+def list_cells(
+    labels: LabelImage, maps: ScoreMaps | None = None, *, pixels_before: int = 0
+) -> CellList:
     """List the cells of labels, to look them over.
 
     Parameters
@@ -149,6 +151,9 @@ def list_cells(labels: LabelImage, maps: ScoreMaps | None = None) -> CellList:
     labels : integer array of two or more axes
     maps : ScoreMaps, optional
         Of the shape of `labels`.
+    pixels_before : int
+        Of a plane, how many pixels of its stack come before it: then `CellList.prints` are those
+        of its cells in the stack.
 
     Raises
     ------
@@ -173,7 +178,7 @@ def list_cells(labels: LabelImage, maps: ScoreMaps | None = None) -> CellList:
     numbers, rows = np.unique(values[is_cell].astype(np.int64), return_inverse=True)
     areas = np.bincount(rows, lengths, numbers.size).astype(np.int64)
     prints = np.zeros(numbers.size, np.uint64)
-    np.add.at(prints, rows, _mixed(starts, lengths))
+    np.add.at(prints, rows, _mixed(starts + pixels_before, lengths))
     boxes = boxes_of(*ends_of_runs(starts, lengths, labels.shape), rows)
     cells = CellList(labels.shape, numbers, areas, *boxes, prints)
     if maps is None:
@@ -307,8 +312,8 @@ def _position(cells: CellList) -> tuple[NDArray[np.generic], ...]:
 def _known(values: NDArray[np.float64] | None) -> NDArray[np.float64]:
     if values is None:
         raise SettingsError(
-            "There are no scores of these cells; segment with 'Show scores', or give `list_cells` "
-            "the scores."
+            "There are no scores of these cells; take labels that Segment has made, or give "
+            "`list_cells` the scores."
         )
     return values
 

@@ -23,7 +23,9 @@ from napari_unet.engine.base.errors import (
 )
 from napari_unet.engine.images.image import AnyImage, LabelImage
 from napari_unet.engine.images.label_numbers import whole_numbers
+from napari_unet.engine.labels.cell_scores import CellScores
 from napari_unet.engine.labels.components import cut_rows
+from napari_unet.engine.labels.look_over import list_cells
 from napari_unet.engine.labels.outlines import hull_areas, perimeters
 from napari_unet.engine.labels.runs import boxes_of, ends_of_runs
 
@@ -58,6 +60,7 @@ def measure_cells(
     *,
     pixel_size: PixelSize | None = None,
     background: Mapping[str, float] | None = None,
+    cell_scores: CellScores | None = None,
 ) -> dict[str, Column]:
     """Measure each cell.
 
@@ -72,6 +75,8 @@ def measure_cells(
         Sizes are in its unit then, which the names of the columns tell; pixels without it.
     background : mapping of str to float, optional
         Is taken from the intensities of an image; see `background_level`.
+    cell_scores : CellScores, optional
+        What the network said of the cells, as `segment` returns it.
 
     Returns
     -------
@@ -80,6 +85,7 @@ def measure_cells(
         label, area or volume, centroid, equivalent diameter, axes, touches_border; in 2-D also
         eccentricity, solidity and, where pixels are square, perimeter. Intensities have the name
         of their image behind them: mean, min, max, std, sum, and what was taken as background.
+        With `cell_scores` also score and doubt, which are NaN for cells that were changed since.
 
     Raises
     ------
@@ -105,6 +111,8 @@ def measure_cells(
     for name, image in intensities.items():
         taken = None if background is None else background.get(name)
         columns |= _intensities(cells, image, name, taken)
+    if cell_scores is not None:
+        columns |= cell_scores.columns_of(list_cells(labels))
     return columns
 
 

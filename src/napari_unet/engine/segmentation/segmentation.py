@@ -14,6 +14,7 @@ from napari_unet.engine.base.settings import InstanceSettings, SegmentationSetti
 from napari_unet.engine.images.image import AnyImage, LabelImage, Scores
 from napari_unet.engine.images.resampling import ZoomedSource
 from napari_unet.engine.images.source import ImageSource, open_image
+from napari_unet.engine.labels.cell_scores import CellScores, joined_scores
 from napari_unet.engine.labels.cell_types import CellTypes, joined_types
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.ensemble import Networks, ensemble, zoom_of, zooms_of
@@ -51,6 +52,8 @@ class Segmentation:
         unlike what the network learned from. Empty else.
     types : CellTypes, optional
         The type of each cell, of a network that tells types apart.
+    cell_scores : CellScores, optional
+        Score and doubt of each cell, for `measure_cells`; None where labels are classes.
     """
 
     labels: LabelImage
@@ -63,6 +66,7 @@ class Segmentation:
     notes: tuple[str, ...] = ()
     doubt: str = ""
     types: CellTypes | None = None
+    cell_scores: CellScores | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,6 +132,7 @@ def iterate_segmentation(
     labels: list[LabelImage] = []
     scores: list[Scores] = []
     types: list[CellTypes] = []
+    cell_scores: list[CellScores | None] = []
     judgement = Judgement()
     for report in iterate_planes(
         image,
@@ -143,6 +148,8 @@ def iterate_segmentation(
             judgement.add(report.plane, report.labels)
             found = report.plane.types(report.labels)
             types += [] if found is None else [found]
+            before = report.slice_index * labels[-1].size
+            cell_scores.append(report.plane.cell_scores(labels[-1], pixels_before=before))
             if keep_scores:
                 scores.append(report.plane.on_own_grid())
     cell_count = max(int(plane.max(initial=0)) for plane in labels)
@@ -161,6 +168,7 @@ def iterate_segmentation(
         notes=(*report.notes, *filter(None, (doubt,))),
         doubt=doubt,
         types=joined_types(types),
+        cell_scores=joined_scores(cell_scores),
     )
     yield replace(report, plane=None, area=None, labels=None, result=result)
 

@@ -14,11 +14,14 @@ from qtpy.QtCore import QObject, Signal
 from napari_unet.engine.base.regions import Region
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import PlaneIndex
+from napari_unet.engine.labels.cell_scores import CellScores, joined_scores
 from napari_unet.engine.labels.cell_types import CellTypes, joined_types
+from napari_unet.viewer.cell_scores import keep_cell_scores
 from napari_unet.viewer.cell_types import show_types
 from napari_unet.viewer.layers import shown_plane, visible_box
 from napari_unet.viewer.results import METADATA_KEY, note_origin
 from napari_unet.viewer.worker import Job
+from napari_unet.widgets.segment.cell_scores_place import scores_in
 from napari_unet.widgets.segment.reports import Drawn, Edited, FoundAgain, KeptScores
 
 if TYPE_CHECKING:
@@ -118,6 +121,8 @@ class LiveLabels(QObject):
     def _on_finished(self, instances: InstanceSettings, last: Drawn | Edited | FoundAgain) -> None:
         if isinstance(last, FoundAgain):
             self._note({"cells": last.cells, "instances": asdict(instances)})
+            if self._layer is not None:
+                keep_cell_scores(self._layer, last.cell_scores)
             if last.types is not None and self._layer is not None:
                 show_types(self._layer, last.types, keeps_others=last.edited_slices > 0)
             self.told.emit(last.text)
@@ -165,6 +170,7 @@ def find_again(
     canvas = kept.canvas
     edited, are_cut = 0, False
     types: list[CellTypes] = []
+    cell_scores: list[CellScores | None] = []
     order = sorted(range(len(kept.planes)), key=lambda number: kept.planes[number][0] != shown)
     for number in order:
         index, plane = kept.planes[number]
@@ -182,6 +188,8 @@ def find_again(
             found = plane.types(canvas.array[index][plane.area])
             types += [] if found is None else [found]
             yield Drawn(index, is_whole=True)
+            # Last: who moves a threshold waits for the cells.
+            cell_scores.append(scores_in(canvas.array, plane, index))
         else:
             edited += 1
             kept.cells[number] = np.unique(canvas.array[index][canvas.array[index] > 0]).size
@@ -189,7 +197,9 @@ def find_again(
     if all_edited:
         yield Edited()
     else:
-        yield FoundAgain(sum(kept.cells.values()), edited, are_cut, joined_types(types))
+        cells = sum(kept.cells.values())
+        known = joined_scores(cell_scores)
+        yield FoundAgain(cells, edited, are_cut, joined_types(types), known)
 
 
 def _is_small(visible: Region, plane: PlaneScores) -> bool:

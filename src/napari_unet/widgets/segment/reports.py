@@ -115,6 +115,8 @@ class Found:
     """Why the result is not to be trusted, as its scores say."""
     types: CellTypes | None = None
     """The type of each cell, if the network tells types apart."""
+    cell_scores: CellScores | None = None
+    """Score and doubt of each cell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ class FoundAgain:
     """Whether cells go on where nothing was computed: a run of a part knows no more."""
     types: CellTypes | None = None
     """The type of each cell, if the network tells types apart."""
+    cell_scores: CellScores | None = None
+    """Score and doubt of each cell."""
 
     @property
     def text(self) -> str:

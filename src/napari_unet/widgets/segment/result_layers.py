@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from napari_unet.engine.images.image import PlaneIndex
+from napari_unet.viewer.cell_scores import keep_cell_scores
 from napari_unet.viewer.cell_types import given_types, show_types
 from napari_unet.viewer.layers import LayerImage, full_resolution
 from napari_unet.viewer.results import (
@@ -133,6 +134,7 @@ class ResultLayers:
         """Note how the labels came about, and let them be edited."""
         if self._labels is not None and self.canvas is not None:
             note_origin(self._labels, found.provenance, self.canvas.predictions)
+            keep_cell_scores(self._labels, found.cell_scores)
             if found.types is not None:
                 show_types(self._labels, found.types, keeps_others=self._is_part)
             self._labels.editable = True

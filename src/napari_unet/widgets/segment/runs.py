@@ -11,6 +11,7 @@ from napari_unet.engine.base.errors import LabelsError
 from napari_unet.engine.base.regions import shared, within
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, PlaneIndex
+from napari_unet.engine.labels.cell_scores import CellScores, joined_scores
 from napari_unet.engine.labels.cell_types import CellTypes, joined_types
 from napari_unet.engine.labels.classes import class_counts, shares_in_words
 from napari_unet.engine.segmentation.judgement import Judgement
@@ -82,7 +83,10 @@ def find_cells(
     classes = run.classes(description.class_roles) if description.gives_classes else ""
     doubt = run.judgement.doubt(description)
     diameter_px = run.diameter_px
-    yield Found(cells, run.notes, made, diameter_px, kept, image, recipe, classes, doubt, run.types)
+    yield Found(
+        *(cells, run.notes, made, diameter_px, kept, image, recipe, classes, doubt, run.types),
+        run.cell_scores,
+    )
 
 
 def _open(
@@ -126,6 +130,21 @@ def _wanted(plane: PlaneScores, labels: LabelImage) -> LabelImage:
     return labels[within(shared(plane.wanted, plane.area), plane.area)]
 
 
+def scores_in(
+    array: LabelImage, plane: PlaneScores, index: PlaneIndex
+) -> CellScores | None:
+    """Score and doubt of the cells of a plane of a layer, as they are there.
+
+    None of classes, and of planes that lie across the stack.
+    """
+    front = sum(not isinstance(part, slice) for part in index)
+    if any(not isinstance(part, slice) for part in index[front:]):
+        return None
+    number = np.ravel_multi_index(index[:front], array.shape[:front]) if front else 0
+    labels = array[index]
+    return plane.cell_scores(labels, pixels_before=int(number) * labels.size)
+
+
 class Filling:
     """Writes what a run reports into the arrays of the layers."""
 
@@ -140,6 +159,7 @@ class Filling:
         self._keeps_numbers = keeps_numbers
         self._class_counts: Any = 0
         self._types: list[CellTypes] = []
+        self._cell_scores: list[CellScores | None] = []
 
     def classes(self, class_roles: Sequence[str]) -> str:
         """Share of each class, in words."""
@@ -149,6 +169,11 @@ class Filling:
     def types(self) -> CellTypes | None:
         """The type of each cell, by its number in the layer."""
         return joined_types(self._types)
+
+    @property
+    def cell_scores(self) -> CellScores | None:
+        """Score and doubt of each cell, by its number in the layer."""
+        return joined_scores(self._cell_scores)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -186,6 +211,7 @@ class Filling:
         self.judgement.add(plane, labels)
         types = plane.types(self.canvas.array[index][plane.area])
         self._types += [] if types is None else [types]
+        self._cell_scores.append(scores_in(self.canvas.array, plane, index))
         sizes = np.bincount(labels.reshape(-1))[1:]
         sizes = sizes[sizes > 0]
         if plane.gives_classes:
