@@ -49,7 +49,8 @@ from napari_unet.engine.labels.corrections.edits import (
     smooth_cell,
 )
 from napari_unet.engine.labels.corrections.proposals import USUAL_SHARE, add_cell
-from napari_unet.engine.labels.look_over import in_order, list_cells, score_maps
+from napari_unet.engine.labels.cell_list import list_cells, score_maps
+from napari_unet.engine.labels.look_over import in_order
 from napari_unet.files.samples import load_sample
 from napari_unet.versions.journal import JournalWriter
 from napari_unet.viewer.label_edits import edit_labels

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_unet.engine.base.errors import ImageShapeError
 from napari_unet.engine.images.image import AnyImage, without_alpha
+from napari_unet.engine.labels.cell_list import Window, list_cells
 from napari_unet.engine.labels.measurements import (
     Column,
     PixelSize,
@@ -16,6 +17,7 @@ from napari_unet.engine.labels.measurements import (
     measure_cells,
 )
 from napari_unet.files.image_file import ImageFile
+from napari_unet.files.label_notes import noted_scores
 from napari_unet.files.measurements import joined_tables
 from napari_unet.files.pairs import channels_last
 
@@ -37,6 +39,8 @@ def cell_table(
     Parameters
     ----------
     labels : ImageFile
+        If its notes tell score and doubt of the cells, these are columns, empty for cells that
+        were changed since.
     images : mapping of str to ImageFile
         On the grid of the labels; their names are in those of the columns.
     ndim : int
@@ -53,13 +57,17 @@ def cell_table(
     """
     channels = dict(_channels(images, labels))
     tables: list[dict[str, Column]] = []
-    for index in np.ndindex(labels.array.shape[:-ndim]):
+    known, stack = noted_scores(labels.notes), labels.array.shape[:-ndim]
+    for index in np.ndindex(stack):
         part = labels.array[index]
         parts = {name: image[index] for name, image in channels.items()}
         taken = None
         if takes_background:
             taken = {name: background_level(part, image) for name, image in parts.items()}
         table = measure_cells(part, parts, pixel_size=pixel_size, background=taken)
+        if known is not None:
+            window = Window.of_plane(index, labels.array.shape)
+            table |= known.columns_of(list_cells(part, window=window))
         places = zip(labels.axes[:-ndim], index, strict=True)
         rows = table["label"].size
         front = {_AXES.get(axis, axis): np.full(rows, at + 1) for axis, at in places}

@@ -38,7 +38,7 @@ from napari_unet.files.images import (
     write_picture,
     write_scores,
 )
-from napari_unet.files.label_notes import segmentation_notes
+from napari_unet.files.label_notes import score_notes, segmentation_notes
 from napari_unet.files.measurements import write_measurements
 from napari_unet.files.overlay import draw_overlay
 
@@ -323,6 +323,7 @@ class ImageJob:
         ndim = self.description.architecture.ndim
         notes["checksums"] = plane_checksums(result.labels, plane_ndim=ndim)
         notes[ENTRY_KEY] = entry.id
+        notes |= score_notes(result.cell_scores)
         try:
             write_labels(path, result.labels, notes=notes, **_scale(image, result))
         except Exception as error:
@@ -358,7 +359,8 @@ class ImageJob:
     def _write_measurements(
         self, entry: Entry, image: ImageFile, _settings: SegmentationSettings, result: Segmentation
     ) -> None:
-        labels = replace(image, array=result.labels, axes=image.label_axes)
+        known = score_notes(result.cell_scores)
+        labels = replace(image, array=result.labels, axes=image.label_axes, notes=known)
         ndim = self.description.architecture.ndim
         write_cell_table(entry, labels, image, ndim=ndim)
 

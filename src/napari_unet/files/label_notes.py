@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
 from napari_unet import __version__
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.labels.cell_list import CellScores
 from napari_unet.engine.labels.look_over import MARKS
 
 _MARK = "napari-unet-cells labels: "
 
 LOOKED_OVER = "looked over"
 """Key in the notes, and column of a layer's features."""
+
+CELL_SCORES = "cell_scores"
+"""Key in the notes of what a network said of the cells that it found."""
+
+_SCORE_DIGITS = 4
 
 
 def segmentation_notes(
@@ -94,3 +103,35 @@ def noted_marks(notes: Any) -> dict[int, str]:
         for label in labels
         if isinstance(label, int) and label > 0
     }
+
+
+def score_notes(known: CellScores | None) -> dict[str, Any]:
+    """Make notes of scores of cells, of about 30 characters for each; none where none are known."""
+    if known is None:
+        return {}
+    noted = {
+        "labels": known.numbers.tolist(),
+        # Numbers of 64 bits are none for programs that read JSON as floats.
+        "prints": base64.b64encode(known.prints.astype("<u8").tobytes()).decode("ascii"),
+        "scores": known.scores.round(_SCORE_DIGITS).tolist(),
+        "doubts": known.doubts.round(_SCORE_DIGITS).tolist(),
+    }
+    return {CELL_SCORES: noted}
+
+
+def noted_scores(notes: Mapping[str, Any] | None) -> CellScores | None:
+    """Read scores of cells from the notes of a file, which may hold anything; None without any."""
+    noted = (notes or {}).get(CELL_SCORES)
+    try:
+        prints = np.frombuffer(base64.b64decode(noted["prints"], validate=True), "<u8")
+        found = CellScores(
+            np.array(noted["labels"], np.int64),
+            prints.astype(np.uint64),
+            np.array(noted["scores"], float),
+            np.array(noted["doubts"], float),
+        )
+    except (TypeError, KeyError, ValueError, OverflowError):
+        return None
+    columns = (found.numbers, found.prints, found.scores, found.doubts)
+    is_whole = all(each.shape == prints.shape for each in columns)
+    return found if is_whole and bool((np.diff(found.numbers) > 0).all()) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_unet.engine.labels.cell_scores import CellScores, joined_scores
+from napari_unet.engine.labels.cell_list import CellScores, joined_scores
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -27,3 +27,5 @@ def keep_cell_scores(layer: Labels, found: CellScores | None) -> None:
     known = joined_scores((cell_scores_of(layer), found))
     if known is not None:
         layer.metadata = {**layer.metadata, CELL_SCORES_KEY: known}
+        # Metadata have no event: who shows what is known of the cells reads it again.
+        layer.events.features()

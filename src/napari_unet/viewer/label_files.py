@@ -31,9 +31,17 @@ from napari_unet.files.images import (
     write_labels,
 )
 from napari_unet.files.label_formats.drawn import NO_GRID
-from napari_unet.files.label_notes import LOOKED_OVER, mark_notes, noted_marks
+from napari_unet.files.label_notes import (
+    CELL_SCORES,
+    LOOKED_OVER,
+    mark_notes,
+    noted_marks,
+    noted_scores,
+    score_notes,
+)
 from napari_unet.files.samples import LayerData
 from napari_unet.files.tiff.writer import fitting_axes
+from napari_unet.viewer.cell_scores import CELL_SCORES_KEY
 from napari_unet.viewer.cell_types import TYPES_KEY, features_of, probabilities_in, types_in
 from napari_unet.viewer.commands import PLUGIN
 from napari_unet.viewer.features import LABEL_COLUMNS
@@ -94,6 +102,7 @@ def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     options, marks = writing_options(meta, array.ndim), marks_in(features)
     if marks:
         options["notes"][LOOKED_OVER] = mark_notes(marks, there)
+    options["notes"] |= score_notes(meta.get("metadata", {}).get(CELL_SCORES_KEY))
     write_labels(
         Path(path),
         array,
@@ -155,8 +164,11 @@ def layer_options(notes: Mapping[str, Any] | None, ndim: int) -> dict[str, Any]:
     marks = noted_marks(rest.pop(LOOKED_OVER, None))
     if marks:
         options["features"] = mark_columns(marks)
+    scores = noted_scores(rest)
+    rest.pop(CELL_SCORES, None)
     if notes is not None:
-        options["metadata"] = {METADATA_KEY: rest}
+        known = {} if scores is None else {CELL_SCORES_KEY: scores}
+        options["metadata"] = {METADATA_KEY: rest, **known}
     return options
 
 

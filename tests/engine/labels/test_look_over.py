@@ -5,15 +5,14 @@ import pytest
 from skimage.measure import regionprops
 
 from napari_unet.engine.base.errors import ImageShapeError, LabelsError, SettingsError
+from napari_unet.engine.labels.cell_list import ScoreMaps, list_cells, score_maps
 from napari_unet.engine.labels.look_over import (
     MarkBook,
-    ScoreMaps,
     chosen_cells,
     in_order,
-    list_cells,
     progress,
-    score_maps,
     seen_area,
+    usual_limits,
 )
 
 
@@ -63,7 +62,7 @@ def test_orders() -> None:
     # Rows of five pixels, twice the median cell: 4 in the first; the others from right to left.
     assert in_order(cells, "position") == [4, 2, 7, 9]
     assert in_order(cells, "small", chosen_cells(cells, "border")) == [4]
-    with pytest.raises(SettingsError, match="no scores of these cells; segment with 'Show scores'"):
+    with pytest.raises(SettingsError, match="no scores of these cells; take labels that Segment"):
         in_order(cells, "doubt")
     with pytest.raises(SettingsError, match="order is 'colour'"):
         in_order(cells, "colour")  # type: ignore[arg-type]
@@ -95,7 +94,7 @@ def test_choices() -> None:
     assert chosen("border") == [4]
     assert chosen("small", 7) == [7, 9]
     assert chosen("large") == [2]  # the median is 7.5
-    assert cells.usual_limits["small"] == 3
+    assert usual_limits(cells)["small"] == 3
     with pytest.raises(SettingsError, match="no scores"):
         chosen("low score")
     with pytest.raises(SettingsError, match="choice is 'blue'"):

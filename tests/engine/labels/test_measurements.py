@@ -13,11 +13,12 @@ from napari_unet.engine.base.errors import (
     LabelsError,
     SettingsError,
 )
+from napari_unet.engine.labels.cell_list import CellScores, list_cells
 from napari_unet.engine.labels.measurements import (
     PixelSize,
     background_level,
-    cell_boxes,
     measure_cells,
+    measure_changed,
 )
 
 TWO = {
@@ -184,12 +185,62 @@ def test_infinite_intensities_are_told_as_they_are():
     assert table["intensity_max_a"].tolist() == [np.inf, 2]
 
 
-def test_each_cell_has_its_box_in_the_order_of_the_table():
-    labels = np.zeros((3, 6, 6), np.int64)
-    labels[1:3, 2:4, 1:5], labels[0, 0, 0] = 7, 2**40
-    starts, stops = cell_boxes(labels)
-    assert measure_cells(labels)["label"].tolist() == [7, 2**40]
-    assert starts.tolist() == [[1, 2, 1], [0, 0, 0]]
-    assert stops.tolist() == [[3, 4, 5], [1, 1, 1]]
-    assert len(cell_boxes(np.zeros((0, 4), int))[0]) == 0
-    assert measure_cells(np.zeros((0, 4), int))["label"].size == 0
+@given(st.integers(0, 10_000), st.integers(2, 3), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_what_has_changed_is_measured_as_if_all_was_to_the_last_bit(seed, ndim, is_float):
+    rng = np.random.default_rng(seed)
+    shape = (5, 20, 24)[3 - ndim :]
+    before = blobs(seed, shape, 1.2)
+    image = rng.integers(0, 65536, shape).astype(np.uint16)
+    if is_float:
+        image = rng.normal(size=shape).astype(np.float32)
+    options = {"images": {"a": image}, "pixel_size": PixelSize((2.0, 0.3, 0.3)[3 - ndim :], "um")}
+    options["background"] = {"a": 3.7}
+    after = before.copy()
+    corner = [int(rng.integers(0, n)) for n in shape]
+    stroke = tuple(slice(at, at + int(rng.integers(1, 7))) for at in corner)
+    after[stroke] = rng.choice([0, int(before.max()) + 3, *np.unique(before)])
+
+    was, now = list_cells(before), list_cells(after)
+    changed = now.changed_since(was)
+    rows = [
+        each[np.isin(cells.numbers, changed)] for cells in (was, now) for each in (cells.starts,)
+    ]
+    ends = [
+        each[np.isin(cells.numbers, changed)] for cells in (was, now) for each in (cells.stops,)
+    ]
+    first = np.concatenate([*rows, [shape]]).min(axis=0)
+    last = np.concatenate([*ends, [[0] * ndim]]).max(axis=0)
+    box = tuple(map(slice, np.minimum(first, last).tolist(), last.tolist()))
+    known = measure_cells(before, **options)
+
+    updated = measure_changed(known, changed, box, after, **options)
+
+    wanted = measure_cells(after, **options)
+    assert updated is not None
+    assert list(updated) == list(wanted)
+    for name, column in wanted.items():
+        assert np.array_equal(updated[name], column), name
+    part = list_cells(np.where(np.isin(after, changed), after, 0))
+    joined = was.with_part(part, changed)
+    for name in ("numbers", "areas", "starts", "stops", "prints"):
+        assert np.array_equal(getattr(joined, name), getattr(now, name))
+
+
+def test_a_first_pixel_that_is_nan_asks_for_all_cells():
+    labels = np.array([[1, 1, 0, 2, 2]])
+    image = np.array([[1.0, 2.0, 3.0, np.nan, 5.0]])
+    known = measure_cells(labels[:, :3], {"a": image[:, :3]})
+    box = (slice(0, 1), slice(3, 5))
+    assert measure_changed(known, np.array([2]), box, labels, {"a": image}) is None
+
+
+def test_score_and_doubt_are_columns_of_cells_that_are_as_they_were_found():
+    labels = np.array([[1, 1, 0, 2, 2], [0, 0, 0, 2, 0]])
+    cells = list_cells(labels)
+    known = CellScores(cells.numbers, cells.prints, np.array([0.9, 0.8]), np.array([0.1, 0.2]))
+    assert measure_cells(labels, cell_scores=known)["score"].tolist() == [0.9, 0.8]
+    labels[1, 4] = 2
+    table = measure_cells(labels, cell_scores=known)
+    assert np.array_equal(table["score"], [0.9, np.nan], equal_nan=True)
+    assert np.array_equal(table["doubt"], [0.1, np.nan], equal_nan=True)

@@ -1,22 +1,17 @@
-"""Cells looked over one by one: their list, its order, what is shown of it, and marks."""
+"""Cells looked over one by one: in which order, which of them, and their marks."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.engine.base.errors import ImageShapeError, LabelsError, SettingsError
-from napari_unet.engine.base.regions import Region
+from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.images.image import LabelImage
-from napari_unet.engine.images.label_numbers import whole_numbers
-from napari_unet.engine.labels.runs import boxes_of, ends_of_runs, run_starts
-from napari_unet.engine.labels.uncertainty import pixel_uncertainty
-from napari_unet.engine.networks.class_roles import BACKGROUND, as_cells
+from napari_unet.engine.labels.cell_list import CellList
 
 Mark: TypeAlias = Literal["right", "wrong", "look again", "corrected"]
 """What a person says of a cell; "corrected" is one that a person has changed or made."""
@@ -34,183 +29,22 @@ _SMALL, _LARGE = 0.4, 2.5
 """Of the median cell: what is smaller or larger is looked at with suspicion."""
 
 _LOW_SCORE = 0.8
-_BITS = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ScoreMaps:
-    """What a network said of each pixel.
-
-    Parameters
-    ----------
-    score : float32 array
-        1 less the score of background.
-    doubt : float32 array
-        1 where two classes have the same score, 0 where it is sure; edges of cells left out.
-    """
-
-    score: NDArray[np.float32]
-    doubt: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CellList:
-    """The cells of labels, a row for each.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Of the labels, D axes.
-    numbers : (N,) int64 array
-        Ascending.
-    areas : (N,) int64 array
-        In pixels.
-    starts, stops : (N, D) int64 array
-        The box around each.
-    prints : (N,) uint64 array
-        The same as long as a cell has the same pixels.
-    scores, doubts : (N,) float64 array, optional
-        Mean over the cell of `ScoreMaps`.
-    """
-
-    shape: tuple[int, ...]
-    numbers: NDArray[np.int64]
-    areas: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    stops: NDArray[np.int64]
-    prints: NDArray[np.uint64]
-    scores: NDArray[np.float64] | None = None
-    doubts: NDArray[np.float64] | None = None
-
-    def row(self, number: int) -> int | None:
-        """Row of a cell; None if it is not there."""
-        place = int(np.searchsorted(self.numbers, number))
-        is_there = place < self.numbers.size and int(self.numbers[place]) == number
-        return place if is_there else None
-
-    def box(self, row: int) -> Region:
-        """Box around the cell of a row."""
-        return tuple(map(slice, self.starts[row].tolist(), self.stops[row].tolist()))
-
-    @property
-    def touches_border(self) -> NDArray[np.bool_]:
-        """(N,) bool. The first and last slice are no border where every cell lies in one slice."""
-        reach = (self.stops - self.starts).max(axis=0, initial=0)
-        at_end = (self.starts == 0) | (self.stops == np.array(self.shape))
-        counts = reach > 1
-        counts[-2:] = True
-        touches: NDArray[np.bool_] = (at_end & counts).any(axis=1)
-        return touches
-
-    @property
-    def usual_limits(self) -> dict[Choice, float]:
-        """Below which size a cell is small, above which it is large, below which score it is low.
-
-        Sizes in pixels, from the median cell.
-        """
-        median = float(np.median(self.areas)) if self.areas.size else 0.0
-        return {
-            "small": round(_SMALL * median),
-            "large": round(_LARGE * median),
-            "low score": _LOW_SCORE,
-        }
-
-
-def score_maps(scores: NDArray[np.float32], class_roles: Sequence[str]) -> ScoreMaps:
-    """Condense the scores of a network for `list_cells`.
-
-    Parameters
-    ----------
-    scores : (C, *S) float array
-        Probability of each class role, as `segment` returns them.
-    class_roles : sequence of str
-        "background" among them.
-
-    Raises
-    ------
-    SettingsError
-        If there is no background.
-    """
-    if BACKGROUND not in class_roles:
-        raise SettingsError(
-            f"The classes are {', '.join(class_roles)}; the score of a cell is told from that of "
-            "the background, so give it, too."
-        )
-    scores, roles = as_cells(np.asarray(scores, np.float32), class_roles)
-    score: NDArray[np.float32] = 1 - scores[roles.index(BACKGROUND)]
-    return ScoreMaps(score, pixel_uncertainty(scores))
-
-
-def list_cells(
-    labels: LabelImage, maps: ScoreMaps | None = None, *, pixels_before: int = 0
-) -> CellList:
-    """List the cells of labels, to look them over.
-
-    Parameters
-    ----------
-    labels : integer array of two or more axes
-    maps : ScoreMaps, optional
-        Of the shape of `labels`.
-    pixels_before : int
-        Of a plane, how many pixels of its stack come before it: then `CellList.prints` are those
-        of its cells in the stack.
-
-    Raises
-    ------
-    LabelsError
-        If the labels have fewer than two axes, or are no whole numbers.
-    ImageShapeError
-        If scores have another shape.
-    """
-    labels = np.ascontiguousarray(whole_numbers(np.asarray(labels)))
-    if labels.ndim < 2:
-        raise LabelsError(f"The labels have shape {labels.shape}; cells have two axes or more.")
-    if maps is not None and maps.score.shape != labels.shape:
-        raise ImageShapeError(
-            f"The scores have shape {maps.score.shape} and the labels {labels.shape}; give scores "
-            "on the grid of the labels."
-        )
-    begins = run_starts(labels, by_row=True)
-    values = labels.reshape(-1)[begins]
-    is_cell = values > 0
-    starts = begins[is_cell]
-    lengths = np.diff(begins, append=labels.size)[is_cell]
-    numbers, rows = np.unique(values[is_cell].astype(np.int64), return_inverse=True)
-    areas = np.bincount(rows, lengths, numbers.size).astype(np.int64)
-    prints = np.zeros(numbers.size, np.uint64)
-    np.add.at(prints, rows, _mixed(starts + pixels_before, lengths))
-    boxes = boxes_of(*ends_of_runs(starts, lengths, labels.shape), rows)
-    cells = CellList(labels.shape, numbers, areas, *boxes, prints)
-    if maps is None:
-        return cells
-    means = [_means(each, begins, is_cell, rows, areas) for each in (maps.score, maps.doubt)]
-    return replace(cells, scores=means[0], doubts=means[1])
-
-
-def _mixed(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Turn runs into numbers whose sum tells sets of runs apart."""
-    mixed = starts.astype(np.uint64) * _BITS[0] + lengths.astype(np.uint64) * _BITS[1]
-    mixed ^= mixed >> np.uint64(29)
-    mixed *= _BITS[1]
-    mixed ^= mixed >> np.uint64(32)
-    return mixed
-
-
-def _means(
-    image: NDArray[np.float32],
-    begins: NDArray[np.int64],
-    is_cell: NDArray[np.bool_],
-    rows: NDArray[np.intp],
-    areas: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    if not begins.size:
-        return np.zeros(0)
-    sums = np.add.reduceat(np.ascontiguousarray(image).reshape(-1), begins)[is_cell]
-    means: NDArray[np.float64] = np.bincount(rows, sums, areas.size) / np.maximum(areas, 1)
-    return means
 
 
 # -- order and choice ----------------------------------------------------------------------------
+
+
+def usual_limits(cells: CellList) -> dict[Choice, float]:
+    """Say below which size a cell is small, above which large, and below which score it is low.
+
+    Sizes in pixels, from the median cell.
+    """
+    median = float(np.median(cells.areas)) if cells.areas.size else 0.0
+    return {
+        "small": round(_SMALL * median),
+        "large": round(_LARGE * median),
+        "low score": _LOW_SCORE,
+    }
 
 
 def chosen_cells(
@@ -231,7 +65,7 @@ def chosen_cells(
     marks : mapping of int to str, optional
         By number.
     limit : float, optional
-        In pixels, or a score; without it that of `CellList.usual_limits`.
+        In pixels, or a score; without it that of `usual_limits`.
 
     Returns
     -------
@@ -252,7 +86,7 @@ def chosen_cells(
         found = (marks or {}).get
         wanted = None if choice == "unseen" else choice
         return np.array([found(n) == wanted for n in cells.numbers.tolist()], np.bool_)
-    limit = cells.usual_limits[choice] if limit is None else limit
+    limit = usual_limits(cells)[choice] if limit is None else limit
     if choice == "small":
         return cells.areas < limit
     if choice == "large":

@@ -16,18 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.base.errors import (
-    ImageShapeError,
-    ImageValueError,
     LabelsError,
     SettingsError,
 )
+from napari_unet.engine.base.regions import Region, grown
 from napari_unet.engine.images.image import AnyImage, LabelImage
 from napari_unet.engine.images.label_numbers import whole_numbers
-from napari_unet.engine.labels.cell_scores import CellScores
+from napari_unet.engine.labels.cell_list import CellScores, Window, list_cells
 from napari_unet.engine.labels.components import cut_rows
-from napari_unet.engine.labels.look_over import list_cells
+from napari_unet.engine.labels.intensities import NAN_PIXELS, intensities, native, real_numbers
 from napari_unet.engine.labels.outlines import hull_areas, perimeters
-from napari_unet.engine.labels.runs import boxes_of, ends_of_runs
 
 Column = NDArray[Any]
 
@@ -97,22 +95,75 @@ def measure_cells(
         If `pixel_size` has fewer lengths than `labels` has axes.
     """
     labels = _countable(labels)
+    window = Window((0,) * labels.ndim, labels.shape)
+    columns = _measured(labels, images or {}, window, pixel_size, background or {})
+    if cell_scores is not None:
+        columns |= cell_scores.columns_of(list_cells(labels))
+    return columns
+
+
+def measure_changed(
+    known: Mapping[str, Column],
+    changed: NDArray[np.int64],
+    box: Region,
+    labels: LabelImage,
+    images: Mapping[str, AnyImage] | None = None,
+    *,
+    pixel_size: PixelSize | None = None,
+    background: Mapping[str, float] | None = None,
+) -> dict[str, Column] | None:
+    """Measure only what has changed; the other options as in `measure_cells`.
+
+    Parameters
+    ----------
+    known : mapping of str to (cells,) array
+        What `measure_cells` returned, without scores, of the labels as they were.
+    changed : (M,) int64 array
+        Cells that have other pixels now, are new, or are gone.
+    box : tuple of slice
+        That holds all pixels of these cells.
+
+    Returns
+    -------
+    dict of str to (cells,) array, or None
+        As `measure_cells` would return of all cells, to the last bit; None if it would return
+        other columns.
+    """
+    around = grown(box, [1] * labels.ndim, labels.shape)
+    part = _countable(labels[around])
+    part = np.where(np.isin(part, changed), part, 0)
+    window = Window(tuple(side.start for side in around), labels.shape)
+    parts = {name: image[around] for name, image in (images or {}).items()}
+    found = _measured(part, parts, window, pixel_size, background or {})
+    if list(found) != list(known) or any(name.startswith(NAN_PIXELS) for name in known):
+        return None
+    stays = ~np.isin(known["label"], changed)
+    joined = {name: np.concatenate([known[name][stays], found[name]]) for name in known}
+    order = np.argsort(joined["label"])
+    return {name: column[order] for name, column in joined.items()}
+
+
+def _measured(
+    labels: LabelImage,
+    images: Mapping[str, AnyImage],
+    window: Window,
+    pixel_size: PixelSize | None,
+    background: Mapping[str, float],
+) -> dict[str, Column]:
+    """Measure the cells of a part of a label image as those of the whole."""
     if pixel_size is not None and len(pixel_size.lengths) < labels.ndim:
         raise SettingsError(
             f"The size of a pixel is told along {len(pixel_size.lengths)} axes and the labels have "
             f"{labels.ndim}; give one length for each, or measure in pixels."
         )
-    intensities = {
-        name: _real_numbers(image, name, labels.shape) for name, image in (images or {}).items()
-    }
-    cells = _Cells.of(labels)
+    real = {name: real_numbers(image, name, labels.shape) for name, image in images.items()}
+    cells = _Cells.of(labels, window)
     columns: dict[str, Column] = {"label": cells.numbers}
     columns |= _sizes(cells, labels, pixel_size)
-    for name, image in intensities.items():
-        taken = None if background is None else background.get(name)
-        columns |= _intensities(cells, image, name, taken)
-    if cell_scores is not None:
-        columns |= cell_scores.columns_of(list_cells(labels))
+    runs = (cells.starts, cells.lengths, cells.rows)
+    for name, image in real.items():
+        taken = background.get(name)
+        columns |= intensities(runs, cells.sums[:, 0], image, name, background=taken)
     return columns
 
 
@@ -124,29 +175,9 @@ def background_level(labels: LabelImage, image: AnyImage) -> float:
     ImageShapeError, ImageValueError
         As `measure_cells`.
     """
-    outside = _real_numbers(image, "The image", labels.shape)[np.asarray(labels) <= 0]
+    outside = real_numbers(image, "The image", labels.shape)[np.asarray(labels) <= 0]
     outside = outside[np.isfinite(outside)]
     return float(np.median(outside)) if outside.size else 0.0
-
-
-def cell_boxes(labels: LabelImage) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Box around each cell, in the order of the rows of `measure_cells`.
-
-    Parameters
-    ----------
-    labels : (H, W) or (Z, H, W) integer array
-
-    Returns
-    -------
-    starts, stops : (cells, D) int64 array
-        In pixels.
-    """
-    labels = _countable(labels)
-    runs = cut_rows(labels)
-    is_cell = runs.values > 0
-    _, rows = np.unique(runs.values[is_cell], return_inverse=True)
-    ends = ends_of_runs(runs.starts[is_cell], runs.lengths[is_cell], labels.shape)
-    return boxes_of(*ends, rows)
 
 
 def prepare_measurements() -> None:
@@ -164,7 +195,7 @@ def _countable(labels: LabelImage) -> LabelImage:
             f"The labels have shape {labels.shape}; cells are measured in an image or a stack, "
             "with two or three axes. Take one time point or channel at a time."
         )
-    labels = _native(whole_numbers(labels))
+    labels = native(whole_numbers(labels))
     if labels.dtype == np.uint64 and labels.max(initial=0) > np.iinfo(np.int64).max:
         raise LabelsError(
             f"Labels go up to {labels.max()}, beyond {np.iinfo(np.int64).max}; number the cells "
@@ -173,37 +204,12 @@ def _countable(labels: LabelImage) -> LabelImage:
     return labels
 
 
-def _real_numbers(image: AnyImage, name: str, shape: tuple[int, ...]) -> AnyImage:
-    """Intensities in one piece, in a dtype that numba knows."""
-    image = np.asarray(image)
-    if image.shape != shape:
-        raise ImageShapeError(
-            f"'{name}' is {' x '.join(map(str, image.shape))} and the labels are "
-            f"{' x '.join(map(str, shape))}; measure on an image of the same grid."
-        )
-    if image.dtype.kind not in "buif":
-        raise ImageValueError(
-            f"'{name}' holds values of dtype {image.dtype}; intensities are real numbers. Convert "
-            "it, for example with np.abs(image)."
-        )
-    if image.dtype.kind == "b":
-        image = image.astype(np.uint8)
-    elif image.dtype.kind == "f" and image.dtype.itemsize not in (4, 8):
-        image = image.astype(np.float32 if image.dtype.itemsize < 4 else np.float64)
-    return _native(image)
-
-
-def _native(array: AnyImage) -> AnyImage:
-    """Return an array in C order and in the byte order of this machine; itself if it is so."""
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Cells:
     """Runs of cells, in reading order."""
 
-    shape: tuple[int, int, int]
-    """(Z, H, W); one plane for a 2-D image."""
+    width: int
+    """Of the part of the image that is looked at."""
     ndim: int
     numbers: NDArray[np.int64]
     """(cells,) in ascending order."""
@@ -214,36 +220,41 @@ class _Cells:
     sums: NDArray[np.float64] = field(repr=False)
     """(cells, 10): pixels; sums of z, y, x; of zz, yy, xx, zy, zx, yx, from `origins`."""
     origins: NDArray[np.int64]
-    """(cells, 3): the first pixel."""
+    """(cells, 3): the first pixel, in the image."""
     edges: NDArray[np.bool_]
     """(cells,) bool. At the border of the image."""
 
     @classmethod
-    def of(cls, labels: LabelImage) -> _Cells:
+    def of(cls, labels: LabelImage, window: Window) -> _Cells:
         runs = cut_rows(labels)
         is_cell = runs.values > 0
         values = runs.values[is_cell].astype(np.int64)
         numbers, rows = np.unique(values, return_inverse=True)
-        depth = 1 if labels.ndim == 2 else labels.shape[0]
-        shape = (depth, labels.shape[-2], labels.shape[-1])
+        # (Z, H, W), of one plane for a 2-D image.
+        part, whole, corner = (
+            np.array((first,) * (3 - labels.ndim) + each, np.int64)
+            for first, each in ((1, labels.shape), (1, window.shape), (0, window.corner))
+        )
         starts, lengths = runs.starts[is_cell], runs.lengths[is_cell]
         sums, origins = np.zeros((numbers.size, 10)), np.full((numbers.size, 3), -1)
         edges = np.zeros(numbers.size, np.bool_)
-        _add_runs(starts, lengths, rows, shape, labels.ndim == 3, sums, origins, edges)
-        return cls(shape, labels.ndim, numbers, starts, lengths, rows, sums, origins, edges)
+        is_volume = labels.ndim == 3
+        _add_runs(starts, lengths, rows, part, whole, corner, is_volume, sums, origins, edges)
+        width = labels.shape[-1]
+        return cls(width, labels.ndim, numbers, starts, lengths, rows, sums, origins, edges)
 
 
 @numba.njit(cache=True, nogil=True)
 def _add_runs(
-    starts: Any, lengths: Any, rows: Any, shape: Any, is_volume: bool,  # noqa: FBT001
-    sums: Any, origins: Any, edges: Any,
+    starts: Any, lengths: Any, rows: Any, part: Any, whole: Any, corner: Any,
+    is_volume: bool, sums: Any, origins: Any, edges: Any,  # noqa: FBT001
 ) -> None:  # fmt: skip
-    depth, height, width = shape
+    depth, height, width = whole
     for run in range(starts.size):
         cell, length = rows[run], lengths[run]
-        x = starts[run] % width
-        line = starts[run] // width
-        y, z = line % height, line // height
+        x = corner[2] + starts[run] % part[2]
+        line = starts[run] // part[2]
+        y, z = corner[1] + line % part[1], corner[0] + line // part[1]
         at_edge = y == 0 or y == height - 1 or x == 0 or x + length == width
         edges[cell] |= at_edge or (is_volume and (z == 0 or z == depth - 1))
         if origins[cell, 0] < 0:
@@ -298,7 +309,7 @@ def _sizes(cells: _Cells, labels: LabelImage, pixel_size: PixelSize | None) -> d
         if np.allclose(lengths, lengths[0]):
             outlines = perimeters(labels, *runs, cells=number)
             columns[f"perimeter_{unit}"] = outlines * lengths[0]
-        hulls = hull_areas(*runs, cells=number, width=cells.shape[2])
+        hulls = hull_areas(*runs, cells=number, width=cells.width)
         columns["solidity"] = count / np.maximum(hulls, 1)
     columns["touches_border"] = cells.edges
     return columns
@@ -320,54 +331,3 @@ def _eigenvalues(
     tensor[:, axes, axes] = diagonal.sum(axis=1, keepdims=True) - diagonal
     values: NDArray[np.float64] = np.maximum(np.linalg.eigvalsh(tensor)[:, ::-1], 0)
     return values
-
-
-def _intensities(
-    cells: _Cells, image: AnyImage, name: str, background: float | None
-) -> dict[str, Column]:
-    taken = 0.0 if background is None else background
-    count = cells.numbers.size
-    found = np.zeros((count, 5))
-    found[:, 3], found[:, 4] = np.inf, -np.inf
-    shift = np.full(count, np.nan)
-    _add_pixels(image.reshape(-1), cells.starts, cells.lengths, cells.rows, shift, found)
-    seen, sums, squares, lowest, highest = found.T
-    empty = seen == 0
-    counted = np.where(empty, np.nan, seen)
-    mean = sums / counted
-    with np.errstate(invalid="ignore"):  # of infinite intensities
-        deviation = np.sqrt(np.maximum(squares / counted - mean**2, 0))
-    mean = mean + shift
-    columns: dict[str, Column] = {
-        f"intensity_mean_{name}": mean - taken,
-        f"intensity_min_{name}": np.where(empty, np.nan, lowest) - taken,
-        f"intensity_max_{name}": np.where(empty, np.nan, highest) - taken,
-        f"intensity_std_{name}": deviation,
-        f"intensity_sum_{name}": np.where(empty, 0.0, (mean - taken) * seen),
-    }
-    if background is not None:
-        columns[f"background_{name}"] = np.full(count, taken)
-    left_out = cells.sums[:, 0] - seen
-    if left_out.any():
-        columns[f"nan_pixels_{name}"] = left_out.astype(np.int64)
-    return columns
-
-
-@numba.njit(cache=True, nogil=True)
-def _add_pixels(pixels: Any, starts: Any, lengths: Any, rows: Any, shift: Any, found: Any) -> None:
-    """Count, sum, sum of squares (both from the first pixel), minimum and maximum."""
-    for run in range(starts.size):
-        cell = rows[run]
-        row = found[cell]
-        for place in range(starts[run], starts[run] + lengths[run]):
-            value = float(pixels[place])
-            if math.isnan(value):
-                continue
-            if math.isnan(shift[cell]):
-                shift[cell] = value if math.isfinite(value) else 0.0
-            away = value - shift[cell]
-            row[0] += 1
-            row[1] += away
-            row[2] += away * away
-            row[3] = min(row[3], value)
-            row[4] = max(row[4], value)

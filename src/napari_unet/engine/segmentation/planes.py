@@ -15,10 +15,15 @@ from napari_unet.engine.base.regions import Region, shared, sizes, within
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, Scores
 from napari_unet.engine.images.resampling import nearest_index, restore_scores
-from napari_unet.engine.labels.cell_scores import CellScores
+from napari_unet.engine.labels.cell_list import (
+    CellScores,
+    ScoreMaps,
+    Window,
+    list_cells,
+    score_maps,
+)
 from napari_unet.engine.labels.cell_types import CellTypes, cell_types
 from napari_unet.engine.labels.classes import class_labels
-from napari_unet.engine.labels.look_over import ScoreMaps, list_cells, score_maps
 from napari_unet.engine.networks.annotation import labels_are_classes
 from napari_unet.engine.networks.class_roles import BACKGROUND, types_of
 from napari_unet.engine.segmentation.instances import instances_from_scores
@@ -89,22 +94,22 @@ class PlaneScores:
             return None
         return cell_types(self.nearest_scores(), self.class_roles, labels)
 
-    def cell_scores(self, labels: LabelImage, *, pixels_before: int = 0) -> CellScores | None:
+    def cell_scores(self, labels: LabelImage, *, window: Window | None = None) -> CellScores | None:
         """Score and doubt of the cells that lie in `area`; None of classes.
 
         Parameters
         ----------
         labels : integer array of `shape`
             Of the whole plane, whatever the numbers.
-        pixels_before : int
-            As for `list_cells`.
+        window : Window, optional
+            Where the plane lies in a stack.
         """
         if self.gives_classes or BACKGROUND not in self.class_roles:
             return None
         maps = score_maps(self.scores, self.class_roles)
         nearest = np.ix_(*self._nearest_in(self.area))
         score, doubt = (self._placed(each[nearest]) for each in (maps.score, maps.doubt))
-        cells = list_cells(labels, ScoreMaps(score, doubt), pixels_before=pixels_before)
+        cells = list_cells(labels, ScoreMaps(score, doubt), window=window)
         first, last = np.array([(part.start, part.stop) for part in self.area]).T
         return CellScores.of(cells, ((cells.starts >= first) & (cells.stops <= last)).all(axis=1))
 

@@ -14,7 +14,7 @@ from napari_unet.engine.base.settings import InstanceSettings, SegmentationSetti
 from napari_unet.engine.images.image import AnyImage, LabelImage, Scores
 from napari_unet.engine.images.resampling import ZoomedSource
 from napari_unet.engine.images.source import ImageSource, open_image
-from napari_unet.engine.labels.cell_scores import CellScores, joined_scores
+from napari_unet.engine.labels.cell_list import CellScores, Window, joined_scores
 from napari_unet.engine.labels.cell_types import CellTypes, joined_types
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.ensemble import Networks, ensemble, zoom_of, zooms_of
@@ -148,8 +148,9 @@ def iterate_segmentation(
             judgement.add(report.plane, report.labels)
             found = report.plane.types(report.labels)
             types += [] if found is None else [found]
-            before = report.slice_index * labels[-1].size
-            cell_scores.append(report.plane.cell_scores(labels[-1], pixels_before=before))
+            slices = (report.slices, *labels[-1].shape)
+            window = Window.of_plane((report.slice_index,), slices)
+            cell_scores.append(report.plane.cell_scores(labels[-1], window=window))
             if keep_scores:
                 scores.append(report.plane.on_own_grid())
     cell_count = max(int(plane.max(initial=0)) for plane in labels)

@@ -10,6 +10,7 @@ from napari_unet.engine.images.image import PlaneIndex
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
+    from napari_unet.engine.labels.cell_list import CellScores
     from napari_unet.engine.labels.cell_types import CellTypes
     from napari_unet.engine.segmentation.planes import PlaneScores
     from napari_unet.viewer.label_canvas import LabelCanvas

@@ -11,7 +11,7 @@ from napari_unet.engine.base.errors import LabelsError
 from napari_unet.engine.base.regions import shared, within
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, PlaneIndex
-from napari_unet.engine.labels.cell_scores import CellScores, joined_scores
+from napari_unet.engine.labels.cell_list import CellScores, Window, joined_scores
 from napari_unet.engine.labels.cell_types import CellTypes, joined_types
 from napari_unet.engine.labels.classes import class_counts, shares_in_words
 from napari_unet.engine.segmentation.judgement import Judgement
@@ -130,9 +130,7 @@ def _wanted(plane: PlaneScores, labels: LabelImage) -> LabelImage:
     return labels[within(shared(plane.wanted, plane.area), plane.area)]
 
 
-def scores_in(
-    array: LabelImage, plane: PlaneScores, index: PlaneIndex
-) -> CellScores | None:
+def scores_in(array: LabelImage, plane: PlaneScores, index: PlaneIndex) -> CellScores | None:
     """Score and doubt of the cells of a plane of a layer, as they are there.
 
     None of classes, and of planes that lie across the stack.
@@ -140,9 +138,8 @@ def scores_in(
     front = sum(not isinstance(part, slice) for part in index)
     if any(not isinstance(part, slice) for part in index[front:]):
         return None
-    number = np.ravel_multi_index(index[:front], array.shape[:front]) if front else 0
-    labels = array[index]
-    return plane.cell_scores(labels, pixels_before=int(number) * labels.size)
+    place = tuple(part for part in index[:front] if not isinstance(part, slice))
+    return plane.cell_scores(array[index], window=Window.of_plane(place, array.shape))
 
 
 class Filling:

@@ -13,18 +13,16 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.base.regions import Region
-from napari_unet.engine.labels.look_over import (
+from napari_unet.engine.labels.cell_list import (
     CellList,
-    Choice,
-    MarkBook,
-    Order,
+    CellScores,
     ScoreMaps,
-    chosen_cells,
-    in_order,
     list_cells,
     score_maps,
 )
+from napari_unet.engine.labels.look_over import Choice, MarkBook, Order, chosen_cells, in_order
 from napari_unet.engine.networks.class_roles import BACKGROUND, CELL, is_cell
+from napari_unet.viewer.cell_scores import cell_scores_of
 from napari_unet.viewer.label_edits import Painted, labels_in_memory
 from napari_unet.viewer.marks import marks_of_layer, write_marks
 from napari_unet.viewer.results import METADATA_KEY, SCORES_KEY, score_layers
@@ -81,6 +79,7 @@ class LookOver(QObject):
         self._rank = -1
         self._before: list[int] = []
         self._maps: tuple[tuple[int, ...], ScoreMaps] | None = None
+        self._kept: CellScores | None = None
         self._parts: list[Painted] = []
         self._is_writing = False
         self._job = Job(self)
@@ -103,8 +102,9 @@ class LookOver(QObject):
 
     @property
     def has_scores(self) -> bool:
-        """Whether the cells were listed with scores."""
-        return self.cells is not None and self.cells.scores is not None
+        """Whether the scores of any cell are known."""
+        doubts = None if self.cells is None else self.cells.doubts
+        return doubts is not None and not bool(np.isnan(doubts).all())
 
     @property
     def shows_chosen(self) -> bool:
@@ -279,8 +279,10 @@ class LookOver(QObject):
 
     @while_alive
     def _on_features(self, _event: Any = None) -> None:
-        """Take over marks that somebody else has written."""
+        """Take over what somebody else has written of the cells."""
         if self.layer is not None and not self._is_writing:
+            if cell_scores_of(self.layer) is not self._kept:
+                self._soon.start()
             self._book.marks = marks_of_layer(self.layer)
             self._arrange()
             self.visited.emit()
@@ -300,12 +302,13 @@ class LookOver(QObject):
         key = tuple(id(each) for _, each in scores)
         known = self._maps[1] if self._maps is not None and self._maps[0] == key else None
         parts, self._parts = self._parts, []
+        self._kept = cell_scores_of(layer)
 
         def put_back() -> None:
             self._parts = parts + self._parts
 
         self._job.start(
-            partial(_list, layer.data, parts, scores, known),
+            partial(_list, layer.data, parts, scores, known, self._kept),
             on_result=partial(self._on_list, key),
             on_error=self._on_failed,
             on_stop=put_back,
@@ -352,8 +355,9 @@ def _list(
     parts: Sequence[Painted],
     scores: Sequence[tuple[str, NDArray[np.float32]]],
     maps: ScoreMaps | None,
+    kept: CellScores | None,
 ) -> _Listed:
-    """List the cells, in a worker's thread."""
+    """List the cells, in a worker's thread; shown scores tell of changed cells, too."""
     touched: set[int] = set()
     for part in parts:
         touched.update(*part.numbers)
@@ -364,4 +368,7 @@ def _list(
             shown[name] = shown[name] + image if name in shown else np.asarray(image, np.float32)
         stacked = np.stack([1 - np.sum(list(shown.values()), axis=0), *shown.values()])
         maps = score_maps(stacked, (BACKGROUND, *shown))
-    return _Listed(list_cells(labels, maps), maps if scores else None, touched)
+    if not scores:
+        cells = list_cells(labels)
+        return _Listed(cells if kept is None else kept.known_of(cells), None, touched)
+    return _Listed(list_cells(labels, maps), maps, touched)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
 
-    from napari_unet.engine.labels.look_over import CellList
+    from napari_unet.engine.labels.cell_list import CellList
     from napari_unet.widgets.correct.review.look_over import LookOver
 
 _OUTLINE, _BOX, _HALO = "#ffe14d", "#ff8c1a", "#000000"

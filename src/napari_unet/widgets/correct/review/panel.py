@@ -6,12 +6,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QStandardItemModel
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QPushButton, QWidget
 from superqt.utils import signals_blocked
 
-from napari_unet.engine.labels.look_over import Choice, Mark, Order, progress
+from napari_unet.engine.labels.look_over import Choice, Mark, Order, progress, usual_limits
 from napari_unet.widgets.correct.review.look_over import LookOver
 from napari_unet.widgets.shared.choices import keep_narrow
 from napari_unet.widgets.shared.parts import in_column, in_row, narrow_form
@@ -39,8 +40,8 @@ _ORDERS: dict[Order, str] = {
 }
 _WITH_SCORES = ("doubt", "low score")
 _NO_SCORES = (
-    "There are no scores of these cells: tick 'Show scores' in the Segment form before or after a "
-    "run, or choose another order."
+    "Nothing is known of how sure a model was of these cells, as it did not find them in this "
+    "session, or all were changed since. Choose another order."
 )
 _MARKS: dict[Mark, tuple[str, str, str]] = {
     "right": ("Right", "G", "This cell is as it should be."),
@@ -81,8 +82,9 @@ class LookOverPanel(QWidget):
         self.order_box.setCurrentIndex(list(_ORDERS).index(self._look_over.order))
         self.choice_box.setToolTip("Cells that you go to; boxes on the canvas show where they are.")
         self.order_box.setToolTip(
-            "<qt>In which order you go to them. Doubt is known once the Segment form shows scores: "
-            "then cells that the model was least sure of come first.</qt>"
+            "<qt>In which order you go to them. Doubt is known of cells that the Segment form has "
+            "found: those that the model was least sure of come first. Cells that were changed "
+            "since have none, unless the form shows scores; they come last.</qt>"
         )
         self.limit_box.setKeyboardTracking(False)
         self.limit_box.setRange(0, _MOST_SIZE)
@@ -145,7 +147,7 @@ class LookOverPanel(QWidget):
     def _show_limit(self) -> None:
         """Ask for a limit where there is one, beginning with the usual one."""
         cells, choice = self._look_over.cells, self.choice
-        limits = {} if cells is None else cells.usual_limits
+        limits = {} if cells is None else usual_limits(cells)
         self.limit_box.setVisible(choice in ("small", "large", "low score"))
         if choice in limits:
             is_score = choice == "low score"
@@ -215,7 +217,9 @@ class LookOverPanel(QWidget):
             return
         parts = [f"Cell {number}: {cells.areas[row]:,} px"]
         if cells.scores is not None and cells.doubts is not None:
-            parts += [f"score {cells.scores[row]:.2f}", f"doubt {cells.doubts[row]:.2f}"]
+            is_known = not np.isnan(cells.doubts[row])
+            known = [f"score {cells.scores[row]:.2f}", f"doubt {cells.doubts[row]:.2f}"]
+            parts += known if is_known else ["no score, as it was changed"]
         parts.append(mark or "not yet seen")
         self.cell_label.show_text(", ".join(parts))
 
