@@ -5,7 +5,10 @@ import pytest
 from napari.layers import Labels
 
 from napari_unet.engine.base.errors import LabelsError
+from napari_unet.engine.labels.cell_list import CellScores, list_cells
+from napari_unet.engine.labels.measurements import PixelSize
 from napari_unet.viewer.cell_types import give_type, types_of_layer
+from napari_unet.viewer.label_edits import Painted
 from napari_unet.viewer.measurements import Measured, Request, measure, table_of, write_features
 
 
@@ -70,12 +73,72 @@ def test_a_table_of_others_without_an_index_is_by_number(cells: Labels) -> None:
     assert table_of(cells)["score"].tolist() == [0.5, 0.25]
 
 
-def test_labels_that_are_known_are_not_measured_again(cells: Labels) -> None:
-    first = measured(cells)
+def paint(labels: np.ndarray, box: tuple[slice, ...], number: int) -> Painted:
+    before = labels[box].reshape(-1).copy()
+    labels[box] = number
+    return Painted(box, before, np.array([number]))
+
+
+def assert_as_if_all_were_new(found: Measured | None, request: Request) -> None:
+    wanted = measure(request)
+    assert found is not None
+    assert wanted is not None
+    assert list(found.table) == list(wanted.table)
+    for name, column in wanted.table.items():
+        assert np.array_equal(found.table[name], column, equal_nan=column.dtype.kind == "f"), name
+    assert not found.cells.changed_since(wanted.cells).size
+    for number in wanted.cells.numbers.tolist():
+        assert found.box(number) == wanted.box(number)
+
+
+@pytest.mark.parametrize("takes_background", [False, True])
+def test_what_was_painted_is_measured_as_if_all_was(takes_background: bool) -> None:
+    rng = np.random.default_rng(3)
+    labels = np.kron(np.arange(1, 26).reshape(5, 5), np.ones((10, 10), int)).astype(np.int32)
+    labels[::10] = labels[:, ::10] = 0
+    image = rng.integers(0, 99, labels.shape)
+    cells = list_cells(labels)
+    known_scores = CellScores(cells.numbers, cells.prints, *rng.random((2, cells.numbers.size)))
+    request = Request(labels, {"dapi": image}, None, takes_background, known_scores)
+    known = measure(request)
+    # A corner, a piece of two, all of one, a new one.
+    for box, number in (
+        ((slice(0, 3), slice(0, 3)), 1),
+        ((slice(15, 17), slice(8, 13)), 0),
+        ((slice(20, 30), slice(20, 30)), 14),
+        ((slice(49, 50), slice(49, 50)), 60),
+    ):
+        known = measure(request, known, [paint(labels, box, number)])
+        assert_as_if_all_were_new(known, request)
+    assert measure(request, known) is None
+    assert known is not None
+    assert known.without_score == 6
+
+
+def test_what_an_undo_or_another_program_has_changed_is_found(cells: Labels) -> None:
     request = Request(cells.data, {}, None, False)
-    assert measure(request, first.checksum) is None
-    cells.data[0, 0] = 2
-    assert measure(request, first.checksum) is not None
+    first = measure(request)
+    assert measure(request, first) is None
+    for where, number in (((0, 0), 2), ((9, 9), 0), ((6, 6), 7)):
+        cells.data[where] = number
+        assert_as_if_all_were_new(measure(request, first), request)
+    cells.data[...] = 0
+    found = measure(request, first)
+    assert found is not None
+    assert found.columns["label"].size == 0
+
+
+def test_other_choices_and_another_image_measure_all_cells(cells: Labels) -> None:
+    image = np.ones((10, 10))
+    known = measure(Request(cells.data, {"dapi": image}, None, False))
+    assert measure(Request(cells.data, {"dapi": image}, None, False), known) is None
+    for request in (
+        Request(cells.data, {"dapi": image + 1}, None, False),
+        Request(cells.data, {"gfp": image}, None, False),
+        Request(cells.data, {"dapi": image}, None, True),
+        Request(cells.data, {"dapi": image}, PixelSize((1, 1), "um"), False),
+    ):
+        assert_as_if_all_were_new(measure(request, known), request)
 
 
 def test_each_cell_has_its_box(cells: Labels) -> None:

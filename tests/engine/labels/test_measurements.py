@@ -13,6 +13,7 @@ from napari_unet.engine.base.errors import (
     LabelsError,
     SettingsError,
 )
+from napari_unet.engine.base.regions import around
 from napari_unet.engine.labels.cell_list import CellScores, list_cells
 from napari_unet.engine.labels.measurements import (
     PixelSize,
@@ -203,15 +204,8 @@ def test_what_has_changed_is_measured_as_if_all_was_to_the_last_bit(seed, ndim, 
 
     was, now = list_cells(before), list_cells(after)
     changed = now.changed_since(was)
-    rows = [
-        each[np.isin(cells.numbers, changed)] for cells in (was, now) for each in (cells.starts,)
-    ]
-    ends = [
-        each[np.isin(cells.numbers, changed)] for cells in (was, now) for each in (cells.stops,)
-    ]
-    first = np.concatenate([*rows, [shape]]).min(axis=0)
-    last = np.concatenate([*ends, [[0] * ndim]]).max(axis=0)
-    box = tuple(map(slice, np.minimum(first, last).tolist(), last.tolist()))
+    boxes = [was.box_around(changed), now.box_around(changed)]
+    box = around([each for each in boxes if each is not None] or [stroke])
     known = measure_cells(before, **options)
 
     updated = measure_changed(known, changed, box, after, **options)

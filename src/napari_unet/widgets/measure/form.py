@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QListWidget, QListWidgetItem, QWidget
 
 from napari_unet.engine.base.errors import UNetError
+from napari_unet.viewer.cell_scores import cell_scores_of
 from napari_unet.viewer.layers import as_array, counts_time, full_resolution, is_on_grid, lengths
 from napari_unet.viewer.measurements import Request
 from napari_unet.viewer.results import is_made_up
@@ -93,7 +94,11 @@ class MeasureForm(QWidget):
         for image in self._ticked():
             images |= _channels(image)
         return Request(
-            full_resolution(layer), images, self._pixel_size(layer), self.background_box.isChecked()
+            full_resolution(layer),
+            images,
+            self._pixel_size(layer),
+            self.background_box.isChecked(),
+            cell_scores_of(layer),
         )
 
     @while_alive

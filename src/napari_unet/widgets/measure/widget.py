@@ -24,8 +24,12 @@ from napari_unet.widgets.shared.parts import Scrolled, action_button, in_column,
 from napari_unet.widgets.shared.texts import Sentence
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.components import ViewerModel
     from napari.layers import Labels
+
+    from napari_unet.viewer.label_edits import Painted
 
 _OUTDATED = "The labels have changed; the table is of those before, and is made anew after a pause."
 
@@ -39,6 +43,7 @@ class MeasureWidget(DockedForm):
         self.job, self._writing = Job(self), Job(self)
         self._layer: Labels | None = None
         self._measured: Measured | None = None
+        self._painted: list[Painted] = []
         self._is_asked = False
         self._path = Path()
         self._build()
@@ -50,6 +55,7 @@ class MeasureWidget(DockedForm):
         )
         self.form.layer_choice.currentIndexChanged.connect(self._on_layer_chosen)
         self.edits.edited.connect(self._on_edited)
+        self.edits.painted.connect(self._on_painted)
         self.edits.settled.connect(self._start)
         self.gestures.clicked.connect(self._on_clicked)
         self.table.cell_chosen.connect(self._on_cell_chosen)
@@ -85,6 +91,7 @@ class MeasureWidget(DockedForm):
         if layer is not None:
             layer.events.features.connect(self._show_table)
         self._layer, self._measured, self._is_asked = layer, None, False
+        self._painted = []
 
     def _on_layer_chosen(self, _index: int = 0) -> None:
         layer, before = self.form.layer, self._layer
@@ -107,36 +114,47 @@ class MeasureWidget(DockedForm):
             self._start()
 
     def _start(self) -> None:
-        """Measure, unless nothing has changed and nobody has asked for it."""
+        """Measure what has changed since; all of it if somebody asks."""
+        self._painted = []
+        self._run(known=None if self._is_asked else self._measured)
+
+    def _on_painted(self, parts: list[Painted]) -> None:
+        """Measure the cells of a stroke at once; the pause after it finds what it did not tell."""
+        if self._measured is not None and not self._is_asked:
+            self._painted += parts
+            self._run(known=self._measured, painted=tuple(self._painted))
+
+    def _run(self, *, known: Measured | None, painted: Sequence[Painted] = ()) -> None:
         self.job.stop()
         try:
             request = self.form.request()
         except UNetError as error:
             self._on_failed(error)
             return
-        known = None if self._is_asked or self._measured is None else self._measured.checksum
-        self.edits.follow(self._layer)
+        if self.edits.layer != self._layer:
+            self.edits.follow(self._layer)
         if self._is_asked:
             self.button.setText("Stop")
             self.sentence.show_text("Measuring…")
         self.job.start(
-            partial(measure, request, known),
-            on_result=self._on_measured,
+            partial(measure, request, known, painted),
+            on_result=partial(self._on_measured, len(painted)),
             on_error=self._on_failed,
             on_end=self._on_ended,
         )
 
     @while_alive
-    def _on_measured(self, measured: Measured | None) -> None:
+    def _on_measured(self, painted: int, measured: Measured | None) -> None:
         layer = self._layer
-        if layer is None or self.edits.are_settling:
+        if layer is None or (self.edits.are_settling and not painted):
             return  # it is measured anew in a moment
+        del self._painted[:painted]
         if measured is not None:
             self._measured = measured
-            write_features(layer, measured.columns)
-            count = measured.columns["label"].size
-            cells = "1 cell" if count == 1 else f"{count} cells"
-            self.sentence.show_text(f"{cells} in '{layer.name}'. Click a row, or a cell.")
+            write_features(layer, measured.table)
+            self.sentence.show_text(_told(measured, layer.name))
+        elif not self._is_asked and self.sentence.message == _OUTDATED and self._measured:
+            self.sentence.show_text(_told(self._measured, layer.name))
         if self._is_asked:
             self._is_asked = False
             self.gestures.start(layer, yields=True)
@@ -156,7 +174,8 @@ class MeasureWidget(DockedForm):
 
     @while_alive
     def _show_table(self, _event: Any = None) -> None:
-        self.table.show_columns({} if self._layer is None else table_of(self._layer))
+        columns = {} if self._layer is None else table_of(self._layer)
+        self.table.show_columns(columns, keeps_order=True)
 
     def _on_clicked(self, click: Click) -> None:
         if click.label > 0 and click.button == LEFT:
@@ -193,3 +212,13 @@ class MeasureWidget(DockedForm):
 
     def _on_not_saved(self, error: Exception) -> None:
         self.sentence.show_error(failure_sentence(error))
+
+
+def _told(measured: Measured, name: str) -> str:
+    count, changed = measured.columns["label"].size, measured.without_score
+    cells = "1 cell" if count == 1 else f"{count:,} cells"
+    text = f"{cells} in '{name}'. Click a row, or a cell."
+    if changed:
+        were = "1 was" if changed == 1 else f"{changed:,} were"
+        text += f" {were} made or changed by hand: the model has given no score."
+    return text

@@ -8,10 +8,11 @@ from typing import Any
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
+from napari_unet.viewer.label_edits import painted_parts
 from napari_unet.widgets.shared.parts import single_shot, while_alive
 
 _PAUSE_MS = 600
-_EDITS = ("paint", "labels_update", "data")
+_EDITS = ("labels_update", "data")
 """What napari says when labels have changed."""
 
 
@@ -20,6 +21,8 @@ class LabelEdits(QObject):
 
     edited = Signal()
     """The labels are other ones now."""
+    painted = Signal(object)
+    """Carries a list of `Painted`: a stroke, or whatever undo takes back in one step."""
     settled = Signal()
     """Nothing has happened for a moment; the labels may be other ones than before."""
 
@@ -51,8 +54,16 @@ class LabelEdits(QObject):
 
     def _connections(self, layer: Labels) -> list[tuple[Any, Callable[[Any], None]]]:
         edits = [(getattr(layer.events, name), self._on_edited) for name in _EDITS]
+        edits.append((layer.events.paint, self._on_painted))
         # An undo says no more than that, and so does another slice.
         return [*edits, (layer.events.set_data, self._on_drawn)]
+
+    @while_alive
+    def _on_painted(self, event: Any) -> None:
+        self._on_edited()
+        parts = painted_parts(event)
+        if parts:
+            self.painted.emit(parts)
 
     @while_alive
     def _on_edited(self, _event: Any = None) -> None:

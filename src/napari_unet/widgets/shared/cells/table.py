@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import (
+    QAbstractTableModel,
+    QItemSelection,
+    QItemSelectionModel,
+    QModelIndex,
+    Qt,
+    Signal,
+)
 from qtpy.QtWidgets import QAbstractItemView, QTableView
 from superqt.utils import signals_blocked
 
@@ -28,12 +35,44 @@ class CellModel(QAbstractTableModel):
         self._order: NDArray[np.intp] = np.zeros(0, np.intp)
         self._sorting = (0, Qt.SortOrder.AscendingOrder)
 
-    def show_columns(self, columns: Mapping[str, NDArray[Any]]) -> None:
-        """Show another table, the label first, sorted as the one before."""
-        self.beginResetModel()
-        self._names, self._columns = list(columns), list(columns.values())
-        self._order = self._sorted()
-        self.endResetModel()
+    @property
+    def labels(self) -> NDArray[Any]:
+        """(rows,) the cells, in the order of the rows."""
+        return self._columns[0][self._order] if self._columns else np.zeros(0, np.int64)
+
+    def show_columns(
+        self, columns: Mapping[str, NDArray[Any]], *, keeps_order: bool = False
+    ) -> None:
+        """Show another table, the label first, sorted as the one before.
+
+        Parameters
+        ----------
+        keeps_order : bool
+            Whether cells of a table of the same columns keep their rows: new
+            cells come last then, until somebody sorts.
+        """
+        is_kept = keeps_order and self._order.size > 0 and list(columns) == self._names
+        before = self.labels
+        self._names, values = list(columns), list(columns.values())
+        is_same_rows = is_kept and np.array_equal(values[0], np.sort(before))
+        if not is_same_rows:
+            self.beginResetModel()
+        self._columns = values
+        if is_kept:
+            self._order = _as_before(before, values[0])
+        else:
+            self._order = self._sorted()
+        if is_same_rows:
+            last = self.index(self._order.size - 1, len(self._names) - 1)
+            self.dataChanged.emit(self.index(0, 0), last)
+        else:
+            self.endResetModel()
+
+    def bring_up(self, labels: NDArray[Any]) -> int:
+        """Move the rows of some cells to the top, in the order that they have; count them."""
+        is_chosen = np.isin(self.labels, labels)
+        self._reorder(np.concatenate([self._order[is_chosen], self._order[~is_chosen]]))
+        return int(is_chosen.sum())
 
     def label_at(self, row: int) -> int:
         """Return the cell in a row."""
@@ -78,9 +117,12 @@ class CellModel(QAbstractTableModel):
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         """Sort by a column, empty entries last; a cell that is chosen stays chosen."""
-        self.layoutAboutToBeChanged.emit()
         self._sorting = (column, order)
-        old, self._order = self._order, self._sorted()
+        self._reorder(self._sorted())
+
+    def _reorder(self, order: NDArray[np.intp]) -> None:
+        self.layoutAboutToBeChanged.emit()
+        old, self._order = self._order, order
         rows = np.empty_like(self._order)
         rows[self._order] = np.arange(rows.size)
         for index in self.persistentIndexList():
@@ -100,18 +142,31 @@ class CellModel(QAbstractTableModel):
         return np.argsort(-numbers if is_falling else numbers, kind="stable")
 
 
+def _as_before(before: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.intp]:
+    """Order labels as they stood before, and new ones behind."""
+    ranks = np.full(labels.size, before.size)
+    if before.size:
+        ascending = np.argsort(before)
+        places = np.searchsorted(before[ascending], labels).clip(max=before.size - 1)
+        was = ascending[places]
+        ranks = np.where(before[was] == labels, was, ranks)
+    return np.argsort(ranks, kind="stable")
+
+
 class CellTable(QTableView):
     """Shows a `CellModel`, whose columns have this width until somebody drags them."""
 
     cell_chosen = Signal(int)
     """A person has gone to the row of a cell; carries its label."""
+    selected = Signal(object)
+    """Other rows are selected; carries the (N,) labels of their cells."""
 
     def __init__(self, *, column_px: int = _COLUMN_PX) -> None:
         super().__init__()
         self.cells = CellModel()
         self.setModel(self.cells)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setMinimumHeight(_LEAST_HEIGHT_PX)
         self.setSortingEnabled(True)
@@ -125,12 +180,22 @@ class CellTable(QTableView):
         self.clicked.connect(self._on_gone_to)
         # By the keys, too.
         self._selection.currentRowChanged.connect(self._on_gone_to)
+        self._selection.selectionChanged.connect(self._on_selected)
 
     @property
     def chosen(self) -> int | None:
-        """The cell whose row is selected."""
-        rows = self._selection.selectedRows()
-        return self.cells.label_at(rows[0].row()) if rows else None
+        """The cell whose row is selected; of several the one that was gone to."""
+        index = self._selection.currentIndex()
+        is_chosen = index.isValid() and self._selection.isSelected(index)
+        return self.cells.label_at(index.row()) if is_chosen else None
+
+    @property
+    def selected_labels(self) -> NDArray[Any]:
+        """(N,) cells whose rows are selected."""
+        parts = [(each.top(), each.bottom()) for each in self._selection.selection()]
+        rows = [np.arange(top, bottom + 1) for top, bottom in sorted(set(parts))]
+        found: NDArray[Any] = self.cells.labels[np.concatenate(rows)] if rows else np.zeros(0, int)
+        return found
 
     @property
     def _selection(self) -> QItemSelectionModel:
@@ -138,12 +203,36 @@ class CellTable(QTableView):
         assert selection is not None  # noqa: S101 - there is one with a model
         return selection
 
-    def show_columns(self, columns: Mapping[str, NDArray[Any]]) -> None:
-        """Show another table; the chosen cell stays chosen if it is in it."""
-        chosen = self.chosen
-        self.cells.show_columns(columns)
-        if chosen is not None:
+    def show_columns(
+        self, columns: Mapping[str, NDArray[Any]], *, keeps_order: bool = False
+    ) -> None:
+        """Show another table, see `CellModel`; cells stay selected if they are in it."""
+        chosen, selected, bar = self.chosen, self.selected_labels, self.verticalScrollBar()
+        place = 0 if bar is None else bar.value()
+        self.cells.show_columns(columns, keeps_order=keeps_order)
+        if selected.size > 1:
+            self._select(np.flatnonzero(np.isin(self.cells.labels, selected)))
+        elif chosen is not None and not np.array_equal(self.selected_labels, [chosen]):
             self.choose(chosen)
+        if keeps_order and bar is not None:
+            bar.setValue(place)
+
+    def choose_all(self, labels: NDArray[Any]) -> None:
+        """Select the rows of some cells, and bring them to the top; cells are not gone to."""
+        with signals_blocked(self):
+            self.clearSelection()
+            self._select(np.arange(self.cells.bring_up(labels)))
+            self.scrollToTop()
+        self.selected.emit(self.selected_labels)
+
+    def _select(self, rows: NDArray[np.intp]) -> None:
+        chosen, last = QItemSelection(), self.cells.columnCount() - 1
+        ends = np.flatnonzero(np.diff(rows) > 1)
+        for part in np.split(rows, ends + 1) if rows.size else ():
+            top, bottom = int(part[0]), int(part[-1])
+            chosen.select(self.cells.index(top, 0), self.cells.index(bottom, last))
+        with signals_blocked(self):
+            self._selection.select(chosen, QItemSelectionModel.SelectionFlag.ClearAndSelect)
 
     def choose(self, label: int) -> None:
         """Select the row of a cell and scroll to it, without telling anybody."""
@@ -158,6 +247,9 @@ class CellTable(QTableView):
     def _on_gone_to(self, index: QModelIndex, _before: QModelIndex = _NOWHERE) -> None:
         if index.isValid():
             self.cell_chosen.emit(self.cells.label_at(index.row()))
+
+    def _on_selected(self, *_ranges: Any) -> None:
+        self.selected.emit(self.selected_labels)
 
 
 def _text(value: Any) -> str:
