@@ -378,9 +378,9 @@ def look_over() -> Image.Image:
         return taken
 
 
-@picture
-def measure() -> Image.Image:
-    """Photograph the window with the table of the cells, the largest first, and one looked at."""
+@contextmanager
+def measured_sample() -> Iterator[tuple[Any, Any]]:
+    """Open a window with the demo sample in micrometres, its cells, and their table."""
     with window() as viewer:
         open_sample(viewer)
         run(open_widget(viewer, SEGMENT))
@@ -392,12 +392,54 @@ def measure() -> Image.Image:
         widget.form.layer_choice.choose_layer(labels)
         widget.button.click()
         wait_for(lambda: not widget.job.is_running, "the table")
+        yield viewer, widget
+
+
+@picture
+def measure() -> Image.Image:
+    """Photograph the window with the table of the cells, the largest first, and one looked at."""
+    with measured_sample() as (viewer, widget):
         widget.table.sortByColumn(1, Qt.SortOrder.DescendingOrder)
         largest = widget.table.cells.label_at(0)
         widget.table.choose(largest)
         widget.table.cell_chosen.emit(largest)
         settle()
         return photograph(viewer)
+
+
+@picture
+def measure_colours() -> Image.Image:
+    """Photograph the window with the cells in the colour of how bright they are."""
+    with measured_sample() as (viewer, widget):
+        _colour_by_brightness(widget)
+        return photograph(viewer)
+
+
+@picture
+def measure_plot() -> Image.Image:
+    """Photograph the window with cells that were drawn around in a plot."""
+    with measured_sample() as (viewer, widget):
+        _colour_by_brightness(widget)
+        _draw_around(widget)
+        return photograph(viewer)
+
+
+def _colour_by_brightness(widget: Any) -> None:
+    name = next(each for each in widget.columns if each.startswith("intensity_mean_"))
+    widget.colours.column_box.choose_value(name)
+    settle()
+
+
+def _draw_around(widget: Any) -> None:
+    """Plot brightness over area, and drag around the small and bright cells."""
+    widget.plot_fold.expand()
+    plot = widget.plot
+    plot.y_box.choose_value(widget.colours.column)
+    wait_for(lambda: plot.has_plots, "the plot")
+    area, bright = (np.median(widget.columns[box.chosen]) for box in (plot.x_box, plot.y_box))
+    box, far = plot.plot.getViewBox(), 1e6
+    box.drawn.emit([(0, bright), (area, bright), (area, far), (0, far)])
+    settle()
 
 
 @picture

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_unet.engine.base.errors import UNetError
-from napari_unet.files.measurements import SUFFIX, write_measurements
 from napari_unet.viewer.gestures import LEFT, Click, Gestures
 from napari_unet.viewer.measurements import Measured, measure, table_of, write_features
 from napari_unet.viewer.viewpoint import look_at
 from napari_unet.viewer.warm_up import preparation
 from napari_unet.viewer.worker import Job, failure_sentence
+from napari_unet.widgets.measure.colours import CellColours
 from napari_unet.widgets.measure.form import MeasureForm
+from napari_unet.widgets.measure.plot import CellPlot
+from napari_unet.widgets.measure.save_button import SaveButton
 from napari_unet.widgets.shared.cells.edits import LabelEdits
 from napari_unet.widgets.shared.cells.table import CellTable
 from napari_unet.widgets.shared.docked_form import DockedForm
-from napari_unet.widgets.shared.parts import Scrolled, action_button, in_column, while_alive
+from napari_unet.widgets.shared.parts import Fold, Scrolled, in_column, single_shot, while_alive
 from napari_unet.widgets.shared.texts import Sentence
 
 if TYPE_CHECKING:
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
 
+    from napari_unet.engine.labels.measurements import Column
+    from napari_unet.files.measurements import Table
     from napari_unet.viewer.label_edits import Painted
 
+_LAID_OUT_MS = 1000
 _OUTDATED = "The labels have changed; the table is of those before, and is made anew after a pause."
 
 
@@ -40,12 +44,11 @@ class MeasureWidget(DockedForm):
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer)
         self.gestures, self.edits = Gestures(napari_viewer, self), LabelEdits(self)
-        self.job, self._writing = Job(self), Job(self)
+        self.job = Job(self)
         self._layer: Labels | None = None
         self._measured: Measured | None = None
         self._painted: list[Painted] = []
         self._is_asked = False
-        self._path = Path()
         self._build()
         preparation.ask_for("measurements")
         self.sentence.follow(
@@ -59,6 +62,11 @@ class MeasureWidget(DockedForm):
         self.edits.settled.connect(self._start)
         self.gestures.clicked.connect(self._on_clicked)
         self.table.cell_chosen.connect(self._on_cell_chosen)
+        self.table.selected.connect(self._on_selected)
+        self.plot.selected.connect(self.table.choose_all)
+        self.plot.cell_clicked.connect(self._on_dot_clicked)
+        self.save_button.saved.connect(self.sentence.show_text)
+        self.save_button.failed.connect(self._on_not_saved)
         self._on_layer_chosen()
 
     def _build(self) -> None:
@@ -70,13 +78,36 @@ class MeasureWidget(DockedForm):
             "labels that you correct are measured anew.</qt>"
         )
         self.button.clicked.connect(self._on_button_clicked)
-        self.save_button = action_button(
-            "Save as CSV…", "Write the table for a spreadsheet or a script.", self._on_save_clicked
-        )
+        self.save_button = SaveButton(self._read_table)
+        self.colours, self.plot = CellColours(), CellPlot()
+        self.plot_fold = Fold("Plot", self.plot)
         inside = QWidget()
-        parts = (self.form, self.button, self.sentence, self.table, self.save_button)
+        parts = (
+            *(self.form, self.button, self.sentence, self.table, self.colours),
+            *(self.plot_fold, self.save_button),
+        )
         in_column(*parts, within=inside).setStretchFactor(self.table, 1)
-        in_column(Scrolled(inside), within=self).setContentsMargins(4, 4, 4, 4)
+        self._scrolled = scrolled = Scrolled(inside)
+        in_column(scrolled, within=self).setContentsMargins(4, 4, 4, 4)
+        # The plot gets its height after some turns of the layout, and then is to be seen.
+        self._is_new = single_shot(self, lambda: None, after_ms=_LAID_OUT_MS)
+        self.plot_fold.toggled.connect(self._on_plot_shown)
+        self.plot.made.connect(self._on_plot_shown)
+        bar = scrolled.verticalScrollBar()
+        if bar is not None:
+            bar.rangeChanged.connect(self._on_height_changed)
+
+    def _on_plot_shown(self, *_is_open: bool) -> None:
+        self._is_new.start()
+
+    def _on_height_changed(self, *_ends: int) -> None:
+        if self._is_new.isActive():
+            self._scrolled.bring_up(self.save_button)
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """The table that is shown."""
+        return {} if self._layer is None else table_of(self._layer)
 
     def stop_all(self) -> None:
         """Measure no more, and let go of the layer."""
@@ -174,8 +205,10 @@ class MeasureWidget(DockedForm):
 
     @while_alive
     def _show_table(self, _event: Any = None) -> None:
-        columns = {} if self._layer is None else table_of(self._layer)
+        columns = self.columns
         self.table.show_columns(columns, keeps_order=True)
+        self.colours.show_table(self._layer, columns)
+        self.plot.show_table(columns)
 
     def _on_clicked(self, click: Click) -> None:
         if click.label > 0 and click.button == LEFT:
@@ -186,29 +219,18 @@ class MeasureWidget(DockedForm):
         if box is not None and self._layer is not None:
             look_at(self._viewer, self._layer, box)
 
-    def _on_save_clicked(self) -> None:
-        layer = self._layer
-        table = {} if layer is None else table_of(layer)
-        if layer is None or not table:
-            self.sentence.show_error("There is no table yet; press Measure.")
-            return
-        name = re.sub(r"[^\w.-]+", "_", str(layer.name))
-        file, _ = QFileDialog.getSaveFileName(
-            self, "Save the table", f"{name}{SUFFIX}", f"Comma-separated values (*{SUFFIX})"
-        )
-        if not file:
-            return
-        path = Path(file)
-        self._path = path if path.suffix else path.with_suffix(SUFFIX)
-        self._writing.start(
-            partial(write_measurements, self._path, table, overwrite=True),
-            on_result=self._on_saved,
-            on_error=self._on_not_saved,
-        )
+    def _on_dot_clicked(self, label: int) -> None:
+        self.table.choose(label)
+        self._on_cell_chosen(label)
 
-    @while_alive
-    def _on_saved(self, _result: Any = None) -> None:
-        self.sentence.show_text(f"The table is in '{self._path}'.")
+    def _on_selected(self, labels: NDArray[Any]) -> None:
+        self.plot.show_selected(labels)
+        # One cell is looked at; several are told from the others by fading these.
+        self.colours.show_only(labels if labels.size > 1 else None)
+
+    def _read_table(self) -> tuple[str, Table]:
+        layer = self._layer
+        return ("" if layer is None else str(layer.name)), self.columns
 
     def _on_not_saved(self, error: Exception) -> None:
         self.sentence.show_error(failure_sentence(error))

@@ -243,6 +243,7 @@ class CellTable(QTableView):
             else:
                 self.selectRow(row)
                 self.scrollTo(self.cells.index(row, 0))
+        self.selected.emit(self.selected_labels)
 
     def _on_gone_to(self, index: QModelIndex, _before: QModelIndex = _NOWHERE) -> None:
         if index.isValid():

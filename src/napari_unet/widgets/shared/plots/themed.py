@@ -13,9 +13,15 @@ _GRID = 0.15
 _LOWEST_PX = 60
 
 
-def themed_plot(tooltip: str, x_title: str) -> Any:
-    """Make an empty plot that leaves the wheel and the menu to the form that it is in."""
-    plot = pg.PlotWidget(background=None)
+def themed_plot(tooltip: str, x_title: str, view_box: Any = None) -> Any:
+    """Make an empty plot that leaves the wheel and the menu to the form that it is in.
+
+    Parameters
+    ----------
+    view_box : pyqtgraph.ViewBox, optional
+        That takes the mouse.
+    """
+    plot = pg.PlotWidget(background=None, viewBox=view_box)
     plot.getPlotItem().setToolTip(tooltip)
     plot.setMinimumHeight(_LOWEST_PX)
     # The wheel scrolls the form, and the menu is that of the curves.

@@ -1,0 +1,129 @@
+"""The part of the form that colours cells by a column of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QCheckBox, QWidget
+
+from napari_unet.viewer.cell_colours import (
+    colour_cells,
+    coloured_by,
+    faded,
+    number_colours,
+    value_colours,
+)
+from napari_unet.viewer.cell_types import colour_by_label
+from napari_unet.widgets.shared.cells.colour_bar import ColourBar
+from napari_unet.widgets.shared.choices import OfferBox, keep_narrow
+from napari_unet.widgets.shared.parts import in_column, in_row, narrow_form
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+_NUMBER = "Number"
+_PERCENTILES = (1, 99)
+
+
+def number_columns(columns: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Names of the columns that hold a number, or yes and no, for each cell."""
+    return [name for name, values in columns.items() if values.dtype.kind in "biuf"]
+
+
+class CellColours(QWidget):
+    """Colours a layer by what is chosen, and fades all cells but some of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._layer: Labels | None = None
+        self._columns: Mapping[str, NDArray[Any]] = {}
+        self._seen: NDArray[Any] | None = None
+        self._drawn: tuple[Any, ...] | None = None
+        self.column_box, self.bar = OfferBox(), ColourBar()
+        keep_narrow(self.column_box)
+        self.column_box.setToolTip(
+            "<qt>Colour each cell by a column of the table. <b>Number</b> gives each cell a colour "
+            "of its own again. Cells without a value are grey.</qt>"
+        )
+        self.outliers_box = QCheckBox("Without outliers")
+        self.outliers_box.setChecked(True)
+        self.outliers_box.setToolTip(
+            "<qt>The colours go from the 1st to the 99th percentile, so that a few cells do not "
+            "take all of them; otherwise from the least to the greatest value.</qt>"
+        )
+        self.column_box.offer([(_NUMBER, "")])
+        rows = narrow_form()
+        rows.addRow("Colour by", self.column_box)
+        in_column(rows, in_row(self.bar, self.outliers_box), within=self, spacing=4)
+        self.outliers_box.hide()
+        self.column_box.currentIndexChanged.connect(self._on_chosen)
+        self.outliers_box.toggled.connect(self._on_chosen)
+
+    @property
+    def column(self) -> str:
+        """The column that is chosen; empty for the number."""
+        return str(self.column_box.chosen or "")
+
+    def show_table(self, layer: Labels | None, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Offer the columns of a layer's table, and colour its cells as is chosen."""
+        is_other = layer is None or self._layer is None or layer != self._layer
+        if is_other:
+            # What was chosen for the other layer stays there.
+            self._seen = self._drawn = None
+        self._layer, self._columns = layer, columns
+        names = [name for name in number_columns(columns) if name != "label"]
+        self.column_box.offer([(_NUMBER, ""), *((name, name) for name in names)])
+        if is_other and layer is not None:
+            before = self.column_box.blockSignals(True)
+            self.column_box.choose_value(coloured_by(layer) or "")
+            self.column_box.blockSignals(before)
+        self._colour()
+
+    def show_only(self, labels: NDArray[Any] | None) -> None:
+        """Fade all cells but these; none for None."""
+        self._seen = labels
+        self._colour()
+
+    def _on_chosen(self, _value: object = None) -> None:
+        self._colour()
+
+    def _colour(self) -> None:
+        """Colour the layer, if its colours would be others than before."""
+        layer, values = self._layer, self._columns.get(self.column)
+        self.bar.setVisible(values is not None)
+        self.outliers_box.setVisible(values is not None)
+        if layer is None:
+            return
+        if values is None and self._seen is None:
+            if coloured_by(layer) is not None:
+                colour_by_label(layer)
+            self._drawn = None
+            return
+        labels = self._columns["label"]
+        if values is None:
+            colours = number_colours(labels)
+        else:
+            low, high = self._range(values)
+            self.bar.show_range(low, high)
+            colours = value_colours(values, low, high)
+        if self._seen is not None:
+            colours = faded(colours, np.isin(labels, self._seen))
+        drawn = (labels, colours)
+        is_ours = coloured_by(layer) == self.column and self._drawn is not None
+        if is_ours and all(map(np.array_equal, drawn, self._drawn or ())):
+            return
+        self._drawn = drawn
+        colour_cells(layer, labels, colours, name=self.column)
+
+    def _range(self, values: NDArray[Any]) -> tuple[float, float]:
+        known = np.asarray(values, float)
+        known = known[np.isfinite(known)]
+        if not known.size:
+            return 0.0, 0.0
+        if values.dtype.kind == "b" or not self.outliers_box.isChecked():
+            return float(known.min()), float(known.max())
+        low, high = np.percentile(known, _PERCENTILES)
+        return float(low), float(high)
