@@ -1,5 +1,6 @@
 """A queue that was stopped, killed or left goes on, and no two processes work on it."""
 
+import csv
 import errno
 import json
 import os
@@ -103,7 +104,15 @@ def test_continue_takes_images_model_and_settings_from_the_queue(
     assert said.startswith("2.tif: 1 cell in ")
     assert "3 of 4 images are done; going on with the others." in error
     assert states(out) == ["done"] * 4
-    assert len((out / "measurements" / "2.csv").read_text().splitlines()) == 2
+    with (out / "measurements" / "2.csv").open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert 0 < float(row["score"]) <= 1
+    assert 0 <= float(row["doubt"]) <= 1
+    # Those of the file, which knows the cells again.
+    assert main(["measure", str(out / "2.tif"), "-o", str(out / "again.csv")]) == 0
+    with (out / "again.csv").open(newline="") as stream:
+        (again,) = csv.DictReader(stream)
+    assert (again["score"], again["doubt"]) == (row["score"], row["doubt"])
     rows = (out / "summary.csv").read_text().splitlines()
     assert [row.split(",")[2:4] for row in rows[1:]] == [[f"{n}.tif", "1"] for n in range(4)]
 

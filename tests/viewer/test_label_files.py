@@ -17,8 +17,11 @@ from npe2 import PluginManifest
 from roifile import ImagejRoi, roiwrite
 
 from napari_unet.engine.base.errors import FileError
+from napari_unet.engine.labels.cell_list import CellScores, list_cells
 from napari_unet.engine.labels.cell_types import CellTypes
 from napari_unet.files.images import read_labels, write_labels
+from napari_unet.files.label_notes import CELL_SCORES, noted_scores
+from napari_unet.viewer.cell_scores import cell_scores_of, keep_cell_scores
 from napari_unet.viewer.cell_types import give_type, given_types, show_types, types_of_layer
 from napari_unet.viewer.commands import PLUGIN
 from napari_unet.viewer.label_files import (
@@ -342,3 +345,38 @@ def test_marks_are_no_measurement_for_other_programs(tmp_path, ending: str) -> N
     layer = Labels(labels, features={"index": [3], "looked over": ["right"]})
     path = str(tmp_path / f"cells{ending}")
     assert write_layer(path, *layer.as_layer_data_tuple()[:2]) == [path]
+
+
+@pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
+def test_scores_of_cells_go_along_and_are_those_of_cells_that_are_as_they_were(
+    tmp_path, ending: str
+) -> None:
+    path = str(tmp_path / f"cells{ending}")
+    layer = Labels(LABELS.copy())
+    cells = list_cells(LABELS)
+    known = CellScores(cells.numbers, cells.prints, np.array([0.91234, 0.5]), np.array([0.1, 0.4]))
+    keep_cell_scores(layer, known)
+    layer.data[1, 12, 20] = 0
+    write_layer(path, *layer.as_layer_data_tuple()[:2])
+    ((data, options, _),) = read_layers(path)
+    opened = Labels(data, **options)
+    found = cell_scores_of(opened)
+    assert found is not None
+    columns = found.columns_of(list_cells(opened.data))
+    assert np.array_equal(columns["score"], [0.9123, np.nan], equal_nan=True)
+    assert np.array_equal(columns["doubt"], [0.1, np.nan], equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        None,
+        {},
+        {CELL_SCORES: 5},
+        {CELL_SCORES: {"labels": [1], "prints": "?", "scores": [1], "doubts": [1]}},
+        {CELL_SCORES: {"labels": [1], "prints": "", "scores": [1.0], "doubts": [1.0]}},
+        {CELL_SCORES: {"labels": [1 << 70], "prints": "", "scores": [], "doubts": []}},
+    ],
+)
+def test_scores_in_notes_that_somebody_else_wrote_are_none(notes: Any) -> None:
+    assert noted_scores(notes) is None

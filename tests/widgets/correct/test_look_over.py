@@ -9,6 +9,8 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from numpy.typing import NDArray
 
+from napari_unet.engine.labels.cell_list import CellScores, list_cells
+from napari_unet.viewer.cell_scores import keep_cell_scores
 from napari_unet.viewer.marks import marks_of_layer
 from napari_unet.viewer.results import METADATA_KEY, SCORES_KEY
 from napari_unet.widgets.correct.tools import DELETE, MERGE, SPLIT, TOOLS
@@ -178,7 +180,7 @@ def test_doubt_needs_scores_and_comes_first_with_them(
     for box, row in ((panel.order_box, 0), (panel.choice_box, 7)):
         assert box.itemText(row).endswith("(no scores)")
         assert not box.model().item(row).isEnabled()
-        assert "tick 'Show scores'" in box.model().item(row).toolTip()
+        assert "Segment has not found them" in box.model().item(row).toolTip()
 
     image = viewer.add_image(np.zeros(square_labels.shape))
     scores = np.where(square_labels > 0, 0.95, 0).astype(np.float32)
@@ -200,6 +202,28 @@ def test_doubt_needs_scores_and_comes_first_with_them(
     ready(hand)
     assert panel.order_box.currentText() == "By position"
     assert panel.choice == "unseen"
+
+
+def test_doubt_from_when_cells_were_found_orders_them_until_they_are_changed(
+    viewer: ViewerModel, hand: Any, labels: Labels
+) -> None:
+    looked, panel = ready(hand), hand.widget.panel
+    assert looked.order == "position"
+    cells = list_cells(labels.data)
+    scores, doubts = np.array([0.9, 0.7, 0.8]), np.array([0.1, 0.3, 0.2])
+    keep_cell_scores(labels, CellScores(cells.numbers, cells.prints, scores, doubts))
+    ready(hand)
+    assert looked.has_scores
+    panel.order_box.setCurrentIndex(0)
+    assert looked.chosen == [2, 3, 1]
+    press(hand, labels, "N")
+    assert panel.cell_label.message == "Cell 2: 100 px, score 0.70, doubt 0.30, not yet seen"
+    y, x = np.argwhere(labels.data == 2)[0]
+    labels.data_setitem((np.array([y]), np.array([x])), 0)
+    ready(hand)
+    assert panel.cell_label.message == "Cell 2: 99 px, no score, as it was changed, corrected"
+    choose(hand, "All cells")
+    assert looked.chosen == [3, 1, 2]
 
 
 def test_cells_of_a_stack_are_shown_in_the_slice_that_has_most_of_them(

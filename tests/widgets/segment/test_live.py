@@ -10,7 +10,9 @@ from napari.components import ViewerModel
 from numpy.typing import NDArray
 
 from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.engine.labels.cell_list import list_cells
 from napari_unet.engine.segmentation.planes import PlaneScores
+from napari_unet.viewer.cell_scores import cell_scores_of
 from napari_unet.widgets.segment import runs
 
 
@@ -50,6 +52,34 @@ def test_thresholds_change_the_labels_without_the_network_and_the_count_follows(
     assert not {labels.data[6, 31], labels.data[41, 61]} & {bright}
     made = labels.metadata["napari_unet"]
     assert (made["cells"], made["instances"]["foreground_threshold"]) == (3, 0.5)
+
+
+def test_score_and_doubt_of_each_cell_are_kept_and_follow_the_thresholds(
+    viewer: ViewerModel, person: Any, faint: NDArray[np.float32]
+) -> None:
+    viewer.add_image(np.stack([faint, faint]))
+    person.choose("stack")
+    person.run()
+    labels = person.result
+    cells = list_cells(labels.data)
+    known = cell_scores_of(labels)
+    assert known is not None
+    assert known.numbers.tolist() == cells.numbers.tolist()
+    planes = [plane for _, plane in person.widget.live.kept.planes]
+    background = np.stack([p.scores[p.class_roles.index("background")] for p in planes])
+    wanted = [1 - float(background[labels.data == number].mean()) for number in cells.numbers]
+    assert known.columns_of(cells)["score"] == pytest.approx(wanted)
+
+    person.set("foreground_threshold", 0.65)
+    now = list_cells(labels.data)
+    assert now.numbers.size < cells.numbers.size
+    known = cell_scores_of(labels)
+    assert known is not None
+    assert not np.isnan(known.columns_of(now)["score"]).any()
+
+    labels.data_setitem(tuple(np.array([n]) for n in np.argwhere(labels.data > 0)[0]), 0)
+    changed = known.columns_of(list_cells(labels.data))["score"]
+    assert np.isnan(changed).sum() == 1
 
 
 def test_a_cell_that_grows_beyond_the_part_that_was_segmented_is_told(

@@ -40,8 +40,8 @@ _ORDERS: dict[Order, str] = {
 }
 _WITH_SCORES = ("doubt", "low score")
 _NO_SCORES = (
-    "Nothing is known of how sure a model was of these cells, as it did not find them in this "
-    "session, or all were changed since. Choose another order."
+    "Nothing is known of how sure a model was of these cells: Segment has not found them, or all "
+    "were changed since. Choose another order, or run Segment."
 )
 _MARKS: dict[Mark, tuple[str, str, str]] = {
     "right": ("Right", "G", "This cell is as it should be."),
