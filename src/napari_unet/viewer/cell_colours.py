@@ -50,13 +50,6 @@ def value_colours(values: NDArray[Any], low: float, high: float) -> NDArray[np.f
     return colours
 
 
-def number_colours(labels: NDArray[Any]) -> NDArray[np.float32]:
-    """Colour that napari gives each number, (N, 4)."""
-    from napari.utils.colormaps import label_colormap
-
-    return np.asarray(label_colormap().map(np.asarray(labels, np.int64)), np.float32)
-
-
 def faded(colours: NDArray[np.float32], is_seen: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Take most of the colours away from all cells but those that are to be seen."""
     faint = colours.copy()

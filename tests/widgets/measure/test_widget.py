@@ -15,30 +15,10 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
-from napari_unet.viewer import worker
 from napari_unet.viewer.cell_types import give_type
 from napari_unet.viewer.gestures import LEFT, Click
 from napari_unet.widgets.measure import widget as module
 from napari_unet.widgets.measure.widget import MeasureWidget
-
-
-@pytest.fixture
-def widget(viewer: ViewerModel, qtbot: QtBot) -> Iterator[MeasureWidget]:
-    widget = MeasureWidget(viewer)
-    qtbot.addWidget(widget)
-    widget.show()
-    yield widget
-    widget.close()
-    assert worker.stop_all()
-
-
-@pytest.fixture
-def cells(
-    viewer: ViewerModel, squares: NDArray[np.uint8], square_labels: NDArray[np.int32]
-) -> Labels:
-    viewer.add_image(squares, name="dapi")
-    options: dict[str, Any] = {"scale": (0.5, 0.5), "units": ("um", "um")}
-    return viewer.add_labels(square_labels, name="cells", **options)
 
 
 def press(widget: MeasureWidget, qtbot: QtBot) -> None:
@@ -176,7 +156,7 @@ def test_labels_that_are_painted_are_measured_anew_after_a_pause(
     cells.data = np.zeros((5, 5), np.int32)
     wait(widget, qtbot)
     assert column(widget, "label") == []
-    assert widget.sentence.message.startswith("0 cells in 'cells'")
+    assert widget.sentence.message.startswith("'cells' has no cells, its labels are all 0; run")
 
 
 def test_types_that_are_given_are_in_the_table_at_once(
@@ -281,13 +261,28 @@ def test_the_table_is_saved_with_the_types(
 ) -> None:
     give_type(cells, 2, "mitotic")
     measure(widget, qtbot)
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "t"), ""))
-    qtbot.mouseClick(widget.save_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: "The table is in" in widget.sentence.message, timeout=20_000)
+
+    def save(name: str, kind: str = "") -> str:
+        chosen = (str(tmp_path / name), kind)
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: chosen)
+        widget.sentence.show_text()
+        qtbot.mouseClick(widget.save_button, Qt.MouseButton.LeftButton)
+        qtbot.waitUntil(lambda: bool(widget.sentence.message), timeout=20_000)
+        return str(widget.sentence.message)
+
+    assert save("t") == f"The table is in '{tmp_path / 't.csv'}'."
     with (tmp_path / "t.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["type"] for row in rows] == ["", "mitotic", ""]
     assert rows[0]["area_um2"] == "25"
+
+    # The dialog offers a name that ends in .csv.
+    assert save("t.csv", "Parquet (*.parquet)") == f"The table is in '{tmp_path / 't.parquet'}'."
+    pyarrow = pytest.importorskip("pyarrow.parquet")
+    table = pyarrow.read_table(tmp_path / "t.parquet").to_pydict()
+    assert table["area_um2"] == [25.0] * 3
+    assert table["type"] == ["", "mitotic", ""]
+    assert table["touches_border"] == [False] * 3
 
     below_a_file = str(tmp_path / "t.csv" / "t.csv")
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (below_a_file, ""))

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.utils.colormaps import label_colormap
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QCheckBox, QWidget
+from superqt.utils import signals_blocked
 
 from napari_unet.viewer.cell_colours import (
     colour_cells,
     coloured_by,
     faded,
-    number_colours,
     value_colours,
 )
-from napari_unet.viewer.cell_types import colour_by_label
 from napari_unet.widgets.shared.cells.colour_bar import ColourBar
 from napari_unet.widgets.shared.choices import OfferBox, keep_narrow
 from napari_unet.widgets.shared.parts import in_column, in_row, narrow_form
@@ -42,11 +42,12 @@ class CellColours(QWidget):
         self._columns: Mapping[str, NDArray[Any]] = {}
         self._seen: NDArray[Any] | None = None
         self._drawn: tuple[Any, ...] | None = None
+        self._before: Any = None
         self.column_box, self.bar = OfferBox(), ColourBar()
         keep_narrow(self.column_box)
         self.column_box.setToolTip(
-            "<qt>Colour each cell by a column of the table. <b>Number</b> gives each cell a colour "
-            "of its own again. Cells without a value are grey.</qt>"
+            "<qt>Colour each cell by a column of the table. <b>Number</b> gives the cells the "
+            "colours of before again. Cells without a value are grey.</qt>"
         )
         self.outliers_box = QCheckBox("Without outliers")
         self.outliers_box.setChecked(True)
@@ -71,21 +72,28 @@ class CellColours(QWidget):
         """Offer the columns of a layer's table, and colour its cells as is chosen."""
         is_other = layer is None or self._layer is None or layer != self._layer
         if is_other:
-            # What was chosen for the other layer stays there.
-            self._seen = self._drawn = None
-        self._layer, self._columns = layer, columns
+            self.show_only(None)
+            self._drawn = self._before = None
         names = [name for name in number_columns(columns) if name != "label"]
         self.column_box.offer([(_NUMBER, ""), *((name, name) for name in names)])
         if is_other and layer is not None:
-            before = self.column_box.blockSignals(True)
-            self.column_box.choose_value(coloured_by(layer) or "")
-            self.column_box.blockSignals(before)
+            # What was chosen for the other layer stays there.
+            self._choose(coloured_by(layer) or "")
+        elif layer is not None and self._drawn is not None and coloured_by(layer) is None:
+            # Somebody has given the cells other colours since.
+            self._drawn = self._before = self._seen = None
+            self._choose("")
+        self._layer, self._columns = layer, columns
         self._colour()
 
     def show_only(self, labels: NDArray[Any] | None) -> None:
         """Fade all cells but these; none for None."""
         self._seen = labels
         self._colour()
+
+    def _choose(self, column: str) -> None:
+        with signals_blocked(self.column_box):
+            self.column_box.choose_value(column)
 
     def _on_chosen(self, _value: object = None) -> None:
         self._colour()
@@ -97,14 +105,17 @@ class CellColours(QWidget):
         self.outliers_box.setVisible(values is not None)
         if layer is None:
             return
+        is_ours = coloured_by(layer) is not None
         if values is None and self._seen is None:
-            if coloured_by(layer) is not None:
-                colour_by_label(layer)
-            self._drawn = None
+            if is_ours:
+                layer.colormap = self._own_colours()
+            self._drawn = self._before = None
             return
+        if not is_ours:
+            self._before = layer.colormap
         labels = self._columns["label"]
         if values is None:
-            colours = number_colours(labels)
+            colours = np.asarray(self._own_colours().map(labels), np.float32)
         else:
             low, high = self._range(values)
             self.bar.show_range(low, high)
@@ -112,11 +123,14 @@ class CellColours(QWidget):
         if self._seen is not None:
             colours = faded(colours, np.isin(labels, self._seen))
         drawn = (labels, colours)
-        is_ours = coloured_by(layer) == self.column and self._drawn is not None
-        if is_ours and all(map(np.array_equal, drawn, self._drawn or ())):
+        if is_ours and self._drawn is not None and all(map(np.array_equal, drawn, self._drawn)):
             return
         self._drawn = drawn
         colour_cells(layer, labels, colours, name=self.column)
+
+    def _own_colours(self) -> Any:
+        """Colormap that the layer had before; a colour for each number if that is not known."""
+        return label_colormap() if self._before is None else self._before
 
     def _range(self, values: NDArray[Any]) -> tuple[float, float]:
         known = np.asarray(values, float)

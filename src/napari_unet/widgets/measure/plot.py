@@ -34,7 +34,7 @@ class CellPlot(LatePlots):
 
     selected = Signal(object)
     """Carries the (N,) labels of the cells that were drawn around."""
-    cell_clicked = Signal(int)
+    cell_clicked = Signal(object)  # an int of Qt has 32 bits
     """Carries the label of the cell whose dot was clicked."""
     made = Signal()
     """There is something to draw on, which takes room."""

@@ -111,6 +111,7 @@ class MeasureWidget(DockedForm):
 
     def stop_all(self) -> None:
         """Measure no more, and let go of the layer."""
+        self.colours.show_only(None)
         self._follow(None)
 
     def _follow(self, layer: Labels | None) -> None:
@@ -238,6 +239,8 @@ class MeasureWidget(DockedForm):
 
 def _told(measured: Measured, name: str) -> str:
     count, changed = measured.columns["label"].size, measured.without_score
+    if not count:
+        return f"'{name}' has no cells, its labels are all 0; run Segment cells, or paint some."
     cells = "1 cell" if count == 1 else f"{count:,} cells"
     text = f"{cells} in '{name}'. Click a row, or a cell."
     if changed:

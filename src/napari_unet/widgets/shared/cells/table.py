@@ -156,7 +156,7 @@ def _as_before(before: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.intp]:
 class CellTable(QTableView):
     """Shows a `CellModel`, whose columns have this width until somebody drags them."""
 
-    cell_chosen = Signal(int)
+    cell_chosen = Signal(object)  # an int of Qt has 32 bits
     """A person has gone to the row of a cell; carries its label."""
     selected = Signal(object)
     """Other rows are selected; carries the (N,) labels of their cells."""
