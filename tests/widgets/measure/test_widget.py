@@ -15,6 +15,8 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
+from napari_unet.engine.labels.cell_list import CellScores, list_cells
+from napari_unet.viewer.cell_scores import keep_cell_scores
 from napari_unet.viewer.cell_types import give_type
 from napari_unet.viewer.gestures import LEFT, Click
 from napari_unet.widgets.measure import widget as module
@@ -159,6 +161,59 @@ def test_labels_that_are_painted_are_measured_anew_after_a_pause(
     assert widget.sentence.message.startswith("'cells' has no cells, its labels are all 0; run")
 
 
+def test_a_stroke_measures_its_cells_alone_and_rows_stay_where_they_are(
+    widget: MeasureWidget, cells: Labels, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure(widget, qtbot)
+    widget.table.sortByColumn(header(widget).index("area_um2"), Qt.SortOrder.DescendingOrder)
+    widget.table.choose(2)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("all cells were measured")
+
+    monkeypatch.setattr("napari_unet.engine.labels.measurements.measure_cells", refuse)
+    first = tuple(np.array([n]) for n in np.argwhere(cells.data == 1)[0])
+    cells.data_setitem(first, 0)
+    cells.data_setitem((np.array([20, 20]), np.array([20, 21])), 4)
+    # At once, not after the pause.
+    qtbot.waitUntil(lambda: widget.table.cells.rowCount() == 4, timeout=20_000)
+    assert widget.edits.are_settling
+    # The smaller one has not gone down, and the new one is last.
+    assert column(widget, "label") == ["1", "2", "3", "4"]
+    assert column(widget, "area_um2") == ["24.75", "25", "25", "0.5"]
+    assert widget.table.chosen == 2
+    wait(widget, qtbot)
+    cells.undo()
+    cells.undo()
+    wait(widget, qtbot)
+    assert column(widget, "area_um2") == ["25", "25", "25"]
+    assert widget.table.chosen == 2
+    assert widget.sentence.message.startswith("3 cells in 'cells'")
+
+
+def test_scores_are_columns_and_cells_that_were_changed_have_none(
+    widget: MeasureWidget, cells: Labels, qtbot: QtBot
+) -> None:
+    found = list_cells(cells.data)
+    values = np.array([0.5, 0.75, 1])
+    keep_cell_scores(cells, CellScores(found.numbers, found.prints, values, 1 - values))
+    measure(widget, qtbot)
+    assert column(widget, "score") == ["0.5", "0.75", "1"]
+    assert column(widget, "doubt") == ["0.5", "0.25", "0"]
+
+    first = tuple(np.array([n]) for n in np.argwhere(cells.data == 2)[0])
+    cells.data_setitem(first, 0)
+    wait(widget, qtbot)
+    assert column(widget, "score") == ["0.5", "", "1"]
+    assert widget.sentence.message.endswith(
+        "1 was made or changed by hand: the model has given no score."
+    )
+    cells.undo()
+    wait(widget, qtbot)
+    assert column(widget, "score") == ["0.5", "0.75", "1"]
+    assert widget.sentence.message == "3 cells in 'cells'. Click a row, or a cell."
+
+
 def test_types_that_are_given_are_in_the_table_at_once(
     widget: MeasureWidget, cells: Labels, qtbot: QtBot
 ) -> None:
@@ -210,6 +265,18 @@ def test_data_that_is_replaced_while_it_is_measured_is_measured_anew(
     assert column(widget, "centroid_y_um") == ["7.25", "7.25", "24.75"]
     assert widget.sentence.message.startswith("3 cells")
     assert widget.gestures.layer == cells
+
+
+def test_cells_that_are_painted_while_they_are_measured_are_in_the_table(
+    widget: MeasureWidget, cells: Labels, held: threading.Event, qtbot: QtBot
+) -> None:
+    press(widget, qtbot)
+    cells.data_setitem((np.array([20]), np.array([20])), 4)
+    cells.name = "renamed"
+    held.set()
+    wait(widget, qtbot)
+    assert column(widget, "label") == ["1", "2", "3", "4"]
+    assert widget.sentence.message.startswith("4 cells in 'renamed'")
 
 
 def test_a_press_while_it_measures_stops(

@@ -69,9 +69,10 @@ class CellModel(QAbstractTableModel):
             self.endResetModel()
 
     def bring_up(self, labels: NDArray[Any]) -> int:
-        """Move the rows of some cells to the top, in the order that they have; count them."""
-        is_chosen = np.isin(self.labels, labels)
-        self._reorder(np.concatenate([self._order[is_chosen], self._order[~is_chosen]]))
+        """Sort with the rows of some cells at the top; count them."""
+        order = self._sorted()
+        is_chosen = np.isin(self._columns[0][order] if self._columns else order, labels)
+        self._reorder(np.concatenate([order[is_chosen], order[~is_chosen]]))
         return int(is_chosen.sum())
 
     def label_at(self, row: int) -> int:
