@@ -40,6 +40,7 @@ from skimage.segmentation import watershed
 from napari_unet import load_checkpoint, segment
 from napari_unet.engine.base.errors import LabelsError
 from napari_unet.engine.labels.cell_count import iterate_count
+from napari_unet.engine.labels.cell_list import list_cells, score_maps
 from napari_unet.engine.labels.corrections.cuts import split_cell
 from napari_unet.engine.labels.corrections.edits import (
     CellEdit,
@@ -49,7 +50,6 @@ from napari_unet.engine.labels.corrections.edits import (
     smooth_cell,
 )
 from napari_unet.engine.labels.corrections.proposals import USUAL_SHARE, add_cell
-from napari_unet.engine.labels.cell_list import list_cells, score_maps
 from napari_unet.engine.labels.look_over import in_order
 from napari_unet.files.samples import load_sample
 from napari_unet.versions.journal import JournalWriter

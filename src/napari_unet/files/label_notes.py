@@ -121,14 +121,14 @@ def score_notes(known: CellScores | None) -> dict[str, Any]:
 
 def noted_scores(notes: Mapping[str, Any] | None) -> CellScores | None:
     """Read scores of cells from the notes of a file, which may hold anything; None without any."""
-    noted = (notes or {}).get(CELL_SCORES)
+    noted: Any = (notes or {}).get(CELL_SCORES)
     try:
         prints = np.frombuffer(base64.b64decode(noted["prints"], validate=True), "<u8")
         found = CellScores(
             np.array(noted["labels"], np.int64),
             prints.astype(np.uint64),
-            np.array(noted["scores"], float),
-            np.array(noted["doubts"], float),
+            np.array(noted["scores"], np.float64),
+            np.array(noted["doubts"], np.float64),
         )
     except (TypeError, KeyError, ValueError, OverflowError):
         return None

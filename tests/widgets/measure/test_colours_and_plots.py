@@ -59,7 +59,7 @@ def test_a_column_colours_the_cells_and_number_gives_the_colours_of_before_back(
 
 
 def test_a_new_cell_gets_its_colour_and_a_changed_one_another(
-    widget: MeasureWidget, cells: Labels, table: Any
+    widget: MeasureWidget, cells: Labels, table: Any, qtbot: QtBot
 ) -> None:
     table.measure()
     widget.colours.outliers_box.setChecked(False)
@@ -67,8 +67,7 @@ def test_a_new_cell_gets_its_colour_and_a_changed_one_another(
     largest = colour(cells, 6)
     rows, columns = np.indices((4, 12)).reshape(2, -1)
     cells.data_setitem((rows + 12, columns + 2), 9)
-    table.wait()
-    assert widget.colours.bar.texts == ("4", "48")
+    qtbot.waitUntil(lambda: widget.colours.bar.texts == ("4", "48"), timeout=20_000)
     assert colour(cells, 9) == largest
     assert colour(cells, 6) != largest
     # Other units are another column.
@@ -76,7 +75,7 @@ def test_a_new_cell_gets_its_colour_and_a_changed_one_another(
     widget.form.image_list.item(0).setCheckState(Qt.CheckState.Unchecked)
     table.measure()
     assert widget.colours.column == ""
-    assert coloured_by(cells) is None
+    qtbot.waitUntil(lambda: coloured_by(cells) is None, timeout=20_000)
 
 
 def test_colours_that_somebody_else_gives_stay(
@@ -123,11 +122,22 @@ def plot(widget: MeasureWidget, cells: Labels, table: Any, qtbot: QtBot) -> Any:
     widget.resize(320, 900)
     widget.plot_fold.expand()
     qtbot.waitUntil(lambda: widget.plot.has_plots, timeout=60_000)
+    # pyqtgraph finds the range of the axes when it paints.
+    qtbot.waitUntil(lambda: not widget.plot._soon.isActive(), timeout=5000)
+    widget.plot.plot.grab()
     return widget.plot
 
 
 def selected(widget: MeasureWidget) -> list[int]:
     return [int(each) for each in widget.table.selected_labels]
+
+
+def test_nothing_is_drawn_while_the_plot_is_folded_away(
+    widget: MeasureWidget, cells: Labels, table: Any
+) -> None:
+    table.measure()
+    assert not widget.plot.isVisible()
+    assert not widget.plot.has_plots
 
 
 def test_a_histogram_selects_the_cells_between_both_ends(
@@ -153,7 +163,9 @@ def test_a_histogram_selects_the_cells_between_both_ends(
 def test_dots_are_drawn_around_and_lead_to_their_cell(
     viewer: ViewerModel, widget: MeasureWidget, cells: Labels, plot: Any
 ) -> None:
+    assert not plot._dots[0].isVisible()
     plot.y_box.choose_value("intensity_mean_dapi")
+    plot.plot.grab()
     x, y = plot._dots[0].getData()
     assert x.tolist() == [4, 8, 12, 16, 20, 24]
     assert y.tolist() == [90, 80, 70, 60, 50, 40]
@@ -190,7 +202,7 @@ def test_cells_without_a_value_are_neither_drawn_nor_selected(
 
 @pytest.mark.parametrize("number", [0, 1, 2**40])
 def test_no_cell_one_cell_and_huge_numbers_can_be_coloured_and_drawn(
-    viewer: ViewerModel, widget: MeasureWidget, plot: Any, table: Any, number: int
+    viewer: ViewerModel, widget: MeasureWidget, plot: Any, table: Any, number: int, qtbot: QtBot
 ) -> None:
     labels = np.zeros((9, 9), np.int64)
     labels[2:5, 2:5] = number
@@ -198,7 +210,8 @@ def test_no_cell_one_cell_and_huge_numbers_can_be_coloured_and_drawn(
     assert table.measure().startswith("1 cell in 'few'" if number else "'few' has no cells")
     assert table.column("label") == [str(number)] * (number > 0)
     choose(widget, "area_px2")
-    assert plot._bars[0].opts["height"].sum() == (number > 0)
+    heights = plot._bars[0].opts
+    qtbot.waitUntil(lambda: heights["height"].sum() == (number > 0), timeout=5000)
     plot.y_box.choose_value("solidity")
     plot.plot.getViewBox().clicked.emit(9, 1)
     assert selected(widget) == [number] * (number > 0)

@@ -19,13 +19,14 @@ from napari_unet.viewer.cell_colours import (
 )
 from napari_unet.widgets.shared.cells.colour_bar import ColourBar
 from napari_unet.widgets.shared.choices import OfferBox, keep_narrow
-from napari_unet.widgets.shared.parts import in_column, in_row, narrow_form
+from napari_unet.widgets.shared.parts import in_column, in_row, narrow_form, single_shot
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
 _NUMBER = "Number"
 _PERCENTILES = (1, 99)
+_PAUSE_MS = 150
 
 
 def number_columns(columns: Mapping[str, NDArray[Any]]) -> list[str]:
@@ -43,6 +44,7 @@ class CellColours(QWidget):
         self._seen: NDArray[Any] | None = None
         self._drawn: tuple[Any, ...] | None = None
         self._before: Any = None
+        self._soon = single_shot(self, self._colour)
         self.column_box, self.bar = OfferBox(), ColourBar()
         keep_narrow(self.column_box)
         self.column_box.setToolTip(
@@ -84,7 +86,8 @@ class CellColours(QWidget):
             self._drawn = self._before = self._seen = None
             self._choose("")
         self._layer, self._columns = layer, columns
-        self._colour()
+        # napari draws the whole plane anew: not while somebody paints.
+        self._soon.start(0 if is_other else _PAUSE_MS)
 
     def show_only(self, labels: NDArray[Any] | None) -> None:
         """Fade all cells but these; none for None."""
@@ -100,6 +103,7 @@ class CellColours(QWidget):
 
     def _colour(self) -> None:
         """Colour the layer, if its colours would be others than before."""
+        self._soon.stop()
         layer, values = self._layer, self._columns.get(self.column)
         self.bar.setVisible(values is not None)
         self.outliers_box.setVisible(values is not None)

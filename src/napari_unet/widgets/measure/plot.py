@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_unet.widgets.measure.colours import number_columns
 from napari_unet.widgets.shared.choices import OfferBox, keep_narrow
-from napari_unet.widgets.shared.parts import in_column, narrow_form
+from napari_unet.widgets.shared.parts import in_column, narrow_form, single_shot
 from napari_unet.widgets.shared.plots.lasso import within_corners
 from napari_unet.widgets.shared.plots.late import LatePlots
 
@@ -21,6 +21,7 @@ _COUNT = "Number of cells"
 _HEIGHT_PX, _AXIS_PX = 190, 46
 _DOT_PX, _RING_PX, _NEAR_PX = 5, 13, 9
 _MOST_BINS = 60
+_PAUSE_MS = 150
 _BRIGHT, _DEEP, _CHOSEN = "#6db3ee", "#2a6fb0", "#ff9a00"
 _TOOLTIP = (
     "<qt>Drag around cells to select them in the table and on the canvas, where all others fade; "
@@ -45,6 +46,8 @@ class CellPlot(LatePlots):
         self._seen: NDArray[Any] = np.zeros(0, np.int64)
         self._edges: NDArray[np.float64] = np.zeros(0)
         self.plot: Any = None
+        # Thousands of dots are not drawn at every stroke of somebody who paints.
+        self._soon = single_shot(self, self.redraw, after_ms=_PAUSE_MS)
         self.x_box, self.y_box = OfferBox(), OfferBox()
         for box in (self.x_box, self.y_box):
             keep_narrow(box)
@@ -65,7 +68,7 @@ class CellPlot(LatePlots):
         # Sizes first; what others know of the cells may stand before them.
         self.x_box.offer([(name, name) for name in sorted(names, key=_is_no_size)])
         self.y_box.offer([(_COUNT, ""), *((name, name) for name in names)])
-        self.redraw()
+        self._soon.start()
 
     def show_selected(self, labels: NDArray[Any]) -> None:
         """Mark some cells."""
@@ -76,7 +79,7 @@ class CellPlot(LatePlots):
         """Put the plot below the choices."""
         import pyqtgraph as pg
 
-        from napari_unet.widgets.shared.plots.dragged import DraggedBox
+        from napari_unet.widgets.shared.plots.dragged import Dots, DraggedBox
         from napari_unet.widgets.shared.plots.themed import themed_plot
 
         box = DraggedBox()
@@ -86,8 +89,8 @@ class CellPlot(LatePlots):
         self.plot.setFixedHeight(_HEIGHT_PX)
         self.plot.getAxis("left").setWidth(_AXIS_PX)
         self._bars = [pg.BarGraphItem(x0=[], x1=[], height=[]) for _ in range(2)]
-        self._dots = [pg.ScatterPlotItem(size=_DOT_PX, pen=None) for _ in range(2)]
-        self._ring = pg.ScatterPlotItem(size=_RING_PX, brush=None)
+        self._dots = [Dots(size=_DOT_PX, pen=None) for _ in range(2)]
+        self._ring = Dots(size=_RING_PX, brush=None)
         for item in (*self._bars, *self._dots, self._ring):
             self.plot.addItem(item)
         box.drawn.connect(self._on_drawn)
@@ -130,8 +133,7 @@ class CellPlot(LatePlots):
     def _draw_bars(self, x: NDArray[np.float64], is_seen: NDArray[np.bool_]) -> None:
         is_known = np.isfinite(x)
         known = x[is_known]
-        count = len(np.histogram_bin_edges(known, "auto")) - 1 if known.size else 1
-        self._edges = np.histogram_bin_edges(known, min(count, _MOST_BINS))
+        self._edges = np.histogram_bin_edges(known, _bin_count(known))
         for bars, values in zip(self._bars, (known, x[is_known & is_seen]), strict=True):
             heights, _ = np.histogram(values, self._edges)
             bars.setOpts(x0=self._edges[:-1], x1=self._edges[1:], height=heights)
@@ -186,6 +188,18 @@ class CellPlot(LatePlots):
             self.cell_clicked.emit(int(self._columns["label"][nearest]))
         else:
             self.selected.emit(np.zeros(0, np.int64))
+
+
+def _bin_count(values: NDArray[np.float64]) -> int:
+    """Bins after Sturges, or Freedman and Diaconis if these are more, but not too many."""
+    if not values.size:
+        return 1
+    low, high = np.percentile(values, (25, 75))
+    width = 2 * (high - low) / values.size ** (1 / 3)
+    count = np.log2(values.size) + 1
+    if width > 0:
+        count = max(count, np.ptp(values) / width)
+    return int(min(np.ceil(count), _MOST_BINS))
 
 
 def _is_no_size(name: str) -> bool:

@@ -81,6 +81,7 @@ class MeasureWidget(DockedForm):
         self.save_button = SaveButton(self._read_table)
         self.colours, self.plot = CellColours(), CellPlot()
         self.plot_fold = Fold("Plot", self.plot)
+        self.plot.hide()
         inside = QWidget()
         parts = (
             *(self.form, self.button, self.sentence, self.table, self.colours),
@@ -91,13 +92,15 @@ class MeasureWidget(DockedForm):
         in_column(scrolled, within=self).setContentsMargins(4, 4, 4, 4)
         # The plot gets its height after some turns of the layout, and then is to be seen.
         self._is_new = single_shot(self, lambda: None, after_ms=_LAID_OUT_MS)
-        self.plot_fold.toggled.connect(self._on_plot_shown)
-        self.plot.made.connect(self._on_plot_shown)
+        self.plot_fold.toggled.connect(self._on_folded)
+        self.plot.made.connect(self._is_new.start)
         bar = scrolled.verticalScrollBar()
         if bar is not None:
             bar.rangeChanged.connect(self._on_height_changed)
 
-    def _on_plot_shown(self, *_is_open: bool) -> None:
+    def _on_folded(self, is_open: bool) -> None:  # noqa: FBT001 - as Qt calls it
+        # What is folded away is not loaded and drawn.
+        self.plot.setVisible(is_open)
         self._is_new.start()
 
     def _on_height_changed(self, *_ends: int) -> None:

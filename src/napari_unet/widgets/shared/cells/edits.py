@@ -54,9 +54,9 @@ class LabelEdits(QObject):
 
     def _connections(self, layer: Labels) -> list[tuple[Any, Callable[[Any], None]]]:
         edits = [(getattr(layer.events, name), self._on_edited) for name in _EDITS]
-        edits.append((layer.events.paint, self._on_painted))
         # An undo says no more than that, and so does another slice.
-        return [*edits, (layer.events.set_data, self._on_drawn)]
+        drawn = (layer.events.set_data, self._on_drawn)
+        return [*edits, (layer.events.paint, self._on_painted), drawn]
 
     @while_alive
     def _on_painted(self, event: Any) -> None:

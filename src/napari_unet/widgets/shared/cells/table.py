@@ -193,7 +193,9 @@ class CellTable(QTableView):
     @property
     def selected_labels(self) -> NDArray[Any]:
         """(N,) cells whose rows are selected."""
-        parts = [(each.top(), each.bottom()) for each in self._selection.selection()]
+        ranges = self._selection.selection()
+        ends = (ranges[at] for at in range(len(ranges)))
+        parts = [(each.top(), each.bottom()) for each in ends]
         rows = [np.arange(top, bottom + 1) for top, bottom in sorted(set(parts))]
         found: NDArray[Any] = self.cells.labels[np.concatenate(rows)] if rows else np.zeros(0, int)
         return found

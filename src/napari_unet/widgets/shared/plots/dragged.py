@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QGraphicsPathItem
 _LINE, _FILL = "#ff9a00", QColor(255, 154, 0, 40)
 
 
-class DraggedBox(pg.ViewBox):
+class DraggedBox(pg.ViewBox):  # type: ignore[misc]
     """Tells of rectangles that are dragged, of loops that are drawn with Shift, and of clicks."""
 
     drawn = Signal(object)
@@ -57,6 +57,14 @@ class DraggedBox(pg.ViewBox):
             event.accept()
             place = self.mapToView(QPointF(event.pos()))
             self.clicked.emit(place.x(), place.y())
+
+
+class Dots(pg.ScatterPlotItem):  # type: ignore[misc]
+    """Leaves clicks to the box below, which knows the nearest dot."""
+
+    def mouseClickEvent(self, event: Any) -> None:  # noqa: N802
+        """Let it through; pyqtgraph calls it."""
+        event.ignore()
 
 
 def _corners(one: QPointF, other: QPointF) -> list[QPointF]:
