@@ -378,6 +378,20 @@ def look_over() -> Image.Image:
         return taken
 
 
+@picture
+def image_to_table_doubt() -> Image.Image:
+    """Photograph the window with the cell of the demo sample that the model doubted most."""
+    with window() as viewer:
+        open_sample(viewer)
+        run(open_widget(viewer, SEGMENT))
+        viewer.layers.selection.active = viewer.layers[-1]
+        widget = open_widget(viewer, CORRECT)
+        wait_for(lambda: not widget.look_over.is_busy and widget.look_over.has_scores, "a list")
+        widget.look_over.go_on()
+        viewer.layers[-1].contour = 1
+        return photograph(viewer)
+
+
 @contextmanager
 def measured_sample() -> Iterator[tuple[Any, Any]]:
     """Open a window with the demo sample in micrometres, its cells, and their table."""
