@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
-from napari_unet.engine.labels.uncertainty import UncertainRegion, rank_uncertainty
+from napari_unet.engine.labels.uncertainty import (
+    UncertainRegion,
+    pixel_uncertainty,
+    rank_uncertainty,
+)
 
 ROLES = ("background", "cell")
 
@@ -169,3 +174,12 @@ def test_the_first_window_holds_as_much_doubt_as_any_other_on_the_grid(seed, win
     ]
     assert nearness[region.box].sum() == pytest.approx(max(sums), rel=1e-4)
     assert region.uncertainty == pytest.approx(max(sums) / np.prod(sides), rel=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (9, 12), (4, 7, 6)])
+def test_what_is_beyond_edges_is_the_least_within_two_pixels(shape: tuple[int, ...]) -> None:
+    scores = np.random.default_rng(0).random((2, *shape)).astype(np.float32)
+    nearness = np.clip(1 - np.abs(scores[0] - scores[1]), 0, 1)
+    size = (1,) * (len(shape) - 2) + (5, 5)
+    wanted = ndimage.minimum_filter(nearness, size, mode="nearest")
+    assert np.array_equal(pixel_uncertainty(scores), wanted)

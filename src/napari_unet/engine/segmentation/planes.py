@@ -107,9 +107,10 @@ class PlaneScores:
         if self.gives_classes or BACKGROUND not in self.class_roles:
             return None
         maps = score_maps(self.scores, self.class_roles)
-        nearest = np.ix_(*self._nearest_in(self.area))
-        score, doubt = (self._placed(each[nearest]) for each in (maps.score, maps.doubt))
-        cells = list_cells(labels, ScoreMaps(score, doubt), window=window)
+        if self.scores.shape[1:] != self.shape:
+            nearest = np.ix_(*self._nearest_in(self.area))
+            maps = ScoreMaps(*(self._placed(each[nearest]) for each in (maps.score, maps.doubt)))
+        cells = list_cells(labels, maps, window=window)
         first, last = np.array([(part.start, part.stop) for part in self.area]).T
         return CellScores.of(cells, ((cells.starts >= first) & (cells.stops <= last)).all(axis=1))
 
