@@ -79,7 +79,7 @@ def test_a_new_cell_gets_its_colour_and_a_changed_one_another(
 
 
 def test_colours_that_somebody_else_gives_stay(
-    widget: MeasureWidget, cells: Labels, table: Any
+    widget: MeasureWidget, cells: Labels, table: Any, qtbot: QtBot
 ) -> None:
     table.measure()
     choose(widget, "area_px2")
@@ -92,6 +92,12 @@ def test_colours_that_somebody_else_gives_stay(
     typed = colour(cells, 2)
     widget.table.choose_all(np.array([2, 3]))
     assert colour(cells, 2) == typed
+    assert colour(cells, 4)[3] == pytest.approx(0.15)
+    # Who paints sees the new cell.
+    cells.data_setitem((np.array([15, 15]), np.array([2, 3])), 9)
+    table.wait()
+    qtbot.waitUntil(lambda: not widget.colours._soon.isActive(), timeout=5000)
+    assert colour(cells, 9)[3] == 1
     assert colour(cells, 4)[3] == pytest.approx(0.15)
     widget.table.clearSelection()
     assert cells.colormap.name == "type"

@@ -41,7 +41,7 @@ class CellColours(QWidget):
         super().__init__()
         self._layer: Labels | None = None
         self._columns: Mapping[str, NDArray[Any]] = {}
-        self._seen: NDArray[Any] | None = None
+        self._faint: NDArray[Any] | None = None
         self._drawn: tuple[Any, ...] | None = None
         self._before: Any = None
         self._soon = single_shot(self, self._colour)
@@ -83,15 +83,16 @@ class CellColours(QWidget):
             self._choose(coloured_by(layer) or "")
         elif layer is not None and self._drawn is not None and coloured_by(layer) is None:
             # Somebody has given the cells other colours since.
-            self._drawn = self._before = self._seen = None
+            self._drawn = self._before = self._faint = None
             self._choose("")
         self._layer, self._columns = layer, columns
         # napari draws the whole plane anew: not while somebody paints.
         self._soon.start(0 if is_other else _PAUSE_MS)
 
     def show_only(self, labels: NDArray[Any] | None) -> None:
-        """Fade all cells but these; none for None."""
-        self._seen = labels
+        """Fade all cells but these, and those that are made from now on; none for None."""
+        there = self._columns.get("label", np.zeros(0, np.int64))
+        self._faint = None if labels is None else np.setdiff1d(there, labels)
         self._colour()
 
     def _choose(self, column: str) -> None:
@@ -110,7 +111,7 @@ class CellColours(QWidget):
         if layer is None:
             return
         is_ours = coloured_by(layer) is not None
-        if values is None and self._seen is None:
+        if values is None and self._faint is None:
             if is_ours:
                 layer.colormap = self._own_colours()
             self._drawn = self._before = None
@@ -124,8 +125,8 @@ class CellColours(QWidget):
             low, high = self._range(values)
             self.bar.show_range(low, high)
             colours = value_colours(values, low, high)
-        if self._seen is not None:
-            colours = faded(colours, np.isin(labels, self._seen))
+        if self._faint is not None:
+            colours = faded(colours, ~np.isin(labels, self._faint))
         drawn = (labels, colours)
         if is_ours and self._drawn is not None and all(map(np.array_equal, drawn, self._drawn)):
             return
