@@ -21,8 +21,8 @@ from napari_unet.engine.labels.cell_list import CellScores, list_cells
 from napari_unet.engine.labels.cell_types import CellTypes
 from napari_unet.files.images import read_labels, write_labels
 from napari_unet.files.label_notes import CELL_SCORES, noted_scores
-from napari_unet.viewer.cell_scores import cell_scores_of, keep_cell_scores
 from napari_unet.viewer.cell_types import give_type, given_types, show_types, types_of_layer
+from napari_unet.viewer.cells.cell_scores import cell_scores_of, keep_cell_scores
 from napari_unet.viewer.commands import PLUGIN
 from napari_unet.viewer.label_files import (
     LABEL_PATTERNS,

@@ -41,8 +41,8 @@ from napari_unet.files.label_notes import (
 )
 from napari_unet.files.samples import LayerData
 from napari_unet.files.tiff.writer import fitting_axes
-from napari_unet.viewer.cell_scores import CELL_SCORES_KEY
 from napari_unet.viewer.cell_types import TYPES_KEY, features_of, probabilities_in, types_in
+from napari_unet.viewer.cells.cell_scores import CELL_SCORES_KEY
 from napari_unet.viewer.commands import PLUGIN
 from napari_unet.viewer.features import LABEL_COLUMNS
 from napari_unet.viewer.layers import size_in

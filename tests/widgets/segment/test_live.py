@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.labels.cell_list import list_cells
 from napari_unet.engine.segmentation.planes import PlaneScores
-from napari_unet.viewer.cell_scores import cell_scores_of
+from napari_unet.viewer.cells.cell_scores import cell_scores_of
 from napari_unet.widgets.segment import runs
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QCheckBox, QWidget
 from superqt.utils import signals_blocked
 
-from napari_unet.viewer.cell_colours import (
+from napari_unet.viewer.cells.cell_colours import (
     colour_cells,
     coloured_by,
     faded,

@@ -7,7 +7,7 @@ from qtpy.QtCore import QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from napari_unet.viewer.cell_colours import value_colours
+from napari_unet.viewer.cells.cell_colours import value_colours
 
 _BAR_PX = 10
 _GAP_PX = 2
