@@ -17,8 +17,8 @@ import numpy as np
 from skimage.measure import regionprops_table
 
 from napari_unet.engine.labels.measurements import measure_cells
+from napari_unet.viewer.cells.measurements import Request, measure
 from napari_unet.viewer.label_edits import Painted
-from napari_unet.viewer.measurements import Request, measure
 
 SAME = {
     "area": "area_px2",

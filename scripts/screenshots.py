@@ -37,7 +37,7 @@ from qtpy.QtCore import QPoint, QSettings, Qt
 from qtpy.QtWidgets import QApplication, QDockWidget, QMenu, QWidget
 
 from napari_unet.files.samples import DEMO_SAMPLE, load_sample, sample_files
-from napari_unet.viewer.cell_types import give_type
+from napari_unet.viewer.cells.cell_types import give_type
 from napari_unet.viewer.gestures import LEFT, Click
 from napari_unet.widgets.correct.tools import SPLIT
 

@@ -13,8 +13,8 @@ from qtpy.QtCore import Qt
 from napari_unet.session import shared_session
 from napari_unet.versions.journal import journal_folder
 from napari_unet.viewer import worker
+from napari_unet.viewer.cells.marks import marks_of_layer
 from napari_unet.viewer.commands import open_widget
-from napari_unet.viewer.marks import marks_of_layer
 from napari_unet.widgets.correct.widget import CorrectWidget
 
 pytestmark = pytest.mark.viewer

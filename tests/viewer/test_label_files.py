@@ -21,8 +21,9 @@ from napari_unet.engine.labels.cell_list import CellScores, list_cells
 from napari_unet.engine.labels.cell_types import CellTypes
 from napari_unet.files.images import read_labels, write_labels
 from napari_unet.files.label_notes import CELL_SCORES, noted_scores
-from napari_unet.viewer.cell_types import give_type, given_types, show_types, types_of_layer
 from napari_unet.viewer.cells.cell_scores import cell_scores_of, keep_cell_scores
+from napari_unet.viewer.cells.cell_types import give_type, given_types, show_types, types_of_layer
+from napari_unet.viewer.cells.marks import marks_of_layer
 from napari_unet.viewer.commands import PLUGIN
 from napari_unet.viewer.label_files import (
     LABEL_PATTERNS,
@@ -32,7 +33,6 @@ from napari_unet.viewer.label_files import (
     saved_labels,
     write_layer,
 )
-from napari_unet.viewer.marks import marks_of_layer
 from napari_unet.viewer.results import METADATA_KEY
 
 LABELS = np.zeros((3, 20, 30), np.int32)

@@ -104,9 +104,9 @@ def training_python(recipe: TrainRecipe) -> str:
         imports.insert(0, "from pathlib import Path\n")
     if recipe.meaning == "seen":
         imports.append("from napari_unet.engine.labels.look_over import seen_area")
-        imports.append("from napari_unet.viewer.marks import marks_of_layer")
+        imports.append("from napari_unet.viewer.cells.marks import marks_of_layer")
     if recipe.typed:
-        imports.append("from napari_unet.viewer.cell_types import types_of_layer")
+        imports.append("from napari_unet.viewer.cells.cell_types import types_of_layer")
     options = ["parts.training", "network", "settings=settings", "validation=parts.validation"]
     options += [f"device={recipe.device!r}"] if recipe.device != "auto" else []
     if recipe.begins_anew:

@@ -41,12 +41,12 @@ from napari_unet.files.label_notes import (
 )
 from napari_unet.files.samples import LayerData
 from napari_unet.files.tiff.writer import fitting_axes
-from napari_unet.viewer.cell_types import TYPES_KEY, features_of, probabilities_in, types_in
 from napari_unet.viewer.cells.cell_scores import CELL_SCORES_KEY
+from napari_unet.viewer.cells.cell_types import TYPES_KEY, features_of, probabilities_in, types_in
+from napari_unet.viewer.cells.features import LABEL_COLUMNS
+from napari_unet.viewer.cells.marks import mark_columns, marks_in
 from napari_unet.viewer.commands import PLUGIN
-from napari_unet.viewer.features import LABEL_COLUMNS
 from napari_unet.viewer.layers import size_in
-from napari_unet.viewer.marks import mark_columns, marks_in
 from napari_unet.viewer.results import METADATA_KEY
 
 LABEL_PATTERNS = tuple(

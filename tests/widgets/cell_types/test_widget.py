@@ -11,7 +11,7 @@ from napari.layers import Labels
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
-from napari_unet.viewer.cell_types import give_type, is_coloured_by_type, types_of_layer
+from napari_unet.viewer.cells.cell_types import give_type, is_coloured_by_type, types_of_layer
 from napari_unet.widgets.cell_types.widget import CellTypesWidget
 
 

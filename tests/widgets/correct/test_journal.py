@@ -22,8 +22,8 @@ from napari_unet.versions.journal import (
     journal_path,
     read_journal,
 )
+from napari_unet.viewer.cells.marks import marks_of_layer
 from napari_unet.viewer.label_files import read_layers, write_layer
-from napari_unet.viewer.marks import marks_of_layer
 from napari_unet.widgets.correct.tools import DELETE, SPLIT
 from napari_unet.widgets.correct.widget import CorrectWidget
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.labels.cell_list import CellScores, list_cells
 from napari_unet.viewer.cells.cell_scores import keep_cell_scores
-from napari_unet.viewer.marks import marks_of_layer
+from napari_unet.viewer.cells.marks import marks_of_layer
 from napari_unet.viewer.results import METADATA_KEY, SCORES_KEY
 from napari_unet.widgets.correct.tools import DELETE, MERGE, SPLIT, TOOLS
 

@@ -9,8 +9,8 @@ from napari.layers import Labels
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
-from napari_unet.viewer.cell_types import colour_by_type, give_type
 from napari_unet.viewer.cells.cell_colours import coloured_by
+from napari_unet.viewer.cells.cell_types import colour_by_type, give_type
 from napari_unet.widgets.measure.widget import MeasureWidget
 
 

@@ -16,8 +16,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.engine.labels.cell_list import CellScores, list_cells
-from napari_unet.viewer.cell_types import give_type
 from napari_unet.viewer.cells.cell_scores import keep_cell_scores
+from napari_unet.viewer.cells.cell_types import give_type
 from napari_unet.viewer.gestures import LEFT, Click
 from napari_unet.widgets.measure import widget as module
 from napari_unet.widgets.measure.widget import MeasureWidget

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.typed_start import with_types
 from napari_unet.session import Session
-from napari_unet.viewer.cell_types import give_type, given_types, types_of_layer
+from napari_unet.viewer.cells.cell_types import give_type, given_types, types_of_layer
 
 
 @pytest.fixture

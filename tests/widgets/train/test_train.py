@@ -25,7 +25,7 @@ from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.files.images import write_labels
 from napari_unet.session import Session
 from napari_unet.viewer import worker
-from napari_unet.viewer.cell_types import give_type
+from napari_unet.viewer.cells.cell_types import give_type
 from napari_unet.viewer.results import METADATA_KEY, note_origin
 from napari_unet.widgets.train.form import TrainForm
 from napari_unet.widgets.train.plan import annotation

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton, QWidget
 from superqt.utils import signals_blocked
 
 from napari_unet.engine.base.errors import UNetError
-from napari_unet.viewer.cell_types import (
+from napari_unet.viewer.cells.cell_types import (
     colour_by_label,
     colour_by_type,
     give_type,

@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QCheckBox, QListWidget, QListWidgetItem, QWidget
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.viewer.cells.cell_scores import cell_scores_of
+from napari_unet.viewer.cells.measurements import Request
 from napari_unet.viewer.layers import as_array, counts_time, full_resolution, is_on_grid, lengths
-from napari_unet.viewer.measurements import Request
 from napari_unet.viewer.results import is_made_up
 from napari_unet.widgets.shared.choices import LayerChoice
 from napari_unet.widgets.shared.parts import in_column, narrow_form, while_alive

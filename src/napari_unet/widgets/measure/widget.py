@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_unet.engine.base.errors import UNetError
+from napari_unet.viewer.cells.measurements import Measured, measure, table_of, write_features
 from napari_unet.viewer.gestures import LEFT, Click, Gestures
-from napari_unet.viewer.measurements import Measured, measure, table_of, write_features
 from napari_unet.viewer.viewpoint import look_at
 from napari_unet.viewer.warm_up import preparation
 from napari_unet.viewer.worker import Job, failure_sentence

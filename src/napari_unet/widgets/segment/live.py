@@ -16,8 +16,8 @@ from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import PlaneIndex
 from napari_unet.engine.labels.cell_list import CellScores, joined_scores
 from napari_unet.engine.labels.cell_types import CellTypes, joined_types
-from napari_unet.viewer.cell_types import show_types
 from napari_unet.viewer.cells.cell_scores import keep_cell_scores
+from napari_unet.viewer.cells.cell_types import show_types
 from napari_unet.viewer.layers import shown_plane, visible_box
 from napari_unet.viewer.results import METADATA_KEY, note_origin
 from napari_unet.viewer.worker import Job

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from napari_unet.engine.images.image import PlaneIndex
-from napari_unet.viewer.cell_types import given_types, show_types
 from napari_unet.viewer.cells.cell_scores import keep_cell_scores
+from napari_unet.viewer.cells.cell_types import given_types, show_types
 from napari_unet.viewer.layers import LayerImage, full_resolution
 from napari_unet.viewer.results import (
     METADATA_KEY,

@@ -15,7 +15,7 @@ from napari_unet.engine.labels.look_over import SEEN
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.script import TrainRecipe
 from napari_unet.session import Session
-from napari_unet.viewer.marks import marks_of_layer
+from napari_unet.viewer.cells.marks import marks_of_layer
 from napari_unet.widgets.shared.findings_panel import FindingsPanel
 from napari_unet.widgets.shared.model_choice import ModelChoice
 from napari_unet.widgets.shared.parts import in_column, narrow_form

@@ -15,9 +15,9 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.engine.base.regions import whole
 from napari_unet.versions.journal import Correction, Journal, JournalWriter
+from napari_unet.viewer.cells.marks import marks_of_layer
 from napari_unet.viewer.label_edits import Painted
 from napari_unet.viewer.label_files import saved_labels, writing_options
-from napari_unet.viewer.marks import marks_of_layer
 from napari_unet.viewer.worker import Job, failure_sentence
 from napari_unet.widgets.correct.changes import LayerChanges
 from napari_unet.widgets.shared.parts import single_shot, while_alive

@@ -13,9 +13,9 @@ from qtpy.QtWidgets import QWidget
 
 from napari_unet.engine.base.errors import LabelsError
 from napari_unet.versions.journal import SUFFIX, Journal, left_journals
+from napari_unet.viewer.cells.marks import mark_columns, write_marks
 from napari_unet.viewer.label_edits import LabelEdit, edit_labels, label_edit
 from napari_unet.viewer.label_files import layer_options
-from napari_unet.viewer.marks import mark_columns, write_marks
 from napari_unet.viewer.worker import Job, failure_sentence
 from napari_unet.widgets.shared.parts import action_button, in_column, in_row, while_alive
 from napari_unet.widgets.shared.texts import Sentence

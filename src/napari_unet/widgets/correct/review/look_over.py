@@ -23,8 +23,8 @@ from napari_unet.engine.labels.cell_list import (
 from napari_unet.engine.labels.look_over import Choice, MarkBook, Order, chosen_cells, in_order
 from napari_unet.engine.networks.class_roles import BACKGROUND, CELL, is_cell
 from napari_unet.viewer.cells.cell_scores import cell_scores_of
+from napari_unet.viewer.cells.marks import marks_of_layer, write_marks
 from napari_unet.viewer.label_edits import Painted, labels_in_memory
-from napari_unet.viewer.marks import marks_of_layer, write_marks
 from napari_unet.viewer.results import METADATA_KEY, SCORES_KEY, score_layers
 from napari_unet.viewer.viewpoint import look_at
 from napari_unet.viewer.worker import Job, failure_sentence

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.engine.base.errors import TrainingError
-from napari_unet.viewer.cell_types import given_types, types_of_layer
+from napari_unet.viewer.cells.cell_types import given_types, types_of_layer
+from napari_unet.viewer.cells.marks import marks_of_layer
 from napari_unet.viewer.drawn_regions import drawn_regions
 from napari_unet.viewer.layers import LayerImage, full_resolution, read_layer
-from napari_unet.viewer.marks import marks_of_layer
 from napari_unet.viewer.results import METADATA_KEY, predictions_of
 from napari_unet.widgets.train.plan import PairSource
 

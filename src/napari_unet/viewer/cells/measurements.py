@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_unet.engine.base.errors import LabelsError
 from napari_unet.engine.base.regions import Region, around, sizes
 from napari_unet.engine.labels.cell_list import SCORE, CellList, CellScores, Window, list_cells
-from napari_unet.viewer.features import LABEL_COLUMNS, joined_features
+from napari_unet.viewer.cells.features import LABEL_COLUMNS, joined_features
 
 if TYPE_CHECKING:
     from napari.layers import Labels

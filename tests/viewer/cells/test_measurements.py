@@ -7,9 +7,15 @@ from napari.layers import Labels
 from napari_unet.engine.base.errors import LabelsError
 from napari_unet.engine.labels.cell_list import CellScores, list_cells
 from napari_unet.engine.labels.measurements import PixelSize
-from napari_unet.viewer.cell_types import give_type, types_of_layer
+from napari_unet.viewer.cells.cell_types import give_type, types_of_layer
+from napari_unet.viewer.cells.measurements import (
+    Measured,
+    Request,
+    measure,
+    table_of,
+    write_features,
+)
 from napari_unet.viewer.label_edits import Painted
-from napari_unet.viewer.measurements import Measured, Request, measure, table_of, write_features
 
 
 @pytest.fixture

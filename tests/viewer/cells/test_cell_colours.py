@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
-from napari_unet.viewer.cell_types import colour_by_label
 from napari_unet.viewer.cells.cell_colours import (
     colour_cells,
     coloured_by,
     faded,
     value_colours,
 )
+from napari_unet.viewer.cells.cell_types import colour_by_label
 
 GREY = [0.45, 0.45, 0.45, 1]
 

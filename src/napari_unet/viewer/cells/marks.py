@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_unet.engine.labels.look_over import MARKS
 from napari_unet.files.label_notes import LOOKED_OVER
-from napari_unet.viewer.features import joined_features, label_column
+from napari_unet.viewer.cells.features import joined_features, label_column
 
 if TYPE_CHECKING:
     from napari.layers import Labels

@@ -6,7 +6,7 @@ from napari.layers import Labels
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.labels.cell_types import CellTypes
-from napari_unet.viewer.cell_types import (
+from napari_unet.viewer.cells.cell_types import (
     colour_by_label,
     colour_by_type,
     give_type,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.engine.base.errors import UNetError
-from napari_unet.viewer.features import EMPTY, joined_features, label_column
+from napari_unet.viewer.cells.features import EMPTY, joined_features, label_column
 
 if TYPE_CHECKING:
     from napari.layers import Labels
