@@ -120,17 +120,16 @@ class _Basins:
         self._smooth_cell = _smooth(cell)
         is_centre = _centres(self._depth, core)
         landscape = self._depth + np.float32(_CELL_PX) * self._smooth_cell
-        self._beyond: int | None = None
         if beyond is not None:
             is_centre |= beyond & foreground.mask
             landscape[beyond] = np.finfo(np.float32).max
         starts = np.flatnonzero(is_centre)
         numbers = np.arange(starts.size)
         if beyond is not None:
+            # Basin 0, which has the best of all equal ways.
             inside = ~beyond.reshape(-1)[starts]
-            self._beyond = int(inside.sum())
-            numbers = np.where(inside, np.cumsum(inside) - 1, self._beyond)
-        self._count = max(int(numbers.max(initial=0)), self._beyond or 0) + 1
+            numbers = np.where(inside, np.cumsum(inside), 0)
+        self._count = int(numbers.max(initial=0)) + 1
         ones = np.ones(starts.size, np.int64)
         seeds = Runs(seeds.first, starts, ones, np.ones(starts.size, np.bool_))
         self._base = flood_from(foreground, seeds, numbers, landscape)
@@ -144,13 +143,11 @@ class _Basins:
     def join(self, pairs: NDArray[np.int64], is_one: NDArray[np.bool_]) -> None:
         """Make the two basins of some pairs of labels one."""
         pairs = pairs - self._base
-        if self._beyond is not None:
-            is_one = is_one & (pairs != self._beyond).all(axis=1)
+        if self._foreground.beyond is not None:
+            is_one = is_one & (pairs != 0).all(axis=1)
         numbers = joined(pairs, is_one, self._count)
         _renumber(self._foreground.places, *self._runs, self._labels, numbers, self._base)
         self._count = int(numbers.max()) + 1
-        if self._beyond is not None:
-            self._beyond = int(numbers[self._beyond])
 
     @property
     def _runs(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -89,9 +89,11 @@ def _is_contested(
 ) -> bool:
     """Whether cells beyond the sides could take pixels of those that are wanted.
 
-    They can where scores are equal. No seed beyond comes in earlier than one
-    that lies on the side itself and is better than all. If that one leaves the
-    wanted cells whole, each of the others does.
+    They can where scores are equal. No seed beyond comes in on a better way than
+    one that lies on the side itself and is better than all; and where another
+    could have the lower label of two, that one has, which begins as early in
+    reading order as its side. If it leaves the wanted cells whole, each of the
+    others does.
     """
     widths = [[0, 0] for _ in is_wanted.shape]
     for axis, end in sides:
