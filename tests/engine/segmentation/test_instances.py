@@ -259,9 +259,9 @@ def slow_instances(scores, class_roles, options):
         border = np.pad(np.zeros([n - 2 for n in labels.shape]), 1, constant_values=1) > 0
         is_cut = options.drop_border_cells and (inside & border).any()
         size = np.count_nonzero(inside)
-        # One after the other, as the sum of a float64 depends on the order.
-        total = np.cumsum(background[inside], dtype=np.float64)[-1]
-        is_sure = options.min_score == 0 or total <= (1 - options.min_score) * size
+        # Of whole numbers, because no order of adding them matters.
+        total = sum(round(2**30 * float(score)) for score in background[inside])
+        is_sure = options.min_score == 0 or total <= (1 - options.min_score) * 2**30 * size
         if value > 0 and size >= options.min_size_px and is_sure and not is_cut:
             result[inside] = result.max() + 1
     return result

@@ -13,7 +13,7 @@ from scipy import ndimage
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, Scores
 from napari_unet.engine.networks.class_roles import as_cells
-from napari_unet.engine.segmentation.borders import REACH_PX
+from napari_unet.engine.segmentation.borders.basins import REACH_PX
 from napari_unet.engine.segmentation.instances import instances_from_scores
 
 Side: TypeAlias = tuple[int, int]
