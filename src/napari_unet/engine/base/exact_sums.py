@@ -21,3 +21,16 @@ def as_whole(scores: NDArray[Any]) -> NDArray[np.int64]:
 def whole(score: Any) -> Any:
     """A score as a whole number."""
     return np.int64(np.rint(np.float64(score) * ONE))
+
+
+def sums_by(numbers: NDArray[Any], scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Sum of the scores of each of `count` numbers; both arrays are of one shape, in C order."""
+    sums = np.zeros(count, np.int64)
+    _add(numbers.reshape(-1), scores.reshape(-1), sums)
+    return sums
+
+
+@numba.njit(cache=True, nogil=True)
+def _add(numbers: Any, scores: Any, sums: Any) -> None:
+    for i in range(numbers.size):
+        sums[numbers[i]] += whole(scores[i])

@@ -37,12 +37,19 @@ def large_seeds(
     foreground: Foreground, settings: InstanceSettings
 ) -> tuple[Runs, NDArray[np.int64]]:
     """Runs of the seeds that are large enough, and the number of the seed of each."""
+    seeds, numbers = all_seeds(foreground, settings)
+    is_large = (np.bincount(numbers, seeds.lengths) >= settings.min_seed_px)[numbers]
+    return Runs(seeds.first, *(part[is_large] for part in seeds[1:])), numbers[is_large]
+
+
+def all_seeds(foreground: Foreground, settings: InstanceSettings) -> tuple[Runs, NDArray[np.int64]]:
+    """Runs of the seeds of any size, and the number of the seed of each, from 0."""
     cell = foreground.cell
     seeds = cut_rows(foreground.mask & (cell > np.float32(settings.seed_threshold)))
-    numbers = components(seeds, cell.shape)
-    sizes = np.bincount(numbers, seeds.lengths * seeds.values)
-    is_large = seeds.values & (sizes >= max(1, settings.min_seed_px))[numbers]
-    return Runs(seeds.first, *(part[is_large] for part in seeds[1:])), numbers[is_large]
+    numbers = components(seeds, cell.shape)[seeds.values]
+    # In the order of their first pixels.
+    numbers = np.unique(numbers, return_inverse=True)[1].reshape(-1)
+    return Runs(seeds.first, *(part[seeds.values] for part in seeds[1:])), numbers
 
 
 def flood_from(
@@ -93,7 +100,7 @@ def flood_from(
 
 
 class Arrivals(NamedTuple):
-    """How a flood came to pixels: what it compares before it goes on from there."""
+    """Pixels that a flood has come to, and what it compares before it goes on from there."""
 
     places: NDArray[np.int64]
     """(N,) int64. Where they are in the flat canvas."""
@@ -101,6 +108,9 @@ class Arrivals(NamedTuple):
     """(N,) int32. Worst rank on the way; lower is better."""
     steps: NDArray[np.int32]
     """(N,) int32. Since it got as bad as that."""
+
+
+_NO_ARRIVALS = Arrivals(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int32))
 
 
 def flood(
@@ -111,7 +121,7 @@ def flood(
     *,
     known: Arrivals | None = None,
     record: bool = False,
-) -> Arrivals | None:
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Give every contested pixel to the seed that comes to it best.
 
     The way to a pixel is as good as the lowest score on it; of ways as good as
@@ -137,35 +147,24 @@ def flood(
 
     Returns
     -------
-    Arrivals or None
-        Of all contested pixels, in the order of their runs.
+    levels, steps : int32 array
+        How it came to each place of the flat canvas, as `Arrivals` have it; what
+        is still UNDECIDED or below it was not reached. Empty if not recorded.
     """
     labels = canvas.labels.reshape(-1)
     # The bits of floats that are not negative are in the same order as these.
     bits = landscape.reshape(-1).view(np.int32)
     _write_ranks(labels, bits, contested.starts, contested.values, contested.lengths)
-    sources = known or Arrivals(*(np.empty(0, kind) for kind in (np.int64, np.int32, np.int32)))
-    order = np.lexsort((labels[sources.places], sources.steps, sources.levels))
-    sources = Arrivals(*(part[order] for part in sources))
-    most = int(contested.lengths.sum()) + sources.places.size
+    places, at_level, after_steps = known or _NO_ARRIVALS
+    order = np.lexsort((labels[places], after_steps, at_level))
+    sources = places[order], at_level[order], after_steps[order]
+    most = int(contested.lengths.sum()) + places.size
     heap = np.full(most + 2, _LAST, np.int64), np.empty(most + 2, np.int64)
-    reached = [np.zeros(labels.size if record else 0, np.int32) for _ in range(2)]
+    levels, steps = (np.zeros(labels.size if record else 0, np.int32) for _ in range(2))
     seeds = rivals.starts, rivals.values, rivals.lengths
     line = np.empty(most, np.int64)
-    _flood(labels, bits, *seeds, *sources, canvas.beside, canvas.around, *heap, line, *reached)
-    if not record:
-        return None
-    of_seeds = np.maximum(bits[_each(rivals.values, rivals.lengths)], 0)
-    reached[0][_each(rivals.starts, rivals.lengths)] = UNDECIDED - of_seeds
-    places = _each(contested.starts, contested.lengths)
-    return Arrivals(places, *(each[places] for each in reached))
-
-
-def _each(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Every place of some runs."""
-    before = np.repeat(np.cumsum(lengths) - lengths, lengths)
-    places: NDArray[np.int64] = np.repeat(starts, lengths) + np.arange(before.size) - before
-    return places
+    _flood(labels, bits, *seeds, *sources, canvas.beside, canvas.around, *heap, line, levels, steps)
+    return levels, steps
 
 
 @numba.njit(cache=True, nogil=True)
@@ -199,6 +198,8 @@ def _flood(
     for run in range(seed_places.size):
         place, start, length = seed_places[run], seed_starts[run], seed_lengths[run]
         for i in range(length):
+            if levels.size:
+                levels[place + i] = _rank(bits[start + i])
             # A pixel with seeds all around it meets nobody.
             if _has_strangers(labels, place + i, around):
                 count += 1
@@ -211,7 +212,7 @@ def _flood(
             _push(keys, places, count, key, known_places[i])
     at, known = np.int64(0), known_places.size
     while count or at < known:
-        level = keys[1] >> 32  # that of _LAST, beyond all others, where the heap is empty
+        level = keys[1] >> 32 if count else np.int64(known_levels[at])
         if at < known:
             level = min(level, np.int64(known_levels[at]))
         head = tail = np.int64(0)
