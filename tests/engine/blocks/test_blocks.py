@@ -96,10 +96,19 @@ class Arrays(dict):
         return list(self)
 
 
+class Shuffled(Grid):
+    """Blocks in another order, in which every stage does them."""
+
+    @property
+    def keys(self):
+        keys = super().keys
+        return [keys[n] for n in np.random.default_rng(len(keys)).permutation(len(keys))]
+
+
 def planned(scratch, scores, instances, block, stack=(), own_shape=None):
     """The work with its scores done."""
     shape = scores.shape[1 + len(stack) :]
-    plan = Plan(scratch, Grid(stack, shape, block), instances, own_shape or shape)
+    plan = Plan(scratch, Shuffled(stack, shape, block), instances, own_shape or shape)
     for key in plan.grid.keys:
         where = (slice(None), *plan.grid.plane(key), *plan.grid.box(key))
         by_role = dict(zip(ROLES, scores[where], strict=True))

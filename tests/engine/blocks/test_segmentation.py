@@ -17,34 +17,51 @@ from napari_unet.engine.base.errors import FileError, ImageShapeError, SettingsE
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.blocks import segmentation
 from napari_unet.engine.models.checkpoint import save_checkpoint
-from napari_unet.engine.networks.network import NetworkDescription, new_network
+from napari_unet.engine.networks.network import Network, NetworkDescription, new_network
 from napari_unet.engine.networks.unet import UNetConfig
 
 ROLES = ("background", "cell", "border")
 
 
-def network(ndim=2, seed=0, channels=1, size_px=None, judging=True):
-    """One that has learned nothing, with thresholds by which its noise is cells."""
+def network(ndim=2, seed=0, channels=1, size_px=None):
+    """One that has learned nothing."""
     config = UNetConfig(ndim, channels, 3, base_width=4, depth=1)
-    description = NetworkDescription("n", config, ROLES, object_diameter_px=size_px)
-    made = new_network(description, seed)
+    made = new_network(NetworkDescription("n", config, ROLES, object_diameter_px=size_px), seed)
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for values in made.unet.parameters():
             values += 0.15 * torch.randn(values.shape, generator=random)
-    noise = np.random.default_rng(0).random((24,) * ndim, np.float32)
-    image = np.stack([noise] * channels) if channels > 1 else noise
-    scores = segment(image, made, channel_axis=0 if channels > 1 else None).scores
-    instances = InstanceSettings(
-        foreground_threshold=float(1 - np.quantile(scores[0], 0.3)),
-        seed_threshold=float(np.quantile(scores[1], 0.8)),
+    return made
+
+
+def fitted(scores, *, judging=True):
+    """Settings by which the noise in scores is many cells that touch."""
+    background, cell = (np.moveaxis(scores, -scores.ndim, 0)[n] for n in (0, 1))
+    return InstanceSettings(
+        foreground_threshold=float(1 - np.quantile(background, 0.5)),
+        seed_threshold=float(np.quantile(cell, 0.8)),
         min_size_px=3,
         min_seed_px=2,
-        min_score=float(1 - np.quantile(scores[0], 0.2)),
-        border_test=replace(BorderTest.joining_none(), limit=0.5) if judging else None,
+        min_score=float(1 - np.quantile(background, 0.4)),
+        border_test=BorderTest.joining_none() if judging else None,
     )
-    made.description = replace(description, instances=instances)
-    return made
+
+
+def compared(image, model, block, **options):
+    """Count the cells of the whole image, once they are found to be those of its blocks."""
+    scores = segment(image, model, **options).scores
+    options["instances"] = fitted(scores)
+    whole = segment(image, model, **options)
+    found, last = labels_of(image, model, whole.labels.shape, block=block, **options)
+    np.testing.assert_array_equal(found, whole.labels)
+    assert last.cell_count == whole.cell_count
+    return whole.cell_count
+
+
+def own(image, model, *, judging=True):
+    """The same network with settings that fit an image."""
+    instances = fitted(segment(image, model).scores, judging=judging)
+    return Network(model.unet, replace(model.description, instances=instances))
 
 
 def noise(*shape, seed=1):
@@ -60,11 +77,7 @@ def labels_of(image, model, shape=None, **options):
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("block", [(64, 64), (37, 50), (16, 130)])
 def test_labels_are_those_of_the_whole_image(block, precision):
-    image, model = noise(110, 130), network()
-    found, last = labels_of(image, model, block=block, tile_px=32, precision=precision)
-    whole = segment(image, model, tile_px=32, precision=precision)
-    np.testing.assert_array_equal(found, whole.labels)
-    assert last.cell_count == whole.cell_count > 10
+    assert compared(noise(110, 130), network(), block, tile_px=32, precision=precision) > 20
 
 
 @pytest.mark.parametrize(
@@ -77,57 +90,45 @@ def test_labels_are_those_of_the_whole_image(block, precision):
     ],
 )
 def test_whatever_is_done_to_the_image_is_done_in_blocks_too(options):
-    image, model = noise(61, 75), network(size_px=10.0)
-    found, last = labels_of(image, model, block=(29, 40), tile_px=24, **options)
-    whole = segment(image, model, tile_px=24, **options)
-    np.testing.assert_array_equal(found, whole.labels)
-    assert last.cell_count == whole.cell_count > 2
+    model = network(size_px=10.0)
+    assert compared(noise(61, 75), model, (29, 40), tile_px=24, **options) > 5
 
 
 def test_networks_that_read_at_other_scales_are_averaged():
-    image = noise(61, 75)
     models = [network(size_px=10.0), network(seed=3, size_px=16.0)]
-    found, _ = labels_of(image, models, block=(29, 40), tile_px=24)
-    np.testing.assert_array_equal(found, segment(image, models, tile_px=24).labels)
-    assert found.max() > 2
+    assert compared(noise(61, 75), models, (29, 40), tile_px=24) > 5
 
 
 def test_volumes_and_each_slice_of_a_stack():
-    image = noise(20, 33, 30)
-    volume = network(ndim=3)
-    found, _ = labels_of(image, volume, block=(9, 16, 30), tile_px=16)
-    np.testing.assert_array_equal(found, segment(image, volume, tile_px=16).labels)
-    assert found.max() > 5
-
-    stack, plane = noise(3, 33, 30), network()
-    found, _ = labels_of(stack, plane, block=(20, 20), tile_px=16, every_slice=True)
-    whole = segment(stack, plane, tile_px=16, every_slice=True)
-    np.testing.assert_array_equal(found, whole.labels)
-    assert len(np.unique(found[2])) > 2
+    assert compared(noise(20, 33, 30), network(ndim=3), (9, 16, 30), tile_px=16) > 5
+    assert compared(noise(3, 33, 30), network(), (20, 20), tile_px=16, every_slice=True) > 10
 
 
 def test_zarr_and_memory_maps_are_read_and_written(tmp_path):
     image, model = noise(2, 50, 60), network(channels=2)
-    whole = segment(image, model, channel_axis=0, tile_px=32)
+    scores = segment(image, model, channel_axis=0, tile_px=32).scores
+    options = {"channel_axis": 0, "tile_px": 32, "instances": fitted(scores)}
+    whole = segment(image, model, **options)
     stored = zarr.create_array(
         tmp_path / "i.zarr", shape=image.shape, chunks=(1, 20, 30), dtype="u1"
     )
     stored[...] = image
     labels = zarr.create_array(tmp_path / "l.zarr", shape=(50, 60), chunks=(32, 32), dtype="i4")
-    reports = segment_blocks(stored, model, labels, block=(32, 32), tile_px=32, channel_axis=0)
+    reports = segment_blocks(stored, model, labels, block=(32, 32), **options)
     assert list(reports)[-1].cell_count == whole.cell_count > 3
     np.testing.assert_array_equal(labels[...], whole.labels)
     # The whole image is read from zarr, too.
-    lazy = segment(stored, model, channel_axis=0, tile_px=32)
+    lazy = segment(stored, model, **options)
     np.testing.assert_array_equal(lazy.labels, whole.labels)
 
     mapped = np.memmap(tmp_path / "l.raw", np.uint32, "w+", shape=(50, 60))
-    list(segment_blocks(stored, model, mapped, block=(20, 50), tile_px=32, channel_axis=0))
+    list(segment_blocks(stored, model, mapped, block=(20, 50), **options))
     np.testing.assert_array_equal(mapped, whole.labels)
 
 
 def test_tiles_and_blocks_are_chosen_where_nobody_does():
-    image, model = noise(70, 50), network()
+    image = noise(70, 50)
+    model = own(image, network())
     found, last = labels_of(image, model)
     np.testing.assert_array_equal(found, segment(image, model, tile_px=last.tile_px).labels)
 
@@ -139,7 +140,8 @@ def test_an_image_without_contrast_has_no_cells():
 
 
 def test_a_run_that_was_stopped_goes_on_and_computes_no_block_twice(tmp_path, monkeypatch):
-    image, model, work = noise(60, 60), network(), tmp_path / "work"
+    image, work = noise(60, 60), tmp_path / "work"
+    model = own(image, network())
     out = np.zeros(image.shape, np.int32)
     for report in segment_blocks(image, model, out, block=(32, 32), work=work, tile_px=32):
         if report.stage == "cells" and report.done == 2:
@@ -158,7 +160,8 @@ def test_a_run_that_was_stopped_goes_on_and_computes_no_block_twice(tmp_path, mo
 
 
 def test_what_was_written_to_another_array_is_written_again(tmp_path):
-    image, model, work = noise(60, 60), network(), tmp_path / "work"
+    image, work = noise(60, 60), tmp_path / "work"
+    model = own(image, network())
     options = {"block": (32, 32), "work": work, "tile_px": 32}
     for report in segment_blocks(image, model, np.zeros(image.shape, np.int32), **options):
         if report.stage == "written" and report.done == 3:
@@ -183,7 +186,8 @@ print("all done", flush=True)
 
 
 def test_labels_are_the_same_after_kills(tmp_path):
-    image, model = noise(50, 60), network()
+    image = noise(50, 60)
+    model = own(image, network(), judging=False)
     np.save(tmp_path / "image.npy", image)
     save_checkpoint(model, tmp_path / "n.safetensors")
     labels = zarr.create_array(
@@ -232,20 +236,11 @@ def test_outputs_that_do_not_fit_are_refused():
 
 
 def test_more_cells_than_labels_are_refused_before_any_is_written():
-    image, model = noise(110, 130), network(judging=False)
+    image, model = noise(110, 130), network()
+    every = replace(fitted(segment(image, model).scores, judging=False), min_size_px=0, min_score=0)
     out = np.zeros(image.shape, np.int8)
     with pytest.raises(SettingsError, match=r"cells, and labels of int8 end at 127; give .* int32"):
-        list(
-            segment_blocks(
-                image,
-                model,
-                out,
-                block=(64, 64),
-                instances=replace(
-                    model.description.instances, min_size_px=0, min_seed_px=0, min_score=0.0
-                ),
-            )
-        )
+        list(segment_blocks(image, model, out, block=(64, 64), instances=every))
     assert not out.any()
 
 

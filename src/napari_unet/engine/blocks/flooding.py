@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.blocks.grid import Face, Key, face_of, opposite
-from napari_unet.engine.blocks.pieces import painted, seed_runs_of_scores
+from napari_unet.engine.blocks.pieces import distinct, painted, seed_runs_of_scores
 from napari_unet.engine.blocks.plan import NOBODY, Plan
 from napari_unet.engine.labels.components import Runs, cut_rows
 from napari_unet.engine.segmentation.foreground import Canvas, Foreground, paint
@@ -240,8 +240,8 @@ class FloodRounds:
     """
 
     def __init__(self, plan: Plan, crowded: Sequence[Key]) -> None:
-        self._grid, self._crowded = plan.grid, set(crowded)
-        self._todo, self._following = sorted(crowded), set[Key]()
+        self._grid, self._crowded = plan.grid, list(crowded)
+        self._todo, self._following = list(crowded), set[Key]()
         self._number = 1
         self.last: dict[Key, int] = {}
 
@@ -256,12 +256,13 @@ class FloodRounds:
     def note(self, key: Key, changed: Sequence[Face]) -> None:
         """Take in what `flood_round` gave back for a block."""
         neighbours = self._grid.neighbours(key)
-        self._following |= {neighbours[face] for face in changed} & self._crowded
+        self._following |= {neighbours[face] for face in changed}
 
     def next(self) -> None:
         """Go on to the next round, when this one is done."""
         self.last |= dict.fromkeys(self._todo, self._number)
-        self._todo, self._following = sorted(self._following), set()
+        self._todo = [key for key in self._crowded if key in self._following]
+        self._following = set()
         self._number += 1
 
 
@@ -280,7 +281,6 @@ def label_block(plan: Plan, key: Key, last: Mapping[Key, int]) -> None:
     if block.crowded.any():
         ways = block.flooded(_entries(plan, block, last), block.crowded)
         image = np.where(block.crowded[block.pieces], ways.cells, image)
-    found, labels = np.unique(np.append(image, NOBODY), return_inverse=True)
-    labels = labels.reshape(-1)[:-1].reshape(block.shape).astype(np.int32)
+    found, labels = distinct(image)
     faces = {f"face{axis}{end}": face_of(image, (axis, end)) for axis, end in block.faces}
-    plan.scratch.save("labels", key, labels=labels, cells=found[1:], **faces)
+    plan.scratch.save("labels", key, labels=labels, cells=found, **faces)

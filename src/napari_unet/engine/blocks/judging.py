@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.base.regions import Region, grown, sizes, within
 from napari_unet.engine.blocks.grid import Key
-from napari_unet.engine.blocks.pieces import painted, painted_places, seed_runs_of_scores
+from napari_unet.engine.blocks.pieces import distinct, painted, painted_places, seed_runs_of_scores
 from napari_unet.engine.blocks.plan import NOBODY, Plan
 from napari_unet.engine.segmentation.borders.basins import REACH_PX, BasinMaps
 from napari_unet.engine.segmentation.borders.tables import BorderTables, measure_basins
@@ -82,7 +82,7 @@ def measure_block(plan: Plan, key: Key) -> None:
     is_crowded = np.zeros(image.shape, np.bool_)
     is_crowded[own] = crowded[painted(foreground.pieces, foreground.runs, foreground.cell.shape)]
     image[own] = np.where(is_crowded[own], image[own], NOBODY)
-    numbers, labels = np.unique(np.append(image, NOBODY), return_inverse=True)
+    numbers, labels = distinct(image)
     cell = plan.around("scores", "cell", key, region)
     border = None
     with plan.scratch.opened("scores", key) as scores:
@@ -90,9 +90,9 @@ def measure_block(plan: Plan, key: Key) -> None:
             border = plan.around("scores", "border", key, region)
     # Runs of the block's own basins, beside the labels of those that begin beyond.
     measured = Foreground.of(is_crowded, cell, border)
-    measured.canvas.inner_labels[...] = labels.reshape(-1)[:-1].reshape(image.shape)
+    measured.canvas.inner_labels[...] = labels
     origin = (region[0].start, region[1].start)
-    tables = measure_basins(measured, maps, numbers[1:], base=1, origin=origin)
+    tables = measure_basins(measured, maps, numbers, base=1, origin=origin)
     found = {field.name: getattr(tables, field.name) for field in fields(tables)}
     plan.scratch.save("borders", key, **found)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.blocks.grid import Key, face_of, opposite
 from napari_unet.engine.blocks.plan import NOBODY, Plan
-from napari_unet.engine.labels.components import Runs, joined
+from napari_unet.engine.labels.components import Runs, cut_rows, joined
 from napari_unet.engine.segmentation.foreground import Foreground
 from napari_unet.engine.segmentation.watershed import all_seeds
 
@@ -55,6 +55,13 @@ def painted_places(runs: Runs) -> NDArray[np.int64]:
     before = np.cumsum(runs.lengths) - runs.lengths
     shift = np.repeat(runs.starts - before, runs.lengths)
     return shift + np.arange(shift.size)
+
+
+def distinct(image: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Numbers in an image, without NOBODY, ascending, and labels: one more than their places."""
+    runs = cut_rows(image)
+    numbers, labels = np.unique(np.append(runs.values, NOBODY), return_inverse=True)
+    return numbers[1:], painted(labels.reshape(-1)[:-1], runs, image.shape).astype(np.int32)
 
 
 def join_pieces(plan: Plan) -> None:
