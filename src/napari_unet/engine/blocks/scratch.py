@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,10 +66,10 @@ class Scratch:
         try:
             with np.load(path) as arrays:
                 yield arrays
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise FileError(
-                f"'{path}' cannot be read ({system_reason(error)}); delete '{self.folder}' and "
-                "begin again."
+                f"'{path}' cannot be read ({system_reason(error)}); delete that file, which is "
+                "made again, or its whole folder to begin anew."
             ) from error
 
     def read(self, stage: str, key: Key, name: str) -> NDArray[Any]:
@@ -120,11 +121,10 @@ class Scratch:
 
     def clear(self) -> None:
         """Delete all that belongs to the work."""
+        (self.folder / _JOB).unlink()
         for path in self.folder.iterdir():
-            if path.is_dir():
+            if path.is_dir() and any(path.glob(f"*{_ENDING}")):
                 shutil.rmtree(path)
-            elif path.name == _JOB:
-                path.unlink()
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
 

@@ -151,7 +151,8 @@ class Scorer:
             if tile.halvings:
                 self._smallest_tile_px = tile.tile_px
             self._overflowed_tiles += tile.overflowed
-            self._is_tiled |= tile.total > 1
+            is_part = whole_grid and sizes(tile.region) != copy.shape_of(source.shape)
+            self._is_tiled |= tile.total > 1 or is_part
             # Rounding to the network's multiple goes another way in the mirror.
             both = shared(box, tile.region)
             target = into[(slice(None), *within(both, box))]
