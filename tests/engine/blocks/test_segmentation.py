@@ -277,3 +277,27 @@ def test_a_folder_with_other_work_or_other_files_is_refused(tmp_path):
     with pytest.raises(FileError, match="holds files that are no unfinished work"):
         list(segment_blocks(image, model, np.zeros((40, 40), int), work=tmp_path / "mine"))
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
+
+
+def test_a_torn_file_is_named(tmp_path):
+    image, model, work = noise(40, 40), network(), tmp_path / "work"
+    options = {"work": work, "block": (16, 16)}
+    for report in segment_blocks(image, model, np.zeros((40, 40), int), **options):
+        if report.stage == "pieces":
+            break
+    torn = work / "scores" / "0_1.npz"
+    torn.write_bytes(torn.read_bytes()[:100])
+    with pytest.raises(FileError, match=r"0_1\.npz' cannot be read .*; delete that file"):
+        labels_of(image, model, **options)
+    torn.unlink()
+    found, last = labels_of(image, model, **options)
+    np.testing.assert_array_equal(found, segment(image, model, tile_px=last.tile_px).labels)
+
+
+def test_a_network_whose_tiles_are_not_exact_says_so(monkeypatch):
+    monkeypatch.setattr(UNetConfig, "inexact_because", "it is measured")
+    image, model = noise(60, 60), network()
+    whole = segment(image, model, tile_px=16)
+    _, last = labels_of(image, model, tile_px=16, block=(16, 16))
+    assert last.notes == whole.notes
+    assert "cells at their borders may differ a little" in last.notes[0]

@@ -64,7 +64,7 @@ class Scratch:
         """
         path = self._path(stage, key)
         try:
-            with np.load(path) as arrays:
+            with path.open("rb") as file, np.load(file) as arrays:
                 yield arrays
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise FileError(
