@@ -17,6 +17,7 @@ FUNCTIONS = [
     "rank_uncertainty",
     "save_checkpoint",
     "segment",
+    "segment_blocks",
     "suggest_model",
     "train",
 ]

@@ -60,6 +60,7 @@ def test_every_call_of_the_python_interface_is_public() -> None:
         "rank_uncertainty",
         "save_checkpoint",
         "segment",
+        "segment_blocks",
         "suggest_model",
         "train",
     } <= set(dir(napari_unet))

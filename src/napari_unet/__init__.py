@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from napari_unet.engine.base.errors import UNetError
     from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+    from napari_unet.engine.blocks.segmentation import segment_blocks
     from napari_unet.engine.checks.preflight import preflight, preflight_all, repair
     from napari_unet.engine.export.export import export_formats, export_model
     from napari_unet.engine.export.settings import ExportSettings
@@ -73,6 +74,7 @@ _HOMES = {
     "repair": "checks.preflight",
     "save_checkpoint": "models.checkpoint",
     "segment": "models.one_call",
+    "segment_blocks": "blocks.segmentation",
     "suggest_model": "models.suggestion",
     "track_cells": "labels.tracking.tracking",
     "train": "training.training",
@@ -112,6 +114,7 @@ __all__ = [
     "repair",
     "save_checkpoint",
     "segment",
+    "segment_blocks",
     "suggest_model",
     "track_cells",
     "train",

@@ -16,7 +16,8 @@ from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.models.one_call import segment
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
-from napari_unet.engine.segmentation import borders
+from napari_unet.engine.segmentation.borders import basins
+from napari_unet.engine.segmentation.borders.borders import measure_borders
 from napari_unet.engine.segmentation.foreground import Foreground
 from napari_unet.engine.segmentation.instances import instances_from_scores, tune_instances
 from napari_unet.engine.segmentation.rim import cut_sides
@@ -101,11 +102,11 @@ def test_depth_is_the_distance_to_what_is_no_core(seed, share):
     if core.all():
         core[0, 0] = False
     expected = np.minimum(ndimage.distance_transform_edt(core), 24)
-    np.testing.assert_allclose(borders._depths(core), expected, rtol=1e-6)
+    np.testing.assert_allclose(basins._depths(core), expected, rtol=1e-6)
 
 
 def test_depth_without_an_edge_is_the_deepest_there_is():
-    assert (borders._depths(np.ones((4, 5), bool)) == 24).all()
+    assert (basins._depths(np.ones((4, 5), bool)) == 24).all()
 
 
 @settings(max_examples=20, deadline=None)
@@ -113,8 +114,8 @@ def test_depth_without_an_edge_is_the_deepest_there_is():
 def test_centres_are_deeper_than_all_around(seed):
     scores = blobs(seed)
     core = scores[1] > 0.5
-    depth = borders._smooth(borders._depths(core))
-    found = borders._centres(depth, core)
+    depth = basins._smooth(basins._depths(core))
+    found = basins._centres(depth, core)
     for y, x in np.argwhere(core):
         radius = max(1.5, 0.5 * depth[y, x])
         rows, columns = (np.arange(max(0, i - 13), i + 14) for i in (y, x))
@@ -133,10 +134,10 @@ def test_borders_are_measured_as_they_are_defined(seed):
     scores = blobs(seed)
     background, cell, border = scores
     foreground = Foreground.of(background < 0.5, cell, border)
-    measured = borders.measure_borders(foreground, PLAIN)
+    measured = measure_borders(foreground, PLAIN)
     labels = foreground.canvas.inner_labels
-    depth = borders._smooth(borders._depths(cell > 0.5))
-    smooth = borders._smooth(cell)
+    depth = basins._smooth(basins._depths(cell > 0.5))
+    smooth = basins._smooth(cell)
     near_border = ndimage.maximum_filter(border, 3)
     near_cell = ndimage.minimum_filter(cell, 3)
     faces = {}

@@ -1,6 +1,5 @@
 """Scores to cells."""
 
-import heapq
 import itertools
 import subprocess
 import sys
@@ -207,22 +206,25 @@ def test_impossible_settings_and_roles_are_refused():
 
 
 def slow_watershed(cell, markers, mask):
-    """The definition, with Python's heap: the highest score first, then whoever came first."""
-    labels, waiting = markers.copy(), []
-    steps = np.concatenate([-np.eye(cell.ndim, dtype=int), np.eye(cell.ndim, dtype=int)[::-1]])
-    for pixel in map(tuple, np.argwhere(markers)):
-        waiting.append((-cell[pixel], len(waiting), pixel))
-    heapq.heapify(waiting)
-    age = len(waiting)
-    while waiting:
-        level, _, pixel = heapq.heappop(waiting)
-        for step in steps:
-            beside = tuple(np.add(pixel, step))
-            is_inside = all(0 <= at < n for at, n in zip(beside, cell.shape, strict=True))
-            if is_inside and mask[beside] and labels[beside] == 0:
-                labels[beside] = labels[pixel]
-                age += 1
-                heapq.heappush(waiting, (max(level, -cell[beside]), age, beside))
+    """The definition: each pixel's way is that to its best neighbour and from there to it."""
+    steps = np.concatenate([-np.eye(cell.ndim, dtype=int), np.eye(cell.ndim, dtype=int)])
+    # Lowest score on the way, so that less is better, steps since then, and label.
+    ways = {pixel: (-cell[pixel], 0, markers[pixel]) for pixel in map(tuple, np.argwhere(markers))}
+    others = [pixel for pixel in map(tuple, np.argwhere(mask)) if pixel not in ways]
+    changes = True
+    while changes:
+        changes = False
+        for pixel in others:
+            around = [ways[at] for at in map(tuple, np.add(pixel, steps)) if at in ways]
+            if around:
+                level, count, label = min(around)
+                here = -cell[pixel]
+                way = (here, 0, label) if here > level else (level, count + 1, label)
+                changes |= ways.get(pixel) != way
+                ways[pixel] = way
+    labels = np.zeros_like(markers)
+    for pixel, way in ways.items():
+        labels[pixel] = way[2]
     return labels
 
 
@@ -257,9 +259,9 @@ def slow_instances(scores, class_roles, options):
         border = np.pad(np.zeros([n - 2 for n in labels.shape]), 1, constant_values=1) > 0
         is_cut = options.drop_border_cells and (inside & border).any()
         size = np.count_nonzero(inside)
-        # One after the other, as the sum of a float64 depends on the order.
-        total = np.cumsum(background[inside], dtype=np.float64)[-1]
-        is_sure = options.min_score == 0 or total <= (1 - options.min_score) * size
+        # Of whole numbers, because no order of adding them matters.
+        total = sum(round(2**30 * float(score)) for score in background[inside])
+        is_sure = options.min_score == 0 or total <= (1 - options.min_score) * 2**30 * size
         if value > 0 and size >= options.min_size_px and is_sure and not is_cut:
             result[inside] = result.max() + 1
     return result

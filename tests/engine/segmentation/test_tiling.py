@@ -340,6 +340,18 @@ def test_a_region_has_the_scores_of_the_whole_image_and_little_more_is_computed(
     assert computed <= np.prod([part.stop - part.start + 6 for part in region])
 
 
+def test_a_region_on_the_whole_grid_has_the_tiles_of_the_whole_bit_by_bit():
+    unet = randomised(UNetConfig(base_width=4, depth=2, classes=2))
+    source, network = source_of(random_image(90, 110)), BandedUNet(unet)
+    every = {str(t.region): t.scores for t in predict_tiles(source, network, tile_px=32)}
+
+    region = (slice(40, 41), slice(20, 70))
+    found = list(predict_tiles(source, network, tile_px=32, region=region, whole_grid=True))
+
+    assert len(found) == 3
+    assert all(np.array_equal(each.scores, every[str(each.region)]) for each in found)
+
+
 def test_a_gpu_that_vanishes_is_named_with_a_way_out(monkeypatch):
     class OnGpu:
         config = UNetConfig(base_width=1, depth=1)

@@ -18,6 +18,7 @@ from napari_unet.engine.images.image import (
     channels_fit,
     without_alpha,
 )
+from napari_unet.engine.images.lazy import viewable
 from napari_unet.engine.images.normalization import IntensityScaling, Normalization
 from napari_unet.engine.images.pixels import check_kind, check_pixels
 
@@ -93,6 +94,8 @@ def open_image(
     ImageShapeError, ImageValueError
         If the image cannot be used as it is.
     """
+    is_itself = intensity_reference is None or intensity_reference is image
+    image = viewable(image)
     check_kind(image)
     array = channels_first(image, ndim=ndim, channel_axis=channel_axis)
     found = array.shape[0]
@@ -103,11 +106,10 @@ def open_image(
         )
     # Alpha carries no signal and must not count in the percentiles.
     colour = without_alpha(array) if in_channels in (1, 3) else array
-    if intensity_reference is None or intensity_reference is image:
-        reference = colour
-    else:
+    reference = colour
+    if not is_itself:
         check_pixels(colour)
-        reference = intensity_reference
+        reference = viewable(intensity_reference)
         if normalization.per_channel:
             reference = _channels_of(reference, image, colour, ndim, channel_axis)
     scaling = normalization.measure_channels(reference, in_channels=in_channels)

@@ -74,10 +74,9 @@ def segment(
     0
     """
     settings = replace(settings or SegmentationSettings(), **options)
-    given = [network] if isinstance(network, Network | str | os.PathLike) else network
     reports = iterate_segmentation(
         image,
-        [as_network(each) for each in given],
+        as_networks(network),
         settings=settings,
         instances=instances,
         device=device,
@@ -86,3 +85,9 @@ def segment(
     )
     results = [report.result for report in reports if report.result is not None]
     return results[-1]
+
+
+def as_networks(given: AnyNetwork | Sequence[AnyNetwork]) -> list[Network]:
+    """Return networks that are given themselves, or by what `load_checkpoint` takes."""
+    several = [given] if isinstance(given, Network | str | os.PathLike) else given
+    return [as_network(each) for each in several]

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.base.border_test import BorderTest
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
+from napari_unet.engine.base.exact_sums import ONE, whole
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, Scores
 from napari_unet.engine.labels.runs import CommonRuns
 from napari_unet.engine.networks.class_roles import as_cells, is_cell
-from napari_unet.engine.segmentation.borders import grow_basins
+from napari_unet.engine.segmentation.borders.borders import grow_basins
 from napari_unet.engine.segmentation.foreground import OUTSIDE, Foreground, paint
 from napari_unet.engine.segmentation.watershed import grow_seeds
 
@@ -103,13 +104,11 @@ def instances_from_scores(
         paint(places, runs.lengths, holes, labels)
         numbers = numbers + holes
     highest = int(canvas.labels.max(initial=0))
-    sizes, totals = np.zeros(highest + 1, np.int64), np.zeros(highest + 1, np.float64)
+    sizes, totals = np.zeros(highest + 1, np.int64), np.zeros(highest + 1, np.int64)
     _measure(
         runs.starts, runs.lengths, places, numbers, labels, background.reshape(-1), sizes, totals
     )
-    kept = sizes >= max(1, settings.min_size_px)
-    if settings.min_score > 0:
-        kept &= totals <= (1 - settings.least_mean_score) * sizes
+    kept = are_kept(sizes, totals, settings)
     if settings.drop_border_cells:
         for axis in range(len(shape)):
             for end in (0, -1):
@@ -120,6 +119,25 @@ def instances_from_scores(
         runs.starts, runs.lengths, places, numbers, labels, order, found.reshape(-1)
     )
     return found
+
+
+def are_kept(
+    sizes: NDArray[np.int64], totals: NDArray[np.int64], settings: InstanceSettings
+) -> NDArray[np.bool_]:
+    """Whether cells are large and sure enough.
+
+    Parameters
+    ----------
+    sizes : (N,) int64 array
+        In pixels.
+    totals : (N,) int64 array
+        Sums of their background scores, as whole numbers.
+    settings : InstanceSettings
+    """
+    kept: NDArray[np.bool_] = sizes >= max(1, settings.min_size_px)
+    if settings.min_score > 0:
+        kept &= totals <= (1 - settings.least_mean_score) * ONE * sizes
+    return kept
 
 
 @numba.njit(cache=True, nogil=True)
@@ -159,7 +177,7 @@ def _measure(
             for i in range(lengths[run]):
                 number = labels[places[run] + i]
                 sizes[number] += 1
-                totals[number] += background[starts[run] + i]
+                totals[number] += whole(background[starts[run] + i])
 
 
 @numba.njit(cache=True, nogil=True)

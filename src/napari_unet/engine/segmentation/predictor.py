@@ -29,7 +29,12 @@ from napari_unet.engine.images.source import ImageSource
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.copies import CopiedSource, Copy, copies
 from napari_unet.engine.segmentation.planes import PlaneScores, room_for, scaled_box
-from napari_unet.engine.segmentation.tiling import TileableNetwork, TileScores, predict_tiles
+from napari_unet.engine.segmentation.tiling import (
+    TileableNetwork,
+    TileScores,
+    automatic_tile_px,
+    predict_tiles,
+)
 from napari_unet.engine.segmentation.whole_tile import tileable
 
 _Source: TypeAlias = ImageSource | ZoomedSource
@@ -62,7 +67,7 @@ class Scorer:
         dtype: torch.dtype,
     ) -> None:
         self._network = network
-        self._tile_px = settings.tile_px
+        self.tile_px = settings.tile_px
         self._device, self._dtype = device, dtype
         with gpu_errors_explained(device):
             self._tileable = tileable(network.for_inference(device, dtype))
@@ -74,6 +79,11 @@ class Scorer:
     def size_multiple(self) -> int:
         """Tiles begin at multiples of so many pixels."""
         return self._tileable.config.size_multiple
+
+    def automatic_tile_px(self, shape: tuple[int, ...]) -> int:
+        """Length of a tile that suits the memory that is free."""
+        with gpu_errors_explained(self._device):
+            return automatic_tile_px(self._tileable, shape)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -106,6 +116,7 @@ class Scorer:
         *,
         count: int,
         near: Sequence[int] | None,
+        whole_grid: bool,
     ) -> Iterator[TileScores]:
         """Take a copy of an image into a plane's scores, which are a mean of so many before.
 
@@ -119,6 +130,8 @@ class Scorer:
             Copies in the mean so far.
         near : sequence of int, optional
             Pixel of the copy from which tiles are computed outwards.
+        whole_grid : bool
+            As `predict_tiles` has it.
 
         Yields
         ------
@@ -129,15 +142,17 @@ class Scorer:
         for tile in predict_tiles(
             CopiedSource(source, copy),
             self._tileable,
-            tile_px=self._smallest_tile_px or self._tile_px,
+            tile_px=self._smallest_tile_px or self.tile_px,
             region=box,
             near=near,
+            whole_grid=whole_grid,
             in_float32=self._in_float32,
         ):
             if tile.halvings:
                 self._smallest_tile_px = tile.tile_px
             self._overflowed_tiles += tile.overflowed
-            self._is_tiled |= tile.total > 1
+            is_part = whole_grid and sizes(tile.region) != copy.shape_of(source.shape)
+            self._is_tiled |= tile.total > 1 or is_part
             # Rounding to the network's multiple goes another way in the mirror.
             both = shared(box, tile.region)
             target = into[(slice(None), *within(both, box))]
@@ -193,6 +208,20 @@ class PlanePredictor:
         """One sentence for each thing that went another way than asked for."""
         return tuple(dict.fromkeys(note for each in self._scorers for note in each.notes))
 
+    @property
+    def size_multiple(self) -> int:
+        """Tiles of the first network begin at multiples of so many pixels."""
+        return self._scorers[0].size_multiple
+
+    def tile_px(self, shape: tuple[int, ...]) -> int:
+        """Length of a tile of an image of that shape at the model's scale."""
+        return self._settings.tile_px or self._scorers[0].automatic_tile_px(shape)
+
+    def fix_tile_px(self, tile_px: int) -> None:
+        """Compute in tiles of this length from now on."""
+        for scorer in self._scorers:
+            scorer.tile_px = tile_px
+
     def empty_plane(self, shape: tuple[int, ...], scaled_shape: tuple[int, ...]) -> PlaneScores:
         """Make room for the scores of one plane, or of the region of it that is wanted.
 
@@ -238,7 +267,7 @@ class PlanePredictor:
             # Twice as far from the region as before: few rounds, and little more than is needed.
             ends[axis][end] = 2 * ends[axis][end] - (inner[axis].start, inner[axis].stop)[end]
         box = tuple(slice(max(0, start), stop) for start, stop in ends)
-        box = aligned(box, self._scorers[0].size_multiple, plane.scaled_shape)
+        box = aligned(box, self.size_multiple, plane.scaled_shape)
         larger = replace(plane, scores=room_for(box, plane.class_roles), box=box)
         larger.scores[(slice(None), *within(plane.box, box))] = plane.scores
         parts = [
@@ -254,10 +283,15 @@ class PlanePredictor:
         diameter_px = self._description.object_diameter_px or _USUAL_DIAMETER_PX
         margin = max(1, round(_CELLS_AROUND_REGION * diameter_px))
         around = grown(scaled_box(wanted, shape, scaled_shape), [margin] * len(shape), scaled_shape)
-        return aligned(around, self._scorers[0].size_multiple, scaled_shape)
+        return aligned(around, self.size_multiple, scaled_shape)
 
     def predict_into(
-        self, plane: PlaneScores, sources: Sequence[_Source], *, near: Sequence[int] | None = None
+        self,
+        plane: PlaneScores,
+        sources: Sequence[_Source],
+        *,
+        near: Sequence[int] | None = None,
+        whole_grid: bool = False,
     ) -> Iterator[tuple[int, int, Region | None]]:
         """Fill a plane's scores tile by tile.
 
@@ -268,6 +302,8 @@ class PlanePredictor:
             The plane's image as each network reads it.
         near : sequence of int, optional
             Pixel of the first from which tiles are computed outwards.
+        whole_grid : bool
+            As `predict_tiles` has it.
 
         Yields
         ------
@@ -290,7 +326,12 @@ class PlanePredictor:
                 is_first = number == turn == 0
                 left = len(self._copies) - turn + later
                 for tile in scorer.add_copy(
-                    own, source, copy, count=before + turn, near=near if is_first else None
+                    own,
+                    source,
+                    copy,
+                    count=before + turn,
+                    near=near if is_first else None,
+                    whole_grid=whole_grid,
                 ):
                     total = done + max(tile.total, round(tile.total * left))
                     yield done + tile.done, total, tile.region if is_first else None

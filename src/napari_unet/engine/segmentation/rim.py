@@ -13,7 +13,7 @@ from scipy import ndimage
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, Scores
 from napari_unet.engine.networks.class_roles import as_cells
-from napari_unet.engine.segmentation.borders import REACH_PX
+from napari_unet.engine.segmentation.borders.basins import REACH_PX
 from napari_unet.engine.segmentation.instances import instances_from_scores
 
 Side: TypeAlias = tuple[int, int]
@@ -89,9 +89,11 @@ def _is_contested(
 ) -> bool:
     """Whether cells beyond the sides could take pixels of those that are wanted.
 
-    They can where scores are equal. No seed beyond comes in earlier than one
-    that lies on the side itself and is better than all. If that one leaves the
-    wanted cells whole, each of the others does.
+    They can where scores are equal. No seed beyond comes in on a better way than
+    one that lies on the side itself and is better than all; and where another
+    could have the lower label of two, that one has, which begins as early in
+    reading order as its side. If it leaves the wanted cells whole, each of the
+    others does.
     """
     widths = [[0, 0] for _ in is_wanted.shape]
     for axis, end in sides:

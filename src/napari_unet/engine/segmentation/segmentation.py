@@ -206,7 +206,7 @@ def iterate_planes(
     stack = stack_shape(image, description, settings)
     # Slices share the stack's intensities: an empty one must not be stretched to full contrast.
     sources = [
-        _opened(image, each, settings, intensity_reference, slice_axes=len(stack))
+        opened(image, each, settings, intensity_reference, slice_axes=len(stack))
         for each in networks
     ]
     predictor = PlanePredictor(networks, settings, device)
@@ -259,7 +259,7 @@ def iterate_scores(
     PlaneScores
         Always the same one, as it is filled; complete at the end.
     """
-    source = _opened(image, network, settings, intensity_reference)
+    source = opened(image, network, settings, intensity_reference)
     predictor = PlanePredictor([network], settings, device)
     plane = predictor.empty_plane(source.shape, source.shape)
     for _ in predictor.predict_into(plane, [source]):
@@ -267,7 +267,7 @@ def iterate_scores(
     yield plane
 
 
-def _opened(
+def opened(
     image: AnyImage,
     network: Network,
     settings: SegmentationSettings,
@@ -275,6 +275,7 @@ def _opened(
     *,
     slice_axes: int = 0,
 ) -> ImageSource:
+    """Open an image as a network reads it; `slice_axes` come before those of a plane."""
     return open_image(
         image,
         ndim=network.description.architecture.ndim + slice_axes,

@@ -17,7 +17,7 @@ from torch import Tensor
 from napari_unet.engine.base.device import free_memory_bytes
 from napari_unet.engine.base.device_errors import gpu_errors_explained, result_if_it_fits
 from napari_unet.engine.base.errors import CheckpointError, DeviceError, SettingsError
-from napari_unet.engine.base.regions import Region, aligned, whole, without
+from napari_unet.engine.base.regions import Region, aligned, shared, sizes, whole, without
 from napari_unet.engine.images.image import FloatImage, Scores, mirrored
 from napari_unet.engine.networks.architecture import TileableConfig
 
@@ -193,6 +193,7 @@ def predict_tiles(
     tile_px: int | None = None,
     region: Region | None = None,
     near: Sequence[int] | None = None,
+    whole_grid: bool = False,
     in_float32: Callable[[], TileableNetwork] | None = None,
 ) -> Iterator[TileScores]:
     """Compute an image's scores tile by tile, equal to those of the image as a whole.
@@ -215,6 +216,9 @@ def predict_tiles(
     near : sequence of int, optional
         Pixel that is wanted first: a small tile around it comes first, the
         others in the order of their distance from it.
+    whole_grid : bool
+        Compute those tiles of the image that the region reaches, as they are
+        without it, so that even the rounding of scores is the same.
     in_float32 : callable, optional
         Makes the network that recomputes a tile whose numbers are beyond half
         precision.
@@ -242,7 +246,11 @@ def predict_tiles(
     tile_px = math.ceil(tile_px / multiple) * multiple
     box = whole(source.shape) if region is None else aligned(region, multiple, source.shape)
     tiles = _split if near is None else partial(_split_around, near)
-    waiting = deque(tiles(box, tile_px, multiple))
+    if whole_grid:
+        every = tiles(whole(source.shape), tile_px, multiple)
+        waiting = deque(tile for tile in every if 0 not in sizes(shared(tile, region or box)))
+    else:
+        waiting = deque(tiles(box, tile_px, multiple))
     precise: TileableNetwork | None = None
     done = halvings = 0
     while waiting:

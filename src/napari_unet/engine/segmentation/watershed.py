@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.labels.components import Runs, cut_rows
-from napari_unet.engine.segmentation.foreground import Foreground, components, paint
+from napari_unet.engine.segmentation.foreground import Canvas, Foreground, components, paint
 
 UNDECIDED = -2
 """Label, this or below, of a pixel that several seeds compete for."""
@@ -24,15 +24,10 @@ def grow_seeds(foreground: Foreground, settings: InstanceSettings) -> None:
 
     Seeds are connected pixels of the foreground whose score is above
     `seed_threshold`, at least `min_seed_px` of them. A piece with one seed is
-    that cell; one without any is a faint cell, not background.
-
-    A pixel waits with the lowest score on the way to it; of several with the
-    same score the one that was reached first goes first, and of those of the
-    seeds themselves the first in reading order. So each choice depends on what
-    is around it alone, and part of an image has the cells of the whole. Where
-    no scores are equal, this is pixel by pixel what
-    `skimage.segmentation.watershed` (0.26) makes of the rims of the seeds, and
-    several times as fast (benchmarks/instances.py).
+    that cell; one without any is a faint cell, not background. How the others
+    are split, `flood` says; where no scores are equal, this is pixel by pixel
+    what `skimage.segmentation.watershed` (0.26) makes of the rims of the seeds,
+    and several times as fast (benchmarks/instances.py).
     """
     seeds, numbers = large_seeds(foreground, settings)
     flood_from(foreground, seeds, numbers, foreground.cell)
@@ -42,12 +37,19 @@ def large_seeds(
     foreground: Foreground, settings: InstanceSettings
 ) -> tuple[Runs, NDArray[np.int64]]:
     """Runs of the seeds that are large enough, and the number of the seed of each."""
+    seeds, numbers = all_seeds(foreground, settings)
+    is_large = (np.bincount(numbers, seeds.lengths) >= settings.min_seed_px)[numbers]
+    return Runs(seeds.first, *(part[is_large] for part in seeds[1:])), numbers[is_large]
+
+
+def all_seeds(foreground: Foreground, settings: InstanceSettings) -> tuple[Runs, NDArray[np.int64]]:
+    """Runs of the seeds of any size, and the number of the seed of each, from 0."""
     cell = foreground.cell
     seeds = cut_rows(foreground.mask & (cell > np.float32(settings.seed_threshold)))
-    numbers = components(seeds, cell.shape)
-    sizes = np.bincount(numbers, seeds.lengths * seeds.values)
-    is_large = seeds.values & (sizes >= max(1, settings.min_seed_px))[numbers]
-    return Runs(seeds.first, *(part[is_large] for part in seeds[1:])), numbers[is_large]
+    numbers = components(seeds, cell.shape)[seeds.values]
+    # In the order of their first pixels.
+    numbers = np.unique(numbers, return_inverse=True)[1].reshape(-1)
+    return Runs(seeds.first, *(part[seeds.values] for part in seeds[1:])), numbers
 
 
 def flood_from(
@@ -89,16 +91,80 @@ def flood_from(
     paint(
         places[compete], seeds.lengths[compete], (numbers[compete] + base).astype(np.int32), labels
     )
+    rivals = Runs(seeds.first, places[compete], seeds.lengths[compete], seeds.starts[compete])
+    contested = Runs(
+        runs.first, foreground.places[crowded], runs.lengths[crowded], runs.starts[crowded]
+    )
+    flood(canvas, landscape, contested, rivals)
+    return base
+
+
+class Arrivals(NamedTuple):
+    """Pixels that a flood has come to, and what it compares before it goes on from there."""
+
+    places: NDArray[np.int64]
+    """(N,) int64. Where they are in the flat canvas."""
+    levels: NDArray[np.int32]
+    """(N,) int32. Worst rank on the way; lower is better."""
+    steps: NDArray[np.int32]
+    """(N,) int32. Since it got as bad as that."""
+
+
+_NO_ARRIVALS = Arrivals(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int32))
+
+
+def flood(
+    canvas: Canvas,
+    landscape: NDArray[np.float32],
+    contested: Runs,
+    rivals: Runs,
+    *,
+    known: Arrivals | None = None,
+    record: bool = False,
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Give every contested pixel to the seed that comes to it best.
+
+    The way to a pixel is as good as the lowest score on it; of ways as good as
+    each other that one is better which took fewer steps since it fell to that
+    score, and of equal ones that of the seed with the lowest label. Each pixel
+    goes on the best way to any of its neighbours. That defines what every pixel
+    gets, whatever is computed first, since ways only grow worse: a part of an
+    image has the cells of the whole, once what comes in at its sides is known.
+
+    Parameters
+    ----------
+    canvas : Canvas
+        UNDECIDED where pixels are contested, and the labels of the seeds.
+    landscape : float32 array of the image's shape, in C order
+        Scores, not negative.
+    contested, rivals : Runs
+        What is contested, and those seeds: `starts` are places in the canvas
+        and `values` pixels of the image.
+    known : Arrivals, optional
+        Labelled pixels that are no seeds and are not changed.
+    record : bool
+        Whether to tell how the flood came to pixels.
+
+    Returns
+    -------
+    levels, steps : int32 array
+        How it came to each place of the flat canvas, as `Arrivals` have it; what
+        is still UNDECIDED or below it was not reached. Empty if not recorded.
+    """
+    labels = canvas.labels.reshape(-1)
     # The bits of floats that are not negative are in the same order as these.
     bits = landscape.reshape(-1).view(np.int32)
-    in_crowd = (foreground.places[crowded], runs.starts[crowded], runs.lengths[crowded])
-    _write_ranks(labels, bits, *in_crowd)
-    # A binary heap from index 1 on; in a key are rank and age.
-    most = int(runs.lengths[crowded].sum())
+    _write_ranks(labels, bits, contested.starts, contested.values, contested.lengths)
+    places, at_level, after_steps = known or _NO_ARRIVALS
+    order = np.lexsort((labels[places], after_steps, at_level))
+    sources = places[order], at_level[order], after_steps[order]
+    most = int(contested.lengths.sum()) + places.size
     heap = np.full(most + 2, _LAST, np.int64), np.empty(most + 2, np.int64)
-    rivals = (places[compete], seeds.starts[compete], seeds.lengths[compete])
-    _flood(labels, bits, *rivals, canvas.beside, canvas.around, *heap)
-    return base
+    levels, steps = (np.zeros(labels.size if record else 0, np.int32) for _ in range(2))
+    seeds = rivals.starts, rivals.values, rivals.lengths
+    line = np.empty(most, np.int64)
+    _flood(labels, bits, *seeds, *sources, canvas.beside, canvas.around, *heap, line, levels, steps)
+    return levels, steps
 
 
 @numba.njit(cache=True, nogil=True)
@@ -108,37 +174,89 @@ def _flood(
     seed_places: Any,
     seed_starts: Any,
     seed_lengths: Any,
+    known_places: Any,
+    known_levels: Any,
+    known_steps: Any,
     beside: Any,
     around: Any,
     keys: Any,
     places: Any,
+    line: Any,
+    levels: Any,
+    steps: Any,
 ) -> None:
     """Give each undecided pixel to a neighbouring seed.
 
     Of the seeds' runs there are the places in the canvas, those in the image,
-    and the lengths; `keys` and `places` are the room for the heap.
+    and the lengths; what is known is in the order of its ways. `keys` and
+    `places` are the room for the heap, which holds ways that have just become
+    worse: by their level, then by their label. All others of a level wait in
+    `line`, which is in their order by itself. `levels` and `steps` are empty or
+    take down the ways.
     """
     count = np.int64(0)  # a plain 0 has its own type at first, and all is compiled twice
     for run in range(seed_places.size):
         place, start, length = seed_places[run], seed_starts[run], seed_lengths[run]
         for i in range(length):
+            if levels.size:
+                levels[place + i] = _rank(bits[start + i])
             # A pixel with seeds all around it meets nobody.
             if _has_strangers(labels, place + i, around):
                 count += 1
-                _push(keys, places, count, _key(_rank(bits[start + i]), count), place + i)
-    age = count
-    while count:
-        key, place = keys[1], places[1]
-        _pop(keys, places, count)
-        count -= 1
-        for step in beside:
-            rank = labels[place + step]
-            if rank <= UNDECIDED:
-                labels[place + step] = labels[place]
-                age += 1
-                count += 1
-                rank = max(rank, key >> 32)
-                _push(keys, places, count, _key(rank, age), place + step)
+                key = _key(_rank(bits[start + i]), labels[place + i])
+                _push(keys, places, count, key, place + i)
+    for i in range(known_places.size):
+        if known_steps[i] == 0:
+            count += 1
+            key = _key(known_levels[i], labels[known_places[i]])
+            _push(keys, places, count, key, known_places[i])
+    at, known = np.int64(0), known_places.size
+    while count or at < known:
+        level = keys[1] >> 32 if count else np.int64(known_levels[at])
+        if at < known:
+            level = min(level, np.int64(known_levels[at]))
+        head = tail = np.int64(0)
+        step = np.int64(0)
+        while True:
+            end = tail
+            while True:
+                if step == 0:
+                    if count == 0 or keys[1] >> 32 != level:
+                        break
+                    place = places[1]
+                    _pop(keys, places, count)
+                    count -= 1
+                else:
+                    is_known = at < known and known_levels[at] == level and known_steps[at] == step
+                    if head == end and not is_known:
+                        break
+                    if is_known and (head == end or labels[known_places[at]] < labels[line[head]]):
+                        place = known_places[at]
+                        at += 1
+                    else:
+                        place = line[head]
+                        head += 1
+                for way in beside:
+                    rank = labels[place + way]
+                    if rank <= UNDECIDED:
+                        labels[place + way] = labels[place]
+                        if rank > level:
+                            count += 1
+                            _push(keys, places, count, _key(rank, labels[place]), place + way)
+                        else:
+                            line[tail] = place + way
+                            tail += 1
+                        if levels.size:
+                            levels[place + way] = max(rank, level)
+                            steps[place + way] = 0 if rank > level else step + 1
+            while at < known and known_levels[at] == level and known_steps[at] == 0:
+                at += 1
+            if head < tail:
+                step += 1
+            elif at < known and known_levels[at] == level:
+                step = np.int64(known_steps[at])
+            else:
+                break
 
 
 @numba.njit(cache=True, nogil=True)
@@ -157,8 +275,8 @@ def _rank(bits: Any) -> Any:
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _key(rank: Any, age: Any) -> Any:
-    return (np.int64(rank) << 32) + age
+def _key(rank: Any, label: Any) -> Any:
+    return (np.int64(rank) << 32) + label
 
 
 @numba.njit(cache=True, nogil=True, inline="always")

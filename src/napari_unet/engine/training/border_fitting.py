@@ -15,7 +15,7 @@ from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, Scores
 from napari_unet.engine.networks.class_roles import as_cells
-from napari_unet.engine.segmentation.borders import measure_borders
+from napari_unet.engine.segmentation.borders.borders import measure_borders
 from napari_unet.engine.segmentation.foreground import Foreground
 
 _HIDDEN = 16

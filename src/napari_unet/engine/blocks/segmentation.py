@@ -1,0 +1,305 @@
+"""An image of any size in, its cells out, block by block."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from napari_unet.engine.base.device import resolve_device, resolve_precision
+from napari_unet.engine.base.errors import ImageShapeError, SettingsError
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.blocks.cells import LabelTarget
+from napari_unet.engine.blocks.grid import Grid, default_block
+from napari_unet.engine.blocks.plan import Plan
+from napari_unet.engine.blocks.scratch import Scratch
+from napari_unet.engine.blocks.stages import find_cells
+from napari_unet.engine.images.image import AnyImage
+from napari_unet.engine.images.resampling import ZoomedSource
+from napari_unet.engine.images.source import ImageSource
+from napari_unet.engine.models.one_call import AnyNetwork, as_networks
+from napari_unet.engine.networks.class_roles import BACKGROUND, BORDER, CELL, as_cells, types_of
+from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.segmentation.ensemble import ensemble, zooms_of
+from napari_unet.engine.segmentation.instances import check_class_roles
+from napari_unet.engine.segmentation.planes import PlaneScores, room_for
+from napari_unet.engine.segmentation.predictor import PlanePredictor
+from napari_unet.engine.segmentation.segmentation import opened, stack_shape
+from napari_unet.engine.segmentation.tiling import split_axis
+
+_NO_TYPES = (
+    "Types of cells are not told for images that are segmented in blocks; segment parts of it "
+    "for these."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BlocksReport:
+    """How far a segmentation in blocks is.
+
+    Parameters
+    ----------
+    stage : str
+        What is being done: "scores", which takes nearly all of the time,
+        "pieces", "core", "centres", "flood", "labels", "borders", "cells" or
+        "written".
+    done, total : int
+        Blocks of the stage; of "flood" those of the present round.
+    tile_px : int
+        Length of the network's tiles. With it `segment` computes the same scores.
+    cell_count : int, optional
+        The last report carries it.
+    notes : tuple of str
+        Sentences about anything that went another way than asked for; those
+        of the last report are complete.
+    """
+
+    stage: str
+    done: int
+    total: int
+    tile_px: int
+    cell_count: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+def segment_blocks(
+    image: AnyImage,
+    network: AnyNetwork | Sequence[AnyNetwork],
+    out: LabelTarget,
+    *,
+    block: Sequence[int] | None = None,
+    work: str | Path | None = None,
+    settings: SegmentationSettings | None = None,
+    instances: InstanceSettings | None = None,
+    device: str = "auto",
+    intensity_reference: AnyImage | None = None,
+    **options: Any,
+) -> Iterator[BlocksReport]:
+    """Find the cells of an image that is larger than memory, and write their labels.
+
+    The labels are those of `segment` for the whole image, with `tile_px` as the
+    reports have it, pixel by pixel and number by number. In memory are one
+    block, and for all cells and pieces of the image some tables of numbers.
+
+    Parameters
+    ----------
+    image : array
+        As `segment` takes it: in memory, or read in parts, such as
+        `numpy.memmap` and arrays of zarr, dask and h5py.
+    network : Network, str or path, or a sequence of these
+    out : array of integers
+        Of the image's shape without channels; each block is written once, by
+        `out[region] = labels`. In memory, or `numpy.memmap`, zarr, h5py. An
+        array of zarr is best cut into shards or chunks of which each lies in
+        one block.
+    block : sequence of int, optional
+        Pixels along each axis, at the model's scale, of any number. Multiples
+        of the tile spare computing tiles twice; about 2048 x 2048 or
+        192 x 192 x 192 if left out.
+    work : str or path, optional
+        Folder for what is known so far, up to 25 bytes for each pixel. A run
+        that was stopped or killed goes on when it is called again with the
+        same image, `out` and settings; files in it are deleted at the end. A
+        temporary one if left out.
+    settings : SegmentationSettings, optional
+    instances : InstanceSettings, optional
+        How cells are told apart; the model's own if left out.
+    device : str
+    intensity_reference : array, optional
+        As in `segment`.
+    **options
+        Fields of `SegmentationSettings`, given one by one.
+
+    Yields
+    ------
+    BlocksReport
+        After each tile of the network, and after each block of each stage. To
+        stop, no longer iterate. The last one carries the number of cells.
+
+    Raises
+    ------
+    UNetError
+        If the image, `out`, a setting or the folder does not fit; the message
+        says what to do. Nothing is checked before the first iteration.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_unet import segment_blocks
+    >>> labels = np.zeros((64, 64), np.int32)
+    >>> for report in segment_blocks(np.zeros((64, 64)), "nuclei", labels, block=(32, 32)):
+    ...     pass
+    >>> report.cell_count
+    0
+    """
+    settings = replace(settings or SegmentationSettings(), **options)
+    networks = ensemble(as_networks(network))
+    _check_network(networks[0].description, settings)
+    instances = instances or networks[0].description.instances
+    with ExitStack() as stack:
+        if work is None:
+            work = stack.enter_context(tempfile.TemporaryDirectory(prefix="napari-unet-"))
+        scratch = Scratch(Path(work))
+        run = _Run(image, networks, settings, instances, device, intensity_reference)
+        plan = run.planned(scratch, block)
+        _check_out(out, (*plan.grid.stack, *plan.own_shape))
+        yield from run.reports(plan, out)
+        scratch.clear()
+
+
+def _check_network(description: NetworkDescription, settings: SegmentationSettings) -> None:
+    if description.gives_classes:
+        raise SettingsError(
+            f"Model '{description.name}' tells classes and no cells, which is not done in blocks "
+            "yet; use segment, or a model of cells."
+        )
+    check_class_roles(description.class_roles)
+    if settings.region is not None:
+        raise SettingsError(
+            "A region was given, but in blocks the whole image is segmented; leave the region "
+            "out, or use segment for it."
+        )
+
+
+def _check_out(out: LabelTarget, shape: tuple[int, ...]) -> None:
+    if tuple(out.shape) != shape:
+        raise ImageShapeError(
+            f"The labels are to be written to an array of shape {tuple(out.shape)}, the image has "
+            f"{shape}; give an array of that shape."
+        )
+    if np.dtype(out.dtype).kind not in "ui":
+        raise SettingsError(
+            f"The labels are to be written to an array of {np.dtype(out.dtype)}; give one of "
+            "whole numbers, such as int32."
+        )
+
+
+class _Run:
+    """The part of the work that needs the image and the networks."""
+
+    def __init__(
+        self,
+        image: AnyImage,
+        networks: Sequence[Network],
+        settings: SegmentationSettings,
+        instances: InstanceSettings,
+        device: str,
+        intensity_reference: AnyImage | None,
+    ) -> None:
+        descriptions = [each.description for each in networks]
+        self._networks, self._settings, self._instances = networks, settings, instances
+        self._roles = descriptions[0].class_roles
+        self._zooms = zooms_of(descriptions, settings)
+        self._stack = stack_shape(image, descriptions[0], settings)
+        self._sources = [
+            opened(image, each, settings, intensity_reference, slice_axes=len(self._stack))
+            for each in networks
+        ]
+        self._device = resolve_device(device)
+        self._predictor = PlanePredictor(networks, settings, device)
+
+    def planned(self, scratch: Scratch, block: Sequence[int] | None) -> Plan:
+        """Begin the work in a folder, or go on with what was begun there."""
+        shapes = [source.shape for source in self._scaled(self._stack_start)]
+        own_shape = self._sources[0].shape[len(self._stack) :]
+        shape = shapes[0]
+        if block is not None:
+            _check_block(block, shape)
+        job: dict[str, Any] = {
+            "image": [list(own_shape), *(asdict(each.scaling) for each in self._sources)],
+            "stack": list(self._stack),
+            "model": [_digest(each) for each in self._networks],
+            "settings": {**asdict(self._settings), "tile_px": None},
+            "instances": asdict(self._instances),
+            "precision": str(resolve_precision(self._settings.precision, self._device)),
+            "device": self._device.type,
+            "tile_px": self._settings.tile_px,
+            "block": None if block is None else [int(n) for n in block],
+        }
+        begun = scratch.begin(job)
+        if begun is job:
+            job["tile_px"] = self._predictor.tile_px(shape)
+            if block is None:
+                multiple = self._predictor.size_multiple
+                ends = (split_axis(n, _up(job["tile_px"], multiple), multiple)[0] for n in shape)
+                job["block"] = default_block(shape, [stop for _, stop in ends], multiple)
+            scratch.note(job)
+        self._tile_px = int(begun["tile_px"])
+        self._predictor.fix_tile_px(self._tile_px)
+        grid = Grid(self._stack, shape, tuple(begun["block"]))
+        return Plan(scratch, grid, self._instances, own_shape)
+
+    def reports(self, plan: Plan, out: LabelTarget) -> Iterator[BlocksReport]:
+        """Do all stages, each block after the other."""
+        yield from self._scores(plan)
+        for step in find_cells(plan, out):
+            report = BlocksReport(step.stage, step.done, step.total, self._tile_px)
+            if step.cell_count is not None:
+                types = [_NO_TYPES] if types_of(self._roles) else []
+                notes = (*self._predictor.notes, *types)
+                report = replace(report, cell_count=step.cell_count, notes=notes)
+            yield report
+
+    def _scores(self, plan: Plan) -> Iterator[BlocksReport]:
+        """Stage "scores": what cells are made of, in each block."""
+        keys = plan.grid.keys
+        for done, key in enumerate(keys):
+            if not plan.scratch.has("scores", key):
+                box, shape = plan.grid.box(key), plan.grid.shape
+                room = room_for(box, self._roles)
+                part = PlaneScores(room, self._roles, plan.own_shape, shape, box)
+                sources = self._scaled(plan.grid.plane(key))
+                for _ in self._predictor.predict_into(part, sources, whole_grid=True):
+                    yield BlocksReport("scores", done, len(keys), self._tile_px)
+                scores, roles = as_cells(part.scores, self._roles)
+                wanted = [BACKGROUND, CELL]
+                if plan.is_judged and BORDER in roles:
+                    wanted.append(BORDER)
+                plan.scratch.save(
+                    "scores", key, **{role: scores[roles.index(role)] for role in wanted}
+                )
+            yield BlocksReport("scores", done + 1, len(keys), self._tile_px)
+
+    @property
+    def _stack_start(self) -> tuple[int, ...]:
+        return (0,) * len(self._stack)
+
+    def _scaled(self, plane: tuple[int, ...]) -> list[ImageSource | ZoomedSource]:
+        """A plane of the image as each network reads it."""
+        own = self._sources
+        if self._stack:
+            where: Any = (slice(None), *plane)
+            own = [replace(each, array=each.array[where]) for each in own]
+        return [
+            each if zoom == 1.0 else ZoomedSource(each, zoom)
+            for each, zoom in zip(own, self._zooms, strict=True)
+        ]
+
+
+def _check_block(block: Sequence[int], shape: tuple[int, ...]) -> None:
+    if len(block) != len(shape) or min(block) < 1:
+        raise SettingsError(
+            f"The block is {' x '.join(map(str, block))} pixels; give {len(shape)} numbers of 1 or "
+            "more, one for each axis that the model reads."
+        )
+
+
+def _up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
+
+
+def _digest(network: Network) -> str:
+    """What tells a network from others, in hexadecimal digits."""
+    digest = hashlib.blake2b(network.description.to_json().encode(), digest_size=16)
+    for name, value in sorted(network.unet.state_dict().items()):
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
