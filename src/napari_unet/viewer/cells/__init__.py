@@ -1,1 +1,1 @@
-"""What is kept and shown of the cells of a Labels layer: types, marks, measures, scores, colours."""
+"""What is kept and shown of the cells of a layer: types, marks, measurements, scores, colours."""
