@@ -46,9 +46,11 @@ def all_seeds(foreground: Foreground, settings: InstanceSettings) -> tuple[Runs,
     """Runs of the seeds of any size, and the number of the seed of each, from 0."""
     cell = foreground.cell
     seeds = cut_rows(foreground.mask & (cell > np.float32(settings.seed_threshold)))
-    numbers = components(seeds, cell.shape)[seeds.values]
-    # In the order of their first pixels.
-    numbers = np.unique(numbers, return_inverse=True)[1].reshape(-1)
+    numbers = components(seeds, cell.shape)
+    # Components of what is no seed are numbered, too: leave them out.
+    is_seed = np.zeros(int(numbers.max()) + 1, np.int64)
+    is_seed[numbers[seeds.values]] = 1
+    numbers = (np.cumsum(is_seed) - 1)[numbers[seeds.values]]
     return Runs(seeds.first, *(part[seeds.values] for part in seeds[1:])), numbers
 
 
@@ -143,7 +145,7 @@ def flood(
     known : Arrivals, optional
         Labelled pixels that are no seeds and are not changed.
     record : bool
-        Whether to tell how the flood came to pixels.
+        Whether to tell how the flood came to pixels; it does where some are known.
 
     Returns
     -------
@@ -160,7 +162,8 @@ def flood(
     sources = places[order], at_level[order], after_steps[order]
     most = int(contested.lengths.sum()) + places.size
     heap = np.full(most + 2, _LAST, np.int64), np.empty(most + 2, np.int64)
-    levels, steps = (np.zeros(labels.size if record else 0, np.int32) for _ in range(2))
+    size = labels.size if record or known else 0
+    levels, steps = np.zeros(size, np.int32), np.zeros(size, np.int32)
     seeds = rivals.starts, rivals.values, rivals.lengths
     line = np.empty(most, np.int64)
     _flood(labels, bits, *seeds, *sources, canvas.beside, canvas.around, *heap, line, levels, steps)
@@ -191,8 +194,8 @@ def _flood(
     and the lengths; what is known is in the order of its ways. `keys` and
     `places` are the room for the heap, which holds ways that have just become
     worse: by their level, then by their label. All others of a level wait in
-    `line`, which is in their order by itself. `levels` and `steps` are empty or
-    take down the ways.
+    `line`, which is in their order by itself. `levels` and `steps` take down the
+    ways; they may be empty where nothing is known.
     """
     count = np.int64(0)  # a plain 0 has its own type at first, and all is compiled twice
     for run in range(seed_places.size):
@@ -206,57 +209,55 @@ def _flood(
                 key = _key(_rank(bits[start + i]), labels[place + i])
                 _push(keys, places, count, key, place + i)
     for i in range(known_places.size):
+        steps[known_places[i]] = known_steps[i]
         if known_steps[i] == 0:
             count += 1
             key = _key(known_levels[i], labels[known_places[i]])
             _push(keys, places, count, key, known_places[i])
-    at, known = np.int64(0), known_places.size
-    while count or at < known:
-        level = keys[1] >> 32 if count else np.int64(known_levels[at])
-        if at < known:
-            level = min(level, np.int64(known_levels[at]))
-        head = tail = np.int64(0)
-        step = np.int64(0)
-        while True:
-            end = tail
-            while True:
-                if step == 0:
-                    if count == 0 or keys[1] >> 32 != level:
-                        break
-                    place = places[1]
-                    _pop(keys, places, count)
-                    count -= 1
+    at, known, records = np.int64(0), known_places.size, levels.size > 0
+    head = tail = level = np.int64(0)
+    while count or head < tail or at < known:
+        if head == tail:
+            level = keys[1] >> 32 if count else np.int64(known_levels[at])
+            if at < known:
+                level = min(level, np.int64(known_levels[at]))
+            head = tail = np.int64(0)
+        if count and keys[1] >> 32 == level:
+            place = places[1]
+            _pop(keys, places, count)
+            count -= 1
+        elif (
+            at < known
+            and known_levels[at] == level
+            and (head == tail or _is_before(labels, steps, known_places[at], line[head]))
+        ):
+            place = known_places[at]
+            at += 1
+        else:
+            place = line[head]
+            head += 1
+        label = labels[place]
+        for way in beside:
+            rank = labels[place + way]
+            if rank <= UNDECIDED:
+                labels[place + way] = label
+                if rank > level:
+                    count += 1
+                    _push(keys, places, count, _key(rank, label), place + way)
                 else:
-                    is_known = at < known and known_levels[at] == level and known_steps[at] == step
-                    if head == end and not is_known:
-                        break
-                    if is_known and (head == end or labels[known_places[at]] < labels[line[head]]):
-                        place = known_places[at]
-                        at += 1
-                    else:
-                        place = line[head]
-                        head += 1
-                for way in beside:
-                    rank = labels[place + way]
-                    if rank <= UNDECIDED:
-                        labels[place + way] = labels[place]
-                        if rank > level:
-                            count += 1
-                            _push(keys, places, count, _key(rank, labels[place]), place + way)
-                        else:
-                            line[tail] = place + way
-                            tail += 1
-                        if levels.size:
-                            levels[place + way] = max(rank, level)
-                            steps[place + way] = 0 if rank > level else step + 1
-            while at < known and known_levels[at] == level and known_steps[at] == 0:
-                at += 1
-            if head < tail:
-                step += 1
-            elif at < known and known_levels[at] == level:
-                step = np.int64(known_steps[at])
-            else:
-                break
+                    line[tail] = place + way
+                    tail += 1
+                if records:
+                    levels[place + way] = max(rank, level)
+                    steps[place + way] = 0 if rank > level else steps[place] + 1
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _is_before(labels: Any, steps: Any, place: Any, other: Any) -> bool:
+    """Whether the way to a place is better than that to another one of the same level."""
+    if steps[place] != steps[other]:
+        return bool(steps[place] < steps[other])
+    return bool(labels[place] < labels[other])
 
 
 @numba.njit(cache=True, nogil=True)
