@@ -155,14 +155,16 @@ def test_the_wheel_over_a_control_scrolls_the_form(form: Form, control: QWidget)
 def test_the_wheel_changes_a_control_that_has_the_focus(
     form: Form, control: QWidget, qtbot: QtBot
 ) -> None:
-    before = value_of(control)
     qtbot.mouseClick(control.childAt(control.rect().center()) or control, Qt.MouseButton.LeftButton)
     focused = QApplication.focusWidget()
     if focused is None or not (control is focused or control.isAncestorOf(focused)):
         control.setFocus()
     if isinstance(control, QComboBox):
+        # The window is active again only once the pop-up is gone.
         control.hidePopup()
+        form.activateWindow()
         control.setFocus()
+        qtbot.waitUntil(control.hasFocus)
     before = value_of(control)
 
     turn(control)
