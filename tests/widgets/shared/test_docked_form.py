@@ -101,6 +101,12 @@ def value_of(control: Any) -> Any:
     return control.currentIndex() if isinstance(control, QComboBox) else control.value()
 
 
+def has_focus(control: QWidget) -> bool:
+    """Whether keys go to a control or to a part of it."""
+    focused = QApplication.focusWidget()
+    return focused is not None and (control is focused or control.isAncestorOf(focused))
+
+
 def turn(widget: QWidget) -> None:
     """Turn the wheel towards the user, over the middle of whatever lies there.
 
@@ -156,15 +162,13 @@ def test_the_wheel_changes_a_control_that_has_the_focus(
     form: Form, control: QWidget, qtbot: QtBot
 ) -> None:
     qtbot.mouseClick(control.childAt(control.rect().center()) or control, Qt.MouseButton.LeftButton)
-    focused = QApplication.focusWidget()
-    if focused is None or not (control is focused or control.isAncestorOf(focused)):
-        control.setFocus()
     if isinstance(control, QComboBox):
-        # The window is active again only once the pop-up is gone.
         control.hidePopup()
-        form.activateWindow()
+    # The window becomes active when the display gets to it.
+    form.activateWindow()
+    if not has_focus(control):
         control.setFocus()
-        qtbot.waitUntil(control.hasFocus)
+    qtbot.waitUntil(lambda: has_focus(control))
     before = value_of(control)
 
     turn(control)
