@@ -401,6 +401,8 @@ def test_images_of_a_new_kind_may_cost_a_little_of_others():
     }
     assert Verdict(found, "nuclei", knew=False).chosen == "after"
     assert "worse on 20 reference images of other kinds" in Verdict(found, "", knew=False).sentence
+    found["halfway"] = judged((12, 15), 0.7)
+    assert Verdict(found, "nuclei", knew=False).chosen == "after"
     assert Verdict(found, "nuclei", knew=True).chosen == "halfway"
 
 

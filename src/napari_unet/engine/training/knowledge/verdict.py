@@ -112,12 +112,15 @@ class Verdict:
     def gain(self, choice: Choice) -> float:
         """Average precision gained on what was labelled, what is known, and what is held out.
 
-        And what was gained of types of cells.
+        And what was gained of types of cells. Where the new images are of no kind that was known,
+        what is known does not count as long as it is not worse: half of what was learned would
+        otherwise be kept of DIC cells (0.82 on other images instead of 0.90) for 0.015 on nuclei.
         """
         now, before = self.judged[choice], self.judged["before"]
         gained = now.learned.pooled(AT).average_precision
         gained -= before.learned.pooled(AT).average_precision
-        gained += now.known_precision - before.known_precision
+        if self.knew:
+            gained += now.known_precision - before.known_precision
         if now.held_out is not None and before.held_out is not None:
             gained += now.held_out.pooled(AT).average_precision
             gained -= before.held_out.pooled(AT).average_precision
