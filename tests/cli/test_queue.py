@@ -172,7 +172,7 @@ def test_labels_that_were_corrected_after_a_kill_are_not_written_again(
     write_labels(out / "1.tif", file.array * 0, notes=file.notes, overwrite=True)
     # As it is when the labels were written and the queue not yet.
     values = json.loads((out / "queue.json").read_text())
-    values["images"][1]["state"] = "waiting"
+    values["entries"][1]["state"] = "waiting"
     (out / "queue.json").write_text(json.dumps(values))
 
     assert main(["segment", "--continue", "-o", str(out)]) == 0

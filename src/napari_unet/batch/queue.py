@@ -3,113 +3,36 @@
 from __future__ import annotations
 
 import json
-import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from napari_unet import __version__
 from napari_unet.batch.file_plan import PlannedFile
+from napari_unet.batch.image_entry import ImageEntry, stamp_of
 from napari_unet.batch.lock import QueueLock
 from napari_unet.batch.settings import BatchSettings
+from napari_unet.batch.training.entry import TrainingEntry
+from napari_unet.batch.training.plan import TrainingPlan
 from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.base.whole_file import system_reason, whole_file
+from napari_unet.files.image_file import existing
 
 QUEUE = "queue.json"
 
-State: TypeAlias = Literal["waiting", "done", "failed"]
+Entry: TypeAlias = ImageEntry | TrainingEntry
 
-_VERSION = 1
+_VERSION = 2
+_KINDS: dict[type[Entry], str] = {ImageEntry: "image", TrainingEntry: "training"}
 _COST_SHARE = 0.05
 """Of the time that may go into writing the file, which takes longer the more images there are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What there is to say of an image that is done.
-
-    Parameters
-    ----------
-    cells : int, optional
-        None where labels are classes.
-    median_area_px : float, optional
-        Of the cells; of a volume the voxels.
-    median_area_um2 : float, optional
-        Where the pixel size is known; not of a volume.
-    seconds : float, optional
-        That it took; not known of results that were there before.
-    doubt : str
-        Why the result is not to be trusted, as its scores say; a sentence.
-    warnings : tuple of str
-        Sentences, that of `doubt` among them.
-    """
-
-    cells: int | None = None
-    median_area_px: float | None = None
-    median_area_um2: float | None = None
-    seconds: float | None = None
-    doubt: str = ""
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One image of a queue.
-
-    Parameters
-    ----------
-    planned : PlannedFile
-    settings_id : str
-        Of the settings in the queue.
-    id : str
-        Stands in the labels' notes: so it is known what this entry has written.
-    replaces : bool
-        Results that were there before are replaced.
-    keeps : bool
-        Results that were there before are left as they are.
-    state : {"waiting", "done", "failed"}
-    outcome : Outcome
-        Of one that is done.
-    error : str
-        Why it failed; a sentence.
-    stamp : tuple of int
-        Bytes of the image's file, and when it was changed, in nanoseconds.
-    is_corrected : bool
-        A person has corrected the labels since.
-    """
-
-    planned: PlannedFile
-    settings_id: str
-    id: str = field(default_factory=lambda: secrets.token_hex(6))
-    replaces: bool = False
-    keeps: bool = False
-    state: State = "waiting"
-    outcome: Outcome = field(default_factory=Outcome)
-    error: str = ""
-    stamp: tuple[int, int] = (0, 0)
-    is_corrected: bool = False
-
-    @property
-    def output(self) -> Path:
-        """The labels, which no two entries share."""
-        return self.planned.output
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it is done and all its results are there."""
-        return self.state == "done" and self.has_results
-
-    @property
-    def has_results(self) -> bool:
-        """Whether all its results are there, whatever made them."""
-        return all(path.exists() for path in self.planned.outputs)
-
-
 class Queue:
-    """Images with the settings with which each is segmented, and how far they are.
+    """Images with the settings with which each is segmented, trainings, and how far they are.
 
     Parameters
     ----------
@@ -167,9 +90,10 @@ class Queue:
             queue.settings = {
                 key: BatchSettings.from_json(each) for key, each in values["settings"].items()
             }
-            for each in values["images"]:
+            for each in values["entries"]:
                 entry = _entry(each, folder)
-                queue.settings[entry.settings_id]  # that of each image must be there
+                if isinstance(entry, ImageEntry):
+                    queue.settings[entry.settings_id]  # that of each image must be there
                 queue._entries[entry.output] = entry
         except FileNotFoundError:
             return queue
@@ -184,19 +108,29 @@ class Queue:
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """All images, in the order in which they were added."""
+        """All images and trainings, in the order in which they were added."""
         return tuple(self._entries.values())
 
     @property
+    def images(self) -> tuple[ImageEntry, ...]:
+        """The images among them."""
+        return tuple(each for each in self.entries if isinstance(each, ImageEntry))
+
+    @property
+    def trainings(self) -> tuple[TrainingEntry, ...]:
+        """The trainings among them."""
+        return tuple(each for each in self.entries if isinstance(each, TrainingEntry))
+
+    @property
     def waiting(self) -> tuple[Entry, ...]:
-        """Images that are to be done, those that failed among them."""
+        """What is to be done, and what has failed."""
         return tuple(each for each in self.entries if not each.is_whole)
 
     def known(self, settings_id: str) -> frozenset[Path]:
         """Results that may exist, as what these settings make of images that are as they were."""
         return frozenset(
             path
-            for each in self.entries
+            for each in self.images
             if each.settings_id == settings_id and each.stamp == stamp_of(each.planned.source)
             for path in each.planned.outputs
         )
@@ -208,7 +142,7 @@ class Queue:
         *,
         replaces: bool = False,
         keeps: bool = False,
-    ) -> tuple[Entry, ...]:
+    ) -> tuple[ImageEntry, ...]:
         """Add images; one that is done with the same settings stays so.
 
         Parameters
@@ -216,11 +150,11 @@ class Queue:
         plan : iterable of PlannedFile
         settings : BatchSettings
         replaces, keeps : bool
-            As in `Entry`. What is to be replaced is done again.
+            As in `ImageEntry`. What is to be replaced is done again.
 
         Returns
         -------
-        tuple of Entry
+        tuple of ImageEntry
             One for each planned file. One of which all results are there and are kept is not
             added.
         """
@@ -228,10 +162,10 @@ class Queue:
         self.settings[key] = settings
         added = []
         for planned in plan:
-            entry = Entry(planned, key, replaces=replaces, keeps=keeps)
+            entry = ImageEntry(planned, key, replaces=replaces, keeps=keeps)
             entry = replace(entry, stamp=stamp_of(planned.source))
             before = self._entries.get(planned.output)
-            if before is not None and not replaces and _is_same(before, entry):
+            if isinstance(before, ImageEntry) and not replaces and before.gives_the_same(entry):
                 # More kinds of results may be wanted by now.
                 extras = {**before.planned.extras, **planned.extras}
                 planned = replace(planned, extras=extras)
@@ -240,18 +174,60 @@ class Queue:
             # What made results that are kept is not known here.
             if not (keeps and entry.has_results):
                 self._entries[entry.output] = entry
-        used = {each.settings_id for each in self.entries}
+        used = {each.settings_id for each in self.images}
         self.settings = {key: each for key, each in self.settings.items() if key in used}
         return tuple(added)
 
+    def add_training(
+        self, output: Path, plan: TrainingPlan, *, replaces: bool = False
+    ) -> TrainingEntry:
+        """Add a training; one of the same plan stays as it is.
+
+        Parameters
+        ----------
+        output : Path
+            The model file.
+        plan : TrainingPlan
+        replaces : bool
+            A model file that is there, or another training into it, is replaced.
+
+        Raises
+        ------
+        FileError
+            If there is such a file or training, and that is not allowed.
+        """
+        output = output.absolute()
+        before = self._entries.get(output)
+        is_same = isinstance(before, TrainingEntry) and before.plan.id == plan.id
+        if isinstance(before, TrainingEntry) and is_same and not replaces:
+            return before
+        if not replaces and before is not None:
+            raise FileError(
+                f"The queue has another training into '{output}'; choose another name, or take "
+                "that one out first."
+            )
+        if not replaces and output.exists():
+            raise existing(output)
+        entry = TrainingEntry(output, plan, replaces)
+        self._entries[output] = entry
+        return entry
+
+    def training_of(self, source: str) -> TrainingEntry | None:
+        """The training that makes a model, by the file's name; None if none of this queue does."""
+        entry = self._entries.get(Path(source).expanduser().absolute())
+        return entry if isinstance(entry, TrainingEntry) else None
+
     def record(self, entry: Entry) -> None:
-        """Take over how it went with an image."""
+        """Take over how it went with an image or a training."""
         self._entries[entry.output] = entry
 
     def remove(self, outputs: Iterable[Path]) -> None:
-        """Leave images out; their results stay."""
+        """Leave images and trainings out; their results stay."""
         for output in outputs:
-            self._entries.pop(output, None)
+            entry = self._entries.pop(output, None)
+            if isinstance(entry, TrainingEntry) and self.folder is not None:
+                with suppress(OSError):
+                    entry.state_file(self.folder).unlink(missing_ok=True)
 
     def beat(self) -> None:
         """Show other processes that this one still holds the queue; call it every few seconds.
@@ -287,12 +263,20 @@ class Queue:
             "queue": _VERSION,
             "version": __version__,
             "settings": {key: each.to_json() for key, each in self.settings.items()},
-            "images": [_plain(each, self.folder) for each in self.entries],
+            "entries": [
+                {"kind": _KINDS[type(each)], **each.to_json(self.folder)} for each in self.entries
+            ],
         }
         with whole_file(self.folder / QUEUE, refused=FileError) as partial:
             partial.write_text(json.dumps(values, ensure_ascii=True, indent=1), "utf-8")
         self._written_s = time.monotonic()
         self._cost_s = self._written_s - started
+
+
+def noun_of(entries: Iterable[Entry]) -> str:
+    """What entries are called together: "image", "training", or "job" for both."""
+    kinds = {_KINDS[type(each)] for each in entries}
+    return kinds.pop() if len(kinds) == 1 else "job" if kinds else "image"
 
 
 def has_queue(folder: Path) -> bool:
@@ -303,65 +287,6 @@ def has_queue(folder: Path) -> bool:
         return False
 
 
-def stamp_of(image: Path) -> tuple[int, int]:
-    """Bytes of a file, and when it was changed, in nanoseconds; (0, 0) if it is not there."""
-    try:
-        found = image.stat()
-    except OSError:
-        return 0, 0
-    return found.st_size, found.st_mtime_ns
-
-
-def _is_same(before: Entry, entry: Entry) -> bool:
-    """Whether two entries give the same result."""
-    one, two = before.planned, entry.planned
-    return (before.settings_id, before.stamp, one.source.absolute(), one.series) == (
-        entry.settings_id,
-        entry.stamp,
-        two.source.absolute(),
-        two.series,
-    )
-
-
-def _plain(entry: Entry, folder: Path) -> dict[str, Any]:
-    planned, outcome = entry.planned, asdict(entry.outcome)
-    kept = ("settings_id", "id", "replaces", "keeps", "state", "error", "stamp", "is_corrected")
-    return {
-        "image": str(planned.source.absolute()),
-        "series": planned.series,
-        "series_name": planned.series_name,
-        "output": planned.output.relative_to(folder).as_posix(),
-        "extras": {
-            kind: path.relative_to(folder).as_posix() for kind, path in planned.extras.items()
-        },
-        **{name: getattr(entry, name) for name in kept},
-        **outcome,
-    }
-
-
 def _entry(values: Mapping[str, Any], folder: Path) -> Entry:
-    extras = {kind: folder / path for kind, path in values["extras"].items()}
-    planned = PlannedFile(
-        Path(values["image"]),
-        folder / values["output"],
-        extras,
-        values["series"],
-        values["series_name"],
-    )
-    outcome = {each.name: values[each.name] for each in fields(Outcome)}
-    outcome["warnings"] = tuple(outcome["warnings"])
-    if values["state"] not in ("waiting", "done", "failed"):
-        raise ValueError(values["state"])
-    size, changed = values["stamp"]
-    return Entry(
-        planned,
-        values["settings_id"],
-        values["id"],
-        replaces=values["replaces"],
-        keeps=values["keeps"],
-        state=values["state"],
-        outcome=Outcome(**outcome),
-        error=values["error"],
-        stamp=(size, changed),
-        is_corrected=values["is_corrected"],
-    )
+    made = {name: kind for kind, name in _KINDS.items()}[values["kind"]]
+    return made.from_json(values, folder)

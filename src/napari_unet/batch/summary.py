@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.batch.file_plan import PlannedFile, check_writable
-from napari_unet.batch.queue import Entry, Outcome
+from napari_unet.batch.image_entry import ImageEntry, ImageOutcome
 from napari_unet.engine.base.errors import FileError, UNetError
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.files.image_file import replacing
@@ -45,6 +45,8 @@ class SummaryRow:
         Where the pixel size is known; not of a volume.
     seconds : float, optional
         That it took; not known of images that were done before.
+    mean_doubt : float, optional
+        Of the cells, 0 to 1; where there are scores.
     warnings, error : str
         Sentences.
     """
@@ -56,6 +58,7 @@ class SummaryRow:
     median_area_px: float | None = None
     median_area_um2: float | None = None
     seconds: float | None = None
+    mean_doubt: float | None = None
     warnings: str = ""
     error: str = ""
 
@@ -87,13 +90,13 @@ def measured(
     return values
 
 
-def counted(entry: Entry, *, ndim: int) -> Entry:
+def counted(entry: ImageEntry, *, ndim: int) -> ImageEntry:
     """Take in labels that were there before: as an image that is done, or failed if unreadable."""
     try:
         labels = read_labels(entry.output)
     except UNetError as error:
         return replace(entry, state="failed", error=str(error))
-    outcome = Outcome(**measured(labels.array, labels.pixel_size_um, ndim=ndim))
+    outcome = ImageOutcome(**measured(labels.array, labels.pixel_size_um, ndim=ndim))
     return replace(entry, state="done", outcome=outcome)
 
 
@@ -125,15 +128,15 @@ class Summary:
         if path.exists():
             self._read()
 
-    def has(self, entry: Entry) -> bool:
+    def has(self, entry: ImageEntry) -> bool:
         """Whether there is a row with the cells of an image."""
         return bool(self._rows.get(self._name(entry.planned), {}).get("cells"))
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: ImageEntry) -> None:
         """Take in an image that is done or has failed."""
         planned, outcome = entry.planned, entry.outcome
         series = "" if planned.series is None else str(planned.series)
-        names = ("cells", "median_area_px", "median_area_um2", "seconds")
+        names = ("cells", "median_area_px", "median_area_um2", "seconds", "mean_doubt")
         row = SummaryRow(
             str(planned.source),
             series,

@@ -1,6 +1,8 @@
-"""Numbers and names as people write them."""
+"""Numbers, names and failures as people write them."""
 
 from __future__ import annotations
+
+from napari_unet.engine.base.errors import UNetError
 
 
 def count(number: int, noun: str) -> str:
@@ -12,3 +14,12 @@ def listing(names: list[str], shown: int = 3) -> str:
     """Write at most `shown` names, and how many more there are."""
     rest = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + rest
+
+
+def failure(error: Exception) -> str:
+    """Say in one sentence what went wrong."""
+    if isinstance(error, UNetError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "There is not enough memory; close other programs, or use smaller images or tiles."
+    return f"Something went wrong that should not ({type(error).__name__}: {error})."

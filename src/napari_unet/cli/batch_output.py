@@ -6,20 +6,22 @@ import argparse
 import shlex
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
-from napari_unet.batch.queue import Entry, Queue
+from napari_unet.batch.image_entry import ImageEntry
+from napari_unet.batch.queue import Entry, Queue, noun_of
 from napari_unet.batch.running import BatchReport
 from napari_unet.batch.words import count, listing
 from napari_unet.cli.console import describe_failure, progress_bar, report, say, say_of
 
 
 class Told:
-    """A line for each image, a bar, and at the end what failed and how to go on.
+    """A line for each image and training, a bar, and at the end what failed and how to go on.
 
     Parameters
     ----------
-    entries : sequence of Entry
-        The images of this run.
+    entries : sequence of ImageEntry or TrainingEntry
+        What this run does.
     arguments : Namespace
         Of the command.
     """
@@ -30,7 +32,8 @@ class Told:
         self._done = 0
         self._lost: list[str] = []
         self._problem = ""
-        title = entries[0].planned.source.name if len(entries) == 1 else "images"
+        self._noun = noun_of(entries)
+        title = _named(entries[0]).name if len(entries) == 1 else f"{self._noun}s"
         self._bar = progress_bar(len(entries), title, forced=arguments.progress)
         self._bar.bar_format = (
             "{desc}: {percentage:3.0f}%|{bar}| {n:.3g}/{total} [{elapsed}, {remaining} left]"
@@ -45,7 +48,7 @@ class Told:
         entry = each.entry
         if entry is None:
             return
-        path = entry.planned.source.parent / entry.planned.title
+        path = _named(entry)
         if each.error is not None:
             if self._debug:
                 traceback.print_exception(each.error)
@@ -59,13 +62,13 @@ class Told:
 
     def stopped(self, queue: Queue) -> str:
         """Say how many are done, and how to go on."""
-        done = f"{self._done} of {count(self._total, 'image')} are done"
+        done = f"{self._done} of {count(self._total, self._noun)} are done"
         return f"{done}; to go on: {self._command(queue)}"
 
     def status(self, queue: Queue) -> int:
-        """Say which images failed, and return the exit status."""
+        """Say which ones failed, and return the exit status."""
         if self._lost and self._total > 1:
-            names = f"{len(self._lost)} of {count(self._total, 'image')} failed"
+            names = f"{len(self._lost)} of {count(self._total, self._noun)} failed"
             again = f"To do only these again: {self._command(queue)}"
             say(f"{names}: {listing(self._lost)}. {again}")
         return 1 if self._lost or self._problem else 0
@@ -77,3 +80,10 @@ class Told:
     def _command(self, queue: Queue) -> str:
         folder = self._out if queue.folder is None else queue.folder
         return f"napari-unet segment --continue -o {shlex.quote(str(folder))}"
+
+
+def _named(entry: Entry) -> Path:
+    """The file that messages about an entry are of."""
+    if isinstance(entry, ImageEntry):
+        return entry.planned.source.parent / entry.title
+    return entry.output

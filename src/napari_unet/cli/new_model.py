@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import get_args
 
+from napari_unet.batch.training.plan import NewModel
 from napari_unet.batch.words import count
 from napari_unet.cli.console import report
 from napari_unet.cli.setting_options import add_setting_options, read_settings
@@ -13,7 +14,7 @@ from napari_unet.engine.networks.annotation import LabelKind
 from napari_unet.engine.networks.class_roles import BACKGROUND, BORDER, CELL
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import NEW_SHAPE, UNetConfig
-from napari_unet.engine.training.pairs import TrainingPair, new_description
+from napari_unet.engine.training.pairs import TrainingPair
 
 _MADE_FROM_IMAGES = ("in_channels", "classes")
 
@@ -83,18 +84,15 @@ def new_shape(arguments: argparse.Namespace) -> UNetConfig:
     return read_settings(arguments, NEW_SHAPE, leave_out=_MADE_FROM_IMAGES)
 
 
+def new_roles(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Classes of a new model that finds cells."""
+    return (BACKGROUND, CELL) if arguments.two_classes else (BACKGROUND, CELL, BORDER)
+
+
 def described_anew(arguments: argparse.Namespace, pairs: list[TrainingPair]) -> NetworkDescription:
     """Describe the model that is made for these images, and say what it is."""
-    roles = (BACKGROUND, CELL) if arguments.two_classes else (BACKGROUND, CELL, BORDER)
-    shape, name = new_shape(arguments), arguments.out.stem
-    description = new_description(
-        pairs,
-        ndim=shape.ndim,
-        class_roles=roles,
-        class_names=class_names(arguments),
-        shape=shape,
-        name=name,
-    )
+    new = NewModel(new_shape(arguments), new_roles(arguments), class_names(arguments))
+    description = new.described(pairs, arguments.out.stem)
     config = description.architecture
     report(
         f"a new {config.ndim}-D network ({config.sentence}) that reads "

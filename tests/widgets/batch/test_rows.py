@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_unet.batch.file_plan import PlannedFile
-from napari_unet.batch.queue import Entry, Outcome
+from napari_unet.batch.image_entry import ImageEntry, ImageOutcome
 from napari_unet.widgets.batch.rows import Row
 
-ENTRY = Entry(PlannedFile(Path("/data/a.tif"), Path("/out/a.tif"), {}, 2, "left"), "settings")
+ENTRY = ImageEntry(PlannedFile(Path("/data/a.tif"), Path("/out/a.tif"), {}, 2, "left"), "settings")
 
 
 def test_a_row_tells_state_cells_seconds_and_remarks() -> None:
@@ -15,12 +15,14 @@ def test_a_row_tells_state_cells_seconds_and_remarks() -> None:
     assert Row(Path("/data/b.tif")).texts(None) == ("b.tif", "new", "", "", "")
     assert Row(entry=ENTRY).texts(None) == (title, "waiting", "", "", "")
     assert Row(entry=ENTRY).texts(0.504) == (title, "50 %", "", "", "")
-    done = replace(ENTRY, state="done", outcome=Outcome(cells=7, seconds=1.26))
+    done = replace(ENTRY, state="done", outcome=ImageOutcome(cells=7, seconds=1.26))
     assert Row(entry=done).texts(None) == (title, "done", "7", "1.3", "")
 
 
 def test_a_result_in_doubt_is_so_until_it_is_corrected() -> None:
-    outcome = Outcome(cells=7, doubt="It is unlike.", warnings=("It is unlike.", "Large cells."))
+    outcome = ImageOutcome(
+        cells=7, doubt="It is unlike.", warnings=("It is unlike.", "Large cells.")
+    )
     done = replace(ENTRY, state="done", outcome=outcome)
     assert Row(entry=done).texts(None)[1::3] == ("in doubt", "It is unlike. Large cells.")
     assert Row(entry=replace(done, is_corrected=True)).texts(None)[1] == "corrected"

@@ -97,8 +97,8 @@ def sample_of(network: Network) -> str:
 def write_files(arguments: argparse.Namespace) -> int:
     """Segment the sample, write labels and overlay, and say how many cells were found."""
     from napari_unet.batch.file_plan import PlannedFile, check_writable
+    from napari_unet.batch.image_entry import ImageEntry
     from napari_unet.batch.image_job import ImageJob
-    from napari_unet.batch.queue import Entry
     from napari_unet.batch.settings import BatchSettings, ModelFile
     from napari_unet.engine.base.settings import SegmentationSettings
     from napari_unet.engine.labels.evaluation import evaluate
@@ -116,7 +116,7 @@ def write_files(arguments: argparse.Namespace) -> int:
     instances = network.description.instances
     batch = BatchSettings((ModelFile(arguments.model),), SegmentationSettings(), instances)
     # Files of these names are the demo's own.
-    entry = Entry(planned, batch.id, replaces=True)
+    entry = ImageEntry(planned, batch.id, replaces=True)
     report(ImageJob((network,), batch)(entry, lambda _share: None).line)
     sample, found = load_sample(name), read_labels(planned.output).array
     score = evaluate(sample.labels, found, thresholds=(0.5,)).images[0]

@@ -18,11 +18,12 @@ from pathlib import Path
 
 from napari_unet.batch.attempts import Stopped
 from napari_unet.batch.file_plan import PlannedFile, named_images, plan_outputs
+from napari_unet.batch.image_entry import ImageEntry
 from napari_unet.batch.image_job import Advise
 from napari_unet.batch.image_part import WantedPart
-from napari_unet.batch.queue import Entry, Queue, has_queue
+from napari_unet.batch.queue import Entry, Queue, has_queue, noun_of
 from napari_unet.batch.running import iterate_queue, load_networks
-from napari_unet.batch.settings import BatchSettings, ModelFile
+from napari_unet.batch.settings import BatchSettings
 from napari_unet.batch.summary import TABLE, Summary, counted
 from napari_unet.batch.words import count
 from napari_unet.cli.batch_output import Told
@@ -31,11 +32,10 @@ from napari_unet.cli.checks import add_check_option, look_before
 from napari_unet.cli.console import PROGRAM, in_option_words, say
 from napari_unet.cli.model_options import (
     add_loading_options,
-    load_models,
     model_help,
-    model_source,
     read_guesses,
 )
+from napari_unet.cli.queued_models import wanted_models
 from napari_unet.cli.setting_options import (
     add_setting_options,
     is_given,
@@ -52,7 +52,6 @@ from napari_unet.engine.base.settings import (
 )
 from napari_unet.engine.networks.bundled import DEFAULT_MODEL
 from napari_unet.engine.networks.network import Network, NetworkDescription
-from napari_unet.session import measured_file
 
 _REMEDY = (
     "choose another output, leave them as they are with --skip-existing, or allow replacing with "
@@ -208,13 +207,11 @@ def run(arguments: argparse.Namespace) -> int:
             "No images were given; name files or folders, or go on with a queue by --continue."
         )
     settings = _settings(arguments)
-    models = tuple(arguments.model or [DEFAULT_MODEL])
-    sources = [model_source(name) for name in models]
-    networks = load_models(models, arguments)
+    models = wanted_models(arguments)
     batch = BatchSettings(
-        tuple(ModelFile(source, measured_file(source)[0]) for source in sources),
+        models.files,
         settings,
-        read_settings(arguments, networks[0].description.instances, leave_out=LEARNED_SETTINGS),
+        read_settings(arguments, models.instances, leave_out=LEARNED_SETTINGS),
         WantedPart(
             arguments.channel, arguments.channel_axis, arguments.slice, settings.every_slice
         ),
@@ -222,14 +219,15 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.intensities,
         checks="refuse" if arguments.checks else "none",
     )
-    plan = _plan(batch, networks[0].description, arguments)
+    plan = _plan(batch, arguments, tells_types=models.has_types)
     with _queue(plan, arguments.out) as queue:
         added = queue.add(plan, batch, replaces=arguments.overwrite, keeps=arguments.skip_existing)
         missing = _missing(added, arguments)
         summary = _summary(arguments, queue, added)
-        if summary is not None:
-            _count_earlier(summary, added, networks[0])
-        return _segment(queue, missing, summary, arguments, {batch.id: networks})
+        if summary is not None and models.description is not None:
+            _count_earlier(summary, added, models.description)
+        loaded = {batch.id: models.networks}
+        return _segment(queue, [*models.trainings, *missing], summary, arguments, loaded)
 
 
 def _settings(arguments: argparse.Namespace) -> SegmentationSettings:
@@ -253,7 +251,7 @@ def _queue(plan: Sequence[PlannedFile], out: Path) -> Iterator[Queue]:
 
 
 def _plan(
-    batch: BatchSettings, description: NetworkDescription, arguments: argparse.Namespace
+    batch: BatchSettings, arguments: argparse.Namespace, *, tells_types: bool
 ) -> list[PlannedFile]:
     known: Collection[Path] = ()
     remedy = _REMEDY
@@ -262,7 +260,7 @@ def _plan(
         remedy = f"go on with the queue that is there by --continue, {_REMEDY}"
     extras = {"scores": ".tif"} if arguments.scores else {}
     extras |= {"overlay": ".png"} if arguments.overlay else {}
-    extras |= {"types": ".csv"} if description.cell_types else {}
+    extras |= {"types": ".csv"} if tells_types else {}
     extras |= {"measurements": ".csv"} if arguments.measure else {}
     return plan_outputs(
         named_images(arguments.images, tell=say),
@@ -276,7 +274,7 @@ def _plan(
     )
 
 
-def _missing(added: Sequence[Entry], arguments: argparse.Namespace) -> list[Entry]:
+def _missing(added: Sequence[ImageEntry], arguments: argparse.Namespace) -> list[ImageEntry]:
     """Images of which a result is missing."""
     missing = [each for each in added if not _is_there(each, arguments)]
     left_out = len(added) - len(missing)
@@ -287,12 +285,12 @@ def _missing(added: Sequence[Entry], arguments: argparse.Namespace) -> list[Entr
     return missing
 
 
-def _is_there(entry: Entry, arguments: argparse.Namespace) -> bool:
+def _is_there(entry: ImageEntry, arguments: argparse.Namespace) -> bool:
     return entry.is_whole or (arguments.skip_existing and entry.has_results)
 
 
 def _summary(
-    arguments: argparse.Namespace, queue: Queue, entries: Sequence[Entry]
+    arguments: argparse.Namespace, queue: Queue, entries: Sequence[ImageEntry]
 ) -> Summary | None:
     """The table, with what is known of images that were done before."""
     path = arguments.summary
@@ -307,9 +305,10 @@ def _summary(
     return summary
 
 
-def _count_earlier(summary: Summary, entries: Sequence[Entry], network: Network) -> None:
+def _count_earlier(
+    summary: Summary, entries: Sequence[ImageEntry], description: NetworkDescription
+) -> None:
     """Give results that another program or an earlier version has made their rows."""
-    description = network.description
     for entry in entries:
         is_kept = entry.keeps and entry.has_results
         is_new = is_kept and entry.state == "waiting" and not summary.has(entry)
@@ -334,9 +333,9 @@ def _go_on(arguments: argparse.Namespace) -> int:
         )
     with Queue.held(arguments.out, program=PROGRAM) as queue:
         entries, waiting = queue.entries, queue.waiting
-        done = len(entries) - len(waiting)
-        say(f"{done} of {count(len(entries), 'image')} are done; going on with the others.")
-        return _segment(queue, waiting, _summary(arguments, queue, entries), arguments, {})
+        done, all_of_them = len(entries) - len(waiting), count(len(entries), noun_of(entries))
+        say(f"{done} of {all_of_them} are done; going on with the others.")
+        return _segment(queue, waiting, _summary(arguments, queue, queue.images), arguments, {})
 
 
 def _segment(
@@ -346,7 +345,7 @@ def _segment(
     arguments: argparse.Namespace,
     networks: Mapping[str, tuple[Network, ...]],
 ) -> int:
-    """Segment images and tell of each; `networks` are those that are loaded, by settings."""
+    """Segment, train, and tell of each; `networks` are those that are loaded, by settings."""
 
     def load(batch: BatchSettings) -> tuple[Network, ...]:
         loaded = networks.get(batch.id)
@@ -365,6 +364,7 @@ def _segment(
         look=look_before,
         advise_with=advise_with,
         at_a_time=arguments.jobs,
+        allow_code=arguments.allow_code,
         summary=summary,
     )
     try:
@@ -372,7 +372,7 @@ def _segment(
             for each in reports:
                 told.tell(each)
     except KeyboardInterrupt:
-        if len(entries) == 1:
+        if len(entries) == 1 and isinstance(entries[0], ImageEntry):
             raise
         raise Stopped(told.stopped(queue)) from None
     finally:

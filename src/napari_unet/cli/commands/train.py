@@ -3,24 +3,26 @@
 Start from a trained model (--from nuclei) to need few images and some minutes; without --from a
 new model is made, which needs many images and hours. It ends once the loss has levelled off, unless
 --steps or --seconds say when. Ctrl-C stops: the best model so far is written. The same command with
---resume goes on where it stopped, and after the end trains further, for as long again.
+--resume goes on where it stopped, and after the end trains further, for as long again. With --queue
+it waits in a queue with other trainings and images, which 'napari-unet segment' describes.
 """
 
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
-from typing import Any, get_args
-
-import numpy as np
 
 from napari_unet.batch.file_plan import check_writable
-from napari_unet.batch.words import count, listing
 from napari_unet.cli.checks import add_check_option, look_at_pairs
-from napari_unet.cli.commands.evaluate import report_unpaired
 from napari_unet.cli.commands.training_session import TrainingSession, only_writer
-from napari_unet.cli.console import report, say
+from napari_unet.cli.console import report
+from napari_unet.cli.labelled_files import (
+    add_meaning_options,
+    add_validation_options,
+    labelled_files,
+    read_files,
+    without_slices,
+)
 from napari_unet.cli.model_options import (
     add_loading_options,
     load_model,
@@ -32,34 +34,23 @@ from napari_unet.cli.new_model import (
     check_shape_options,
     class_names,
     described_anew,
-    new_shape,
 )
+from napari_unet.cli.queued_models import model_file
+from napari_unet.cli.queued_training import queue_training
 from napari_unet.cli.setting_options import (
     add_setting_options,
     is_given,
     read_channel_axis,
     read_settings,
-    real_number,
-    whole_number,
 )
 from napari_unet.engine.base.errors import FileError, SettingsError, TrainingError
-from napari_unet.engine.images.image import LabelImage
-from napari_unet.engine.models.checkpoint import SUFFIX, bundled_models
-from napari_unet.engine.networks.annotation import LabelKind, label_kind
-from napari_unet.engine.networks.network import Network, NetworkDescription
-from napari_unet.engine.training.hold_out import hold_out
+from napari_unet.engine.models.checkpoint import bundled_models
 from napari_unet.engine.training.knowledge.bank import known_bank
 from napari_unet.engine.training.pairs import (
-    RING_PX,
-    TrainingPair,
-    Unlabelled,
-    annotated_pair,
     check_pairs,
 )
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.training import train
-from napari_unet.files.cell_types import read_cell_types, tables_of
-from napari_unet.files.pairs import pair_files, read_pairs
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -89,8 +80,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_check_option(
         parser, "masks, images for labels and labels for images, if half of the files are such, are"
     )
-    _add_meaning_options(parser)
-    _add_validation_options(parser)
+    add_meaning_options(parser)
+    add_validation_options(parser)
     about = parser.add_argument_group("what the model file says about the model")
     for name in ("summary", "training-data", "licence"):
         about.add_argument(f"--{name}", metavar="TEXT", help="one sentence")
@@ -118,6 +109,14 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace MODEL if it exists")
     parser.add_argument(
+        "--queue",
+        type=Path,
+        metavar="FOLDER",
+        help="do not train now, but add the training to the queue in this folder, which "
+        "'napari-unet segment --continue -o FOLDER' or the Batch widget does; MODEL is written "
+        "only if it is better than the model of --from",
+    )
+    parser.add_argument(
         "--keep-images",
         action="store_true",
         help="write the labelled parts of the images beside MODEL (.bank.zip); trainings that go "
@@ -125,66 +124,6 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--progress", action="store_true", help="show the progress bar even if not on a terminal"
-    )
-
-
-def _add_meaning_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what the labels mean")
-    group.add_argument(
-        "--unlabelled",
-        choices=get_args(Unlabelled),
-        metavar="|".join(get_args(Unlabelled)),
-        help="pixels with the label 0: somebody saw that they are background, or nobody has "
-        "looked at them and nothing is learned there (default: reviewed; ignore for a new model "
-        "of classes)",
-    )
-    group.add_argument(
-        "--cell-types",
-        type=Path,
-        metavar="TABLES",
-        help="folder of CSV tables with the columns label and type, named as the labels or the "
-        "images, or one table: the model learns to tell these types of cells apart",
-    )
-    group.add_argument(
-        "--background-label",
-        type=whole_number,
-        metavar="N",
-        help="a number that was painted where background is, for --unlabelled ignore",
-    )
-    group.add_argument(
-        "--ring",
-        type=real_number,
-        default=RING_PX,
-        metavar="X",
-        help="with --unlabelled ignore, pixels around a painted cell that are background, too "
-        f"(default: {RING_PX}); more where cells lie far apart",
-    )
-    group.add_argument(
-        "--only-seen",
-        action="store_true",
-        help="learn only cells that were looked over in napari and marked right or corrected, and "
-        "the background around them; the marks are in labels saved as .ome.tif",
-    )
-
-
-def _add_validation_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("held-out images, on which the best state is chosen")
-    group.add_argument("--validation-images", type=Path, metavar="IMAGES", help="folder or file")
-    group.add_argument("--validation-labels", type=Path, metavar="LABELS", help="folder or file")
-    group.add_argument(
-        "--validation-fraction",
-        type=real_number,
-        default=0.1,
-        metavar="X",
-        help="share of IMAGES to hold out where no others are given (default: 0.1); of few "
-        "images it is part of one, if that leaves enough cells to learn from",
-    )
-    group.add_argument(
-        "--no-tune",
-        dest="tune",
-        action="store_false",
-        help="keep the thresholds for telling cells apart as they are; they are tuned where "
-        "enough cells are held out",
     )
 
 
@@ -202,7 +141,8 @@ def _run(arguments: argparse.Namespace, model_path: Path) -> int:
     _check_outputs(arguments, model_path, state_path)
     start = load_model(arguments.start, arguments) if arguments.start else None
     check_shape_options(arguments, start)
-    pairs, validation = _read_pairs(arguments, start, settings.seed)
+    files = labelled_files(arguments, start, settings.seed)
+    pairs, validation = read_files(files)
     description = start.description if start else described_anew(arguments, [*pairs, *validation])
     if arguments.checks:
         roles = description.class_roles
@@ -212,8 +152,13 @@ def _run(arguments: argparse.Namespace, model_path: Path) -> int:
         look = look_at_pairs([*pairs, *validation], description, class_names=names)
         look.refuse()
         look.tell()
-    if not validation:
-        pairs, validation = _part_held_out(arguments, pairs, description, settings.seed)
+    files = without_slices(files, pairs)
+    if arguments.queue is not None:
+        return queue_training(arguments, files, settings, model_path)
+    if files.share:
+        parts = files.divided(pairs, description, seed=settings.seed)
+        report(parts.sentence)
+        pairs, validation = list(parts.training), list(parts.validation)
     training_run = train(
         pairs,
         start,
@@ -252,12 +197,14 @@ def start_file(arguments: argparse.Namespace) -> Path | None:
     return bundled_models().get(source, Path(source))
 
 
-def model_file(path: Path) -> Path:
-    """Name of the file that `save_checkpoint` writes for `path`."""
-    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
-
-
 def _check_outputs(arguments: argparse.Namespace, model: Path, state: Path) -> None:
+    if arguments.queue is not None:
+        if arguments.resume:
+            raise SettingsError(
+                "--resume goes on with a training of its own, and one of a queue goes on by "
+                "itself; leave out --resume, or --queue."
+            )
+        return  # looked at in the queue
     if arguments.resume:
         if not state.exists():
             raise FileError(
@@ -275,127 +222,3 @@ def _check_outputs(arguments: argparse.Namespace, model: Path, state: Path) -> N
                 f"'{model}' exists already; choose another name, or allow replacing it with "
                 "--overwrite."
             )
-
-
-# -- images ----------------------------------------------------------------------------------------
-
-
-def _read_pairs(
-    arguments: argparse.Namespace, start: Network | None, seed: int
-) -> tuple[list[TrainingPair], list[TrainingPair]]:
-    """Images to learn from, and images to validate on."""
-    given = (arguments.validation_images, arguments.validation_labels)
-    if (given[0] is None) != (given[1] is None):
-        raise SettingsError("Give both --validation-images and --validation-labels, or neither.")
-    files = _paired(arguments.images, arguments.labels)
-    if given[0] is None:
-        files, held_out = _divided(files, arguments.validation_fraction, seed)
-    else:
-        held_out = _paired(*given)
-    shape = start.description.architecture if start else new_shape(arguments)
-    given_names = class_names(arguments)
-    kind: LabelKind = "cells" if given_names is None else "classes"
-    if start is not None:
-        kind = label_kind(start.description.class_roles)
-    usual: Unlabelled = "reviewed" if given_names is None else "ignore"
-
-    def pair(image: Any, labels: LabelImage, name: str) -> TrainingPair:
-        return annotated_pair(
-            image,
-            labels,
-            unlabelled=arguments.unlabelled or usual,
-            background_label=arguments.background_label,
-            label_kind=kind,
-            ring_px=arguments.ring,
-            name=name,
-            channel_axis=-1 if image.ndim > labels.ndim else None,
-        )
-
-    tables = _tables(arguments, [*files, *held_out], kind)
-
-    def read(some: list[tuple[Path, Path]], *, only_seen: bool) -> list[TrainingPair]:
-        options = {"ndim": shape.ndim, "channel_axis": arguments.channel_axis}
-        made: list[TrainingPair] = []
-        for paths in some:
-            table = tables.get(paths[1])
-            types_of = None if table is None else partial(read_cell_types, table)
-            options |= {"types_of": types_of, "only_seen": only_seen}
-            made += read_pairs(*paths, make_pair=pair, **options)
-        return made
-
-    is_seen = arguments.only_seen
-    pairs = read(files, only_seen=is_seen)
-    # Images that are given to be judged by are labelled as a whole.
-    validation = read(held_out, only_seen=is_seen and given[0] is None)
-    numbers = [np.unique(pair.labels[pair.labels > 0]) for pair in pairs]
-    if kind == "cells":
-        shown = count(sum(each.size for each in numbers), "cell")
-    else:
-        classes = np.unique(np.concatenate(numbers)).size if numbers else 0
-        shown = "1 class" if classes == 1 else f"{classes} classes"
-    report(f"{count(len(pairs), 'image')} with {shown} to learn from")
-    if validation:
-        names = [pair.name for pair in validation]
-        report(f"{count(len(names), 'image')} held out: {listing(names)}")
-    return pairs, validation
-
-
-def _tables(
-    arguments: argparse.Namespace, files: list[tuple[Path, Path]], kind: LabelKind
-) -> dict[Path, Path]:
-    """Table of the types of cells of each label image that has one."""
-    if arguments.cell_types is None:
-        return {}
-    if kind == "classes":
-        raise SettingsError(
-            "--cell-types are of labels whose numbers are cells, and here they are classes; leave "
-            "one of them out."
-        )
-    tables = tables_of(arguments.cell_types, files)
-    without = [labels.name for _, labels in files if labels not in tables]
-    if without:
-        say(
-            f"{count(len(without), 'label image')} without a table of types, whose cells count as "
-            f"cells of any type: {listing(without)}."
-        )
-    return tables
-
-
-def _divided(
-    files: list[tuple[Path, Path]], fraction: float, seed: int
-) -> tuple[list[tuple[Path, Path]], list[tuple[Path, Path]]]:
-    """Files to learn from, and a share of them to validate on."""
-    if not 0 <= fraction < 1:
-        raise SettingsError(
-            f"--validation-fraction is {fraction:g}; use 0 up to, not including, 1."
-        )
-    number = int(len(files) * fraction + 0.5) if len(files) > 1 else 0
-    order = np.random.default_rng(seed).permutation(len(files))
-    parts = (order[number:], order[:number])
-    learned, held_out = ([files[index] for index in sorted(part)] for part in parts)
-    return learned, held_out
-
-
-def _part_held_out(
-    arguments: argparse.Namespace,
-    pairs: list[TrainingPair],
-    description: NetworkDescription,
-    seed: int,
-) -> tuple[list[TrainingPair], list[TrainingPair]]:
-    """Hold out part of the images where there are too few to spare whole ones."""
-    fraction = arguments.validation_fraction
-    # Slices of a stack are too much alike to judge a model by one of them.
-    are_slices = len({pair.name.partition(", slice ")[0] for pair in pairs}) < len(pairs)
-    if fraction == 0 or are_slices:
-        report("Nothing is held out: how good the model is must be judged on other images.")
-        return pairs, []
-    gap_px, kind = description.architecture.margin_px, label_kind(description.class_roles)
-    held = hold_out(pairs, share=fraction, seed=seed, gap_px=gap_px, label_kind=kind)
-    report(held.sentence)
-    return list(held.training), list(held.validation)
-
-
-def _paired(images: Path, labels: Path) -> list[tuple[Path, Path]]:
-    paired = pair_files(images, labels)
-    report_unpaired(paired, "image", "label image")
-    return paired.pairs

@@ -12,17 +12,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from napari_unet.batch.file_plan import kept_elsewhere
+from napari_unet.batch.training.tuned import tuned
 from napari_unet.batch.words import count
 from napari_unet.cli.console import StopRequest, progress_bar, report, say
 from napari_unet.cli.program import INTERRUPTED
+from napari_unet.cli.queued_training import texts_about
 from napari_unet.engine.base.errors import CheckpointError, FileError, UNetError
 from napari_unet.engine.base.whole_file import write_problem
 from napari_unet.engine.labels.cell_types import TypeEvaluation
 from napari_unet.engine.labels.evaluation import Evaluation
 from napari_unet.engine.models.checkpoint import save_checkpoint
-from napari_unet.engine.models.scores import measured
 from napari_unet.engine.networks.bundled import bank_file
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.knowledge.bank import bank_of, write_bank
@@ -224,20 +226,13 @@ class TrainingSession:
 
     def _tuned(self) -> Network:
         """Network with thresholds that suit, and how good it is on what was held out."""
-        untuned = self._run.network.description.instances
-        tuned = self._run.tuned()
-        is_tuned = tuned.description.instances != untuned
-        result = self._run.validate(tuned) if self._run.is_validated else None
-        if result is None or result.evaluation is None:
-            if is_tuned:
-                report("thresholds tuned on the training images")
-            return tuned
-        evaluation, name = result.evaluation, "held-out images"
-        if is_tuned:
-            name += ", thresholds tuned"
-        report(f"{name}: {describe_evaluation(evaluation)}{told_of(result.types)}")
-        described = replace(tuned.description, metrics={name: measured(evaluation)})
-        return Network(tuned.unet, described)
+        found = tuned(self._run)
+        if found.evaluation is not None:
+            figures = describe_evaluation(found.evaluation)
+            report(f"{found.measured_on}: {figures}{told_of(found.types)}")
+        elif found.is_tuned:
+            report("thresholds tuned on the training images")
+        return found.network
 
     def _write_proposed(self, network: Network) -> None:
         """Write what is better than the start, or say that nothing is."""
@@ -253,16 +248,8 @@ class TrainingSession:
 
     def _named(self, network: Network) -> Network:
         """Describe what the network has become."""
-        arguments = self._arguments
-        given = {
-            name: getattr(arguments, name)
-            for name in ("summary", "training_data", "licence")
-            if getattr(arguments, name) is not None
-        }
-        description = replace(
-            network.description,
-            **{**given, "name": arguments.out.stem},
-        )
+        texts: dict[str, Any] = texts_about(self._arguments)
+        description = replace(network.description, name=self._arguments.out.stem, **texts)
         return Network(network.unet, description)
 
     def _explain_resume(self) -> None:

@@ -277,6 +277,12 @@ class CellScores:
         doubts = unknown if cells.doubts is None else cells.doubts
         return cls(cells.numbers[chosen], cells.prints[chosen], scores[chosen], doubts[chosen])
 
+    @property
+    def mean_doubt(self) -> float | None:
+        """Mean over the cells whose doubt is known; None if there are none."""
+        known = self.doubts[np.isfinite(self.doubts)]
+        return round(float(known.mean()), 4) if known.size else None
+
     def known_of(self, cells: CellList) -> CellList:
         """Give cells that are as they were found their scores; NaN to the others.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_unet.batch.queue import Entry
+from napari_unet.batch.image_entry import ImageEntry
 from napari_unet.batch.words import count
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.batch.sources import listed
@@ -38,7 +38,7 @@ class Tally:
     in_doubt: int = 0
     cells: int = 0
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: ImageEntry) -> None:
         """Count an image."""
         self.done += 1
         self.failed += entry.state == "failed"

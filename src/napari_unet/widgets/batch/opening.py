@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.batch.queue import Entry, Queue
+from napari_unet.batch.image_entry import ImageEntry
+from napari_unet.batch.queue import Queue
 from napari_unet.widgets.batch.work import PROGRAM, Live, summary_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Opened:
 
     folder: Path
     """Of its queue."""
-    entry: Entry
+    entry: ImageEntry
     layers: tuple[LayerData, ...]
     """The image, and its cells if there are any."""
     checksum: int
@@ -34,14 +35,14 @@ class Opened:
     """The cells that were open before have been edited."""
 
 
-def open_entry(folder: Path, entry: Entry, before: LabelImage | None, known: int) -> Opened:
+def open_entry(folder: Path, entry: ImageEntry, before: LabelImage | None, known: int) -> Opened:
     """Read an image and its cells, for a worker's thread.
 
     Parameters
     ----------
     folder : Path
         Of the queue.
-    entry : Entry
+    entry : ImageEntry
     before : integer array, optional
         The cells that are open.
     known : int
@@ -109,7 +110,7 @@ def save_corrections(
     FileError
         If something cannot be written; the cells are written first.
     """
-    from napari_unet.batch.image_job import write_cell_table
+    from napari_unet.batch.image_results import write_cell_table
     from napari_unet.batch.summary import measured
     from napari_unet.engine.labels.checksums import checksum
     from napari_unet.files.images import read_image, read_labels, write_labels
@@ -142,7 +143,7 @@ def _is_by_slice(made: Mapping[str, Any]) -> bool:
     return bool(isinstance(settings, Mapping) and settings.get("every_slice"))
 
 
-def _record(folder: Path, entry: Entry, live: Live) -> None:
+def _record(folder: Path, entry: ImageEntry, live: Live) -> None:
     queue, summary = live.queue, live.summary
     if queue is not None and summary is not None and queue.folder == folder:
         queue.record(entry)  # whoever works on it writes it

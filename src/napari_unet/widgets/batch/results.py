@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
-from napari_unet.batch.queue import Entry
+from napari_unet.batch.image_entry import ImageEntry
 from napari_unet.batch.words import count
 from napari_unet.viewer.results import METADATA_KEY
 from napari_unet.viewer.worker import Job
@@ -37,7 +37,7 @@ class BatchResults(QObject):
     failed = Signal(object)
     """Carries the exception."""
     corrected = Signal(object)
-    """Carries the `Entry` whose cells were saved."""
+    """Carries the `ImageEntry` whose cells were saved."""
     changed = Signal()
     """Another result is open, or none."""
 
@@ -50,11 +50,11 @@ class BatchResults(QObject):
         viewer.layers.events.removed.connect(self._on_removed)
 
     @property
-    def entry(self) -> Entry | None:
+    def entry(self) -> ImageEntry | None:
         """The image whose cells are open."""
         return None if self._labels() is None or self._opened is None else self._opened.entry
 
-    def open(self, entry: Entry, folder: Path) -> None:
+    def open(self, entry: ImageEntry, folder: Path) -> None:
         """Read an image of a folder's queue and its cells, and show them in place of others."""
         labels, opened = self._labels(), self._opened
         is_open = labels is not None and self.entry == entry
@@ -137,7 +137,7 @@ class BatchResults(QObject):
             self.changed.emit()
 
 
-def _about(entry: Entry) -> str:
+def _about(entry: ImageEntry) -> str:
     """Say what was found in an image, and why that may be wrong."""
     cells = entry.outcome.cells
     found = entry.state if cells is None else count(cells, "cell")

@@ -11,7 +11,7 @@ from typing import Any
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
-from napari_unet.batch.queue import Entry
+from napari_unet.batch.image_entry import ImageEntry
 from napari_unet.widgets.batch.sources import LayerSource
 
 _COLUMNS = ("Image", "State", "Cells", "s", "Remarks")
@@ -28,7 +28,7 @@ class Row:
     """One image: of the queue, or about to be added to it."""
 
     source: Path | LayerSource | None = None
-    entry: Entry | None = None
+    entry: ImageEntry | None = None
 
     @property
     def title(self) -> str:
@@ -91,7 +91,7 @@ class BatchModel(QAbstractTableModel):
         }
         self.endResetModel()
 
-    def show_entry(self, entry: Entry) -> None:
+    def show_entry(self, entry: ImageEntry) -> None:
         """Show how it went with an image."""
         place = self._places.get(entry.output)
         if place is not None:
@@ -143,7 +143,7 @@ class BatchTable(QTableView):
     """Shows a `BatchModel`."""
 
     entry_chosen = Signal(object)
-    """A person has clicked on the row of an image of the queue; carries its `Entry`."""
+    """A person has clicked on the row of an image of the queue; carries its `ImageEntry`."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
 
-from napari_unet.batch.queue import Entry
+from napari_unet.batch.image_entry import ImageEntry
 from napari_unet.batch.settings import BatchSettings
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.session import Session, shared_session
@@ -205,7 +205,7 @@ class BatchWidget(DockedForm):
         if outputs:
             self.job.remove(self.form.results_folder(), outputs)
 
-    def _on_entry_chosen(self, entry: Entry) -> None:
+    def _on_entry_chosen(self, entry: ImageEntry) -> None:
         if entry.state == "failed":
             self.panel.label.show_error(entry.error)
             return

@@ -33,7 +33,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """The images of the queue."""
+    """The images and trainings of the queue."""
 
     entries: tuple[Entry, ...]
     wanted: int
@@ -138,7 +138,7 @@ def _add(request: Request, queue: Queue) -> tuple[str, ...]:
 def summary_of(queue: Queue) -> Summary:
     """The table of a queue, with what is done."""
     assert queue.folder is not None  # noqa: S101 - it was read from there
-    entries = queue.entries
+    entries = queue.images
     summary = Summary(queue.folder / TABLE, [each.planned for each in entries])
     for entry in entries:
         if entry.state != "waiting":

@@ -1,0 +1,1 @@
+"""Trainings of a queue: what is learned from which files, and what came of it."""
