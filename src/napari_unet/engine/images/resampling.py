@@ -18,11 +18,13 @@ from napari_unet.engine.images.normalization import IntensityScaling
 from napari_unet.engine.images.source import ImageSource
 
 
-def zoomed_shape(shape: tuple[int, ...], zoom: float) -> tuple[int, ...]:
-    """Shape in pixels after resizing by `zoom`; never below one pixel."""
-    if not (math.isfinite(zoom) and zoom > 0):
-        raise SettingsError(f"The image is to be resized by {zoom}; use a positive factor.")
-    return tuple(max(1, round(n * zoom)) for n in shape)
+def zoomed_shape(shape: tuple[int, ...], zoom: float | tuple[float, ...]) -> tuple[int, ...]:
+    """Shape in pixels after resizing, perhaps by axis; never below one pixel."""
+    zooms = zoom if isinstance(zoom, tuple) else (zoom,) * len(shape)
+    for each in zooms:
+        if not (math.isfinite(each) and each > 0):
+            raise SettingsError(f"The image is to be resized by {each}; use a positive factor.")
+    return tuple(max(1, round(n * each)) for n, each in zip(shape, zooms, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,12 @@ class ZoomedSource:
     Parameters
     ----------
     source : ImageSource
-    zoom : float
-        Above 1 for more pixels.
+    zoom : float or tuple of float
+        Above 1 for more pixels; one for each axis where they differ.
     """
 
     source: ImageSource
-    zoom: float
+    zoom: float | tuple[float, ...]
 
     @property
     def scaling(self) -> IntensityScaling:
@@ -56,13 +58,15 @@ class ZoomedSource:
         """Read (in_channels, *region) as float32, normalised; reads only the pixels it takes."""
         axes = []
         needed = []
-        for part, n, m in zip(region, self.shape, self.source.shape, strict=True):
-            sigma = max(0.0, (m / n - 1) / 2) if self.zoom < 1 else 0.0
+        zooms = self.zoom if isinstance(self.zoom, tuple) else (self.zoom,) * len(region)
+        for part, n, m, zoom in zip(region, self.shape, self.source.shape, zooms, strict=True):
+            # What rounding of the shape alone makes smaller is not smoothed.
+            sigma = max(0.0, (m / n - 1) / 2) if zoom < 1 else 0.0
             index, weights = taps(np.arange(*part.indices(n)), n, m, sigma_px=sigma)
             index = mirrored(index, m)
             needed.append(slice(int(index.min()), int(index.max()) + 1))
             axes.append((index - index.min(), weights))
-        return resampled(self.source.read(tuple(needed)), axes, grows=self.zoom > 1)
+        return resampled(self.source.read(tuple(needed)), axes, grows=zooms[0] > 1)
 
 
 def nearest_index(length: int, source_length: int) -> NDArray[np.intp]:

@@ -57,7 +57,7 @@ class Judgement:
         self._cell_scores: list[NDArray[np.float64]] = []
 
     def add(self, plane: PlaneScores, labels: LabelImage) -> None:
-        """Take in a plane; nothing is told of classes.
+        """Take in a plane; nothing is told of classes, nor of scores averaged over directions.
 
         Parameters
         ----------
@@ -66,7 +66,7 @@ class Judgement:
         labels : integer array
             Its cells, of the shape of `plane.area`.
         """
-        if plane.gives_classes:
+        if plane.gives_classes or plane.voxel_volume_px is not None:
             return
         seen = seen_scores(plane.scores, plane.class_roles)
         self._certainty += float(seen.size - seen.sum(dtype=np.float64))

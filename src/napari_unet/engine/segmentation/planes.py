@@ -46,6 +46,9 @@ class PlaneScores:
         Where `scores` lie in the plane at the model's scale.
     wanted : tuple of slice, optional
         Only cells that reach into this part, in the plane's own pixels, count.
+    voxel_volume_px : float, optional
+        Of a volume whose scores are those of planes: of a voxel, in cubic pixels
+        of these planes as the model reads them. Sizes are then those of discs.
     """
 
     scores: Scores
@@ -54,6 +57,7 @@ class PlaneScores:
     scaled_shape: tuple[int, ...]
     box: Region
     wanted: Region | None = None
+    voxel_volume_px: float | None = None
 
     @property
     def area(self) -> Region:
@@ -77,6 +81,8 @@ class PlaneScores:
         """Cells in `area`, numbered from 1 in reading order, without gaps; or classes."""
         if self.gives_classes:
             return self._classes()
+        if self.voxel_volume_px is not None:
+            instances = sizes_of_balls(instances, self.voxel_volume_px)
         found = instances_from_scores(self.scores, self.class_roles, instances)
         is_resized, area = self.shape != self.scaled_shape, self.area
         if is_resized:
@@ -176,6 +182,24 @@ class PlaneScores:
         """For each axis, the pixels of `scores` nearest to those of an area of own pixels."""
         parts = zip(self._nearest(), area, self.box, strict=True)
         return [nearest[part] - box.start for nearest, part, box in parts]
+
+
+def sizes_of_balls(instances: InstanceSettings, voxel_volume_px: float) -> InstanceSettings:
+    """Take sizes of discs for those of balls that are as wide.
+
+    Parameters
+    ----------
+    instances : InstanceSettings
+    voxel_volume_px : float
+        Volume of a voxel in cubic pixels of the discs.
+    """
+
+    def voxels(area_px: int) -> int:
+        radius_px = math.sqrt(area_px / math.pi)
+        return round(4 / 3 * math.pi * radius_px**3 / voxel_volume_px)
+
+    least, seed = voxels(instances.min_size_px), voxels(instances.min_seed_px)
+    return replace(instances, min_size_px=least, min_seed_px=seed)
 
 
 def _background(shape: Sequence[int], class_roles: Sequence[str]) -> Scores:

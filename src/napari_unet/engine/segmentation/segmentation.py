@@ -14,14 +14,18 @@ from napari_unet.engine.base.settings import InstanceSettings, SegmentationSetti
 from napari_unet.engine.images.image import AnyImage, LabelImage, Scores
 from napari_unet.engine.images.resampling import ZoomedSource
 from napari_unet.engine.images.source import ImageSource, open_image
-from napari_unet.engine.labels.cell_list import CellScores, Window, joined_scores
-from napari_unet.engine.labels.cell_types import CellTypes, joined_types
+from napari_unet.engine.labels.cell_list import CellScores, Window
+from napari_unet.engine.labels.cell_types import CellTypes
+from napari_unet.engine.labels.linking.discs import KnownCells
+from napari_unet.engine.labels.linking.slices import SliceLinker
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.ensemble import Networks, ensemble, zoom_of, zooms_of
 from napari_unet.engine.segmentation.instances import check_class_roles
 from napari_unet.engine.segmentation.judgement import Judgement
 from napari_unet.engine.segmentation.planes import PlaneScores
 from napari_unet.engine.segmentation.predictor import PlanePredictor
+from napari_unet.engine.segmentation.volumes.three_planes import predict_volume
+from napari_unet.engine.segmentation.volumes.ways import check_volume, disc_count, own_instances
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,10 @@ class Segmentation:
         The type of each cell, of a network that tells types apart.
     cell_scores : CellScores, optional
         Score and doubt of each cell, for `measure_cells`; None where labels are classes.
+    linked_count : int, optional
+        Cells that the discs of a stack are if they are linked from slice to slice:
+        of a cell seen in five slices `cell_count` counts five unless `volume`
+        says "linked". None where there are no discs.
     """
 
     labels: LabelImage
@@ -67,6 +75,7 @@ class Segmentation:
     doubt: str = ""
     types: CellTypes | None = None
     cell_scores: CellScores | None = None
+    linked_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,9 +87,10 @@ class SegmentationReport:
     tile, tiles : int
         Tiles done and in all, of the present slice; there are more of them when
         memory runs out, and when a cell of the region goes on beyond what was
-        computed.
+        computed. Of a volume of three planes, slices in all directions.
     slice_index, slices : int
-        Slice of a stack, counted from 0; one slice for everything else.
+        Slice of a stack, counted from 0; one slice for everything else. Linked
+        cells of a slice come when the next one is done.
     plane : PlaneScores, optional
         Of the present slice, as far as they are computed.
     area : tuple of slice, optional
@@ -128,12 +138,14 @@ def iterate_segmentation(
     settings = settings or SegmentationSettings()
     networks = ensemble(network)
     description = networks[0].description
-    instances = instances or description.instances
+    if instances is None:
+        instances = own_instances(description, settings)
     labels: list[LabelImage] = []
     scores: list[Scores] = []
-    types: list[CellTypes] = []
-    cell_scores: list[CellScores | None] = []
+    known = KnownCells(linked=settings.volume == "linked")
     judgement = Judgement()
+    stack = stack_shape(image, description, settings)
+    discs = disc_count(stack, description, settings)
     for report in iterate_planes(
         image,
         networks,
@@ -146,17 +158,20 @@ def iterate_segmentation(
         if report.labels is not None and report.plane is not None:
             labels.append(report.plane.placed(report.labels))
             judgement.add(report.plane, report.labels)
-            found = report.plane.types(report.labels)
-            types += [] if found is None else [found]
+            if discs is not None:
+                discs.add(labels[-1])
             slices = (report.slices, *labels[-1].shape)
             window = Window.of_plane((report.slice_index,), slices)
-            cell_scores.append(report.plane.cell_scores(labels[-1], window=window))
+            scored = report.plane.cell_scores(labels[-1], window=window)
+            known.add(report.labels, scored, report.plane.types(report.labels))
             if keep_scores:
                 scores.append(report.plane.on_own_grid())
     cell_count = max(int(plane.max(initial=0)) for plane in labels)
     if description.gives_classes:
         cell_count = 0
-    stack, ndim = stack_shape(image, description, settings), labels[0].ndim
+    ndim = labels[0].ndim
+    if ndim > description.architecture.ndim:
+        stack = stack[:-1]
     doubt = judgement.doubt(description)
     result = Segmentation(
         labels=_stacked(labels, stack, ndim),
@@ -168,8 +183,9 @@ def iterate_segmentation(
         zoom=zoom_of(description, settings),
         notes=(*report.notes, *filter(None, (doubt,))),
         doubt=doubt,
-        types=joined_types(types),
-        cell_scores=joined_scores(cell_scores),
+        types=known.types,
+        cell_scores=known.scores,
+        linked_count=None if discs is None else discs.linked,
     )
     yield replace(report, plane=None, area=None, labels=None, result=result)
 
@@ -202,20 +218,48 @@ def iterate_planes(
     description = networks[0].description
     if not description.gives_classes:
         check_class_roles(description.class_roles)
-    zooms = zooms_of([each.description for each in networks], settings)
     stack = stack_shape(image, description, settings)
+    check_volume(description, settings, stack)
     # Slices share the stack's intensities: an empty one must not be stretched to full contrast.
     sources = [
         opened(image, each, settings, intensity_reference, slice_axes=len(stack))
         for each in networks
     ]
     predictor = PlanePredictor(networks, settings, device)
+    work = _Work(sources, zooms_of([each.description for each in networks], settings), predictor)
+    if settings.volume == "three_planes":
+        yield from _iterate_volumes(work, stack[:-1], description, settings, instances)
+        return
+    reports = _iterate_slices(work, stack, instances, near)
+    if settings.volume == "linked" and stack:
+        reports = _linked(reports, settings, stack[-1])
+    yield from reports
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is computed: an image as each network reads it, and who computes it."""
+
+    sources: Sequence[ImageSource]
+    zooms: Sequence[float]
+    predictor: PlanePredictor
+
+    def sources_at(self, index: tuple[int, ...]) -> list[ImageSource]:
+        """The images at a place along the first axes."""
+        if not index:
+            return list(self.sources)
+        where: Any = (slice(None), *index)
+        return [replace(each, array=each.array[where]) for each in self.sources]
+
+
+def _iterate_slices(
+    work: _Work, stack: tuple[int, ...], instances: InstanceSettings, near: Sequence[int] | None
+) -> Iterator[SegmentationReport]:
+    predictor, zooms = work.predictor, work.zooms
     slices = math.prod(stack)
     cell_count = 0
     for number, index in enumerate(np.ndindex(*stack)):
-        own = sources
-        if stack:
-            own = [replace(each, array=each.array[(slice(None), *index)]) for each in sources]
+        own = work.sources_at(index)
         scaled = [
             each if zoom == 1.0 else ZoomedSource(each, zoom)
             for each, zoom in zip(own, zooms, strict=True)
@@ -240,6 +284,50 @@ def iterate_planes(
             cell_count += int(found.max(initial=0))
         notes = predictor.notes
         yield SegmentationReport(tiles, tiles, number, slices, plane, None, numbers, notes)
+
+
+def _linked(
+    reports: Iterator[SegmentationReport], settings: SegmentationSettings, slices: int
+) -> Iterator[SegmentationReport]:
+    """Give the cells of each `slices` slices the numbers of those that they are linked to."""
+    linker, held = SliceLinker(settings), list[SegmentationReport]()
+    for report in reports:
+        if report.labels is None or report.plane is None:
+            yield report
+            continue
+        held.append(report)
+        final = linker.add(report.plane.placed(report.labels))
+        if (report.slice_index + 1) % slices == 0:
+            final += linker.end()
+        for numbers in final:
+            each = held.pop(0)
+            area = each.plane.area if each.plane is not None else ()
+            yield replace(each, labels=numbers[area])
+
+
+def _iterate_volumes(
+    work: _Work,
+    frames: tuple[int, ...],
+    description: NetworkDescription,
+    settings: SegmentationSettings,
+    instances: InstanceSettings,
+) -> Iterator[SegmentationReport]:
+    count, cell_count = math.prod(frames), 0
+    for number, index in enumerate(np.ndindex(*frames)):
+        for done, slices, volume in predict_volume(
+            work.sources_at(index),
+            work.zooms,
+            work.predictor,
+            description.class_roles,
+            anisotropy=settings.anisotropy or 1.0,
+        ):
+            yield SegmentationReport(done, slices, number, count, volume)
+        found = volume.labels(instances)
+        numbers = np.where(found > 0, found + cell_count, 0).astype(np.int32, copy=False)
+        if not volume.gives_classes:
+            cell_count += int(found.max(initial=0))
+        notes = work.predictor.notes
+        yield SegmentationReport(slices, slices, number, count, volume, None, numbers, notes)
 
 
 def iterate_scores(

@@ -1,0 +1,1 @@
+"""Volumes segmented by networks that read planes."""
