@@ -132,6 +132,9 @@ class ReadyMade:
     def read_as(self, meaning: OutputMeaning) -> Any:
         raise NotImplementedError
 
+    def along(self, axis: int) -> Any:
+        return self
+
     def output_size(self, input_size: int) -> int:
         return input_size
 

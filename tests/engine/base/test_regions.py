@@ -51,8 +51,8 @@ def test_the_box_around_what_is_true_is_the_smallest(box):
 def test_boxes_grow_align_and_are_clipped_within_the_image():
     box = (slice(1, 4), slice(5, 8))
     assert regions.grown(box, (2, 3), SHAPE) == (slice(0, 6), slice(2, 9))
-    assert regions.aligned(box, 4, SHAPE) == (slice(0, 4), slice(4, 8))
-    assert regions.aligned(box, 6, SHAPE) == (slice(0, 6), slice(0, 9))
+    assert regions.aligned(box, (4, 4), SHAPE) == (slice(0, 4), slice(4, 8))
+    assert regions.aligned(box, (6, 6), SHAPE) == (slice(0, 6), slice(0, 9))
     assert regions.clipped((slice(None), slice(-2, 20)), SHAPE) == (slice(0, 7), slice(7, 9))
     assert regions.clipped((slice(8, 9), slice(3, 1)), SHAPE) == (slice(7, 7), slice(3, 3))
 

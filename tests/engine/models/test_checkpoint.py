@@ -92,6 +92,22 @@ def test_model_that_knows_of_no_calibration_is_read_as_it_was():
     assert dataclasses.replace(instances, min_score=0.7).least_mean_score == 0.7
 
 
+def test_volume_network_that_pools_slices_late_comes_back_and_others_name_nothing_new(tmp_path):
+    torch.manual_seed(0)
+    config = UNetConfig(ndim=3, base_width=2, depth=2, flat_levels=1)
+    network = Network(UNet(config).eval(), NetworkDescription("flat", config))
+    again = load_checkpoint(save_checkpoint(network, tmp_path / "flat"))
+    assert again.description == network.description
+    volume = torch.rand(1, 1, 6, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(again.unet(volume), network.unet(volume))
+    # What a version that knows of no flat levels wrote is read and written as it was.
+    old = UNetConfig(ndim=3, base_width=2, depth=2)
+    written = json.loads(NetworkDescription("old", old).to_json())
+    assert "flat_levels" not in written["unet"]
+    assert NetworkDescription.from_json(json.dumps(written)).architecture == old
+
+
 def test_half_precision_file_loads_as_float32_and_is_close(tmp_path):
     path = save_checkpoint(tiny_network(), tmp_path / "half", half=True)
     network = load_checkpoint(path)

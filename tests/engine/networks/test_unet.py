@@ -85,6 +85,37 @@ def test_unpadded_output_is_what_the_size_arithmetic_says(depth, wanted, ndim):
     assert output.shape[3] == config.output_size(smallest)
 
 
+def test_flat_levels_pool_rows_and_columns_alone():
+    unet = UNet(UNetConfig(ndim=3, base_width=2, depth=3, flat_levels=2)).eval()
+    shapes = []
+    for block in unet.contracting:
+        block.register_forward_hook(lambda *call: shapes.append(tuple(call[2].shape[2:])))
+
+    assert unet(torch.zeros(1, 1, 6, 16, 24)).shape[2:] == (6, 16, 24)
+
+    assert shapes == [(6, 16, 24), (6, 8, 12), (6, 4, 6), (3, 2, 3)]
+    kernels = [tuple(block.conv2.kernel_size) for block in unet.contracting]
+    assert kernels == [(1, 3, 3), (1, 3, 3), (3, 3, 3), (3, 3, 3)]
+    assert [tuple(up.conv.stride) for up in unet.up] == [(1, 2, 2), (1, 2, 2), (2, 2, 2)]
+    assert [unet.config.along(axis).size_multiple for axis in range(3)] == [2, 8, 8]
+
+
+def test_a_slice_of_a_network_that_is_flat_above_its_bottom_sees_its_neighbours_there_alone():
+    config = UNetConfig(ndim=3, base_width=2, depth=2, flat_levels=2)
+    assert [config.along(axis).margin_px for axis in range(3)] == [2, 23, 23]
+
+
+@pytest.mark.parametrize(("ndim", "depth", "flat"), [(2, 3, 1), (3, 2, 3), (3, 2, -1)])
+def test_flat_levels_that_cannot_be_are_refused(ndim, depth, flat):
+    with pytest.raises(SettingsError, match=f"flat_levels is {flat}; a {ndim}-D network"):
+        UNetConfig(ndim=ndim, depth=depth, flat_levels=flat)
+
+
+def test_descriptions_of_networks_that_pool_all_axes_stay_as_they_were():
+    assert "flat_levels" not in UNetConfig(ndim=3).to_json()
+    assert UNetConfig(ndim=3, flat_levels=1).to_json()["flat_levels"] == 1
+
+
 def test_sizes_that_do_not_fit_are_refused_with_the_ones_that_do():
     with pytest.raises(ImageShapeError, match=r"188 plus multiples of 16"):
         PAPER.output_size(571)

@@ -31,19 +31,22 @@ def relative_difference(found, expected):
 @given(data=st.data())
 def test_bands_and_crops_give_the_scores_of_the_whole(data):
     ndim = data.draw(st.sampled_from([2, 2, 3]))
+    depth = data.draw(st.integers(1, 5 - ndim))
     config = UNetConfig(
         ndim=ndim,
         in_channels=2,
         base_width=2,
-        depth=data.draw(st.integers(1, 5 - ndim)),
+        depth=depth,
+        flat_levels=data.draw(st.integers(0, depth if ndim == 3 else 0)),
         padding=data.draw(st.sampled_from(["same", "valid"])),
         up=data.draw(st.sampled_from(["transposed", "interpolate"])),
     )
     unet = randomised(config)
-    smallest = config.valid_input_size(1)
+    axes = [config.along(axis) for axis in range(ndim)]
     sizes = [
-        smallest + config.size_multiple * data.draw(st.integers(0, 6 if ndim == 2 else 1))
-        for _ in range(ndim)
+        each.valid_input_size(1)
+        + each.size_multiple * data.draw(st.integers(0, 6 if ndim == 2 else 1))
+        for each in axes
     ]
     x = torch.rand(1, 2, *sizes)
     with torch.no_grad():

@@ -14,6 +14,7 @@ from napari_unet.engine.images.source import ImageSource
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 from napari_unet.engine.segmentation.bands import BandedUNet
 from napari_unet.engine.segmentation.tiling import (
+    AxisTile,
     automatic_tile_px,
     axis_tile,
     predict_tiles,
@@ -48,8 +49,11 @@ def random_image(*shape):
 def whole_image_scores(unet, image):
     """The definition: one plain forward of the mirrored image."""
     config = unet.config
-    margin = config.size_loss_px // 2
-    padding = [(margin, config.valid_input_size(n) - margin - n) for n in image.shape]
+    padding = []
+    for axis, n in enumerate(image.shape):
+        along = config.along(axis)
+        margin = along.size_loss_px // 2
+        padding.append((margin, along.valid_input_size(n) - margin - n))
     x = torch.from_numpy(np.pad(image, padding, mode="reflect"))[None, None]
     with torch.no_grad():
         scores = torch.softmax(unet(x), dim=1)[0].numpy()
@@ -69,11 +73,13 @@ def tiled_scores(unet, image, **options):
 @given(data=st.data())
 def test_tiled_scores_are_those_of_the_whole_image(data):
     ndim = data.draw(st.sampled_from([2, 2, 3]))
+    depth = data.draw(st.integers(1, 5 - ndim))
     config = UNetConfig(
         ndim=ndim,
         classes=3,
         base_width=2,
-        depth=data.draw(st.integers(1, 5 - ndim)),
+        depth=depth,
+        flat_levels=data.draw(st.integers(0, depth if ndim == 3 else 0)),
         padding=data.draw(st.sampled_from(["same", "valid"])),
         up=data.draw(st.sampled_from(["transposed", "interpolate"])),
         batch_norm=data.draw(st.booleans()),
@@ -84,6 +90,52 @@ def test_tiled_scores_are_those_of_the_whole_image(data):
     tile_px = data.draw(st.integers(16 if ndim == 2 else 8, longest))
     tiled = tiled_scores(unet, image, tile_px=tile_px)
     np.testing.assert_allclose(tiled, whole_image_scores(unet, image), rtol=0, atol=1e-5)
+
+
+def in_whole_numbers(config):
+    """A network whose sums are exact in any order, in float64: its weights are -1, 0 and 1."""
+    torch.manual_seed(0)
+    unet = UNet(config).double().eval()
+    for name, weight in unet.state_dict().items():
+        weight.copy_(torch.randint(0 if name.endswith("bias") else -1, 2, weight.shape))
+    return unet
+
+
+@pytest.mark.parametrize("up", ["transposed", "interpolate"])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("flat_levels", [0, 1, 2])
+def test_tiles_of_a_volume_are_the_whole_to_the_bit(flat_levels, padding, up):
+    config = UNetConfig(
+        ndim=3, base_width=2, depth=2, flat_levels=flat_levels, padding=padding, up=up,
+        batch_norm=False,
+    )  # fmt: skip
+    unet = in_whole_numbers(config)
+    image = np.random.default_rng(0).integers(0, 4, (11, 29, 22)).astype(np.float32)
+    padding_px = []
+    for axis, n in enumerate(image.shape):
+        along = config.along(axis)
+        margin = along.size_loss_px // 2
+        padding_px.append((margin, along.valid_input_size(n) - margin - n))
+    with torch.no_grad():
+        x = torch.from_numpy(np.pad(image, padding_px, mode="reflect"))[None, None].double()
+        logits = unet(x)[0].float()[(..., *(slice(0, n) for n in image.shape))]
+        expected = torch.softmax(logits, dim=0).numpy()
+    assert np.unique(expected).size > 2
+
+    network = BandedUNet(unet.fused(CPU, torch.float64), band_values=500)
+    tiles = list(predict_tiles(source_of(image), network, tile_px=8))
+
+    assert len(tiles) > 8
+    for tile in tiles:
+        np.testing.assert_array_equal(tile.scores, expected[(slice(None), *tile.region)])
+
+
+def test_slices_that_are_never_pooled_need_little_context():
+    flat, cubic = (UNetConfig(ndim=3, depth=3, flat_levels=n) for n in (3, 0))
+    # Along Z only the two convolutions of the lowest level read beyond a slice.
+    assert axis_tile(flat.along(0), 20, 5, 6) == AxisTile((3, 8), (2, 2))
+    assert axis_tile(cubic.along(0), 320, 160, 168) == AxisTile((112, 216), (48, 48))
+    assert axis_tile(flat.along(1), 320, 160, 168) == AxisTile((112, 216), (48, 48))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 200), (100, 100), (321, 257)])

@@ -24,7 +24,7 @@ CONFIG = UNetConfig(base_width=32, depth=4)
 
 def facts(config: UNetConfig = CONFIG, shape: tuple[int, ...] = (520, 696)) -> NetworkFacts:
     roles = ("background", "cell", "border")
-    return NetworkFacts(1, roles, config.levels, config.level_sizes(shape), 215)
+    return NetworkFacts(1, roles, config.levels, config.level_sizes(shape), (215,) * config.ndim)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from napari_unet.cli.model_options import add_loading_options, load_model, model
 from napari_unet.engine.models.facts import (
     model_facts,
     parameters_sentence,
+    receptive_field_px,
     sight_sentence,
     tiles_sentence,
 )
@@ -72,8 +73,12 @@ def _values(network: Network) -> dict[str, Any]:
     return {
         **json.loads(network.description.to_json()),
         "parameters": network.parameter_count,
-        "receptive_field_px": 2 * config.margin_px + 1,
+        "receptive_field_px": max(receptive_field_px(config)),
         "size_multiple_px": config.size_multiple,
+        "receptive_field_of_axes_px": list(receptive_field_px(config)),
+        "size_multiple_of_axes_px": [
+            config.along(axis).size_multiple for axis in range(config.ndim)
+        ],
         "widths": list(config.widths),
         "can_be_trained": config.is_trainable,
         "tiles_differ_because": config.inexact_because,
@@ -92,7 +97,7 @@ def _facts(network: Network) -> dict[str, str]:
         "network": ", ".join(
             filter(None, (told["network"], parameters_sentence(network.parameter_count)))
         ),
-        "sight": sight_sentence(2 * config.margin_px + 1, config.ndim),
+        "sight": sight_sentence(receptive_field_px(config)),
         "tiles": tiles_sentence(config),
         "training": "" if config.is_trainable else "ready-made, so it cannot be fine-tuned",
         "normalisation": description.normalization.label,

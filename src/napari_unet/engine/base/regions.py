@@ -93,11 +93,11 @@ def grown(box: Region, margins_px: Sequence[int], shape: Sequence[int]) -> Regio
     )
 
 
-def aligned(box: Region, multiple: int, shape: Sequence[int]) -> Region:
-    """A box widened to starts at multiples, and stops at multiples or the image's end."""
+def aligned(box: Region, multiples: Sequence[int], shape: Sequence[int]) -> Region:
+    """A box widened to starts at multiples, one for each axis, and stops at them or the end."""
     return tuple(
         slice(part.start // multiple * multiple, min(n, -(-part.stop // multiple) * multiple))
-        for part, n in zip(box, shape, strict=True)
+        for part, multiple, n in zip(box, multiples, shape, strict=True)
     )
 
 

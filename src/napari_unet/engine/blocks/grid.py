@@ -103,7 +103,9 @@ class Grid:
         return places
 
 
-def default_block(shape: Sequence[int], steps: Sequence[int], multiple: int) -> tuple[int, ...]:
+def default_block(
+    shape: Sequence[int], steps: Sequence[int], multiples: Sequence[int]
+) -> tuple[int, ...]:
     """A block of whole tiles, of about as many pixels as suit a few GB of memory.
 
     Parameters
@@ -112,12 +114,12 @@ def default_block(shape: Sequence[int], steps: Sequence[int], multiple: int) -> 
         Of the plane.
     steps : sequence of int
         Pixels between tiles along each axis.
-    multiple : int
-        Tiles begin at multiples of so many pixels.
+    multiples : sequence of int
+        Tiles begin at multiples of so many pixels along each axis.
     """
     wanted = _BLOCK_PX[len(shape)]
     block = []
-    for n, step in zip(shape, steps, strict=True):
+    for n, step, multiple in zip(shape, steps, multiples, strict=True):
         tiles = max(1, round(wanted / step))
         block.append(min(math.ceil(n / multiple) * multiple, tiles * step))
     return tuple(block)

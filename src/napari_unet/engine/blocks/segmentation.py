@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -232,9 +233,11 @@ class _Run:
         if begun is job:
             job["tile_px"] = self._predictor.tile_px(shape)
             if block is None:
-                multiple = self._predictor.size_multiple
-                ends = (split_axis(n, _up(job["tile_px"], multiple), multiple)[0] for n in shape)
-                job["block"] = default_block(shape, [stop for _, stop in ends], multiple)
+                multiples = self._predictor.size_multiples
+                tile_px = _up(job["tile_px"], math.lcm(*multiples))
+                axes = zip(shape, multiples, strict=True)
+                steps = [split_axis(n, tile_px, multiple)[0][1] for n, multiple in axes]
+                job["block"] = default_block(shape, steps, multiples)
             scratch.note(job)
         self._tile_px = int(begun["tile_px"])
         self._predictor.fix_tile_px(self._tile_px)

@@ -177,7 +177,10 @@ def _general_entries(network: Network, settings: ExportSettings, attachment: str
 
 def _input_entry(description: NetworkDescription, example: Example) -> dict[str, Any]:
     config = description.architecture
-    size = {"min": least_size_px(config), "step": config.size_multiple}
+    sizes = [
+        {"min": least_size_px(config, axis), "step": config.along(axis).size_multiple}
+        for axis in range(config.ndim)
+    ]
     channels = [f"channel_{number}" for number in range(1, config.in_channels + 1)]
     channels = ["image"] if config.in_channels == 1 else channels
     return {
@@ -186,7 +189,10 @@ def _input_entry(description: NetworkDescription, example: Example) -> dict[str,
         "axes": [
             _batch_axis(config),
             {"type": "channel", "id": "channel", "channel_names": channels},
-            *({"type": "space", "id": name, "size": size} for name in axis_names(config)),
+            *(
+                {"type": "space", "id": name, "size": size}
+                for name, size in zip(axis_names(config), sizes, strict=True)
+            ),
         ],
         "data": {"type": "float32"},
         "preprocessing": example.preprocessing,
@@ -196,16 +202,19 @@ def _input_entry(description: NetworkDescription, example: Example) -> dict[str,
 
 def _output_entry(description: NetworkDescription) -> dict[str, Any]:
     config, roles = description.architecture, description.class_roles
-    halo = halo_px(config)
     gives_scores = output_gives_scores(config)
     axes = [
         {
             "type": "space",
             "id": name,
-            "size": {"tensor_id": "image", "axis_id": name, "offset": -config.size_loss_px},
-            **({"halo": halo} if halo else {}),
+            "size": {
+                "tensor_id": "image",
+                "axis_id": name,
+                "offset": -config.along(axis).size_loss_px,
+            },
+            **({"halo": halo_px(config, axis)} if halo_px(config, axis) else {}),
         }
-        for name in axis_names(config)
+        for axis, name in enumerate(axis_names(config))
     ]
     # The format takes only what could be a name in Python.
     names = [role if role.isidentifier() else f"class_{n}" for n, role in enumerate(roles)]

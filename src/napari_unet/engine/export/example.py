@@ -49,7 +49,7 @@ def example_of(network: Network, image: AnyImage | None = None) -> Example:
     is_plain = array.ndim == config.ndim or colour_axis(array.shape, config.ndim) is not None
     channel_axis = None if is_plain else 0
     array = channels_first(array, ndim=config.ndim, channel_axis=channel_axis)
-    array = _central_part(array, max(least_size_px(config), _EXAMPLE_PX[config.ndim]), config)
+    array = _central_part(array, config)
     whole = (slice(None),) * config.ndim
     raw = ImageSource(array, config.in_channels, IntensityScaling(0.0, 1.0)).read(whole)
     normalization, seen = description.normalization, description.intensity
@@ -68,13 +68,13 @@ def _sample(description: NetworkDescription) -> AnyImage:
     return plane if is_flat else np.repeat(plane[np.newaxis], _EXAMPLE_PX[3], axis=0)
 
 
-def _central_part(array: AnyImage, size: int, config: Architecture) -> AnyImage:
-    """Cut about `size` pixels along each axis out of (C, *S), mirrored where it is smaller."""
-    multiple = config.size_multiple
-    least = config.valid_input_size(1)
-    size = least + math.ceil(max(0, size - least) / multiple) * multiple
+def _central_part(array: AnyImage, config: Architecture) -> AnyImage:
+    """Cut the size of an example out of the middle of (C, *S), mirrored where it is smaller."""
     for axis in range(1, array.ndim):
-        length = array.shape[axis]
+        along, length = config.along(axis - 1), array.shape[axis]
+        wanted = max(least_size_px(config, axis - 1), _EXAMPLE_PX[config.ndim])
+        least, multiple = along.valid_input_size(1), along.size_multiple
+        size = least + math.ceil(max(0, wanted - least) / multiple) * multiple
         index = np.arange(size) + max(0, (length - size) // 2)
         array = np.take(array, mirrored(index, length), axis=axis)
     return array
@@ -103,15 +103,17 @@ def axis_names(config: Architecture) -> Sequence[str]:
     return ("z", "y", "x")[-config.ndim :]
 
 
-def halo_px(config: Architecture) -> int:
+def halo_px(config: Architecture, axis: int) -> int:
     """Pixels that a program which works in tiles should cut off each tile's scores."""
+    along = config.along(axis)
     if config.ndim == 2:
-        return config.tile_overlap_px
+        return along.tile_overlap_px
     # All of it on six sides would leave a volume of a few pixels in a tile that fits memory.
-    return min(config.tile_overlap_px, 2 * config.size_multiple)
+    return min(along.tile_overlap_px, 2 * along.size_multiple)
 
 
-def least_size_px(config: Architecture) -> int:
-    """Length of the shortest axis that a package says may be given, in pixels."""
+def least_size_px(config: Architecture, axis: int) -> int:
+    """Shortest length of an axis that a package says may be given, in pixels."""
+    along = config.along(axis)
     # Instance normalisation needs more than one pixel at the lowest level.
-    return config.valid_input_size(2 * halo_px(config) + 2 * config.size_multiple)
+    return along.valid_input_size(2 * halo_px(config, axis) + 2 * along.size_multiple)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -165,19 +165,24 @@ def check_onnx(model: ModelProto, network: Network) -> float:
 
 def check_sizes(config: Architecture) -> tuple[tuple[int, ...], ...]:
     """Two image shapes, no axis as long as another, in which pooled sizes are odd and even."""
-    multiple = config.size_multiple
     # Not the smallest: instance normalisation needs more than one pixel at the lowest level.
-    first = 3 if multiple <= _MOST_MULTIPLE_CHECKED else 2
-    start = config.valid_input_size(first * multiple)
-    shape = tuple(start + axis * multiple for axis in range(config.ndim))
-    return shape, tuple(size + multiple for size in reversed(shape))
+    first = 3 if config.size_multiple <= _MOST_MULTIPLE_CHECKED else 2
+    axes = [config.along(axis) for axis in range(config.ndim)]
+    starts = [each.valid_input_size(first * each.size_multiple) for each in axes]
+
+    def grown(steps: Iterable[int]) -> tuple[int, ...]:
+        parts = zip(starts, axes, steps, strict=True)
+        return tuple(start + each.size_multiple * step for start, each, step in parts)
+
+    return grown(range(config.ndim)), grown(range(config.ndim, 0, -1))
 
 
 def _free_sizes(config: Architecture) -> dict[int, Any]:
     """Tell the exporter that sizes are a multiple plus a rest, so that all below are whole."""
-    multiple, least = config.size_multiple, config.valid_input_size(1)
     sizes: dict[int, Any] = {0: torch.export.Dim("batch")}
     for axis, name in enumerate(_AXIS_NAMES[-config.ndim :], start=2):
+        along = config.along(axis - 2)
+        multiple, least = along.size_multiple, along.valid_input_size(1)
         size: Any = torch.export.Dim(name, min=max(1, least // multiple))
         size = multiple * size if multiple > 1 else size
         sizes[axis] = size + least % multiple if least % multiple else size

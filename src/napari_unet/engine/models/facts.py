@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
 from napari_unet.engine.models.scores import ancestors, learned_from
-from napari_unet.engine.networks.architecture import Architecture
+from napari_unet.engine.networks.architecture import Architecture, AxisConfig
 from napari_unet.engine.networks.class_roles import is_cell
 from napari_unet.engine.networks.network import NetworkDescription
 from napari_unet.engine.networks.output_meaning import OutputMeaning
@@ -67,14 +67,26 @@ def input_sentence(description: NetworkDescription) -> str:
 
 def sizes_sentence(config: Architecture) -> str:
     """Say which image sizes fit, and how large the output is."""
-    multiple, lost = config.size_multiple, config.size_loss_px
-    rest = config.valid_input_size(1) % multiple
-    least = config.valid_input_size(1)
+    axes = [config.along(axis) for axis in range(config.ndim)]
+    lengths = [_length_sentence(each) for each in axes]
+    if len(set(lengths)) == 1:
+        text = f"The length of each axis of the image is {lengths[0]}; "
+    else:
+        named = zip(_AXES[config.ndim], lengths, strict=True)
+        text = f"{'; '.join(f'The {name} is {length}' for name, length in named)}; "
+    if not config.size_loss_px:
+        return f"{text}the output has the size of the image."
+    lost = [str(each.size_loss_px // 2) for each in axes]
+    if len(set(lost)) == 1:
+        return f"{text}the output lacks {lost[0]} pixels at both ends of each axis."
+    return f"{text}the output lacks {', '.join(lost)} pixels at both ends of its axes."
+
+
+def _length_sentence(axis: AxisConfig) -> str:
+    multiple, least = axis.size_multiple, axis.valid_input_size(1)
+    rest = least % multiple
     length = f"{rest} plus a multiple of {multiple}" if rest else f"a multiple of {multiple}"
-    text = f"The length of each axis of the image is {length} pixels, {least} or more; "
-    if lost:
-        return f"{text}the output lacks {lost // 2} pixels at both ends of each axis."
-    return f"{text}the output has the size of the image."
+    return f"{length} pixels, {least} or more"
 
 
 def output_sentence(description: NetworkDescription) -> str:
@@ -162,11 +174,16 @@ def parameters_sentence(count: int) -> str:
     return f"{count / 1e6:.2f} million parameters" if count else ""
 
 
-def sight_sentence(receptive_field_px: int, ndim: int) -> str:
+def receptive_field_px(config: Architecture) -> tuple[int, ...]:
+    """Pixels along each axis on which one pixel's scores depend."""
+    return tuple(2 * config.along(axis).margin_px + 1 for axis in range(config.ndim))
+
+
+def sight_sentence(field_px: Sequence[int]) -> str:
     """Say on how much of the image one pixel's scores depend; empty if only on that pixel."""
-    size = " x ".join([str(receptive_field_px)] * ndim)
-    unit = "pixel" if ndim == 2 else "voxel"
-    return f"sees {size} {unit}s around each {unit}" if receptive_field_px > 1 else ""
+    unit = "pixel" if len(field_px) == 2 else "voxel"
+    size = " x ".join(map(str, field_px))
+    return f"sees {size} {unit}s around each {unit}" if max(field_px, default=1) > 1 else ""
 
 
 def tiles_sentence(config: Architecture) -> str:

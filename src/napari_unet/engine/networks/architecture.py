@@ -13,8 +13,8 @@ from napari_unet.engine.networks.layer_sizes import Level, LevelSizes
 from napari_unet.engine.networks.output_meaning import OutputMeaning
 
 
-class TileableConfig(Protocol):
-    """What tiling must know of a network."""
+class AxisConfig(Protocol):
+    """What tiling must know of one axis of a network."""
 
     @property
     def size_multiple(self) -> int:
@@ -33,6 +33,17 @@ class TileableConfig(Protocol):
 
     def valid_input_size(self, output_at_least: int) -> int:
         """Smallest input along an axis whose output is large enough."""
+
+    @property
+    def margin_px(self) -> int:
+        """Pixels beyond an output pixel, on each side, that can change its value."""
+
+
+class TileableConfig(AxisConfig, Protocol):
+    """What tiling must know of a network; sizes of its own are those that suit every axis."""
+
+    def along(self, axis: int) -> AxisConfig:
+        """Sizes along one spatial axis."""
 
     @property
     def inexact_because(self) -> str:
@@ -87,10 +98,6 @@ class Architecture(TileableConfig, Protocol):
     @property
     def is_trainable(self) -> bool:
         """Whether it can learn."""
-
-    @property
-    def margin_px(self) -> int:
-        """Pixels beyond an output pixel, on each side, that can change its value."""
 
     def numbers_at_once(self, sizes: Sequence[int]) -> int:
         """Most numbers that are kept at once, about, while a tile of these sizes is computed."""

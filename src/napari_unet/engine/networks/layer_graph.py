@@ -80,7 +80,7 @@ class GraphConfig(LayerSizes):
         for size in (least, least + self.size_multiple):
             ends = set()
             for axis in range(self.ndim):
-                sizes = self.sizes(size, axis)
+                sizes = self.along(axis).sizes(size)
                 ends |= {sizes[index] for index in self.outputs} if sizes else {size + 1}
             lost = size - max(ends)
             if len(ends) != 1 or lost < 0 or lost % 2 or lost != self.size_loss_px:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Self, TypeAlias
 
-from napari_unet.engine.base.errors import ImageShapeError, SettingsError
+from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.networks.axis_sizes import AxisSizes
 from napari_unet.engine.networks.layer_list import LayerList
-from napari_unet.engine.networks.layers import Axes, Join, NotWholeError
-from napari_unet.engine.networks.layers.layer import Interval
+from napari_unet.engine.networks.layers import Axes, Join
 
 Skip: TypeAlias = Literal["", "concatenate", "add", "multiply"]
 
@@ -170,7 +170,8 @@ class LayerSizes:
 
     def level_sizes(self, shape: Sequence[int]) -> tuple[LevelSizes, ...]:
         """How large an image of a shape is at each level."""
-        along = [self.sizes(self.valid_input_size(n), axis) or () for axis, n in enumerate(shape)]
+        axes = zip(self._axes, shape, strict=True)
+        along = [each.sizes(each.valid_input_size(n)) or () for each, n in axes]
 
         def sizes(side: _Side) -> tuple[int, ...]:
             numbers = side.convolutions or side.others
@@ -179,109 +180,51 @@ class LayerSizes:
         return tuple(LevelSizes(sizes(found.down), sizes(found.up)) for _, found in _sides(self))
 
     @cached_property
-    def size_multiple(self) -> int:
-        return math.lcm(*(length for scale in self.scales for length in scale))
+    def _axes(self) -> tuple[AxisSizes, ...]:
+        return tuple(
+            AxisSizes(self.graph, axis, math.lcm(*(scale[axis] for scale in self.scales)))
+            for axis in range(self.ndim)
+        )
 
-    @cached_property
+    def along(self, axis: int) -> AxisSizes:
+        """Size arithmetic of one spatial axis; what follows is that of all axes together."""
+        return self._axes[axis]
+
+    @property
+    def size_multiple(self) -> int:
+        return math.lcm(*(each.size_multiple for each in self._axes))
+
+    @property
     def size_loss_px(self) -> int:
-        return self._least_size - self.output_size(self._least_size)
+        return max(each.size_loss_px for each in self._axes)
 
     def output_size(self, input_size: int) -> int:
-        """Output pixels along an axis of `input_size` pixels.
+        """Output pixels along every axis, at least, of an input with axes of `input_size` pixels.
 
         Raises
         ------
         ImageShapeError
             If no output is left or a pooled size would not be whole.
         """
-        sizes = self.sizes(input_size)
-        if sizes is None:
-            least, multiple = self._least_size, self.size_multiple
-            rest = f"{least} plus " if least != multiple else ""
-            unpadded = "unpadded " if self.size_loss_px else ""
-            raise ImageShapeError(
-                f"An axis has {input_size} pixels; this {unpadded}network reads {rest}multiples of "
-                f"{multiple}. Use segment(), which takes any size."
-            )
-        return sizes[self.graph.outputs[0]]
+        return min(each.output_size(input_size) for each in self._axes)
 
     def valid_input_size(self, output_at_least: int) -> int:
-        """Smallest input size in pixels whose output covers `output_at_least` pixels."""
-        # Sizes that fit are as far apart as the network shrinks the image, and so are outputs.
-        more = output_at_least - (self._least_size - self.size_loss_px)
-        return self._least_size + max(0, math.ceil(more / self.size_multiple)) * self.size_multiple
-
-    @cached_property
-    def _least_size(self) -> int:
-        """Smallest input size that has an output."""
-        # Unpadded layers lose at most so much; beyond it no size will do.
-        lost = self.size_multiple * sum(layer.reach_px for layer in self.graph.layers)
-        most = 1 + 2 * self.size_multiple + lost
-        for size in range(1, most):
-            if all(self.sizes(size, axis) for axis in range(self.ndim)):
+        """Smallest input size in pixels that fits all axes and whose output is large enough."""
+        least = max(each.valid_input_size(output_at_least) for each in self._axes)
+        for size in range(least, least + self.size_multiple):
+            if all(each.sizes(size) for each in self._axes):
                 return size
-        raise SettingsError(f"No input of up to {most} pixels fits the layers; this is no U-Net.")
+        raise SettingsError(f"No input of {least} pixels or more fits all axes of the layers.")
 
-    def sizes(self, input_size: int, axis: int = 0) -> tuple[int, ...] | None:
-        """Size of each layer's output along an axis; None if the input does not fit."""
-        found: list[int] = []
-        try:
-            for layer in self.graph.layers:
-                given = [found[index] for index in layer.inputs] or [input_size]
-                size = layer.output_size(given, axis)
-                if size < 1:
-                    return None
-                found.append(size)
-        except NotWholeError:
-            return None
-        return tuple(found)
-
-    @cached_property
+    @property
     def margin_px(self) -> int:
-        # The interval depends on the pixel's place within a pooling cell: take the worst.
-        return max(self._beyond(place, place) for place in range(self.size_multiple))
+        return max(each.margin_px for each in self._axes)
 
-    @cached_property
+    @property
     def halo_px(self) -> int:
-        """Context that makes an aligned tile exact, in pixels on each side.
+        """Context that makes an aligned tile exact, in pixels on each side."""
+        return max(each.halo_px for each in self._axes)
 
-        For a tile that starts at a multiple of `size_multiple`, and itself a
-        multiple of it; less than `margin_px` asks for, because only pixels
-        within the tile's first pooling cell look furthest out.
-        """
-        multiple = self.size_multiple
-        return math.ceil(self._beyond(0, multiple - 1) / multiple) * multiple
-
-    @cached_property
+    @property
     def tile_overlap_px(self) -> int:
-        """Output that a tile must compute beyond its own to be exact, in pixels."""
-        if any(layer.pads for layer in self.graph.layers):
-            return self.halo_px
-        # True context is read anyway; only interpolation sees the tile's end, where it has no
-        # neighbour to read.
-        return self.size_multiple if any(x.reads_beyond for x in self.graph.layers) else 0
-
-    def _beyond(self, low: int, high: int) -> int:
-        """How far beyond the output pixels `low` to `high`, at most, the input is read."""
-        shift, most = self.size_loss_px // 2, 0
-        for axis in range(self.ndim):
-            first, last = self._inputs_behind(low, high, axis)
-            most = max(most, low + shift - first, last - high - shift)
-        return most
-
-    def _inputs_behind(self, low: int, high: int, axis: int) -> Interval:
-        """Input pixels, of an endless image, behind the output pixels `low` to `high`."""
-        sizes = self.sizes(self._least_size, axis) or ()
-        wanted: dict[int, Interval] = dict.fromkeys(self.graph.outputs, (low, high))
-        for number in range(len(self.graph.layers) - 1, 0, -1):
-            if number not in wanted:
-                continue
-            layer, (first, last) = self.graph.layers[number], wanted[number]
-            for index in layer.inputs:
-                # What several layers are joined to is cropped at their centre.
-                is_joined = len(layer.inputs) > 1
-                cropped = (sizes[index] - sizes[number]) // 2 if is_joined else 0
-                one, other = layer.reads(first + cropped, last + cropped, axis)
-                known = wanted.get(index, (one, other))
-                wanted[index] = min(one, known[0]), max(other, known[1])
-        return wanted.get(0, (low, high))
+        return max(each.tile_overlap_px for each in self._axes)

@@ -19,6 +19,7 @@ from napari_unet.engine.networks.architecture import NetworkModule
 from napari_unet.engine.networks.layer_list import LayerList
 from napari_unet.engine.networks.layer_sizes import LayerSizes
 from napari_unet.engine.networks.layers import (
+    Axes,
     Convolution,
     Input,
     Join,
@@ -62,6 +63,9 @@ class UNetConfig(LayerSizes):
     """2x2 transposed convolution, or linear interpolation and 1x1 convolution."""
     dropout: float = 0.0
     """Probability at the end of the contracting path."""
+    flat_levels: int = 0
+    """Uppermost levels of a network for volumes whose convolutions and poolings leave slices
+    apart, as these lie further apart than pixels: 1x3x3 and 1x2x2 (Isensee et al., 2021)."""
 
     def __post_init__(self) -> None:
         if self.ndim not in (2, 3):
@@ -79,6 +83,12 @@ class UNetConfig(LayerSizes):
             raise SettingsError(f"padding is {self.padding!r}; use 'same' or 'valid'.")
         if self.up not in ("transposed", "interpolate"):
             raise SettingsError(f"up is {self.up!r}; use 'transposed' or 'interpolate'.")
+        most = self.depth if self.ndim == 3 else 0
+        if not 0 <= self.flat_levels <= most:
+            raise SettingsError(
+                f"flat_levels is {self.flat_levels}; a {self.ndim}-D network with {self.depth} "
+                f"poolings can have 0 to {most}."
+            )
         if not 0 <= self.dropout < 1:
             raise SettingsError(f"dropout is {self.dropout:g}; use 0 up to, not including, 1.")
 
@@ -86,6 +96,14 @@ class UNetConfig(LayerSizes):
     def widths(self) -> tuple[int, ...]:
         limit = self.max_width or self.base_width * 2**self.depth
         return tuple(min(self.base_width * 2**level, limit) for level in range(self.depth + 1))
+
+    def kernel(self, level: int) -> Axes:
+        """Length of the convolutions of a level along each axis."""
+        return (1 if level < self.flat_levels else _KERNEL, _KERNEL, _KERNEL)[-self.ndim :]
+
+    def stride(self, level: int) -> Axes:
+        """How many times smaller the level below is, along each axis."""
+        return (1 if level < self.flat_levels else 2, 2, 2)[-self.ndim :]
 
     @property
     def meaning(self) -> None:
@@ -98,52 +116,57 @@ class UNetConfig(LayerSizes):
 
     @property
     def sentence(self) -> str:
+        flat = f", slices apart in the upper {self.flat_levels} levels" if self.flat_levels else ""
         return (
             f"U-Net, base width {self.base_width}, depth {self.depth}, {self.padding} convolutions"
+            f"{flat}"
         )
 
     def numbers_at_once(self, sizes: Sequence[int]) -> int:
         return int(_NUMBERS_PER_FEATURE * self.widths[0] * math.prod(sizes))
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        values = asdict(self)
+        if not self.flat_levels:
+            # Versions that do not know it yet can read all other networks.
+            del values["flat_levels"]
+        return values
 
     @cached_property
     def graph(self) -> LayerList:
         """The layers of `UNet`, from which its sizes are worked out."""
         layers: list[Layer] = [Input()]
-        axes = [(length,) * self.ndim for length in range(_KERNEL + 1)]
+        zeros, ones = (0,) * self.ndim, (1,) * self.ndim
 
         def add(layer: Layer) -> int:
             layers.append(layer)
             return len(layers) - 1
 
-        def convolution(x: int, name: str, before: int, after: int, kernel: int) -> int:
-            padding = axes[kernel // 2 if self.padding == "same" else 0]
-            shape = (before, after, axes[kernel], axes[1], padding, axes[1])
-            return add(Convolution((x,), name, *shape))
+        def convolution(x: int, name: str, before: int, after: int, kernel: Axes) -> int:
+            padding = tuple(n // 2 for n in kernel) if self.padding == "same" else zeros
+            return add(Convolution((x,), name, before, after, kernel, ones, padding, ones))
 
-        def block(x: int, name: str, before: int, after: int) -> int:
-            x = convolution(x, f"{name}.conv1", before, after, _KERNEL)
-            return convolution(x, f"{name}.conv2", after, after, _KERNEL)
+        def block(x: int, side: str, level: int, before: int) -> int:
+            name, after, kernel = f"{side}.{level}", self.widths[level], self.kernel(level)
+            x = convolution(x, f"{name}.conv1", before, after, kernel)
+            return convolution(x, f"{name}.conv2", after, after, kernel)
 
         skips: list[int] = []
         x, before = 0, self.in_channels
         for level, width in enumerate(self.widths):
-            x = block(
-                x if level == 0 else add(Pool((x,), axes[2])), f"contracting.{level}", before, width
-            )
+            x = x if level == 0 else add(Pool((x,), self.stride(level - 1)))
+            x = block(x, "contracting", level, before)
             skips.append(x)
             before = width
         for level, (above, below) in reversed(list(enumerate(itertools.pairwise(self.widths)))):
-            name = f"up.{level}.conv"
+            name, factor = f"up.{level}.conv", self.stride(level)
             if self.up == "interpolate":
-                x = add(Upsample((convolution(x, name, below, above, 1),), axes[2]))
+                x = add(Upsample((convolution(x, name, below, above, ones),), factor))
             else:
-                shape = (below, above, axes[2], axes[2], axes[0], axes[0])
+                shape = (below, above, factor, factor, zeros, zeros)
                 x = add(TransposedConvolution((x,), name, *shape))
-            x = block(add(Join((skips[level], x))), f"expanding.{level}", 2 * above, above)
-        head = convolution(x, "head", self.widths[0], self.classes, 1)
+            x = block(add(Join((skips[level], x))), "expanding", level, 2 * above)
+        head = convolution(x, "head", self.widths[0], self.classes, ones)
         return LayerList(tuple(layers), (head,))
 
 
@@ -156,18 +179,21 @@ def _conv(ndim: int) -> type[nn.Conv2d] | type[nn.Conv3d]:
 
 
 class ConvolutionBlock(nn.Module):
-    """Two 3x3 convolutions, each followed by (batch norm and) ReLU."""
+    """Two convolutions of a level, each followed by (batch norm and) ReLU."""
 
-    def __init__(self, config: UNetConfig, in_width: int, out_width: int) -> None:
+    def __init__(self, config: UNetConfig, level: int, in_width: int) -> None:
         super().__init__()
+        out_width = config.widths[level]
+        # torch's stubs want to know from the type how many axes there are.
+        kernel: Any = config.kernel(level)
         conv = _conv(config.ndim)
         norm = nn.BatchNorm2d if config.ndim == 2 else nn.BatchNorm3d
-        padding = 1 if config.padding == "same" else 0
+        padding: Any = tuple(n // 2 if config.padding == "same" else 0 for n in kernel)
         # Batch norm brings its own bias.
         bias = not config.batch_norm
-        self.conv1 = conv(in_width, out_width, 3, padding=padding, bias=bias)
+        self.conv1 = conv(in_width, out_width, kernel, padding=padding, bias=bias)
         self.norm1 = norm(out_width) if config.batch_norm else nn.Identity()
-        self.conv2 = conv(out_width, out_width, 3, padding=padding, bias=bias)
+        self.conv2 = conv(out_width, out_width, kernel, padding=padding, bias=bias)
         self.norm2 = norm(out_width) if config.batch_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -185,25 +211,30 @@ class ConvolutionBlock(nn.Module):
 
 
 class UpConvolution(nn.Module):
-    """Doubles the size and maps to `out_width` features."""
+    """Brings the level below to the size and the features of `level`."""
 
-    def __init__(self, config: UNetConfig, in_width: int, out_width: int) -> None:
+    def __init__(self, config: UNetConfig, level: int) -> None:
         super().__init__()
+        out_width, in_width = config.widths[level : level + 2]
+        factor: Any = config.stride(level)
         transposed = nn.ConvTranspose2d if config.ndim == 2 else nn.ConvTranspose3d
         self.mode = "bilinear" if config.ndim == 2 else "trilinear"
         self.interpolates = config.up == "interpolate"
+        self.factor = tuple(map(float, factor))
         self.conv: nn.Module
         if self.interpolates:
             self.conv = _conv(config.ndim)(in_width, out_width, 1)
         else:
-            self.conv = transposed(in_width, out_width, 2, stride=2)
+            self.conv = transposed(in_width, out_width, factor, stride=factor)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (N, out_width, *2S)."""
+        """Features (N, out_width, *2S), S itself along an axis that was not pooled."""
         x = self.conv(x)
         if self.interpolates:
             # A 1x1 convolution commutes with interpolation and is 4 times cheaper before it.
-            x = functional.interpolate(x, scale_factor=2, mode=self.mode, align_corners=False)
+            x = functional.interpolate(
+                x, scale_factor=self.factor, mode=self.mode, align_corners=False
+            )
         return x
 
 
@@ -214,20 +245,20 @@ class UNet(NetworkModule):
     ----------
     Ronneberger et al. (2015), Fig. 1. https://arxiv.org/abs/1505.04597
     Cicek et al. (2016) for 3-D. https://arxiv.org/abs/1606.06650
+    Isensee et al. (2021) for voxels that are higher than wide. https://arxiv.org/abs/1904.08128
     """
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config: UNetConfig = config
         widths = config.widths
-        pairs = list(itertools.pairwise(widths))
         self.contracting = nn.ModuleList(
-            [ConvolutionBlock(config, config.in_channels, widths[0])]
-            + [ConvolutionBlock(config, above, below) for above, below in pairs]
+            ConvolutionBlock(config, level, before)
+            for level, before in enumerate((config.in_channels, *widths[:-1]))
         )
-        self.up = nn.ModuleList(UpConvolution(config, below, above) for above, below in pairs)
+        self.up = nn.ModuleList(UpConvolution(config, level) for level in range(config.depth))
         self.expanding = nn.ModuleList(
-            ConvolutionBlock(config, 2 * above, above) for above, _ in pairs
+            ConvolutionBlock(config, level, 2 * widths[level]) for level in range(config.depth)
         )
         self.dropout = nn.Dropout(config.dropout)
         self.head = _conv(config.ndim)(widths[0], config.classes, 1)
@@ -253,7 +284,7 @@ class UNet(NetworkModule):
         Parameters
         ----------
         x : (N, in_channels, *S) tensor
-            Each of S fits `config.output_size`.
+            Each of S fits `config.along(axis).output_size`.
 
         Returns
         -------
@@ -265,7 +296,7 @@ class UNet(NetworkModule):
             x = block(x)  # (N, widths[level], S / 2^level)
             if level < self.config.depth:
                 skips.append(x)
-                x = self.pool(x)
+                x = self.pool(x, level)
         x = self.dropout(x)
         for level in reversed(range(self.config.depth)):
             x = self.up[level](x)
@@ -274,9 +305,11 @@ class UNet(NetworkModule):
         logits: Tensor = self.head(x)
         return logits
 
-    def pool(self, x: Tensor) -> Tensor:
-        """Halve the size: the largest of each 2x2 pixels."""
-        return functional.max_pool2d(x, 2) if self.config.ndim == 2 else functional.max_pool3d(x, 2)
+    def pool(self, x: Tensor, level: int) -> Tensor:
+        """Make what a level gives smaller for the one below: the largest of each 2x2 pixels."""
+        pool = functional.max_pool2d if self.config.ndim == 2 else functional.max_pool3d
+        y: Tensor = pool(x, self.config.stride(level))
+        return y
 
     def fold_norms(self) -> None:
         """Let each convolution do what the batch norm behind it does, for inference."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, cast
@@ -24,7 +26,7 @@ Convolution: TypeAlias = nn.Conv2d | nn.Conv3d
 # Fastest of 1/4 to 8 million for widths 16 to 64, in float32 and in bfloat16.
 BAND_VALUES = 1 << 21
 _LEAST_ROWS = 16
-_REACH = 2  # pixels on each side that the two convolutions of a block read
+_CONVOLUTIONS = 2  # of a block
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,19 @@ class LevelExtent:
     up_start: int = 0
 
 
-def level_extents(config: UNetConfig, size: int, low: int, high: int) -> list[LevelExtent]:
+def _reach(config: UNetConfig, level: int, axis: int) -> int:
+    """Pixels on each side that the two convolutions of a block read."""
+    return _CONVOLUTIONS * (config.kernel(level)[axis] // 2)
+
+
+def _up_reach(config: UNetConfig, level: int, axis: int) -> int:
+    """Enlarged pixels on each side that interpolation reads."""
+    return int(config.up == "interpolate" and config.stride(level)[axis] > 1)
+
+
+def level_extents(
+    config: UNetConfig, size: int, low: int, high: int, *, axis: int = -1
+) -> list[LevelExtent]:
     """Follow the wanted output pixels of one axis through the network, backwards.
 
     Parameters
@@ -64,6 +78,8 @@ def level_extents(config: UNetConfig, size: int, low: int, high: int) -> list[Le
         Input pixels along the axis.
     low, high : int
         Output pixels that are left out at its ends.
+    axis : int
+        Which spatial axis it is.
 
     Returns
     -------
@@ -71,22 +87,23 @@ def level_extents(config: UNetConfig, size: int, low: int, high: int) -> list[Le
         Full resolution first, `depth` + 1 of them.
     """
     if config.padding == "valid":
-        return _valid_extents(config, size, low, high)
+        return _valid_extents(config, size, low, high, axis)
     kept, skips, sizes = [(low, size - high)], [], [size]
-    reach = 0 if config.up == "transposed" else 1
-    for _ in range(config.depth):
-        start, stop = _widened(kept[-1], _REACH, sizes[-1])
+    reaches = [_reach(config, level, axis) for level in range(config.depth + 1)]
+    factors = [config.stride(level)[axis] for level in range(config.depth)]
+    for level, factor in enumerate(factors):
+        start, stop = _widened(kept[-1], reaches[level], sizes[-1])
         skips.append((start, stop))
-        sizes.append(sizes[-1] // 2)
-        start, stop = _widened((start, stop), reach, 2 * sizes[-1])
-        kept.append((start // 2, (stop + 1) // 2))
+        start, stop = _widened((start, stop), _up_reach(config, level, axis), sizes[-1])
+        sizes.append(sizes[-1] // factor)
+        kept.append((start // factor, -(-stop // factor)))
     skips.append(kept[-1])
     extents: list[LevelExtent] = []
     out = kept[-1]
     for level in reversed(range(config.depth + 1)):
-        read = _widened(out, _REACH, sizes[level])
+        read = _widened(out, reaches[level], sizes[level])
         skip, first = skips[level], read[0]
-        up_start = skip[0] - 2 * kept[level + 1][0] if level < config.depth else 0
+        up_start = skip[0] - factors[level] * kept[level + 1][0] if level < config.depth else 0
         extents.insert(
             0,
             LevelExtent(
@@ -97,29 +114,33 @@ def level_extents(config: UNetConfig, size: int, low: int, high: int) -> list[Le
                 up_start=up_start,
             ),
         )
-        out = (2 * read[0], 2 * read[1])
+        if level:
+            out = (factors[level - 1] * read[0], factors[level - 1] * read[1])
     # Each level's input begins where the level above stopped computing.
     inner = [replace(e, read=(0, e.read[1] - e.read[0])) for e in extents[1:]]
     return [extents[0], *inner]
 
 
-def _valid_extents(config: UNetConfig, size: int, low: int, high: int) -> list[LevelExtent]:
+def _valid_extents(
+    config: UNetConfig, size: int, low: int, high: int, axis: int
+) -> list[LevelExtent]:
     """Unpadded blocks shrink by what they read, so that skips are cut at their centre."""
     sizes = [size]
-    for _ in range(config.depth):
-        sizes.append((sizes[-1] - 2 * _REACH) // 2)
+    for level in range(config.depth):
+        lost = 2 * _reach(config, level, axis)
+        sizes.append((sizes[-1] - lost) // config.stride(level)[axis])
     extents: list[LevelExtent] = []
-    length = sizes[-1] - 2 * _REACH
+    length = sizes[-1] - 2 * _reach(config, config.depth, axis)
     for level in reversed(range(config.depth + 1)):
-        bottom = level == config.depth
-        length = length if bottom else 2 * length
+        bottom, reach = level == config.depth, _reach(config, level, axis)
+        length = length if bottom else config.stride(level)[axis] * length
         start = (sizes[level] - length) // 2
-        lost = 0 if bottom else _REACH
+        lost = 0 if bottom else reach
         extents.insert(
             0,
             LevelExtent(
                 read=(0, sizes[level]),
-                out=(_REACH, sizes[level] - _REACH),
+                out=(reach, sizes[level] - reach),
                 skip=(start, start + length),
                 kept=(lost, length - lost),
             ),
@@ -179,7 +200,7 @@ class BandedUNet:
         Parameters
         ----------
         x : (N, in_channels, *S) tensor
-            Each of S fits `config.output_size`.
+            Each of S fits `config.along(axis).output_size`.
         crops : (low, high) for each of S, optional
             Output pixels to leave out; the expanding path computes only what
             the others need.
@@ -190,8 +211,8 @@ class BandedUNet:
         """
         axes = crops or ((0, 0),) * self.config.ndim
         extents = [
-            level_extents(self.config, size, low, high)
-            for size, (low, high) in zip(x.shape[2:], axes, strict=True)
+            level_extents(self.config, size, low, high, axis=axis)
+            for axis, (size, (low, high)) in enumerate(zip(x.shape[2:], axes, strict=True))
         ]
         levels = list(zip(*extents, strict=True))  # of each level, one extent for each axis
         with torch.inference_mode():
@@ -209,10 +230,11 @@ class BandedUNet:
     def memory_bytes(self, sizes: Sequence[int]) -> int:
         """Memory in bytes, about, that a call with an input of these sizes takes."""
         widths, pixels = self.config.widths, math.prod(sizes)
-        shrink = 2**self.config.ndim
+        strides = (self.config.stride(level) for level in range(self.config.depth))
+        shrink = list(itertools.accumulate(map(math.prod, strides), operator.mul, initial=1))
         # The skip of each level, and the tensor that goes down and up beside it.
-        whole = sum(width * pixels / shrink**level for level, width in enumerate(widths))
-        whole += sum(width * pixels / shrink**level for level, width in enumerate(widths[1:], 1))
+        whole = sum(width * pixels / shrink[level] for level, width in enumerate(widths))
+        whole += sum(width * pixels / shrink[level] for level, width in enumerate(widths[1:], 1))
         # Between the convolutions: two inputs side by side, and two results.
         between = 4 * widths[0] * pixels
         if self._band_values is not None:
@@ -231,28 +253,30 @@ class BandedUNet:
     ) -> tuple[Tensor, Tensor]:
         """One level of the contracting path: its output for the skip, and pooled."""
         block, width = self._contracting[level], self.config.widths[level]
+        factors = self.config.stride(level)
         skip = self._tensor(f"skip {level}", x, width, [_length(e.skip) for e in extents])
-        pooled = self._tensor(f"pooled {level}", x, width, [_length(e.out) // 2 for e in extents])
-        out, skipped = extents[0].out, extents[0].skip
+        below = [_length(e.out) // factor for e, factor in zip(extents, factors, strict=True)]
+        pooled = self._tensor(f"pooled {level}", x, width, below)
+        out, skipped, factor = extents[0].out, extents[0].skip, factors[0]
         for start, stop in self._bands(out, x, width):
             y = self._block_rows(block, x, start, stop)
-            half = self._columns(self._unet.pool(y), extents, "out", scale=2)
-            pooled[:, :, (start - out[0]) // 2 : (stop - out[0]) // 2] = half
+            half = self._columns(self._unet.pool(y, level), level, extents, "out", factors)
+            pooled[:, :, (start - out[0]) // factor : (stop - out[0]) // factor] = half
             first, last = max(start, skipped[0]), min(stop, skipped[1])
             if first < last:
-                y = self._columns(y[:, :, first - start : last - start], extents, "skip")
+                y = self._columns(y[:, :, first - start : last - start], level, extents, "skip")
                 skip[:, :, first - skipped[0] : last - skipped[0]] = y
         return skip, pooled
 
     def _lowest(self, x: Tensor, extents: tuple[LevelExtent, ...]) -> Tensor:
         y = self._block_rows(self._contracting[-1], x, *extents[0].skip)
-        return self._columns(y, extents, "skip")
+        return self._columns(y, self.config.depth, extents, "skip")
 
     def _expand(
         self, level: int, x: Tensor, skip: Tensor, extents: tuple[LevelExtent, ...]
     ) -> Tensor:
         """One level of the expanding path, with the head at the uppermost."""
-        block, up = self._expanding[level], self._unet.up[level]
+        block = self._expanding[level]
         width, sizes = self.config.widths[level], [_length(e.kept) for e in extents]
         if level > 0:
             result = self._tensor(f"up {level}", x, width, sizes)
@@ -268,28 +292,30 @@ class BandedUNet:
             slice(e.up_start, e.up_start + n)
             for e, n in zip(extents[1:], skip.shape[3:], strict=True)
         ]
-        kept = extents[0].kept
+        kept, reach, up_start = extents[0].kept, _reach(self.config, level, 0), extents[0].up_start
         for start, stop in self._bands(kept, skip, width):
-            first, last = _widened((start, stop), _REACH, skip.shape[2])
-            y = self._up_rows(up, x, first + extents[0].up_start, last + extents[0].up_start)
+            first, last = _widened((start, stop), reach, skip.shape[2])
+            y = self._up_rows(level, x, first + up_start, last + up_start)
             y = torch.cat((skip[:, :, first:last], _cut(y, [slice(None), *columns])), dim=1)
             y = self._block_rows(block, y, start - first, stop - first)
-            y = self._columns(y, extents, "kept")
+            y = self._columns(y, level, extents, "kept")
             result[:, :, start - kept[0] : stop - kept[0]] = self._unet.head(y) if level == 0 else y
         return result
 
-    def _up_rows(self, up: nn.Module, x: Tensor, start: int, stop: int) -> Tensor:
-        """Rows `start`..`stop` of `x` at double the size."""
-        reach = 0 if self.config.up == "transposed" else 1
-        low, high = _widened((start, stop), reach, 2 * x.shape[2])
-        low = low // 2
-        y: Tensor = up(x[:, :, low : (high + 1) // 2])
-        return y[:, :, start - 2 * low : stop - 2 * low]
+    def _up_rows(self, level: int, x: Tensor, start: int, stop: int) -> Tensor:
+        """Rows `start`..`stop` of `x`, which is enlarged for a level."""
+        factor = self.config.stride(level)[0]
+        reach = _up_reach(self.config, level, 0)
+        low, high = _widened((start, stop), reach, factor * x.shape[2])
+        low = low // factor
+        y: Tensor = self._unet.up[level](x[:, :, low : -(-high // factor)])
+        return y[:, :, start - factor * low : stop - factor * low]
 
     def _block_rows(self, block: ConvolutionBlock, x: Tensor, start: int, stop: int) -> Tensor:
         """Rows of a block's output, given as the rows of its input at their centre."""
-        first, last = _widened((start, stop), 1, x.shape[2])
-        low, high = _widened((first, last), 1, x.shape[2])
+        reach = block.conv1.kernel_size[0] // 2
+        first, last = _widened((start, stop), reach, x.shape[2])
+        low, high = _widened((first, last), reach, x.shape[2])
         y = self._convolved_rows(block.conv1, x[:, :, low:high], first - low, last - low)
         y = self._convolved_rows(block.conv2, functional.relu_(y), start - first, stop - first)
         return functional.relu_(y)
@@ -303,13 +329,20 @@ class BandedUNet:
         return y.narrow(2, start, stop - start)
 
     def _columns(
-        self, y: Tensor, extents: tuple[LevelExtent, ...], part: str, *, scale: int = 1
+        self,
+        y: Tensor,
+        level: int,
+        extents: tuple[LevelExtent, ...],
+        part: str,
+        pooled: Sequence[int] | None = None,
     ) -> Tensor:
-        """Cut the axes behind the rows to one part of their extents; `y` may be pooled."""
-        lost = _REACH if self.config.padding == "valid" else 0
-        parts = [getattr(extent, part) for extent in extents[1:]]
-        slices = [slice((a - lost) // scale, (b - lost) // scale) for a, b in parts]
-        return _cut(y, [slice(None), *slices])
+        """Cut the axes behind the rows to one part of their extents; `y` may be pooled by that."""
+        slices = [slice(None)]
+        for axis, extent in enumerate(extents[1:], start=1):
+            lost = _reach(self.config, level, axis) if self.config.padding == "valid" else 0
+            scale, (start, stop) = pooled[axis] if pooled else 1, getattr(extent, part)
+            slices.append(slice((start - lost) // scale, (stop - lost) // scale))
+        return _cut(y, slices)
 
     def _bands(self, rows: Interval, x: Tensor, width: int) -> Iterator[Interval]:
         """Even numbers of rows, about equal, so that convolutions are set up once."""

@@ -75,10 +75,10 @@ class Scorer:
         self._smallest_tile_px: int | None = None
         self._is_tiled = False
 
-    @property
-    def size_multiple(self) -> int:
-        """Tiles begin at multiples of so many pixels."""
-        return self._tileable.config.size_multiple
+    def size_multiples(self, ndim: int) -> tuple[int, ...]:
+        """Tiles begin at multiples of so many pixels along each axis."""
+        config = self._tileable.config
+        return tuple(config.along(axis).size_multiple for axis in range(ndim))
 
     def automatic_tile_px(self, shape: tuple[int, ...]) -> int:
         """Length of a tile that suits the memory that is free."""
@@ -209,9 +209,9 @@ class PlanePredictor:
         return tuple(dict.fromkeys(note for each in self._scorers for note in each.notes))
 
     @property
-    def size_multiple(self) -> int:
-        """Tiles of the first network begin at multiples of so many pixels."""
-        return self._scorers[0].size_multiple
+    def size_multiples(self) -> tuple[int, ...]:
+        """Tiles of the first network begin at multiples of so many pixels along each axis."""
+        return self._scorers[0].size_multiples(self._description.architecture.ndim)
 
     def tile_px(self, shape: tuple[int, ...]) -> int:
         """Length of a tile of an image of that shape at the model's scale."""
@@ -267,7 +267,7 @@ class PlanePredictor:
             # Twice as far from the region as before: few rounds, and little more than is needed.
             ends[axis][end] = 2 * ends[axis][end] - (inner[axis].start, inner[axis].stop)[end]
         box = tuple(slice(max(0, start), stop) for start, stop in ends)
-        box = aligned(box, self.size_multiple, plane.scaled_shape)
+        box = aligned(box, self.size_multiples, plane.scaled_shape)
         larger = replace(plane, scores=room_for(box, plane.class_roles), box=box)
         larger.scores[(slice(None), *within(plane.box, box))] = plane.scores
         parts = [
@@ -283,7 +283,7 @@ class PlanePredictor:
         diameter_px = self._description.object_diameter_px or _USUAL_DIAMETER_PX
         margin = max(1, round(_CELLS_AROUND_REGION * diameter_px))
         around = grown(scaled_box(wanted, shape, scaled_shape), [margin] * len(shape), scaled_shape)
-        return aligned(around, self.size_multiple, scaled_shape)
+        return aligned(around, self.size_multiples, scaled_shape)
 
     def predict_into(
         self,

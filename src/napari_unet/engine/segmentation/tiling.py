@@ -19,7 +19,7 @@ from napari_unet.engine.base.device_errors import gpu_errors_explained, result_i
 from napari_unet.engine.base.errors import CheckpointError, DeviceError, SettingsError
 from napari_unet.engine.base.regions import Region, aligned, shared, sizes, whole, without
 from napari_unet.engine.images.image import FloatImage, Scores, mirrored
-from napari_unet.engine.networks.architecture import TileableConfig
+from napari_unet.engine.networks.architecture import AxisConfig, TileableConfig
 
 Interval = tuple[int, int]
 """(start, stop) along one axis, in pixels."""
@@ -115,7 +115,7 @@ class AxisTile:
     crop: Interval
 
 
-def axis_tile(config: TileableConfig, size: int, start: int, stop: int) -> AxisTile:
+def axis_tile(config: AxisConfig, size: int, start: int, stop: int) -> AxisTile:
     """Find what must be read, so that scores are as if the image was computed as a whole.
 
     The whole is the image continued by mirroring: at its far end to the next
@@ -125,7 +125,8 @@ def axis_tile(config: TileableConfig, size: int, start: int, stop: int) -> AxisT
 
     Parameters
     ----------
-    config : TileableConfig
+    config : AxisConfig
+        Of this axis.
     size : int
         Length of the image's axis in pixels.
     start, stop : int
@@ -168,16 +169,21 @@ def automatic_tile_px(
         A multiple of the network's `size_multiple`.
     """
     config = network.config
+    axes = [config.along(axis) for axis in range(len(shape))]
     multiple = config.size_multiple
     free = free_memory_bytes(network.device) if free_bytes is None else free_bytes
     most_pixels = _MOST_PIXELS_CPU if network.device.type == "cpu" else _MOST_PIXELS_GPU
-    context = config.size_loss_px + 2 * config.tile_overlap_px
+    context = [axis.size_loss_px + 2 * axis.tile_overlap_px for axis in axes]
 
     def fits(tile_px: int) -> bool:
-        sizes = [min(tile_px, math.ceil(n / multiple) * multiple) for n in shape]
+        sizes = [
+            min(tile_px, math.ceil(n / each.size_multiple) * each.size_multiple)
+            for n, each in zip(shape, axes, strict=True)
+        ]
         if math.prod(sizes) > most_pixels and not config.inexact_because:
             return False
-        return network.memory_bytes([n + context for n in sizes]) <= _MEMORY_SHARE * free
+        read = [n + more for n, more in zip(sizes, context, strict=True)]
+        return network.memory_bytes(read) <= _MEMORY_SHARE * free
 
     low, high = 1, max(1, math.ceil(max(shape) / multiple))
     while low < high:
@@ -238,19 +244,20 @@ def predict_tiles(
         If scores are no numbers even in float32.
     """
     multiple = network.config.size_multiple
+    multiples = [network.config.along(axis).size_multiple for axis in range(len(source.shape))]
     if tile_px is None:
         with gpu_errors_explained(network.device):
             tile_px = automatic_tile_px(network, source.shape)
     elif tile_px < 1:
         raise SettingsError(f"The tile is {tile_px} pixels long; use 1 or more, or automatic.")
     tile_px = math.ceil(tile_px / multiple) * multiple
-    box = whole(source.shape) if region is None else aligned(region, multiple, source.shape)
+    box = whole(source.shape) if region is None else aligned(region, multiples, source.shape)
     tiles = _split if near is None else partial(_split_around, near)
     if whole_grid:
-        every = tiles(whole(source.shape), tile_px, multiple)
+        every = tiles(whole(source.shape), tile_px, multiples)
         waiting = deque(tile for tile in every if 0 not in sizes(shared(tile, region or box)))
     else:
-        waiting = deque(tiles(box, tile_px, multiple))
+        waiting = deque(tiles(box, tile_px, multiples))
     precise: TileableNetwork | None = None
     done = halvings = 0
     while waiting:
@@ -269,39 +276,40 @@ def predict_tiles(
                     user.release_memory()
             tile_px = _halved(tile_px, multiple, network.device)
             halvings += 1
-            waiting = deque(part for tile in waiting for part in _split(tile, tile_px, multiple))
+            waiting = deque(part for tile in waiting for part in _split(tile, tile_px, multiples))
             continue
         tile, done = waiting.popleft(), done + 1
         yield TileScores(tile, scores, done, done + len(waiting), tile_px, halvings, overflowed)
 
 
-def _split(box: Region, tile_px: int, multiple: int) -> list[Region]:
+def _split(box: Region, tile_px: int, multiples: Sequence[int]) -> list[Region]:
     axes = []
-    for part in box:
+    for part, multiple in zip(box, multiples, strict=True):
         pieces = split_axis(part.stop - part.start, tile_px, multiple)
         axes.append([slice(part.start + low, part.start + high) for low, high in pieces])
     return list(itertools.product(*axes))
 
 
-def _split_around(near: Sequence[int], box: Region, tile_px: int, multiple: int) -> list[Region]:
+def _split_around(
+    near: Sequence[int], box: Region, tile_px: int, multiples: Sequence[int]
+) -> list[Region]:
     """A small tile around a pixel, then the rest of the box, from there outwards."""
-    side = round(_FIRST_PIXELS ** (1 / len(box)))
-    side = min(tile_px, max(1, side // multiple) * multiple)
-    centre = []
-    for pixel, part in zip(near, box, strict=True):
+    usual, centre = round(_FIRST_PIXELS ** (1 / len(box))), []
+    for pixel, part, multiple in zip(near, box, multiples, strict=True):
+        side = min(tile_px, max(1, usual // multiple) * multiple)
         low = max(part.start, min(pixel - side // 2, part.stop - side)) // multiple * multiple
         # A rest thinner than the tile itself is not worth a tile of its own.
         narrow = part.stop - part.start < 2 * side
         centre.append(part if narrow else slice(low, min(part.stop, low + side)))
     outside = [
-        tile for part in without(box, tuple(centre)) for tile in _split(part, tile_px, multiple)
+        tile for part in without(box, tuple(centre)) for tile in _split(part, tile_px, multiples)
     ]
 
     def distance(tile: Region) -> float:
         nearest = (min(max(at, part.start), part.stop) for at, part in zip(near, tile, strict=True))
         return math.dist(near, list(nearest))
 
-    return _split(tuple(centre), tile_px, multiple) + sorted(outside, key=distance)
+    return _split(tuple(centre), tile_px, multiples) + sorted(outside, key=distance)
 
 
 def _halved(tile_px: int, multiple: int, device: torch.device) -> int:
@@ -328,8 +336,8 @@ def _no_numbers() -> CheckpointError:
 
 def _tile_scores(source: PixelSource, network: TileableNetwork, tile: Region) -> Scores:
     axes = [
-        axis_tile(network.config, size, part.start, part.stop)
-        for size, part in zip(source.shape, tile, strict=True)
+        axis_tile(network.config.along(axis), size, part.start, part.stop)
+        for axis, (size, part) in enumerate(zip(source.shape, tile, strict=True))
     ]
     pixels = read_mirrored(source, [axis.read for axis in axes])
     x = torch.from_numpy(pixels).unsqueeze(0).to(network.device, network.dtype)

@@ -111,7 +111,7 @@ def patch_shape(
 
     def sizes_in(size: int) -> tuple[int, ...]:
         wanted = (size,) * ndim if ndim == 2 else (min(size, *depths), size, size)
-        return tuple(architecture.valid_input_size(n) for n in wanted)
+        return tuple(architecture.along(axis).valid_input_size(n) for axis, n in enumerate(wanted))
 
     candidates: Sequence[int] = (chosen or USUAL_PATCH_PX,)
     if chosen is None and ndim == 3:
@@ -120,7 +120,7 @@ def patch_shape(
         shape = sizes_in(size)
         if settings.batch_size * math.prod(shape) <= MOST_VOXELS:
             break
-    return tuple(architecture.output_size(n) for n in shape)
+    return tuple(architecture.along(axis).output_size(n) for axis, n in enumerate(shape))
 
 
 class Patches:
@@ -271,7 +271,7 @@ class Patches:
     def _positions(self, rng: np.random.Generator, centre: NDArray[np.float64]) -> Tensor:
         config = self._description.architecture
         deformation = draw_deformation(rng, self._settings.augmentation, config.ndim)
-        shape = tuple(config.valid_input_size(n) for n in self.shape)
+        shape = tuple(config.along(axis).valid_input_size(n) for axis, n in enumerate(self.shape))
         return source_positions(deformation, centre, shape)
 
     def _varied(

@@ -37,8 +37,8 @@ class NetworkFacts:
     """() if the layers are not known."""
     sizes: tuple[LevelSizes, ...] = ()
     """For the image; () without one."""
-    receptive_field_px: int = 0
-    """Side of the square of the image on which a pixel's scores depend."""
+    receptive_field_px: tuple[int, ...] = ()
+    """Part of the image on which a pixel's scores depend, along each axis."""
 
 
 def network_facts(
@@ -51,7 +51,7 @@ def network_facts(
         description.class_roles,
         config.levels,
         config.level_sizes(shape) if shape else (),
-        2 * config.margin_px + 1,
+        tuple(2 * config.along(axis).margin_px + 1 for axis in range(config.ndim)),
     )
 
 

@@ -81,7 +81,7 @@ class NetworkPanel(QWidget):
 def _caption(network: Network, facts: NetworkFacts) -> str:
     from napari_unet.engine.models.facts import parameters_sentence, sight_sentence
 
-    sight = sight_sentence(facts.receptive_field_px, network.description.architecture.ndim)
+    sight = sight_sentence(facts.receptive_field_px)
     told = (parameters_sentence(network.parameter_count), sight)
     text = "; ".join(filter(None, told))
     return f"{text[:1].upper()}{text[1:]}." if text else ""

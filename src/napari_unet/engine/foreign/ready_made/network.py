@@ -84,6 +84,10 @@ class ReadyMadeConfig(SizesSeen):
     def is_trainable(self) -> bool:
         return False
 
+    def along(self, axis: int) -> ReadyMadeConfig:  # noqa: ARG002
+        """Itself: it reads all axes alike."""
+        return self
+
     @property
     def margin_px(self) -> int:
         """Pixels beyond an output pixel, on each side, that were seen to change its value."""
