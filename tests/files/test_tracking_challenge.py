@@ -153,7 +153,7 @@ def test_more_tracks_than_16_bits_hold_are_refused(
     wide = np.zeros((1, 2, 2 * 65_536), np.int32)
     wide[0, 0, ::2] = np.arange(1, 65_537)
     tracks = track_cells(wide)
-    with pytest.raises(FileError, match=r"There are 65,536 tracks, .* hold 65,535; track a part"):
+    with pytest.raises(FileError, match=r"up to number 65,536, .* hold 65,535; track a part"):
         list(write_challenge(tmp_path / "RES", tracks, wide))
     assert list(tmp_path.iterdir()) == []
 

@@ -74,10 +74,11 @@ def write_challenge(folder: Path, tracks: Tracks, stack: AnyImage) -> Iterator[i
     """
     check_new_folder(folder)
     numbers, lives = _pieces(tracks)
-    if len(lives) > _MOST_TRACKS:
+    highest = max(lives, default=0)
+    if highest > _MOST_TRACKS:
         raise FileError(
-            f"There are {len(lives):,} tracks, and the Cell Tracking Challenge's masks of 16 bit "
-            f"hold {_MOST_TRACKS:,}; track a part of the image, or fewer frames."
+            f"The tracks go up to number {highest:,}, and the Cell Tracking Challenge's masks of "
+            f"16 bit hold {_MOST_TRACKS:,}; track a part of the image, or fewer frames."
         )
     partial = folder.absolute().with_name(f".{secrets.token_hex(8)}.part")
     digits = max(_DIGITS, len(str(tracks.frame_count - 1)))
@@ -193,7 +194,8 @@ def _pieces(tracks: Tracks) -> tuple[NDArray[np.int64], Lives]:
     begins = is_first | (np.diff(frame, prepend=-1) > 1)
     pieces = np.flatnonzero(begins)
     is_later = ~is_first[pieces]
-    names = np.where(is_later, tracks.count + np.cumsum(is_later), track[pieces])
+    highest = int(tracks.numbers.max(initial=0))
+    names = np.where(is_later, highest + np.cumsum(is_later), track[pieces])
     numbers = np.zeros(frames.size, np.int64)
     numbers[order] = names[np.cumsum(begins) - 1]
     ends = [*(pieces[1:] - 1).tolist(), frames.size - 1] if pieces.size else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -161,6 +161,28 @@ def add_below(viewer: ViewerModel, layer: Layer, labels: Layer) -> None:
     active = viewer.layers.selection.active
     viewer.layers.insert(viewer.layers.index(labels), layer)
     viewer.layers.selection.active = active
+
+
+def add_in_parts(
+    viewer: ViewerModel, layer: Layer, *, in_place_of: Iterable[Layer | None] = ()
+) -> Iterator[None]:
+    """Add a layer; the window is to answer at each `yield`, see `Job.start`.
+
+    napari makes the controls of a layer and what draws it in one call. The pixels, which can take
+    as long again, are sent by themselves, once it is visible.
+
+    Parameters
+    ----------
+    in_place_of : iterable of layer
+        Those that are hidden when it is shown, as far as they are there.
+    """
+    is_visible, layer.visible = layer.visible, False
+    viewer.add_layer(layer)
+    yield
+    for other in in_place_of:
+        if other is not None:
+            other.visible = False
+    layer.visible = is_visible
 
 
 def score_layers(viewer: ViewerModel, image_id: str) -> list[Layer]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import importlib.util
 import logging
 import os
@@ -12,11 +11,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+
+from napari_unet.engine.base.errors import TrackingError
+from napari_unet.viewer.garbage import collections_put_off
 
 _FIRST_DRAWN_S = 0.1
 _LONGEST_UNITS_S = 2.0
@@ -25,8 +27,8 @@ _ASK_AGAIN_S = 0.1
 _importing = threading.Lock()
 _log = logging.getLogger(__name__)
 
-Part: TypeAlias = Literal["cells", "weights", "measurements"]
-"""What finds cells and shows them, what computes weight maps, and what measures cells."""
+Part: TypeAlias = Literal["cells", "weights", "measurements", "tracks"]
+"""What finds cells and shows them, computes weight maps, measures cells, and follows them."""
 
 PREPARING = "preparing this computer for the first run, once after installing"
 
@@ -34,7 +36,7 @@ PREPARING = "preparing this computer for the first run, once after installing"
 def import_torch() -> None:
     """Import torch, for a worker's thread; once it is there, this does nothing."""
     if "torch" not in sys.modules:
-        with _importing, _collections_put_off():
+        with _importing, collections_put_off():
             _load_torch_libraries()
             import torch
     import torch  # noqa: F401
@@ -96,7 +98,7 @@ class Preparation:
                     return
                 part = self._wanted[0]
             try:
-                with _collections_put_off():
+                with collections_put_off():
                     self._parts[part]()
             except Exception:
                 _log.exception("%s could not be prepared", part)
@@ -137,11 +139,20 @@ def _prepare_measurements() -> None:
     prepare_measurements()
 
 
+def _prepare_tracks() -> None:
+    from napari_unet.engine.labels.tracking.laptrack_links import load_laptrack
+
+    # Whoever follows cells is told what is missing.
+    with suppress(TrackingError):
+        load_laptrack()
+
+
 preparation = Preparation(
     {
         "cells": _prepare_cells,
         "weights": _prepare_weights,
         "measurements": _prepare_measurements,
+        "tracks": _prepare_tracks,
     }
 )
 """The process's."""
@@ -154,7 +165,7 @@ def import_pyqtgraph() -> None:
 
         # Where both bindings are installed it has to take the one that the window has.
         os.environ.setdefault("PYQTGRAPH_QT_LIB", API_NAME)
-        with _importing, _collections_put_off():
+        with _importing, collections_put_off():
             import pyqtgraph
     import pyqtgraph  # noqa: F401
 
@@ -179,59 +190,13 @@ def _load_units() -> None:
         time.sleep(_LOOK_S)
 
 
-@contextmanager
-def _collections_put_off() -> Iterator[None]:
-    """Spare imports the search for garbage: it holds every thread up for tenths of a second.
-
-    What imports make lives for ever. It is put with the old objects unseen, so
-    that it does not make the next search due either. The compiler takes half
-    the time without.
-
-    Measured (two busy cores, napari 0.9.2, torch 2.13, longest gap between two
-    turns of the event loop while everything is imported, three runs of each in
-    turn): 0.2 to 0.3 s like this, 0.3 to 0.6 s without putting the new objects
-    aside, 0.7 to 1.2 s with the searches left on.
-    """
-    _PutOff.begin()
-    try:
-        yield
-    finally:
-        _PutOff.end()
-
-
-class _PutOff:
-    """Switches the searches off with the first of several threads and on with the last."""
-
-    _lock = threading.Lock()
-    _threads = 0
-    _was_on = False
-
-    @classmethod
-    def begin(cls) -> None:
-        with cls._lock:
-            if cls._threads == 0:
-                cls._was_on = gc.isenabled()
-                gc.disable()
-            cls._threads += 1
-
-    @classmethod
-    def end(cls) -> None:
-        with cls._lock:
-            cls._threads -= 1
-            if cls._threads == 0 and cls._was_on:
-                if gc.get_freeze_count() == 0:
-                    gc.freeze()
-                    gc.unfreeze()
-                gc.enable()
-
-
 def _load_torch_libraries() -> None:
     """Load most of torch without Python's lock, which an import holds meanwhile.
 
     Only libraries that know nothing of Python. On Windows torch does the same
     itself. Where this fails the import tells why, or does without.
 
-    Measured as in `_collections_put_off`: without this the window stands still
+    Measured as in `collections_put_off`: without this the window stands still
     for 1.3 to 1.6 s at a time instead of 0.2 to 0.3 s.
     """
     spec = importlib.util.find_spec("torch")

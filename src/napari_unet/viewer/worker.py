@@ -10,8 +10,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing
+from functools import partial
 from typing import Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from napari_unet.engine.base.errors import UNetError
@@ -25,6 +27,10 @@ _WIND_UP_S = 10.0
 _LOOK_S = 0.02
 _FIRST_ROUND_S = 0.1
 _MOST_AHEAD = 8
+_DRAWN_MS = 10
+"""Until what has changed is drawn: Qt waits up to 5 ms for more of it."""
+
+_OVER: Any = object()
 _running: set[Worker] = set()
 
 
@@ -41,11 +47,21 @@ class Job(QObject):
     def __init__(self, owner: QObject) -> None:
         super().__init__(owner)
         self._worker: Worker | None = None
+        self._parts: Iterator[None] | None = None
+        """What is still to be shown of a result."""
+        self._on_stop: Callable[[], Any] | None = None
+        self._on_end: Callable[[], Any] | None = None
+        self._started = 0
+        self._next_part = QTimer(self)
+        self._next_part.setSingleShot(True)
+        self._next_part.setInterval(_DRAWN_MS)
+        self._next_part.timeout.connect(self._show_part)
 
     @property
     def is_running(self) -> bool:
-        """Whether what was started has not yet finished, failed or been stopped."""
-        return self._worker is not None and self._worker.is_running
+        """Whether what was started has not yet finished and been shown, failed or been stopped."""
+        works = self._worker is not None and self._worker.is_running
+        return works or self._parts is not None
 
     def start(
         self,
@@ -66,7 +82,9 @@ class Job(QObject):
         on_report : callable, optional
             Given each report of a generator.
         on_result : callable, optional
-            Given what a function returns, or the last report.
+            Given what a function returns, or the last report. If it is a
+            generator, the window is drawn and answers at each `yield`, so that
+            much can be shown without holding it up.
         on_error : callable, optional
             Given the exception; without it, the log is.
         on_stop : callable, optional
@@ -76,14 +94,15 @@ class Job(QObject):
         """
         self.stop()
         worker = self._worker = Worker(work)
-        # First: what it worked on may be large, and a callback may start the next.
-        worker.ended.connect(self._forget)
+        self._started += 1
+        self._on_stop, self._on_end = on_stop, on_end
         for signal, callback in (
             (worker.reported, on_report),
-            (worker.finished, on_result),
+            (worker.finished, on_result and partial(self._show, on_result)),
             (worker.failed, on_error or _log_failure),
             (worker.stopped, on_stop),
-            (worker.ended, on_end),
+            # A callback may have started the next.
+            (worker.ended, partial(self._on_worker_ended, self._started)),
         ):
             if callback is not None:
                 signal.connect(callback)
@@ -92,12 +111,48 @@ class Job(QObject):
         worker.start()
 
     def stop(self) -> None:
-        """Stop what runs, if anything does."""
+        """Stop what runs, if anything does; a result that is half shown stays so."""
         if self._worker is not None:
             self._worker.stop()
+        if self._parts is not None:
+            self._next_part.stop()
+            self._parts = None
+            if self._on_stop is not None:
+                self._on_stop()
+            self._end()
 
-    def _forget(self) -> None:
-        self._worker = None
+    def _on_worker_ended(self, number: int) -> None:
+        if number == self._started:
+            # What it worked on may be large.
+            self._worker = None
+            if self._parts is None and isalive(self):
+                self._end()
+
+    def _end(self) -> None:
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            on_end()
+
+    def _show(self, on_result: Callable[[Any], Any], result: Any) -> None:
+        parts = on_result(result)
+        if isinstance(parts, Iterator) and isalive(self):
+            self._parts = parts
+            self._show_part()
+
+    def _show_part(self) -> None:
+        parts = self._parts
+        is_over = True
+        try:
+            is_over = parts is None or next(parts, _OVER) is _OVER
+        finally:
+            # It may have been stopped by what it showed.
+            if parts is not None and self._parts is parts:
+                if not is_over:
+                    self._next_part.start()
+                else:
+                    self._parts = None
+                    if self._worker is None:
+                        self._end()
 
 
 def _log_failure(error: Exception) -> None:

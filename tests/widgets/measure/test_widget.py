@@ -250,7 +250,7 @@ def test_a_layer_that_goes_while_it_is_measured_is_told(
     viewer.layers.remove(cells)
     held.set()
     wait(widget, qtbot)
-    assert widget.sentence.message == "'renamed' was removed while it was measured."
+    assert widget.sentence.message == "'renamed' was removed."
     assert widget.button.text() == "Measure"
     assert "area_um2" not in cells.features
 

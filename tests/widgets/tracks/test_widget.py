@@ -238,3 +238,83 @@ def test_a_film_without_cells_says_so(
     assert run(widget, qtbot) == "There are no cells in 'empty'."
     assert viewer.layers[-1].name == "empty: tracked"
     assert rows(widget) == []
+
+
+def paint(layer: Labels, place: tuple[Any, ...], label: int) -> None:
+    """Write a label as the brush does, as one step of undo."""
+    layer.data_setitem(place, label)
+
+
+def test_after_edits_of_the_tracks_the_cells_are_followed_anew_and_keep_their_numbers(
+    viewer: ViewerModel, widget: TracksWidget, qtbot: QtBot
+) -> None:
+    run(widget, qtbot)
+    numbered, lines = viewer.layers[1:]
+    before = numbered.data.copy()
+    assert not widget.changed.isVisible()
+    # The second daughter is deleted, and a cell is added, of a number that is not free of meaning.
+    paint(numbered, np.nonzero(numbered.data == 3), 0)
+    y, x = np.indices((6, 6)).reshape(2, -1) + 30
+    for frame in range(2):
+        paint(numbered, (np.full(36, frame), y, x), 50 + frame)
+    assert widget.changed.sentence.message == (
+        "'cells: tracked' has changed since its cells were followed."
+    )
+
+    qtbot.mouseClick(widget.changed.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not widget.job.is_running, timeout=60_000)
+
+    assert [layer.name for layer in viewer.layers] == ["cells", "cells: tracked", "cells: tracks"]
+    assert not widget.changed.isVisible()
+    # 1 goes on, and takes the daughter with her; the new cell is a track of its own.
+    assert rows(widget) == [
+        ["1", "0", "3", "4", ""],
+        ["4", "3", "3", "1", ""],
+        ["5", "0", "1", "2", ""],
+    ]
+    assert numbered.data[:2, 32, 32].tolist() == [5, 5]
+    assert numbered.data[3, 44, 44] == 4
+    assert set(np.unique(lines.data[:, 0])) == {1, 4, 5}
+    assert lines.graph == {}
+    # One step of undo, and then those of the edits.
+    for _ in range(4):
+        numbered.undo()
+    np.testing.assert_array_equal(numbered.data, before)
+
+
+def test_edits_of_the_labels_that_were_chosen_are_followed_into_the_same_layers(
+    viewer: ViewerModel, widget: TracksWidget, source: Labels, qtbot: QtBot
+) -> None:
+    run(widget, qtbot)
+    numbered = viewer.layers[1]
+    paint(source, np.nonzero(source.data == 1), 0)
+    assert widget.changed.sentence.message.startswith("'cells' has changed")
+    qtbot.mouseClick(widget.changed.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not widget.job.is_running, timeout=60_000)
+    assert [row[:3] for row in rows(widget)] == [["3", "2", "3"], ["4", "3", "3"]]
+    assert np.unique(numbered.data).tolist() == [0, 3, 4]
+    assert len(viewer.layers) == 3
+
+    viewer.layers.remove(numbered)
+    paint(source, np.nonzero(source.data == 9), 0)
+    qtbot.mouseClick(widget.changed.button, Qt.MouseButton.LeftButton)
+    assert widget.panel.message == "The layers of the tracks are not there any more; press Run."
+
+
+def test_what_is_edited_while_it_is_followed_anew_is_not_overwritten(
+    viewer: ViewerModel, widget: TracksWidget, qtbot: QtBot
+) -> None:
+    run(widget, qtbot)
+    numbered = viewer.layers[1]
+    paint(numbered, np.nonzero(numbered.data == 3), 0)
+    qtbot.mouseClick(widget.changed.button, Qt.MouseButton.LeftButton)
+    paint(numbered, np.nonzero(numbered.data == 4), 7)
+    qtbot.waitUntil(lambda: not widget.job.is_running, timeout=60_000)
+    assert widget.panel.message.startswith("The labels were edited meanwhile")
+    assert widget.changed.isVisible()
+    assert (numbered.data == 7).any()
+
+    qtbot.mouseClick(widget.changed.button, Qt.MouseButton.LeftButton)
+    press(widget, qtbot)
+    assert widget.panel.message == "Stopped; nothing was changed."
+    assert widget.changed.isVisible()

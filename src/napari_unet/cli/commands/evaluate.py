@@ -37,6 +37,7 @@ from napari_unet.engine.labels.evaluation import (
     checked_thresholds,
 )
 from napari_unet.engine.labels.truth.cell_errors import (
+    RIGHT_IOU,
     CellErrors,
     VerdictCounts,
     find_errors,
@@ -83,6 +84,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="each slice of a stack is an image of its own; otherwise a cell extends through them",
     )
     parser.add_argument(
+        "--right-iou",
+        type=real_number,
+        default=RIGHT_IOU,
+        metavar="IOU",
+        help="overlap from which a cell is right, for the kinds of error and the report "
+        "(default: 0.5)",
+    )
+    parser.add_argument(
         "--report", type=Path, metavar="OUT.html", help="also write a report for a browser"
     )
     parser.add_argument(
@@ -117,7 +126,8 @@ def run(arguments: argparse.Namespace) -> int:
         prediction = read_labels(pair[1], image=truth)
         looks.add(pair, truth, prediction)
         ndim = _ndim(truth, by_slice=arguments.slices)
-        found = find_errors(truth.array, prediction.array, ndim=ndim, thresholds=thresholds)
+        pixels, iou = (truth.array, prediction.array), arguments.right_iou
+        found = find_errors(*pixels, right_iou=iou, ndim=ndim, thresholds=thresholds)
         names = [pair[0].name]
         if len(found.evaluation.images) > 1:
             numbers = range(1, len(found.evaluation.images) + 1)
@@ -125,7 +135,7 @@ def run(arguments: argparse.Namespace) -> int:
         scores.update(zip(names, found.evaluation.images, strict=True))
         counts.extend(found.counts)
         if pages is not None:
-            pages.add(pair, find_errors(truth.array, prediction.array, ndim=ndim))
+            pages.add(pair, find_errors(*pixels, right_iou=iou, ndim=ndim))
 
     status = for_each(
         paired.pairs,
@@ -200,8 +210,9 @@ class _ReportFile:
             str(arguments.truth),
             str(arguments.prediction),
             self._images,
-            notes=notes,
-            settings=self._settings(),
+            arguments.right_iou,
+            notes,
+            self._settings(),
         )
         write_report(arguments.report, page, self._pixels, overwrite=arguments.overwrite)
         # Who asked for JSON reads nothing else there.
@@ -224,7 +235,8 @@ class _ReportFile:
     def _pixels(self, at: int) -> Pixels:
         truth, prediction = (read_labels(path) for path in self._pairs[at])
         ndim = _ndim(truth, by_slice=self._arguments.slices)
-        found = find_errors(truth.array, prediction.array, ndim=ndim)
+        iou = self._arguments.right_iou
+        found = find_errors(truth.array, prediction.array, right_iou=iou, ndim=ndim)
         image = self._image(self._pairs[at][0], truth.array.shape)
         return Pixels(truth.array, prediction.array, found.image(), image)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from napari_unet.engine.labels.truth.cell_errors import Verdict
+if TYPE_CHECKING:
+    from napari_unet.engine.labels.truth.cell_errors import Verdict
 
 VERDICT_WORDS: Mapping[Verdict, str] = {
     "right": "right",
@@ -27,12 +29,15 @@ VERDICT_MEANINGS: Mapping[Verdict, str] = {
 }
 
 VERDICT_COLOURS: Mapping[Verdict, str] = {
-    "right": "#2fc79a",
-    "missed": "#e8503a",
-    "false": "#c478ff",
-    "merged": "#e69f00",
-    "split": "#56b4e9",
-    "regrouped": "#bfc4cc",
-    "outline": "#e8e050",
+    "right": "#00a878",
+    "missed": "#e03a1e",
+    "false": "#d98cff",
+    "merged": "#4a45f0",
+    "split": "#a6ecff",
+    "regrouped": "#6f7278",
+    "outline": "#f0e442",
 }
-"""In the order of `VERDICTS`, which are numbers in an error image."""
+"""In the order of `VERDICTS`, which are numbers in an error image.
+
+Any two are at least 15 apart (CIEDE2000), also for the three kinds of colour blindness.
+"""

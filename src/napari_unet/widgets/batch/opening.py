@@ -14,6 +14,8 @@ from napari_unet.batch.queue import Queue
 from napari_unet.widgets.batch.work import PROGRAM, Live, summary_of
 
 if TYPE_CHECKING:
+    from napari.layers import Layer
+
     from napari_unet.engine.images.image import LabelImage
     from napari_unet.files.samples import LayerData
 
@@ -27,8 +29,8 @@ class Opened:
     folder: Path
     """Of its queue."""
     entry: ImageEntry
-    layers: tuple[LayerData, ...]
-    """The image, and its cells if there are any."""
+    layers: tuple[Layer, ...]
+    """The image, or each of its channels, and its cells if there are any; in no viewer yet."""
     checksum: int
     """Of the cells."""
     was_edited: bool
@@ -57,22 +59,25 @@ def open_entry(folder: Path, entry: ImageEntry, before: LabelImage | None, known
     from napari_unet.viewer.label_files import read_layer_data
 
     planned = entry.planned
-    array, options, kind = read_layer_data(planned.source, planned.series or _FIRST)
-    layers: list[LayerData] = [(array, _by_channel(options), kind)]
+    layers = _new_layers(read_layer_data(planned.source, planned.series or _FIRST))
     found = 0
     if planned.output.exists():
         labels, options, kind = read_layer_data(planned.output, _FIRST)
         found = checksum(labels)
-        layers.append((labels, {**options, "name": f"{planned.title}: cells"}, kind))
+        layers += _new_layers((labels, {**options, "name": f"{planned.title}: cells"}, kind))
     was_edited = before is not None and checksum(np.asarray(before)) != known
     return Opened(folder, entry, tuple(layers), found, was_edited)
 
 
-def _by_channel(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Give each channel a layer of its own, over which the cells lie."""
+def _new_layers(data: LayerData) -> list[Layer]:
+    """Make a layer, of an image with channels one of each, over which the cells lie."""
+    from napari.layers import Layer
+    from napari.layers.utils.stack_utils import split_channels
+
+    array, options, kind = data
     names = list(options.get("axis_labels", ()))
     if "c" not in names:
-        return dict(options)
+        return [Layer.create(array, options, kind)]
     axis = names.index("c")
     per_axis = ("scale", "units", "axis_labels")
     kept = {
@@ -82,7 +87,7 @@ def _by_channel(options: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in options.items()
         if key != "rgb"
     }
-    return {**kept, "channel_axis": axis}
+    return [Layer.create(*channel) for channel in split_channels(array, axis, **kept)]
 
 
 def save_corrections(

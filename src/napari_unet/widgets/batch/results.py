@@ -12,13 +12,16 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.batch.image_entry import ImageEntry
 from napari_unet.batch.words import count
-from napari_unet.viewer.results import METADATA_KEY
+from napari_unet.viewer.garbage import ShortSearches
+from napari_unet.viewer.results import METADATA_KEY, add_in_parts
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.batch.opening import Opened, open_entry, save_corrections
 from napari_unet.widgets.batch.work import Live
 from napari_unet.widgets.shared.parts import while_alive
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari.components import ViewerModel
     from napari.layers import Layer
 
@@ -47,6 +50,8 @@ class BatchResults(QObject):
         self._reading, self._saving = Job(self), Job(self)
         self._opened: Opened | None = None
         self._layers: list[Layer] = []
+        self._searches = ShortSearches()
+        viewer.layers.events.removing.connect(self._on_removing)
         viewer.layers.events.removed.connect(self._on_removed)
 
     @property
@@ -85,28 +90,30 @@ class BatchResults(QObject):
     def stop(self) -> None:
         """Read no more."""
         self._reading.stop()
+        self._searches.end()
 
     def _labels(self) -> Labels | None:
         return next((each for each in self._layers if isinstance(each, Labels)), None)
 
     @while_alive
-    def _on_read(self, opened: Opened) -> None:
-        before, self._layers = self._layers, []
+    def _on_read(self, opened: Opened) -> Iterator[None]:
         kept = ""
         if opened.was_edited and self._opened is not None:
             kept = (
                 f"'{self._opened.entry.planned.title}' has corrections that are not saved; its "
                 "layers stay: save them there, or delete them."
             )
-        else:
-            for layer in before:
-                if layer in self._viewer.layers:
-                    self._viewer.layers.remove(layer)
+            self._layers = []
+        while self._layers:
+            self._viewer.layers.remove(self._layers[-1])
+            yield
         is_first = not len(self._viewer.layers)
+        self._searches.begin()
         self._opened = opened
-        for array, options, kind in opened.layers:
-            added = getattr(self._viewer, f"add_{kind}")(array, **options)
-            self._layers += added if isinstance(added, list) else [added]
+        for layer in opened.layers:
+            self._layers.append(layer)
+            yield from add_in_parts(self._viewer, layer)
+            yield
         self._select()
         if not is_first:
             self._viewer.reset_view()
@@ -128,6 +135,11 @@ class BatchResults(QObject):
         self.told.emit(
             f"{cells} of '{entry.planned.title}' are saved in '{entry.output}', and in the tables."
         )
+
+    @while_alive
+    def _on_removing(self, event: Any) -> None:
+        if self._viewer.layers[event.index] not in self._layers:
+            self._searches.end()  # it may be older than what is searched
 
     @while_alive
     def _on_removed(self, _event: Any) -> None:

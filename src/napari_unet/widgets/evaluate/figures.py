@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
+from napari_unet.files.report.verdicts import VERDICT_COLOURS, VERDICT_WORDS
+
 if TYPE_CHECKING:
     from napari_unet.widgets.evaluate.comparison import Compared
 
@@ -62,8 +64,6 @@ def _scores(compared: Compared) -> str:
 
 
 def _counts(compared: Compared) -> str:
-    from napari_unet.files.report.verdicts import VERDICT_COLOURS, VERDICT_WORDS
-
     rows = []
     for each in compared.shares:
         swatch = f"<span style='color: {VERDICT_COLOURS[each.verdict]}'>■</span>"

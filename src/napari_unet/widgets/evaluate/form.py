@@ -9,6 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QWidget
 
 from napari_unet.engine.base.errors import UNetError
+from napari_unet.script import EvaluationRecipe
 from napari_unet.viewer.layers import counts_time, full_resolution, is_on_grid
 from napari_unet.viewer.results import METADATA_KEY
 from napari_unet.widgets.evaluate.comparison import Request
@@ -108,6 +109,26 @@ class EvaluateForm(QWidget):
             str(found.name),
             self.iou_box.value(),
             by_slice,
+        )
+
+    def recipe(self) -> EvaluationRecipe:
+        """Return what is to be compared, for a script.
+
+        Raises
+        ------
+        UNetError
+            If the layers cannot be compared.
+        """
+        request = self.request()
+        image = self.image_choice.layer if self.image_below() is not None else None
+        layers = [*self.pair, image]
+        return EvaluationRecipe(
+            request.truth_name,
+            request.found_name,
+            "" if image is None else str(image.name),
+            request.right_iou,
+            request.by_slice,
+            tuple(str(each.name) for each in layers if each is not None and each.multiscale),
         )
 
     def image_below(self) -> tuple[str, Any] | None:

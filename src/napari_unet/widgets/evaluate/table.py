@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.files.report.verdicts import VERDICT_WORDS
+
 if TYPE_CHECKING:
     from napari_unet.engine.labels.truth.cell_errors import CellError
 
@@ -18,8 +20,6 @@ def error_columns(errors: Sequence[CellError]) -> dict[str, NDArray[Any]]:
     """Number, kind, overlap, size and cells of each error; an empty table has no columns."""
     if not errors:
         return {}
-    from napari_unet.files.report.verdicts import VERDICT_WORDS
-
     return {
         "error": np.arange(1, len(errors) + 1),
         "kind": np.array([VERDICT_WORDS[error.kind] for error in errors], object),

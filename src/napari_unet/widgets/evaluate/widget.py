@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtWidgets import QPushButton, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_unet.engine.base.errors import UNetError
+from napari_unet.files.report.verdicts import VERDICT_COLOURS
+from napari_unet.script import evaluation_command, evaluation_python
 from napari_unet.viewer.gestures import LEFT, Click, Gestures
 from napari_unet.viewer.viewpoint import look_at
-from napari_unet.viewer.worker import Job, failure_sentence
+from napari_unet.viewer.worker import failure_sentence
 from napari_unet.widgets.evaluate.comparison import Compared, compare
 from napari_unet.widgets.evaluate.curve import ScoreCurve
 from napari_unet.widgets.evaluate.figures import Figures
 from napari_unet.widgets.evaluate.form import EvaluateForm
 from napari_unet.widgets.evaluate.save_button import SaveButton
+from napari_unet.widgets.shared.buttons import ScriptButton
+from napari_unet.widgets.shared.cells.compute_button import ComputeButton
 from napari_unet.widgets.shared.cells.edits import LabelEdits
 from napari_unet.widgets.shared.cells.kind_layer import find_kinds, remove_kinds, show_kinds
 from napari_unet.widgets.shared.cells.table import CellTable
@@ -25,6 +29,8 @@ from napari_unet.widgets.shared.parts import Scrolled, in_column, while_alive
 from napari_unet.widgets.shared.texts import Sentence
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari.components import ViewerModel
     from napari.layers import Labels
 
@@ -41,10 +47,10 @@ class EvaluateWidget(DockedForm):
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer)
         self.gestures, self.edits = Gestures(napari_viewer, self), [LabelEdits(self) for _ in "tf"]
-        self.job = Job(self)
         self._pair: tuple[Labels | None, Labels | None] = (None, None)
         self._compared: Compared | None = None
-        self._is_asked = False
+        self._known: tuple[Any, ...] | None = None
+        """`Compared.state` of what is shown, once all of it is."""
         self._build()
         form = self.form
         self.sentence.follow(
@@ -67,19 +73,26 @@ class EvaluateWidget(DockedForm):
         self.table = CellTable(column_px=_COLUMN_PX)
         self.sentence, self.note = Sentence(), Sentence()
         self.figures, self.curve = Figures(), ScoreCurve()
-        self.button = QPushButton("Compare")
-        self.button.setToolTip(
-            "<qt>Hold each found cell against the true ones. Errors are shown in colour over the "
+        self.button = ComputeButton(
+            "Compare",
+            "Hold each found cell against the true ones. Errors are shown in colour over the "
             "image, and listed: a click on a row goes there, a click on a cell to its row. Labels "
-            "that you edit are compared anew.</qt>"
+            "that you edit are compared anew.",
+            self.sentence,
+            doing="Comparing…",
+            kept="what is shown",
         )
-        self.button.clicked.connect(self._on_button_clicked)
+        self.job = self.button.job
+        self.button.wanted.connect(self._start)
         self.save_button = SaveButton(lambda: self._compared, self.form.image_below)
         self.save_button.saved.connect(self.sentence.show_text)
         self.save_button.failed.connect(self._on_not_saved)
+        self.script_button = ScriptButton(self.form.recipe, evaluation_python, evaluation_command)
+        self.script_button.copied.connect(self.sentence.show_text)
+        self.script_button.failed.connect(self._on_not_saved)
         inside = QWidget()
         parts: tuple[QWidget, ...] = (self.form, self.button, self.sentence, self.note)
-        parts += (self.figures, self.curve, self.table, self.save_button)
+        parts += (self.figures, self.curve, self.table, self.save_button, self.script_button)
         in_column(*parts, within=inside).setStretchFactor(self.table, 1)
         in_column(Scrolled(inside), within=self).setContentsMargins(4, 4, 4, 4)
 
@@ -88,11 +101,11 @@ class EvaluateWidget(DockedForm):
         self._follow((None, None))
 
     def _follow(self, pair: tuple[Labels | None, Labels | None]) -> None:
-        self.job.stop()
+        self.button.let_go()
         self.gestures.stop()
         for edits in self.edits:
             edits.follow(None)
-        self._pair, self._is_asked = pair, False
+        self._pair = pair
 
     def _on_pair_changed(self) -> None:
         pair, before = self.form.pair, self._pair
@@ -103,20 +116,11 @@ class EvaluateWidget(DockedForm):
         self._show(None)
         if before[1] is not None:
             remove_kinds(self._viewer, before[1], _SUBJECT)
-        gone = [each for each in before if each is not None and each not in self._viewer.layers]
-        if was_shown and gone:
-            self.sentence.show_text(f"'{gone[0].name}' was removed.", settles=True)
+        if was_shown:
+            self.button.tell_removed(self._viewer, before)
 
     def _on_choices_changed(self) -> None:
         if self._compared is not None:
-            self._start()
-
-    def _on_button_clicked(self) -> None:
-        was_asked, self._is_asked = self._is_asked, not self._is_asked
-        if was_asked:
-            self.job.stop()
-            self.sentence.show_text("Stopped; what is shown is as it was.")
-        else:
             self._start()
 
     def _start(self) -> None:
@@ -125,53 +129,53 @@ class EvaluateWidget(DockedForm):
         try:
             request = self.form.request()
         except UNetError as error:
-            self._on_failed(error)
+            self.button.show_failure(error)
             return
-        known = None if self._is_asked or self._compared is None else self._compared.state
+        known = None if self.button.is_asked else self._known
         for edits, layer in zip(self.edits, self._pair, strict=True):
             edits.follow(layer)
-        if self._is_asked:
-            self.button.setText("Stop")
-            self.sentence.show_text("Comparing…")
-        self.job.start(
-            partial(compare, request, known),
-            on_result=self._on_compared,
-            on_error=self._on_failed,
-            on_end=self._on_ended,
-        )
+        self.button.start(partial(compare, request, known), self._on_compared)
 
     @while_alive
-    def _on_compared(self, compared: Compared | None) -> None:
+    def _on_compared(self, compared: Compared | None) -> Iterator[None]:
         truth, found = self._pair
         if truth is None or found is None or any(edits.are_settling for edits in self.edits):
             return  # it is compared anew in a moment
-        was_asked, self._is_asked = self._is_asked, False
+        was_asked = self.button.is_asked
         if compared is None:
             self._show_summary()
             return
-        self._show(compared)
         # Who has taken the layer away wants to see the cells.
         if was_asked or find_kinds(self._viewer, found, _SUBJECT) is not None:
-            from napari_unet.files.report.verdicts import VERDICT_COLOURS
-
-            colours = {**VERDICT_COLOURS, "right": f"{VERDICT_COLOURS['right']}{_FAINT}"}
-            layer = show_kinds(self._viewer, found, compared.shown, colours, subject=_SUBJECT)
-            if was_asked:
+            yield from show_kinds(
+                self._viewer,
+                found,
+                compared.shown,
+                {**VERDICT_COLOURS, "right": f"{VERDICT_COLOURS['right']}{_FAINT}"},
+                subject=_SUBJECT,
                 # Below it they would only mix their colours with its own.
-                for each in (truth, found):
-                    each.visible = False
-                self.gestures.start(layer, yields=True)
+                in_place_of=(truth, found) if was_asked else (),
+            )
+            yield
+        self._show(compared)
+        yield
+        self.table.show_columns(compared.columns)
+        layer = find_kinds(self._viewer, found, _SUBJECT)
+        if self.button.take_request() and layer is not None:
+            self.gestures.start(layer, yields=True)
+        self._known = compared.state
 
     def _show(self, compared: Compared | None) -> None:
-        self._compared = compared
+        self._compared, self._known = compared, None
         self.figures.show_compared(compared)
         self.curve.show_evaluation(None if compared is None else compared.errors.evaluation)
-        self.table.show_columns({} if compared is None else compared.columns)
         self.note.show_text("")
-        if compared is not None:
-            self._show_summary()
-            if compared.notes:
-                self.note.show_error(" ".join(compared.notes))
+        if compared is None:
+            self.table.show_columns({})
+            return
+        self._show_summary()
+        if compared.notes:
+            self.note.show_error(" ".join(compared.notes))
 
     def _show_summary(self) -> None:
         if self._compared is None:
@@ -185,14 +189,6 @@ class EvaluateWidget(DockedForm):
         self.sentence.show_text(
             f"{told}; {evaluation.true_cells:,} true cells, {evaluation.predicted_cells:,} found."
         )
-
-    def _on_failed(self, error: Exception) -> None:
-        self._is_asked = False
-        self.sentence.show_error(failure_sentence(error, kept="What is shown is as it was."))
-
-    @while_alive
-    def _on_ended(self) -> None:
-        self.button.setText("Compare")
 
     def _on_edited(self) -> None:
         if self._compared is not None:

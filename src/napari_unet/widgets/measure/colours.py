@@ -93,7 +93,11 @@ class CellColours(QWidget):
         """Fade all cells but these, and those that are made from now on; none for None."""
         there = self._columns.get("label", np.zeros(0, np.int64))
         self._faint = None if labels is None else np.setdiff1d(there, labels)
-        self._colour()
+        if labels is None:
+            self._colour()
+        else:
+            # Once, however many rows the keys have gone through meanwhile.
+            self._soon.start(0)
 
     def _choose(self, column: str) -> None:
         with signals_blocked(self.column_box):

@@ -6,18 +6,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QPushButton, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.viewer.cells.measurements import Measured, measure, table_of, write_features
 from napari_unet.viewer.gestures import LEFT, Click, Gestures
 from napari_unet.viewer.viewpoint import look_at
 from napari_unet.viewer.warm_up import preparation
-from napari_unet.viewer.worker import Job, failure_sentence
+from napari_unet.viewer.worker import failure_sentence
 from napari_unet.widgets.measure.colours import CellColours
 from napari_unet.widgets.measure.form import MeasureForm
 from napari_unet.widgets.measure.plot import CellPlot
 from napari_unet.widgets.measure.save_button import SaveButton
+from napari_unet.widgets.shared.cells.compute_button import ComputeButton
 from napari_unet.widgets.shared.cells.edits import LabelEdits
 from napari_unet.widgets.shared.cells.table import CellTable
 from napari_unet.widgets.shared.docked_form import DockedForm
@@ -44,11 +45,9 @@ class MeasureWidget(DockedForm):
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer)
         self.gestures, self.edits = Gestures(napari_viewer, self), LabelEdits(self)
-        self.job = Job(self)
         self._layer: Labels | None = None
         self._measured: Measured | None = None
         self._painted: list[Painted] = []
-        self._is_asked = False
         self._build()
         preparation.ask_for("measurements")
         self.sentence.follow(
@@ -71,13 +70,18 @@ class MeasureWidget(DockedForm):
 
     def _build(self) -> None:
         self.form, self.table, self.sentence = MeasureForm(self._viewer), CellTable(), Sentence()
-        self.button = QPushButton("Measure")
-        self.button.setToolTip(
-            "<qt>Measure every cell. The table is here and in the layer's features, where other "
+        self.button = ComputeButton(
+            "Measure",
+            "Measure every cell. The table is here and in the layer's features, where other "
             "plugins read it. A click on a row goes to the cell, a click on a cell to its row; "
-            "labels that you correct are measured anew.</qt>"
+            "labels that you correct are measured anew.",
+            self.sentence,
+            doing="Measuring…",
+            kept="the table",
         )
-        self.button.clicked.connect(self._on_button_clicked)
+        self.job = self.button.job
+        self.button.wanted.connect(self._start)
+        self.button.failed.connect(self._on_failed)
         self.save_button = SaveButton(self._read_table)
         self.colours, self.plot = CellColours(), CellPlot()
         self.plot_fold = Fold("Plot", self.plot)
@@ -118,15 +122,14 @@ class MeasureWidget(DockedForm):
         self._follow(None)
 
     def _follow(self, layer: Labels | None) -> None:
-        self.job.stop()
+        self.button.let_go()
         self.gestures.stop()
         self.edits.follow(None)
         if self._layer is not None:
             self._layer.events.features.disconnect(self._show_table)
         if layer is not None:
             layer.events.features.connect(self._show_table)
-        self._layer, self._measured, self._is_asked = layer, None, False
-        self._painted = []
+        self._layer, self._measured, self._painted = layer, None, []
 
     def _on_layer_chosen(self, _index: int = 0) -> None:
         layer, before = self.form.layer, self._layer
@@ -135,27 +138,17 @@ class MeasureWidget(DockedForm):
         was_measuring = self.job.is_running
         self._follow(layer)
         self._show_table()
-        if before is not None and was_measuring and before not in self._viewer.layers:
-            self.sentence.show_text(
-                f"'{before.name}' was removed while it was measured.", settles=True
-            )
-
-    def _on_button_clicked(self) -> None:
-        was_asked, self._is_asked = self._is_asked, not self._is_asked
-        if was_asked:
-            self.job.stop()
-            self.sentence.show_text("Stopped; the table is as it was.")
-        else:
-            self._start()
+        if was_measuring:
+            self.button.tell_removed(self._viewer, [before])
 
     def _start(self) -> None:
         """Measure what has changed since; all of it if somebody asks."""
         self._painted = []
-        self._run(known=None if self._is_asked else self._measured)
+        self._run(known=None if self.button.is_asked else self._measured)
 
     def _on_painted(self, parts: list[Painted]) -> None:
         """Measure the cells of a stroke at once; the pause after it finds what it did not tell."""
-        if self._measured is not None and not self._is_asked:
+        if self._measured is not None and not self.button.is_asked:
             self._painted += parts
             self._run(known=self._measured, painted=tuple(self._painted))
 
@@ -164,19 +157,12 @@ class MeasureWidget(DockedForm):
         try:
             request = self.form.request()
         except UNetError as error:
-            self._on_failed(error)
+            self.button.show_failure(error)
             return
         if self.edits.layer != self._layer:
             self.edits.follow(self._layer)
-        if self._is_asked:
-            self.button.setText("Stop")
-            self.sentence.show_text("Measuring…")
-        self.job.start(
-            partial(measure, request, known, painted),
-            on_result=partial(self._on_measured, len(painted)),
-            on_error=self._on_failed,
-            on_end=self._on_ended,
-        )
+        work = partial(measure, request, known, painted)
+        self.button.start(work, partial(self._on_measured, len(painted)))
 
     @while_alive
     def _on_measured(self, painted: int, measured: Measured | None) -> None:
@@ -188,20 +174,13 @@ class MeasureWidget(DockedForm):
             self._measured = measured
             write_features(layer, measured.table)
             self.sentence.show_text(_told(measured, layer.name))
-        elif not self._is_asked and self.sentence.message == _OUTDATED and self._measured:
+        elif not self.button.is_asked and self.sentence.message == _OUTDATED and self._measured:
             self.sentence.show_text(_told(self._measured, layer.name))
-        if self._is_asked:
-            self._is_asked = False
+        if self.button.take_request():
             self.gestures.start(layer, yields=True)
 
-    def _on_failed(self, error: Exception) -> None:
-        self._is_asked = False
+    def _on_failed(self) -> None:
         self.edits.follow(None)
-        self.sentence.show_error(failure_sentence(error, kept="The table is as it was."))
-
-    @while_alive
-    def _on_ended(self) -> None:
-        self.button.setText("Measure")
 
     def _on_edited(self) -> None:
         if self._measured is not None:

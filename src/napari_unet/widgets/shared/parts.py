@@ -23,6 +23,7 @@ from superqt import QCollapsible
 
 _Owner = TypeVar("_Owner", bound=QObject)
 _Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 _NO_LIMIT_PX = (1 << 24) - 1
 """Qt's `QWIDGETSIZE_MAX`, which not all of its bindings have."""
 
@@ -50,17 +51,18 @@ class Fold(QCollapsible):
 
 
 def while_alive(
-    slot: Callable[Concatenate[_Owner, _Arguments], None],
-) -> Callable[Concatenate[_Owner, _Arguments], None]:
-    """Make a method that does nothing once Qt has deleted its object.
+    slot: Callable[Concatenate[_Owner, _Arguments], _Result],
+) -> Callable[Concatenate[_Owner, _Arguments], _Result | None]:
+    """Make a method that does nothing, and returns None, once Qt has deleted its object.
 
     The signals of napari and of the session outlive a widget until Python collects it.
     """
 
     @wraps(slot)
-    def guarded(self: _Owner, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> None:
-        if isalive(self):
-            slot(self, *args, **kwargs)
+    def guarded(
+        self: _Owner, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs
+    ) -> _Result | None:
+        return slot(self, *args, **kwargs) if isalive(self) else None
 
     return guarded
 

@@ -52,15 +52,15 @@ class TracksForm(QWidget):
         layer: Labels | None = self.layer_choice.layer
         return layer
 
-    def request(self) -> Request:
-        """Return what is to be followed.
+    def request(self, layer: Labels | None = None) -> Request:
+        """Return what is to be followed: the cells of this layer, or of the chosen one.
 
         Raises
         ------
         UNetError
             If there are no labels of several frames.
         """
-        layer = self.layer
+        layer = self.layer if layer is None else layer
         if layer is None:
             raise UNetError(
                 "There is no labels layer; open a film and run Segment cells on every slice, or "

@@ -21,34 +21,45 @@ if TYPE_CHECKING:
 _FEATURES = ("label", "area_px", "volume_px", "parent")
 
 
-def new_tracked_layers(
-    tracks: Tracks, labels: LabelImage, *, name: str, place: Mapping[str, Any]
-) -> tuple[Labels, TracksLayer | None]:
-    """Make layers of followed cells; any thread may.
+def new_numbered_layer(labels: LabelImage, *, name: str, place: Mapping[str, Any]) -> Labels:
+    """Make a layer of followed cells, with one colour for each track; any thread may.
 
     Parameters
     ----------
-    tracks : Tracks
     labels : (T, H, W) or (T, Z, H, W) int32 array
         Numbered by the tracks.
     name : str
         Of the layer of labels that were tracked.
     place : mapping
         As `place_of` gives it, along all axes.
+    """
+    from napari.layers import Labels
+
+    return Labels(labels, name=f"{name}: tracked", **place)
+
+
+def new_lines_layer(tracks: Tracks, *, name: str, place: Mapping[str, Any]) -> TracksLayer | None:
+    """Make a layer of the ways of cells, with the divisions as its graph; any thread may.
 
     Returns
     -------
-    Labels, Tracks layer
-        The first with one colour for each track, the second with the divisions as its graph; None
-        if there are no cells, as napari has no such layer.
+    Tracks layer or None
+        None if there are no cells, as napari has no such layer.
     """
-    from napari.layers import Labels
     from napari.layers import Tracks as TracksLayer
 
-    numbered = Labels(labels, name=f"{name}: tracked", **place)
     if not tracks.count:
-        return numbered, None
-    return numbered, TracksLayer(**_lines(tracks), name=f"{name}: tracks", **place)
+        return None
+    return TracksLayer(**_lines(tracks), name=f"{name}: tracks", **place)
+
+
+def take_lines(layer: TracksLayer, other: TracksLayer) -> None:
+    """Show the tracks of another layer in one that stays, with the colours and the tail it has."""
+    # Neither data nor graph may name tracks that the other one lacks.
+    layer.graph = {}
+    layer.data = other.data
+    layer.features = other.features
+    layer.graph = other.graph
 
 
 def _lines(tracks: Tracks) -> dict[str, Any]:

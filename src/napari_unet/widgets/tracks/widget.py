@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,22 +13,30 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.viewer.gestures import LEFT, Click, Gestures
+from napari_unet.viewer.label_edits import LabelEdit, edit_labels, labels_in_memory
+from napari_unet.viewer.results import add_in_parts
 from napari_unet.viewer.viewpoint import look_at
 from napari_unet.viewer.worker import Job, failure_sentence
 from napari_unet.widgets.shared.cells.table import CellTable
 from napari_unet.widgets.shared.docked_form import DockedForm
 from napari_unet.widgets.shared.parts import Scrolled, action_button, in_column, while_alive
 from napari_unet.widgets.shared.run_panel import RunPanel
+from napari_unet.widgets.tracks.changes import ChangedSince
 from napari_unet.widgets.tracks.counts_plot import CountsPlot
 from napari_unet.widgets.tracks.form import TracksForm
-from napari_unet.widgets.tracks.work import Followed, Progress, follow, save
+from napari_unet.widgets.tracks.layers import take_lines
+from napari_unet.widgets.tracks.work import Before, Followed, Progress, Request, follow, save
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari.components import ViewerModel
     from napari.layers import Labels, Layer
+    from napari.layers import Tracks as TracksLayer
 
 _COLUMN_PX = 48
 _STOPPED = "Stopped; nothing was changed."
+_EDITED_SINCE = "The labels were edited meanwhile, and stay as they are; press Follow anew again."
 _RUN_TOOLTIP = (
     "<qt>Link the cells of each frame with those of the next. The result are two new layers: "
     "labels in which a cell keeps its number and colour, and the way that each has gone. The "
@@ -45,10 +54,15 @@ class TracksWidget(DockedForm):
         self._source: Labels | None = None
         """The layer that is being followed, or was last."""
         self._followed: Followed | None = None
+        self._layers: tuple[Labels | None, TracksLayer | None] = (None, None)
+        """Labels that keep their numbers, and lines."""
+        self._anew: Labels | None = None
+        """The edited layer whose cells are being followed anew."""
         self._path = Path()
         self._build()
         self.panel.run_clicked.connect(self.run)
         self.panel.stop_clicked.connect(self._on_stop_clicked)
+        self.changed.wanted.connect(self._on_follow_anew)
         self.panel.label.follow(
             lambda: self.form.layer_choice.subject,
             self.form.layer_choice.currentIndexChanged,
@@ -62,7 +76,7 @@ class TracksWidget(DockedForm):
 
     def _build(self) -> None:
         self.form = TracksForm(self._viewer)
-        self.panel = RunPanel("Run", _RUN_TOOLTIP)
+        self.panel, self.changed = RunPanel("Run", _RUN_TOOLTIP), ChangedSince()
         self.plot, self.table = CountsPlot(), CellTable(column_px=_COLUMN_PX)
         self.table.setToolTip(
             "<qt>A row for each track, with the frames that it begins and ends in, counted from 0 "
@@ -75,7 +89,7 @@ class TracksWidget(DockedForm):
             self._on_save_clicked,
         )
         inside = QWidget()
-        parts = (self.form, self.panel, self.plot, self.table, self.save_button)
+        parts = (self.form, self.panel, self.changed, self.plot, self.table, self.save_button)
         below = self.form.remembered.reset_button()
         in_column(*parts, below, within=inside).setStretchFactor(self.table, 1)
         in_column(Scrolled(inside), within=self).setContentsMargins(4, 4, 4, 4)
@@ -85,6 +99,7 @@ class TracksWidget(DockedForm):
         self.job.stop()
         self._writing.stop()
         self.gestures.stop()
+        self.changed.watch([])
 
     def run(self) -> None:
         """Follow the cells of the chosen layer."""
@@ -95,7 +110,35 @@ class TracksWidget(DockedForm):
         except UNetError as error:
             self.panel.show_error(str(error))
             return
-        self._source = self.form.layer
+        self._source, self._anew = self.form.layer, None
+        self._start(request)
+
+    def _on_follow_anew(self) -> None:
+        edited, (numbered, _) = self.changed.layer, self._layers
+        if self.job.is_running or edited is None or self._followed is None:
+            return
+        is_there = edited in self._viewer.layers and numbered in self._viewer.layers
+        if numbered is None or not is_there:
+            self.panel.show_error("The layers of the tracks are not there any more; press Run.")
+            return
+        try:
+            labels_in_memory(numbered)
+            request = self.form.request(edited)
+        except UNetError as error:
+            self.panel.show_error(str(error))
+            return
+        before = Before(self._followed.tracks, numbered.data, edited == numbered)
+        name = self._followed.request.name
+        # Edits from here on are others than those that are followed.
+        self._watch()
+        self._anew = edited
+        self._start(replace(request, name=name, before=before))
+
+    def _watch(self) -> None:
+        layers = (self._source, self._layers[0])
+        self.changed.watch([each for each in layers if each is not None])
+
+    def _start(self, request: Request) -> None:
         self.panel.show_running("reading the labels")
         self.job.start(
             partial(follow, request),
@@ -107,6 +150,7 @@ class TracksWidget(DockedForm):
     def _on_stop_clicked(self) -> None:
         self.job.stop()
         self.panel.show_idle(_STOPPED)
+        self._offer_again()
 
     @while_alive
     def _on_report(self, report: Progress) -> None:
@@ -114,32 +158,64 @@ class TracksWidget(DockedForm):
             self.panel.show_progress(report.done, report.total, report.text)
 
     @while_alive
-    def _on_followed(self, report: Progress) -> None:
+    def _on_followed(self, report: Progress) -> Iterator[None]:
         followed = report.followed
         assert followed is not None  # noqa: S101 - the last report has it
-        before, self._followed = self._followed, followed
-        numbered, lines = followed.layers
-        for layer in () if before is None else before.layers:
-            if layer is not None and layer in self._viewer.layers:
-                layer.visible = False
-        if self._source is not None:
-            # Below it the new labels would only mix their colours with its own.
-            self._source.visible = False
-        self._viewer.add_layer(numbered)
-        if lines is not None:
-            self._viewer.add_layer(lines)
+        if isinstance(followed.numbered, LabelEdit):
+            if self.changed.layer is not None:
+                self.panel.show_idle(_EDITED_SINCE)
+                return
+            self._change(followed.numbered)
+        else:
+            hidden = (*self._layers, self._source)
+            self._layers = (followed.numbered, None)
+            # Below it the others would only mix their colours with its own.
+            there = [each for each in hidden if each is not None and each in self._viewer.layers]
+            yield from add_in_parts(self._viewer, followed.numbered, in_place_of=there)
+        self._followed = followed
+        yield
+        yield from self._show_lines(followed.lines)
+        yield
         self.table.show_columns(followed.columns)
+        yield
         self.plot.show_counts(followed.tracks.cells_per_frame)
         self._show_frame()
-        self.gestures.start(numbered, yields=True)
+        numbered = self._layers[0]
+        if numbered is not None:
+            self.gestures.start(numbered, yields=True)
         if self._source is not None:
             # Another run is about the same labels, not about its own result.
             self.form.layer_choice.choose_layer(self._source)
+        self._watch()
         self.panel.show_idle(_summary(followed), settles=True)
+
+    def _change(self, edit: LabelEdit) -> None:
+        """Number the cells of the layer as they are followed now."""
+        numbered = self._layers[0]
+        assert numbered is not None  # noqa: S101 - it was there when this began
+        self.changed.watch([])
+        edit_labels(numbered, edit)
+
+    def _show_lines(self, lines: TracksLayer | None) -> Iterator[None]:
+        numbered, before = self._layers
+        is_there = before is not None and before in self._viewer.layers
+        if lines is not None and is_there:
+            take_lines(before, lines)
+            return
+        self._layers = (numbered, lines)
+        if is_there:
+            self._viewer.layers.remove(before)
+        elif lines is not None:
+            yield from add_in_parts(self._viewer, lines)
 
     @while_alive
     def _on_failed(self, error: Exception) -> None:
         self.panel.show_error(failure_sentence(error, kept="The labels are as they were."))
+        self._offer_again()
+
+    def _offer_again(self) -> None:
+        if self._anew is not None:
+            self.changed.offer(self._anew)
 
     def _on_frame_clicked(self, frame: int) -> None:
         shown = self._shown
@@ -157,7 +233,7 @@ class TracksWidget(DockedForm):
     @property
     def _shown(self) -> Layer | None:
         """The layer of numbered cells, while it is in the viewer."""
-        layer = None if self._followed is None else self._followed.layers[0]
+        layer = self._layers[0]
         return layer if layer is not None and layer in self._viewer.layers else None
 
     def _on_track_chosen(self, track: int) -> None:

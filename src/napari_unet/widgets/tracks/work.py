@@ -13,13 +13,33 @@ from napari_unet.engine.labels.runs import LabelRuns
 from napari_unet.engine.labels.tracking.settings import TrackingSettings
 from napari_unet.engine.labels.tracking.tracking import iterate_tracking
 from napari_unet.engine.labels.tracking.tracks import Tracks
-from napari_unet.widgets.tracks.layers import new_tracked_layers
+from napari_unet.viewer.label_edits import LabelEdit, label_edit
+from napari_unet.viewer.warm_up import preparation
+from napari_unet.widgets.tracks.layers import new_lines_layer, new_numbered_layer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari.layers import Labels
     from napari.layers import Tracks as TracksLayer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Before:
+    """What is known of a film that is followed anew, after its labels were edited."""
+
+    tracks: Tracks
+    shown: Any
+    """The labels that keep their numbers, which are to be changed."""
+    is_numbered: bool
+    """These are the edited labels, so that a cell has the number of its track already."""
+
+    def numbers_in(self, tracks: Tracks) -> NDArray[np.int64]:
+        """Track that each cell was in; 0 for what is new."""
+        if not self.is_numbered:
+            return self.tracks.numbers_of(tracks.appearances)
+        labels = tracks.appearances.labels
+        return np.where(np.isin(labels, self.tracks.numbers), labels, 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +55,7 @@ class Request:
     settings: TrackingSettings
     pixel_size: tuple[float, ...]
     """Along the axes of a frame."""
+    before: Before | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,8 +68,10 @@ class Followed:
     """The labels as they were."""
     columns: dict[str, NDArray[Any]]
     """Of the table of tracks."""
-    layers: tuple[Labels, TracksLayer | None]
-    """Labels that keep their numbers, and lines; no lines without cells."""
+    numbered: Labels | LabelEdit
+    """Labels that keep their numbers: a layer, or what changes the one of before."""
+    lines: TracksLayer | None
+    """None without cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +92,8 @@ def follow(request: Request) -> Iterator[Progress]:
     UNetError
         As `iterate_tracking`.
     """
+    for text in preparation.wait_for("tracks"):
+        yield Progress(0, 1, text)
     # A copy: whoever paints meanwhile changes other labels than these.
     stack = np.array(request.labels)
     frames = len(stack)
@@ -78,13 +103,22 @@ def follow(request: Request) -> Iterator[Progress]:
         yield Progress(report.done, report.total + frames, text)
     tracks, total = report.tracks, report.total + frames
     assert tracks is not None  # noqa: S101 - the last report has them
+    before, name, place = request.before, request.name, request.place
+    if before is not None:
+        highest = int(before.tracks.numbers.max(initial=0))
+        tracks = tracks.keeping(before.numbers_in(tracks), above=highest)
     numbered = np.empty(stack.shape, np.int32)
     for at, frame in enumerate(tracks.relabelled(stack)):
         numbered[at] = frame
         yield Progress(report.total + at + 1, total, "numbering the cells")
+    layer = (
+        new_numbered_layer(numbered, name=name, place=place)
+        if before is None
+        else label_edit(np.asarray(before.shown), numbered)
+    )
+    lines = new_lines_layer(tracks, name=name, place=place)
     source = LabelRuns.of(stack)
-    layers = new_tracked_layers(tracks, numbered, name=request.name, place=request.place)
-    followed = Followed(request, tracks, source, track_columns(tracks), layers)
+    followed = Followed(request, tracks, source, track_columns(tracks), layer, lines)
     yield Progress(total, total, "", followed)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ class Tracks:
 
     appearances: Appearances
     numbers: NDArray[np.int64]
-    """(N,) int64. Track of each entry of `appearances`: 1, 2, ... in the order of their begin."""
+    """(N,) int64. Track of each entry of `appearances`: 1, 2, ... in the order of their begin; after
+    `keeping`, those of before."""
     parents: Mapping[int, int]
     """For each daughter the track that she came from, which ends in the frame before."""
     largest_move_px: float
@@ -30,7 +31,7 @@ class Tracks:
     @property
     def count(self) -> int:
         """Number of tracks."""
-        return int(self.numbers.max(initial=0))
+        return int(np.unique(self.numbers).size)
 
     @property
     def frame_count(self) -> int:
@@ -58,14 +59,15 @@ class Tracks:
             the cell is there; "parent", 0 for none.
         """
         order = np.argsort(self.numbers, kind="stable")
-        begins = np.searchsorted(self.numbers[order], np.arange(1, self.count + 2))
+        tracks, begins, lengths = np.unique(
+            self.numbers[order], return_index=True, return_counts=True
+        )
         frames = self.appearances.frames[order]
-        tracks = np.arange(1, self.count + 1)
         return {
             "track": tracks,
-            "first_frame": frames[begins[:-1]],
-            "last_frame": frames[begins[1:] - 1],
-            "frames": np.diff(begins),
+            "first_frame": frames[begins],
+            "last_frame": frames[begins + lengths - 1],
+            "frames": lengths,
             "parent": np.array([self.parents.get(each, 0) for each in tracks.tolist()], np.int64),
         }
 
@@ -83,15 +85,71 @@ class Tracks:
         order = np.lexsort((appearances.frames, self.numbers))
         names = ("z", "y", "x")[-appearances.centres.shape[1] :]
         tracks = self.numbers[order]
-        parents = self.lives()["parent"]
+        lives = self.lives()
+        parents = lives["parent"][np.searchsorted(lives["track"], tracks)]
         return {
             "track": tracks,
             "frame": appearances.frames[order],
             **{name: appearances.centres[order, axis] for axis, name in enumerate(names)},
             "label": appearances.labels[order],
             "area_px" if len(names) == 2 else "volume_px": appearances.areas[order],
-            "parent": parents[tracks - 1],
+            "parent": parents,
         }
+
+    def keeping(self, before: NDArray[np.int64], *, above: int = 0) -> Tracks:
+        """Number tracks as before, as far as they are the same ones.
+
+        A track gets the number that most of its cells had, and of several such
+        tracks the one that shares the most cells; the others get new numbers.
+
+        Parameters
+        ----------
+        before : (N,) int64 array
+            The track that each entry of `appearances` was in; 0 for none.
+        above : int
+            Beyond it and beyond all of `before` new numbers begin.
+        """
+        known = before > 0
+        pairs, shared = np.unique(
+            np.stack([self.numbers[known], before[known]], axis=1), axis=0, return_counts=True
+        )
+        number: dict[int, int] = {}
+        taken: set[int] = set()
+        for at in np.argsort(-shared, kind="stable").tolist():
+            new, old = map(int, pairs[at])
+            if new not in number and old not in taken:
+                number[new] = old
+                taken.add(old)
+        beyond = max(above, int(before.max(initial=0)))
+        for new in np.unique(self.numbers).tolist():
+            if new not in number:
+                beyond += 1
+                number[new] = beyond
+        numbers = np.array([number[each] for each in self.numbers.tolist()], np.int64)
+        parents = {number[child]: number[parent] for child, parent in self.parents.items()}
+        return replace(self, numbers=numbers, parents=dict(sorted(parents.items())))
+
+    def numbers_of(self, appearances: Appearances) -> NDArray[np.int64]:
+        """Find the track of each cell in labels that were edited since; 0 for those that are new.
+
+        Parameters
+        ----------
+        appearances : Appearances
+            Of the edited labels: the same cell has the same label in the same frame.
+
+        Returns
+        -------
+        (M,) int64 array
+        """
+        found = np.zeros(appearances.labels.size, np.int64)
+        frames = min(self.frame_count, appearances.frame_starts.size - 1)
+        for frame in range(frames):
+            own, other = self.appearances.of_frame(frame), appearances.of_frame(frame)
+            known, asked = self.appearances.labels[own], appearances.labels[other]
+            if known.size:
+                at = np.minimum(np.searchsorted(known, asked), known.size - 1)
+                found[other] = np.where(known[at] == asked, self.numbers[own][at], 0)
+        return found
 
     def relabelled(self, stack: AnyImage) -> Iterator[LabelImage]:
         """Number the cells of each frame by their tracks, so that each keeps its number.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.images.image import PlaneIndex
 from napari_unet.viewer.layers import full_resolution, place_of
-from napari_unet.viewer.results import SCORES_KEY, move_to
+from napari_unet.viewer.results import SCORES_KEY, add_in_parts, move_to
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -29,8 +29,11 @@ def show_kinds(
     subject: str,
     name: str | None = None,
     plane: PlaneIndex | None = None,
-) -> Labels:
+    in_place_of: Iterable[Layer] = (),
+) -> Iterator[None]:
     """Show kinds over a layer, in the layer for this subject that it has or in a new one.
+
+    The window may be drawn at each `yield`, see `Job.start`.
 
     Parameters
     ----------
@@ -47,6 +50,8 @@ def show_kinds(
         Of the image; that of `layer` without it.
     plane : tuple of int or slice, optional
         Where the kinds lie in the layer; elsewhere what was shown stays.
+    in_place_of : iterable of layer
+        Those that are hidden then.
     """
     place = place_of(layer, tuple(range(layer.ndim)))
     shape = tuple(int(size) for size in full_resolution(layer).shape[: layer.ndim])
@@ -55,16 +60,22 @@ def show_kinds(
         array = np.zeros(shape, np.uint8)
         array[plane or ...] = kinds
         shown = _new_layer(array, layer, colours, subject, name or layer.name, place)
+        yield
         active = viewer.layers.selection.active
-        viewer.add_layer(shown)
+        parts = add_in_parts(viewer, shown, in_place_of=in_place_of)
+        next(parts)
         # Who looks at an image goes on looking at it.
         viewer.layers.selection.active = active
-        return shown
+        yield
+        yield from parts
+        return
     shown.data[plane or ...] = kinds
     move_to(shown, place)
+    yield
+    for other in in_place_of:
+        other.visible = False
     shown.visible = True
     shown.refresh()
-    return shown
 
 
 def remove_kinds(viewer: ViewerModel, layer: Layer, subject: str) -> None:

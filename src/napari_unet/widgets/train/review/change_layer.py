@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.images.image import PlaneIndex
+from napari_unet.files.report.verdicts import VERDICT_COLOURS
 from napari_unet.viewer.layers import find_layer
 from napari_unet.viewer.viewpoint import look_at
-from napari_unet.widgets.shared.cells.kind_layer import remove_kinds, show_kinds
+from napari_unet.widgets.shared.cells.kind_layer import find_kinds, remove_kinds, show_kinds
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
     from napari_unet.widgets.train.review.view_changes import ViewChanges
 
 CHANGE_COLOURS: dict[ChangeKind, str] = {
-    "gained": "#2fc79a",
-    "lost": "#e8503a",
-    "split": "#56b4e9",
-    "merged": "#e69f00",
-    "regrouped": "#b07cd8",
-    "reshaped": "#d8d040",
+    "gained": VERDICT_COLOURS["right"],
+    "lost": VERDICT_COLOURS["missed"],
+    "split": VERDICT_COLOURS["split"],
+    "merged": VERDICT_COLOURS["merged"],
+    "regrouped": VERDICT_COLOURS["regrouped"],
+    "reshaped": VERDICT_COLOURS["outline"],
 }
 """In the order of `CHANGE_KINDS`, which are numbers in a change image."""
 
@@ -72,10 +73,14 @@ def show_changes(
     name: str | None = None,
     plane: PlaneIndex | None = None,
 ) -> Labels:
-    """Show a change image over a layer; see `show_kinds`."""
-    return show_kinds(
+    """Show a change image over a layer, and return the one in which it is; see `show_kinds`."""
+    for _ in show_kinds(
         viewer, layer, changes, CHANGE_COLOURS, subject=_SUBJECT, name=name, plane=plane
-    )
+    ):
+        pass  # No more than a field of view is sent.
+    shown = find_kinds(viewer, layer, _SUBJECT)
+    assert shown is not None  # noqa: S101 - it has just been shown
+    return shown
 
 
 def remove_changes(viewer: ViewerModel, layer: Layer) -> None:

@@ -1,0 +1,245 @@
+"""Measure how long the window does not answer in Evaluate, Measure, Batch and Tracks.
+
+    python benchmarks/form_gaps.py [--before SRC] [--only evaluate measure ...] [--causes]
+
+A row for each moment: the longest time in which the event loop did not come round. `--before` is
+the `src` folder of another checkout, of which the same is measured in turn, in a column beside
+it. *napari* is what napari alone needs for the same layer. Every part runs in a real window in a
+fresh process; where there is no display, in a virtual one whose OpenGL the processor computes, so
+that drawing costs much more than with a graphics card. 4096 x 4096 pixels with 10,000 cells, and
+a film of 20 frames of 512 x 512.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from event_loop import LONG_S, Watch, spend, wait_until
+from evaluating import result_of
+from measuring import discs
+from tracking import jittering_discs
+
+PLUGIN = "napari-unet-cells"
+WITH_DISPLAY = Path(__file__).parent.parent / "scripts" / "with_display.sh"
+SIDE, CELLS, FRAMES = 4096, 10_000, 20
+_SETTLED_S = 1.5
+_CAUSES_SHOWN = 2
+NAPARI = "napari"
+
+
+class Moments:
+    """What was measured in this process, by name."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, dict[str, Any]] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Measure what is done in this context, and what is drawn after it."""
+        with Watch() as watch:
+            yield
+            spend(0.5)
+        gaps = sorted(watch.gaps, key=lambda gap: -gap.seconds)
+        causes = [str(gap) for gap in gaps[:_CAUSES_SHOWN]]
+        longest_s = max(watch.longest_s, self.found.get(name, {}).get("s", 0))
+        self.found[name] = {"s": longest_s, "causes": causes}
+
+
+def window(*layers: tuple[str, np.ndarray]) -> Any:
+    """Open a viewer with layers of labels, once it has been drawn."""
+    import napari
+
+    viewer = napari.Viewer()
+    for name, labels in layers:
+        viewer.add_labels(labels, name=name)
+    spend(_SETTLED_S)
+    return viewer
+
+
+def opened(viewer: Any, name: str) -> Any:
+    """Dock a widget, once what it prepares is ready."""
+    from napari_unet.viewer.commands import open_widget
+    from napari_unet.viewer.warm_up import preparation
+
+    widget = open_widget(viewer, name)
+    assert wait_until(lambda: preparation._thread is None)
+    spend(_SETTLED_S)
+    return widget
+
+
+def measure_napari(moments: Moments) -> None:
+    """Do with napari alone what the forms do: layers are added and get colours."""
+    from napari.layers import Tracks
+    from napari.utils.colormaps import CyclicLabelColormap
+
+    labels = discs(SIDE, CELLS)
+    viewer = window(("cells", labels))
+    with moments("the errors are shown for the first time"):
+        viewer.add_labels((labels > 0).astype(np.uint8), name="kinds")
+    viewer.layers.pop()
+    spend(0.5)
+    table = np.random.default_rng(0).random((CELLS + 1024, 4), np.float32)
+    with moments("cells get the colours of a column"):
+        viewer.layers[0].colormap = CyclicLabelColormap(colors=table)
+    viewer.layers.clear()
+    film = jittering_discs(400, FRAMES)
+    viewer.add_labels(film)
+    spend(0.5)
+    frames, numbers = np.repeat(np.arange(FRAMES), 400), np.tile(np.arange(400), FRAMES)
+    order = np.argsort(numbers, kind="stable")
+    places = np.random.default_rng(0).random((frames.size, 2)) * film.shape[1]
+    with moments("the tracks are shown"):
+        viewer.add_labels(film.copy())
+        viewer.add_layer(Tracks(np.column_stack([numbers, frames, places])[order]))
+    viewer.layers.clear()
+    image = np.random.default_rng(0).integers(0, 255, (1024, 1024), np.uint8)
+    with moments("a result is opened"):
+        viewer.add_image(image)
+        viewer.add_labels(np.zeros(image.shape, np.int32))
+
+
+def measure_evaluate(moments: Moments) -> None:
+    """Compare two layers twice."""
+    truth = discs(SIDE, CELLS)
+    viewer = window(("truth", truth), ("cells", result_of(truth)))
+    widget = opened(viewer, "Evaluate")
+    for when in ("for the first time", "again"):
+        with moments(f"the errors are shown {when}"):
+            widget.button.click()
+            assert wait_until(lambda: not widget.job.is_running)
+            wait_until(lambda: widget.curve.has_plots, timeout_s=10)
+
+
+def measure_measure(moments: Moments) -> None:
+    """Measure, colour by two columns, and fade all but some cells."""
+    viewer = window(("cells", discs(SIDE, CELLS)))
+    widget = opened(viewer, "Measure")
+    with moments("cells are measured"):
+        widget.button.click()
+        assert wait_until(lambda: not widget.job.is_running)
+    box = widget.colours.column_box
+    with moments("cells get the colours of a column"):
+        box.choose_value("area_px2")
+    with moments("cells get the colours of another column"):
+        box.choose_value("solidity")
+    with moments("all cells but some fade"):
+        widget.table.choose_all(np.arange(1, 500))
+
+
+def measure_batch(moments: Moments) -> None:
+    """Segment three files, and open two of the results."""
+    import tifffile
+
+    from napari_unet.files.samples import load_sample
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("crowded", "fluorescence", "large"):
+            tifffile.imwrite(Path(folder) / f"{name}.tif", load_sample(name).image)
+        viewer = window()
+        widget = opened(viewer, "Batch")
+        widget._on_files_chosen([Path(folder)])
+        assert wait_until(lambda: widget.table.images.rowCount() == 3)
+        spend(0.5)
+        with moments("Run of a batch"):
+            widget.panel.button.click()
+            assert wait_until(lambda: not widget.panel.is_running)
+        rows = widget.table.images.rows
+        for row, when in ((0, "for the first time"), (1, "next"), (2, "next")):
+            told = "a result is opened" if row else "a result is opened for the first time"
+            with moments(told):
+                widget.table.entry_chosen.emit(rows[row].entry)
+                assert wait_until(lambda entry=rows[row].entry: widget.results.entry == entry)
+
+
+def measure_tracks(moments: Moments) -> None:
+    """Follow the cells of a film twice."""
+    viewer = window(("film", jittering_discs(400, FRAMES)))
+    widget = opened(viewer, "Tracks")
+    for when in ("", " again"):
+        with moments(f"the tracks are shown{when}"):
+            widget.panel.button.click()
+            assert wait_until(lambda: not widget.job.is_running)
+            wait_until(lambda: widget.plot.has_plots, timeout_s=10)
+
+
+def measure_correct(moments: Moments) -> None:
+    """Open Correct on a large layer, and look over its cells."""
+    viewer = window(("cells", discs(SIDE, CELLS)))
+    with moments("Correct opens"):
+        widget = opened(viewer, "Correct")
+    labels = viewer.layers["cells"]
+    labels.selected_label = 0
+    with moments("a cell is deleted"):
+        labels.fill(tuple(np.argwhere(labels.data == 17)[0]), 0)
+        assert widget is not None
+
+
+PARTS: dict[str, Callable[[Moments], None]] = {
+    NAPARI: measure_napari,
+    "evaluate": measure_evaluate,
+    "measure": measure_measure,
+    "batch": measure_batch,
+    "tracks": measure_tracks,
+    "correct": measure_correct,
+}
+
+
+def in_fresh_process(part: str, source: Path | None) -> dict[str, dict[str, Any]]:
+    """Measure a part with this checkout, or with the `src` of another one."""
+    paths = [*([] if source is None else [str(source)]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    command = [sys.executable, __file__, "--part", part]
+    result = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, check=True, env=environment, timeout=600
+    )
+    found: dict[str, dict[str, Any]] = json.loads(result.stdout.splitlines()[-1])
+    return found
+
+
+def print_part(part: str, before: Path | None, floor: dict[str, Any], *, causes: bool) -> None:
+    """Print a row for each moment of a part."""
+    earlier = {} if before is None else in_fresh_process(part, before)
+    for name, moment in in_fresh_process(part, None).items():
+        cells = (earlier.get(name), moment, floor.get(name))
+        told = "".join("      " if each is None else f"{1000 * each['s']:6.0f}" for each in cells)
+        print(f"{part:<9} {name:<42} {told}", flush=True)
+        for cause in moment["causes"] if causes and moment["s"] > LONG_S else ():
+            print(f"        {cause}", flush=True)
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--before", type=Path, help="the src folder of another checkout")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--causes", action="store_true", help="tell what ran meanwhile")
+    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
+        command = [str(WITH_DISPLAY), sys.executable, __file__, *sys.argv[1:]]
+        return subprocess.run(command, check=False).returncode
+    if arguments.part:
+        moments = Moments()
+        PARTS[arguments.part](moments)
+        print(json.dumps(moments.found), flush=True)
+        os._exit(0)
+    print(f"{'longest pause in ms':<52} before   now napari")
+    floor = in_fresh_process(NAPARI, None) if NAPARI in arguments.only else {}
+    for part in arguments.only:
+        if part != NAPARI:
+            print_part(part, arguments.before, floor, causes=arguments.causes)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
