@@ -98,6 +98,22 @@ class BatchSettings:
             self.instances, **{name: getattr(model, name) for name in self._of_the_model}
         )
 
+    def with_made(self, model: str, before: InstanceSettings) -> Self:
+        """Segment with a model that a training makes, or has yet to make.
+
+        Parameters
+        ----------
+        model : str
+            Its file.
+        before : InstanceSettings
+            Of the model that these settings were for: what is as it says is left to the new one.
+        """
+        names = (each.name for each in fields(before) if each.name not in LEARNED_SETTINGS)
+        as_before = [
+            name for name in names if getattr(self.instances, name) == getattr(before, name)
+        ]
+        return replace(self, models=(ModelFile(model),), guesses={}, left_to_model=tuple(as_before))
+
     def check_model(self, number: int, file_hash: str) -> None:
         """See that a model is still the one that was meant.
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
 
 from napari_unet.batch.queue import Entry, noun_of
-from napari_unet.batch.settings import BatchSettings, ModelFile
+from napari_unet.batch.settings import BatchSettings
 from napari_unet.batch.training.entry import TrainingEntry
 from napari_unet.engine.base.errors import UNetError
-from napari_unet.engine.base.settings import LEARNED_SETTINGS, InstanceSettings
 from napari_unet.session import Session, shared_session
 from napari_unet.viewer.commands import bring_to_front, open_widget
 from napari_unet.viewer.warm_up import preparation
@@ -123,7 +121,7 @@ class BatchWidget(DockedForm):
                 networks = {settings.id: loaded}
                 made = self.form.model_box.chosen
                 if made:
-                    settings = _with_made(settings, made, loaded[0].description.instances)
+                    settings = settings.with_made(made, loaded[0].description.instances)
                 elif loaded[0].description.cell_types:
                     extras |= {"types": ".csv"}
         except UNetError as error:
@@ -279,10 +277,3 @@ class BatchWidget(DockedForm):
             self.form.show_running(is_running=False)
             self.panel.show_error(message)
         show_error(message)
-
-
-def _with_made(settings: BatchSettings, model: str, own: InstanceSettings) -> BatchSettings:
-    """Segment with a model that a training makes: what is as the model of the form says is its."""
-    names = (each.name for each in fields(own) if each.name not in LEARNED_SETTINGS)
-    kept = tuple(name for name in names if getattr(settings.instances, name) == getattr(own, name))
-    return replace(settings, models=(ModelFile(model),), guesses={}, left_to_model=kept)
