@@ -486,7 +486,6 @@ def batch() -> Image.Image:
         widget.form.choose_folder(Path(folder, "cells"))
         widget.add_training(_TissueTraining())
         wait_for(lambda: len(widget.table.images.rows) == 1, "the training")
-        widget.form.model_box.setCurrentIndex(1)
         widget.job.list_files([Path(folder)])
         wait_for(lambda: len(widget.table.images.rows) == 7, "the list of images")
         widget.run()
@@ -507,7 +506,7 @@ class _TissueTraining:
 
     def written(self, _folder: Path) -> TrainingPlan:
         files = LabelledFiles((sample_files("histology"),), share=0.0)
-        few = {"steps": _LEARNED_STEPS, "batch_size": 2, "patch_size_px": 96}
+        few = {"steps": 12, "batch_size": 2, "patch_size_px": 96}
         return TrainingPlan(files, TrainingSettings.fine_tuning(**few), ModelFile("nuclei"))
 
 
