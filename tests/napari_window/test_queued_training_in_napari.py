@@ -57,7 +57,7 @@ def test_a_training_is_added_by_the_mouse_and_its_row_gives_the_model(
     rows = batch.table.images
     qtbot.waitUntil(lambda: rows.rowCount() == 1, timeout=20_000)
     assert batch.isVisible()
-    assert rows.rows[0].texts(None)[:2] == ("Training of new", "waiting")
+    assert rows.rows[0].texts(None)[:2] == ("Train new", "waiting")
     viewer.layers["cells"].data = labels * 0  # what was added stays as it was
 
     qtbot.mouseClick(batch.panel.button, LEFT)

@@ -44,7 +44,7 @@ def test_why_an_image_failed_is_said_without_the_path_that_the_tooltip_has() -> 
 
 
 def test_a_training_tells_steps_seconds_quality_verdict_and_warnings() -> None:
-    title, verdict = "Training of mine", "On your images 9 of 9 labelled cells are right; keep it."
+    title, verdict = "Train mine", "On your images 9 of 9 labelled cells are right; keep it."
     assert Row(entry=TRAINING).texts(None) == (title, "waiting", "", "", "", "")
     assert Row(entry=TRAINING).texts(0.25)[1] == "25 %"
     outcome = TrainingOutcome(

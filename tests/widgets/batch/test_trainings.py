@@ -106,7 +106,7 @@ def test_a_folder_is_segmented_with_what_a_training_of_the_queue_makes_and_a_cli
 ) -> None:
     assert not batch.form.model_box.isVisible()
     batch.add_training(Training(plan))
-    wait(lambda: column(batch, 0) == ["Training of mine"])
+    wait(lambda: column(batch, 0) == ["Train mine"])
     assert batch.panel.message == "Training of mine waits in the queue; press Run."
     batch.job.list_files([tmp_path / "images"])
     wait(lambda: column(batch, 1) == ["waiting", "new"])
@@ -126,7 +126,7 @@ def test_a_folder_is_segmented_with_what_a_training_of_the_queue_makes_and_a_cli
     assert batch.panel.message.startswith("'mine' is the model now. 30 steps.")
     # Another one of that name gets a name of its own.
     batch.add_training(Training(plan))
-    wait(lambda: column(batch, 0)[-1] == "Training of mine_2")
+    wait(lambda: column(batch, 0)[-1] == "Train mine_2")
 
 
 def test_a_refused_training_says_why_and_the_other_entries_are_done(

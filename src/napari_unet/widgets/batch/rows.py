@@ -18,7 +18,7 @@ from napari_unet.widgets.batch.sources import LayerSource
 _COLUMNS = ("Image", "State", "Cells", "Doubt", "s", "Remarks")
 _LEAST_HEIGHT_PX = 200
 _BESIDE_PX = 6
-_WIDTHS_PX = (100, 68, 42, 44, 36)
+_WIDTHS_PX = (86, 62, 40, 48, 36)
 _NARROWEST_PX = 20
 _NOWHERE = QModelIndex()
 _NUMBERS = (2, 3, 4)
@@ -33,7 +33,9 @@ class Row:
 
     @property
     def title(self) -> str:
-        """The name of the image or the training."""
+        """The name of the image or the training, short enough for a narrow dock."""
+        if isinstance(self.entry, TrainingEntry):
+            return f"Train {self.entry.name}"
         if self.entry is not None:
             return self.entry.title
         return str(self.source.name) if self.source is not None else ""
