@@ -36,6 +36,10 @@ from PIL import Image
 from qtpy.QtCore import QPoint, QSettings, Qt
 from qtpy.QtWidgets import QApplication, QDockWidget, QMenu, QWidget
 
+from napari_unet.batch.settings import ModelFile
+from napari_unet.batch.training.labelled_files import LabelledFiles
+from napari_unet.batch.training.plan import TrainingPlan
+from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.files.samples import DEMO_SAMPLE, load_sample, sample_files
 from napari_unet.viewer.cells.cell_types import give_type
 from napari_unet.viewer.gestures import LEFT, Click
@@ -473,15 +477,17 @@ def evaluate() -> Image.Image:
 
 @picture
 def batch() -> Image.Image:
-    """Photograph the window with a batch of the bundled samples, and one of its results opened."""
+    """Photograph the window with a training, the samples segmented after it, and one of them."""
     with window() as viewer, tempfile.TemporaryDirectory() as folder:
         for name in ("fluorescence", "crowded", "noisy", "large", "histology"):
             copy(sample_files(name)[0], folder)
         Path(folder, "cut_short.tif").write_bytes(b"II*\0")
         widget = open_widget(viewer, BATCH)
         widget.form.choose_folder(Path(folder, "cells"))
+        widget.add_training(_TissueTraining())
+        wait_for(lambda: len(widget.table.images.rows) == 1, "the training")
         widget.job.list_files([Path(folder)])
-        wait_for(lambda: len(widget.table.images.rows) == 6, "the list of images")
+        wait_for(lambda: len(widget.table.images.rows) == 7, "the list of images")
         widget.run()
         wait_for(lambda: not widget.panel.is_running, "the batch")
         row = next(each for each in widget.table.images.rows if "fluorescence" in each.title)
@@ -491,6 +497,17 @@ def batch() -> Image.Image:
         wait_for(lambda: len(viewer.layers) == 2, "the result")
         settle()
         return photograph(viewer)
+
+
+class _TissueTraining:
+    """A short training of the bundled model on the nuclei of a sample of stained tissue."""
+
+    name = "tissue"
+
+    def written(self, _folder: Path) -> TrainingPlan:
+        files = LabelledFiles((sample_files("histology"),), share=0.0)
+        few = {"steps": 12, "batch_size": 2, "patch_size_px": 96}
+        return TrainingPlan(files, TrainingSettings.fine_tuning(**few), ModelFile("nuclei"))
 
 
 @picture

@@ -211,7 +211,7 @@ class Session:
         """
         if self._is_training:
             raise TrainingError(
-                "A training runs already; wait for its end, or stop it in its own Train widget."
+                "A training runs already; wait for its end, or stop it where it runs."
             )
         self._is_training = True
 

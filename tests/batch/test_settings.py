@@ -74,3 +74,17 @@ def test_another_file_under_the_name_of_the_model_is_refused() -> None:
     SETTINGS.check_model(1, "anything")
     with pytest.raises(CheckpointError, match="'nuclei' is not the file with which this queue"):
         SETTINGS.check_model(0, "abd")
+
+
+def test_a_model_that_is_yet_to_be_made_says_what_was_not_set_otherwise() -> None:
+    before = InstanceSettings(min_size_px=30)
+    asked = InstanceSettings(min_size_px=30, seed_threshold=0.9)
+    batch = BatchSettings((ModelFile("nuclei"),), SegmentationSettings(), asked)
+
+    made = batch.with_made("/a/mine.safetensors", before)
+
+    own = InstanceSettings(min_size_px=7, seed_threshold=0.2, min_score=0.4)
+    assert made.models == (ModelFile("/a/mine.safetensors"),)
+    assert made.instances_of(own) == replace(own, seed_threshold=0.9)
+    assert BatchSettings.from_json(made.to_json()) == made
+    assert made.id != batch.id

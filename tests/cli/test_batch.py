@@ -436,3 +436,20 @@ def test_stacks_of_any_axes_are_written(
 
     for path in sorted((tmp_path / "out").glob("*.tif")):
         assert read_image(path).array.shape == (2, 3, 24, 32)
+
+
+def test_the_table_of_an_earlier_version_gets_the_new_columns(
+    tmp_path: Path, model: str, cells_image: Pixels, save_image: Callable[..., str]
+) -> None:
+    image = save_image(tmp_path / "a.tif", cells_image())
+    table = tmp_path / "table.csv"
+    table.write_text("image,series,output,cells,warnings,error\nb.tif,,b.tif,4,,\n")
+
+    words = ["segment", image, "-o", str(tmp_path / "out"), "--model", model]
+    assert main([*words, "--summary", str(table)]) == 0
+
+    with table.open(newline="") as stream:
+        old, new = csv.DictReader(stream)
+    assert (old["output"], old["cells"], old["mean_doubt"]) == ("b.tif", "4", "")
+    assert (new["output"], new["cells"]) == ("out/a.tif", "2")
+    assert 0 <= float(new["mean_doubt"]) <= 1

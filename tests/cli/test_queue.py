@@ -316,6 +316,6 @@ def test_a_queue_of_a_later_version_is_left_alone(
     folder: Path, out: Path, segment: Callable[..., int], output: Output
 ) -> None:
     out.mkdir()
-    (out / "queue.json").write_text('{"queue": 2, "version": "9.0"}')
+    (out / "queue.json").write_text('{"queue": 99, "version": "9.0"}')
     assert segment(folder) == 1
     assert "was written by version 9.0 of this plugin" in output.complaint()

@@ -83,6 +83,15 @@ def test_labels_of_many_axes_without_names_are_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(file.array, labels)
 
 
+@pytest.mark.parametrize("shape", [(5, 1, 1), (3, 4, 1), (3, 1, 4), (2, 3, 1, 1), (4, 1), (1, 1)])
+def test_planes_one_pixel_wide_or_high_come_back(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    labels = np.arange(np.prod(shape)).reshape(shape)
+
+    write_labels(tmp_path / "a.tif", labels)
+
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif").array, labels)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     axes=st.text("TZ", max_size=3).map(lambda before: f"{before}YX"),

@@ -58,6 +58,8 @@ class BatchSettings:
         Of the cells, which is as many pixels as the file of each image says.
     every_stack : bool
         Where an image has slices, each is segmented on its own, whatever `settings` say.
+    left_to_model : tuple of str
+        Names of `instances` that are as the model says, which a training may have yet to make.
     checks : {"refuse", "tell", "none"}
         Look at each image first, and refuse what is none, or tell of it; changes no result.
     """
@@ -70,13 +72,18 @@ class BatchSettings:
     intensities: Literal["stack", "slice"] = "stack"
     diameter_um: float | None = None
     every_stack: bool = False
+    left_to_model: tuple[str, ...] = ()
     checks: Checks = "refuse"
 
     def __post_init__(self) -> None:
-        """Leave what the model has learned to its file."""
-        own = InstanceSettings()
-        learned = {name: getattr(own, name) for name in LEARNED_SETTINGS}
-        object.__setattr__(self, "instances", replace(self.instances, **learned))
+        """Leave what the model has learned to its file, and what is left to it."""
+        usual = InstanceSettings()
+        own = {name: getattr(usual, name) for name in self._of_the_model}
+        object.__setattr__(self, "instances", replace(self.instances, **own))
+
+    @property
+    def _of_the_model(self) -> tuple[str, ...]:
+        return (*LEARNED_SETTINGS, *self.left_to_model)
 
     @property
     def id(self) -> str:
@@ -86,9 +93,26 @@ class BatchSettings:
         return hashlib.sha256(text.encode()).hexdigest()[:_ID_LENGTH]
 
     def instances_of(self, model: InstanceSettings) -> InstanceSettings:
-        """How cells are told apart, with what the model has learned of it."""
-        learned = {name: getattr(model, name) for name in LEARNED_SETTINGS}
-        return replace(self.instances, **learned)
+        """How cells are told apart, with what the model says of it."""
+        return replace(
+            self.instances, **{name: getattr(model, name) for name in self._of_the_model}
+        )
+
+    def with_made(self, model: str, before: InstanceSettings) -> Self:
+        """Segment with a model that a training makes, or has yet to make.
+
+        Parameters
+        ----------
+        model : str
+            Its file.
+        before : InstanceSettings
+            Of the model that these settings were for: what is as it says is left to the new one.
+        """
+        names = (each.name for each in fields(before) if each.name not in LEARNED_SETTINGS)
+        as_before = [
+            name for name in names if getattr(self.instances, name) == getattr(before, name)
+        ]
+        return replace(self, models=(ModelFile(model),), guesses={}, left_to_model=tuple(as_before))
 
     def check_model(self, number: int, file_hash: str) -> None:
         """See that a model is still the one that was meant.
@@ -118,6 +142,7 @@ class BatchSettings:
             "intensities": self.intensities,
             "diameter_um": self.diameter_um,
             "every_stack": self.every_stack,
+            "left_to_model": list(self.left_to_model),
             "checks": self.checks,
         }
 
@@ -142,7 +167,7 @@ class BatchSettings:
                 SegmentationSettings(**_tuples(in_present_names(values["settings"]))),
                 InstanceSettings(**values["instances"]),
                 WantedPart(**_tuples(values["part"])),
-                **{name: values[name] for name in rest if name in values},
+                **_tuples({name: values[name] for name in rest if name in values}),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FileError(

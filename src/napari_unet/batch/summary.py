@@ -161,7 +161,7 @@ class Summary:
             If the file cannot be written.
         """
         text = io.StringIO(newline="")
-        table = csv.DictWriter(text, COLUMNS)
+        table = csv.DictWriter(text, COLUMNS, restval="")
         table.writeheader()
         table.writerows(sorted(self._rows.values(), key=self._place))
         self._written = time.monotonic()
@@ -183,7 +183,9 @@ class Summary:
         except OSError as error:
             raise FileError(f"Cannot read the table '{self._path}' ({error}).") from error
         table = csv.DictReader(io.StringIO(text, newline=""))
-        if tuple(table.fieldnames or ()) != COLUMNS:
+        names = set(table.fieldnames or ())
+        # Earlier versions had fewer columns.
+        if not {"image", "output"} <= names or not names <= set(COLUMNS):
             raise FileError(
                 f"'{self._path}' is no summary of a batch; take it away, or name another file for "
                 "the table."

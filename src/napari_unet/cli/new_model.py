@@ -84,15 +84,16 @@ def new_shape(arguments: argparse.Namespace) -> UNetConfig:
     return read_settings(arguments, NEW_SHAPE, leave_out=_MADE_FROM_IMAGES)
 
 
-def new_roles(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """Classes of a new model that finds cells."""
-    return (BACKGROUND, CELL) if arguments.two_classes else (BACKGROUND, CELL, BORDER)
+def new_model(arguments: argparse.Namespace) -> NewModel:
+    """What a new model is, but for what the images decide."""
+    shape = new_shape(arguments)
+    roles = (BACKGROUND, CELL) if arguments.two_classes else (BACKGROUND, CELL, BORDER)
+    return NewModel(shape.ndim, shape, roles, class_names(arguments))
 
 
 def described_anew(arguments: argparse.Namespace, pairs: list[TrainingPair]) -> NetworkDescription:
     """Describe the model that is made for these images, and say what it is."""
-    new = NewModel(new_shape(arguments), new_roles(arguments), class_names(arguments))
-    description = new.described(pairs, arguments.out.stem)
+    description = new_model(arguments).described(pairs, arguments.out.stem)
     config = description.architecture
     report(
         f"a new {config.ndim}-D network ({config.sentence}) that reads "

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from napari_unet.batch.queue import Queue, has_queue
 from napari_unet.batch.settings import ModelFile
 from napari_unet.batch.training.entry import TrainingEntry
 from napari_unet.cli.model_options import load_model, load_models, model_source
-from napari_unet.engine.base.settings import InstanceSettings
+from napari_unet.cli.setting_options import is_given
+from napari_unet.engine.base.settings import LEARNED_SETTINGS, InstanceSettings
 from napari_unet.engine.models.checkpoint import SUFFIX
 from napari_unet.engine.networks.bundled import DEFAULT_MODEL
 from napari_unet.engine.networks.network import Network, NetworkDescription
@@ -38,9 +39,20 @@ class WantedModels:
     description: NetworkDescription | None
     trainings: tuple[TrainingEntry, ...] = ()
 
+    is_queued: bool = False
+    """A training of the queue makes the first, or has made it."""
+
+    def left_to_it(self, arguments: argparse.Namespace) -> tuple[str, ...]:
+        """Names of settings that were not given, where the model that has them may be none yet."""
+        names = [
+            each.name for each in fields(InstanceSettings) if each.name not in LEARNED_SETTINGS
+        ]
+        given = [name for name in names if is_given(arguments, InstanceSettings, name)]
+        return tuple(name for name in names if name not in given) if self.is_queued else ()
+
     @property
     def instances(self) -> InstanceSettings:
-        """How the first model tells cells apart."""
+        """How the first model tells cells apart, as far as is known."""
         return InstanceSettings() if self.description is None else self.description.instances
 
     @property
@@ -66,15 +78,18 @@ def wanted_models(arguments: argparse.Namespace) -> WantedModels:
     if not any(each.unmade for each in made):
         networks = load_models(names, arguments)
         files = tuple(_file(name, trainings[name]) for name in names)
-        return WantedModels(files, networks, networks[0].description)
+        return WantedModels(
+            files, networks, networks[0].description, is_queued=trainings[names[0]] is not None
+        )
     files = tuple(_file(name, trainings[name]) for name in names)
     first = trainings[names[0]]
     if first is None or not first.unmade:
         start: Network | None = load_model(names[0], arguments)
     else:
         start = first.plan.load_start(allow_code=arguments.allow_code)
+    description = None if start is None else start.description
     waiting = tuple(each for each in made if not each.is_whole)
-    return WantedModels(files, (), None if start is None else start.description, waiting)
+    return WantedModels(files, (), description, waiting, first is not None)
 
 
 def model_file(path: Path) -> Path:

@@ -9,10 +9,10 @@ from pathlib import Path
 from napari_unet.batch.queue import Queue
 from napari_unet.batch.settings import ModelFile
 from napari_unet.batch.training.labelled_files import LabelledFiles
-from napari_unet.batch.training.plan import NewModel, TrainingPlan
+from napari_unet.batch.training.plan import TrainingPlan
 from napari_unet.cli.console import PROGRAM, report
 from napari_unet.cli.model_options import model_source, read_guesses
-from napari_unet.cli.new_model import class_names, new_roles, new_shape
+from napari_unet.cli.new_model import new_model
 from napari_unet.engine.models.checkpoint import bundled_models
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.session import measured_file
@@ -35,7 +35,7 @@ def queue_training(
         settings,
         _start(arguments),
         read_guesses(arguments),
-        NewModel(new_shape(arguments), new_roles(arguments), class_names(arguments)),
+        new_model(arguments),
         arguments.tune,
         arguments.keep_images,
         texts_about(arguments),

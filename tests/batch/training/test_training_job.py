@@ -177,7 +177,7 @@ def test_a_broken_training_stops_no_other_entry(
 ) -> None:
     gone = (tmp_path / "gone.tif", tmp_path / "gone_too.tif")
     add(tmp_path / "queue", replace(plan, files=LabelledFiles((gone,))), tmp_path / "a.safetensors")
-    new = NewModel(SHAPE)
+    new = NewModel(shape=SHAPE)
     add(tmp_path / "queue", replace(plan, start=None, new=new), tmp_path / "b.safetensors")
 
     run()

@@ -138,8 +138,8 @@ def test_a_broken_and_a_missing_file_are_a_row_each_that_says_why(
 
     assert message == "1 of 3 images done, 3 cells; 2 failed."
     assert person.column(1) == ["done", "failed", "failed"]
-    assert person.column(4)[1].startswith("The file is a text file")
-    assert "There is no file or folder" in person.column(4)[2]
+    assert person.column(5)[1].startswith("The file is a text file")
+    assert "There is no file or folder" in person.column(5)[2]
     person.click_row(1)
     assert "1.tif' is a text file" in person.widget.panel.message
 

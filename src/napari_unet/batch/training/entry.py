@@ -16,6 +16,8 @@ TRAININGS = "trainings"
 MODELS = "models"
 """Folder beside the queue, for models without another place."""
 
+MODEL_ENDING = ".safetensors"
+
 _STATE = ".resume"
 _KEPT = ("replaces", "state", "error")
 

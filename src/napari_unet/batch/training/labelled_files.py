@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
-from napari_unet.batch.training.written_pairs import read_written_pairs
-from napari_unet.engine.images.image import AnyImage, LabelImage
-from napari_unet.engine.networks.annotation import LabelKind, label_kind
-from napari_unet.engine.networks.network import NetworkDescription
-from napari_unet.engine.training.hold_out import HeldOut, hold_out
-from napari_unet.engine.training.pairs import RING_PX, TrainingPair, Unlabelled, annotated_pair
 from napari_unet.files.cell_types import read_cell_types
 from napari_unet.files.pairs import ChannelAxis, read_pairs
+
+if TYPE_CHECKING:
+    from napari_unet.engine.images.image import AnyImage, LabelImage
+    from napari_unet.engine.networks.network import NetworkDescription
+    from napari_unet.engine.training.hold_out import HeldOut
+    from napari_unet.engine.training.pairs import TrainingPair
 
 FilePair: TypeAlias = tuple[Path, Path]
 """An image, and its labels."""
@@ -30,7 +30,7 @@ class LabelMeaning:
     label_kind : {"cells", "classes"}
     unlabelled : {"reviewed", "ignore"}
     background_label : int, optional
-    ring_px : float
+    ring_px : float, optional
         As in `annotated_pair`.
     only_seen : bool
         Only what was looked over is learned.
@@ -40,23 +40,25 @@ class LabelMeaning:
         As in `read_pairs`.
     """
 
-    label_kind: LabelKind = "cells"
-    unlabelled: Unlabelled = "reviewed"
+    label_kind: Literal["cells", "classes"] = "cells"
+    unlabelled: Literal["reviewed", "ignore"] = "reviewed"
     background_label: int | None = None
-    ring_px: float = RING_PX
+    ring_px: float | None = None
     only_seen: bool = False
     ndim: int = 2
     channel_axis: ChannelAxis = None
 
     def pair(self, image: AnyImage, labels: LabelImage, name: str) -> TrainingPair:
         """Make a pair of an image, channels last, and its labels."""
+        from napari_unet.engine.training.pairs import RING_PX, annotated_pair
+
         return annotated_pair(
             image,
             labels,
             unlabelled=self.unlabelled,
             background_label=self.background_label,
             label_kind=self.label_kind,
-            ring_px=self.ring_px,
+            ring_px=RING_PX if self.ring_px is None else self.ring_px,
             name=name,
             channel_axis=-1 if image.ndim > labels.ndim else None,
         )
@@ -104,6 +106,8 @@ class LabelledFiles:
         UNetError
             If a file cannot be read, or is not what it should be.
         """
+        from napari_unet.batch.training.written_pairs import read_written_pairs
+
         written = read_written_pairs(folder / self.written) if folder and self.written else []
         is_seen = self.meaning.only_seen
         pairs = [*written, *self._read(self.learned, only_seen=is_seen)]
@@ -129,6 +133,9 @@ class LabelledFiles:
         self, pairs: Sequence[TrainingPair], description: NetworkDescription, *, seed: int
     ) -> HeldOut:
         """Hold part of what was read out, for a network."""
+        from napari_unet.engine.networks.annotation import label_kind
+        from napari_unet.engine.training.hold_out import hold_out
+
         return hold_out(
             pairs,
             share=self.share,

@@ -7,18 +7,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from napari_unet.batch.settings import ModelFile
 from napari_unet.batch.training.labelled_files import LabelledFiles
 from napari_unet.engine.base.errors import CheckpointError
-from napari_unet.engine.models.checkpoint import bundled_models, load_checkpoint
 from napari_unet.engine.networks.class_roles import BACKGROUND, BORDER, CELL
-from napari_unet.engine.networks.network import Network, NetworkDescription
-from napari_unet.engine.networks.unet import NEW_SHAPE, UNetConfig
-from napari_unet.engine.training.pairs import TrainingPair, new_description
 from napari_unet.engine.training.settings import AugmentationSettings, TrainingSettings
 from napari_unet.session import measured_file
+
+if TYPE_CHECKING:
+    from napari_unet.engine.networks.network import Network, NetworkDescription
+    from napari_unet.engine.networks.unet import UNetConfig
+    from napari_unet.engine.training.pairs import TrainingPair
 
 _ID_LENGTH = 12
 
@@ -29,26 +30,32 @@ class NewModel:
 
     Parameters
     ----------
-    shape : UNetConfig
-        But for what the images decide.
+    ndim : int
+        Axes that it reads at once.
+    shape : UNetConfig, optional
+        All the rest of its shape, but for what the images decide.
     class_roles : tuple of str
         Where the labels are cells.
     class_names : tuple of str, optional
         Where the labels are classes.
     """
 
-    shape: UNetConfig = NEW_SHAPE
+    ndim: int = 2
+    shape: UNetConfig | None = None
     class_roles: tuple[str, ...] = (BACKGROUND, CELL, BORDER)
     class_names: tuple[str, ...] | None = None
 
     def described(self, pairs: Sequence[TrainingPair], name: str) -> NetworkDescription:
         """Describe it for these images."""
+        from napari_unet.engine.networks.unet import NEW_SHAPE
+        from napari_unet.engine.training.pairs import new_description
+
         return new_description(
             pairs,
-            ndim=self.shape.ndim,
+            ndim=self.ndim,
             class_roles=self.class_roles,
             class_names=self.class_names,
-            shape=self.shape,
+            shape=self.shape or NEW_SHAPE,
             name=name,
         )
 
@@ -93,6 +100,8 @@ class TrainingPlan:
     @property
     def start_file(self) -> Path | None:
         """File of the model that it begins with."""
+        from napari_unet.engine.models.checkpoint import bundled_models
+
         if self.start is None:
             return None
         return bundled_models().get(self.start.source, Path(self.start.source))
@@ -105,6 +114,8 @@ class TrainingPlan:
         CheckpointError
             If it cannot be loaded, or is not the one that was meant.
         """
+        from napari_unet.engine.models.checkpoint import load_checkpoint
+
         if self.start is None:
             return None
         found, meant = measured_file(self.start.source)[0], self.start.file_hash
@@ -123,7 +134,8 @@ class TrainingPlan:
             "start": None if self.start is None else asdict(self.start),
             "guesses": dict(self.guesses),
             "new": {
-                "shape": self.new.shape.to_json(),
+                "ndim": self.new.ndim,
+                "shape": None if self.new.shape is None else self.new.shape.to_json(),
                 "class_roles": list(self.new.class_roles),
                 "class_names": None if self.new.class_names is None else list(self.new.class_names),
             },
@@ -141,6 +153,8 @@ class TrainingPlan:
         ValueError, KeyError, TypeError, AttributeError
             If they are none.
         """
+        from napari_unet.engine.networks.unet import UNetConfig
+
         settings, new = dict(values["settings"]), values["new"]
         settings["augmentation"] = AugmentationSettings(**settings["augmentation"])
         names = new["class_names"]
@@ -150,7 +164,8 @@ class TrainingPlan:
             None if values["start"] is None else ModelFile(**values["start"]),
             dict(values["guesses"]),
             NewModel(
-                UNetConfig(**new["shape"]),
+                new["ndim"],
+                None if new["shape"] is None else UNetConfig(**new["shape"]),
                 tuple(new["class_roles"]),
                 None if names is None else tuple(names),
             ),

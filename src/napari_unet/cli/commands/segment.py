@@ -217,6 +217,7 @@ def run(arguments: argparse.Namespace) -> int:
         ),
         read_guesses(arguments),
         arguments.intensities,
+        left_to_model=models.left_to_it(arguments),
         checks="refuse" if arguments.checks else "none",
     )
     plan = _plan(batch, arguments, tells_types=models.has_types)

@@ -105,7 +105,8 @@ def _density(sizes_um: Mapping[str, float], *, unit_um: float) -> tuple[float, f
 def _fits_imagej(array: NDArray[Any], axes: str) -> bool:
     """Whether ImageJ's own TIFF holds this: no 32-bit integers, no large files, axes in its order.
 
-    Axes of one position cannot be told there from axes that are not there.
+    Axes of one position cannot be told there from axes that are not there, and of planes one pixel
+    wide tifffile writes fewer than it says.
     """
     places = [_IMAGEJ_AXES.find(axis) for axis in axes]
     return (
@@ -115,6 +116,7 @@ def _fits_imagej(array: NDArray[Any], axes: str) -> bool:
         and all(first < second for first, second in pairwise(places))
         and axes.endswith("YX")
         and 1 not in array.shape[:-2]
+        and (array.ndim == 2 or array.shape[-1] > 1)
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from qtpy.QtCore import Signal
@@ -10,6 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QLineEdit, QPushButton, QWidg
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.files.images import IMAGE_SUFFIXES
 from napari_unet.widgets.batch.rows import BatchTable
+from napari_unet.widgets.shared.choices import OfferBox
 from napari_unet.widgets.shared.parts import action_button, in_column, in_row, narrow_form
 from napari_unet.widgets.shared.remembered import Remembered, setting_of
 from napari_unet.widgets.shared.run_panel import RunPanel
@@ -47,8 +49,9 @@ class BatchForm(QWidget):
         self.panel = RunPanel("Run", "Do what waits; what is done is not done again.")
         self.pause_button = QPushButton("Pause")
         self.pause_button.setToolTip(
-            "<qt>Finish the images in work, and begin no more. Run goes on, also after napari was "
-            "closed, or on the command line: napari-unet segment --continue -o FOLDER</qt>"
+            "<qt>Finish the images in work, end a training where it stands, and begin no more. Run "
+            "goes on, also after napari was closed, or on the command line: napari-unet segment "
+            "--continue -o FOLDER</qt>"
         )
         self.pause_button.setEnabled(False)
         add = in_row(self.files_button, self.folder_button, self.layers_button, spacing=3)
@@ -89,6 +92,13 @@ class BatchForm(QWidget):
         row = QWidget()
         in_row(self.folder_edit, browse, within=row, spacing=2).setStretch(0, 1)
         self._fields.addRow("Results", row)
+        self.model_box = OfferBox()
+        self.model_box.setToolTip(
+            "<qt>Model of new rows: that of Segment cells, or one that a training of this queue "
+            "makes before them.</qt>"
+        )
+        self._fields.addRow("Model", self.model_box)
+        self.offer_models({})
         self.tables_box = QCheckBox("Measure the cells")
         self.tables_box.setToolTip(
             "<qt>Also write a table of the cells of each image, into the folder measurements.</qt>"
@@ -134,6 +144,13 @@ class BatchForm(QWidget):
             raise UNetError("There is no folder for the results; choose one with '…'.")
         return self.folder.absolute()
 
+    def offer_models(self, made: Mapping[str, str]) -> None:
+        """Offer models that trainings of the queue make, by name their files."""
+        offers = [("that of Segment cells", "")]
+        offers += [(f"{name}, of this queue", file) for name, file in made.items()]
+        self.model_box.offer(offers)
+        self._fields.setRowVisible(self.model_box, bool(made))
+
     def choose_folder(self, folder: Path) -> None:
         """Have the results lie in a folder."""
         self.folder_edit.setText(str(folder))
@@ -148,7 +165,7 @@ class BatchForm(QWidget):
         """Allow what makes sense while images are segmented."""
         for each in (self.files_button, self.folder_button, self.layers_button):
             each.setEnabled(not is_running)
-        for widget in (self.folder_edit, self.replace_box, self.remove_button):
+        for widget in (self.folder_edit, self.model_box, self.replace_box, self.remove_button):
             widget.setEnabled(not is_running)
         self.pause_button.setEnabled(is_running)
         self.pause_button.setText("Pause")

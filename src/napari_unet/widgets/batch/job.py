@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_unet.batch.image_entry import ImageEntry
+from napari_unet.batch.queue import Entry
+from napari_unet.batch.training.entry import TrainingEntry
 from napari_unet.batch.words import count
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.batch.sources import listed
 from napari_unet.widgets.batch.work import (
+    FormTraining,
     Live,
     Queued,
     Request,
     Waiting,
+    add_training,
     read_queue,
     remove_images,
     run_queue,
@@ -36,12 +39,18 @@ class Tally:
     done: int = 0
     failed: int = 0
     in_doubt: int = 0
+    refused: int = 0
     cells: int = 0
+    noun: str = "image"
+    """What all of them are called."""
 
-    def add(self, entry: ImageEntry) -> None:
-        """Count an image."""
+    def add(self, entry: Entry) -> None:
+        """Count an image or a training."""
         self.done += 1
         self.failed += entry.state == "failed"
+        if isinstance(entry, TrainingEntry):
+            self.refused += entry.outcome.is_refused
+            return
         self.in_doubt += bool(entry.outcome.doubt)
         self.cells += entry.outcome.cells or 0
 
@@ -49,7 +58,9 @@ class Tally:
     def text(self) -> str:
         """In words."""
         good = self.done - self.failed
-        text = f"{good} of {count(self.total, 'image')} done, {count(self.cells, 'cell')}"
+        text = f"{good} of {count(self.total, self.noun)} done"
+        text += "" if self.noun == "training" else f", {count(self.cells, 'cell')}"
+        text += f"; {self.refused} not better" if self.refused else ""
         text += f"; {self.failed} failed" if self.failed else ""
         return text + (f"; {self.in_doubt} in doubt" if self.in_doubt else "")
 
@@ -101,12 +112,16 @@ class BatchJob(QObject):
         self._running.stop()
 
     def pause(self) -> None:
-        """Begin no more images; those in work are finished."""
+        """Begin no more; images in work are finished, and a training ends where it stands."""
         self.live.pause.set()
 
     def read(self, folder: Path) -> None:
         """Look for a queue in a folder."""
         self._ask(partial(read_queue, folder), self.queued.emit)
+
+    def add_training(self, folder: Path, training: FormTraining) -> None:
+        """Add a training to the queue of a folder."""
+        self._ask(partial(add_training, folder, training), self.queued.emit)
 
     def remove(self, folder: Path, outputs: Sequence[Path]) -> None:
         """Leave images out of the queue of a folder."""
@@ -123,7 +138,7 @@ class BatchJob(QObject):
         if isinstance(report, Waiting):
             self.progressed.emit(0, 1, report.text)
         elif isinstance(report, Queued):
-            self._tally.total = report.wanted
+            self._tally.total, self._tally.noun = report.wanted, report.noun
             self.queued.emit(report)
             if report.notes:
                 self.told.emit(" ".join(report.notes))
@@ -135,7 +150,7 @@ class BatchJob(QObject):
             self._tally.add(report.entry)
         if report.problem:
             self.told.emit(report.problem)
-        text = f"{report.done} of {count(report.total, 'image')}"
+        text = f"{report.done} of {count(report.total, self._tally.noun)}"
         text += ", pausing" if self.live.pause.is_set() else ""
         self.reported.emit(report)
         self.progressed.emit(round(100 * report.reached), 100 * report.total, text)

@@ -1,4 +1,4 @@
-"""The table of a batch: a row for each image."""
+"""The table of a batch: a row for each image and each training."""
 
 from __future__ import annotations
 
@@ -11,44 +11,51 @@ from typing import Any
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
-from napari_unet.batch.image_entry import ImageEntry
+from napari_unet.batch.queue import Entry
+from napari_unet.batch.training.entry import TrainingEntry
 from napari_unet.widgets.batch.sources import LayerSource
 
-_COLUMNS = ("Image", "State", "Cells", "s", "Remarks")
+_COLUMNS = ("Image", "State", "Cells", "Doubt", "s", "Remarks")
 _LEAST_HEIGHT_PX = 200
 _BESIDE_PX = 6
-_WIDTHS_PX = (100, 68, 42, 36)
+_WIDTHS_PX = (86, 62, 40, 48, 36)
 _NARROWEST_PX = 20
 _NOWHERE = QModelIndex()
-_NUMBERS = (2, 3)
+_NUMBERS = (2, 3, 4)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One image: of the queue, or about to be added to it."""
+    """One image or training: of the queue, or about to be added to it."""
 
     source: Path | LayerSource | None = None
-    entry: ImageEntry | None = None
+    entry: Entry | None = None
 
     @property
     def title(self) -> str:
-        """The image's name."""
+        """The name of the image or the training, short enough for a narrow dock."""
+        if isinstance(self.entry, TrainingEntry):
+            return f"Train {self.entry.name}"
         if self.entry is not None:
-            return self.entry.planned.title
+            return self.entry.title
         return str(self.source.name) if self.source is not None else ""
 
     @property
     def file(self) -> str:
-        """The image's file, as far as there is one."""
+        """The image's file, as far as there is one, or that of the model."""
+        if isinstance(self.entry, TrainingEntry):
+            return str(self.entry.output)
         if self.entry is not None:
             return str(self.entry.planned.source)
         return str(self.source) if isinstance(self.source, Path) else self.title
 
     @property
     def remarks(self) -> str:
-        """Why it failed, or what may be wrong with its result."""
+        """Why it failed, what may be wrong with its result, or what came of a training."""
         if self.entry is None:
             return ""
+        if isinstance(self.entry, TrainingEntry):
+            return self.entry.remarks
         text = self.entry.error or " ".join(self.entry.outcome.warnings)
         # Whose row it is stands in front.
         return text.replace(f"'{self.file}'", "The file")
@@ -57,9 +64,14 @@ class Row:
         """What stands in the columns, while so much of it is done."""
         entry = self.entry
         if entry is None:
-            return (self.title, "new", "", "", "")
-        outcome = entry.outcome
+            return (self.title, "new", "", "", "", "")
         state: str = entry.state
+        seconds = "" if entry.outcome.seconds is None else f"{entry.outcome.seconds:.1f}"
+        if isinstance(entry, TrainingEntry):
+            state = "not better" if entry.outcome.is_refused else state
+            state = state if share is None else f"{100 * share:.0f} %"
+            return (self.title, state, "", "", seconds, self.remarks)
+        outcome = entry.outcome
         if state == "done" and (entry.is_corrected or outcome.doubt):
             state = "corrected" if entry.is_corrected else "in doubt"
         if share is not None:
@@ -68,7 +80,8 @@ class Row:
             self.title,
             state,
             "" if outcome.cells is None else str(outcome.cells),
-            "" if outcome.seconds is None else f"{outcome.seconds:.1f}",
+            "" if outcome.mean_doubt is None else f"{outcome.mean_doubt:.2f}",
+            seconds,
             self.remarks,
         )
 
@@ -91,15 +104,15 @@ class BatchModel(QAbstractTableModel):
         }
         self.endResetModel()
 
-    def show_entry(self, entry: ImageEntry) -> None:
-        """Show how it went with an image."""
+    def show_entry(self, entry: Entry) -> None:
+        """Show how it went with an image or a training."""
         place = self._places.get(entry.output)
         if place is not None:
             self.rows[place] = Row(entry=entry)
             self._changed(place)
 
     def show_shares(self, shares: Mapping[Path, float]) -> None:
-        """Show how much of the images in work is done, 0 to 1."""
+        """Show how much of those in work is done, 0 to 1."""
         before, self._shares = self._shares, dict(shares)
         for output in before.keys() | shares.keys():
             if output in self._places and before.get(output) != shares.get(output):
@@ -109,7 +122,7 @@ class BatchModel(QAbstractTableModel):
         self.dataChanged.emit(self.index(place, 0), self.index(place, len(_COLUMNS) - 1))
 
     def rowCount(self, parent: QModelIndex = _NOWHERE) -> int:  # noqa: N802 - Qt's name
-        """Count the images."""
+        """Count the rows."""
         return 0 if parent.isValid() else len(self.rows)
 
     def columnCount(self, parent: QModelIndex = _NOWHERE) -> int:  # noqa: N802 - Qt's name
@@ -143,7 +156,7 @@ class BatchTable(QTableView):
     """Shows a `BatchModel`."""
 
     entry_chosen = Signal(object)
-    """A person has clicked on the row of an image of the queue; carries its `ImageEntry`."""
+    """A person has clicked on a row of the queue; carries its entry."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,7 +168,10 @@ class BatchTable(QTableView):
         self.setMinimumHeight(_LEAST_HEIGHT_PX)
         self.setWordWrap(False)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.setToolTip("<qt>A click on a row opens the image with its cells over it.</qt>")
+        self.setToolTip(
+            "<qt>A click on a row opens the image with its cells over it; on that of a training, "
+            "it takes the model that was made.</qt>"
+        )
         rows, columns = self.verticalHeader(), self.horizontalHeader()
         if rows is not None and columns is not None:
             rows.hide()

@@ -1,4 +1,4 @@
-"""The Batch widget: many images, segmented one after the other into a folder."""
+"""The Batch widget: many images, segmented one after the other, and trainings between them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
 
-from napari_unet.batch.image_entry import ImageEntry
+from napari_unet.batch.queue import Entry, noun_of
 from napari_unet.batch.settings import BatchSettings
+from napari_unet.batch.training.entry import TrainingEntry
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.session import Session, shared_session
 from napari_unet.viewer.commands import bring_to_front, open_widget
@@ -17,10 +18,11 @@ from napari_unet.viewer.warm_up import preparation
 from napari_unet.viewer.worker import failure_sentence
 from napari_unet.widgets.batch.form import BatchForm
 from napari_unet.widgets.batch.job import BatchJob
+from napari_unet.widgets.batch.made_model import MadeModel
 from napari_unet.widgets.batch.results import BatchResults
 from napari_unet.widgets.batch.rows import Row
 from napari_unet.widgets.batch.sources import image_layers
-from napari_unet.widgets.batch.work import Queued, Request
+from napari_unet.widgets.batch.work import FormTraining, Queued, Request
 from napari_unet.widgets.shared.docked_form import DockedForm
 from napari_unet.widgets.shared.parts import Scrolled, in_column, single_shot, while_alive
 
@@ -61,6 +63,9 @@ class BatchWidget(DockedForm):
         self.panel, self.table = self.form.panel, self.form.table
         self.job = BatchJob(self)
         self.results = BatchResults(napari_viewer, self.job.live, self)
+        self.made_model = MadeModel(self._session, self)
+        self._trains = False
+        """What runs are trainings, too."""
         in_column(Scrolled(self.form), within=self).setContentsMargins(4, 4, 4, 4)
         self._connect()
         self._show_model()
@@ -84,8 +89,9 @@ class BatchWidget(DockedForm):
         job.told.connect(self.panel.label.show_text)
         job.ended.connect(self._on_ended)
         job.failed.connect(self._on_failed)
-        self.results.told.connect(self.panel.label.show_text)
-        self.results.failed.connect(self._on_failed)
+        for part in (self.results, self.made_model):
+            part.told.connect(self.panel.label.show_text)
+            part.failed.connect(self._on_failed)
         self.results.corrected.connect(self.table.images.show_entry)
         self.results.changed.connect(self._on_result_changed)
         self._session.network_loaded.connect(self._show_model)
@@ -100,6 +106,7 @@ class BatchWidget(DockedForm):
             folder = self.form.results_folder()
             if not rows:
                 raise UNetError("There are no images; add files, a folder or the image layers.")
+            self._begin_training()
             settings: BatchSettings | None = None
             networks: dict[str, tuple[Network, ...]] = {}
             extras = self.form.extras
@@ -112,7 +119,11 @@ class BatchWidget(DockedForm):
                     return
                 settings, loaded = segment.batch_settings()
                 networks = {settings.id: loaded}
-                extras |= {"types": ".csv"} if loaded[0].description.cell_types else {}
+                made = self.form.model_box.chosen
+                if made:
+                    settings = settings.with_made(made, loaded[0].description.instances)
+                elif loaded[0].description.cell_types:
+                    extras |= {"types": ".csv"}
         except UNetError as error:
             self._on_failed(error)
             return
@@ -122,11 +133,38 @@ class BatchWidget(DockedForm):
         self.panel.show_running("looking at the images")
         self.form.show_running(is_running=True)
 
+    def add_training(self, training: FormTraining) -> None:
+        """Add a training of the Train form to the queue, with its layers as they are now."""
+        try:
+            self.job.add_training(self.form.results_folder(), training)
+        except UNetError as error:
+            self._on_failed(error)
+
+    def _begin_training(self) -> None:
+        """Keep other forms from training meanwhile, if one waits.
+
+        Raises
+        ------
+        TrainingError
+            If one trains already.
+        """
+        entries = (row.entry for row in self.table.images.rows)
+        waits = any(isinstance(each, TrainingEntry) and each.state != "done" for each in entries)
+        if waits and not self._trains:
+            self._session.begin_training()
+            self._trains = True
+
+    def _end_training(self) -> None:
+        if self._trains:
+            self._session.end_training()
+            self._trains = False
+
     def stop(self) -> None:
-        """Stop at once: images in work wait again."""
+        """Stop at once: images in work wait again, and a training goes on where it stood."""
         self._awaited = None
         if self._asking_again.isActive():
             self._asking_again.stop()
+            self._end_training()
             self.panel.show_idle("Stopped.")
         self.job.stop()
 
@@ -134,6 +172,7 @@ class BatchWidget(DockedForm):
         """Stop all that this form has begun; the queue can go on later."""
         self.stop()
         self.results.stop()
+        self.made_model.stop()
 
     def _open_segment_form(self) -> Any:
         viewer: Any = self._viewer
@@ -176,15 +215,20 @@ class BatchWidget(DockedForm):
 
     def _on_queued(self, queued: Queued) -> None:
         rows = [Row(entry=entry) for entry in queued.entries]
+        trainings = [each for each in queued.entries if isinstance(each, TrainingEntry)]
+        self.form.offer_models({each.name: str(each.output) for each in trainings})
         if self.job.is_running:
             self.table.images.show_rows(rows)
             return
         new = [row for row in self.table.images.rows if row.source is not None]
         self.table.images.show_rows([*rows, *new])
         done = len(rows) - queued.wanted
-        if rows:
+        if queued.notes:
+            self.panel.show_idle(" ".join(queued.notes))
+        elif rows:
             goes_on = "; Run goes on with the others" if queued.wanted else ""
-            self.panel.show_idle(f"{done} of {len(rows)} images in this folder are done{goes_on}.")
+            all_of_them = f"{len(rows)} {noun_of(queued.entries)}s"
+            self.panel.show_idle(f"{done} of {all_of_them} in this folder are done{goes_on}.")
 
     def _on_reported(self, report: BatchReport) -> None:
         self.table.images.show_shares(report.shares)
@@ -205,9 +249,12 @@ class BatchWidget(DockedForm):
         if outputs:
             self.job.remove(self.form.results_folder(), outputs)
 
-    def _on_entry_chosen(self, entry: ImageEntry) -> None:
+    def _on_entry_chosen(self, entry: Entry) -> None:
         if entry.state == "failed":
             self.panel.label.show_error(entry.error)
+            return
+        if isinstance(entry, TrainingEntry):
+            self.made_model.open(entry)
             return
         self.results.open(entry, self.form.results_folder())
 
@@ -216,6 +263,7 @@ class BatchWidget(DockedForm):
 
     def _on_ended(self, sentence: str) -> None:
         self.table.images.show_shares({})
+        self._end_training()
         self.form.show_running(is_running=False)
         self.panel.show_idle(sentence)
 
@@ -225,6 +273,7 @@ class BatchWidget(DockedForm):
             self.panel.label.show_error(message)
         else:
             self.table.images.show_shares({})
+            self._end_training()
             self.form.show_running(is_running=False)
             self.panel.show_error(message)
         show_error(message)

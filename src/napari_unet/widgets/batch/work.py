@@ -6,17 +6,19 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from napari_unet.batch.file_plan import plan_outputs
-from napari_unet.batch.queue import Entry, Queue
+from napari_unet.batch.queue import Entry, Queue, noun_of
 from napari_unet.batch.settings import BatchSettings
 from napari_unet.batch.summary import TABLE, Summary
+from napari_unet.batch.training.entry import MODEL_ENDING, MODELS
 from napari_unet.viewer.warm_up import preparation
 from napari_unet.widgets.batch.sources import LayerSource, layer_file
 
 if TYPE_CHECKING:
     from napari_unet.batch.running import BatchReport
+    from napari_unet.batch.training.plan import TrainingPlan
     from napari_unet.engine.networks.network import Network
 
 PROGRAM = "napari"
@@ -38,7 +40,26 @@ class Queued:
     entries: tuple[Entry, ...]
     wanted: int
     """How many of them are to be done now."""
+    noun: str
+    """What those are called."""
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, queue: Queue, notes: tuple[str, ...] = ()) -> Queued:
+        """Say what is in a queue."""
+        waiting = queue.waiting
+        return cls(queue.entries, len(waiting), noun_of(waiting), notes)
+
+
+class FormTraining(Protocol):
+    """A training as a form says it, free of napari."""
+
+    @property
+    def name(self) -> str:
+        """Of the model that it makes, as long as there is no other of this name."""
+
+    def written(self, folder: Path) -> TrainingPlan:
+        """Write out what is in no file, into the folder of a queue; takes a moment."""
 
 
 @dataclass(slots=True, eq=False)
@@ -90,7 +111,7 @@ def run_queue(request: Request, live: Live) -> Iterator[Waiting | Queued | Batch
         # A person at a window sees at once what is missing: it is not lost with a click on Stop.
         queue.write()
         entries = queue.waiting
-        yield Queued(queue.entries, len(entries), notes)
+        yield Queued.of(queue, notes)
         yield from map(Waiting, preparation.wait_for("cells"))
         yield from map(Waiting, preparation.wait_for("measurements"))
         yield Waiting("loading the model")
@@ -155,7 +176,26 @@ def read_queue(folder: Path) -> Queued:
         If it cannot be read.
     """
     queue = Queue.read(folder)
-    return Queued(queue.entries, len(queue.waiting))
+    return Queued.of(queue)
+
+
+def add_training(folder: Path, training: FormTraining) -> Queued:
+    """Add a training to the queue of a folder, with all that it learns from.
+
+    Raises
+    ------
+    FileError
+        If the queue is in use, or something cannot be written.
+    """
+    with Queue.held(folder, program=PROGRAM) as queue:
+        plan = training.written(folder)
+        taken = {each.name for each in queue.trainings}
+        models, name, number = folder / MODELS, training.name, 2
+        while name in taken or (models / f"{name}{MODEL_ENDING}").exists():
+            name, number = f"{training.name}_{number}", number + 1
+        queue.add_training(models / f"{name}{MODEL_ENDING}", plan)
+        queue.write()
+        return Queued.of(queue, (f"Training of {name} waits in the queue; press Run.",))
 
 
 def remove_images(folder: Path, outputs: Sequence[Path]) -> Queued:
@@ -169,4 +209,4 @@ def remove_images(folder: Path, outputs: Sequence[Path]) -> Queued:
     with Queue.held(folder, program=PROGRAM) as queue:
         queue.remove(outputs)
         queue.write()
-        return Queued(queue.entries, len(queue.waiting))
+        return Queued.of(queue)

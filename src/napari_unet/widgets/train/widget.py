@@ -19,8 +19,9 @@ from napari_unet.viewer.warm_up import preparation
 from napari_unet.viewer.worker import failure_sentence
 from napari_unet.widgets.shared.buttons import ScriptButton
 from napari_unet.widgets.shared.docked_form import DockedForm
-from napari_unet.widgets.shared.parts import Scrolled
+from napari_unet.widgets.shared.parts import Scrolled, action_button, in_row
 from napari_unet.widgets.train.advice import TrainAdvice
+from napari_unet.widgets.train.for_batch import QueuedTraining
 from napari_unet.widgets.train.form import TrainForm
 from napari_unet.widgets.train.job import TrainingJob
 from napari_unet.widgets.train.outcome import TrainOutcome
@@ -64,6 +65,12 @@ class TrainWidget(DockedForm):
         self.script_button = ScriptButton(
             lambda: self.form.read_plan().recipe, training_python, training_command
         )
+        self.queue_button = action_button(
+            "Add to the queue",
+            "Let this training wait in the queue of Batch, with its layers as they are now. It "
+            "runs there among other trainings and images, and what is better is kept by itself.",
+            self.queue,
+        )
         self._lay_out()
         self._connect()
         self.form.model_choice.load(self._session.source)
@@ -76,7 +83,7 @@ class TrainWidget(DockedForm):
     def _lay_out(self) -> None:
         for part in (self.outcome, self.uncertainty, self.versions):
             self.form.results.addWidget(part)
-        self.form.foot.addWidget(self.script_button)
+        self.form.foot.addLayout(in_row(self.script_button, self.queue_button, spacing=4))
         self._scroll_area = Scrolled(self.form)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
@@ -134,6 +141,15 @@ class TrainWidget(DockedForm):
         self.curves.show()
         self._scroll_area.bring_up(self.curves)
         self.panel.show_running("reading the images")
+
+    def queue(self) -> None:
+        """Add what the form says to the queue of the Batch form."""
+        try:
+            training = QueuedTraining(self.form.read_plan(), self._session.file_hash)
+        except UNetError as error:
+            self._on_failed(error)
+            return
+        open_widget(self._viewer, "Batch").add_training(training)
 
     def stop(self) -> None:
         """End after the step that runs; the best network so far is kept, and can go on."""
