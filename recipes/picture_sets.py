@@ -48,7 +48,7 @@ class Picture:
         channel_axis = -1 if image.ndim == 3 else None
         labels = read_labels(self.labels).array
         if self.zoom != 1:
-            shape = zoomed_shape(labels.shape, self.zoom)
+            shape = zoomed_shape(labels.shape, (self.zoom,) * labels.ndim)
             image = resize(image.astype(np.float32), shape, order=1, anti_aliasing=self.zoom < 1)
             grid = zip(shape, labels.shape, strict=True)
             labels = labels[np.ix_(*(nearest_index(n, m) for n, m in grid))]

@@ -15,7 +15,7 @@ import tifffile
 from napari_unet.cli import main
 from napari_unet.engine.models.checkpoint import save_checkpoint
 from napari_unet.engine.networks.network import Network
-from napari_unet.files.images import read_image, read_labels, write_labels
+from napari_unet.files.images import read_image, read_labels, write_image, write_labels
 
 Output = Any
 """The fixture `output`: `read()` returns both streams, `complaint()` the only line of error."""
@@ -43,6 +43,47 @@ def test_one_image_and_a_tif_is_that_file_with_the_scale_kept(
     out, error = output.read()
     assert "a.tif: 2 cells in " in out
     assert error == ""
+
+
+@pytest.mark.parametrize(
+    ("size", "words", "apart"),
+    [
+        ((4, 1, 1), [], "4"),
+        (None, ["--voxel-size", "1,0.5,0.5"], "2"),
+        ((4, 1, 1), ["--voxel-size", "1.5,0.5,0.5"], "3"),
+        (None, ["--anisotropy", "5"], "5"),
+    ],
+)
+def test_slices_of_a_volume_are_interpolated_by_its_voxel_size(
+    tmp_path: Path,
+    output: Output,
+    cells_image: Pixels,
+    bright_is_cell: Callable[..., Network],
+    size: tuple[float, ...] | None,
+    words: list[str],
+    apart: str,
+) -> None:
+    network = bright_is_cell(ndim=3)
+    network.description = replace(network.description, anisotropy=1.0)
+    model = str(save_checkpoint(network, tmp_path / "volume"))
+    write_image(tmp_path / "a.tif", cells_image(3, 24, 32), "ZYX", pixel_size_um=size)
+
+    out = str(tmp_path / "out.tif")
+    assert main(["segment", str(tmp_path / "a.tif"), "-o", out, "--model", model, *words]) == 0
+
+    assert read_labels(tmp_path / "out.tif").array.shape == (3, 24, 32)
+    assert (
+        f"Slices are {apart} pixels apart and the model learned on 1, so that {apart} are "
+        "computed for each of the image's."
+    ) in output.read()[1]
+
+
+def test_two_ways_to_say_how_large_voxels_are_are_refused_together(
+    tmp_path: Path, model: str, output: Output
+) -> None:
+    words = ["segment", "a.tif", "-o", str(tmp_path / "o.tif"), "--model", model]
+    assert main([*words, "--voxel-size", "1,1,1", "--pixel-size", "1"]) == 1
+    assert "--voxel-size tells what --pixel-size and --anisotropy do" in output.complaint()
 
 
 def test_folder_gives_a_folder_with_a_tif_for_each_image(

@@ -21,7 +21,7 @@ from napari_unet.engine.base.errors import CheckpointError
 from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.training.learner import Learner, TrainingReport
 from napari_unet.engine.training.run import TrainingRun
-from napari_unet.files.images import read_labels, write_labels
+from napari_unet.files.images import read_labels, write_image, write_labels
 
 Output = Any
 """The fixture `output`: `read()` returns both streams, `complaint()` the only line of error."""
@@ -71,6 +71,32 @@ def test_new_model_takes_its_channels_from_the_images_and_its_shape_from_the_opt
 
     config = load_checkpoint(tmp_path / "new.safetensors").description.architecture
     assert (config.base_width, config.depth, config.in_channels, config.classes) == (2, 1, 1, 2)
+
+
+@pytest.mark.parametrize("by_file", [True, False])
+def test_a_new_3d_model_leaves_slices_apart_as_far_as_voxels_are_high(
+    tmp_path: Path, cells_image: Pixels, cells_labels: Pixels, by_file: bool
+) -> None:
+    size = (4, 1, 1) if by_file else None
+    write_image(tmp_path / "a.tif", cells_image(3, 24, 32), "ZYX", pixel_size_um=size)
+    write_labels(tmp_path / "l.tif", cells_labels(3, 24, 32))
+    words = ["train", str(tmp_path / "a.tif"), str(tmp_path / "l.tif"), "--ndim", "3"]
+    words += ["-o", str(tmp_path / "m"), "--base-width", "2", "--depth", "2", *ONE_STEP]
+    words += [] if by_file else ["--voxel-size", "2,0.5,0.5"]
+
+    assert main(words) == 0
+
+    description = load_checkpoint(tmp_path / "m.safetensors").description
+    assert description.anisotropy == pytest.approx(4)
+    assert description.architecture.flat_levels == 2
+
+
+@pytest.mark.parametrize("size", ["2", "2,1", "2,1,x", "0,1,1", "2,1,inf"])
+def test_what_is_no_voxel_size_is_refused(tmp_path: Path, output: Output, size: str) -> None:
+    words = ["train", str(tmp_path), str(tmp_path), "-o", str(tmp_path / "m")]
+    with pytest.raises(SystemExit):
+        main([*words, "--voxel-size", size])
+    assert f"'{size}' is no size of a voxel; give micrometres along Z, Y and X" in output.read()[1]
 
 
 def test_a_new_3d_model_is_told_with_the_size_of_its_patches(

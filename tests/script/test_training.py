@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from napari.layers import Labels
+from napari.layers import Image, Labels
 
 from napari_unet.cli.program import main
 from napari_unet.engine.base.errors import CheckpointError, TrainingError
@@ -108,13 +108,15 @@ def test_a_new_3d_network_is_one_in_both_scripts(tmp_path, monkeypatch: pytest.M
     recipe = dataclasses.replace(RECIPE, model="", begins_anew=True, ndim=3)
     labels = np.repeat(cells()[np.newaxis], 4, axis=0)
     layers = {
-        "my cells": SimpleNamespace(data=(labels > 0).astype(np.float32)),
+        "my cells": Image((labels > 0).astype(np.float32), scale=(3, 1, 1)),
         "my cells: nuclei": SimpleNamespace(data=labels),
     }
 
     exec(training_python(recipe), {"viewer": SimpleNamespace(layers=layers)})  # noqa: S102 - our own lines
 
-    assert load_checkpoint(tmp_path / "mine.safetensors").description.architecture.ndim == 3
+    description = load_checkpoint(tmp_path / "mine.safetensors").description
+    assert (description.architecture.ndim, description.architecture.flat_levels) == (3, 1)
+    assert description.anisotropy == 3
     assert "--ndim 3" in training_command(recipe)
 
 

@@ -53,6 +53,27 @@ def show(layer: Any, *corners: tuple[float, ...]) -> None:
     layer.corner_pixels = np.array(corners)
 
 
+@pytest.mark.parametrize(
+    ("scale", "units", "spacing"),
+    [
+        ((2, 0.5, 0.5), ("um", "um", "um"), (2, 0.5, 0.5)),
+        ((2, 0.5, -0.5), ("pixel", "pixel", "pixel"), (2, 0.5, 0.5)),
+        ((2000, 0.5, 0.5), ("nm", "um", "um"), (2, 0.5, 0.5)),
+        ((1, 1, 1), ("um", "um", "um"), (1, 1, 1)),
+        ((1, 1, 1), ("pixel", "pixel", "pixel"), None),
+        ((2, 0.5, 0.5), ("second", "um", "um"), None),
+    ],
+)
+def test_the_size_of_a_voxel_is_that_of_the_layers_scale(
+    viewer: ViewerModel, scale: Any, units: Any, spacing: Any
+) -> None:
+    volume = viewer.add_image(np.zeros((3, 4, 5)), scale=scale, units=units)
+    image = read(viewer, volume, ndim=3)
+    assert image.spacing == (None if spacing is None else pytest.approx(spacing))
+    assert image.anisotropy == (None if spacing is None else pytest.approx(spacing[0] / spacing[1]))
+    assert read(viewer, viewer.add_image(np.zeros((4, 5)), scale=(2, 2))).spacing is None
+
+
 def test_a_plain_image_is_read_whole_and_not_copied(viewer: ViewerModel) -> None:
     data = np.zeros((4, 5), np.uint16)
 

@@ -20,11 +20,11 @@ from napari_unet.batch.words import count
 from napari_unet.engine.base.cancel import CancelsTorch
 from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.base.host_memory import free_host_bytes
-from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings, scale_settings
 from napari_unet.engine.images.image import AnyImage, without_alpha
 from napari_unet.engine.labels.classes import class_counts, shares_in_words
 from napari_unet.engine.networks.network import Network, NetworkDescription
-from napari_unet.engine.segmentation.ensemble import zooms_of
+from napari_unet.engine.segmentation.ensemble import mean_zooms_of
 from napari_unet.engine.segmentation.memory import segmentation_memory
 from napari_unet.engine.segmentation.segmentation import Segmentation, iterate_segmentation
 from napari_unet.files.image_file import ImageFile
@@ -185,8 +185,11 @@ class ImageJob:
             has_slices = spatial > self.description.architecture.ndim
             settings = replace(settings, every_slice=has_slices)
         size_um = part.image.pixel_size_um
-        if settings.pixel_size_um is None and size_um is not None:
-            settings = replace(settings, pixel_size_um=size_um[-1])
+        if size_um is not None:
+            told = scale_settings(size_um[-self.description.architecture.ndim :])
+            # What was asked for counts, whatever the file says.
+            missing = {key: each for key, each in told.items() if getattr(settings, key) is None}
+            settings = replace(settings, **missing)
         if batch.diameter_um is None:
             return settings
         if size_um is None:
@@ -203,7 +206,7 @@ class ImageJob:
         shape = list(part.image.array.shape)
         if part.channel_axis is not None:
             del shape[part.channel_axis]
-        zoom, *others = zooms_of([each.description for each in self.networks], settings)
+        zoom, *others = mean_zooms_of([each.description for each in self.networks], settings)
         needed = segmentation_memory(
             tuple(shape),
             self.description,

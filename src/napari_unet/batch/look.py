@@ -27,6 +27,7 @@ def findings_before(
         channel_axis=None if is_rgb else axis,
         axis_labels=tuple(image.axes.removesuffix("C") if is_rgb else image.axes),
         pixel_size_um=settings.pixel_size_um,
+        spacing=None if settings.anisotropy is None else (settings.anisotropy, 1.0, 1.0),
     )
     choices = Choices("stack" if settings.every_slice else "slice", (), settings.diameter_px)
     return image_findings(facts, description, choices)

@@ -119,6 +119,7 @@ def labelled_files(
         arguments.only_seen,
         shape.ndim,
         arguments.channel_axis,
+        arguments.voxel_size,
     )
     return LabelledFiles(
         tuple(files),

@@ -16,7 +16,7 @@ from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import NEW_SHAPE, UNetConfig
 from napari_unet.engine.training.pairs import TrainingPair
 
-_MADE_FROM_IMAGES = ("in_channels", "classes")
+_MADE_FROM_IMAGES = ("in_channels", "classes", "flat_levels")
 
 
 def add_new_model_options(parser: argparse.ArgumentParser) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import types
 from collections.abc import Collection
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -136,6 +137,29 @@ def real_number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+
+
+def add_voxel_size_option(parser: argparse.ArgumentParser, of_what: str) -> None:
+    """Let the user say how large voxels are."""
+    parser.add_argument(
+        "--voxel-size",
+        type=_read_voxel_size,
+        metavar="Z,Y,X",
+        help=f"size of the voxels {of_what}, in micrometres (default: as the file says)",
+    )
+
+
+def _read_voxel_size(text: str) -> tuple[float, float, float]:
+    """Read "2,0.5,0.5", or refuse it in plain words."""
+    try:
+        depth, height, width = map(float, text.split(","))
+    except ValueError:
+        depth = height = width = math.nan
+    if not all(0 < each < math.inf for each in (depth, height, width)):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no size of a voxel; give micrometres along Z, Y and X, as in 2,0.5,0.5"
+        )
+    return depth, height, width
 
 
 def read_plane_numbers(text: str) -> PlaneNumbers:

@@ -260,8 +260,9 @@ def read_pairs(
     labels_path: Path,
     *,
     ndim: int,
-    make_pair: Callable[[Any, Any, str], TrainingPair],
+    make_pair: Callable[..., TrainingPair],
     channel_axis: ChannelAxis = None,
+    spacing: Sequence[float] | None = None,
     types_of: Callable[[LabelImage], Types] | None = None,
     only_seen: bool = False,
 ) -> list[TrainingPair]:
@@ -276,9 +277,12 @@ def read_pairs(
     ndim : int
         Axes that the network reads at once.
     make_pair : callable
-        Is given an image, channels last, its labels, and a name for messages.
+        Is given an image, channels last, its labels, and a name for messages;
+        and by its name the `spacing` of a volume whose voxel size is known.
     channel_axis : int or "none", optional
         Of the image; as its file says without it.
+    spacing : sequence of float, optional
+        Size of a voxel along Z, Y and X; as the files say without it.
     types_of : callable, optional
         Is given the labels, and returns the types of their cells.
     only_seen : bool
@@ -309,8 +313,12 @@ def read_pairs(
             "Correct widget of napari and save the labels as .ome.tif, or learn from all of them."
         )
 
+    told = (spacing, image.pixel_size_um, file.pixel_size_um)
+    voxels = next((size for size in told if size is not None and len(size) == 3), None)
+    known = {"spacing": voxels} if voxels is not None and ndim == labels.ndim == 3 else {}
+
     def pair(image: Any, labels: Any, name: str) -> TrainingPair:
-        made = make_pair(image, labels, name)
+        made = make_pair(image, labels, name, **known)
         if types:
             made = replace(made, types=types)
         if only_seen:

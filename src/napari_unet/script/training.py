@@ -96,7 +96,7 @@ def training_python(recipe: TrainRecipe) -> str:
         changes.append(f"augmentation={call('AugmentationSettings', varied)}")
     imports = [f"from napari_unet import {', '.join(sorted(names))}"]
     if recipe.folders:
-        is_seen = recipe.meaning == "seen"
+        is_seen = recipe.meaning == "seen" or recipe.ndim == 3
         if not is_seen:
             imports.append("from napari_unet.files.images import read_image, read_labels")
         pairing = "pair_files, read_pairs" if is_seen else "pair_files"
@@ -105,6 +105,8 @@ def training_python(recipe: TrainRecipe) -> str:
     if recipe.meaning == "seen":
         imports.append("from napari_unet.engine.labels.look_over import seen_area")
         imports.append("from napari_unet.viewer.cells.marks import marks_of_layer")
+    if recipe.ndim == 3 and recipe.pairs:
+        imports.append("from napari_unet.viewer.layers import spacing_of")
     if recipe.typed:
         imports.append("from napari_unet.viewer.cells.cell_types import types_of_layer")
     options = ["parts.training", "network", "settings=settings", "validation=parts.validation"]
@@ -238,7 +240,10 @@ def _pair_lines(recipe: TrainRecipe) -> list[str]:
         types = [f"types=types_of_layer(viewer.layers[{labels!r}])"] * (labels in recipe.typed)
         marks = f"marks_of_layer(viewer.layers[{labels!r}])"
         seen = [f"regions=seen_area({data[1]}, {marks})"] * is_seen
-        made = call("annotated_pair", [*data, *options, *seen, *types, f"name={image!r}"])
+        of_volume = f"spacing=spacing_of(viewer.layers[{image!r}], (-3, -2, -1))"
+        spacing = [of_volume] * (recipe.ndim == 3)
+        known = [*options, *seen, *types, *spacing, f"name={image!r}"]
+        made = call("annotated_pair", [*data, *known])
         lines += [f"    {line}" for line in made.splitlines()]
         lines[-1] += ","
     lines.append("]")
@@ -252,11 +257,13 @@ def _pair_lines(recipe: TrainRecipe) -> list[str]:
 
 def _file_lines(options: list[str], recipe: TrainRecipe) -> list[str]:
     """Lines that make pairs of the files in `paths`."""
-    if recipe.meaning == "seen":
-        # The marks are in the file of labels.
-        maker = "lambda image, labels, name: annotated_pair(image, labels, name=name)"
-        read = ["*paths", f"ndim={recipe.ndim}", f"make_pair={maker}", "only_seen=True"]
-        return call("pairs += read_pairs", read).splitlines()
+    is_seen = recipe.meaning == "seen"
+    if is_seen or recipe.ndim == 3:
+        # The marks are in the file of labels, and the voxel size in that of the image.
+        given = ", ".join(["image, labels, name=name", *options, "**known"])
+        maker = f"lambda image, labels, name, **known: annotated_pair({given})"
+        read = ["*paths", f"ndim={recipe.ndim}", f"make_pair={maker}"]
+        return call("pairs += read_pairs", read + ["only_seen=True"] * is_seen).splitlines()
     return [
         "image, labels = read_image(paths[0]).array, read_labels(paths[1]).array",
         call("pairs.append", [call("annotated_pair", ["image", "labels", *options])]),

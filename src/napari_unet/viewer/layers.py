@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 
 from napari_unet.engine.base.errors import ImageShapeError
+from napari_unet.engine.base.settings import scale_settings
 from napari_unet.engine.images.image import AnyImage, PlaneIndex, without_alpha
 
 if TYPE_CHECKING:
@@ -46,8 +48,16 @@ class LayerImage:
     """Pixel of the plane in the middle of the view."""
     pixel_size_um: float | None
     """In the plane, if the layer's units are lengths."""
+    spacing: tuple[float, ...] | None
+    """Size of a voxel along the last three spatial axes, in one unit; None if nobody has said
+    how large voxels are."""
     place: dict[str, Any]
     """Scale, translate and the like, as napari takes them for a layer of labels."""
+
+    @property
+    def anisotropy(self) -> float | None:
+        """Distance between slices in pixel sizes; None if it is not known."""
+        return None if self.spacing is None else scale_settings(self.spacing)["anisotropy"]
 
     @property
     def labels_shape(self) -> tuple[int, ...]:
@@ -218,6 +228,7 @@ def read_layer(
         if box is None
         else tuple((low + high) // 2 for low, high in zip(box[::2], box[1::2], strict=True)),
         pixel_size_um=pixel_size_um(layer),
+        spacing=spacing_of(layer, kept),
         place=place_of(layer, kept),
     )
 
@@ -272,6 +283,32 @@ def pixel_size_um(layer: Image) -> float | None:
     return math.sqrt(math.prod(known)) if len(known) == 2 else None
 
 
+def spacing_of(layer: Image, axes: Sequence[int]) -> tuple[float, float, float] | None:
+    """Size of a voxel along the last three of some axes, in the unit of the last one.
+
+    None with fewer axes, units that do not fit each other, or a scale of 1 in pixels, which says
+    only that nobody has set it.
+    """
+    last = list(axes)[-3:]
+    unit = layer.units[last[-1]]
+    sizes = [size_in(layer.scale[axis], layer.units[axis], unit) for axis in last]
+    known = tuple(size for size in sizes if size is not None)
+    is_unset = set(known) == {1.0} and not unit.is_compatible_with("meter")
+    return (known[0], known[1], known[2]) if len(known) == 3 and not is_unset else None
+
+
+def voxel_words(layer: Image, channel_axis: int | None = None) -> str:
+    """Say how large voxels of a layer are: "2 x 0.5 x 0.5 µm, slices 4 pixels apart"."""
+    axes = [axis for axis in range(layer.ndim) if axis != channel_axis]
+    sizes = spacing_of(layer, axes)
+    if sizes is None:
+        return "size not known; set the layer's scale"
+    unit = layer.units[axes[-1]]
+    name = f" {unit:~P}" if unit.is_compatible_with("meter") else ""
+    apart = scale_settings(sizes)["anisotropy"]
+    return f"{' x '.join(f'{size:.3g}' for size in sizes)}{name}, slices {apart:.3g} pixels apart"
+
+
 def lengths(layer: Layer, ndim: int) -> tuple[float, ...] | None:
     """Size of a pixel along the last axes, in the unit of the last one; None if it is no length."""
     unit = layer.units[-1]
@@ -285,7 +322,7 @@ def lengths(layer: Layer, ndim: int) -> tuple[float, ...] | None:
     )
 
 
-def size_in(scale: float, own: Any, unit: str) -> float | None:
+def size_in(scale: float, own: Any, unit: Any) -> float | None:
     """Step along an axis of a layer in another unit than its own; None if they do not fit."""
     # Mirrored layers have a negative scale.
     is_fit = own.is_compatible_with(unit)

@@ -23,9 +23,9 @@ from napari_unet.engine.networks.unet import UNetConfig
 ROLES = ("background", "cell", "border")
 
 
-def network(ndim=2, seed=0, channels=1, size_px=None):
+def network(ndim=2, seed=0, channels=1, size_px=None, config=None):
     """One that has learned nothing."""
-    config = UNetConfig(ndim, channels, 3, base_width=4, depth=1)
+    config = config or UNetConfig(ndim, channels, 3, base_width=4, depth=1)
     made = new_network(NetworkDescription("n", config, ROLES, object_diameter_px=size_px), seed)
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -102,6 +102,13 @@ def test_networks_that_read_at_other_scales_are_averaged():
 def test_volumes_and_each_slice_of_a_stack():
     assert compared(noise(20, 33, 30), network(ndim=3), (9, 16, 30), tile_px=16) > 5
     assert compared(noise(3, 33, 30), network(), (20, 20), tile_px=16, every_slice=True) > 10
+
+
+def test_slices_that_are_interpolated_and_that_are_never_pooled():
+    config = UNetConfig(3, 1, 3, base_width=4, depth=1, flat_levels=1)
+    flat = network(ndim=3, config=config)
+    flat.description = replace(flat.description, anisotropy=2.0)
+    assert compared(noise(10, 33, 30), flat, (9, 16, 30), tile_px=16, anisotropy=4.0) > 5
 
 
 def test_zarr_and_memory_maps_are_read_and_written(tmp_path):

@@ -707,3 +707,21 @@ def test_a_better_model_comes_before_training_and_a_long_name_is_not_put_on_a_bu
     assert not with_better_model(
         replace(doubt, remedy="", changes={}), "cells", source="x", certainty=1
     ).other_remedies
+
+
+@pytest.mark.parametrize(
+    ("learned", "spacing", "severity", "words"),
+    [
+        (4.0, (2, 1, 1), "note", "Slices are 2 pixels apart and the model learned on 4"),
+        (4.0, None, "warning", "taken to be 4 pixels apart, as where the model learned"),
+        (4.0, (2.1, 0.5, 0.5), "", ""),
+        (1.0, None, "", ""),
+        (None, (2, 1, 1), "", ""),
+    ],
+)
+def test_slices_at_another_distance_than_the_model_learned_are_told(
+    learned: float | None, spacing: Any, severity: str, words: str
+) -> None:
+    found = said(cells(12, 64, 80), model(ndim=3, anisotropy=learned), spacing=spacing)
+    assert [each.severity for each in found] == [severity] * bool(severity)
+    assert all(words in each.text for each in found)

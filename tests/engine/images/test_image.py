@@ -151,7 +151,7 @@ def test_named_channel_axis_comes_first_without_a_copy():
 
 def test_zoomed_pixels_lie_between_their_neighbours():
     source = ImageSource(np.array([[[0, 40]]], np.uint8), 1, IntensityScaling(0, 0.1))
-    zoomed = ZoomedSource(source, 2)
+    zoomed = ZoomedSource(source, (2, 2))
     assert zoomed.shape == (2, 4)
     assert np.allclose(whole(zoomed), [[[1, 1, 3, 3]] * 2])
 
@@ -161,7 +161,7 @@ def test_zoomed_pixels_lie_between_their_neighbours():
 def test_zoomed_image_is_that_of_scikit_image(zoom, shape):
     image = np.random.default_rng(0).integers(0, 4000, (2, *shape)).astype(np.uint16)
     source = ImageSource(image, 2, IntensityScaling(100, 1 / 1000))
-    zoomed = ZoomedSource(source, zoom)
+    zoomed = ZoomedSource(source, (zoom,) * len(shape))
     expected = [
         resize(
             plane.astype(np.float64),
@@ -180,12 +180,13 @@ def test_zoomed_image_is_that_of_scikit_image(zoom, shape):
 @settings(deadline=None, max_examples=60)
 @given(
     shape=st.one_of(st.tuples(*[st.integers(1, 40)] * 2), st.tuples(*[st.integers(1, 12)] * 3)),
-    zoom=st.floats(0.05, 6),
+    zooms=st.tuples(*[st.floats(0.05, 6)] * 3),
     data=st.data(),
 )
-def test_part_of_a_zoomed_image_is_that_part_of_the_whole(shape, zoom, data):
+def test_part_of_a_zoomed_image_is_that_part_of_the_whole(shape, zooms, data):
+    zooms = zooms[: len(shape)]
     image = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
-    zoomed = ZoomedSource(ImageSource(image, 1, IntensityScaling(0, 1)), zoom)
+    zoomed = ZoomedSource(ImageSource(image, 1, IntensityScaling(0, 1)), zooms)
     region = []
     for n in zoomed.shape:
         start = data.draw(st.integers(0, n - 1))
@@ -330,7 +331,7 @@ def test_only_the_blocks_of_a_region_are_read():
     assert np.array_equal(pixels[0], lazy.pixels[20:40, 110:120])
     assert sorted(lazy.read) == [(0, 2), (1, 2)]
     lazy.read.clear()
-    ZoomedSource(source, 0.5).read((slice(20, 24), slice(80, 81)))
+    ZoomedSource(source, (0.5, 0.5)).read((slice(20, 24), slice(80, 81)))
     assert sorted(lazy.read) == [(1, 3)]
 
 

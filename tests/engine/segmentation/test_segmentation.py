@@ -465,6 +465,50 @@ def test_settings_out_of_reason_are_refused(options, message):
     assert message in str(raised.value)
 
 
+def volume_network(anisotropy):
+    network = bright_is_cell(ndim=3)
+    network.description = replace(network.description, anisotropy=anisotropy)
+    return network
+
+
+def two_boxes():
+    """Two cells above each other, with an empty slice between them."""
+    image = np.zeros((5, 24, 28), np.uint8)
+    image[:2, 6:18, 6:18] = image[3:, 6:18, 6:18] = 200
+    return image
+
+
+@pytest.mark.parametrize(("learned", "slices"), [(1.0, 20), (2.0, 10), (8.0, 2)])
+def test_slices_are_interpolated_to_the_voxels_that_the_model_learned(learned, slices):
+    image = two_boxes()
+    result = segment(image, volume_network(learned), anisotropy=4.0)
+    reports = plane_reports(image, volume_network(learned), anisotropy=4.0)
+    assert reports[-1].plane.scaled_shape == (slices, 24, 28)
+    assert result.labels.shape == result.scores.shape[1:] == image.shape
+    assert result.cell_count == (1 if slices == 2 else 2)
+    assert f"4 pixels apart and the model learned on {learned:g}" in result.notes[0]
+
+
+@pytest.mark.parametrize("given", [None, 4.0, 4.2])
+def test_voxels_as_the_model_learned_them_are_read_to_the_bit(given):
+    image, plain = two_boxes(), volume_network(None)
+    whole = segment(image, plain)
+    found = segment(image, volume_network(4.0), anisotropy=given)
+    assert np.array_equal(found.scores, whole.scores)
+    assert np.array_equal(found.labels, whole.labels)
+    assert whole.notes == found.notes == ()
+
+
+def test_the_distance_of_slices_does_not_count_for_a_model_that_does_not_know_its_own():
+    assert segment(two_boxes(), volume_network(None), anisotropy=4.0).zoom == 1.0
+    assert segment(squares((5, 5)), CELLS, anisotropy=4.0).notes == ()
+
+
+def test_a_distance_of_slices_beyond_reason_is_refused():
+    with pytest.raises(SettingsError, match="A distance of 90 pixels between slices would resize"):
+        segment(two_boxes(), volume_network(1.0), anisotropy=90.0)
+
+
 def test_diameter_for_a_model_that_knows_none_is_refused():
     network = network_of()
     network.description = replace(network.description, object_diameter_px=None)

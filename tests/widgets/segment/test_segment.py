@@ -3,6 +3,7 @@
 import logging
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -333,6 +334,28 @@ def test_a_network_of_stacks_finds_cells_through_the_slices(
     labels = person.result.data
     assert set(np.unique(labels[1:5, 2:7, 2:7])) == {1}
     assert np.array_equal(labels > 0, image > 0.5)
+
+
+def test_of_a_model_that_knows_how_far_slices_are_apart_the_voxels_of_the_image_are_shown(
+    viewer: ViewerModel, person: Any, session: Session, stack_network: Network
+) -> None:
+    form = person.widget.form
+    image = np.zeros((8, 16, 16), np.float32)
+    image[1:5, 2:7, 2:7] = image[3:7, 9:14, 9:14] = 1
+    layer = viewer.add_image(image, name="stack", scale=(2, 0.5, 0.5))
+    session.adopt(stack_network, "")
+    assert not form.voxels.isVisibleTo(form)
+    known = replace(stack_network.description, anisotropy=2.0)
+    session.adopt(Network(stack_network.unet, known), "")
+    assert form.voxels.isVisibleTo(form)
+    assert form.voxels.message == "2 x 0.5 x 0.5, slices 4 pixels apart (the model learned on 2)"
+    layer.scale = (4, 0.5, 0.5)
+    assert "slices 8 pixels apart" in form.voxels.message
+
+    assert person.run().startswith("2 cells in 'stack'")
+
+    assert person.result.metadata["napari_unet"]["settings"]["anisotropy"] == 8.0
+    assert np.array_equal(person.result.data > 0, image > 0.5)
 
 
 def test_a_network_of_stacks_takes_a_time_series_one_stack_after_the_other(

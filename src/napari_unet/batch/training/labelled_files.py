@@ -37,6 +37,7 @@ class LabelMeaning:
     ndim : int
         Axes that the network reads at once.
     channel_axis : int or "none", optional
+    spacing : sequence of float, optional
         As in `read_pairs`.
     """
 
@@ -47,9 +48,10 @@ class LabelMeaning:
     only_seen: bool = False
     ndim: int = 2
     channel_axis: ChannelAxis = None
+    spacing: Sequence[float] | None = None
 
-    def pair(self, image: AnyImage, labels: LabelImage, name: str) -> TrainingPair:
-        """Make a pair of an image, channels last, and its labels."""
+    def pair(self, image: AnyImage, labels: LabelImage, name: str, **known: Any) -> TrainingPair:
+        """Make a pair of an image, channels last, and its labels, and of what else is known."""
         from napari_unet.engine.training.pairs import RING_PX, annotated_pair
 
         return annotated_pair(
@@ -61,6 +63,7 @@ class LabelMeaning:
             ring_px=RING_PX if self.ring_px is None else self.ring_px,
             name=name,
             channel_axis=-1 if image.ndim > labels.ndim else None,
+            **known,
         )
 
 
@@ -124,6 +127,7 @@ class LabelledFiles:
                 ndim=self.meaning.ndim,
                 make_pair=self.meaning.pair,
                 channel_axis=self.meaning.channel_axis,
+                spacing=self.meaning.spacing,
                 types_of=None if table is None else partial(read_cell_types, table),
                 only_seen=only_seen,
             )

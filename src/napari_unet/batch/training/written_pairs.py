@@ -40,6 +40,7 @@ def write_pairs(path: Path, pairs: Sequence[TrainingPair]) -> None:
             "name": pair.name,
             "channel_axis": pair.channel_axis,
             "weight": pair.weight,
+            "spacing": None if pair.spacing is None else list(map(float, pair.spacing)),
             "types": [[number, name] for number, name in (pair.types or {}).items()],
             "arrays": {},
         }
@@ -86,6 +87,7 @@ def _pair(row: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Trainin
         name=row["name"],
         channel_axis=row["channel_axis"],
         weight=row["weight"],
+        spacing=row.get("spacing"),
         types={int(number): str(name) for number, name in row["types"]} or None,
         **{part: arrays[name] for part, name in row["arrays"].items()},
     )

@@ -38,6 +38,7 @@ from napari_unet.cli.model_options import (
 from napari_unet.cli.queued_models import wanted_models
 from napari_unet.cli.setting_options import (
     add_setting_options,
+    add_voxel_size_option,
     is_given,
     read_channel_axis,
     read_plane_numbers,
@@ -49,6 +50,7 @@ from napari_unet.engine.base.settings import (
     LEARNED_SETTINGS,
     InstanceSettings,
     SegmentationSettings,
+    scale_settings,
 )
 from napari_unet.engine.networks.bundled import DEFAULT_MODEL
 from napari_unet.engine.networks.network import Network, NetworkDescription
@@ -175,6 +177,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--progress", action="store_true", help="show the progress bar even if not on a terminal"
     )
+    add_voxel_size_option(parser, "of volumes, as --pixel-size and --anisotropy together")
     parser.add_argument(
         "--flips",
         action=argparse.BooleanOptionalAction,
@@ -233,6 +236,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _settings(arguments: argparse.Namespace) -> SegmentationSettings:
     settings = read_settings(arguments, SegmentationSettings())
+    if arguments.voxel_size is not None:
+        if settings.pixel_size_um is not None or settings.anisotropy is not None:
+            raise SettingsError(
+                "--voxel-size tells what --pixel-size and --anisotropy do; leave these out."
+            )
+        settings = replace(settings, **scale_settings(arguments.voxel_size))
     if arguments.flips is None:
         return settings
     if is_given(arguments, SegmentationSettings, "averaging"):

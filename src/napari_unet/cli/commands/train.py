@@ -39,6 +39,7 @@ from napari_unet.cli.queued_models import model_file
 from napari_unet.cli.queued_training import queue_training
 from napari_unet.cli.setting_options import (
     add_setting_options,
+    add_voxel_size_option,
     is_given,
     read_channel_axis,
     read_settings,
@@ -76,6 +77,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="axis of the images that counts channels, from 0 (0 for a TIFF of several channels "
         "that does not say so), or none for images whose file takes slices for channels",
     )
+    add_voxel_size_option(parser, "of all volumes to learn from")
     _add_run_options(parser)
     add_check_option(
         parser, "masks, images for labels and labels for images, if half of the files are such, are"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -24,6 +24,48 @@ Volume: TypeAlias = Literal["slices", "linked", "three_planes"]
 
 LINK_OVERLAP = 0.4
 """Chosen on one crop of plant nuclei, 1135 of GoNuclear, by benchmarks/volumes.py."""
+
+
+_SAME_STEP = 1.1
+"""Distances between slices so near to each other are one."""
+
+
+def scale_settings(size_um: Sequence[float]) -> dict[str, Any]:
+    """Fields of `SegmentationSettings` that tell the scale of an image.
+
+    Parameters
+    ----------
+    size_um : sequence of float
+        Of a pixel along Y and X, or of a voxel along Z, Y and X.
+    """
+    pixel = math.sqrt(size_um[-2] * size_um[-1])
+    anisotropy = {"anisotropy": size_um[0] / pixel} if len(size_um) == 3 else {}
+    return {"pixel_size_um": pixel, **anisotropy}
+
+
+def slice_factor(given: float | None, learned: float | None) -> float:
+    """How many slices are computed for each of a volume's.
+
+    Parameters
+    ----------
+    given, learned : float, optional
+        Distance between slices in pixel sizes, in the volume and where the model
+        learned. If one is not known, or they are about the same, it is 1.
+    """
+    if given is None or learned is None or 1 / _SAME_STEP <= given / learned <= _SAME_STEP:
+        return 1.0
+    return given / learned
+
+
+def slices_note(given: float | None, learned: float | None) -> str | None:
+    """Say that slices are interpolated; None if they are not."""
+    factor = slice_factor(given, learned)
+    if factor == 1.0:
+        return None
+    return (
+        f"Slices are {given:.3g} pixels apart and the model learned on {learned:.3g}, so that "
+        f"{factor:.3g} are computed for each of the image's."
+    )
 
 
 def in_present_names(kept: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,6 +92,11 @@ class SegmentationSettings:
     pixel_size_um : float, optional
         Pixel size of the image in micrometres, which does the same without a
         diameter, for a model that knows the pixel size it was trained at.
+    anisotropy : float, optional
+        Distance between the slices of a volume in pixel sizes; command and form
+        take it from the file or layer. Where a model of volumes learned on another
+        one, slices are interpolated to that; labels come back at the image's own.
+        For "three_planes" it is 1 if left out.
     every_slice : bool
         Segment each slice of a stack by itself; its cells get numbers of their
         own, unless `volume` says more.
@@ -67,9 +114,6 @@ class SegmentationSettings:
     link_gaps : bool
         Link, in the same way, also over one slice in which the cell was missed,
         and fill the gap with what both of its neighbours share.
-    anisotropy : float, optional
-        Distance between slices divided by the pixel size, for "three_planes";
-        1 if left out. Command and form take it from the file or layer.
     channel_axis : int, optional
         Axis of the channels; without it a last axis of 3 or 4 is colours.
     region : tuple of int, optional

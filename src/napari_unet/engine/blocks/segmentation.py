@@ -23,12 +23,12 @@ from napari_unet.engine.blocks.plan import Plan
 from napari_unet.engine.blocks.scratch import Scratch
 from napari_unet.engine.blocks.stages import find_cells
 from napari_unet.engine.images.image import AnyImage
-from napari_unet.engine.images.resampling import ZoomedSource
+from napari_unet.engine.images.resampling import ZoomedSource, at_scale
 from napari_unet.engine.images.source import ImageSource
 from napari_unet.engine.models.one_call import AnyNetwork, as_networks
 from napari_unet.engine.networks.class_roles import BACKGROUND, BORDER, CELL, as_cells, types_of
 from napari_unet.engine.networks.network import Network, NetworkDescription
-from napari_unet.engine.segmentation.ensemble import ensemble, zooms_of
+from napari_unet.engine.segmentation.ensemble import axis_zooms_of, ensemble
 from napari_unet.engine.segmentation.instances import check_class_roles
 from napari_unet.engine.segmentation.planes import PlaneScores, room_for
 from napari_unet.engine.segmentation.predictor import PlanePredictor
@@ -202,7 +202,7 @@ class _Run:
         descriptions = [each.description for each in networks]
         self._networks, self._settings, self._instances = networks, settings, instances
         self._roles = descriptions[0].class_roles
-        self._zooms = zooms_of(descriptions, settings)
+        self._zooms = axis_zooms_of(descriptions, settings)
         self._stack = stack_shape(image, descriptions[0], settings)
         self._sources = [
             opened(image, each, settings, intensity_reference, slice_axes=len(self._stack))
@@ -285,10 +285,7 @@ class _Run:
         if self._stack:
             where: Any = (slice(None), *plane)
             own = [replace(each, array=each.array[where]) for each in own]
-        return [
-            each if zoom == 1.0 else ZoomedSource(each, zoom)
-            for each, zoom in zip(own, self._zooms, strict=True)
-        ]
+        return [at_scale(each, zoom) for each, zoom in zip(own, self._zooms, strict=True)]
 
 
 def _check_block(block: Sequence[int], shape: tuple[int, ...]) -> None:

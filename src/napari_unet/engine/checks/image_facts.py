@@ -62,6 +62,8 @@ class ImageFacts:
     """Names of the axes, that of the channels included, that of colours not."""
     pixel_size_um: float | None = None
     """In the plane."""
+    spacing: tuple[float, ...] | None = None
+    """Size of a voxel along Z, Y and X, in any one unit; None if it is not known."""
     pixel_aspect: float = 1.0
     """Height of a pixel over its width."""
     is_lazy: bool = False
@@ -243,7 +245,7 @@ def image_facts(
         As in `ImageFacts`; a negative `channel_axis` counts from the end.
     **known
         Further fields of `ImageFacts`: `axis_labels`, `pixel_size_um`,
-        `pixel_aspect`, `other_images`.
+        `spacing`, `pixel_aspect`, `other_images`.
     """
     axis = array.ndim - 1 if is_rgb else channel_axis
     if axis is not None:

@@ -26,7 +26,13 @@ from napari_unet.engine.checks.image_case import (
     other_brightness,
     other_ground,
 )
-from napari_unet.engine.checks.size_rules import size_without_scale, too_small, unequal_sides, zoom
+from napari_unet.engine.checks.size_rules import (
+    size_without_scale,
+    too_small,
+    unequal_sides,
+    unequal_slices,
+    zoom,
+)
 from napari_unet.engine.networks.class_roles import BACKGROUND, is_cell
 
 if TYPE_CHECKING:
@@ -275,6 +281,6 @@ NO_IMAGE_RULES: tuple[Rule[ImageCase], ...] = (labels_instead, empty_image)
 IMAGE_RULES: tuple[Rule[ImageCase], ...] = (
     *(no_cells_told, too_few_axes, size_without_scale, channels, memory),
     *(contrast, other_range, unknown_range, inverted, saturated),
-    *(too_small, zoom, unequal_sides, slices_apart),
+    *(too_small, zoom, unequal_sides, unequal_slices, slices_apart),
 )
 """In the order in which findings of one severity are told."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.engine.base.settings import scale_settings, slices_note
 from napari_unet.engine.checks.finding import Finding, note, warning
 from napari_unet.engine.checks.image_case import ImageCase, is_of_other_size
 
@@ -116,6 +117,25 @@ def _about_factor(factor: float, reason: str, *remedy: Any) -> Iterator[Finding]
     end = "." if is_possible else f"; more than {_MOST_ZOOM:g} times is refused."
     text = f"{reason} the image is {change} for the model. Check the number{end}"
     yield (note if is_possible else warning)(text, *remedy)
+
+
+def unequal_slices(case: ImageCase) -> Iterator[Finding]:
+    """A model of volumes learned on slices that are so far apart."""
+    description, spacing = case.description, case.facts.spacing
+    if description.spacing is None or description.anisotropy is None:
+        return
+    learned, name = description.anisotropy, case.facts.name
+    if spacing is None:
+        if not 1 / _UNEQUAL_SIDES < learned < _UNEQUAL_SIDES:
+            yield warning(
+                f"How far apart the slices of '{name}' are is not known, so they are taken to be "
+                f"{learned:.3g} pixels apart, as where the model learned. If they are not, set the "
+                "layer's scale, or give the voxel size on the command line."
+            )
+        return
+    told = slices_note(scale_settings(spacing)["anisotropy"], learned)
+    if told is not None:
+        yield note(told)
 
 
 def unequal_sides(case: ImageCase) -> Iterator[Finding]:

@@ -169,6 +169,7 @@ def _general_entries(network: Network, settings: ExportSettings, attachment: str
                 "instances": asdict(description.instances),
                 "object_diameter_px": description.object_diameter_px,
                 "pixel_size_um": description.pixel_size_um,
+                "anisotropy": description.anisotropy,
                 "history": list(description.history),
             },
         },

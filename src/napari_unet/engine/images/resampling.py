@@ -69,6 +69,11 @@ class ZoomedSource:
         return resampled(self.source.read(tuple(needed)), axes, grows=zooms[0] > 1)
 
 
+def at_scale(source: ImageSource, zooms: Sequence[float]) -> ImageSource | ZoomedSource:
+    """Return an image, resized where it is read if any axis has another factor than 1."""
+    return source if all(zoom == 1.0 for zoom in zooms) else ZoomedSource(source, tuple(zooms))
+
+
 def nearest_index(length: int, source_length: int) -> NDArray[np.intp]:
     """For each of `length` pixels of an axis the nearest of `source_length` pixels."""
     centres = (np.arange(length) + 0.5) * (source_length / length)

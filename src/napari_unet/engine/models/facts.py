@@ -205,4 +205,8 @@ def _cell_size(description: NetworkDescription) -> str:
         parts.append(f"cells of about {diameter:.3g} pixels across")
     if pixel is not None:
         parts.append(f"pixels of {pixel:.3g} µm")
-    return f"Trained on {' and '.join(parts)}; resize images to that." if parts else ""
+    size = f"Trained on {' and '.join(parts)}; resize images to that." if parts else ""
+    if description.spacing is None:
+        return size
+    apart = f"Slices were {description.anisotropy:.3g} pixels apart."
+    return f"{size} {apart}".strip()

@@ -90,6 +90,7 @@ def training_target(
     *,
     border_width_px: float = 2.0,
     types: Types | None = None,
+    spacing: Sequence[float] | None = None,
 ) -> NDArray[np.int64]:
     """Class index of each pixel, from instance labels.
 
@@ -108,6 +109,9 @@ def training_target(
         One of `INSTANCE_ROLES`, perhaps with types in the place of "cell".
     types : mapping of int to str, optional
         Types of cells by their label.
+    spacing : sequence of float, optional
+        Size of a pixel along each axis, in which `border_width_px` is measured; 1
+        without it. The gap between cells that touch is one pixel whatever its size.
 
     Returns
     -------
@@ -126,14 +130,17 @@ def training_target(
             f"The network's classes are {', '.join(class_roles)}; instances can train "
             "'background, cell' or 'background, cell, border'."
         )
-    target = _cells_target(labels, roles, border_width_px)
+    target = _cells_target(labels, roles, border_width_px, spacing)
     if not types_of(class_roles):
         return target
     return typed_target(target, labels, class_roles, types or {})
 
 
 def _cells_target(
-    labels: LabelImage, roles: tuple[str, ...], border_width_px: float
+    labels: LabelImage,
+    roles: tuple[str, ...],
+    border_width_px: float,
+    spacing: Sequence[float] | None,
 ) -> NDArray[np.int64]:
     separated = separate_touching_cells(labels)
     inside = separated > 0
@@ -141,7 +148,7 @@ def _cells_target(
     if BORDER not in roles:
         return target
     border = roles.index(BORDER)
-    depth = _depth(separated)[inside]
+    depth = _depth(separated, spacing)[inside]
     cells = separated[inside]
     if cells.size and cells.max() > labels.size:
         cells = np.unique(cells, return_inverse=True)[1]
@@ -153,12 +160,12 @@ def _cells_target(
     return target
 
 
-def _depth(separated: LabelImage) -> NDArray[np.float64]:
+def _depth(separated: LabelImage, spacing: Sequence[float] | None) -> NDArray[np.float64]:
     """Distance of each pixel to the nearest background, infinite where there is none."""
     foreground = separated != 0
     if foreground.all():  # scipy would measure to a pixel outside of the image
         return np.full(separated.shape, np.inf)
-    depth: NDArray[np.float64] = ndimage.distance_transform_edt(foreground)
+    depth: NDArray[np.float64] = ndimage.distance_transform_edt(foreground, sampling=spacing)
     return depth
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -73,6 +74,8 @@ class NetworkDescription:
         Median diameter, in pixels, of the cells it was trained on.
     pixel_size_um : float, optional
         Pixel size, in micrometres, of the images it was trained on.
+    anisotropy : float, optional
+        Distance between slices of the volumes it was trained on, in pixel sizes.
     intensity : TrainingIntensity, optional
     instances : InstanceSettings
         Thresholds tuned for it.
@@ -92,6 +95,7 @@ class NetworkDescription:
     normalization: Normalization = field(default_factory=Percentiles)
     object_diameter_px: float | None = None
     pixel_size_um: float | None = None
+    anisotropy: float | None = None
     intensity: TrainingIntensity | None = None
     instances: InstanceSettings = field(default_factory=InstanceSettings)
     summary: str = ""
@@ -107,11 +111,20 @@ class NetworkDescription:
                 f"The network has {self.architecture.classes} classes but {len(self.class_roles)} "
                 f"names for them ({', '.join(self.class_roles)}); name each class once."
             )
+        if self.anisotropy is not None and not 0 < self.anisotropy < math.inf:
+            raise SettingsError(f"anisotropy is {self.anisotropy:g}; use a positive number.")
 
     @property
     def unet(self) -> Architecture:
         """Another name of `architecture`, from version 0.1.0."""
         return self.architecture
+
+    @property
+    def spacing(self) -> tuple[float, ...] | None:
+        """Size of a voxel along each axis, in pixel sizes; None of planes, or if not known."""
+        if self.architecture.ndim == 2 or self.anisotropy is None:
+            return None
+        return (self.anisotropy, 1.0, 1.0)
 
     @property
     def not_trainable_because(self) -> str:
@@ -143,6 +156,9 @@ class NetworkDescription:
         # Under the name that files have had since version 0.1.0.
         values["unet"] = values.pop("architecture").to_json()
         values["normalization"] = self.normalization.to_json()
+        if self.anisotropy is None:
+            # Versions that do not know it yet can read all other descriptions.
+            del values["anisotropy"]
         for name in ("intensity", "instances"):
             if values[name] is not None:
                 values[name] = dataclasses.asdict(values[name])
@@ -178,6 +194,7 @@ class _OtherValues(TypedDict, total=False):
     class_roles: tuple[str, ...]
     object_diameter_px: float | None
     pixel_size_um: float | None
+    anisotropy: float | None
     intensity: TrainingIntensity | None
     instances: InstanceSettings
     summary: str

@@ -170,6 +170,23 @@ class UNetConfig(LayerSizes):
         return LayerList(tuple(layers), (head,))
 
 
+def flat_levels_for(anisotropy: float, depth: int) -> int:
+    """Levels that leave slices apart until their distance is less than two pixels.
+
+    Parameters
+    ----------
+    anisotropy : float
+        Distance between slices in pixel sizes.
+    depth : int
+        Poolings of the network.
+
+    References
+    ----------
+    Isensee et al. (2021), nnU-Net. https://arxiv.org/abs/1904.08128
+    """
+    return min(depth, max(0, math.floor(math.log2(anisotropy))))
+
+
 NEW_SHAPE = UNetConfig(base_width=32)
 """Of a network that begins with nothing: half of the paper's features, a quarter of the time."""
 

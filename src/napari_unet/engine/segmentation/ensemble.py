@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
 from napari_unet.engine.base.errors import SettingsError
-from napari_unet.engine.base.settings import SegmentationSettings
+from napari_unet.engine.base.settings import SegmentationSettings, slice_factor
 from napari_unet.engine.networks.network import Network, NetworkDescription
 
 Networks: TypeAlias = Network | Sequence[Network]
@@ -113,6 +114,51 @@ def _zoom_beside(
     if size is None or usual is None or 1 / _SAME_SIZE <= size / usual <= _SAME_SIZE:
         return zoom
     return _checked(zoom * size / usual, f"Model '{description.name}'")
+
+
+def _axis_zooms(
+    description: NetworkDescription, settings: SegmentationSettings, zoom: float
+) -> tuple[float, ...]:
+    """Factor for each axis that a network reads.
+
+    Parameters
+    ----------
+    zoom : float
+        In the plane, as of `zooms_of`.
+
+    Returns
+    -------
+    tuple of float
+        `zoom` for all, and another one along Z for a volume whose slices are not as
+        far apart as those that the network learned on, measured in pixel sizes.
+
+    Raises
+    ------
+    SettingsError
+        If that is beyond reason.
+    """
+    ndim = description.architecture.ndim
+    if ndim == 2:
+        return (zoom, zoom)
+    factor = slice_factor(settings.anisotropy, description.anisotropy)
+    reason = f"A distance of {settings.anisotropy or 1:.3g} pixels between slices"
+    return (_checked(zoom * factor, reason), zoom, zoom)
+
+
+def axis_zooms_of(
+    descriptions: Sequence[NetworkDescription], settings: SegmentationSettings
+) -> list[tuple[float, ...]]:
+    """Factor of each network for each axis that it reads."""
+    zooms = zip(descriptions, zooms_of(descriptions, settings), strict=True)
+    return [_axis_zooms(each, settings, zoom) for each, zoom in zooms]
+
+
+def mean_zooms_of(
+    descriptions: Sequence[NetworkDescription], settings: SegmentationSettings
+) -> tuple[float, ...]:
+    """Factor for each network, the same for all axes, with which it reads as many pixels."""
+    axes = axis_zooms_of(descriptions, settings)
+    return tuple(math.prod(each) ** (1 / len(each)) for each in axes)
 
 
 def _checked(zoom: float, reason: str) -> float:

@@ -23,7 +23,7 @@ from napari_unet.engine.base.regions import (
     within,
     without,
 )
-from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings, slices_note
 from napari_unet.engine.images.resampling import ZoomedSource, interpolated
 from napari_unet.engine.images.source import ImageSource
 from napari_unet.engine.networks.network import Network
@@ -206,7 +206,10 @@ class PlanePredictor:
     @property
     def notes(self) -> tuple[str, ...]:
         """One sentence for each thing that went another way than asked for."""
-        return tuple(dict.fromkeys(note for each in self._scorers for note in each.notes))
+        notes = dict.fromkeys(note for each in self._scorers for note in each.notes)
+        reads_volumes, learned = self._description.spacing is not None, self._description.anisotropy
+        told = slices_note(self._settings.anisotropy, learned) if reads_volumes else None
+        return (*notes, *filter(None, (told,)))
 
     @property
     def size_multiples(self) -> tuple[int, ...]:

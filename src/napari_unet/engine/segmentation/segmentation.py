@@ -12,14 +12,14 @@ import numpy as np
 from napari_unet.engine.base.regions import Region
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.images.image import AnyImage, LabelImage, Scores
-from napari_unet.engine.images.resampling import ZoomedSource
+from napari_unet.engine.images.resampling import at_scale
 from napari_unet.engine.images.source import ImageSource, open_image
 from napari_unet.engine.labels.cell_list import CellScores, Window
 from napari_unet.engine.labels.cell_types import CellTypes
 from napari_unet.engine.labels.linking.discs import KnownCells
 from napari_unet.engine.labels.linking.slices import SliceLinker
 from napari_unet.engine.networks.network import Network, NetworkDescription
-from napari_unet.engine.segmentation.ensemble import Networks, ensemble, zoom_of, zooms_of
+from napari_unet.engine.segmentation.ensemble import Networks, axis_zooms_of, ensemble, zoom_of
 from napari_unet.engine.segmentation.instances import check_class_roles
 from napari_unet.engine.segmentation.judgement import Judgement
 from napari_unet.engine.segmentation.planes import PlaneScores
@@ -226,7 +226,8 @@ def iterate_planes(
         for each in networks
     ]
     predictor = PlanePredictor(networks, settings, device)
-    work = _Work(sources, zooms_of([each.description for each in networks], settings), predictor)
+    zooms = axis_zooms_of([each.description for each in networks], settings)
+    work = _Work(sources, zooms, predictor)
     if settings.volume == "three_planes":
         yield from _iterate_volumes(work, stack[:-1], description, settings, instances)
         return
@@ -241,7 +242,8 @@ class _Work:
     """What is computed: an image as each network reads it, and who computes it."""
 
     sources: Sequence[ImageSource]
-    zooms: Sequence[float]
+    zooms: Sequence[tuple[float, ...]]
+    """Of each network, for the axes that it reads."""
     predictor: PlanePredictor
 
     def sources_at(self, index: tuple[int, ...]) -> list[ImageSource]:
@@ -260,12 +262,11 @@ def _iterate_slices(
     cell_count = 0
     for number, index in enumerate(np.ndindex(*stack)):
         own = work.sources_at(index)
-        scaled = [
-            each if zoom == 1.0 else ZoomedSource(each, zoom)
-            for each, zoom in zip(own, zooms, strict=True)
-        ]
+        scaled = [at_scale(each, zoom) for each, zoom in zip(own, zooms, strict=True)]
         plane = predictor.empty_plane(own[0].shape, scaled[0].shape)
-        centre = [round(pixel * zooms[0]) for pixel in near] if near is not None else None
+        centre = None
+        if near is not None:
+            centre = [round(pixel * zoom) for pixel, zoom in zip(near, zooms[0], strict=True)]
         tiles = 0
         parts = [plane]
         while parts:
@@ -316,7 +317,7 @@ def _iterate_volumes(
     for number, index in enumerate(np.ndindex(*frames)):
         for done, slices, volume in predict_volume(
             work.sources_at(index),
-            work.zooms,
+            [zooms[-1] for zooms in work.zooms],
             work.predictor,
             description.class_roles,
             anisotropy=settings.anisotropy or 1.0,

@@ -29,10 +29,27 @@ def _log_uniform(rng: np.random.Generator, largest: float) -> float:
     return math.exp(rng.uniform(-1, 1) * math.log(largest))
 
 
+_APART = 3.0
+"""Distance between slices in pixel sizes from which nothing moves from one to the next: what is
+interpolated between them would be no image of anything (nnU-Net, Isensee et al., 2021)."""
+
+
 def draw_deformation(
-    rng: np.random.Generator, settings: AugmentationSettings, ndim: int
+    rng: np.random.Generator,
+    settings: AugmentationSettings,
+    ndim: int,
+    *,
+    anisotropy: float = 1.0,
 ) -> Deformation:
-    """Draw a random flip, rotation in the plane, zoom and elastic deformation."""
+    """Draw a random flip, rotation in the plane, zoom and elastic deformation.
+
+    Parameters
+    ----------
+    anisotropy : float
+        Distance between slices in pixel sizes: displacements are as long in every
+        direction as they are in the plane, and where slices are far apart there
+        are none from one to another.
+    """
     matrix = np.eye(ndim)
     if settings.flip:
         matrix = np.diag(rng.choice([-1.0, 1.0], ndim)) @ matrix
@@ -44,10 +61,14 @@ def draw_deformation(
             [math.sin(angle), math.cos(angle)],
         ]
         matrix = turn @ matrix
-    matrix = matrix / _log_uniform(rng, settings.scale)
+    zoom = np.full(ndim, _log_uniform(rng, settings.scale))
     grid = (settings.elastic_grid,) * ndim
     displacements = rng.normal(0.0, 1.0, (ndim, *grid)) * settings.elastic_sigma_px
-    return Deformation(matrix, displacements)
+    if ndim == 3:
+        displacements[0] /= anisotropy
+    if ndim == 3 and anisotropy >= _APART:
+        zoom[0], displacements[0] = 1.0, 0.0
+    return Deformation(matrix / zoom[:, np.newaxis], displacements)
 
 
 def _cubic_weights(points: int, length: int) -> NDArray[np.float64]:

@@ -9,7 +9,6 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_unet.engine.base.errors import (
     ImageShapeError,
@@ -33,7 +32,8 @@ from napari_unet.engine.networks.class_roles import (
     types_of,
 )
 from napari_unet.engine.networks.network import NetworkDescription
-from napari_unet.engine.networks.unet import NEW_SHAPE, UNetConfig
+from napari_unet.engine.networks.unet import NEW_SHAPE, UNetConfig, flat_levels_for
+from napari_unet.engine.training.volumes.voxels import anisotropy_of, median_anisotropy, ring_around
 from napari_unet.engine.weight_map.weight_map import IGNORED, check_labels
 
 Unlabelled: TypeAlias = Literal["reviewed", "ignore"]
@@ -75,6 +75,9 @@ class TrainingPair:
         Type of cells by their label, such as {1: "mitotic", 2: "other"}: the
         network learns to tell types apart. A cell without one is learned as a
         cell of any type; labels that are not there say nothing.
+    spacing : sequence of float, optional
+        Of a volume: size of a voxel along Z, Y and X, in any unit. Only how they
+        compare counts; without it slices are as far apart as pixels.
     """
 
     image: AnyImage
@@ -86,6 +89,14 @@ class TrainingPair:
     intensity_reference: AnyImage | None = None
     weight: float = 1.0
     types: Types | None = None
+    spacing: Sequence[float] | None = None
+
+    @property
+    def anisotropy(self) -> float | None:
+        """Distance between slices in pixel sizes; None if not known, `SettingsError` if absurd."""
+        if self.spacing is None or np.ndim(self.labels) != 3:
+            return None
+        return anisotropy_of(self.spacing)
 
     def checked_labels(self) -> NDArray[np.int32]:
         """Labels as int32, `IGNORED` where they were not reviewed.
@@ -124,6 +135,7 @@ def annotated_pair(
     name: str = "image",
     channel_axis: int | None = None,
     types: Types | None = None,
+    spacing: Sequence[float] | None = None,
 ) -> TrainingPair:
     """Make a training pair from an annotation and what its unlabelled pixels mean.
 
@@ -145,12 +157,15 @@ def annotated_pair(
     ring_px : float
         With "ignore", pixels up to this distance outside of a painted cell
         are background: they are certainly not its inside. 0 leaves them out.
+        Of a volume with `spacing` it is measured in pixels of a slice.
     corrected : bool array of the labels' shape, optional
         Pixels that a person has changed since they were predicted.
     name : str
     channel_axis : int, optional
     types : mapping of int to str, optional
         Type of cells by their label.
+    spacing : sequence of float, optional
+        As in `TrainingPair`.
 
     Returns
     -------
@@ -186,20 +201,14 @@ def annotated_pair(
         is_background = labels == background_label
         painted |= is_background
         labels = np.where(is_background, labels.dtype.type(0), labels)
-    reviewed = regions
-    if unlabelled == "ignore":
-        ring = ring_px if label_kind == "cells" else 0.0
-        reviewed = painted | _ring(labels > 0, ring)
-        reviewed = reviewed if regions is None else reviewed | regions
-    return TrainingPair(image, labels, name, channel_axis, reviewed, corrected, types=types)
-
-
-def _ring(cells: NDArray[np.bool_], ring_px: float) -> NDArray[np.bool_]:
-    """Where the nearest cell is not further away than `ring_px`."""
-    if ring_px <= 0 or not cells.any():
-        return cells
-    near: NDArray[np.bool_] = ndimage.distance_transform_edt(~cells) <= ring_px
-    return near
+    pair = TrainingPair(
+        image, labels, name, channel_axis, regions, corrected, types=types, spacing=spacing
+    )
+    if unlabelled != "ignore":
+        return pair
+    ring = ring_px if label_kind == "cells" else 0.0
+    reviewed = painted | ring_around(labels > 0, ring, pair.anisotropy)
+    return replace(pair, reviewed=reviewed if regions is None else reviewed | regions)
 
 
 def check_pairs(
@@ -225,11 +234,11 @@ def check_pairs(
                 "image that is drawn as often as others."
             )
         try:
-            labels = check_labels(pair.labels)
+            labels, _ = check_labels(pair.labels), pair.anisotropy
             shape = channels_first(
                 np.asarray(pair.image), ndim=ndim, channel_axis=pair.channel_axis
             ).shape[1:]
-        except (ImageShapeError, LabelsError) as error:
+        except (ImageShapeError, LabelsError, SettingsError) as error:
             raise type(error)(f"'{pair.name}': {error}") from error
         if shape != labels.shape:
             raise TrainingError(
@@ -314,7 +323,7 @@ def new_description(
         those without a name are called "class 1", "class 2", ... There are as
         many as the labels show. A reviewed 0 is one more, "background".
     shape : UNetConfig
-        All the rest of its shape.
+        All the rest of its shape; how many levels are flat, if no pair has a `spacing`.
     name : str
 
     Returns
@@ -347,8 +356,14 @@ def new_description(
     channels = max((_channels(pair) for pair in pairs), default=1)
     # Alpha is no channel to learn from.
     in_channels = 3 if channels == 4 else channels
-    config = replace(shape, ndim=ndim, in_channels=in_channels, classes=len(class_roles))
-    return NetworkDescription(name, config, class_roles=tuple(class_roles))
+    anisotropy = median_anisotropy(pairs) if ndim == 3 else None
+    flat = shape.flat_levels if ndim == 3 else 0
+    if anisotropy is not None:
+        flat = flat_levels_for(anisotropy, shape.depth)
+    config = replace(
+        shape, ndim=ndim, in_channels=in_channels, classes=len(class_roles), flat_levels=flat
+    )
+    return NetworkDescription(name, config, class_roles=tuple(class_roles), anisotropy=anisotropy)
 
 
 def _classes_of(pairs: Sequence[TrainingPair], names: Sequence[str]) -> tuple[str, ...]:

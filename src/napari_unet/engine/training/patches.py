@@ -270,7 +270,12 @@ class Patches:
 
     def _positions(self, rng: np.random.Generator, centre: NDArray[np.float64]) -> Tensor:
         config = self._description.architecture
-        deformation = draw_deformation(rng, self._settings.augmentation, config.ndim)
+        deformation = draw_deformation(
+            rng,
+            self._settings.augmentation,
+            config.ndim,
+            anisotropy=self._description.anisotropy or 1.0,
+        )
         shape = tuple(config.along(axis).valid_input_size(n) for axis, n in enumerate(self.shape))
         return source_positions(deformation, centre, shape)
 
@@ -335,6 +340,7 @@ class Patches:
                 ids,
                 w0=settings.w0,
                 border_sigma_px=settings.border_sigma_px,
+                spacing=self._description.spacing,
                 class_balance=False,
                 ignore_label=IGNORED,
             )
@@ -349,8 +355,14 @@ class Patches:
         roles = self._description.class_roles
         if self._is_semantic:
             return class_target(ids, roles)
-        width = self._settings.border_width_px
-        return training_target(ids, roles, border_width_px=width, types=types), ids != IGNORED
+        target = training_target(
+            ids,
+            roles,
+            border_width_px=self._settings.border_width_px,
+            types=types,
+            spacing=self._description.spacing,
+        )
+        return target, ids != IGNORED
 
     def _balance(self) -> NDArray[np.float32]:
         """Weight of each class, so that all weigh the same over the training images.

@@ -108,7 +108,9 @@ def prepare_pair(
         tuple(kind for kind in kinds if len(kind)),
         _places(corrected) if corrected is not None else np.empty((0, labels.ndim)),
         _places(labels != IGNORED) if pair.reviewed is not None else None,
-        _places(_touching(labels) if crowds and not is_semantic else np.zeros_like(labels, bool)),
+        _places(_touching(labels, description))
+        if crowds and not is_semantic
+        else np.empty((0, labels.ndim)),
         _stained(pair, source, description),
         pair.weight,
         types,
@@ -152,9 +154,10 @@ def _stained(
     return stained_image(measured, source.scaling, description.normalization)
 
 
-def _touching(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Pixels of cells with another cell not further than `_TOUCHING_PX` away."""
-    size = 2 * _TOUCHING_PX + 1
+def _touching(labels: NDArray[np.int32], description: NetworkDescription) -> NDArray[np.bool_]:
+    """Pixels of cells with another cell not further than `_TOUCHING_PX` away, or beside them."""
+    spacing = description.spacing or (1.0,) * labels.ndim
+    size = [2 * max(1, int(_TOUCHING_PX / step)) + 1 for step in spacing]
     highest = ndimage.maximum_filter(labels, size)
     above_all = np.iinfo(labels.dtype).max
     lowest = ndimage.minimum_filter(np.where(labels > 0, labels, above_all), size)
@@ -210,10 +213,12 @@ def description_after(
     if not areas:
         return dataclasses.replace(description, object_diameter_px=None)
     instances = description.instances
-    diameters = diameters_px(np.array(areas), before.architecture.ndim)
+    # Of a volume a ball as wide as the cell is in a slice.
+    larger = description.anisotropy or 1.0
+    diameters = diameters_px(np.array(areas) * larger, before.architecture.ndim)
     is_fair = all(pair.reviewed is None for pair in pairs)
     if is_fair or not knows:
-        instances = _with_sizes(instances, np.array(areas), before)
+        instances = _with_sizes(instances, np.array(areas), before, float(np.median(diameters)))
     return dataclasses.replace(
         description, object_diameter_px=float(np.median(diameters)), instances=instances
     )
@@ -232,7 +237,10 @@ def _whole_areas(labels: NDArray[np.int32]) -> list[float]:
 
 
 def _with_sizes(
-    instances: InstanceSettings, areas: NDArray[np.float64], before: NetworkDescription
+    instances: InstanceSettings,
+    areas: NDArray[np.float64],
+    before: NetworkDescription,
+    diameter_px: float,
 ) -> InstanceSettings:
     """Thresholds that suit the sizes of cells, which are spread as their logarithms are."""
     logs = np.log(areas)
@@ -245,9 +253,8 @@ def _with_sizes(
     least = min(np.exp(logs.mean() - _LOWEST * deviation), _SMALLEST * areas.min())
     seed = instances.min_seed_px
     if before.object_diameter_px is not None:
-        ndim = before.architecture.ndim
-        larger = np.median(diameters_px(areas, ndim)) / before.object_diameter_px
-        seed = max(1, round(seed * larger**ndim))
+        larger = diameter_px / before.object_diameter_px
+        seed = max(1, round(seed * larger**before.architecture.ndim))
     return dataclasses.replace(
         instances, min_size_px=max(1, int(least)), min_seed_px=min(seed, max(1, int(least)))
     )

@@ -49,6 +49,7 @@ from napari_unet.engine.training.typed_start import (
     with_fitted_types,
 )
 from napari_unet.engine.training.validation import Validation, ValidationResult
+from napari_unet.engine.training.volumes.voxels import on_grid_of, with_anisotropy
 
 _MOST_NAMES = 100
 """Of images, in a model's history."""
@@ -89,9 +90,15 @@ class TrainingRun(Iterator[TrainingReport]):
         if network.description.not_trainable_because:
             raise TrainingError(network.description.not_trainable_because)
         given, network = network, network_for(network, (*pairs, *validation))
+        gains_types = network is not given
+        roles = network.description.class_roles
+        ndim = network.description.architecture.ndim
+        check_pairs(pairs, validation, ndim=ndim, class_roles=roles)
+        network = with_anisotropy(network, pairs)
         description = network.description
-        roles = description.class_roles
-        check_pairs(pairs, validation, ndim=description.architecture.ndim, class_roles=roles)
+        pairs, validation = (
+            [on_grid_of(pair, description) for pair in some] for some in (pairs, validation)
+        )
         self._start = network
         self._bank = Bank()
         if started_from is not None:
@@ -125,7 +132,7 @@ class TrainingRun(Iterator[TrainingReport]):
         self._loss = math.nan
         self.schedule = Schedule(settings)
         weights = self._patches.type_weights
-        if network is not given and started_from is not None:
+        if gains_types and started_from is not None:
             network = with_fitted_types(
                 network, self._patches, device=self._device, should_stop=should_stop
             )

@@ -31,7 +31,7 @@ def score_pair(
     Returns
     -------
     PlaneScores or None
-        Of the whole image, (classes, *S) float32; None if it was stopped.
+        Of the whole image as it is, (classes, *S) float32; None if it was stopped.
     """
     complete: PlaneScores | None = None
     for plane in iterate_scores(

@@ -61,6 +61,8 @@ def _source(layer: Image) -> LayerSource:
     is_named = re.fullmatch("T?C?Z?C?YX", names) and names.count("C") < 2
     axes = names if is_named and len(names) == layer.ndim else fitting_axes(None, layer.ndim)
     sizes = lengths(layer, 2) if pixel_size_um(layer) else None
+    if sizes is not None and "Z" in axes and layer.ndim > 2:
+        sizes = lengths(layer, 3) or sizes
     if sizes is not None:
         scale = float((1 * layer.units[-1]).to("micrometer").magnitude)
         sizes = tuple(size * scale for size in sizes)

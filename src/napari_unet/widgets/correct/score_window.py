@@ -120,6 +120,7 @@ class WindowPlan:
         return SegmentationSettings(
             diameter_px=self.diameter_px,
             pixel_size_um=self.image.pixel_size_um,
+            anisotropy=self.image.anisotropy,
             every_slice=every_slice,
             channel_axis=0,
         )

@@ -81,6 +81,7 @@ def _expectations(description: NetworkDescription) -> list[str]:
     return [
         f"Images: {flat}{kind}.",
         _cell_size(description),
+        *_slices(description),
         _intensities(description),
     ]
 
@@ -101,6 +102,13 @@ def _cell_size(description: NetworkDescription) -> str:
     if isinstance(scale.get("scale"), float) and scale["scale"] > 1:
         size += f"; in training also {number(scale['scale'])} times smaller and larger"
     return f"{size}. If yours differ, set the cell size in 'Segment cells': the image is resized."
+
+
+def _slices(description: NetworkDescription) -> list[str]:
+    if description.spacing is None or description.anisotropy is None:
+        return []
+    apart = number(description.anisotropy, 2)
+    return [f"Slices: {apart} pixels apart; a volume with others is interpolated to that."]
 
 
 def _intensities(description: NetworkDescription) -> str:

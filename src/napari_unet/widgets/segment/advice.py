@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.base.host_memory import free_host_bytes
-from napari_unet.engine.base.settings import SegmentationSettings
+from napari_unet.engine.base.settings import SegmentationSettings, scale_settings, slice_factor
 from napari_unet.engine.checks.finding import RUN, Finding
 from napari_unet.engine.checks.image_case import Choices
 from napari_unet.engine.checks.image_facts import ImageFacts
@@ -75,7 +75,10 @@ class Advice(QObject):
             return
         settings = found.provenance["settings"]
         zoom = _zoom(network.description, settings["diameter_px"], settings["pixel_size_um"])
-        size = found_size_finding(found.diameter_px, network.description, zoom)
+        apart = settings.get("anisotropy") or 1.0
+        # Of a volume a ball as wide as the cell is in a slice.
+        across = None if found.diameter_px is None else found.diameter_px * math.cbrt(apart)
+        size = found_size_finding(across, network.description, zoom)
         doubt = doubtful(found.doubt, network.description) if found.doubt else None
         self._found = tuple(each for each in (doubt, size) if each is not None)
         self._show()
@@ -157,6 +160,9 @@ class Advice(QObject):
                 shape = tuple(np.subtract(box[1::2], box[::2]).tolist())
         sizes = (diameter_px, facts.pixel_size_um)
         zoom = _zoom(description, *sizes)
+        if description.spacing is not None and facts.spacing is not None:
+            given = scale_settings(facts.spacing)["anisotropy"]
+            zoom *= math.cbrt(slice_factor(given, description.anisotropy))
         free = free_host_bytes()
         scores = 4 * description.architecture.classes * math.prod(shape) * zoom**ndim
         keeps_scores = scores <= MEMORY_SHARE_OF_SCORES * free

@@ -16,7 +16,7 @@ from napari_unet.engine.base.settings import (
     in_present_names,
 )
 from napari_unet.session import Session
-from napari_unet.viewer.layers import pixel_size_um, spatial_ndim
+from napari_unet.viewer.layers import pixel_size_um, spatial_ndim, voxel_words
 from napari_unet.widgets.segment.better_slower import BetterSlower
 from napari_unet.widgets.segment.object_size import ObjectSizeChoice
 from napari_unet.widgets.segment.reading_choices import ChannelChoice, ExtentChoice
@@ -24,10 +24,17 @@ from napari_unet.widgets.shared.choices import LayerChoice
 from napari_unet.widgets.shared.device_choice import DeviceChoice
 from napari_unet.widgets.shared.findings_panel import FindingsPanel
 from napari_unet.widgets.shared.model_choice import ModelChoice
-from napari_unet.widgets.shared.parts import Fold, action_button, in_column, narrow_form
+from napari_unet.widgets.shared.parts import (
+    Fold,
+    action_button,
+    in_column,
+    narrow_form,
+    while_alive,
+)
 from napari_unet.widgets.shared.remembered import Remembered, setting_of
 from napari_unet.widgets.shared.run_panel import RunPanel
 from napari_unet.widgets.shared.settings_form import SettingsForm
+from napari_unet.widgets.shared.texts import FaintLabel
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -79,6 +86,8 @@ class SegmentForm(QWidget):
         self._input_layout.addRow("Model", self.model_choice)
         self._input_layout.addRow("Segment", self.extent_choice)
         self._input_layout.addRow("Cell size", self.size_choice)
+        self._voxels_label, self.voxels = QLabel("Voxels"), FaintLabel()
+        self._input_layout.addRow(self._voxels_label, self.voxels)
         for choice in (self.layer_choice, self.channel_choice, self.extent_choice):
             choice.currentIndexChanged.connect(self.input_changed)
         self.size_choice.changed.connect(self.input_changed)
@@ -174,6 +183,24 @@ class SegmentForm(QWidget):
         axes = 0 if layer is None else spatial_ndim(layer, self.channel_choice.channel_axis)
         self.extent_choice.show_for(has_slices=axes > network_ndim)
         self.size_choice.show_image(layer)
+        if layer is not None:
+            for event in (layer.events.scale, layer.events.units):
+                event.connect(self._on_scale_changed)
+        self._show_voxels(layer)
+
+    @while_alive
+    def _on_scale_changed(self, _event: Any = None) -> None:
+        self.input_changed.emit()
+
+    def _show_voxels(self, layer: Image | None) -> None:
+        network = self._session.network
+        asks = layer is not None and network is not None and network.description.spacing is not None
+        for widget in (self._voxels_label, self.voxels):
+            widget.setVisible(asks)
+        if asks and layer is not None and network is not None:
+            words = voxel_words(layer, self.channel_choice.channel_axis)
+            learned = network.description.anisotropy
+            self.voxels.show_text(f"{words} (the model learned on {learned:.3g})")
 
     def apply_changes(self, changes: dict[str, Any]) -> None:
         """Set fields by name: those of the form, and those of both settings classes."""

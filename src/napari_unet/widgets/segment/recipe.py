@@ -76,10 +76,16 @@ class Recipe:
         return replace(
             self.settings,
             pixel_size_um=image.pixel_size_um,
+            anisotropy=image.anisotropy if self._asks_for_slices else self.settings.anisotropy,
             every_slice=image.extent == "stack" and image.has_slices,
             channel_axis=channel_axis,
             region=image.region,
         )
+
+    @property
+    def _asks_for_slices(self) -> bool:
+        """Whether it counts how far slices are apart: a network knows of its own."""
+        return any(each.description.spacing is not None for each in self.networks)
 
     def provenance(
         self,

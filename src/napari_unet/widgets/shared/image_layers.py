@@ -10,7 +10,7 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.engine.checks.image_facts import ImageFacts, image_facts
-from napari_unet.viewer.layers import full_resolution, pixel_size_um
+from napari_unet.viewer.layers import full_resolution, pixel_size_um, spacing_of
 from napari_unet.viewer.results import SCORES_KEY, is_made_up
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.shared.parts import single_shot, while_alive
@@ -145,6 +145,7 @@ def _options(
         "channel": None if channel is None else channel + 1,
         "axis_labels": tuple(layer.axis_labels),
         "pixel_size_um": pixel_size_um(layer),
+        "spacing": spacing_of(layer, [n for n in range(layer.ndim) if n != channel_axis]),
         "pixel_aspect": abs(height / width) if width else 1.0,
         "other_images": tuple(
             str(other.name)

@@ -57,14 +57,16 @@ def draw_patches(plan: Plan) -> Mosaic:
     from napari_unet.engine.training.pairs import check_pairs
     from napari_unet.engine.training.patches import Patches
     from napari_unet.engine.training.typed_start import network_for
+    from napari_unet.engine.training.volumes.voxels import on_grid_of, with_anisotropy
 
     pairs = annotation(plan)
     network = plan.network
     if network is None:
         network = new_network(plan.new_description(pairs), plan.recipe.settings.seed)
-    network = network_for(network, pairs)
+    network = network_for(with_anisotropy(network, pairs), pairs)
     description = network.description
     check_pairs(pairs, (), ndim=description.architecture.ndim, class_roles=description.class_roles)
+    pairs = [on_grid_of(pair, description) for pair in pairs]
     patches = Patches(pairs, network, plan.recipe.settings)
     batches = [
         patches.batch(step) for step in range(math.ceil(_SIDE**2 / plan.recipe.settings.batch_size))

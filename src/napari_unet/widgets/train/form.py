@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
@@ -16,9 +16,10 @@ from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.script import TrainRecipe
 from napari_unet.session import Session
 from napari_unet.viewer.cells.marks import marks_of_layer
+from napari_unet.viewer.layers import voxel_words
 from napari_unet.widgets.shared.findings_panel import FindingsPanel
 from napari_unet.widgets.shared.model_choice import ModelChoice
-from napari_unet.widgets.shared.parts import in_column, narrow_form
+from napari_unet.widgets.shared.parts import in_column, narrow_form, while_alive
 from napari_unet.widgets.shared.remembered import Remembered
 from napari_unet.widgets.shared.run_panel import RunPanel
 from napari_unet.widgets.train.augmented_patches import patches_button
@@ -142,12 +143,18 @@ class TrainForm(QWidget):
         if self.new_network.label_kind == "classes":
             self.unlabelled.choose("painted")
 
-    def _on_pairs_changed(self) -> None:
+    @while_alive
+    def _on_pairs_changed(self, _event: Any = None) -> None:
         # Of files nobody knows before they are read.
         are_there = bool(self.pairs.folders) or any(
             labels.ndim > 2 for _, labels in self.pairs.pairs
         )
-        self.new_network.show_stacks(are_there=are_there)
+        volumes = [image for image, labels in self.pairs.pairs if labels.ndim > 2]
+        voxels = next(map(voxel_words, volumes), "")
+        for image in volumes[:1]:
+            for event in (image.events.scale, image.events.units):
+                event.connect(self._on_pairs_changed)
+        self.new_network.show_stacks(are_there=are_there, voxels=voxels)
         self.show_marks()
 
     def show_marks(self) -> None:

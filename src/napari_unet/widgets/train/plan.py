@@ -202,6 +202,7 @@ def _pair(
         name=source.plane_name(index),
         channel_axis=channel_axis,
         types=types,
+        spacing=image.spacing if np.ndim(labels) == 3 else None,
     )
     if corrected is not None and pair.reviewed is not None:
         # Who changed a pixel has looked at it.
@@ -215,9 +216,9 @@ def _from_folders(plan: Plan) -> Iterator[TrainingPair]:
     if plan.recipe.folders:
         check_folder_meaning(plan.recipe.meaning)
 
-    def make_pair(image: AnyImage, labels: LabelImage, name: str) -> TrainingPair:
+    def make_pair(image: AnyImage, labels: LabelImage, name: str, **known: Any) -> TrainingPair:
         channel_axis = -1 if image.ndim > labels.ndim else None
-        return _maker(plan)(image, labels, name=name, channel_axis=channel_axis)
+        return _maker(plan)(image, labels, name=name, channel_axis=channel_axis, **known)
 
     for images, labels in plan.recipe.folders:
         for paths in pair_files(Path(images), Path(labels)).pairs:

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.widgets.train.form import TrainForm
+from napari_unet.widgets.train.plan import annotation
 from napari_unet.widgets.train.widget import TrainWidget
 
 
@@ -43,6 +44,25 @@ def test_of_stacks_somebody_chooses_and_a_model_decides_by_itself(
     assert len(plan.sources[0].image.planes()) == 1
     choice.dimension_choice.choose_value(2)
     assert len(widget.form.read_plan().sources[0].image.planes()) == 6
+
+
+def test_of_volumes_it_says_how_large_voxels_are_and_learns_with_that(
+    widget: TrainWidget, viewer: ViewerModel
+) -> None:
+    add_pair(viewer, (6, 64, 64))
+    choice = widget.form.new_network
+    widget.form.anew_box.setChecked(True)
+    assert not choice.voxels.isVisible()
+    choice.dimension_choice.choose_value(3)
+    assert choice.voxels.isVisible()
+    assert "set the layer's scale" in choice.voxels.message
+    for layer in viewer.layers:
+        layer.scale, layer.units = (2, 0.5, 0.5), ("um", "um", "um")
+    assert choice.voxels.message == "2 x 0.5 x 0.5 µm, slices 4 pixels apart"
+    plan = widget.form.read_plan()
+    (pair,) = annotation(plan)
+    assert pair.anisotropy == 4
+    assert plan.new_description([pair]).architecture.flat_levels == 2
 
 
 def test_scribbled_classes_begin_a_network_that_becomes_the_model(

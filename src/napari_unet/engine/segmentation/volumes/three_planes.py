@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from napari_unet.engine.base.regions import whole
-from napari_unet.engine.images.resampling import ZoomedSource
+from napari_unet.engine.images.resampling import at_scale
 from napari_unet.engine.images.source import ImageSource
 from napari_unet.engine.segmentation.planes import PlaneScores, room_for
 from napari_unet.engine.segmentation.predictor import PlanePredictor
@@ -59,7 +59,7 @@ def predict_volume(
         for number in range(length):
             cut: tuple[slice | int, ...] = (*(slice(None),) * (axis + 1), number)
             planes = [
-                _scaled(replace(each, array=each.array[cut]), [zoom * each for each in factors])
+                at_scale(replace(each, array=each.array[cut]), [zoom * each for each in factors])
                 for each, zoom in zip(sources, zooms, strict=True)
             ]
             plane = predictor.empty_plane(
@@ -70,7 +70,3 @@ def predict_volume(
             scores[cut] += plane.on_own_grid() / DIRECTIONS
             done += 1
             yield done, total, volume
-
-
-def _scaled(source: ImageSource, zooms: Sequence[float]) -> ImageSource | ZoomedSource:
-    return source if all(zoom == 1 for zoom in zooms) else ZoomedSource(source, tuple(zooms))

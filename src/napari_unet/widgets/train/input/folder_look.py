@@ -114,9 +114,9 @@ def _looked_at(
     from napari_unet.engine.checks.preflight import LookedAt, looked_at
     from napari_unet.files.pairs import read_pairs
 
-    def make_pair(image: AnyImage, labels: LabelImage, name: str) -> TrainingPair:
+    def make_pair(image: AnyImage, labels: LabelImage, name: str, **known: Any) -> TrainingPair:
         channel_axis = -1 if image.ndim > labels.ndim else None
-        return question.make_pair(image, labels, name=name, channel_axis=channel_axis)
+        return question.make_pair(image, labels, name=name, channel_axis=channel_axis, **known)
 
     try:
         pairs = read_pairs(

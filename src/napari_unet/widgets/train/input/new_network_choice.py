@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QLineEdit, QWidget
 
 from napari_unet.widgets.shared.choices import OfferBox
 from napari_unet.widgets.shared.parts import in_column, narrow_form
+from napari_unet.widgets.shared.texts import FaintLabel
 
 if TYPE_CHECKING:
     from napari_unet.engine.networks.annotation import LabelKind
@@ -66,6 +67,16 @@ class NewNetworkChoice(QWidget):
                 "classes as the labels show, whether you name them or not.</qt>"
             ),
         )
+        self.voxels = FaintLabel()
+        self._voxels_row = _row(
+            "Voxels",
+            self.voxels,
+            (
+                "<qt>A new network does not shrink volumes along the slices until its voxels are "
+                "about as high as wide. It is read from the layer's scale.</qt>"
+            ),
+        )
+        rows.addRow(*self._voxels_row)
         rows.addRow(*self._kind_row)
         rows.addRow(*self._names_row)
         in_column(self.anew_box, rows, within=self)
@@ -97,9 +108,10 @@ class NewNetworkChoice(QWidget):
         text = self.names_edit.text().strip()
         return tuple(name.strip() for name in text.split(",")) if text else ()
 
-    def show_stacks(self, *, are_there: bool) -> None:
-        """Ask for the dimension if there are stacks."""
+    def show_stacks(self, *, are_there: bool, voxels: str = "") -> None:
+        """Ask for the dimension if there are stacks, and say how large the voxels of one are."""
         self._has_stacks = are_there
+        self.voxels.show_text(voxels)
         self._show_what_applies()
 
     def _on_changed(self, _value: object = None) -> None:
@@ -109,6 +121,7 @@ class NewNetworkChoice(QWidget):
     def _show_what_applies(self) -> None:
         for row, applies in (
             (self._dimension_row, self._has_stacks),
+            (self._voxels_row, self.ndim == 3 and bool(self.voxels.message)),
             (self._kind_row, True),
             (self._names_row, self.label_kind == "classes"),
         ):
