@@ -27,8 +27,9 @@ _ASK_AGAIN_S = 0.1
 _importing = threading.Lock()
 _log = logging.getLogger(__name__)
 
-Part: TypeAlias = Literal["cells", "weights", "measurements", "tracks"]
-"""What finds cells and shows them, computes weight maps, measures cells, and follows them."""
+Part: TypeAlias = Literal["cells", "weights", "measurements", "tracks", "segment form"]
+"""What finds cells and shows them, computes weight maps, measures cells, follows them, and the form
+that other forms open."""
 
 PREPARING = "preparing this computer for the first run, once after installing"
 
@@ -147,12 +148,19 @@ def _prepare_tracks() -> None:
         load_laptrack()
 
 
+def _prepare_segment_form() -> None:
+    from napari_unet.viewer.commands import widget_class
+
+    widget_class("Segment cells")
+
+
 preparation = Preparation(
     {
         "cells": _prepare_cells,
         "weights": _prepare_weights,
         "measurements": _prepare_measurements,
         "tracks": _prepare_tracks,
+        "segment form": _prepare_segment_form,
     }
 )
 """The process's."""

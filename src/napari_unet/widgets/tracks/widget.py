@@ -110,7 +110,7 @@ class TracksWidget(DockedForm):
         except UNetError as error:
             self.panel.show_error(str(error))
             return
-        self._source, self._anew = self.form.layer, None
+        self._source, self._anew = self.form.layer_choice.layer, None
         self._start(request)
 
     def _on_follow_anew(self) -> None:
