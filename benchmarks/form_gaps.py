@@ -163,9 +163,11 @@ def measure_batch(moments: Moments) -> None:
             assert wait_until(lambda: not widget.panel.is_running)
         rows = widget.table.images.rows
         for row in range(3):
+            entry = rows[row].entry
+            begin = f"'{entry.planned.title}': "
             with moments("the next result is opened" if row else "a result is opened"):
-                widget.table.entry_chosen.emit(rows[row].entry)
-                assert wait_until(lambda: not widget.results.is_opening)
+                widget.table.entry_chosen.emit(entry)
+                assert wait_until(lambda begin=begin: widget.panel.message.startswith(begin))
 
 
 def measure_tracks(moments: Moments) -> None:

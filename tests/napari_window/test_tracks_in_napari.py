@@ -29,7 +29,7 @@ def test_curve_table_and_cells_lead_to_each_other(
     _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Tracks")
 
     qtbot.mouseClick(widget.panel.button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not widget.panel.is_running, timeout=60_000)
+    qtbot.waitUntil(lambda: not widget.job.is_running, timeout=60_000)
     assert widget.table.cells.rowCount() == 2
     assert [layer.name for layer in viewer.layers] == ["cells", "cells: tracked", "cells: tracks"]
     qtbot.waitUntil(lambda: widget.plot.has_plots and widget.plot.plot.width() > 50, timeout=20_000)

@@ -27,9 +27,9 @@ _ASK_AGAIN_S = 0.1
 _importing = threading.Lock()
 _log = logging.getLogger(__name__)
 
-Part: TypeAlias = Literal["cells", "weights", "measurements", "tracks", "segment form"]
-"""What finds cells and shows them, computes weight maps, measures cells, follows them, and the form
-that other forms open."""
+Part: TypeAlias = Literal["cells", "weights", "measurements", "tracks", "forms"]
+"""What finds cells and shows them, computes weight maps, measures cells and follows them; and the
+forms, which otherwise are imported on the Qt thread when they are opened."""
 
 PREPARING = "preparing this computer for the first run, once after installing"
 
@@ -148,10 +148,11 @@ def _prepare_tracks() -> None:
         load_laptrack()
 
 
-def _prepare_segment_form() -> None:
-    from napari_unet.viewer.commands import widget_class
+def _prepare_forms() -> None:
+    from napari_unet.viewer.commands import WIDGETS, widget_class
 
-    widget_class("Segment cells")
+    for name in WIDGETS:
+        widget_class(name)
 
 
 preparation = Preparation(
@@ -160,7 +161,7 @@ preparation = Preparation(
         "weights": _prepare_weights,
         "measurements": _prepare_measurements,
         "tracks": _prepare_tracks,
-        "segment form": _prepare_segment_form,
+        "forms": _prepare_forms,
     }
 )
 """The process's."""

@@ -266,7 +266,7 @@ def test_a_row_opens_its_image_with_the_cells_and_corrections_go_back(
     assert np.unique(read_labels(out / "1.tif").array).tolist() == [0, 1, 3]
 
     person.open_row(2)
-    assert [layer.name for layer in viewer.layers] == ["2.tif", "2.tif: cells"]
+    assert [layer.name for layer in viewer.layers] == ["2", "2.tif: cells"]
 
 
 def test_rows_clicked_in_quick_succession_leave_the_layers_of_the_last(
@@ -280,7 +280,7 @@ def test_rows_clicked_in_quick_succession_leave_the_layers_of_the_last(
         # One of its layers has come, or one of those before has gone.
         person.wait(lambda before=before: len(viewer.layers) != before)
     person.open_row(2)
-    assert [layer.name for layer in viewer.layers] == ["2.tif", "2.tif: cells"]
+    assert [layer.name for layer in viewer.layers] == ["2", "2.tif: cells"]
     assert all(layer.visible for layer in viewer.layers)
 
 

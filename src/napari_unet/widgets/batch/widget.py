@@ -65,8 +65,6 @@ class BatchWidget(DockedForm):
         self._connect()
         self._show_model()
         preparation.ask_for("cells", "measurements")
-        if segment_form is None:
-            preparation.ask_for("segment form")
 
     def _connect(self) -> None:
         form, job = self.form, self.job
