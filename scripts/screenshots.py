@@ -364,9 +364,7 @@ def look_over() -> Image.Image:
     """Photograph the window with a doubtful cell that is looked at, some others seen."""
     with window() as viewer:
         open_sample(viewer, "crowded")
-        form = open_widget(viewer, SEGMENT)
-        form.form.scores_box.setChecked(True)
-        run(form)
+        run(open_widget(viewer, SEGMENT))
         viewer.layers.selection.active = viewer.layers[-1]
         widget = open_widget(viewer, CORRECT)
         wait_for(lambda: not widget.look_over.is_busy and widget.look_over.has_scores, "a list")
@@ -376,10 +374,7 @@ def look_over() -> Image.Image:
         for layer in viewer.layers[1:-1]:
             layer.visible = False
         viewer.layers[-1].contour = 1
-        taken = photograph(viewer)
-        # The form remembers it.
-        form.form.scores_box.setChecked(False)
-        return taken
+        return photograph(viewer)
 
 
 @picture
@@ -494,7 +489,7 @@ def batch() -> Image.Image:
         widget.form.folder_edit.setText("images/cells")
         widget.table.selectRow(widget.table.images.rows.index(row))
         widget.results.open(row.entry, Path(folder, "cells"))
-        wait_for(lambda: len(viewer.layers) == 2, "the result")
+        wait_for(lambda: not widget.results.is_opening, "the result")
         settle()
         return photograph(viewer)
 

@@ -11,9 +11,15 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
 
-def camera_of(viewer: Any) -> Any:
+def _camera_of(viewer: Any) -> Any:
     # It moved to the scene in napari 0.9.
     return getattr(viewer, "scene", viewer).camera
+
+
+@pytest.fixture
+def camera_of() -> Callable[[Any], Any]:
+    """Returns the camera of a viewer."""
+    return _camera_of
 
 
 @pytest.fixture
@@ -22,7 +28,7 @@ def zoom_to(qtbot: QtBot) -> Callable[..., None]:
 
     def zoom_to(viewer: Any, center: tuple[float, ...], *, zoom: float = 4.0) -> None:
         before = viewer.layers[0].corner_pixels.copy()
-        camera = camera_of(viewer)
+        camera = _camera_of(viewer)
         camera.center, camera.zoom = center, zoom
         qtbot.waitUntil(
             lambda: not np.array_equal(viewer.layers[0].corner_pixels, before), timeout=10_000
@@ -36,7 +42,7 @@ LEFT, NONE = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
 
 def send(viewer: Any, kind: Any, at: Any, button: Any, buttons: Any) -> None:
     """Send what the mouse does at a point of the world to the canvas."""
-    camera, canvas = camera_of(viewer), viewer.window._qt_viewer.canvas.native
+    camera, canvas = _camera_of(viewer), viewer.window._qt_viewer.canvas.native
     middle = np.array([canvas.height(), canvas.width()]) / 2
     y, x = middle + (np.asarray(at) - np.asarray(camera.center[-2:])) * camera.zoom
     point = QPointF(x, y)
@@ -77,3 +83,16 @@ def click() -> Callable[..., None]:
         send(viewer, QEvent.Type.MouseButtonRelease, at, button, NONE)
 
     return click
+
+
+@pytest.fixture
+def click_there(qtbot: QtBot) -> Callable[..., None]:
+    """Look at a point of the world from near, and click on it."""
+
+    def click_there(viewer: Any, at: tuple[float, float]) -> None:
+        camera, canvas = _camera_of(viewer), viewer.window._qt_viewer.canvas.native
+        camera.center, camera.zoom = at, 3.0
+        qtbot.wait(200)
+        qtbot.mouseClick(canvas, LEFT, pos=canvas.rect().center())
+
+    return click_there

@@ -46,7 +46,8 @@ def test_a_folder_is_segmented_and_a_result_corrected_by_the_mouse(
 
     place = widget.table.visualRect(rows.index(1, 0)).center()
     qtbot.mouseClick(widget.table.viewport(), LEFT, pos=place)
-    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=10_000)
+    qtbot.waitUntil(lambda: len(viewer.layers) > 0, timeout=10_000)
+    qtbot.waitUntil(lambda: not widget.results.is_opening, timeout=10_000)
     labels = viewer.layers[1]
     cells = rows.rows[1].entry.outcome.cells
     assert open_widget(viewer, "Correct").layer_choice.layer == labels

@@ -20,16 +20,12 @@ from napari_unet.widgets.correct.widget import CorrectWidget
 pytestmark = pytest.mark.viewer
 
 
-def camera_of(viewer: Any) -> Any:
-    # It moved to the scene in napari 0.9.
-    return getattr(viewer, "scene", viewer).camera
-
-
 class Person:
     """Someone before the window, with a hand at the mouse and one at the keys."""
 
-    def __init__(self, viewer: Any, qtbot: QtBot, drag: Any, click: Any) -> None:
+    def __init__(self, viewer: Any, qtbot: QtBot, drag: Any, click: Any, camera: Any) -> None:
         self.viewer, self.qtbot, self._drag, self._click = viewer, qtbot, drag, click
+        self.camera = camera
         viewer.open_sample("napari-unet-cells", "crowded")
         self.image, self.labels = viewer.layers
         self.labels.visible = True
@@ -67,9 +63,10 @@ class Person:
 
 @pytest.fixture
 def person(
-    make_napari_viewer: Callable[..., Any], qtbot: QtBot, drag: Any, click: Any
+    make_napari_viewer: Callable[..., Any], qtbot: QtBot, drag: Any, click: Any, camera_of: Any
 ) -> Iterator[Person]:
-    yield Person(make_napari_viewer(show=True), qtbot, drag, click)
+    viewer = make_napari_viewer(show=True)
+    yield Person(viewer, qtbot, drag, click, camera_of(viewer))
     assert worker.stop_all()
 
 
@@ -87,7 +84,7 @@ def test_cells_are_split_merged_deleted_smoothed_and_filled_by_one_gesture_each(
 ) -> None:
     labels, start = person.labels, person.labels.data.copy()
     cells = set(np.unique(start).tolist()) - {0}
-    camera = camera_of(person.viewer)
+    camera = person.camera
     centre, zoom = camera.center, camera.zoom
     one, other = touching(start)
 
@@ -210,8 +207,8 @@ def test_cells_are_looked_over_with_keys_and_marks_are_saved_with_the_layer(
     over = outlines._over
     assert over is not None
     assert over.isVisible()
-    camera_of(person.viewer).zoom *= 1.3
-    canvas, camera = person.canvas, camera_of(person.viewer)
+    person.camera.zoom *= 1.3
+    canvas, camera = person.canvas, person.camera
     at = np.array(person.middle(second), float)
     middle = np.array([canvas.height(), canvas.width()]) / 2
     expected = middle + (at - np.array(camera.center[-2:])) * camera.zoom

@@ -6,20 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import Qt
 
 from napari_unet.viewer.commands import PLUGIN
 
 pytestmark = pytest.mark.viewer
 
 
-def camera_of(viewer: Any) -> Any:
-    # It moved to the scene in napari 0.9.
-    return getattr(viewer, "scene", viewer).camera
-
-
 def test_errors_and_rows_lead_to_each_other_and_the_brush_is_followed(
-    make_napari_viewer: Callable[[], Any], qtbot: QtBot
+    make_napari_viewer: Callable[[], Any],
+    qtbot: QtBot,
+    camera_of: Callable[[Any], Any],
+    click_there: Callable[..., None],
 ) -> None:
     viewer = make_napari_viewer(show=True)
     truth = np.zeros((100, 100), np.int32)
@@ -31,20 +29,15 @@ def test_errors_and_rows_lead_to_each_other_and_the_brush_is_followed(
     _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Evaluate")
 
     qtbot.mouseClick(widget.button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.table.cells.rowCount() == 2, timeout=60_000)
-    qtbot.waitUntil(lambda: widget.gestures.layer is not None, timeout=5000)
-    qtbot.waitUntil(lambda: widget.job.is_running is False, timeout=5000)
+    qtbot.waitUntil(lambda: not widget.job.is_running, timeout=60_000)
+    assert widget.table.cells.rowCount() == 2
 
-    camera, canvas = camera_of(viewer), viewer.window._qt_viewer.canvas.native
-    camera.center, camera.zoom = (20, 20), 3.0
-    qtbot.wait(200)
-    middle = QPoint(canvas.width() // 2, canvas.height() // 2)
-    qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=middle)
+    click_there(viewer, (20, 20))
     qtbot.waitUntil(lambda: widget.table.chosen == 2, timeout=5000)
 
     place = widget.table.visualRect(widget.table.cells.index(0, 0)).center()
     qtbot.mouseClick(widget.table.viewport(), Qt.MouseButton.LeftButton, pos=place)
-    assert camera.center[-2:] == pytest.approx((74.5, 69.5))
+    assert camera_of(viewer).center[-2:] == pytest.approx((74.5, 69.5))
 
     cells.visible, cells.mode = True, "fill"
     viewer.layers.selection.active = cells

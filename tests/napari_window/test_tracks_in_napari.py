@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtCore import QPointF, Qt
 
 from napari_unet.viewer.commands import PLUGIN
 
@@ -15,7 +15,10 @@ pytestmark = pytest.mark.viewer
 
 
 def test_curve_table_and_cells_lead_to_each_other(
-    make_napari_viewer: Callable[[], Any], qtbot: QtBot
+    make_napari_viewer: Callable[[], Any],
+    qtbot: QtBot,
+    camera_of: Callable[[Any], Any],
+    click_there: Callable[..., None],
 ) -> None:
     viewer = make_napari_viewer(show=True)
     labels = np.zeros((5, 100, 100), np.int32)
@@ -26,7 +29,8 @@ def test_curve_table_and_cells_lead_to_each_other(
     _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Tracks")
 
     qtbot.mouseClick(widget.panel.button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.table.cells.rowCount() == 2, timeout=60_000)
+    qtbot.waitUntil(lambda: not widget.job.is_running, timeout=60_000)
+    assert widget.table.cells.rowCount() == 2
     assert [layer.name for layer in viewer.layers] == ["cells", "cells: tracked", "cells: tracks"]
     qtbot.waitUntil(lambda: widget.plot.has_plots and widget.plot.plot.width() > 50, timeout=20_000)
 
@@ -36,14 +40,10 @@ def test_curve_table_and_cells_lead_to_each_other(
     qtbot.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=at)
     assert viewer.dims.current_step[0] == 3
 
-    camera, canvas = getattr(viewer, "scene", viewer).camera, viewer.window._qt_viewer.canvas.native
-    camera.center, camera.zoom = (75, 70), 3.0
-    qtbot.wait(200)
-    middle = QPoint(canvas.width() // 2, canvas.height() // 2)
-    qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=middle)
+    click_there(viewer, (75, 70))
     qtbot.waitUntil(lambda: widget.table.chosen == 2, timeout=5000)
 
     place = widget.table.visualRect(widget.table.cells.index(0, 0)).center()
     qtbot.mouseClick(widget.table.viewport(), Qt.MouseButton.LeftButton, pos=place)
     assert viewer.dims.current_step[0] == 0
-    assert camera.center[-2:] == pytest.approx((19.5, 19.5))
+    assert camera_of(viewer).center[-2:] == pytest.approx((19.5, 19.5))

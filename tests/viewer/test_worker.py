@@ -3,6 +3,7 @@
 import itertools
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
@@ -393,6 +394,53 @@ def test_job_tells_its_reports_its_result_and_its_end(qtbot: QtBot) -> None:
     assert job.is_running
     qtbot.waitUntil(lambda: not job.is_running, timeout=10_000)
     assert told == [("report", 1), ("report", 2), ("result", 2, False), ("end",)]
+
+
+def test_job_shows_a_result_in_parts_between_which_the_window_answers(qtbot: QtBot) -> None:
+    owner, told = QObject(), []
+    job = Job(owner)
+
+    def show(result: str) -> Iterator[None]:
+        for part in (1, 2):
+            told.append((result, part, job.is_running))
+            QTimer.singleShot(0, partial(told.append, "answered"))
+            yield
+        told.append((result, 3))
+
+    job.start(lambda: "all", on_result=show, on_end=lambda: told.append("end"))
+
+    qtbot.waitUntil(lambda: not job.is_running, timeout=10_000)
+    shown = [("all", 1, True), "answered", ("all", 2, True), "answered", ("all", 3), "end"]
+    assert told == shown
+
+
+def test_job_that_is_stopped_shows_no_further_part_and_ends_once(qtbot: QtBot) -> None:
+    owner, told = QObject(), []
+    job = Job(owner)
+
+    def show(_result: None, *, stops_itself: bool) -> Iterator[None]:
+        told.append("part")
+        if stops_itself:
+            job.stop()
+        while True:
+            yield
+
+    def start(*, stops_itself: bool) -> None:
+        told.clear()
+        job.start(
+            lambda: None,
+            on_result=partial(show, stops_itself=stops_itself),
+            on_stop=lambda: told.append("stop"),
+            on_end=lambda: told.append("end"),
+        )
+
+    start(stops_itself=False)
+    qtbot.waitUntil(lambda: "part" in told, timeout=10_000)
+    job.stop()
+    assert told == ["part", "stop", "end"]
+    start(stops_itself=True)
+    qtbot.waitUntil(lambda: not job.is_running, timeout=10_000)
+    assert told == ["part", "stop", "end"]
 
 
 def test_job_that_starts_anew_stops_what_ran(qtbot: QtBot) -> None:

@@ -36,13 +36,7 @@ def open_widget(viewer: Viewer, name: str) -> Any:
     QWidget
         The plugin's own, not its dock.
     """
-    plugins = PluginManager.instance()
-    (contribution,) = [
-        each
-        for each in plugins.iter_widgets()
-        if (each.plugin_name, each.display_name) == (PLUGIN, name)
-    ]
-    make_widget: Any = contribution.get_callable()
+    make_widget = widget_class(name)
     found = [each for each in viewer.window.dock_widgets.values() if type(each) is make_widget]
     if found:
         widget: Any = found[0]
@@ -50,11 +44,21 @@ def open_widget(viewer: Viewer, name: str) -> Any:
         widget = make_widget(viewer)
         # As the menu names it, which finds it by this title; napari's `add_plugin_dock_widget`
         # would give it another one, and the menu would open a second form.
-        title = f"{name} ({plugins.get_manifest(PLUGIN).display_name})"
+        title = f"{name} ({PluginManager.instance().get_manifest(PLUGIN).display_name})"
         viewer.window.add_dock_widget(widget, name=title)
         widget.join_tabs()
     bring_to_front(widget)
     return widget
+
+
+def widget_class(name: str) -> Any:
+    """Import one of `WIDGETS`; any thread may."""
+    (contribution,) = [
+        each
+        for each in PluginManager.instance().iter_widgets()
+        if (each.plugin_name, each.display_name) == (PLUGIN, name)
+    ]
+    return contribution.get_callable()
 
 
 def dock_of(widget: QWidget) -> QDockWidget | None:

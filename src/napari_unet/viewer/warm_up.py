@@ -27,8 +27,9 @@ _ASK_AGAIN_S = 0.1
 _importing = threading.Lock()
 _log = logging.getLogger(__name__)
 
-Part: TypeAlias = Literal["cells", "weights", "measurements", "tracks"]
-"""What finds cells and shows them, computes weight maps, measures cells, and follows them."""
+Part: TypeAlias = Literal["cells", "weights", "measurements", "tracks", "forms"]
+"""What finds cells and shows them, computes weight maps, measures cells and follows them; and the
+forms, which otherwise are imported on the Qt thread when they are opened."""
 
 PREPARING = "preparing this computer for the first run, once after installing"
 
@@ -147,12 +148,20 @@ def _prepare_tracks() -> None:
         load_laptrack()
 
 
+def _prepare_forms() -> None:
+    from napari_unet.viewer.commands import WIDGETS, widget_class
+
+    for name in WIDGETS:
+        widget_class(name)
+
+
 preparation = Preparation(
     {
         "cells": _prepare_cells,
         "weights": _prepare_weights,
         "measurements": _prepare_measurements,
         "tracks": _prepare_tracks,
+        "forms": _prepare_forms,
     }
 )
 """The process's."""

@@ -61,7 +61,12 @@ class Job(QObject):
     def is_running(self) -> bool:
         """Whether what was started has not yet finished and been shown, failed or been stopped."""
         works = self._worker is not None and self._worker.is_running
-        return works or self._parts is not None
+        return works or self.is_showing
+
+    @property
+    def is_showing(self) -> bool:
+        """Whether the result has come, and parts of it are still to be shown."""
+        return self._parts is not None
 
     def start(
         self,

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.labels.truth.cell_errors import VERDICTS, CellError, find_errors
@@ -269,6 +270,38 @@ def test_each_verdict_has_a_word_a_meaning_and_a_colour_of_its_own() -> None:
     for table in (VERDICT_WORDS, VERDICT_MEANINGS, VERDICT_COLOURS):
         assert tuple(table) == VERDICTS
         assert len(set(table.values())) == len(VERDICTS)
+
+
+COLOUR_BLIND = {
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+    "none": np.eye(3).tolist(),
+}
+"""How linear RGB is seen (Machado et al., 2009, https://doi.org/10.1109/TVCG.2009.113)."""
+
+
+@pytest.mark.parametrize("kind", COLOUR_BLIND)
+def test_colours_of_verdicts_are_told_apart_by_everyone(kind: str) -> None:
+    rgb = np.array([list(bytes.fromhex(each[1:])) for each in VERDICT_COLOURS.values()]) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = (linear @ np.transpose(COLOUR_BLIND[kind])).clip(0, 1)
+    again = np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
+    lab = rgb2lab(again[np.newaxis])[0]
+    pairs = itertools.combinations(lab, 2)
+    assert min(float(deltaE_ciede2000(one, other)) for one, other in pairs) > 14.5
 
 
 def test_pictures_are_whole_png_files(tmp_path: Path) -> None:

@@ -61,6 +61,10 @@ class Person:
         place = table.visualRect(table.images.index(row, 0)).center()
         self.qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
 
+    def open_row(self, row: int) -> None:
+        self.click_row(row)
+        self.wait(lambda: not self.widget.results.is_opening)
+
 
 @pytest.fixture
 def images(tmp_path: Path, squares: NDArray[np.uint8]) -> Path:
@@ -239,8 +243,7 @@ def test_a_row_opens_its_image_with_the_cells_and_corrections_go_back(
     save = person.widget.form.save_button
     assert not save.isEnabled()
 
-    person.click_row(1)
-    person.wait(lambda: len(viewer.layers) == 2)
+    person.open_row(1)
     image, labels = viewer.layers
     assert labels.name == "1.tif: cells"
     assert image.data.shape == labels.data.shape
@@ -262,9 +265,23 @@ def test_a_row_opens_its_image_with_the_cells_and_corrections_go_back(
     assert person.run().startswith("Nothing waits")
     assert np.unique(read_labels(out / "1.tif").array).tolist() == [0, 1, 3]
 
-    person.click_row(2)
-    person.wait(lambda: [layer.name for layer in viewer.layers][-1] == "2.tif: cells")
-    assert len(viewer.layers) == 2
+    person.open_row(2)
+    assert [layer.name for layer in viewer.layers] == ["2", "2.tif: cells"]
+
+
+def test_rows_clicked_in_quick_succession_leave_the_layers_of_the_last(
+    person: Person, viewer: ViewerModel, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person.add_folder(images, monkeypatch)
+    person.run()
+    for row in (0, 1):
+        before = len(viewer.layers)
+        person.click_row(row)
+        # One of its layers has come, or one of those before has gone.
+        person.wait(lambda before=before: len(viewer.layers) != before)
+    person.open_row(2)
+    assert [layer.name for layer in viewer.layers] == ["2", "2.tif: cells"]
+    assert all(layer.visible for layer in viewer.layers)
 
 
 def test_corrections_that_are_not_saved_stay_when_another_row_is_clicked(
@@ -272,15 +289,14 @@ def test_corrections_that_are_not_saved_stay_when_another_row_is_clicked(
 ) -> None:
     person.add_folder(images, monkeypatch)
     person.run()
-    person.click_row(0)
-    person.wait(lambda: len(viewer.layers) == 2)
+    person.open_row(0)
     first = viewer.layers[1]
     assert isinstance(first, Labels)
     first.data[0, 0] = 9
 
-    person.click_row(1)
-    person.wait(lambda: len(viewer.layers) == 4)
+    person.open_row(1)
 
+    assert len(viewer.layers) == 4
     assert "'0.tif' has corrections that are not saved" in person.widget.panel.message
     assert first in viewer.layers
 
@@ -290,12 +306,11 @@ def test_a_removed_result_is_open_no_more(
 ) -> None:
     person.add_folder(images, monkeypatch)
     person.run()
-    person.click_row(0)
-    person.wait(lambda: len(viewer.layers) == 2)
+    person.open_row(0)
     viewer.layers.remove(viewer.layers[1])
     assert not person.widget.form.save_button.isEnabled()
-    person.click_row(0)
-    person.wait(lambda: len(viewer.layers) == 2)
+    person.open_row(0)
+    assert len(viewer.layers) == 2
 
 
 def test_results_of_others_are_not_replaced_unless_that_is_ticked(
@@ -372,8 +387,7 @@ def test_corrections_are_saved_while_the_queue_is_worked_on(
 ) -> None:
     person.add_folder(images, monkeypatch)
     person.run()
-    person.click_row(0)
-    person.wait(lambda: len(viewer.layers) == 2)
+    person.open_row(0)
     tifffile.imwrite(images / "3.tif", tifffile.imread(images / "0.tif"))
     person.widget.job.list_files([images / "3.tif"])
     person.wait(lambda: person.column(1)[-1] == "new")

@@ -102,8 +102,8 @@ def test_the_legend_follows_the_features_and_the_layer(
     assert widget.type_box.itemText(0) == "a<b"
 
     viewer.add_labels(np.zeros((4, 4), int), name="others")
-    assert widget.layer is not None
-    assert widget.layer.name == "others"
+    assert widget.layer_choice.layer is not None
+    assert widget.layer_choice.layer.name == "others"
     assert widget.legend.text() == "No cell has a type yet."
     give_type(labels, 2, "c")
     assert widget.legend.text() == "No cell has a type yet."

@@ -13,6 +13,7 @@ from napari.utils._proxies import PublicOnlyProxy
 from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.viewer import worker
@@ -357,3 +358,23 @@ def test_nothing_is_followed_after_the_widget_is_closed(
     widget.close()
     assert [each.layer for each in widget.edits] == [None, None]
     assert not [each for each in viewer.mouse_drag_callbacks if hasattr(each, "__self__")]
+
+
+def test_the_form_is_copied_as_python_and_as_a_command(
+    viewer: ViewerModel, widget: EvaluateWidget
+) -> None:
+    clipboard = QGuiApplication.clipboard()
+    assert clipboard is not None
+    widget.form.iou_box.setValue(0.7)
+    widget.script_button.python_action.trigger()
+    assert widget.sentence.message == "The Python lines are in the clipboard."
+    assert "truth = viewer.layers['truth'].data" in clipboard.text()
+    assert "find_errors(truth, cells, right_iou=0.7)" in clipboard.text()
+    widget.script_button.command_action.trigger()
+    assert clipboard.text().splitlines()[1] == (
+        "napari-unet evaluate truth.tif cells.tif --right-iou 0.7 --report cells_evaluation.html "
+        "--images dapi.tif"
+    )
+    viewer.layers.remove("truth")
+    widget.script_button.python_action.trigger()
+    assert widget.sentence.message.startswith("The truth and the result are two labels layers")

@@ -104,7 +104,7 @@ def test_colours_that_somebody_else_gives_stay(
 
 
 def test_another_layer_has_colours_of_its_own(
-    viewer: ViewerModel, widget: MeasureWidget, cells: Labels, table: Any
+    viewer: ViewerModel, widget: MeasureWidget, cells: Labels, table: Any, qtbot: QtBot
 ) -> None:
     table.measure()
     choose(widget, "area_px2")
@@ -147,7 +147,7 @@ def test_nothing_is_drawn_while_the_plot_is_folded_away(
 
 
 def test_a_histogram_selects_the_cells_between_both_ends(
-    widget: MeasureWidget, cells: Labels, plot: Any, table: Any
+    widget: MeasureWidget, cells: Labels, plot: Any, table: Any, qtbot: QtBot
 ) -> None:
     assert (plot.x_box.chosen, plot.y_box.chosen) == ("area_px2", "")
     bars, chosen = (bars.opts["height"] for bars in plot._bars)

@@ -34,7 +34,7 @@ def viewer() -> ViewerModel:
 
 @pytest.fixture
 def choice(viewer: ViewerModel, qtbot: QtBot) -> LayerChoice:
-    choice = LayerChoice(viewer)
+    choice = LayerChoice(viewer, Image)
     qtbot.addWidget(choice)
     return choice
 

@@ -143,7 +143,7 @@ def test_another_run_leaves_the_layers_of_the_one_before(
 ) -> None:
     run(widget, qtbot)
     first = list(viewer.layers)[1:]
-    assert widget.form.layer == source
+    assert widget.form.layer_choice.layer == source
     divisions: Any = widget.form.fields.fields["divisions"]
     divisions.setChecked(False)
     assert run(widget, qtbot).startswith("3 tracks, no divisions")

@@ -1,16 +1,24 @@
-"""Labels from the outlines that a file holds."""
+"""Labels as outlines: made from those that a file holds, and written as such."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from typing_extensions import override
 
 from napari_unet.engine.base.errors import FileError
-from napari_unet.files.image_file import ImageFile
-from napari_unet.files.label_formats.label_format import stated_shape, with_stated
+from napari_unet.files.image_file import ImageFile, replacing
+from napari_unet.files.label_formats.label_format import (
+    LabelFormat,
+    Measurements,
+    stated_shape,
+    with_stated,
+)
 from napari_unet.files.label_formats.polygons import Outline, extent, painted
 
 NO_GRID = (
@@ -40,13 +48,46 @@ def plane_of(labels: ImageFile, cell: Outline) -> dict[str, int]:
     return dict(zip(labels.axes[:-2], cell.plane or (), strict=True))
 
 
+class DrawnFormat(LabelFormat):
+    """A kind of file that holds the outlines of cells, with their types."""
+
+    holds_types = True
+
+    @override
+    def write(
+        self,
+        path: Path,
+        labels: ImageFile,
+        *,
+        image: str,
+        measurements: Measurements | None,
+        overwrite: bool,
+    ) -> None:
+        from napari_unet.files.label_formats.outlines import outlines  # numba takes its time
+
+        check_axes(path, labels)
+        with replacing(path, overwrite=overwrite) as stream:
+            self.write_cells(stream, labels, outlines(labels.array), measurements)
+
+    @abstractmethod
+    def write_cells(
+        self,
+        stream: IO[bytes],
+        labels: ImageFile,
+        cells: Iterable[Outline],
+        measurements: Measurements | None,
+    ) -> None:
+        """Write the outlines of labels, and what else is known of them."""
+
+
 def drawn_labels(
     path: Path,
     cells: Sequence[Outline],
     told: Any,
     *,
     image: ImageFile | None,
-    others: str,
+    among: tuple[int, str],
+    kind: str,
 ) -> ImageFile:
     """Make a label image of the outlines in a file.
 
@@ -59,8 +100,10 @@ def drawn_labels(
         As `stated` wrote it, or anything else.
     image : ImageFile, optional
         Of which they are.
-    others : str
-        What in the file is no cell, in a sentence; empty for nothing.
+    among : (int, str)
+        How many objects the file holds, and what they are called.
+    kind : str
+        Which of them are cells: the others are left out, and that is told.
 
     Raises
     ------
@@ -75,6 +118,10 @@ def drawn_labels(
         )
     placed = [_placed(path, cell, axes) for cell in cells]
     labels, numbers, remarks = painted(placed, shape)
+    count, objects = among
+    left_out = f"{count - len(cells)} of {count} {objects} are no {kind} and are left out."
+    if count > len(cells):
+        remarks.append(left_out)
     types = {number: cell.name for number, cell in zip(numbers, cells, strict=True) if cell.name}
     if image is None and stated_shape(path, told) is None:
         remarks.insert(0, NO_GRID)
@@ -85,7 +132,7 @@ def drawn_labels(
         image=image,
         axes=axes,
         types=types,
-        remarks=[*remarks, *filter(None, [others])],
+        remarks=remarks,
     )
 
 

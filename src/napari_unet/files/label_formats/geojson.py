@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
 from napari_unet.engine.base.errors import FileError
-from napari_unet.files.image_file import ImageFile, replacing
-from napari_unet.files.label_formats.drawn import check_axes, drawn_labels, plane_of
+from napari_unet.files.image_file import ImageFile
+from napari_unet.files.label_formats.drawn import DrawnFormat, drawn_labels, plane_of
 from napari_unet.files.label_formats.label_format import (
-    LabelFormat,
     Measurements,
     stated,
 )
@@ -30,13 +29,12 @@ _FOUND = ("detection", "cell")
 """Kinds of objects beside which annotations are regions of the image, and no cells."""
 
 
-class GeoJson(LabelFormat):
+class GeoJson(DrawnFormat):
     """Features with polygons in pixels, as QuPath exports and imports them."""
 
     name = "geojson"
     ending = ".geojson"
     suffix = ".geojson"
-    holds_types = True
     suffixes = (".geojson",)
 
     @override
@@ -59,38 +57,30 @@ class GeoJson(LabelFormat):
             )
         areas = [feature for feature in features if _is_area(feature)]
         found = [feature for feature in areas if _kind(feature) in _FOUND]
-        cells = found or areas
-        others = f"{len(features) - len(cells)} of {len(features)} objects are "
-        others += "no detections and are left out." if found else "no areas and are left out."
         return drawn_labels(
             path,
-            [_cell(path, feature) for feature in cells],
+            [_cell(path, feature) for feature in found or areas],
             told,
             image=image,
-            others=others if len(cells) < len(features) else "",
+            among=(len(features), "objects"),
+            kind="detections" if found else "areas",
         )
 
     @override
-    def write(
+    def write_cells(
         self,
-        path: Path,
+        stream: IO[bytes],
         labels: ImageFile,
-        *,
-        image: str,
+        cells: Iterable[Outline],
         measurements: Measurements | None,
-        overwrite: bool,
     ) -> None:
-        from napari_unet.files.label_formats.outlines import outlines  # numba takes its time
-
-        check_axes(path, labels)
         rows = _rows(measurements)
-        with replacing(path, overwrite=overwrite) as stream:
-            head = {"type": "FeatureCollection", _OURS: stated(labels)}
-            stream.write(_text(head)[:-1].encode() + b', "features": [')
-            for index, cell in enumerate(outlines(labels.array)):
-                feature = _feature(cell, labels, rows.get(cell.number or 0, {}))
-                stream.write((",\n" if index else "\n").encode() + _text(feature).encode())
-            stream.write(b"\n]}\n")
+        head = {"type": "FeatureCollection", _OURS: stated(labels)}
+        stream.write(_text(head)[:-1].encode() + b', "features": [')
+        for index, cell in enumerate(cells):
+            feature = _feature(cell, labels, rows.get(cell.number or 0, {}))
+            stream.write((",\n" if index else "\n").encode() + _text(feature).encode())
+        stream.write(b"\n]}\n")
 
 
 def _text(value: Any) -> str:

@@ -14,9 +14,9 @@ from roifile import ROI_OPTIONS, ROI_SUBTYPE, ROI_TYPE, ImagejRoi
 from typing_extensions import override
 
 from napari_unet.engine.base.errors import FileError
-from napari_unet.files.image_file import ImageFile, replacing
-from napari_unet.files.label_formats.drawn import check_axes, drawn_labels, plane_of
-from napari_unet.files.label_formats.label_format import LabelFormat, Measurements, stated
+from napari_unet.files.image_file import ImageFile
+from napari_unet.files.label_formats.drawn import DrawnFormat, drawn_labels, plane_of
+from napari_unet.files.label_formats.label_format import Measurements, stated
 from napari_unet.files.label_formats.polygons import Outline, Polygon, Ring
 
 _ENDING = ".roi"
@@ -36,13 +36,12 @@ _MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0
 """Commands of Java's paths."""
 
 
-class ImageJRois(LabelFormat):
+class ImageJRois(DrawnFormat):
     """ZIP files of ROIs: polygons, with holes and in parts where cells are so."""
 
     name = "imagej-rois"
     ending = "_rois.zip"
     suffix = ".zip"
-    holds_types = True
     suffixes = ("_rois.zip", "roiset.zip")
 
     @override
@@ -55,30 +54,35 @@ class ImageJRois(LabelFormat):
             told = _told_in(archive)
             rois = list(_rois(path, archive))
         cells = [cell for roi in rois if (cell := _cell(roi, image)) is not None]
-        others = f"{len(rois) - len(cells)} of {len(rois)} ROIs are no areas and are left out."
-        return drawn_labels(
-            path,
-            cells,
-            told,
-            image=image,
-            others=others if len(cells) < len(rois) else "",
-        )
+        return drawn_labels(path, cells, told, image=image, among=(len(rois), "ROIs"), kind="areas")
 
     @override
-    def write(
+    def write_cells(
         self,
-        path: Path,
+        stream: IO[bytes],
         labels: ImageFile,
-        *,
-        image: str,
+        cells: Iterable[Outline],
         measurements: Measurements | None,
-        overwrite: bool,
     ) -> None:
-        from napari_unet.files.label_formats.outlines import outlines  # numba takes its time
-
-        check_axes(path, labels)
-        with replacing(path, overwrite=overwrite) as stream:
-            _write_rois(stream, labels, outlines(labels.array))
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+            for cell in cells:
+                at = plane_of(labels, cell)
+                name = " ".join(
+                    [str(cell.number), *(f"{axis.lower()}{at[axis] + 1}" for axis in at)]
+                )
+                roi = _roi(cell, name, labels.types.get(cell.number or 0, ""))
+                if at:
+                    # For images with channels, and for those without.
+                    roi.c_position, roi.z_position = 1, at.get("Z", 0) + 1
+                    roi.t_position = at.get("T", 0) + 1
+                    counts = labels.array.shape[:-2]
+                    roi.position = int(np.ravel_multi_index(cell.plane or (), counts)) + 1
+                archive.writestr(f"{name}{_ENDING}", roi.tobytes())
+            told = stated(labels)
+            comment = json.dumps(told, default=str).encode()
+            if len(comment) > _LONGEST_COMMENT:
+                comment = json.dumps({**told, "notes": {}}, default=str).encode()
+            archive.comment = comment
 
 
 def holds_rois(path: Path) -> bool:
@@ -101,26 +105,6 @@ def _told_in(archive: zipfile.ZipFile) -> Any:
         return json.loads(archive.comment or b"null")
     except ValueError:
         return None
-
-
-def _write_rois(stream: IO[bytes], labels: ImageFile, cells: Iterable[Outline]) -> None:
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for cell in cells:
-            at = plane_of(labels, cell)
-            name = " ".join([str(cell.number), *(f"{axis.lower()}{at[axis] + 1}" for axis in at)])
-            roi = _roi(cell, name, labels.types.get(cell.number or 0, ""))
-            if at:
-                # For images with channels, and for those without.
-                roi.c_position, roi.z_position = 1, at.get("Z", 0) + 1
-                roi.t_position = at.get("T", 0) + 1
-                counts = labels.array.shape[:-2]
-                roi.position = int(np.ravel_multi_index(cell.plane or (), counts)) + 1
-            archive.writestr(f"{name}{_ENDING}", roi.tobytes())
-        told = stated(labels)
-        comment = json.dumps(told, default=str).encode()
-        if len(comment) > _LONGEST_COMMENT:
-            comment = json.dumps({**told, "notes": {}}, default=str).encode()
-        archive.comment = comment
 
 
 def _roi(cell: Outline, name: str, kind: str) -> ImagejRoi:

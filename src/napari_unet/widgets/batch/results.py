@@ -59,6 +59,11 @@ class BatchResults(QObject):
         """The image whose cells are open."""
         return None if self._labels() is None or self._opened is None else self._opened.entry
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether a result is being read, or its layers are still to come."""
+        return self._reading.is_running
+
     def open(self, entry: ImageEntry, folder: Path) -> None:
         """Read an image of a folder's queue and its cells, and show them in place of others."""
         labels, opened = self._labels(), self._opened

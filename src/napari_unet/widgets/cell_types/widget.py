@@ -85,12 +85,6 @@ class CellTypesWidget(DockedForm):
         in_column(*parts, within=inside).addStretch()
         in_column(Scrolled(inside), within=self).setContentsMargins(4, 4, 4, 4)
 
-    @property
-    def layer(self) -> Labels | None:
-        """The chosen layer."""
-        layer: Labels | None = self.layer_choice.layer
-        return layer
-
     def stop_all(self) -> None:
         """Listen to clicks no more."""
         self._stop_clicks()
@@ -101,7 +95,7 @@ class CellTypesWidget(DockedForm):
             self.button.setChecked(False)
 
     def _on_layer_chosen(self, _index: int = 0) -> None:
-        layer = self.layer
+        layer = self.layer_choice.layer
         if self.gestures.layer is not None and self.gestures.layer != layer:
             self._stop_clicks()
         if self._followed is not None and self._followed != layer:
@@ -115,7 +109,7 @@ class CellTypesWidget(DockedForm):
     @while_alive
     def _show_types(self, _event: Any = None) -> None:
         """Show the types of the layer: their names to choose from, and the legend."""
-        layer = self.layer
+        layer = self.layer_choice.layer
         types = {} if layer is None else types_of_layer(layer)
         colours = {} if layer is None else type_colours(layer)
         counts = Counter(types.values())
@@ -136,7 +130,7 @@ class CellTypesWidget(DockedForm):
         )
 
     def _on_colour_toggled(self, is_on: bool) -> None:  # noqa: FBT001 - as Qt calls it
-        layer = self.layer
+        layer = self.layer_choice.layer
         try:
             if layer is None:
                 raise _no_labels()
@@ -149,7 +143,7 @@ class CellTypesWidget(DockedForm):
         self._show_types()
 
     def _on_button_toggled(self, is_on: bool) -> None:  # noqa: FBT001 - as Qt calls it
-        layer = self.layer
+        layer = self.layer_choice.layer
         if not is_on:
             self._stop_clicks()
         elif layer is None:

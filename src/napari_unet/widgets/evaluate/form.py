@@ -171,12 +171,10 @@ class EvaluateForm(QWidget):
 
     def _show_what_applies(self, _index: int = 0) -> None:
         image, found = self.image_choice.layer, self.found_choice.layer
-        is_off = image is not None and found is not None and self.image_below() is None
-        self.image_note.show_text(
-            f"'{image.name}' is on another grid; the report will show outlines alone."
-            if is_off
-            else ""
-        )
+        note = ""
+        if image is not None and found is not None and self.image_below() is None:
+            note = f"'{image.name}' is on another grid; the report will show outlines alone."
+        self.image_note.show_text(note)
 
     def _on_choices_changed(self, _value: Any = None) -> None:
         self.choices_changed.emit()

@@ -65,12 +65,6 @@ class MeasureForm(QWidget):
         self.layer_choice.currentIndexChanged.connect(self.show_what_applies)
         self.show_what_applies()
 
-    @property
-    def layer(self) -> Labels | None:
-        """The chosen labels layer."""
-        layer: Labels | None = self.layer_choice.layer
-        return layer
-
     def request(self) -> Request:
         """Return what is to be measured.
 
@@ -79,7 +73,7 @@ class MeasureForm(QWidget):
         UNetError
             If there are no labels, or they count time.
         """
-        layer = self.layer
+        layer = self.layer_choice.layer
         if layer is None:
             raise UNetError(
                 "There is no labels layer; run Segment cells, or make one with the layer list's "
@@ -104,7 +98,7 @@ class MeasureForm(QWidget):
     @while_alive
     def show_what_applies(self, _event: Any = None) -> None:
         """List the images of the chosen labels, and name their unit; ticks stay as they are."""
-        layer = self.layer
+        layer = self.layer_choice.layer
         images = [
             each for each in self._viewer.layers if isinstance(each, Image) and not is_made_up(each)
         ]

@@ -132,7 +132,7 @@ class MeasureWidget(DockedForm):
         self._layer, self._measured, self._painted = layer, None, []
 
     def _on_layer_chosen(self, _index: int = 0) -> None:
-        layer, before = self.form.layer, self._layer
+        layer, before = self.form.layer_choice.layer, self._layer
         if layer == before:
             return
         was_measuring = self.job.is_running

@@ -73,7 +73,7 @@ class SegmentForm(QWidget):
         in_column(*above, self.better_fold, self.more, self.foot, within=self).addStretch()
 
     def _build_input(self, viewer: ViewerModel, session: Session) -> None:
-        self.layer_choice = LayerChoice(viewer)
+        self.layer_choice = LayerChoice(viewer, Image)
         self.layer_choice.setToolTip("Image layer to segment; follows the layer you select.")
         self.model_choice = ModelChoice(session)
         self.extent_choice = ExtentChoice()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import QEvent, Qt, Signal
@@ -16,6 +16,8 @@ from napari_unet.widgets.shared.parts import while_alive
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+
+_Layer = TypeVar("_Layer", bound=Layer)
 
 _NARROWEST = 8
 """Characters of an entry that a box insists on."""
@@ -118,7 +120,7 @@ class OfferBox(StillBox):
         return True
 
 
-class LayerChoice(OfferBox):
+class LayerChoice(OfferBox, Generic[_Layer]):
     """Layers of one kind of a viewer; follows the active layer and every change of the list.
 
     Parameters
@@ -133,7 +135,7 @@ class LayerChoice(OfferBox):
     """Other layers are offered, or the same under other names."""
 
     def __init__(
-        self, viewer: ViewerModel, kind: type[Layer] = Image, *, follows_active: bool = True
+        self, viewer: ViewerModel, kind: type[_Layer], *, follows_active: bool = True
     ) -> None:
         super().__init__()
         self.setPlaceholderText(_PLACEHOLDERS[kind])
@@ -148,12 +150,12 @@ class LayerChoice(OfferBox):
             self._on_active_changed()
 
     @property
-    def layer(self) -> Any:
+    def layer(self) -> _Layer | None:
         """The chosen layer; None if there is none."""
         return self._layers().get(self.chosen)
 
     @property
-    def offered(self) -> list[Any]:
+    def offered(self) -> list[_Layer]:
         """All layers that can be chosen, in the order of the viewer."""
         return list(self._layers().values())
 
@@ -170,7 +172,7 @@ class LayerChoice(OfferBox):
         """Choose a layer, if it is offered."""
         self.choose_value(str(layer.unique_id))
 
-    def _layers(self) -> dict[str, Layer]:
+    def _layers(self) -> dict[str, _Layer]:
         # Scores are images, too, and previews labels, but nobody wants to work on those.
         layers = (
             layer

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.viewer.commands import bring_to_front, dock_of
+from napari_unet.viewer.warm_up import preparation
 from napari_unet.widgets.shared.parts import single_shot
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ class DockedForm(QWidget):
         # On its tab, where there is no room for the name of the plugin.
         dock.setWindowTitle(dock.windowTitle().partition(" (")[0])
         self._viewer.layers.events.removing.connect(self._make_canvas_current)
+        # Who opens one form opens others, too.
+        preparation.ask_for("forms")
         first = next((form for form in self._forms() if type(form) is type(self)), self)
         if first is self:
             self.join_tabs()

@@ -46,12 +46,6 @@ class TracksForm(QWidget):
         self.layer_choice.listed.connect(self._show_note)
         self._show_note()
 
-    @property
-    def layer(self) -> Labels | None:
-        """The chosen labels layer."""
-        layer: Labels | None = self.layer_choice.layer
-        return layer
-
     def request(self, layer: Labels | None = None) -> Request:
         """Return what is to be followed: the cells of this layer, or of the chosen one.
 
@@ -60,7 +54,7 @@ class TracksForm(QWidget):
         UNetError
             If there are no labels of several frames.
         """
-        layer = self.layer if layer is None else layer
+        layer = self.layer_choice.layer if layer is None else layer
         if layer is None:
             raise UNetError(
                 "There is no labels layer; open a film and run Segment cells on every slice, or "
@@ -79,7 +73,7 @@ class TracksForm(QWidget):
 
     @while_alive
     def _show_note(self, _value: Any = None) -> None:
-        layer = self.layer
+        layer = self.layer_choice.layer
         is_depth = layer is not None and layer.ndim == 3 and counts_depth(layer)
         self.note.show_text(
             f"The first axis of '{layer.name}' is depth; each slice will be taken for a frame."

@@ -13,8 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.viewer.gestures import LEFT, Click, Gestures
-from napari_unet.viewer.label_edits import LabelEdit, edit_labels, labels_in_memory
-from napari_unet.viewer.results import add_in_parts
+from napari_unet.viewer.label_edits import LabelEdit, labels_in_memory
 from napari_unet.viewer.viewpoint import look_at
 from napari_unet.viewer.worker import Job, failure_sentence
 from napari_unet.widgets.shared.cells.table import CellTable
@@ -24,15 +23,14 @@ from napari_unet.widgets.shared.run_panel import RunPanel
 from napari_unet.widgets.tracks.changes import ChangedSince
 from napari_unet.widgets.tracks.counts_plot import CountsPlot
 from napari_unet.widgets.tracks.form import TracksForm
-from napari_unet.widgets.tracks.layers import take_lines
+from napari_unet.widgets.tracks.shown import ShownTracks
 from napari_unet.widgets.tracks.work import Before, Followed, Progress, Request, follow, save
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari.components import ViewerModel
-    from napari.layers import Labels, Layer
-    from napari.layers import Tracks as TracksLayer
+    from napari.layers import Labels
 
 _COLUMN_PX = 48
 _STOPPED = "Stopped; nothing was changed."
@@ -54,8 +52,7 @@ class TracksWidget(DockedForm):
         self._source: Labels | None = None
         """The layer that is being followed, or was last."""
         self._followed: Followed | None = None
-        self._layers: tuple[Labels | None, TracksLayer | None] = (None, None)
-        """Labels that keep their numbers, and lines."""
+        self.shown = ShownTracks(napari_viewer)
         self._anew: Labels | None = None
         """The edited layer whose cells are being followed anew."""
         self._path = Path()
@@ -110,15 +107,14 @@ class TracksWidget(DockedForm):
         except UNetError as error:
             self.panel.show_error(str(error))
             return
-        self._source, self._anew = self.form.layer, None
+        self._source, self._anew = self.form.layer_choice.layer, None
         self._start(request)
 
     def _on_follow_anew(self) -> None:
-        edited, (numbered, _) = self.changed.layer, self._layers
+        edited, numbered = self.changed.layer, self.shown.numbered
         if self.job.is_running or edited is None or self._followed is None:
             return
-        is_there = edited in self._viewer.layers and numbered in self._viewer.layers
-        if numbered is None or not is_there:
+        if numbered is None or edited not in self._viewer.layers:
             self.panel.show_error("The layers of the tracks are not there any more; press Run.")
             return
         try:
@@ -135,7 +131,7 @@ class TracksWidget(DockedForm):
         self._start(replace(request, name=name, before=before))
 
     def _watch(self) -> None:
-        layers = (self._source, self._layers[0])
+        layers = (self._source, self.shown.numbered)
         self.changed.watch([each for each in layers if each is not None])
 
     def _start(self, request: Request) -> None:
@@ -148,6 +144,8 @@ class TracksWidget(DockedForm):
         )
 
     def _on_stop_clicked(self) -> None:
+        if self.job.is_showing:
+            return  # it is too late
         self.job.stop()
         self.panel.show_idle(_STOPPED)
         self._offer_again()
@@ -161,52 +159,25 @@ class TracksWidget(DockedForm):
     def _on_followed(self, report: Progress) -> Iterator[None]:
         followed = report.followed
         assert followed is not None  # noqa: S101 - the last report has it
-        if isinstance(followed.numbered, LabelEdit):
-            if self.changed.layer is not None:
-                self.panel.show_idle(_EDITED_SINCE)
-                return
-            self._change(followed.numbered)
-        else:
-            hidden = (*self._layers, self._source)
-            self._layers = (followed.numbered, None)
-            # Below it the others would only mix their colours with its own.
-            there = [each for each in hidden if each is not None and each in self._viewer.layers]
-            yield from add_in_parts(self._viewer, followed.numbered, in_place_of=there)
+        if isinstance(followed.numbered, LabelEdit) and self.changed.layer is not None:
+            self.panel.show_idle(_EDITED_SINCE)
+            return
+        # What is written now is no edit of a person.
+        self.changed.watch([])
         self._followed = followed
-        yield
-        yield from self._show_lines(followed.lines)
+        yield from self.shown.show(followed, self._source)
         yield
         self.table.show_columns(followed.columns)
         yield
         self.plot.show_counts(followed.tracks.cells_per_frame)
         self._show_frame()
-        numbered = self._layers[0]
-        if numbered is not None:
-            self.gestures.start(numbered, yields=True)
+        if self.shown.numbered is not None:
+            self.gestures.start(self.shown.numbered, yields=True)
         if self._source is not None:
             # Another run is about the same labels, not about its own result.
             self.form.layer_choice.choose_layer(self._source)
         self._watch()
         self.panel.show_idle(_summary(followed), settles=True)
-
-    def _change(self, edit: LabelEdit) -> None:
-        """Number the cells of the layer as they are followed now."""
-        numbered = self._layers[0]
-        assert numbered is not None  # noqa: S101 - it was there when this began
-        self.changed.watch([])
-        edit_labels(numbered, edit)
-
-    def _show_lines(self, lines: TracksLayer | None) -> Iterator[None]:
-        numbered, before = self._layers
-        is_there = before is not None and before in self._viewer.layers
-        if lines is not None and is_there:
-            take_lines(before, lines)
-            return
-        self._layers = (numbered, lines)
-        if is_there:
-            self._viewer.layers.remove(before)
-        elif lines is not None:
-            yield from add_in_parts(self._viewer, lines)
 
     @while_alive
     def _on_failed(self, error: Exception) -> None:
@@ -218,26 +189,20 @@ class TracksWidget(DockedForm):
             self.changed.offer(self._anew)
 
     def _on_frame_clicked(self, frame: int) -> None:
-        shown = self._shown
+        shown = self.shown.numbered
         if shown is not None:
             place = shown.data_to_world((frame, *[0] * (shown.ndim - 1)))
             self._viewer.dims.set_point(self._viewer.dims.ndim - shown.ndim, float(place[0]))
 
     @while_alive
     def _show_frame(self, _event: Any = None) -> None:
-        shown = self._shown
+        shown = self.shown.numbered
         if shown is not None:
             point = self._viewer.dims.point[-shown.ndim :]
             self.plot.show_frame(round(float(shown.world_to_data(point)[0])))
 
-    @property
-    def _shown(self) -> Layer | None:
-        """The layer of numbered cells, while it is in the viewer."""
-        layer = self._layers[0]
-        return layer if layer is not None and layer in self._viewer.layers else None
-
     def _on_track_chosen(self, track: int) -> None:
-        shown = self._shown
+        shown = self.shown.numbered
         if shown is None or self._followed is None:
             return
         tracks = self._followed.tracks

@@ -123,15 +123,13 @@ class WeightMapForm(QWidget):
         )
 
     @property
-    def layer(self) -> Labels | None:
-        """The chosen labels layer."""
-        layer: Labels | None = self.layer_choice.layer
-        return layer
-
-    @property
     def ndim(self) -> int:
         """Axes along which distances are measured."""
-        is_volume = self.volume_box.isChecked() and self.layer is not None and self.layer.ndim > 2
+        is_volume = (
+            self.volume_box.isChecked()
+            and self.layer_choice.layer is not None
+            and self.layer_choice.layer.ndim > 2
+        )
         return 3 if is_volume else 2
 
     @property
@@ -148,7 +146,7 @@ class WeightMapForm(QWidget):
 
     def show_what_applies(self) -> None:
         """Offer what the chosen layer allows, and show what the chosen formula has."""
-        labels = self.layer
+        labels = self.layer_choice.layer
         self.unit_box.show_for(labels, self.ndim)
         self.volume_box.setVisible(labels is not None and labels.ndim > 2)
         self.fields.show_only(_SHOWN[self._variant])
@@ -157,7 +155,7 @@ class WeightMapForm(QWidget):
 
     def _show_sigmas(self) -> None:
         """Bring the sigmas into the chosen unit; lengths that are lengths already stay."""
-        per_px = self.unit_box.per_pixel(self.layer)
+        per_px = self.unit_box.per_pixel(self.layer_choice.layer)
         is_other = self.unit_box.symbol != self._sigma_unit
         factor = per_px / self._sigma_per_px if is_other else 1.0
         values = self.fields.values()

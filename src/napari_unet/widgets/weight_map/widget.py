@@ -89,7 +89,7 @@ class WeightMapWidget(DockedForm):
         if not is_on:
             self.stop()
             return
-        labels = self.form.layer
+        labels = self.form.layer_choice.layer
         try:
             if labels is None:
                 raise UNetError(
@@ -110,7 +110,7 @@ class WeightMapWidget(DockedForm):
         self.sentence.show_text("Computing the map…")
 
     def _on_layer_chosen(self) -> None:
-        if self.button.isChecked() and self.form.layer is not None:
+        if self.button.isChecked() and self.form.layer_choice.layer is not None:
             self._on_toggled(True)
 
     def _on_moved(self) -> None:

@@ -56,8 +56,8 @@ def test_the_colours_are_those_of_the_kinds_and_the_status_bar_names_them(
 
     colours = np.asarray(layer.get_color([0, 1, 2]))
     assert colours[0][3] == 0
-    assert np.allclose(colours[1] * 255, [0x2F, 0xC7, 0x9A, 255], atol=1)
-    assert np.allclose(colours[2] * 255, [0xE8, 0x50, 0x3A, 255], atol=1)
+    assert np.allclose(colours[1] * 255, [0x00, 0xA8, 0x78, 255], atol=1)
+    assert np.allclose(colours[2] * 255, [0xE0, 0x3A, 0x1E, 255], atol=1)
     assert list(layer.features["change"]) == ["none", *CHANGE_KINDS]
 
 

@@ -21,8 +21,8 @@ class Tracks:
 
     appearances: Appearances
     numbers: NDArray[np.int64]
-    """(N,) int64. Track of each entry of `appearances`: 1, 2, ... in the order of their begin; after
-    `keeping`, those of before."""
+    """(N,) int64. Track of each entry of `appearances`: 1, 2, ... in the order of their begin;
+    after `keeping`, those of before."""
     parents: Mapping[int, int]
     """For each daughter the track that she came from, which ends in the frame before."""
     largest_move_px: float

@@ -1,1 +1,1 @@
-"""Cells in a form: their table, the edits that it follows, a layer of their kinds."""
+"""Cells in a form: their table, the edits that it follows, a layer of their kinds, a button."""

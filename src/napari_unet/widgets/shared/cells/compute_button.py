@@ -82,6 +82,8 @@ class ComputeButton(QPushButton):
                 return
 
     def _on_clicked(self) -> None:
+        if self.is_asked and self.job.is_showing:
+            return  # it is too late to stop it
         was_asked, self.is_asked = self.is_asked, not self.is_asked
         if was_asked:
             self.job.stop()

@@ -41,7 +41,7 @@ class RemovableRow(QWidget):
         in_column(layout, *((note,) if note else ()), within=self, spacing=1)
 
 
-class LabelsChoice(LayerChoice):
+class LabelsChoice(LayerChoice[Labels]):
     """Labels layers, of which none is chosen until somebody or something says which."""
 
     def __init__(self, viewer: ViewerModel) -> None:
