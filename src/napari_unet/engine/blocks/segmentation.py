@@ -96,10 +96,9 @@ def segment_blocks(
         `numpy.memmap` and arrays of zarr, dask and h5py.
     network : Network, str or path, or a sequence of these
     out : array of integers
-        Of the image's shape without channels; each block is written once, by
-        `out[region] = labels`. In memory, or `numpy.memmap`, zarr, h5py. An
-        array of zarr is best cut into shards or chunks of which each lies in
-        one block.
+        Of the image's shape without channels; each part of it is written once,
+        by `out[region] = labels`. In memory, or `numpy.memmap`, zarr, h5py.
+        Parts are whole shards or chunks of an array that has them.
     block : sequence of int, optional
         Pixels along each axis, at the model's scale, of any number. Multiples
         of the tile spare computing tiles twice; about 2048 x 2048 or
