@@ -26,15 +26,22 @@ from napari_unet.files.label_formats.cellpose import Cellpose
 from napari_unet.files.label_formats.geojson import GeoJson
 from napari_unet.files.label_formats.imagej_rois import ImageJRois
 from napari_unet.files.label_formats.label_format import LabelFormat, Measurements
-from napari_unet.files.label_formats.ome_zarr import OmeZarr, is_zarr_group
+from napari_unet.files.label_formats.ome_zarr import OmeZarr
 from napari_unet.files.label_notes import notes_line
 from napari_unet.files.netpbm import Netpbm
 from napari_unet.files.picture import Picture
+from napari_unet.files.stores.hdf5 import Hdf5
+from napari_unet.files.stores.ngff import is_zarr_group
+from napari_unet.files.stores.npy import Npy
+from napari_unet.files.stores.zarr_image import ZarrImage
 from napari_unet.files.tiff.tiff import Tiff
 from napari_unet.files.tiff.writer import fitting_axes, write_tiff
 from napari_unet.files.vendor import Vendor
 
-FORMATS: tuple[ImageFormat, ...] = (Tiff(), Netpbm(), Vendor(), Picture())
+STORES: tuple[ImageFormat, ...] = (ZarrImage(), Hdf5(), Npy())
+"""Of images of any size. They hold other things as well, so that they are named one by one."""
+
+FORMATS: tuple[ImageFormat, ...] = (Tiff(), Netpbm(), *STORES, Vendor(), Picture())
 """The first that knows a file's content reads it; the last is asked for whatever no other knows."""
 
 LABEL_FORMATS: tuple[LabelFormat, ...] = (OmeZarr(), ImageJRois(), GeoJson(), Cellpose())
@@ -46,16 +53,23 @@ LABEL_FILES = {
 }
 """Endings of what `write_labels` writes, by the name of the format."""
 
-IMAGE_SUFFIXES = tuple(suffix for each in FORMATS for suffix in each.suffixes)
+STORE_SUFFIXES = tuple(suffix for each in STORES for suffix in each.suffixes)
+IMAGE_SUFFIXES = tuple(suffix for each in FORMATS if each not in STORES for suffix in each.suffixes)
 
 Result = TypeVar("Result")
 
 
-def image_series(path: str | Path) -> tuple[SeriesInfo, ...]:
+def image_series(path: str | Path, *, as_labels: bool = False) -> tuple[SeriesInfo, ...]:
     """List the images that a file holds: its series, scenes or positions.
 
     Only headers are read, but for what says nothing of itself and looks by its
     size as if it were a smaller copy of another image.
+
+    Parameters
+    ----------
+    path : str or Path
+    as_labels : bool
+        List the labels of a file that may hold these beside an image.
 
     Returns
     -------
@@ -68,7 +82,7 @@ def image_series(path: str | Path) -> tuple[SeriesInfo, ...]:
     FileError
         As `read_image`.
     """
-    return _asked(Path(path), lambda format_, found: format_.series(found))
+    return asked(Path(path), lambda format_, it: format_.series(it), has_labels=as_labels)
 
 
 def read_image(path: str | Path, *, series: int | str | None = None) -> ImageFile:
@@ -124,7 +138,7 @@ def read_labels(
     path = Path(path)
     format_ = label_format_of(path)
     if format_ is not None and image is not None and series is None:
-        return _native(_asked(path, lambda *_: format_.read_labels(path, image=image)))
+        return _native(asked(path, lambda *_: format_.read_labels(path, image=image)))
     file = _read(path, series, as_labels=True)
     array = file.array
     if file.axes.endswith("C"):
@@ -139,7 +153,7 @@ def read_labels(
 
 def _read(path: Path, series: int | str | None, *, as_labels: bool) -> ImageFile:
     return _native(
-        _asked(
+        asked(
             path,
             lambda format_, it: format_.read(it, series=series, as_labels=as_labels),
             has_labels=as_labels,
@@ -167,10 +181,16 @@ def _start_of(path: Path) -> bytes:
         return stream.read(512)
 
 
-def _asked(
+def asked(
     path: Path, ask: Callable[[ImageFormat, Path], Result], *, has_labels: bool = True
 ) -> Result:
-    """Ask the format that knows a file, and say in a sentence what is wrong with it."""
+    """Ask the format that knows a file, and say in a sentence what is wrong with it.
+
+    Raises
+    ------
+    FileError
+        As `read_image`.
+    """
     try:
         start = _start_of(path)
     except OSError as error:
