@@ -91,7 +91,7 @@ class OmeZarr(LabelFormat):
         # napari takes 32-bit integers for labels, and Zarr packs their zeros away.
         wide = replace(labels, array=labels.array.astype(np.uint32, copy=False))
         _check_axes(path, labels.axes)
-        _check_free(path, overwrite=overwrite)
+        check_free(path, overwrite=overwrite)
         around = image_around(path)
         if around is None:
             _write_group(path, wide, _FORMAT)
@@ -101,7 +101,7 @@ class OmeZarr(LabelFormat):
         try:
             group = zarr.open_group(around, mode="r+")
             _write_group(path, _on_grid_of(around, group, wide), group.metadata.zarr_format)
-            _add_to_list(group, path.name)
+            add_to_list(group, path.name)
         except OSError as error:
             raise FileError(write_problem(path, error)) from error
 
@@ -172,7 +172,7 @@ def _on_grid_of(path: Path, group: Any, labels: ImageFile) -> ImageFile:
     )
 
 
-def _add_to_list(image: Any, name: str) -> None:
+def add_to_list(image: Any, name: str) -> None:
     """Name labels among those of an image."""
     within = image.require_group("labels")
     told = ome_of(within)
@@ -210,7 +210,7 @@ def _write_group(path: Path, labels: ImageFile, zarr_format: Any) -> None:
         if labels.notes is not None:
             attributes[_OURS] = dict(labels.notes)
         group.attrs.update(attributes)
-        _put_in_place(partial, path)
+        put_in_place(partial, path)
     except OSError as error:
         raise FileError(write_problem(path, error)) from error
     finally:
@@ -225,7 +225,14 @@ def _check_axes(path: Path, axes: str) -> None:
         )
 
 
-def _check_free(path: Path, *, overwrite: bool) -> None:
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Raise if something stands under a name that is not to be replaced.
+
+    Raises
+    ------
+    FileError
+        If it is no Zarr, or `overwrite` is off.
+    """
     if not path.exists():
         return
     if not is_zarr_group(path):
@@ -236,8 +243,8 @@ def _check_free(path: Path, *, overwrite: bool) -> None:
         raise existing(path)
 
 
-def _put_in_place(partial: Path, path: Path) -> None:
-    """Rename, with the older group moved aside so that one of the two is always whole."""
+def put_in_place(partial: Path, path: Path) -> None:
+    """Give a group its name; an older one is moved aside, so that one of them is always whole."""
     if not path.exists():
         partial.rename(path)
         return

@@ -38,6 +38,8 @@ class Multiscale:
     shapes : tuple of tuple of int
     scale, translation : tuple of float
         Of the largest size, in the units of the axes.
+    is_scaled : bool
+        Whether the file tells a scale; else it is 1.
     """
 
     axes: tuple[Mapping[str, Any], ...]
@@ -45,6 +47,7 @@ class Multiscale:
     shapes: tuple[tuple[int, ...], ...]
     scale: tuple[float, ...]
     translation: tuple[float, ...]
+    is_scaled: bool = True
 
     @property
     def letters(self) -> str:
@@ -69,7 +72,9 @@ class Multiscale:
     @property
     def sizes(self) -> dict[str, float]:
         """Micrometres, and seconds along T, of a pixel, by the letter of the axis, if known."""
-        found = {}
+        found: dict[str, float] = {}
+        if not self.is_scaled:
+            return found
         for letter, axis, step in zip(self.letters, self.axes, self.scale, strict=True):
             factor = (_SECONDS if letter == "T" else _MICROMETRES).get(str(axis.get("unit", "")))
             if factor is not None:
@@ -128,7 +133,7 @@ def multiscale_of(path: Path, group: Any) -> Multiscale:
             "and of T, C and Z each at most once. Export it again with its axes named so."
         )
     scale, translation = _placed(path, image, ndim)
-    return Multiscale(axes, paths, shapes, scale, translation)
+    return Multiscale(axes, paths, shapes, scale, translation, _is_scaled(image))
 
 
 def _axes(image: Mapping[str, Any], ndim: int) -> tuple[Mapping[str, Any], ...]:
@@ -139,23 +144,32 @@ def _axes(image: Mapping[str, Any], ndim: int) -> tuple[Mapping[str, Any], ...]:
     return tuple(dict(each) if isinstance(each, dict) else {"name": each} for each in axes)
 
 
+def _transforms(image: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Of the largest size, its own and then those of all sizes."""
+    each = (image["datasets"][0], image)
+    return [told for of in each for told in of.get("coordinateTransformations", ())]
+
+
+def _is_scaled(image: Mapping[str, Any]) -> bool:
+    return any(each.get("type") == "scale" for each in _transforms(image))
+
+
 def _placed(
     path: Path, image: Mapping[str, Any], ndim: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Scale and translation of the largest size: its own, then those of all sizes."""
+    """Scale and translation of the largest size."""
     scale, translation = np.ones(ndim), np.zeros(ndim)
-    for told in (image["datasets"][0], image):
-        for each in told.get("coordinateTransformations", ()):
-            numbers = each.get(each.get("type"))
-            if each.get("type") not in ("scale", "translation") or not isinstance(numbers, list):
-                continue
-            if len(numbers) != ndim:
-                raise FileError(
-                    f"'{path}' has a {each['type']} of {len(numbers)} numbers for {ndim} axes; "
-                    "export it again."
-                )
-            if each["type"] == "scale":
-                scale, translation = scale * numbers, translation * numbers
-            else:
-                translation = translation + numbers
+    for each in _transforms(image):
+        numbers = each.get(str(each.get("type")))
+        if each.get("type") not in ("scale", "translation") or not isinstance(numbers, list):
+            continue
+        if len(numbers) != ndim:
+            raise FileError(
+                f"'{path}' has a {each['type']} of {len(numbers)} numbers for {ndim} axes; "
+                "export it again."
+            )
+        if each["type"] == "scale":
+            scale, translation = scale * numbers, translation * numbers
+        else:
+            translation = translation + numbers
     return tuple(scale.tolist()), tuple(translation.tolist())

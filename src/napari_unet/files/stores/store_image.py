@@ -24,6 +24,7 @@ from napari_unet.files.image_file import (
     numbered_series,
 )
 from napari_unet.files.stores.ngff import FIRST_AXES, Multiscale, axis_letter
+from napari_unet.files.stores.told_array import ToldArray
 from napari_unet.files.tiff.writer import fitting_axes
 
 _GIGABYTE = 1e9
@@ -55,7 +56,7 @@ class StoreFormat(ImageFormat):
         info = chosen_series(path, found, series)
         array, stored = list(images.values())[info.number - 1]
         spread, sizes = stored.spread, stored.sizes
-        view = LazyView(array)[
+        view = LazyView(ToldArray(path, array))[
             tuple(slice(None) if at in spread else 0 for at in range(len(stored.axes)))
         ]
         left = sorted(spread)

@@ -10,6 +10,7 @@ import numpy as np
 import tifffile
 
 from napari_unet.engine.images.lazy import LazyView
+from napari_unet.files.stores.told_array import ToldArray
 
 LARGE_BYTES = 1 << 28
 """Smaller images are read as a whole, which every kind of TIFF can be."""
@@ -55,7 +56,7 @@ def large_array(
     is_same = isinstance(array, zarr.Array) and array.shape == series.shape
     if not is_same or np.prod(array.chunks) * array.dtype.itemsize > _LARGEST_CHUNK_BYTES:
         return None
-    return LazyView(array)
+    return LazyView(ToldArray(path, array))
 
 
 def _place_of(series: tifffile.TiffPageSeries) -> tuple[int, int] | None:
