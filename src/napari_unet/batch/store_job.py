@@ -145,6 +145,8 @@ class StoreJob:
             count = store.cells or 0
             store.finish(self._notes(part.image, settings, count))
         except FileError as error:
+            if not store.has_results:
+                raise
             raise FileError(
                 f"{error} What is done is kept in '{store.folder}'; run the same again to go on."
             ) from error

@@ -185,9 +185,14 @@ class LabelStore:
             (self.folder / _NOTE).unlink()
             shutil.rmtree(self.work, ignore_errors=True)
 
+    @property
+    def has_results(self) -> bool:
+        """Whether something has been computed that a next run needs not compute again."""
+        return self.cells is not None or any(self.work.glob("*/*.npz"))
+
     def drop_if_untouched(self) -> None:
         """Take the folder away if nothing has been computed for it yet."""
-        if self._note() and self.cells is None and not any(self.work.glob("*/*.npz")):
+        if self._note() and not self.has_results:
             shutil.rmtree(self.folder, ignore_errors=True)
         with suppress(OSError):
             self.folder.rmdir()
