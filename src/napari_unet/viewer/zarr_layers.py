@@ -51,7 +51,7 @@ def read_layers(path: Any) -> list[LayerData]:
         If there is none in the folder, or what it says of itself cannot be.
     """
     path = Path(path if isinstance(path, str) else path[0])
-    node = zarr.open(path, mode="r")
+    node: Any = zarr.open(path, mode="r")
     if isinstance(node, zarr.Group) and "image-label" in ome_of(node):
         return [_labels(path, image_stem(path), node)]
     if isinstance(node, zarr.Group) and "multiscales" not in ome_of(node):
@@ -62,10 +62,11 @@ def read_layers(path: Any) -> list[LayerData]:
     labels: list[LayerData] = []
     for name, (array, stored) in ZarrImage().images(path, ExitStack()).items():
         title = f"{image_stem(path)} {name}".strip()
-        group = node[name] if name and stored.paths != ("",) else node
+        is_within = name and isinstance(node, zarr.Group) and stored.paths != ("",)
+        group: Any = node[name] if is_within else node
         images.append(_image(title, group, array, stored))
-        if isinstance(group, zarr.Group) and isinstance(group.get("labels"), zarr.Group):
-            within = group["labels"]
+        within = group.get("labels") if isinstance(group, zarr.Group) else None
+        if isinstance(within, zarr.Group):
             names = ome_of(within).get("labels") or list(within.group_keys())
             labels += [_labels(path, str(each), within[str(each)]) for each in names]
     return [*images, *labels]
@@ -101,17 +102,17 @@ def _labels(path: Path, name: str, group: Any) -> LayerData:
         options["metadata"] = {METADATA_KEY: dict(notes)}
     rest = tuple(slice(None) if at in kept else 0 for at in range(len(letters)))
     if array.nbytes >= LAZY_BYTES:
-        return [each[rest] for each in _levels(group, array, stored)], options, "labels"
+        return _levels(group, array, stored, rest), options, "labels"
     labels = np.asarray(array[rest])
     fits = labels.size == 0 or int(labels.max()) <= np.iinfo(np.int32).max
     return labels.astype(np.int32 if fits else np.int64), options, "labels"
 
 
-def _levels(group: Any, array: Any, stored: Multiscale) -> Any:
-    """Arrays of all sizes that are read as they are shown; one alone by itself."""
-    if len(stored.paths) == 1:
-        return da.from_zarr(array)
-    return [da.from_zarr(group[each]) for each in stored.paths]
+def _levels(group: Any, array: Any, stored: Multiscale, where: tuple[int | slice, ...] = ()) -> Any:
+    """A part of the arrays of all sizes, read as they are shown; one alone by itself."""
+    arrays = [array] if len(stored.paths) == 1 else [group[each] for each in stored.paths]
+    levels = [da.from_zarr(each)[where] for each in arrays]  # type: ignore[no-untyped-call]
+    return levels if len(levels) > 1 else levels[0]
 
 
 def _place(stored: Multiscale, kept: Sequence[int]) -> dict[str, Any]:
@@ -120,7 +121,7 @@ def _place(stored: Multiscale, kept: Sequence[int]) -> dict[str, Any]:
     return {
         "scale": [stored.scale[at] for at in kept],
         "translate": [stored.translation[at] for at in kept],
-        "units": [_unit(axis) for axis in axes],
+        "units": [_unit(axis) if stored.is_scaled else "pixel" for axis in axes],
         "axis_labels": [axis_letter(axis).lower() for axis in axes],
     }
 
@@ -129,7 +130,7 @@ def _unit(axis: Mapping[str, Any]) -> str:
     """Unit of an axis, as far as napari knows it."""
     unit = str(axis.get("unit") or "pixel")
     try:
-        pint.get_application_registry().parse_units(unit)
+        pint.application_registry.parse_units(unit)
     except (pint.UndefinedUnitError, pint.DefinitionSyntaxError):
         return "pixel"
     return unit
