@@ -10,12 +10,12 @@ from typing import Any
 
 from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.base.whole_file import system_reason
+from napari_unet.files.image_file import missing_file
 from napari_unet.files.images import (
     IMAGE_SUFFIXES,
     LABEL_FORMATS,
     STORE_SUFFIXES,
     label_format_of,
-    missing_file,
 )
 from napari_unet.files.stores.ngff import is_zarr_group
 

@@ -14,7 +14,7 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from napari_unet.engine.base.errors import FileError
-from napari_unet.engine.base.whole_file import whole_file, write_problem
+from napari_unet.engine.base.whole_file import system_reason, whole_file, write_problem
 from napari_unet.engine.images.image import LUMINANCE, AnyImage
 from napari_unet.files.stores.ngff import Multiscale
 
@@ -253,6 +253,20 @@ def chosen_series(path: Path, found: Sequence[SeriesInfo], wanted: int | str | N
     raise SeriesError(
         f"'{path}' has no series {wanted!r}; it holds {listed}. Choose one by its number or name."
     )
+
+
+def read_problem(path: Path, error: OSError) -> str:
+    """Say in a sentence why a file could not be opened."""
+    if isinstance(error, FileNotFoundError):
+        return missing_file(path)
+    if isinstance(error, IsADirectoryError | PermissionError) and path.is_dir():
+        return f"'{path}' is a folder; name one image file."
+    return f"Cannot read '{path}' ({system_reason(error)})."
+
+
+def missing_file(path: Path) -> str:
+    """Say that there is nothing under a name."""
+    return f"There is no file or folder '{path}'; check its name and where it lies."
 
 
 def existing(path: Path) -> FileError:

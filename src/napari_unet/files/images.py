@@ -18,10 +18,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_unet.engine.base.errors import FileError, LabelsError, UNetError
-from napari_unet.engine.base.whole_file import system_reason
 from napari_unet.engine.images.image import AnyImage, LabelImage, Scores
-from napari_unet.engine.images.label_numbers import whole_numbers
-from napari_unet.files.image_file import ImageFile, ImageFormat, SeriesInfo, image_stem, replacing
+from napari_unet.engine.images.label_numbers import smallest_label_dtype, whole_numbers
+from napari_unet.files.image_file import (
+    ImageFile,
+    ImageFormat,
+    SeriesInfo,
+    image_stem,
+    read_problem,
+    replacing,
+)
 from napari_unet.files.label_formats.cellpose import Cellpose
 from napari_unet.files.label_formats.geojson import GeoJson
 from napari_unet.files.label_formats.imagej_rois import ImageJRois
@@ -184,17 +190,11 @@ def _start_of(path: Path) -> bytes:
 def asked(
     path: Path, ask: Callable[[ImageFormat, Path], Result], *, has_labels: bool = True
 ) -> Result:
-    """Ask the format that knows a file, and say in a sentence what is wrong with it.
-
-    Raises
-    ------
-    FileError
-        As `read_image`.
-    """
+    """Ask the format that knows a file, and say in a sentence what is wrong with it."""
     try:
         start = _start_of(path)
     except OSError as error:
-        raise FileError(_read_problem(path, error)) from error
+        raise FileError(read_problem(path, error)) from error
     formats = (*LABEL_FORMATS, *FORMATS) if has_labels else FORMATS
     format_ = next(each for each in formats if each.holds(path, start))
     try:
@@ -205,19 +205,6 @@ def asked(
         problem = _content_problem(start) or format_.problem(error, start)
         problem = problem or "is damaged or cut short; copy or export it again."
         raise FileError(f"'{path}' {problem}") from error
-
-
-def _read_problem(path: Path, error: OSError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return missing_file(path)
-    if isinstance(error, IsADirectoryError | PermissionError) and path.is_dir():
-        return f"'{path}' is a folder; name one image file."
-    return f"Cannot read '{path}' ({system_reason(error)})."
-
-
-def missing_file(path: Path) -> str:
-    """Say that there is nothing under a name."""
-    return f"There is no file or folder '{path}'; check its name and where it lies."
 
 
 def _content_problem(start: bytes) -> str:
@@ -246,24 +233,6 @@ def file_holds(path: str | Path, shape: tuple[int, ...]) -> bool:
         return format_.holds_whole(path, tuple(shape))
     except Exception:  # a folder, a damaged file: parsers raise nearly anything
         return False
-
-
-def smallest_label_dtype(labels: LabelImage) -> np.dtype[Any]:
-    """Return the narrowest unsigned integer type that holds every label.
-
-    Raises
-    ------
-    LabelsError
-        If labels are negative, no integers, or above 2**32 - 1.
-    """
-    if labels.dtype.kind not in "bui":
-        raise LabelsError(f"Labels have dtype {labels.dtype}; integers are needed.")
-    lowest, highest = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
-    if lowest < 0:
-        raise LabelsError(f"Labels go down to {lowest}; 0 is background, cells are positive.")
-    if highest > np.iinfo(np.uint32).max:
-        raise LabelsError(f"Labels go up to {highest}, beyond 32 bits; number the cells afresh.")
-    return np.min_scalar_type(highest)
 
 
 def write_labels(
