@@ -23,7 +23,7 @@ from napari_unet.files.stores.ngff import (
     ome_of,
 )
 from napari_unet.files.stores.zarr_image import ZarrImage
-from napari_unet.viewer.results import METADATA_KEY
+from napari_unet.viewer.label_files import layer_options
 
 LAZY_BYTES = 1 << 28
 """Labels below are read into memory, so that they can be corrected."""
@@ -99,7 +99,7 @@ def _labels(path: Path, name: str, group: Any) -> LayerData:
     options = {**_place(stored, kept), "name": name}
     notes = dict(group.attrs).get(_NOTES)
     if isinstance(notes, Mapping):
-        options["metadata"] = {METADATA_KEY: dict(notes)}
+        options |= layer_options(notes, len(kept))
     rest = tuple(slice(None) if at in kept else 0 for at in range(len(letters)))
     if array.nbytes >= LAZY_BYTES:
         return _levels(group, array, stored, rest), options, "labels"
