@@ -161,6 +161,11 @@ def _check_network(description: NetworkDescription, settings: SegmentationSettin
             "yet; use segment, or a model of cells."
         )
     check_class_roles(description.class_roles)
+    if settings.volume != "slices":
+        raise SettingsError(
+            f"volume is '{settings.volume}', but in blocks cells are not linked from slice to slice "
+            "yet; leave it out, or use segment for it."
+        )
     if settings.region is not None:
         raise SettingsError(
             "A region was given, but in blocks the whole image is segmented; leave the region "
