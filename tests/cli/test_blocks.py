@@ -11,6 +11,7 @@ import pytest
 import tifffile
 import zarr
 
+from napari_unet.batch.lock import QueueLock
 from napari_unet.cli import main
 from napari_unet.engine.models.checkpoint import save_checkpoint
 from napari_unet.engine.networks.network import Network
@@ -237,6 +238,16 @@ def test_other_work_is_not_gone_on_with(
         assert main(["segment", *words, "-o", str(out), "--model", model]) == 1
         text = output.complaint()
         assert "unfinished labels of another image, model or setting; go on with the same" in text
+
+
+def test_two_commands_do_not_work_on_one_output(tmp_path: Path, model: str, output: Output) -> None:
+    source, out = ome_zarr(tmp_path / "image.zarr", blobs(60, 70), "yx"), tmp_path / "o.ome.zarr"
+    folder = LabelStore(out).folder
+    with QueueLock(folder, "another command"):
+        assert main(["segment", source, "-o", str(out), "--model", model]) == 1
+        assert "is being worked on by another command" in output.complaint()
+        assert folder.exists()
+    assert main(["segment", source, "-o", str(out), "--model", model]) == 0
 
 
 def test_labels_that_exist_are_replaced_only_if_asked(

@@ -110,20 +110,25 @@ class StoreJob:
         if self.out.resolve() == self.source.resolve():
             raise FileError(f"The output '{self.out}' would replace the image; choose another one.")
         count = 0
-        try:
-            with ExitStack() as closing:
-                opened = closing.enter_context(opened_image(self.source, series=self.series))
-                lock = closing.enter_context(QueueLock(store.folder, self.program))
+        with ExitStack() as closing:
+            opened = closing.enter_context(opened_image(self.source, series=self.series))
+            closing.callback(self._leave, store.folder)  # once the lock is given back
+            lock = closing.enter_context(QueueLock(store.folder, self.program))
+            try:
                 for report in self._done_with(store, opened):
                     lock.beat()
                     count = report.cell_count or count
                     yield report
-        except BaseException:
-            store.drop_if_untouched()
-            raise
-        with suppress(OSError):
-            store.folder.rmdir()
+            except BaseException:
+                store.drop_if_untouched()
+                raise
         yield StoreReport(SMALLER, 1, 1, cell_count=count)
+
+    @staticmethod
+    def _leave(folder: Path) -> None:
+        """Take a folder away in which nothing is left."""
+        with suppress(OSError):
+            folder.rmdir()
 
     def _done_with(self, store: LabelStore, opened: ImageFile) -> Iterator[StoreReport]:
         """Do the work, as far as it is not done yet."""

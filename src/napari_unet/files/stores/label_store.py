@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -194,8 +194,6 @@ class LabelStore:
         """Take the folder away if nothing has been computed for it yet."""
         if self._note() and not self.has_results:
             shutil.rmtree(self.folder, ignore_errors=True)
-        with suppress(OSError):
-            self.folder.rmdir()
 
     def _make(self, grid: LabelGrid, block: Sequence[int]) -> None:
         import zarr
