@@ -114,6 +114,8 @@ def test_plain_arrays_have_the_axes_that_they_name_or_the_usual_ones(tmp_path: P
     assert axes == "ZYX"
     np.testing.assert_array_equal(array, PIXELS[0])
     assert read(tmp_path / "named.zarr")[0] == "CYX"
+    zarr.create_array(tmp_path / "odd.zarr", data=PIXELS[0], dimension_names=["a", "t", "x"])
+    assert read(tmp_path / "odd.zarr")[0] == "ZYX"
     axes, array, _ = read(tmp_path / "colours.npy")
     assert (axes, array.shape) == ("CYX", (3, 3, 40))
     with pytest.raises(FileError, match="holds objects of Python and no array of numbers"):

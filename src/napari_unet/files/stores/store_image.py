@@ -117,7 +117,8 @@ def plain_image(
     if len(shape) < 2:
         raise FileError(f"'{path}' holds an array of shape {shape}; an image has two or more axes.")
     letters = "".join(str(name)[:1].upper() for name in names)
-    if sorted(letters) != sorted(set(letters) & set(FIRST_AXES)) or len(letters) != len(shape):
+    is_named = len(set(letters)) == len(letters) == len(shape)
+    if not is_named or not {"Y", "X"} <= set(letters) <= set(FIRST_AXES):
         is_colour = len(shape) > 2 and shape[-1] in (3, 4) and np.dtype(array.dtype) == np.uint8
         letters = fitting_axes(None, len(shape) - is_colour) + "C" * is_colour
     spatial = [at for at, letter in enumerate(letters) if letter in "ZYX"]
