@@ -20,7 +20,7 @@ _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 class Hdf5(StoreFormat):
     """What h5py reads."""
 
-    suffixes = (".h5", ".hdf5", ".he5", ".ilp")
+    suffixes = (".h5", ".hdf5", ".he5")
 
     @override
     def holds(self, path: Path, start: bytes) -> bool:
