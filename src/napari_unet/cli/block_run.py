@@ -23,7 +23,7 @@ _OF_FILES = ("overlay", "scores", "measure", "summary", "jobs", "skip_existing")
 _STAGES = {
     "scores": "network",
     "flood": "flood, once more until nothing changes",
-    "written": "labels",
+    "written": "writing",
 }
 
 
