@@ -228,7 +228,7 @@ def _images_of(
             again.setdefault(first, []).append(source.name)
             continue
         try:
-            found = image_series(source, as_labels=are_labels)
+            found = image_series(source, images_only=not are_labels)
         except UNetError as error:  # told at its turn
             images.append(_Image(source, problem=error))
             continue

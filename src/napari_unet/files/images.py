@@ -65,7 +65,7 @@ IMAGE_SUFFIXES = tuple(suffix for each in FORMATS if each not in STORES for suff
 Result = TypeVar("Result")
 
 
-def image_series(path: str | Path, *, as_labels: bool = False) -> tuple[SeriesInfo, ...]:
+def image_series(path: str | Path, *, images_only: bool = False) -> tuple[SeriesInfo, ...]:
     """List the images that a file holds: its series, scenes or positions.
 
     Only headers are read, but for what says nothing of itself and looks by its
@@ -74,8 +74,8 @@ def image_series(path: str | Path, *, as_labels: bool = False) -> tuple[SeriesIn
     Parameters
     ----------
     path : str or Path
-    as_labels : bool
-        List the labels of a file that may hold these beside an image.
+    images_only : bool
+        List the images of a file that may hold labels of them as well, instead of these.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def image_series(path: str | Path, *, as_labels: bool = False) -> tuple[SeriesIn
     FileError
         As `read_image`.
     """
-    return asked(Path(path), lambda format_, it: format_.series(it), has_labels=as_labels)
+    return asked(Path(path), lambda format_, it: format_.series(it), has_labels=not images_only)
 
 
 def read_image(path: str | Path, *, series: int | str | None = None) -> ImageFile:

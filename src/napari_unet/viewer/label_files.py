@@ -203,7 +203,7 @@ def read_layers(path: Any) -> list[LayerData]:
         See `read_image`.
     """
     path = Path(path if isinstance(path, str) else path[0])
-    return [read_layer_data(path, each.number) for each in image_series(path, as_labels=True)]
+    return [read_layer_data(path, each.number) for each in image_series(path)]
 
 
 def read_layer_data(path: Path, series: int) -> LayerData:
