@@ -11,7 +11,7 @@ leaves out what is there before the image is opened. "Equal" means every pixel.
 `--stores` tells time and memory of images of several sizes, segmented as the command
 `napari-unet segment IMAGE.ome.zarr -o LABELS.ome.zarr` does it, with blocks of the usual size.
 `--light` takes a network by hand that calls what is bright a cell, and costs next to nothing: what
-is left is all the rest of the work. With `nuclei` 16384 x 16384 pixels take most of an hour.
+is left is all the rest of the work. With `nuclei` 16384 x 16384 pixels take half an hour or more.
 """
 
 from __future__ import annotations

@@ -34,6 +34,8 @@ class ZarrImage(StoreFormat):
         if not isinstance(node, zarr.Group):
             return {"": (node, _plain(path, node))}
         told = ome_of(node)
+        if "image-label" in told:
+            raise FileError(f"'{path}' holds labels and no image; name the folder of their image.")
         if "multiscales" in told:
             return {"": _multiscale(path, node)}
         if "plate" in told:
