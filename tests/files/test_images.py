@@ -9,12 +9,12 @@ import tifffile
 from PIL import Image
 
 from napari_unet.engine.base.errors import FileError, LabelsError
+from napari_unet.engine.images.label_numbers import smallest_label_dtype
 from napari_unet.files.finding import find_images
 from napari_unet.files.image_file import image_stem
 from napari_unet.files.images import (
     read_image,
     read_labels,
-    smallest_label_dtype,
     write_float_image,
     write_labels,
     write_picture,

@@ -13,8 +13,8 @@ from napari_unet.engine.base.errors import FileError, UNetError
 from napari_unet.engine.base.whole_file import system_reason
 from napari_unet.files.finding import find_images
 from napari_unet.files.image_file import SeriesInfo, chosen_series, existing, image_stem
-from napari_unet.files.images import IMAGE_SUFFIXES, image_series
-from napari_unet.files.label_formats.ome_zarr import is_zarr_group
+from napari_unet.files.images import IMAGE_SUFFIXES, STORE_SUFFIXES, image_series
+from napari_unet.files.stores.ngff import is_zarr_group
 from napari_unet.files.tiff.tiff import Tiff
 
 _REMEDY = "choose another output, or allow replacing with --overwrite"
@@ -106,6 +106,8 @@ def named_images(paths: Sequence[str], *, tell: Callable[[str], object]) -> list
 
 def _holds_no_image(path: Path) -> bool:
     try:
+        if is_zarr_group(path):
+            return False
         if path.is_dir():
             return not any(_has_image_name(each) for each in path.iterdir())
         return path.is_file() and not _has_image_name(path)
@@ -115,7 +117,8 @@ def _holds_no_image(path: Path) -> bool:
 
 def _has_image_name(path: Path) -> bool:
     # macOS leaves "._cells.tif" beside "cells.tif" on disks of others.
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("._")
+    is_image = path.suffix.lower() in (*IMAGE_SUFFIXES, *STORE_SUFFIXES)
+    return is_image and not path.name.startswith("._")
 
 
 def plan_outputs(
@@ -129,6 +132,7 @@ def plan_outputs(
     known: Collection[Path] = (),
     remedy: str = _REMEDY,
     series: Sequence[str] | None = None,
+    are_labels: bool = False,
     tell: Callable[[str], object] = _tell_nobody,
 ) -> list[PlannedFile]:
     """Name the outputs of every source and see that all of them can be written.
@@ -155,6 +159,8 @@ def plan_outputs(
     series : sequence of str, optional
         Which images of files with several, by number or name; empty for all.
         None where each file is one image.
+    are_labels : bool
+        Whether the sources are labels.
     tell : callable
         Given a sentence about the files of a set, of which `series` makes one image.
 
@@ -167,7 +173,7 @@ def plan_outputs(
     kinds = extras or {}
     images = [_Image(source) for source in sources]
     if series is not None:
-        images = _images_of(sources, series, tell)
+        images = _images_of(sources, series, tell, are_labels=are_labels)
     _refuse_long_names([out])
     endings = file_endings or (Tiff.suffixes if ending == ".tif" else (ending,))
     if out.name.lower().endswith(tuple(endings)) and not _is_folder(out):
@@ -206,7 +212,11 @@ def _planned(image: _Image, output: Path, extras: Mapping[str, Path]) -> Planned
 
 
 def _images_of(
-    sources: Sequence[Path], wanted: Sequence[str], tell: Callable[[str], object]
+    sources: Sequence[Path],
+    wanted: Sequence[str],
+    tell: Callable[[str], object],
+    *,
+    are_labels: bool,
 ) -> list[_Image]:
     """The images of the files; those of a set of files once, with the first of them."""
     images: list[_Image] = []
@@ -218,7 +228,7 @@ def _images_of(
             again.setdefault(first, []).append(source.name)
             continue
         try:
-            found = image_series(source)
+            found = image_series(source, images_only=not are_labels)
         except UNetError as error:  # told at its turn
             images.append(_Image(source, problem=error))
             continue
@@ -255,7 +265,7 @@ def _refuse_several(images: Sequence[_Image], sources: Sequence[Path], out: Path
 
 
 def _check_folder_name(out: Path, ending: str) -> None:
-    if out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir():
+    if out.suffix.lower() in (*IMAGE_SUFFIXES, *STORE_SUFFIXES) and not out.is_dir():
         raise FileError(f"'{out}' is a picture's name; end it in {ending}, or name a folder.")
     if out.exists() and not out.is_dir():
         raise FileError(f"'{out}' is a file; name a folder, or a file that ends in {ending}.")

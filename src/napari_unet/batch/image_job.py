@@ -5,10 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
-
-import numpy as np
 
 from napari_unet.batch.attempts import Processors, Stopped
 from napari_unet.batch.image_entry import ImageEntry, ImageOutcome
@@ -18,10 +16,9 @@ from napari_unet.batch.settings import BatchSettings
 from napari_unet.batch.summary import measured
 from napari_unet.batch.words import count
 from napari_unet.engine.base.cancel import CancelsTorch
-from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.base.host_memory import free_host_bytes
-from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings, scale_settings
-from napari_unet.engine.images.image import AnyImage, without_alpha
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.images.image import AnyImage
 from napari_unet.engine.labels.classes import class_counts, shares_in_words
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.ensemble import mean_zooms_of
@@ -129,7 +126,7 @@ class ImageJob:
         architecture = self.description.architecture
         file = read_image(planned.source, series=planned.series)
         part = self.batch.part.of(file, ndim=architecture.ndim)
-        settings = self._settings_for(part)
+        settings = self.batch.settings_for(part, ndim=architecture.ndim)
         concerns: tuple[str, ...] = ()
         checks = self.batch.checks
         if self.look is not None and checks != "none":
@@ -172,32 +169,13 @@ class ImageJob:
     def _advice(self, part: ImagePart, settings: SegmentationSettings) -> str:
         if self.advise is None:
             return ""
-        reference = self._intensity_reference(part)
+        reference = self._reference(part)
         with self.processors.taken(alone=False), CancelsTorch(self.cancel, Stopped):
             return self.advise(part.image.array, settings, reference)
 
-    def _settings_for(self, part: ImagePart) -> SegmentationSettings:
-        """Take from the file what the settings of the batch leave open."""
-        batch = self.batch
-        settings = replace(batch.settings, channel_axis=part.channel_axis)
-        if batch.every_stack:
-            spatial = part.image.array.ndim - (part.channel_axis is not None)
-            has_slices = spatial > self.description.architecture.ndim
-            settings = replace(settings, every_slice=has_slices)
-        size_um = part.image.pixel_size_um
-        if size_um is not None:
-            told = scale_settings(size_um[-self.description.architecture.ndim :])
-            # What was asked for counts, whatever the file says.
-            missing = {key: each for key, each in told.items() if getattr(settings, key) is None}
-            settings = replace(settings, **missing)
-        if batch.diameter_um is None:
-            return settings
-        if size_um is None:
-            raise FileError(
-                f"'{part.image.path}' does not say how large its pixels are, and the cell size is "
-                "in micrometres; give it in pixels."
-            )
-        return replace(settings, diameter_px=batch.diameter_um / size_um[-1])
+    def _reference(self, part: ImagePart) -> AnyImage | None:
+        in_channels = self.description.architecture.in_channels
+        return self.batch.intensity_reference(part, in_channels=in_channels)
 
     def _is_large(
         self, part: ImagePart, settings: SegmentationSettings, *, kept_scores: bool
@@ -216,16 +194,6 @@ class ImageJob:
         )
         return needed * self.processors.images > _MEMORY_SHARE * free_host_bytes()
 
-    def _intensity_reference(self, part: ImagePart) -> AnyImage | None:
-        """Return all slices, with the channels in front, for one slice of them."""
-        if part.stack is None or self.batch.intensities == "slice":
-            return None
-        if part.stack_channel_axis is None:
-            return part.stack[np.newaxis]
-        channels = np.moveaxis(part.stack, part.stack_channel_axis, 0)
-        reads_four = self.description.architecture.in_channels == 4
-        return channels if reads_four else without_alpha(channels)
-
     def _segment(
         self,
         part: ImagePart,
@@ -242,7 +210,7 @@ class ImageJob:
                 settings=settings,
                 instances=self.instances,
                 device=self.device,
-                intensity_reference=self._intensity_reference(part),
+                intensity_reference=self._reference(part),
                 keep_scores=keep_scores,
             ):
                 reach((step.slice_index + step.tile / step.tiles) / step.slices)

@@ -8,14 +8,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Self, TypeAlias
 
-from napari_unet.batch.image_part import WantedPart
+import numpy as np
+
+from napari_unet.batch.image_part import ImagePart, WantedPart
 from napari_unet.engine.base.errors import CheckpointError, FileError
 from napari_unet.engine.base.settings import (
     LEARNED_SETTINGS,
     InstanceSettings,
     SegmentationSettings,
     in_present_names,
+    scale_settings,
 )
+from napari_unet.engine.images.image import AnyImage, without_alpha
 
 _ID_LENGTH = 12
 
@@ -113,6 +117,55 @@ class BatchSettings:
             name for name in names if getattr(self.instances, name) == getattr(before, name)
         ]
         return replace(self, models=(ModelFile(model),), guesses={}, left_to_model=tuple(as_before))
+
+    def settings_for(self, part: ImagePart, *, ndim: int) -> SegmentationSettings:
+        """Take from an image's file what the settings leave open.
+
+        Parameters
+        ----------
+        part : ImagePart
+        ndim : int
+            Spatial axes that the network reads.
+
+        Raises
+        ------
+        FileError
+            If the size of a cell is in micrometres, and that of a pixel is not known.
+        """
+        settings = replace(self.settings, channel_axis=part.channel_axis)
+        if self.every_stack:
+            spatial = part.image.array.ndim - (part.channel_axis is not None)
+            settings = replace(settings, every_slice=spatial > ndim)
+        size_um = part.image.pixel_size_um
+        if size_um is not None:
+            told = scale_settings(size_um[-ndim:])
+            # What was asked for counts, whatever the file says.
+            missing = {key: each for key, each in told.items() if getattr(settings, key) is None}
+            settings = replace(settings, **missing)
+        if self.diameter_um is None:
+            return settings
+        if size_um is None:
+            raise FileError(
+                f"'{part.image.path}' does not say how large its pixels are, and the cell size is "
+                "in micrometres; give it in pixels."
+            )
+        return replace(settings, diameter_px=self.diameter_um / size_um[-1])
+
+    def intensity_reference(self, part: ImagePart, *, in_channels: int) -> AnyImage | None:
+        """Return all slices, with the channels in front, for one slice of them.
+
+        Parameters
+        ----------
+        part : ImagePart
+        in_channels : int
+            Channels that the network reads.
+        """
+        if part.stack is None or self.intensities == "slice":
+            return None
+        if part.stack_channel_axis is None:
+            return part.stack[np.newaxis]
+        channels = np.moveaxis(part.stack, part.stack_channel_axis, 0)
+        return channels if in_channels == 4 else without_alpha(channels)
 
     def check_model(self, number: int, file_hash: str) -> None:
         """See that a model is still the one that was meant.

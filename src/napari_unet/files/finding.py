@@ -10,15 +10,17 @@ from typing import Any
 
 from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.base.whole_file import system_reason
+from napari_unet.files.image_file import missing_file
 from napari_unet.files.images import (
     IMAGE_SUFFIXES,
     LABEL_FORMATS,
+    STORE_SUFFIXES,
     label_format_of,
-    missing_file,
 )
-from napari_unet.files.label_formats.ome_zarr import is_zarr_group
+from napari_unet.files.stores.ngff import is_zarr_group
 
 _LABEL_ENDINGS = tuple(suffix for each in LABEL_FORMATS for suffix in each.suffixes)
+_LABEL_FILE_ENDINGS = tuple(end for end in _LABEL_ENDINGS if end not in STORE_SUFFIXES)
 
 
 def find_images(paths: Iterable[str | Path], *, labels: bool = False) -> list[Path]:
@@ -48,7 +50,7 @@ def find_images(paths: Iterable[str | Path], *, labels: bool = False) -> list[Pa
             path.exists()
         except OSError as error:  # a name with more letters than names can have
             raise FileError(f"Cannot read '{path}' ({system_reason(error)}).") from error
-        if labels and path.exists() and label_format_of(path) is not None:
+        if is_zarr_group(path) or (labels and path.exists() and label_format_of(path) is not None):
             found[path] = None
         elif path.is_dir():
             found.update(dict.fromkeys(_images_in(path, labels=labels)))
@@ -56,7 +58,11 @@ def find_images(paths: Iterable[str | Path], *, labels: bool = False) -> list[Pa
             found[_checked_suffix(path, labels=labels)] = None
         else:
             matches = path.parent.glob(path.name) if re.search(r"[*?[]", path.name) else ()
-            images = [match for match in matches if _is_image_name(match, labels=labels)]
+            images = [
+                match
+                for match in matches
+                if _is_image_name(match, labels=labels) or _is_store_name(match)
+            ]
             images.sort(key=_natural_order)
             if not images:
                 raise FileError(missing_file(path))
@@ -79,9 +85,16 @@ def _is_image_name(path: Path, *, labels: bool) -> bool:
     return (is_image or is_labels) and not path.name.startswith(".")
 
 
+def _is_store_name(path: Path) -> bool:
+    is_other = path.name.lower().endswith(_LABEL_FILE_ENDINGS) or path.name.startswith(".")
+    return path.suffix.lower() in STORE_SUFFIXES and not is_other
+
+
 def _images_in(folder: Path, *, labels: bool) -> list[Path]:
     try:
         named = [path for path in folder.iterdir() if _is_image_name(path, labels=labels)]
+        # Beside pictures they are more often labels of these.
+        named = named or [path for path in folder.iterdir() if _is_store_name(path)]
         entries = [path for path in named if path.is_file() or is_zarr_group(path)]
     except OSError as error:
         raise FileError(
@@ -89,14 +102,14 @@ def _images_in(folder: Path, *, labels: bool) -> list[Path]:
         ) from error
     if not entries:
         raise FileError(
-            f"The folder '{folder}' holds no images; it should hold TIFF, PNG or JPEG files "
-            "(subfolders are not searched)."
+            f"The folder '{folder}' holds no images; it should hold TIFF, PNG or JPEG files, or "
+            "OME-Zarr or HDF5 alone (subfolders are not searched)."
         )
     return sorted(entries, key=_natural_order)
 
 
 def _checked_suffix(path: Path, *, labels: bool) -> Path:
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
+    if path.suffix.lower() not in (*IMAGE_SUFFIXES, *STORE_SUFFIXES):
         if labels:
             raise FileError(
                 f"'{path}' is no image, and holds no labels as ImageJ (ROIs), QuPath (GeoJSON), "

@@ -6,7 +6,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -14,8 +14,9 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from napari_unet.engine.base.errors import FileError
-from napari_unet.engine.base.whole_file import whole_file, write_problem
+from napari_unet.engine.base.whole_file import system_reason, whole_file, write_problem
 from napari_unet.engine.images.image import LUMINANCE, AnyImage
+from napari_unet.files.stores.ngff import Multiscale
 
 _LISTED_SERIES = 8
 """So many images of a file are listed in a message."""
@@ -86,7 +87,10 @@ class ImageFile:
     types : mapping of int to str
         Of labels, as far as the file tells the type of a cell.
     remarks : tuple of str
-        What of labels is not as the file has it, in sentences: "3 of 40 overlap others; ...".
+        What is not as the file has it, in sentences: "3 of 40 overlap others; ...".
+    stored : Multiscale, optional
+        How an array of Zarr, HDF5 or NumPy lies in its file, with axes of one pixel, which
+        `array` may lack.
     """
 
     path: Path
@@ -98,6 +102,7 @@ class ImageFile:
     notes: Mapping[str, Any] | None = None
     types: Mapping[int, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    stored: Multiscale | None = None
 
     @property
     def name(self) -> str:
@@ -159,6 +164,24 @@ class ImageFormat(ABC):
             If what is known to be in the file cannot be read as it is.
             Whatever else its library raises for a damaged file may come out.
         """
+
+    def opened(
+        self,
+        path: Path,
+        *,
+        series: int | str | None,
+        closing: ExitStack,  # noqa: ARG002
+    ) -> ImageFile:
+        """Open an image, and read its pixels only as they are asked for if the format can.
+
+        Parameters
+        ----------
+        path, series
+            As in `read`; errors are the same.
+        closing : ExitStack
+            What must stay open is closed with it.
+        """
+        return self.read(path, series=series, as_labels=False)
 
     def holds_whole(self, path: Path, shape: tuple[int, ...]) -> bool:
         """Whether the file holds an array of this shape and nothing else, judging by its header."""
@@ -230,6 +253,20 @@ def chosen_series(path: Path, found: Sequence[SeriesInfo], wanted: int | str | N
     raise SeriesError(
         f"'{path}' has no series {wanted!r}; it holds {listed}. Choose one by its number or name."
     )
+
+
+def read_problem(path: Path, error: OSError) -> str:
+    """Say in a sentence why a file could not be opened."""
+    if isinstance(error, FileNotFoundError):
+        return missing_file(path)
+    if isinstance(error, IsADirectoryError | PermissionError) and path.is_dir():
+        return f"'{path}' is a folder; name one image file."
+    return f"Cannot read '{path}' ({system_reason(error)})."
+
+
+def missing_file(path: Path) -> str:
+    """Say that there is nothing under a name."""
+    return f"There is no file or folder '{path}'; check its name and where it lies."
 
 
 def existing(path: Path) -> FileError:

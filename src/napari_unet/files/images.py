@@ -18,23 +18,36 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_unet.engine.base.errors import FileError, LabelsError, UNetError
-from napari_unet.engine.base.whole_file import system_reason
 from napari_unet.engine.images.image import AnyImage, LabelImage, Scores
-from napari_unet.engine.images.label_numbers import whole_numbers
-from napari_unet.files.image_file import ImageFile, ImageFormat, SeriesInfo, image_stem, replacing
+from napari_unet.engine.images.label_numbers import smallest_label_dtype, whole_numbers
+from napari_unet.files.image_file import (
+    ImageFile,
+    ImageFormat,
+    SeriesInfo,
+    image_stem,
+    read_problem,
+    replacing,
+)
 from napari_unet.files.label_formats.cellpose import Cellpose
 from napari_unet.files.label_formats.geojson import GeoJson
 from napari_unet.files.label_formats.imagej_rois import ImageJRois
 from napari_unet.files.label_formats.label_format import LabelFormat, Measurements
-from napari_unet.files.label_formats.ome_zarr import OmeZarr, is_zarr_group
+from napari_unet.files.label_formats.ome_zarr import OmeZarr
 from napari_unet.files.label_notes import notes_line
 from napari_unet.files.netpbm import Netpbm
 from napari_unet.files.picture import Picture
+from napari_unet.files.stores.hdf5 import Hdf5
+from napari_unet.files.stores.ngff import is_zarr_group
+from napari_unet.files.stores.npy import Npy
+from napari_unet.files.stores.zarr_image import ZarrImage
 from napari_unet.files.tiff.tiff import Tiff
 from napari_unet.files.tiff.writer import fitting_axes, write_tiff
 from napari_unet.files.vendor import Vendor
 
-FORMATS: tuple[ImageFormat, ...] = (Tiff(), Netpbm(), Vendor(), Picture())
+STORES: tuple[ImageFormat, ...] = (ZarrImage(), Hdf5(), Npy())
+"""Of images of any size. They hold other things as well, so that they are named one by one."""
+
+FORMATS: tuple[ImageFormat, ...] = (Tiff(), Netpbm(), *STORES, Vendor(), Picture())
 """The first that knows a file's content reads it; the last is asked for whatever no other knows."""
 
 LABEL_FORMATS: tuple[LabelFormat, ...] = (OmeZarr(), ImageJRois(), GeoJson(), Cellpose())
@@ -46,16 +59,23 @@ LABEL_FILES = {
 }
 """Endings of what `write_labels` writes, by the name of the format."""
 
-IMAGE_SUFFIXES = tuple(suffix for each in FORMATS for suffix in each.suffixes)
+STORE_SUFFIXES = tuple(suffix for each in STORES for suffix in each.suffixes)
+IMAGE_SUFFIXES = tuple(suffix for each in FORMATS if each not in STORES for suffix in each.suffixes)
 
 Result = TypeVar("Result")
 
 
-def image_series(path: str | Path) -> tuple[SeriesInfo, ...]:
+def image_series(path: str | Path, *, images_only: bool = False) -> tuple[SeriesInfo, ...]:
     """List the images that a file holds: its series, scenes or positions.
 
     Only headers are read, but for what says nothing of itself and looks by its
     size as if it were a smaller copy of another image.
+
+    Parameters
+    ----------
+    path : str or Path
+    images_only : bool
+        List the images of a file that may hold labels of them as well, instead of these.
 
     Returns
     -------
@@ -68,7 +88,7 @@ def image_series(path: str | Path) -> tuple[SeriesInfo, ...]:
     FileError
         As `read_image`.
     """
-    return _asked(Path(path), lambda format_, found: format_.series(found))
+    return asked(Path(path), lambda format_, it: format_.series(it), has_labels=not images_only)
 
 
 def read_image(path: str | Path, *, series: int | str | None = None) -> ImageFile:
@@ -124,7 +144,7 @@ def read_labels(
     path = Path(path)
     format_ = label_format_of(path)
     if format_ is not None and image is not None and series is None:
-        return _native(_asked(path, lambda *_: format_.read_labels(path, image=image)))
+        return _native(asked(path, lambda *_: format_.read_labels(path, image=image)))
     file = _read(path, series, as_labels=True)
     array = file.array
     if file.axes.endswith("C"):
@@ -139,7 +159,7 @@ def read_labels(
 
 def _read(path: Path, series: int | str | None, *, as_labels: bool) -> ImageFile:
     return _native(
-        _asked(
+        asked(
             path,
             lambda format_, it: format_.read(it, series=series, as_labels=as_labels),
             has_labels=as_labels,
@@ -167,14 +187,14 @@ def _start_of(path: Path) -> bytes:
         return stream.read(512)
 
 
-def _asked(
+def asked(
     path: Path, ask: Callable[[ImageFormat, Path], Result], *, has_labels: bool = True
 ) -> Result:
     """Ask the format that knows a file, and say in a sentence what is wrong with it."""
     try:
         start = _start_of(path)
     except OSError as error:
-        raise FileError(_read_problem(path, error)) from error
+        raise FileError(read_problem(path, error)) from error
     formats = (*LABEL_FORMATS, *FORMATS) if has_labels else FORMATS
     format_ = next(each for each in formats if each.holds(path, start))
     try:
@@ -185,19 +205,6 @@ def _asked(
         problem = _content_problem(start) or format_.problem(error, start)
         problem = problem or "is damaged or cut short; copy or export it again."
         raise FileError(f"'{path}' {problem}") from error
-
-
-def _read_problem(path: Path, error: OSError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return missing_file(path)
-    if isinstance(error, IsADirectoryError | PermissionError) and path.is_dir():
-        return f"'{path}' is a folder; name one image file."
-    return f"Cannot read '{path}' ({system_reason(error)})."
-
-
-def missing_file(path: Path) -> str:
-    """Say that there is nothing under a name."""
-    return f"There is no file or folder '{path}'; check its name and where it lies."
 
 
 def _content_problem(start: bytes) -> str:
@@ -226,24 +233,6 @@ def file_holds(path: str | Path, shape: tuple[int, ...]) -> bool:
         return format_.holds_whole(path, tuple(shape))
     except Exception:  # a folder, a damaged file: parsers raise nearly anything
         return False
-
-
-def smallest_label_dtype(labels: LabelImage) -> np.dtype[Any]:
-    """Return the narrowest unsigned integer type that holds every label.
-
-    Raises
-    ------
-    LabelsError
-        If labels are negative, no integers, or above 2**32 - 1.
-    """
-    if labels.dtype.kind not in "bui":
-        raise LabelsError(f"Labels have dtype {labels.dtype}; integers are needed.")
-    lowest, highest = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
-    if lowest < 0:
-        raise LabelsError(f"Labels go down to {lowest}; 0 is background, cells are positive.")
-    if highest > np.iinfo(np.uint32).max:
-        raise LabelsError(f"Labels go up to {highest}, beyond 32 bits; number the cells afresh.")
-    return np.min_scalar_type(highest)
 
 
 def write_labels(

@@ -104,6 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
         file_endings=LABEL_FILES[format_] if image_around(out) is None else ("",),
         overwrite=arguments.overwrite,
         series=(),
+        are_labels=True,
     )
     return for_each(
         plan,

@@ -1,6 +1,8 @@
 """Find the cells in images and write them as label images, one number for each cell.
 
-One image and an OUT that ends in .tif: OUT is that file. Otherwise OUT is a folder, and each
+One image and an OUT that ends in .tif: OUT is that file. One image and an OUT that ends in .zarr:
+the image is segmented block by block and may be larger than memory, OUT is OME-Zarr, and the same
+command goes on after an interruption. Otherwise OUT is a folder, and each
 image's labels are written there under the image's own name, as .tif. Scores and overlays stand
 beside the file (OUT_scores.tif, OUT_overlay.png) or in the folder's subfolders scores and overlay.
 So does the table of the types of cells (OUT_types.csv, types), if the model tells types apart.
@@ -28,6 +30,7 @@ from napari_unet.batch.summary import TABLE, Summary, counted
 from napari_unet.batch.words import count
 from napari_unet.cli.batch_output import Told
 from napari_unet.cli.better_model import BetterModel
+from napari_unet.cli.block_run import add_block_option, segment_in_blocks
 from napari_unet.cli.checks import add_check_option, look_before
 from napari_unet.cli.console import PROGRAM, in_option_words, say
 from napari_unet.cli.model_options import (
@@ -54,6 +57,7 @@ from napari_unet.engine.base.settings import (
 )
 from napari_unet.engine.networks.bundled import DEFAULT_MODEL
 from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.files.stores.label_store import is_label_store
 
 _REMEDY = (
     "choose another output, leave them as they are with --skip-existing, or allow replacing with "
@@ -81,10 +85,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "images",
         nargs="*",
         metavar="IMAGES",
-        help="image files (TIFF, PNG, JPEG and the like) or folders of them",
+        help="image files (TIFF, PNG, JPEG, OME-Zarr, HDF5 and the like) or folders of them",
     )
     parser.add_argument(
-        "-o", "--out", type=Path, required=True, help="folder for the results, or one .tif file"
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        help="folder for the results, or one .tif or .ome.zarr",
     )
     parser.add_argument(
         "--model",
@@ -95,6 +103,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ... (default: auto)"
     )
+    add_block_option(parser)
     parser.add_argument(
         "--channel",
         type=whole_number,
@@ -223,6 +232,10 @@ def run(arguments: argparse.Namespace) -> int:
         left_to_model=models.left_to_it(arguments),
         checks="refuse" if arguments.checks else "none",
     )
+    if is_label_store(arguments.out):
+        return segment_in_blocks(arguments, batch, models.networks)
+    if arguments.block is not None:
+        raise SettingsError("--block goes with an OUT that ends in .ome.zarr; leave it out.")
     plan = _plan(batch, arguments, tells_types=models.has_types)
     with _queue(plan, arguments.out) as queue:
         added = queue.add(plan, batch, replaces=arguments.overwrite, keeps=arguments.skip_existing)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.base.exact_sums import sums_by
-from napari_unet.engine.base.regions import Region
-from napari_unet.engine.blocks.grid import Key, face_of
+from napari_unet.engine.base.regions import shared, sizes, within
+from napari_unet.engine.blocks.grid import Grid, Key, face_of
 from napari_unet.engine.blocks.pieces import painted
 from napari_unet.engine.blocks.plan import NOBODY, Plan
 from napari_unet.engine.labels.components import cut_rows
@@ -245,8 +245,25 @@ def _owners(plan: Plan, tables: dict[Key, dict[str, NDArray[Any]]]) -> dict[Key,
     return dict(zip(numbers, np.split(owners, ends[:-1]), strict=True))
 
 
-def write_block(plan: Plan, key: Key, out: LabelTarget) -> None:
-    """Stage "written": write the labels of a block, unless they are there.
+def parts_of(plan: Plan, out: LabelTarget) -> Grid:
+    """Parts in which labels are written: no two of them share a shard or a chunk of `out`.
+
+    They may be written at once. Each is about as large as a block is in the image's own pixels;
+    where `out` has neither shards nor chunks, it is that block.
+    """
+    stored = getattr(out, "shards", None) or getattr(out, "chunks", None)
+    units = tuple(stored)[-plan.grid.ndim :] if stored else (1,) * plan.grid.ndim
+    part = [
+        max(1, round(block * own / n / unit)) * unit
+        for block, own, n, unit in zip(
+            plan.grid.block, plan.own_shape, plan.grid.shape, units, strict=True
+        )
+    ]
+    return Grid(plan.grid.stack, plan.own_shape, tuple(part))
+
+
+def write_part(plan: Plan, parts: Grid, key: Key, out: LabelTarget) -> None:
+    """Stage "written": write the labels of a part, unless they are there.
 
     That is known from one of them, `place` and `number`: what is written to may
     be another array than before.
@@ -256,35 +273,36 @@ def write_block(plan: Plan, key: Key, out: LabelTarget) -> None:
             place, number = tuple(found["place"].tolist()), int(found["number"])
         if place and int(out[place]) == number:
             return
-    where, nearest = _own_area(plan, key)
-    with plan.scratch.opened("labels", key) as found:
-        labels = found["labels"]
-    with plan.scratch.opened("final", key) as found:
-        numbers, holes = found["numbers"], found["holes"]
-    image = np.append(0, numbers)[labels]
-    if holes.any():
-        foreground = plan.foreground(key)
-        pieces = painted(foreground.pieces, foreground.runs, image.shape)
-        image = np.where(labels == 0, holes[pieces], image)
-    image = image[np.ix_(*nearest)].astype(out.dtype)
-    if image.size:
-        out[where] = image
+    box = parts.box(key)
+    nearest = [plan.nearest(axis)[part] for axis, part in enumerate(box)]
+    region = tuple(slice(int(index[0]), int(index[-1]) + 1) for index in nearest)
+    image = np.zeros(sizes(region), out.dtype)
+    for block in plan.grid.reached(key, region):
+        own = plan.grid.box(block)
+        both = shared(own, region)
+        image[within(both, region)] = _numbered(plan, block, image.dtype)[within(both, own)]
+    image = image[
+        np.ix_(*(index - part.start for index, part in zip(nearest, region, strict=True)))
+    ]
+    out[(*parts.plane(key), *box)] = image
     some = np.argwhere(image)[:1]
-    offset = [part.start for part in where[len(plan.grid.stack) :]]  # type: ignore[union-attr]
-    first = [(*plan.grid.plane(key), *(each + offset).tolist()) for each in some]
+    offset = [part.start for part in box]
+    first = [(*parts.plane(key), *(each + offset).tolist()) for each in some]
     number = int(image[tuple(some[0])]) if first else 0
     plan.scratch.save(
         "written", key, place=np.array(first, np.int64).reshape(-1), number=np.array(number)
     )
 
 
-def _own_area(plan: Plan, key: Key) -> tuple[tuple[int | slice, ...], list[NDArray[np.intp]]]:
-    """Where a block lies in the image's own pixels, and for each axis its nearest pixels."""
-    box: Region = plan.grid.box(key)
-    area, nearest = [], []
-    for axis, part in enumerate(box):
-        index = plan.nearest(axis)
-        start, stop = np.searchsorted(index, (part.start, part.stop)).tolist()
-        area.append(slice(start, stop))
-        nearest.append(index[start:stop] - part.start)
-    return (*plan.grid.plane(key), *area), nearest
+def _numbered(plan: Plan, key: Key, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Labels of a block, holes filled."""
+    with plan.scratch.opened("labels", key) as found:
+        labels = found["labels"]
+    with plan.scratch.opened("final", key) as found:
+        numbers, holes = found["numbers"].astype(dtype), found["holes"].astype(dtype)
+    image: NDArray[Any] = np.append(np.zeros(1, dtype), numbers)[labels]
+    if holes.any():
+        foreground = plan.foreground(key)
+        pieces = painted(foreground.pieces, foreground.runs, image.shape)
+        image = np.where(labels == 0, holes[pieces], image)
+    return image

@@ -134,7 +134,7 @@ class Scratch:
         if other:
             raise FileError(
                 f"'{self.folder}' holds unfinished work with another {', '.join(other)}; go on "
-                "with the same, or name another folder."
+                "with the same, or delete that folder to begin anew."
             )
 
     def _path(self, stage: str, key: Key) -> Path:

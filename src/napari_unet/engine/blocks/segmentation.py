@@ -96,10 +96,9 @@ def segment_blocks(
         `numpy.memmap` and arrays of zarr, dask and h5py.
     network : Network, str or path, or a sequence of these
     out : array of integers
-        Of the image's shape without channels; each block is written once, by
-        `out[region] = labels`. In memory, or `numpy.memmap`, zarr, h5py. An
-        array of zarr is best cut into shards or chunks of which each lies in
-        one block.
+        Of the image's shape without channels; each part of it is written once,
+        by `out[region] = labels`. In memory, or `numpy.memmap`, zarr, h5py.
+        Parts are whole shards or chunks of an array that has them.
     block : sequence of int, optional
         Pixels along each axis, at the model's scale, of any number. Multiples
         of the tile spare computing tiles twice; about 2048 x 2048 or
@@ -162,6 +161,11 @@ def _check_network(description: NetworkDescription, settings: SegmentationSettin
             "yet; use segment, or a model of cells."
         )
     check_class_roles(description.class_roles)
+    if settings.volume != "slices":
+        raise SettingsError(
+            f"volume is '{settings.volume}', but in blocks cells are not linked from slice to "
+            "slice yet; leave it out, or use segment for it."
+        )
     if settings.region is not None:
         raise SettingsError(
             "A region was given, but in blocks the whole image is segmented; leave the region "

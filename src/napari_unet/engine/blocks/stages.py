@@ -9,7 +9,13 @@ from functools import partial
 import numpy as np
 
 from napari_unet.engine.base.errors import SettingsError
-from napari_unet.engine.blocks.cells import LabelTarget, measure_cells, number_cells, write_block
+from napari_unet.engine.blocks.cells import (
+    LabelTarget,
+    measure_cells,
+    number_cells,
+    parts_of,
+    write_part,
+)
 from napari_unet.engine.blocks.flooding import FloodRounds, flood_round, label_block
 from napari_unet.engine.blocks.grid import Key
 from napari_unet.engine.blocks.judging import (
@@ -83,9 +89,10 @@ def find_cells(plan: Plan, out: LabelTarget) -> Iterator[Step]:
             f"The image has {count} cells, and labels of {np.dtype(out.dtype)} end at {most}; "
             "give an array of int32 or wider numbers."
         )
-    keys = plan.grid.keys
+    parts = parts_of(plan, out)
+    keys = parts.keys
     for done, key in enumerate(keys, start=1):
-        write_block(plan, key, out)
+        write_part(plan, parts, key, out)
         yield Step("written", done, len(keys), count if done == len(keys) else None)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from napari_unet.engine.base.errors import LabelsError
@@ -54,3 +56,21 @@ def whole_numbers(labels: LabelImage, *, holder: str = "The labels hold") -> Lab
             f"apart up to {exact}; save them as integers."
         )
     return labels.astype(np.int32 if highest <= np.iinfo(np.int32).max else np.int64)
+
+
+def smallest_label_dtype(labels: LabelImage) -> np.dtype[Any]:
+    """Return the narrowest unsigned integer type that holds every label.
+
+    Raises
+    ------
+    LabelsError
+        If labels are negative, no integers, or above 2**32 - 1.
+    """
+    if labels.dtype.kind not in "bui":
+        raise LabelsError(f"Labels have dtype {labels.dtype}; integers are needed.")
+    lowest, highest = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+    if lowest < 0:
+        raise LabelsError(f"Labels go down to {lowest}; 0 is background, cells are positive.")
+    if highest > np.iinfo(np.uint32).max:
+        raise LabelsError(f"Labels go up to {highest}, beyond 32 bits; number the cells afresh.")
+    return np.min_scalar_type(highest)

@@ -92,21 +92,33 @@ def finite_pieces(image: Any) -> Iterator[NDArray[Any]]:
     """Flat pieces of about a million pixels; raises after the last if any were not finite."""
     dtype = np.dtype(image.dtype)
     native = np.float64 if dtype.kind == "f" and dtype.itemsize > 8 else dtype.newbyteorder("=")
-    bad = 0
+    bad, first = 0, ""
     for part in _parts(image):
-        pixels = np.asarray(image[part]).reshape(-1)
+        read = np.asarray(image[part])
+        pixels = read.reshape(-1)
         for start in range(0, pixels.size, _PIECE_PIXELS):
             piece = pixels[start : start + _PIECE_PIXELS].astype(native, copy=False)
             if dtype.kind == "f":
                 finite = np.isfinite(piece)
+                if not bad and not finite.all():
+                    flat = start + int(np.argmin(finite))
+                    first = _place(image, part, np.unravel_index(flat, read.shape))
                 bad += piece.size - int(np.count_nonzero(finite))
                 piece = piece if finite.all() else piece[finite]
             yield piece
     if bad:
         raise ImageValueError(
             f"{bad} of {image.size} pixels are NaN or infinite; replace them first, "
-            "for example with np.nan_to_num(image)."
+            f"for example with np.nan_to_num(image). The first is at {first}."
         )
+
+
+def _place(image: Any, part: tuple[slice, ...], within: Sequence[Any]) -> str:
+    """Where a pixel of a part lies in the image, counted from 0; axes of one pixel tell nothing."""
+    at = [cut.start + int(index) for cut, index in zip(part, within, strict=True)]
+    planes = [str(n) for n, length in zip(at[:-2], image.shape[:-2], strict=True) if length > 1]
+    pixel = ", ".join(f"{axis} {n}" for axis, n in zip("yx"[-len(at) :], at[-2:], strict=True))
+    return f"{pixel} of plane {', '.join(planes)}" if planes else pixel
 
 
 def values_at(image: Any, ranks: Sequence[int]) -> dict[int, float]:

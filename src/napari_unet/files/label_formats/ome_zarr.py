@@ -26,27 +26,22 @@ from napari_unet.files.image_file import (
     numbered_series,
 )
 from napari_unet.files.label_formats.label_format import LabelFormat, Measurements
+from napari_unet.files.stores.ngff import (
+    NESTED_VERSION,
+    is_zarr_group,
+    multiscale_of,
+    ome_of,
+)
 
 ZARR_SUFFIX = ".zarr"
 
 _VERSION, _FORMAT = "0.4", 2
 """Of OME-NGFF and of Zarr: the newest that every reader of them in use understands."""
 
-_NESTED_VERSION = "0.5"
-"""Of what is added to an image of Zarr's format 3."""
-
 _BLOCK = 1024
 """Pixels along Y and X of a block, and of the smallest size that is kept."""
 
-_ROOT_FILES = (".zgroup", ".zattrs", "zarr.json")
-"""By which a folder is known as a Zarr group, which may be replaced by another one."""
-
 _OURS = "napari_unet"
-_FIRST_AXES = "TCZYX"
-"""All of which every image had in the first versions of OME-NGFF; many programs still write so."""
-
-_MICROMETRES = {"angstrom": 1e-4, "nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3}
-_SECONDS = {"millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0}
 
 
 class OmeZarr(LabelFormat):
@@ -68,7 +63,7 @@ class OmeZarr(LabelFormat):
     @override
     def series(self, path: Path) -> tuple[SeriesInfo, ...]:
         return numbered_series(
-            (name, *_finest(path, group)) for name, group in _label_groups(path).items()
+            (name, *_layout(path, group)) for name, group in _label_groups(path).items()
         )
 
     @override
@@ -96,7 +91,7 @@ class OmeZarr(LabelFormat):
         # napari takes 32-bit integers for labels, and Zarr packs their zeros away.
         wide = replace(labels, array=labels.array.astype(np.uint32, copy=False))
         _check_axes(path, labels.axes)
-        _check_free(path, overwrite=overwrite)
+        check_free(path, overwrite=overwrite)
         around = image_around(path)
         if around is None:
             _write_group(path, wide, _FORMAT)
@@ -106,7 +101,7 @@ class OmeZarr(LabelFormat):
         try:
             group = zarr.open_group(around, mode="r+")
             _write_group(path, _on_grid_of(around, group, wide), group.metadata.zarr_format)
-            _add_to_list(group, path.name)
+            add_to_list(group, path.name)
         except OSError as error:
             raise FileError(write_problem(path, error)) from error
 
@@ -117,11 +112,6 @@ def image_around(path: Path) -> Path | None:
     return image if path.parent.name == "labels" and is_zarr_group(image) else None
 
 
-def is_zarr_group(path: Path) -> bool:
-    """Whether a path is a folder that holds a Zarr group or array."""
-    return path.is_dir() and any((path / name).exists() for name in _ROOT_FILES)
-
-
 def _label_groups(path: Path) -> dict[str, Any]:
     """The labels of a file by name: those of an image, or the group itself."""
     import zarr
@@ -129,69 +119,34 @@ def _label_groups(path: Path) -> dict[str, Any]:
     group = zarr.open(path, mode="r")
     if not isinstance(group, zarr.Group):
         raise FileError(f"'{path}' is a Zarr array; name the folder of the OME-Zarr image.")
-    within = group if isinstance(_ome(group).get("labels"), list) else group.get("labels")
-    if isinstance(within, zarr.Group) and "image-label" not in _ome(group):
-        names = _ome(within).get("labels") or list(within.group_keys())
+    within = group if isinstance(ome_of(group).get("labels"), list) else group.get("labels")
+    if isinstance(within, zarr.Group) and "image-label" not in ome_of(group):
+        names = ome_of(within).get("labels") or list(within.group_keys())
         found = {str(name): within[name] for name in names if name in within}
         if found:
             return found
-    if "multiscales" not in _ome(group):
+    if "multiscales" not in ome_of(group):
         raise FileError(f"'{path}' is a Zarr group without an OME-Zarr image; name one with it.")
     return {"": group}
 
 
-def _ome(group: Any) -> dict[str, Any]:
-    """What OME-NGFF says of a group; since 0.5 under a name of its own."""
-    told = dict(group.attrs)
-    return dict(told["ome"]) if isinstance(told.get("ome"), dict) else told
-
-
-def _axes_of(image: Mapping[str, Any], ndim: int) -> list[tuple[str, str]]:
-    """Letter and unit of each axis."""
-    axes = image.get("axes") or list(_FIRST_AXES[-ndim:])
-    named = [each if isinstance(each, dict) else {"name": each} for each in axes]
-    return [(str(each["name"])[:1].upper(), str(each.get("unit", ""))) for each in named]
-
-
-def _finest(path: Path, group: Any) -> tuple[tuple[int, ...], str]:
-    """Shape and axes of the largest size, without those that only the first versions asked for."""
-    image = _ome(group)["multiscales"][0]
-    shape = group[image["datasets"][0]["path"]].shape
-    letters = "".join(letter for letter, _ in _axes_of(image, len(shape)))
-    if len(letters) != len(shape) or set(letters) - set(_FIRST_AXES):
-        raise FileError(f"'{path}' has the axes {letters}, of which labels have T, Z, Y and X.")
-    kept = _kept(letters, shape)
-    return tuple(shape[at] for at in kept), "".join(letters[at] for at in kept)
-
-
-def _kept(letters: str, shape: tuple[int, ...]) -> list[int]:
-    may_go = "TCZ" if letters == _FIRST_AXES else "C"
-    return [at for at, letter in enumerate(letters) if shape[at] > 1 or letter not in may_go]
-
-
-def _sizes(image: Mapping[str, Any], ndim: int) -> dict[str, float]:
-    """Micrometres, and seconds along T, of a pixel of the largest size, where they are known."""
-    largest, steps = image["datasets"][0], np.ones(ndim)
-    for told in (largest, image):
-        for each in told.get("coordinateTransformations", ()):
-            if each.get("type") == "scale":
-                steps = steps * np.array(each["scale"], float)
-    return {
-        letter: float(step) * factor
-        for (letter, unit), step in zip(_axes_of(image, ndim), steps, strict=True)
-        if (factor := (_SECONDS if letter == "T" else _MICROMETRES).get(unit)) is not None
-    }
+def _layout(path: Path, group: Any) -> tuple[tuple[int, ...], str]:
+    """Shape and axes of the largest size, as they are read."""
+    image = multiscale_of(path, group)
+    shape, letters = image.shapes[0], image.letters
+    return tuple(shape[at] for at in image.kept), "".join(letters[at] for at in image.kept)
 
 
 def _read(path: Path, group: Any) -> ImageFile:
-    image = _ome(group)["multiscales"][0]
-    array = np.asarray(group[image["datasets"][0]["path"]][...])
-    sizes = _sizes(image, array.ndim)
-    shape, letters = _finest(path, group)
-    notes = dict(group.attrs).get(_OURS)
+    image = multiscale_of(path, group)
+    array = np.asarray(group[image.paths[0]][...])
+    shape, letters = _layout(path, group)
+    rest = [at for at in range(array.ndim) if at not in image.kept]
+    array = array.transpose([*image.kept, *rest]).reshape(shape)
+    sizes, notes = image.sizes, dict(group.attrs).get(_OURS)
     return ImageFile(
         path,
-        whole_numbers(array.reshape(shape), holder=f"'{path}' holds"),
+        whole_numbers(array, holder=f"'{path}' holds"),
         letters,
         microscope_scale([sizes.get(axis) for axis in "ZYX" if axis in letters]),
         sizes.get("T") if "T" in letters else None,
@@ -201,15 +156,14 @@ def _read(path: Path, group: Any) -> ImageFile:
 
 def _on_grid_of(path: Path, group: Any, labels: ImageFile) -> ImageFile:
     """Give labels the scale of the image that they are added to, if they have its grid."""
-    shape, letters = _finest(path, group)
+    shape, letters = _layout(path, group)
     grid = {axis: size for axis, size in zip(letters, shape, strict=True) if axis != "C"}
     if (labels.axes, labels.array.shape) != ("".join(grid), tuple(grid.values())):
         raise FileError(
             f"The labels have the shape {labels.array.shape} ({labels.axes}) and '{path}' "
             f"{tuple(grid.values())} ({''.join(grid)}); add labels of its own grid to an image."
         )
-    image = _ome(group)["multiscales"][0]
-    sizes = _sizes(image, group[image["datasets"][0]["path"]].ndim)
+    sizes = multiscale_of(path, group).sizes
     size = microscope_scale([sizes.get(axis) for axis in "ZYX" if axis in grid])
     return replace(
         labels,
@@ -218,14 +172,14 @@ def _on_grid_of(path: Path, group: Any, labels: ImageFile) -> ImageFile:
     )
 
 
-def _add_to_list(image: Any, name: str) -> None:
+def add_to_list(image: Any, name: str) -> None:
     """Name labels among those of an image."""
     within = image.require_group("labels")
-    told = _ome(within)
+    told = ome_of(within)
     names = [*told.get("labels", ()), name]
     told["labels"] = list(dict.fromkeys(names))
     is_nested = image.metadata.zarr_format > _FORMAT
-    within.attrs.update({"ome": {"version": _NESTED_VERSION, **told}} if is_nested else told)
+    within.attrs.update({"ome": {"version": NESTED_VERSION, **told}} if is_nested else told)
 
 
 def _write_group(path: Path, labels: ImageFile, zarr_format: Any) -> None:
@@ -252,11 +206,11 @@ def _write_group(path: Path, labels: ImageFile, zarr_format: Any) -> None:
         if zarr_format > _FORMAT:
             for each in (*attributes["multiscales"], attributes["image-label"]):
                 del each["version"]
-            attributes = {"ome": {"version": _NESTED_VERSION, **attributes}}
+            attributes = {"ome": {"version": NESTED_VERSION, **attributes}}
         if labels.notes is not None:
             attributes[_OURS] = dict(labels.notes)
         group.attrs.update(attributes)
-        _put_in_place(partial, path)
+        put_in_place(partial, path)
     except OSError as error:
         raise FileError(write_problem(path, error)) from error
     finally:
@@ -271,7 +225,14 @@ def _check_axes(path: Path, axes: str) -> None:
         )
 
 
-def _check_free(path: Path, *, overwrite: bool) -> None:
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Raise if something stands under a name that is not to be replaced.
+
+    Raises
+    ------
+    FileError
+        If it is no Zarr, or `overwrite` is off.
+    """
     if not path.exists():
         return
     if not is_zarr_group(path):
@@ -282,8 +243,8 @@ def _check_free(path: Path, *, overwrite: bool) -> None:
         raise existing(path)
 
 
-def _put_in_place(partial: Path, path: Path) -> None:
-    """Rename, with the older group moved aside so that one of the two is always whole."""
+def put_in_place(partial: Path, path: Path) -> None:
+    """Give a group its name; an older one is moved aside, so that one of them is always whole."""
     if not path.exists():
         partial.rename(path)
         return

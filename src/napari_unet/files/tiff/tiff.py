@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +27,7 @@ from napari_unet.files.image_file import (
 )
 from napari_unet.files.label_notes import notes_in
 from napari_unet.files.tiff.damage import whole_tiff
+from napari_unet.files.tiff.large import large_array
 from napari_unet.files.tiff.ome import OmeImage, incomplete_set, ome_images
 from napari_unet.files.tiff.scale import Scale, ome_scale, tiff_scale
 
@@ -85,6 +87,22 @@ class Tiff(ImageFormat):
         )
 
     @override
+    def opened(self, path: Path, *, series: int | str | None, closing: ExitStack) -> ImageFile:
+        with whole_tiff(path) as tiff:
+            images = _images(path, tiff)
+            found = _numbered(images)
+            info = chosen_series(path, found, series)
+            image = images[info.number - 1]
+            array = large_array(path, image.parts[0], closing) if image.is_plain else None
+            scale = image.scale(tiff)
+        if array is None:
+            return self.read(path, series=series, as_labels=False)
+        axes = _axis_names(image.stored_axes)
+        interval = scale.frame_interval_s if "T" in axes else None
+        several = info if len(found) > 1 else None
+        return ImageFile(path, array, axes, scale.along(axes), interval, several)
+
+    @override
     def problem(self, error: Exception, start: bytes) -> str:
         # For some kinds Python's own modules are tried as well.
         if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
@@ -125,6 +143,13 @@ class _TiffImage:
         page = self.keyframe
         is_alpha = page.samplesperpixel == 2 and page.extrasamples[:1] in ((1,), (2,))
         return is_alpha and self.stored_axes.count("S") == 1
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its pixels are those of one part as they are."""
+        is_other = self.is_grey_with_alpha or self.palette is not None
+        is_refused = self.keyframe.photometric in _REFUSED_COLOURS
+        return len(self.parts) == 1 and not is_other and not is_refused
 
     @property
     def palette(self) -> NDArray[Any] | None:
