@@ -16,6 +16,7 @@ from napari_unet.batch.image_part import ImagePart
 from napari_unet.batch.image_results import ImageResults
 from napari_unet.batch.settings import BatchSettings
 from napari_unet.batch.summary import measured
+from napari_unet.batch.volume import cell_axes, offer_of_linking, stack_settings, volume_concerns
 from napari_unet.batch.words import count
 from napari_unet.engine.base.cancel import CancelsTorch
 from napari_unet.engine.base.errors import FileError
@@ -130,11 +131,11 @@ class ImageJob:
         file = read_image(planned.source, series=planned.series)
         part = self.batch.part.of(file, ndim=architecture.ndim)
         settings = self._settings_for(part)
-        concerns: tuple[str, ...] = ()
+        concerns = volume_concerns(part, settings)
         checks = self.batch.checks
         if self.look is not None and checks != "none":
             refuses = checks == "refuse"
-            concerns = tuple(self.look(part, self.description, settings, refuses=refuses))
+            concerns += tuple(self.look(part, self.description, settings, refuses=refuses))
         keeps_scores = "scores" in planned.extras
         alone = self._is_large(part, settings, kept_scores=keeps_scores)
         with self.processors.taken(alone=alone) as waited:
@@ -142,12 +143,15 @@ class ImageJob:
         self._results(entry, part.image, settings, result).write()
         seconds = time.perf_counter() - started - waited
         advice = self._advice(part, settings) if result.doubt else ""
+        offer = offer_of_linking(part, result)
         resized = "" if result.zoom == 1 else f", resized {result.zoom:.3g} times for the model"
         told = f"{self._told(result)} in {seconds:.1f} s{resized}"
         sizes: dict[str, Any] = {}
         scores = result.cell_scores
         if not self.description.gives_classes:
-            sizes = measured(result.labels, part.image.pixel_size_um, ndim=architecture.ndim)
+            sizes = measured(
+                result.labels, part.image.pixel_size_um, ndim=cell_axes(result, self.description)
+            )
         return Segmented(
             f"{planned.title}: {told} -> {planned.output}",
             ImageOutcome(
@@ -155,7 +159,7 @@ class ImageJob:
                 seconds=round(seconds, 2),
                 mean_doubt=None if scores is None else scores.mean_doubt,
                 doubt=result.doubt,
-                warnings=(*concerns, *result.notes, *filter(None, (advice,))),
+                warnings=(*concerns, *result.notes, *filter(None, (advice, offer))),
             ),
         )
 
@@ -179,11 +183,7 @@ class ImageJob:
     def _settings_for(self, part: ImagePart) -> SegmentationSettings:
         """Take from the file what the settings of the batch leave open."""
         batch = self.batch
-        settings = replace(batch.settings, channel_axis=part.channel_axis)
-        if batch.every_stack:
-            spatial = part.image.array.ndim - (part.channel_axis is not None)
-            has_slices = spatial > self.description.architecture.ndim
-            settings = replace(settings, every_slice=has_slices)
+        settings = stack_settings(batch, part, self.description)
         size_um = part.image.pixel_size_um
         if settings.pixel_size_um is None and size_um is not None:
             settings = replace(settings, pixel_size_um=size_um[-1])
@@ -210,6 +210,7 @@ class ImageJob:
             kept_scores=kept_scores,
             zoom=zoom,
             other_zooms=others,
+            is_volume=settings.volume == "three_planes",
         )
         return needed * self.processors.images > _MEMORY_SHARE * free_host_bytes()
 
@@ -256,5 +257,5 @@ class ImageJob:
     ) -> ImageResults:
         both = zip(self.networks, self.batch.models, strict=True)
         models = tuple((network.description.name, model.source) for network, model in both)
-        ndim = self.description.architecture.ndim
+        ndim = cell_axes(result, self.description)
         return ImageResults(entry, image, settings, self.instances, result, models, ndim)

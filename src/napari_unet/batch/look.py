@@ -28,7 +28,13 @@ def findings_before(
         axis_labels=tuple(image.axes.removesuffix("C") if is_rgb else image.axes),
         pixel_size_um=settings.pixel_size_um,
     )
-    choices = Choices("stack" if settings.every_slice else "slice", (), settings.diameter_px)
+    choices = Choices(
+        "stack" if settings.every_slice else "slice",
+        (),
+        settings.diameter_px,
+        volume=settings.volume,
+        is_movie=part.is_movie,
+    )
     return image_findings(facts, description, choices)
 
 
