@@ -78,7 +78,7 @@ def test_linked_cells_have_one_number_and_are_measured_in_3d(
     assert labels.metadata["napari_unet"]["cells"] == 3
     known = cell_scores_of(labels)
     assert np.isfinite(known.known_of(list_cells(labels.data)).scores).all()
-    assert list(measure_cells(labels.data)["volume_px"]) == [600, 200, 200]
+    assert list(measure_cells(labels.data)["volume_px3"]) == [600, 200, 200]
 
 
 def test_discs_come_with_the_offer_and_one_click_links_them_without_the_network(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from napari_unet.viewer.cells.cell_types import show_types
 from napari_unet.viewer.layers import shown_plane, visible_box
 from napari_unet.viewer.results import METADATA_KEY, note_origin
 from napari_unet.viewer.worker import Job
-from napari_unet.widgets.segment.reports import Drawn, Edited, FoundAgain, KeptScores
+from napari_unet.widgets.segment.reports import Drawn, Edited, FoundAgain, KeptScores, Step
 from napari_unet.widgets.segment.runs import scores_in
 
 if TYPE_CHECKING:
@@ -124,11 +124,11 @@ class LiveLabels(QObject):
         shown, visible = self._in_view(self._layer, self._kept.plane_ndim)
         was_linked = self._settings.volume == "linked"
         self._settings = settings
-        again = partial(
+        again: Callable[[], Iterator[Any]] = partial(
             find_again, self._kept, instances, shown, visible, keeps_numbers=not was_linked
         )
         if settings.volume == "linked":
-            again = partial(link_again, self._kept, instances, settings)
+            again = partial(link_again, self._kept, instances, settings, shown)
         self._job.start(
             again,
             on_report=self._on_reported,
@@ -146,7 +146,7 @@ class LiveLabels(QObject):
             return shown, None
         return shown, tuple(slice(*ends) for ends in np.reshape(box, (-1, 2)).tolist())
 
-    def _on_reported(self, report: Drawn | Edited | FoundAgain) -> None:
+    def _on_reported(self, report: Step | Drawn | Edited | FoundAgain) -> None:
         if isinstance(report, Drawn) and self._layer is not None:
             self._layer.refresh(extent=False, highlight=False, thumbnail=report.is_whole)
 
@@ -256,16 +256,24 @@ def find_again(
 
 
 def link_again(
-    kept: KeptScores, instances: InstanceSettings, settings: SegmentationSettings
-) -> Iterator[Drawn | Edited | FoundAgain]:
+    kept: KeptScores,
+    instances: InstanceSettings,
+    settings: SegmentationSettings,
+    shown: PlaneIndex,
+) -> Iterator[Step | Drawn | Edited | FoundAgain]:
     """Make the cells of all slices anew from kept scores, and link them.
 
     A slice that a person edited cannot be linked without changing it: then all stay.
 
+    Parameters
+    ----------
+    shown : PlaneIndex
+        The plane in view, of which alone is told that it was drawn.
+
     Yields
     ------
-    Drawn or Edited or FoundAgain
-        Last one of the other two.
+    Step, Drawn, Edited or FoundAgain
+        Last one of the last two.
     """
     from napari_unet.engine.segmentation.instances import keep_numbers
 
@@ -274,9 +282,9 @@ def link_again(
         yield Edited()
         return
     discs = np.zeros(canvas.array.shape, np.int32)
-    for index, plane in kept.planes:
+    for number, (index, plane) in enumerate(kept.planes):
         discs[index] = plane.placed(plane.labels(instances))
-        yield Drawn(index, is_whole=False)
+        yield Step(1, 1, number, len(kept.planes))
     linked = link_slices(discs, link_overlap=settings.link_overlap, link_gaps=settings.link_gaps)
     # Colours stay.
     numbers = keep_numbers(linked, canvas.array)
@@ -286,7 +294,8 @@ def link_again(
         if not canvas.finish(index, plane, here[plane.area], keeps_numbers=False):
             yield Edited()
             return
-        yield Drawn(index, is_whole=True)
+        if index == shown:
+            yield Drawn(index, is_whole=True)
         known.add(here, scores_in(canvas.array, plane, index), plane.types(here[plane.area]))
     cells = int(linked.max(initial=0))
     yield FoundAgain(cells, types=known.types, cell_scores=known.scores)
