@@ -201,7 +201,7 @@ def segment_recipe(layer: Image, image: LayerImage, recipe: Recipe) -> SegmentRe
         is_multiscale=bool(layer.multiscale),
         settings=recipe.settings_for(image, None if layer.rgb else image.channel_axis),
         instances=recipe.instances,
-        model_instances=own_instances(description, recipe.settings),
+        model_instances=own_instances(description.instances, recipe.settings),
         model_pixel_size_um=description.pixel_size_um,
         second_pixel_size_um=second.pixel_size_um if second else None,
         intensity_from_stack=not image.is_lazy,
