@@ -40,6 +40,7 @@ _CROWDED_PART = (90, 220, 60, 222)
 
 _GAPS_PART = (90, 220, 440, 602)
 _BRIGHTEST_WEIGHT = 11.0
+_VOLUME_ENLARGED = 4
 _NOISY_PART = (310, 512, 388, 640)
 
 
@@ -160,6 +161,38 @@ def averaging() -> list[Panel]:
     ]
 
 
+def volume() -> list[Panel]:
+    """What becomes of the cells of a stack, on a cut along z through a mouse embryo."""
+    sample = load_sample("embryo")
+    assert sample.voxel_um is not None  # noqa: S101 - it is a stack
+    step, size, _ = sample.voxel_um
+    # Where the cut goes through the most nuclei.
+    row = max(range(sample.labels.shape[1]), key=lambda y: np.unique(sample.labels[:, y]).size)
+    height = round(len(sample.image) * step / size)
+    z = np.arange(height) * len(sample.image) // height
+    image = sample.image[z, row]
+    grey = np.clip(image / np.percentile(image, 99.5), 0, 1)[..., np.newaxis] * np.full(3, 255)
+    panels = [Panel(_enlarged(grey.astype(np.uint8)), "a cut along z, the image")]
+    colours = np.random.default_rng(5).integers(60, 256, (1000, 3))
+    for way, words in (
+        ("slices", "discs"),
+        ("linked", "linked discs"),
+        ("three_planes", "three directions"),
+    ):
+        found = napari_unet.segment(
+            sample.image, network(), every_slice=True, volume=way, anisotropy=step / size
+        )
+        cut = found.labels[z, row]
+        coloured = np.where(cut[..., np.newaxis] > 0, colours[cut], grey).astype(np.uint8)
+        panels.append(Panel(_enlarged(coloured), f"{words}: {found.cell_count} cells"))
+    return panels
+
+
+def _enlarged(picture: np.ndarray) -> np.ndarray:
+    """Each pixel as a square, so that slices stay sharp."""
+    return picture.repeat(_VOLUME_ENLARGED, axis=0).repeat(_VOLUME_ENLARGED, axis=1)
+
+
 def scores() -> list[Panel]:
     """What the network says, and what is made of it."""
     image, found = load_sample("crowded").image, scores_of("crowded")
@@ -255,6 +288,7 @@ PICTURES: dict[str, Callable[[], list[Panel]]] = {
         drop_border_cells,
         cell_size,
         averaging,
+        volume,
         scores,
         weight_map,
         weight_map_gaps,

@@ -14,6 +14,7 @@ from napari_unet.batch.image_part import ImagePart
 from napari_unet.batch.image_results import ImageResults
 from napari_unet.batch.settings import BatchSettings
 from napari_unet.batch.summary import measured
+from napari_unet.batch.volume import cell_axes, offer_of_linking, volume_concerns
 from napari_unet.batch.words import count
 from napari_unet.engine.base.cancel import CancelsTorch
 from napari_unet.engine.base.host_memory import free_host_bytes
@@ -127,11 +128,11 @@ class ImageJob:
         file = read_image(planned.source, series=planned.series)
         part = self.batch.part.of(file, ndim=architecture.ndim)
         settings = self.batch.settings_for(part, ndim=architecture.ndim)
-        concerns: tuple[str, ...] = ()
+        concerns = volume_concerns(part, settings)
         checks = self.batch.checks
         if self.look is not None and checks != "none":
             refuses = checks == "refuse"
-            concerns = tuple(self.look(part, self.description, settings, refuses=refuses))
+            concerns += tuple(self.look(part, self.description, settings, refuses=refuses))
         keeps_scores = "scores" in planned.extras
         alone = self._is_large(part, settings, kept_scores=keeps_scores)
         with self.processors.taken(alone=alone) as waited:
@@ -139,12 +140,15 @@ class ImageJob:
         self._results(entry, part.image, settings, result).write()
         seconds = time.perf_counter() - started - waited
         advice = self._advice(part, settings) if result.doubt else ""
+        offer = offer_of_linking(part, result)
         resized = "" if result.zoom == 1 else f", resized {result.zoom:.3g} times for the model"
         told = f"{self._told(result)} in {seconds:.1f} s{resized}"
         sizes: dict[str, Any] = {}
         scores = result.cell_scores
         if not self.description.gives_classes:
-            sizes = measured(result.labels, part.image.pixel_size_um, ndim=architecture.ndim)
+            sizes = measured(
+                result.labels, part.image.pixel_size_um, ndim=cell_axes(result, self.description)
+            )
         return Segmented(
             f"{planned.title}: {told} -> {planned.output}",
             ImageOutcome(
@@ -152,7 +156,7 @@ class ImageJob:
                 seconds=round(seconds, 2),
                 mean_doubt=None if scores is None else scores.mean_doubt,
                 doubt=result.doubt,
-                warnings=(*concerns, *result.notes, *filter(None, (advice,))),
+                warnings=(*concerns, *result.notes, *filter(None, (advice, offer))),
             ),
         )
 
@@ -191,6 +195,7 @@ class ImageJob:
             kept_scores=kept_scores,
             zoom=zoom,
             other_zooms=others,
+            is_volume=settings.volume == "three_planes",
         )
         return needed * self.processors.images > _MEMORY_SHARE * free_host_bytes()
 
@@ -227,5 +232,5 @@ class ImageJob:
     ) -> ImageResults:
         both = zip(self.networks, self.batch.models, strict=True)
         models = tuple((network.description.name, model.source) for network, model in both)
-        ndim = self.description.architecture.ndim
+        ndim = cell_axes(result, self.description)
         return ImageResults(entry, image, settings, self.instances, result, models, ndim)

@@ -37,6 +37,20 @@ class ImagePart:
     stack: AnyImage | None = None
     stack_channel_axis: int | None = None
 
+    @property
+    def is_movie(self) -> bool:
+        """Whether the file says that its slices, or the last axis of them, count time."""
+        axes = [name for axis, name in enumerate(self.image.axes) if axis != self.channel_axis]
+        return axes[:-2][-1:] == ["T"]
+
+    @property
+    def anisotropy(self) -> float | None:
+        """Distance between slices divided by the size of a pixel; None if it is not known."""
+        sizes = self.image.pixel_size_um
+        if sizes is None or len(sizes) < 3:
+            return None
+        return float(sizes[-3] / sizes[-1])
+
 
 @dataclass(frozen=True, slots=True)
 class WantedPart:
@@ -62,7 +76,9 @@ class WantedPart:
 
     def __post_init__(self) -> None:
         if self.plane is not None and self.every_slice:
-            raise SettingsError("Both --slice and --every-slice were given; choose one of them.")
+            raise SettingsError(
+                "Both --slice and --every-slice were given, or --volume; choose one of them."
+            )
 
     def of(self, image: ImageFile, *, ndim: int) -> ImagePart:
         """Cut it out of an image; nothing is copied.

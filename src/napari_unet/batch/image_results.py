@@ -101,7 +101,9 @@ class ImageResults:
             settings=self.settings,
             instances=self.instances,
         )
-        notes["checksums"] = plane_checksums(result.labels, plane_ndim=self.ndim)
+        # Linked cells are found plane by plane, and so is what was edited.
+        plane_ndim = 2 if self.settings.volume == "linked" else self.ndim
+        notes["checksums"] = plane_checksums(result.labels, plane_ndim=plane_ndim)
         notes[ENTRY_KEY] = entry.id
         notes |= score_notes(result.cell_scores)
         try:

@@ -29,7 +29,13 @@ def findings_before(
         pixel_size_um=settings.pixel_size_um,
         spacing=None if settings.anisotropy is None else (settings.anisotropy, 1.0, 1.0),
     )
-    choices = Choices("stack" if settings.every_slice else "slice", (), settings.diameter_px)
+    choices = Choices(
+        "stack" if settings.every_slice else "slice",
+        (),
+        settings.diameter_px,
+        volume=settings.volume,
+        is_movie=part.is_movie,
+    )
     return image_findings(facts, description, choices)
 
 

@@ -135,7 +135,11 @@ class BatchSettings:
         settings = replace(self.settings, channel_axis=part.channel_axis)
         if self.every_stack:
             spatial = part.image.array.ndim - (part.channel_axis is not None)
-            settings = replace(settings, every_slice=spatial > ndim)
+            has_slices = spatial > ndim
+            volume = settings.volume if has_slices else "slices"
+            settings = replace(settings, every_slice=has_slices, volume=volume)
+        if settings.anisotropy is None and settings.volume == "three_planes":
+            settings = replace(settings, anisotropy=part.anisotropy)
         size_um = part.image.pixel_size_um
         if size_um is not None:
             told = scale_settings(size_um[-ndim:])

@@ -31,7 +31,10 @@ _TITLES = {
     "brightfield": "Nuclei, brightfield smear",
     "phase-contrast": "Cells, phase contrast",
     "dic": "Cells, DIC",
+    "embryo": "Nuclei of a mouse embryo, 3-D",
 }
+_VOLUMES_UM = {"embryo": (1.75, 0.8, 0.8)}
+"""Size of a voxel along z, y and x, of samples that are stacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,8 @@ class Sample:
     ----------
     name, title : str
         For programs and for people.
-    image : (H, W) or (H, W, 3) uint8 array
-    labels : (H, W) uint16 array
+    image : (H, W), (H, W, 3) or (Z, H, W) uint8 array
+    labels : (H, W) or (Z, H, W) uint16 array
         0 is background; 1..n are nuclei, in unstained images whole cells.
     """
 
@@ -55,7 +58,12 @@ class Sample:
     @property
     def is_rgb(self) -> bool:
         """Whether the last axis of `image` holds red, green and blue."""
-        return self.image.ndim == 3
+        return self.image.ndim > self.labels.ndim
+
+    @property
+    def voxel_um(self) -> tuple[float, ...] | None:
+        """Size of a voxel along z, y and x in micrometres, of a stack."""
+        return _VOLUMES_UM.get(self.name)
 
 
 def sample_names() -> list[str]:
@@ -64,7 +72,7 @@ def sample_names() -> list[str]:
 
 
 def sample_files(name: str) -> tuple[Path, Path]:
-    """Files that hold a sample's image (PNG) and its labels (TIFF).
+    """Files that hold a sample's image (PNG, of a stack TIFF) and its labels (TIFF).
 
     Raises
     ------
@@ -74,7 +82,8 @@ def sample_files(name: str) -> tuple[Path, Path]:
     if name not in _TITLES:
         raise FileError(f"There is no sample {name!r}; choose one of {', '.join(_TITLES)}.")
     folder = FOLDER / "samples"
-    return folder / "images" / f"{name}.png", folder / "labels" / f"{name}.tif"
+    image = f"{name}.tif" if name in _VOLUMES_UM else f"{name}.png"
+    return folder / "images" / image, folder / "labels" / f"{name}.tif"
 
 
 def load_sample(name: str = DEMO_SAMPLE) -> Sample:
@@ -102,8 +111,11 @@ def load_sample(name: str = DEMO_SAMPLE) -> Sample:
     ((520, 696), 106)
     """
     image_file, labels_file = sample_files(name)
-    with Image.open(image_file) as file:
-        image = np.asarray(file)
+    if name in _VOLUMES_UM:
+        image = tifffile.imread(image_file)
+    else:
+        with Image.open(image_file) as file:
+            image = np.asarray(file)
     return Sample(name, _TITLES[name], image, tifffile.imread(labels_file))
 
 
@@ -115,9 +127,16 @@ def sample_layers(name: str) -> list[LayerData]:
         # Without limits napari shows the whole range of 8 bits, in which dim nuclei are black.
         low, high = np.percentile(sample.image, (0, 99.9))
         options["contrast_limits"] = (float(low), float(high))
+    place: dict[str, Any] = {}
+    if sample.voxel_um is not None:
+        place = {
+            "scale": sample.voxel_um,
+            "units": ("um",) * len(sample.voxel_um),
+            "axis_labels": ("z", "y", "x"),
+        }
     return [
-        (sample.image, options, "image"),
-        (sample.labels, {"name": f"{name} truth", "visible": False}, "labels"),
+        (sample.image, options | place, "image"),
+        (sample.labels, {"name": f"{name} truth", "visible": False} | place, "labels"),
     ]
 
 
@@ -131,3 +150,4 @@ open_histology_large = partial(sample_layers, "histology-large")
 open_brightfield = partial(sample_layers, "brightfield")
 open_phase_contrast = partial(sample_layers, "phase-contrast")
 open_dic = partial(sample_layers, "dic")
+open_embryo = partial(sample_layers, "embryo")

@@ -153,7 +153,10 @@ def python_lines(recipe: SegmentRecipe) -> str:
     body = [*_reading_lines(recipe)]
     body.append(f"network = {loading(recipe.model, recipe.guesses)}")
     if changed:
-        body.append(call("instances = replace", ["network.description.instances", *changed]))
+        own = "network.description.instances"
+        if recipe.settings.volume == "three_planes":
+            own += ".for_three_planes()"
+        body.append(call("instances = replace", [own, *changed]))
     networks = "network"
     if recipe.second_model:
         body.append(f"second = {loading(recipe.second_model, {})}")
@@ -211,6 +214,8 @@ def command_line(recipe: SegmentRecipe, *, for_windows: bool = os.name == "nt") 
 def _reading_differences(recipe: SegmentRecipe) -> dict[str, Any]:
     """Settings that both scripts state in the same way."""
     changes = differences(recipe.settings, SegmentationSettings())
+    if recipe.settings.volume != "slices":
+        del changes["every_slice"]  # which it implies
     return {name: value for name, value in changes.items() if name not in _READ_ELSEWHERE}
 
 

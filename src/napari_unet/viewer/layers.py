@@ -145,10 +145,26 @@ def full_resolution(layer: Layer) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
-def counts_time(layer: Layer) -> bool:
-    """Whether the first axis of a layer says that it is time."""
-    is_named = str(layer.axis_labels[0]).lower() in ("t", "time")
-    return is_named or bool(layer.units[0].is_compatible_with("second"))
+def counts_time(layer: Layer, axis: int = 0) -> bool:
+    """Whether an axis of a layer, the first one if left out, says that it is time."""
+    is_named = str(layer.axis_labels[axis]).lower() in ("t", "time")
+    return is_named or bool(layer.units[axis].is_compatible_with("second"))
+
+
+def slice_axis(layer: Layer, channel_axis: int | None) -> int:
+    """Axis of a stack along which its slices follow each other."""
+    return max(axis for axis in range(layer.ndim - 2) if axis != channel_axis)
+
+
+def anisotropy(layer: Layer) -> float | None:
+    """Distance between slices divided by the pixel size; None if their units do not fit."""
+    if layer.ndim < 3 or not layer.units[-3].is_compatible_with(layer.units[-1]):
+        return None
+    step, size = (
+        abs(float((float(layer.scale[axis]) * layer.units[axis]).to_base_units().magnitude))
+        for axis in (-3, -1)
+    )
+    return step / size
 
 
 def counts_depth(layer: Layer) -> bool:

@@ -17,6 +17,7 @@ from napari_unet.engine.checks.image_case import Choices
 from napari_unet.engine.checks.image_facts import image_facts
 from napari_unet.engine.checks.image_rules import doubtful, image_findings, with_better_model
 from napari_unet.engine.checks.size_rules import found_size_finding
+from napari_unet.engine.checks.volume_rules import discs
 from napari_unet.engine.images.normalization import TypeRange
 from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.networks.bundled import BUNDLED_MODELS
@@ -515,11 +516,35 @@ def test_every_slice_of_a_stack_tells_that_cells_are_not_linked() -> None:
 
     assert finding.text == (
         "Each of the 12 slices is segmented by itself: a cell seen in several of them gets "
-        "another number in each, as a disc for each slice. For whole cells choose a model that "
-        "reads stacks."
+        "another number in each, as a disc for each slice. For whole cells link the slices."
     )
     assert finding.severity == "note"
+    assert (finding.remedy, finding.changes) == ("Link the slices", {"volume": "linked"})
     assert said(cells(12, 64, 80), model(ndim=3), Choices(extent="stack")) == ()
+    assert said(cells(12, 64, 80), choices=Choices(extent="stack", volume="linked")) == ()
+
+
+def test_frames_of_a_movie_are_not_offered_to_be_linked() -> None:
+    finding = only(said(cells(12, 64, 80), choices=Choices(extent="stack", is_movie=True)))
+
+    assert finding.text.endswith("To follow cells through time, take Tracks afterwards.")
+    assert not finding.remedy
+
+
+def test_discs_come_with_the_offer_to_link_them() -> None:
+    finding = discs("stack.tif", found=164, linked=34, slices=100)
+
+    assert finding is not None
+    assert finding.text == (
+        "These are 164 discs in the 100 slices of 'stack.tif', because a cell counts in each slice "
+        "that it reaches; linked where neighbouring slices overlap they are 34 cells."
+    )
+    assert (finding.remedy, finding.changes) == ("Link the slices", {"volume": "linked"})
+
+
+def test_cells_that_lie_in_one_slice_each_are_no_discs() -> None:
+    assert discs("stack.tif", found=164, linked=150, slices=100) is None
+    assert discs("stack.tif", found=0, linked=0, slices=100) is None
 
 
 # -- memory ----------------------------------------------------------------------------------------

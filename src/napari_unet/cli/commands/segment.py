@@ -57,6 +57,7 @@ from napari_unet.engine.base.settings import (
 )
 from napari_unet.engine.networks.bundled import DEFAULT_MODEL
 from napari_unet.engine.networks.network import Network, NetworkDescription
+from napari_unet.engine.segmentation.volumes.ways import own_instances
 from napari_unet.files.stores.label_store import is_label_store
 
 _REMEDY = (
@@ -223,7 +224,9 @@ def run(arguments: argparse.Namespace) -> int:
     batch = BatchSettings(
         models.files,
         settings,
-        read_settings(arguments, models.instances, leave_out=LEARNED_SETTINGS),
+        read_settings(
+            arguments, own_instances(models.instances, settings), leave_out=LEARNED_SETTINGS
+        ),
         WantedPart(
             arguments.channel, arguments.channel_axis, arguments.slice, settings.every_slice
         ),

@@ -30,6 +30,10 @@ class Choices:
     """`needed_bytes`, `free_bytes`: memory that the segmentation takes, and that there is."""
     keeps_scores: bool = True
     """Whether the scores fit into memory, so that thresholds act at once."""
+    volume: str = "slices"
+    """What is made of a stack, as in `SegmentationSettings`."""
+    is_movie: bool = False
+    """The last axis of slices is time."""
 
 
 @dataclass(frozen=True, slots=True)

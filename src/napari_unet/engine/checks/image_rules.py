@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -33,6 +32,7 @@ from napari_unet.engine.checks.size_rules import (
     unequal_slices,
     zoom,
 )
+from napari_unet.engine.checks.volume_rules import slices_apart
 from napari_unet.engine.networks.class_roles import BACKGROUND, is_cell
 
 if TYPE_CHECKING:
@@ -157,17 +157,6 @@ def too_few_axes(case: ImageCase) -> Iterator[Finding]:
         yield warning(
             f"'{case.facts.name}' has {axes} axes and the model reads stacks of {reads}. Open a "
             "stack, or choose a model that reads single images."
-        )
-
-
-def slices_apart(case: ImageCase) -> Iterator[Finding]:
-    """Whoever segments a stack slice by slice may expect cells to be linked."""
-    count = math.prod(case.facts.shape[: -case.description.architecture.ndim])
-    if case.choices.extent == "stack" and count > 1:
-        yield note(
-            f"Each of the {count} slices is segmented by itself: a cell seen in several of them "
-            "gets another number in each, as a disc for each slice. For whole cells choose a model "
-            "that reads stacks."
         )
 
 

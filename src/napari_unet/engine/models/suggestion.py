@@ -196,7 +196,14 @@ class _Part:
         if settings.region is not None:
             front = (slice(None),) * (1 + len(stack))
             channels = channels[(*front, *region_of(settings.region))]
-        plain = replace(settings, every_slice=False, channel_axis=0, region=None, averaging="none")
+        plain = replace(
+            settings,
+            volume="slices",
+            every_slice=False,
+            channel_axis=0,
+            region=None,
+            averaging="none",
+        )
         return cls(channels, windows_of(reference, _SIDE_PX).samples, plain)
 
     def fits(self, candidate: NetworkDescription, description: NetworkDescription) -> bool:

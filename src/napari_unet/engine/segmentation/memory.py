@@ -33,6 +33,7 @@ def segmentation_memory(
     zoom: float = 1.0,
     other_zooms: Sequence[float] = (),
     number_bytes: int = 4,
+    is_volume: bool = False,
 ) -> int:
     """Bytes of the computer's memory that a segmentation takes at its peak, on the safe side.
 
@@ -51,6 +52,9 @@ def segmentation_memory(
     number_bytes : int
         Of a number in the network's arithmetic: 4 for float32, 2 for half
         precision, 0 if it runs on a GPU, whose own memory holds the tiles.
+    is_volume : bool
+        Whether the planes' scores make one volume of the last three axes, in which
+        cells are told apart.
 
     Returns
     -------
@@ -70,6 +74,10 @@ def segmentation_memory(
     labels = float(_LABEL_BYTES * own_pixels * planes)
     if is_resized:
         labels += _LABEL_BYTES * pixels + RESTORING_BYTES_PER_PIXEL * own_pixels
+    if is_volume:
+        voxels = math.prod(shape[-ndim - 1 :])
+        scores += PLANE_BYTES_PER_PIXEL * voxels
+        scores += 0 if kept_scores else _SCORE_BYTES * classes * voxels
     # Where tiles are not exact, the image is computed in as few as fit.
     most = pixels if description.architecture.inexact_because else _MOST_TILE_PIXELS
     tile_px = min(pixels, most) ** (1 / ndim)

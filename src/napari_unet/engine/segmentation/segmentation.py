@@ -139,7 +139,7 @@ def iterate_segmentation(
     networks = ensemble(network)
     description = networks[0].description
     if instances is None:
-        instances = own_instances(description, settings)
+        instances = own_instances(description.instances, settings)
     labels: list[LabelImage] = []
     scores: list[Scores] = []
     known = KnownCells(linked=settings.volume == "linked")

@@ -145,7 +145,9 @@ def save_corrections(
 
 def _is_by_slice(made: Mapping[str, Any]) -> bool:
     settings = made.get("settings", {})
-    return bool(isinstance(settings, Mapping) and settings.get("every_slice"))
+    if not isinstance(settings, Mapping) or settings.get("volume", "slices") != "slices":
+        return False
+    return bool(settings.get("every_slice"))
 
 
 def _record(folder: Path, entry: ImageEntry, live: Live) -> None:

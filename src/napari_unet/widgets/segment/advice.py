@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from napari_unet.engine.checks.image_case import Choices
 from napari_unet.engine.checks.image_facts import ImageFacts
 from napari_unet.engine.checks.image_rules import doubtful, image_findings, with_better_model
 from napari_unet.engine.checks.size_rules import found_size_finding
+from napari_unet.engine.checks.volume_rules import discs
 from napari_unet.engine.segmentation.memory import segmentation_memory
 from napari_unet.session import Session
 from napari_unet.viewer.commands import open_widget
@@ -80,10 +82,21 @@ class Advice(QObject):
         across = None if found.diameter_px is None else found.diameter_px * math.cbrt(apart)
         size = found_size_finding(across, network.description, zoom)
         doubt = doubtful(found.doubt, network.description) if found.doubt else None
-        self._found = tuple(each for each in (doubt, size) if each is not None)
+        offer = self._offer_of_linking(found)
+        self._found = tuple(each for each in (offer, doubt, size) if each is not None)
         self._show()
         if doubt is not None:
             self._search.start(found.image, found.recipe)
+
+    def _offer_of_linking(self, found: Found) -> Finding | None:
+        if found.linked is None or self._form.is_movie:
+            return None
+        slices = len(found.image.planes())
+        offer = discs(found.image.name, found=found.cells, linked=found.linked, slices=slices)
+        if offer is None or found.kept is not None:
+            return offer
+        # Without scores they are linked by another run.
+        return replace(offer, changes={**offer.changes, **RUN})
 
     @property
     def is_searching(self) -> bool:
@@ -105,7 +118,8 @@ class Advice(QObject):
         (doubt,) = (each for each in self._found if each.code == "doubtful")
         name, source = better.model.name, better.model.source
         doubt = with_better_model(doubt, name, source=source, certainty=better.certainty)
-        self._found = (doubt,)
+        others = [each for each in self._found if each.code == "discs"]
+        self._found = (*others, doubt)
         self._show()
 
     def _on_remedy_chosen(self, changes: dict[str, Any]) -> None:
@@ -135,9 +149,10 @@ class Advice(QObject):
         if network is None or layer is None or facts is None:
             return
         choices = self._choices(layer, facts, network.description)
-        self._form.concerns.show_findings(
-            (*self._found, *image_findings(facts, network.description, choices))
-        )
+        before = image_findings(facts, network.description, choices)
+        if any(each.code == "discs" for each in self._found):
+            before = tuple(each for each in before if each.code != "slices-apart")
+        self._form.concerns.show_findings((*self._found, *before))
 
     def _choices(self, layer: Image, facts: ImageFacts, description: NetworkDescription) -> Choices:
         extent = self._form.extent_choice.extent
@@ -149,6 +164,7 @@ class Advice(QObject):
         axis, ndim = self._form.channel_choice.channel_axis, description.architecture.ndim
         if spatial_ndim(layer, axis) < ndim:
             return Choices(extent, (), diameter_px, size_in_um)
+        volume, is_movie = self._form.volume_choice.volume, self._form.is_movie
         plane = shown_plane(layer, self._viewer.dims, ndim, without=axis)
         shape = facts.shape
         if extent != "stack":
@@ -172,8 +188,13 @@ class Advice(QObject):
             kept_scores=keeps_scores,
             zoom=zoom,
             other_zooms=self._other_zooms(description, *sizes),
+            is_volume=volume == "three_planes",
         )
-        return Choices(extent, plane, diameter_px, size_in_um, needed, free, keeps_scores)
+        return Choices(
+            *(extent, plane, diameter_px, size_in_um, needed, free, keeps_scores),
+            volume=volume,
+            is_movie=is_movie,
+        )
 
     def _other_zooms(
         self, description: NetworkDescription, diameter_px: float | None, size_um: float | None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_unet.batch.image_part import WantedPart
 from napari_unet.batch.settings import BatchSettings, ModelFile
 from napari_unet.engine.base.errors import UNetError
-from napari_unet.engine.base.settings import SegmentationSettings
 from napari_unet.session import Session
 from napari_unet.widgets.segment.form import SegmentForm
 
@@ -20,7 +20,7 @@ def batch_settings(
 ) -> tuple[BatchSettings, tuple[Network, ...]]:
     """Return with what settings many images are segmented as a form says, and the networks.
 
-    Of stacks every slice is segmented.
+    Of stacks every slice is segmented, and cells are what the form makes of them.
 
     Raises
     ------
@@ -43,7 +43,11 @@ def batch_settings(
     channel, axis = form.channel_choice.channel, form.channel_choice.channel_axis
     batch = BatchSettings(
         tuple(ModelFile(each.source, each.file_hash) for each in models),
-        SegmentationSettings(diameter_px=diameter.get("px"), averaging=form.better.averaging),
+        replace(
+            form.linking_settings,
+            diameter_px=diameter.get("px"),
+            averaging=form.better.averaging,
+        ),
         form.instances(),
         WantedPart(None if channel is None else channel + 1, axis),
         session.guesses,

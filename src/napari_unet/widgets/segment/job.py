@@ -117,7 +117,7 @@ class SegmentJob(QObject):
         # Thresholds are the model's: those of another one are not for these scores.
         is_same = recipe.network is self._session.network
         if found.kept is not None and labels is not None and is_same:
-            self.live.keep(found.kept, labels)
+            self.live.keep(found.kept, labels, recipe.settings)
             self.scores.keep(layers.image, recipe)
         name, seconds = found.provenance["image"], time.perf_counter() - self._started_s
         if found.classes:
@@ -130,7 +130,7 @@ class SegmentJob(QObject):
         else:
             # The note beside it says what to do.
             discs = ", each counted in every slice that it reaches"
-            is_stack = len(layers.image.planes()) > 1
+            is_stack = len(layers.image.planes()) > 1 and recipe.settings.volume == "slices"
             found_in = f"{cell_count(found.cells)} in '{name}' ({seconds:.1f} s)"
             text = f"{found_in}{discs if is_stack else ''}{counts_of(found.types)}."
         self.finished.emit(" ".join((text, *layers.notes, *found.notes)), found)

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from napari.layers import Image
 
+from napari_unet.engine.base.settings import Volume
 from napari_unet.viewer.layers import Extent, full_resolution, spatial_ndim
 from napari_unet.widgets.shared.choices import OfferBox
 
@@ -42,6 +43,46 @@ class ExtentChoice(OfferBox):
         whole = [("This slice", "slice"), ("Every slice", "stack")]
         entries = whole if has_slices else [("Whole image", "slice")]
         if self.offer([*entries, ("Field of view", "view")]):
+            self.currentIndexChanged.emit(self.currentIndex())
+
+
+class VolumeChoice(OfferBox):
+    """What becomes of the cells of a stack (Z, Y, X)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setToolTip(
+            "<qt>What a cell is that reaches into several slices. <b>A disc in each slice</b>: it "
+            "has another number in each. <b>Linked discs</b>: discs that overlap from slice to "
+            "slice are one cell; as quick as discs. <b>From three directions</b>: the stack is cut "
+            "along z, y and x, the scores are averaged, and cells are found in the volume; takes "
+            "three times as long or more, and is better where slices are close.</qt>"
+        )
+        self.show_for(has_depth=False)
+
+    @property
+    def volume(self) -> Volume:
+        """What `SegmentationSettings` takes."""
+        volume: Volume = self.chosen or "slices"
+        return volume
+
+    @property
+    def has_choice(self) -> bool:
+        """Whether there is more than one entry."""
+        return self.count() > 1
+
+    def choose(self, volume: str) -> None:
+        """Choose, as far as it is offered."""
+        self.choose_value(volume)
+
+    def show_for(self, *, has_depth: bool) -> None:
+        """Offer whole cells where slices lie above each other; the choice stays if it can."""
+        entries = [
+            ("A disc in each slice", "slices"),
+            ("Linked discs", "linked"),
+            ("From three directions", "three_planes"),
+        ]
+        if self.offer(entries if has_depth else []):
             self.currentIndexChanged.emit(self.currentIndex())
 
 

@@ -55,6 +55,12 @@ class Recipe:
     second: LoadedModel | None = None
 
     @property
+    def linking(self) -> SegmentationSettings:
+        """What becomes of the cells of a stack; nothing else."""
+        names = ("volume", "link_overlap", "link_gaps")
+        return SegmentationSettings(**{name: getattr(self.settings, name) for name in names})
+
+    @property
     def networks(self) -> tuple[Network, ...]:
         """All whose scores are averaged."""
         return (self.network,) if self.second is None else (self.network, self.second.network)
@@ -149,10 +155,11 @@ def read_form(
         raise UNetError("No model is loaded; choose one, or a model file with '…'.")
     if form.better.is_loading:
         raise UNetError("The second model is still being loaded; try again in a moment.")
+    settings, ndim = form.settings(), network.description.architecture.ndim
     image = read_layer(
         layer,
         viewer.dims,
-        network_ndim=network.description.architecture.ndim,
+        network_ndim=3 if settings.volume == "three_planes" else ndim,
         extent=form.extent_choice.extent,
         channel_axis=form.channel_choice.channel_axis,
         channel=form.channel_choice.channel,
@@ -161,7 +168,7 @@ def read_form(
         network,
         session.source,
         session.file_hash,
-        form.settings(),
+        settings,
         form.instances(),
         device=session.device,
         shows_scores=form.scores_box.isChecked(),
@@ -179,6 +186,8 @@ def segment_recipe(layer: Image, image: LayerImage, recipe: Recipe) -> SegmentRe
     image : LayerImage
         What is read of it.
     """
+    from napari_unet.engine.segmentation.volumes.ways import own_instances
+
     description = recipe.network.description
     second = recipe.second and recipe.second.network.description
     shape = tuple(int(n) for n in image.array.shape)
@@ -198,7 +207,7 @@ def segment_recipe(layer: Image, image: LayerImage, recipe: Recipe) -> SegmentRe
         is_multiscale=bool(layer.multiscale),
         settings=recipe.settings_for(image, None if layer.rgb else image.channel_axis),
         instances=recipe.instances,
-        model_instances=description.instances,
+        model_instances=own_instances(description.instances, recipe.settings),
         model_pixel_size_um=description.pixel_size_um,
         second_pixel_size_um=second.pixel_size_um if second else None,
         intensity_from_stack=not image.is_lazy,

@@ -47,6 +47,7 @@ class Step:
     tiles: int
     slice_index: int
     slices: int
+    noun: str = "tile"
 
     @property
     def done(self) -> int:
@@ -57,9 +58,10 @@ class Step:
     def text(self) -> str:
         """What is being done."""
         is_last = self.tile == self.tiles
-        text = "telling cells apart" if is_last else f"tile {self.tile + 1} of {self.tiles}"
+        text = "telling cells apart" if is_last else f"{self.noun} {self.tile + 1} of {self.tiles}"
         if self.slices > 1:
-            text = f"slice {self.slice_index + 1} of {self.slices}, {text}"
+            which = "slice" if self.noun == "tile" else "volume"
+            text = f"{which} {self.slice_index + 1} of {self.slices}, {text}"
         return text
 
 
@@ -81,6 +83,16 @@ class KeptScores:
     planes: list[tuple[PlaneIndex, PlaneScores]] = field(default_factory=list)
     cells: dict[int, int] = field(default_factory=dict)
     """Cells of each plane, by its position in `planes`."""
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether the scores are those of a volume, from slices in three directions."""
+        return self.planes[0][1].voxel_volume_px is not None
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether there is every plane of a stack."""
+        return len(self.planes) > 1
 
     @property
     def gives_classes(self) -> bool:
@@ -118,6 +130,8 @@ class Found:
     """The type of each cell, if the network tells types apart."""
     cell_scores: CellScores | None = None
     """Score and doubt of each cell."""
+    linked: int | None = None
+    """Cells that discs are if they are linked; None where cells are no discs."""
 
 
 @dataclass(frozen=True, slots=True)

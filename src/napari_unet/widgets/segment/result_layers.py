@@ -63,6 +63,11 @@ class ResultLayers:
         self._is_part = image.region is not None or (image.has_slices and image.extent != "stack")
         self.notes: tuple[str, ...] = ()
         self._earlier = find_result(viewer, image, recipe.model)
+        if self._earlier is not None and _is_volume(self._earlier) != (
+            recipe.settings.volume == "three_planes"
+        ):
+            # What was edited is known plane by plane, or of the volume as a whole.
+            self._earlier = None
         if self._earlier is not None and given_types(self._earlier) and not self._is_part:
             # Cells get new numbers, and what a person said of them would be that of others.
             kept = f"Cells of '{self._earlier.name}' were given types, so it is kept as it is"
@@ -201,6 +206,12 @@ class ResultLayers:
         dims = self._viewer.dims
         if self._follows and tuple(dims.current_step) == self._step != self._first_step:
             dims.current_step = self._first_step
+
+
+def _is_volume(labels: Labels) -> bool:
+    """Whether the cells of a layer were found in a volume, from slices in three directions."""
+    settings = labels.metadata[METADATA_KEY].get("settings", {})
+    return bool(settings.get("volume") == "three_planes")
 
 
 def _refresh(layer: Layer, *, whole: bool) -> None:

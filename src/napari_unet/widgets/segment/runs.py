@@ -11,9 +11,10 @@ from napari_unet.engine.base.errors import LabelsError
 from napari_unet.engine.base.regions import shared, within
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage, PlaneIndex
-from napari_unet.engine.labels.cell_list import CellScores, Window, joined_scores
-from napari_unet.engine.labels.cell_types import CellTypes, joined_types
+from napari_unet.engine.labels.cell_list import CellScores, Window
+from napari_unet.engine.labels.cell_types import CellTypes
 from napari_unet.engine.labels.classes import class_counts, shares_in_words
+from napari_unet.engine.labels.linking.discs import DiscCount, KnownCells
 from napari_unet.engine.segmentation.judgement import Judgement
 from napari_unet.viewer.layers import LayerImage
 from napari_unet.viewer.results import METADATA_KEY, new_labels_layer, new_scores_layer, zeros_on
@@ -69,14 +70,17 @@ def find_cells(
                 )
             yield opened
         index = planes[report.slice_index]
-        if report.slice_index != begun:
+        # Linked cells of a slice come when the next one is on its way.
+        if report.slice_index != begun and (report.labels is not None or not run.is_linked):
             begun = report.slice_index
             run.canvas.begin(index)
-        yield Step(report.tile, report.tiles, report.slice_index, report.slices)
+        if report.labels is None or not run.is_linked:
+            noun = "slice" if recipe.settings.volume == "three_planes" else "tile"
+            yield Step(report.tile, report.tiles, report.slice_index, report.slices, noun)
         if run.draw(report, index, recipe.instances):
             yield Drawn(index, is_whole=report.labels is not None)
     assert run is not None  # noqa: S101 - there is at least one plane
-    cells = sum(run.kept.cells.values())
+    cells = run.cells
     made = recipe.provenance(image, settings, cells=cells, checksums=run.canvas.checksums)
     kept = run.kept if run.kept.planes else None
     description = recipe.network.description
@@ -86,6 +90,7 @@ def find_cells(
     yield Found(
         *(cells, run.notes, made, diameter_px, kept, image, recipe, classes, doubt, run.types),
         run.cell_scores,
+        None if run.discs is None else run.discs.linked,
     )
 
 
@@ -113,9 +118,13 @@ def _open(
     # so do all slices, one after the other, beside those of an earlier run.
     is_part = image.has_slices and (image.extent != "stack" or layer is None)
     keeps_numbers = image.region is not None or is_part
-    return Filling(canvas, scores, keeps_numbers=keeps_numbers), Opened(
-        canvas, layer, tuple(added), edited
-    )
+    from napari_unet.engine.segmentation.volumes.ways import disc_count
+
+    stack = image.labels_shape[:-2] if image.extent == "stack" else ()
+    discs = disc_count(stack, recipe.network.description, recipe.settings)
+    is_linked = recipe.settings.volume == "linked"
+    filling = Filling(canvas, scores, keeps_numbers=keeps_numbers, is_linked=is_linked, discs=discs)
+    return filling, Opened(canvas, layer, tuple(added), edited)
 
 
 _NO_SCORES = "The scores take too much memory to be kept, so changed thresholds need another Run."
@@ -145,18 +154,34 @@ def scores_in(array: LabelImage, plane: PlaneScores, index: PlaneIndex) -> CellS
 class Filling:
     """Writes what a run reports into the arrays of the layers."""
 
-    def __init__(self, canvas: LabelCanvas, scores: dict[str, Any], *, keeps_numbers: bool) -> None:
+    def __init__(
+        self,
+        canvas: LabelCanvas,
+        scores: dict[str, Any],
+        *,
+        keeps_numbers: bool,
+        is_linked: bool = False,
+        discs: DiscCount | None = None,
+    ) -> None:
         self.canvas = canvas
+        self.is_linked, self.discs = is_linked, discs
+        # Slices that are still those of an earlier run must not share numbers with new ones.
+        self._above = int(canvas.array.max(initial=0)) if is_linked else 0
+        self._linked_cells = 0
         self.kept = KeptScores(canvas)
         self.judgement = Judgement()
         self._keeps_scores = True
         self._engine_notes: tuple[str, ...] = ()
         self.diameter_px: float | None = None
         self._scores = scores
-        self._keeps_numbers = keeps_numbers
+        self._keeps_numbers = keeps_numbers and not is_linked
         self._class_counts: Any = 0
-        self._types: list[CellTypes] = []
-        self._cell_scores: list[CellScores | None] = []
+        self._known = KnownCells(linked=is_linked)
+
+    @property
+    def cells(self) -> int:
+        """How many there are so far."""
+        return self._linked_cells if self.is_linked else sum(self.kept.cells.values())
 
     def classes(self, class_roles: Sequence[str]) -> str:
         """Share of each class, in words."""
@@ -165,12 +190,12 @@ class Filling:
     @property
     def types(self) -> CellTypes | None:
         """The type of each cell, by its number in the layer."""
-        return joined_types(self._types)
+        return self._known.types
 
     @property
     def cell_scores(self) -> CellScores | None:
         """Score and doubt of each cell, by its number in the layer."""
-        return joined_scores(self._cell_scores)
+        return self._known.scores
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -188,8 +213,8 @@ class Filling:
             self._finish(report.labels, plane, index, report.slice_index)
             self._engine_notes = report.notes
             return True
-        # A plane of one tile is whole in a moment.
-        if report.area is None or report.tiles == 1:
+        # A plane of one tile is whole in a moment; linked cells have no numbers before that.
+        if report.area is None or report.tiles == 1 or self.is_linked:
             return False
         self._check(self.canvas.preview(index, plane, report.area, instances))
         return True
@@ -204,11 +229,16 @@ class Filling:
     def _finish(
         self, labels: LabelImage, plane: PlaneScores, index: PlaneIndex, number: int
     ) -> None:
+        if self.is_linked:
+            self._linked_cells = max(self._linked_cells, int(labels.max(initial=0)))
+            labels = np.where(labels > 0, labels + self._above, 0).astype(np.int32)
         self._check(self.canvas.finish(index, plane, labels, keeps_numbers=self._keeps_numbers))
         self.judgement.add(plane, labels)
-        types = plane.types(self.canvas.array[index][plane.area])
-        self._types += [] if types is None else [types]
-        self._cell_scores.append(scores_in(self.canvas.array, plane, index))
+        here = self.canvas.array[index]
+        if self.discs is not None:
+            self.discs.add(here)
+        types = plane.types(here[plane.area])
+        self._known.add(here, scores_in(self.canvas.array, plane, index), types)
         sizes = np.bincount(labels.reshape(-1))[1:]
         sizes = sizes[sizes > 0]
         if plane.gives_classes:

@@ -72,6 +72,7 @@ class SegmentWidget(DockedForm):
         self.form.input_changed.connect(self._show_what_applies)
         self.advice.run_wanted.connect(self.run)
         self.form.instances_changed.connect(self._on_instances_changed)
+        self.form.volume_changed.connect(self._on_volume_changed)
         self.model_choice.load_failed.connect(self._on_failed)
         self.model_choice.load_finished.connect(self._on_load_finished)
         self.form.better.failed.connect(self._on_failed)
@@ -185,7 +186,16 @@ class SegmentWidget(DockedForm):
 
     def _on_instances_changed(self) -> None:
         if not self.job.is_running and self.live.is_ready:
-            self.live.update(self.form.instances())
+            settings = self.form.linking_settings
+            is_asked = self.form.volume_choice.has_choice
+            self.live.update(self.form.instances(), settings if is_asked else None)
+
+    def _on_volume_changed(self) -> None:
+        """Link the discs of the last run, or part them, at once: their scores are there."""
+        layer, kept = self.form.layer, self.live.kept
+        is_of_this = self.live.image_id == (None if layer is None else str(layer.unique_id))
+        if is_of_this and kept is not None and kept.is_stack:
+            self._on_instances_changed()
 
     def _on_scores_toggled(self, shown: bool) -> None:  # noqa: FBT001 - as Qt calls it
         # A run shows what was said when it began.
@@ -200,7 +210,8 @@ class SegmentWidget(DockedForm):
     def _on_finished(self, sentence: str, found: Found) -> None:
         self.panel.show_idle(sentence)
         self.advice.show_found(found, self.live.layer)
-        if self.live.is_ready and self.form.instances() != found.recipe.instances:
+        now = (self.form.instances(), self.form.linking_settings)
+        if self.live.is_ready and now != (found.recipe.instances, found.recipe.linking):
             self._on_instances_changed()  # they were changed while it ran
         self._on_scores_toggled(self.form.scores_box.isChecked())
 

@@ -31,8 +31,11 @@ _REPAIRS = {
     "holes": "Give each hole to the cell around it.",
 }
 
-_LEADS = {"untouched": "<qt>Go through the places in which the model is least sure.</qt>"}
-"""What a button does that changes nothing."""
+_LEADS = {
+    "untouched": "<qt>Go through the places in which the model is least sure.</qt>",
+    "discs": "<qt>Give discs that overlap one number; 'Cells are' takes it back.</qt>",
+}
+"""What a button does that changes nothing, or can be taken back."""
 
 
 class FindingsPanel(QWidget):

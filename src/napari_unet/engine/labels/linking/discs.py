@@ -69,11 +69,13 @@ class KnownCells:
             With a window in the whole stack.
         types : CellTypes, optional
         """
-        counts = np.bincount(labels.reshape(-1)).astype(np.float64)
+        counts = np.bincount(labels.reshape(-1)).astype(float) if self._is_linked else None
         if scores is not None:
-            self._scores.append((scores, counts[scores.numbers]))
+            areas = np.empty(0) if counts is None else counts[scores.numbers]
+            self._scores.append((scores, areas))
         if types is not None:
-            self._types.append((types, counts[types.labels]))
+            areas = np.empty(0) if counts is None else counts[types.labels]
+            self._types.append((types, areas))
 
     @property
     def scores(self) -> CellScores | None:

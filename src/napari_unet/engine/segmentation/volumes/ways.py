@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     from napari_unet.engine.networks.network import NetworkDescription
 
 
-def own_instances(
-    description: NetworkDescription, settings: SegmentationSettings
-) -> InstanceSettings:
-    """How a model tells cells apart in what the settings ask for, unless somebody says more."""
-    own = description.instances
+def own_instances(own: InstanceSettings, settings: SegmentationSettings) -> InstanceSettings:
+    """How a model tells cells apart in what is asked for, where nobody says more.
+
+    Parameters
+    ----------
+    own : InstanceSettings
+        The model's, for planes.
+    settings : SegmentationSettings
+    """
     return own.for_three_planes() if settings.volume == "three_planes" else own
 
 
