@@ -1,5 +1,6 @@
 """Pairs that were layers, written and read again."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +27,14 @@ def test_pairs_come_back_with_all_that_was_known_of_them(tmp_path: Path) -> None
         ),
         TrainingPair(stack[1], labels, "a, slice 2", channel_axis=-1, intensity_reference=stack),
     ]
+    pairs[0] = replace(pairs[0], spacing=[2.0, 0.5, 0.5])
 
     write_pairs(tmp_path / "a.pairs.npz", pairs)
 
     with np.load(tmp_path / "a.pairs.npz", allow_pickle=False) as archive:
         assert len(archive.files) == 7  # the reference and the labels once
     for was, found in zip(pairs, read_written_pairs(tmp_path / "a.pairs.npz"), strict=True):
-        for name in ("name", "channel_axis", "weight", "types"):
+        for name in ("name", "channel_axis", "weight", "types", "spacing"):
             assert getattr(found, name) == getattr(was, name)
         for name in ("image", "labels", "reviewed", "corrected", "intensity_reference"):
             np.testing.assert_array_equal(getattr(found, name), getattr(was, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -277,6 +278,8 @@ def size(case: AllLabels) -> Iterator[Finding]:
     if not learned or not case.cells or case.are_classes:
         return
     seen = float(np.median(np.concatenate([each.diameters_px for each in case.facts])))
+    # Of a volume a ball as wide as the cell is in a slice.
+    seen *= math.cbrt(math.prod(case.description.spacing or ()) if case.description else 1.0)
     if is_of_other_size(seen, learned):
         yield warning(
             f"The cells are {_px(seen)} pixels across and those the model learned on "
