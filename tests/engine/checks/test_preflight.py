@@ -172,7 +172,7 @@ def test_a_repair_stays_in_its_box_and_among_its_cells_and_is_not_offered_again(
 @pytest.mark.parametrize("name", sample_names())
 def test_images_are_told_from_labels_and_labels_from_images(name: str):
     sample = load_sample(name)
-    image = sample.image if sample.image.ndim == 2 else sample.image[..., 1]
+    image = sample.image if sample.image.ndim == sample.labels.ndim else sample.image[..., 1]
     swapped = only("not-labels", preflight(image, image=sample.labels))
     assert swapped.is_senseless
     assert "so give the two the other way round" in swapped.text
