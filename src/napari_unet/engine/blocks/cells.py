@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.base.exact_sums import sums_by
 from napari_unet.engine.base.regions import shared, sizes, within
 from napari_unet.engine.blocks.grid import Grid, Key, face_of
@@ -306,3 +307,19 @@ def _numbered(plan: Plan, key: Key, dtype: np.dtype[Any]) -> NDArray[Any]:
         pieces = painted(foreground.pieces, foreground.runs, image.shape)
         image = np.where(labels == 0, holes[pieces], image)
     return image
+
+
+def check_planes(plan: Plan, out: LabelTarget) -> None:
+    """Raise if several planes of a stack lie in one chunk, which several workers would write to.
+
+    Raises
+    ------
+    SettingsError
+        If they do.
+    """
+    stored = getattr(out, "shards", None) or getattr(out, "chunks", None)
+    if stored and max(tuple(stored)[: len(plan.grid.stack)], default=1) > 1:
+        raise SettingsError(
+            f"The labels are stored in chunks of {' x '.join(map(str, stored))} pixels, and several "
+            "workers cannot write planes to one chunk; give an array with chunks of one plane."
+        )
