@@ -114,7 +114,7 @@ def segment_blocks(
     device : str
     intensity_reference : array, optional
         As in `segment`.
-    client : distributed.Client, optional
+    client : distributed.Client or Crew, optional
         Share the blocks out among the workers of a dask scheduler. They open
         `image` and `out` by themselves: arrays of zarr in folders, or, of the
         image, a whole `numpy.memmap`, that all of them see under the same name;
@@ -158,7 +158,7 @@ def segment_blocks(
                     "workers see under the same name."
                 )
             image, out = cast("AnyImage", stored(image)), stored(out, written=True)
-            crew = Crew(client)
+            crew = client if isinstance(client, Crew) else Crew(client)
         if work is None:
             work = stack.enter_context(tempfile.TemporaryDirectory(prefix="napari-unet-"))
         scratch = Scratch(Path(work).expanduser().absolute())

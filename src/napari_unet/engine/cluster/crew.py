@@ -8,21 +8,22 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from queue import Empty, SimpleQueue
 from typing import Any
 
+import torch
+
 from napari_unet.engine.base.errors import ClusterError, UNetError
 from napari_unet.engine.cluster.hands import Item, Result
-
-EXTRA = "pip install 'napari-unet-cells[cluster]'"
 
 _OURS = "napari-unet-cells"
 
 _SAME_EVERYWHERE = (_OURS, "torch")
 """Distributions whose versions decide over the last digit of a score."""
 
-_GPU = "GPU"
+GPU = "GPU"
 """The resource that a worker has one of for each GPU of its own."""
 
 _AT_ONCE = 4
@@ -33,6 +34,9 @@ _RETRIES = 3
 
 _MOST_LOSSES = 2
 """How often a task is given out anew, when dask has lost many workers with it and gave up."""
+
+_ANSWER_S = 60.0
+"""Seconds in which a scheduler must answer, also one that was lost and may come back."""
 
 _LOOK_S = 2.0
 """Seconds after which workers are counted again."""
@@ -46,19 +50,25 @@ class _Checked:
     version: str
 
     def __call__(self, item: Any) -> Any:
-        own = version(_OURS)
-        if own != self.version:
-            raise ClusterError(_other_version(_worker_name(), own, self.version))
-        try:
-            return self.task(item)
-        except UNetError as error:
-            raise type(error)(f"Worker {_worker_name()}: {error}") from error
+        from distributed import get_worker
+
+        return _on_worker(partial(self.task, item), self.version, dask_worker=get_worker())
 
 
-def _worker_name() -> str:
-    from distributed import get_worker
-
-    return str(get_worker().address)
+def _on_worker(function: Callable[[], Result], wanted: str, dask_worker: Any) -> Result:
+    address, threads = dask_worker.address, dask_worker.state.nthreads
+    own = version(_OURS)
+    if own != wanted:
+        raise ClusterError(_other_version(address, own, wanted))
+    # As many as the worker was given: several on one computer do not get in each other's way.
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    try:
+        return function()
+    except UNetError as error:
+        told = type(error)(f"Worker {address}: {error}")
+    # Alone: what an error came from cannot always be sent.
+    raise told
 
 
 class Crew:
@@ -70,7 +80,7 @@ class Crew:
         A synchronous one.
     patience_s : float
         Seconds in which a worker must be there, at the beginning and after the
-        last one is gone, and in which a scheduler must answer.
+        last one is gone.
 
     Raises
     ------
@@ -90,7 +100,7 @@ class Crew:
             time.sleep(0.1)
         self._check_versions()
         described = self._asked(client.scheduler.identity, n_workers=-1)["workers"].values()
-        self._has_gpus = any(_GPU in each.get("resources", {}) for each in described)
+        self._has_gpus = any(GPU in each.get("resources", {}) for each in described)
 
     def ask(self, function: Callable[[], Result]) -> Mapping[str, Result]:
         """Call a function once on each worker, at the same time.
@@ -105,8 +115,7 @@ class Crew:
         UNetError
             The first that was raised.
         """
-        checked = _Checked(_called, version(_OURS))
-        answers: dict[str, Any] = self._client.run(checked, function, on_error="return")
+        answers = self._run(_on_worker, function, version(_OURS))
         for address, answer in answers.items():
             if isinstance(answer, UNetError):
                 raise answer
@@ -116,6 +125,17 @@ class Crew:
                     "and run again."
                 ) from answer
         return answers
+
+    def _run(self, function: Callable[..., Any], *given: Any) -> dict[str, Any]:
+        """What a function returns or raises on each worker, of those that are still there then."""
+        while True:
+            answers = self._client.run(function, *given, on_error="return")
+            there = {who: each for who, each in answers.items() if not isinstance(each, OSError)}
+            if there:
+                return there
+            self._counted = -_LOOK_S
+            self._count()
+            time.sleep(0.1)
 
     def done(
         self, stage: str, task: Callable[[Item], Result], items: Sequence[Item]
@@ -134,7 +154,7 @@ class Crew:
         UNetError
             That a task raised, with the worker's address in front.
         """
-        resources = {_GPU: 1} if self._has_gpus and stage == "scores" else None
+        resources = {GPU: 1} if self._has_gpus and stage == "scores" else None
         flight = _Flight(self._client, stage, _Checked(task, version(_OURS)), resources)
         waiting, lost = deque(range(len(items))), Counter[int]()
         try:
@@ -161,7 +181,7 @@ class Crew:
     def _result(self, future: Any) -> tuple[Any] | None:
         """What a task gave back, or None if it was lost on the way."""
         try:
-            return (future.result(timeout=self._patience_s),)
+            return (future.result(timeout=_ANSWER_S),)
         except (asyncio.CancelledError, TimeoutError, OSError):
             return None
 
@@ -197,11 +217,11 @@ class Crew:
 
     def _asked(self, question: Callable[..., Any], **options: Any) -> Any:
         """What the scheduler answers; a client that lost it may find it again meanwhile."""
-        until = time.monotonic() + self._patience_s
+        until = time.monotonic() + _ANSWER_S
         while True:
             try:
                 if self._client.status == "running":
-                    return self._client.sync(question, **options, callback_timeout=self._patience_s)
+                    return self._client.sync(question, **options, callback_timeout=_ANSWER_S)
             except (OSError, TimeoutError, asyncio.CancelledError):
                 pass
             if self._client.status == "closed" or time.monotonic() > until:
@@ -214,21 +234,14 @@ class Crew:
     def _check_versions(self) -> None:
         for name in _SAME_EVERYWHERE:
             # Of the standard library, so that workers without this package answer, too.
-            answers = self._client.run(version, name, on_error="return")
             own = version(name)
-            for address, answer in answers.items():
+            for address, answer in self._run(version, name).items():
                 found = None if isinstance(answer, Exception) else str(answer)
                 if found != own:
                     raise ClusterError(_other_version(address, found, own, name))
 
 
-def _called(function: Callable[[], Result]) -> Result:
-    return function()
-
-
-def _other_version(
-    worker: str, found: str | None, own: str, name: str = _OURS
-) -> str:
+def _other_version(worker: str, found: str | None, own: str, name: str = _OURS) -> str:
     has = f"{name} {found}" if found else f"no {name}"
     return (
         f"Worker {worker} has {has}, this process {own}, and labels are the same to the bit with "
