@@ -9,6 +9,7 @@ import pytest
 import zarr
 
 from napari_unet.engine.base.errors import FileError, SettingsError
+from napari_unet.engine.images.lazy import viewable
 from napari_unet.engine.images.stored import StoredArray, stored
 
 
@@ -46,6 +47,13 @@ def test_an_array_in_files_is_sent_by_its_name(tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
     assert stored(named_from_here).chunks == (2, 3)
     assert stored(mapped).chunks is None
+
+
+def test_a_view_of_an_array_in_files_is_sent_with_it(tmp_path):
+    view = viewable(kept(tmp_path, VALUES))[3, 10:60][np.newaxis]
+    found, length = sent(stored(view))
+    assert length < 2000
+    np.testing.assert_array_equal(np.asarray(found), VALUES[np.newaxis, 3, 10:60])
 
 
 def test_labels_are_written_where_all_see_them(tmp_path):

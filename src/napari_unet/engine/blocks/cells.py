@@ -319,7 +319,8 @@ def check_planes(plan: Plan, out: LabelTarget) -> None:
     """
     stored = getattr(out, "shards", None) or getattr(out, "chunks", None)
     if stored and max(tuple(stored)[: len(plan.grid.stack)], default=1) > 1:
+        found = " x ".join(map(str, stored))
         raise SettingsError(
-            f"The labels are stored in chunks of {' x '.join(map(str, stored))} pixels, and several "
-            "workers cannot write planes to one chunk; give an array with chunks of one plane."
+            f"The labels are stored in chunks of {found} pixels, and workers cannot write several "
+            "planes to one chunk; give an array with chunks of one plane."
         )

@@ -118,8 +118,8 @@ def segment_blocks(
         Share the blocks out among the workers of a dask scheduler. They open
         `image` and `out` by themselves: arrays of zarr in folders, or, of the
         image, a whole `numpy.memmap`, that all of them see under the same name;
-        and so must `work`, which must be given. Each chunk or shard of `out` must
-        lie in one block. The labels are those of one process.
+        and so must `work`, which must be given. The labels are those of one
+        process.
     **options
         Fields of `SegmentationSettings`, given one by one.
 

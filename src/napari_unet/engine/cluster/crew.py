@@ -102,6 +102,11 @@ class Crew:
         described = self._asked(client.scheduler.identity, n_workers=-1)["workers"].values()
         self._has_gpus = any(GPU in each.get("resources", {}) for each in described)
 
+    @property
+    def dashboard(self) -> str:
+        """Address of a page that shows what the workers do."""
+        return str(self._client.dashboard_link)
+
     def ask(self, function: Callable[[], Result]) -> Mapping[str, Result]:
         """Call a function once on each worker, at the same time.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -78,6 +78,10 @@ class LazyView:
     def transpose(self, order: Sequence[int]) -> LazyView:
         """View with the axes in another order."""
         return LazyView(self._array, self._picked, [self._axes[axis] for axis in order])
+
+    def over(self, change: Callable[[Any], Any]) -> LazyView:
+        """The same view of what `change` makes of the array."""
+        return LazyView(change(self._array), self._picked, self._axes)
 
     def __len__(self) -> int:
         return self.shape[0]

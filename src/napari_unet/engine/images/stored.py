@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import pickle
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -35,8 +36,8 @@ class StoredArray:
         self._opener, self._path = opener, path
         self.shape: tuple[int, ...] = tuple(int(n) for n in like.shape)
         self.dtype: np.dtype[Any] = np.dtype(like.dtype)
-        own = getattr(like, "shards", None) or getattr(like, "chunks", None)
-        self.chunks: tuple[int, ...] | None = None if own is None else tuple(own)
+        self.chunks: tuple[int, ...] | None = getattr(like, "chunks", None)
+        self.shards: tuple[int, ...] | None = getattr(like, "shards", None)
         self._opened: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -70,16 +71,21 @@ def _words(where: Any) -> str:
     return f"Part [{', '.join(texts)}]"
 
 
-def stored(array: Any, *, written: bool = False) -> StoredArray:
+def stored(array: Any, *, written: bool = False) -> Any:
     """Describe an array in a file, so that other processes and computers can open it.
 
     Parameters
     ----------
     array : array
         Of zarr, also of a store elsewhere; a whole `numpy.memmap` if it is read
-        alone.
+        alone. What views or wraps one has a method `over`.
     written : bool
         Whether several processes will write to it.
+
+    Returns
+    -------
+    StoredArray
+        Or what viewed an array, over such a one.
 
     Raises
     ------
@@ -88,6 +94,8 @@ def stored(array: Any, *, written: bool = False) -> StoredArray:
     """
     if isinstance(array, StoredArray):
         return array
+    if hasattr(array, "over"):
+        return array.over(partial(stored, written=written))
     library = type(array).__module__.partition(".")[0]
     if library == "zarr":
         return _zarr(array, written=written)
@@ -126,11 +134,23 @@ def _zarr(array: Any, *, written: bool) -> StoredArray:
             "open; give one in a folder, as zarr.open_array('image.zarr')."
         )
     if not isinstance(store, LocalStore):
-        return StoredArray(partial(_given, array), str(array.store_path), array)
+        return _elsewhere(array)
     root = str(Path(store.root).absolute())
     mode = "r+" if written else "r"
     opener = partial(_open_zarr, root, array.path, mode)
     return StoredArray(opener, str(Path(root) / array.path), array)
+
+
+def _elsewhere(array: Any) -> StoredArray:
+    """An array of zarr in a store of which only zarr knows how it is sent."""
+    try:
+        pickle.dumps(array)
+    except (TypeError, AttributeError, pickle.PicklingError) as error:
+        raise SettingsError(
+            f"The image lies in a {type(array.store).__name__}, which cannot be sent to workers; "
+            f"{_REMEDY}."
+        ) from error
+    return StoredArray(partial(_given, array), str(array.store_path), array)
 
 
 def _given(array: Any) -> Any:
