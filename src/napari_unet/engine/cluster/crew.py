@@ -82,6 +82,11 @@ class Crew:
         Seconds in which a worker must be there, at the beginning and after the
         last one is gone.
 
+    Attributes
+    ----------
+    address : str
+        Of the scheduler.
+
     Raises
     ------
     ClusterError
@@ -91,7 +96,7 @@ class Crew:
 
     def __init__(self, client: Any, *, patience_s: float = 60.0) -> None:
         self._client = client
-        self._address = str(getattr(client.scheduler, "address", None) or "that was given")
+        self.address = str(client.scheduler.address)
         self._patience_s = patience_s
         self._counted = -_LOOK_S
         self._seen = time.monotonic()
@@ -99,7 +104,7 @@ class Crew:
         while not self._count():
             time.sleep(0.1)
         self._check_versions()
-        described = self._asked(client.scheduler.identity, n_workers=-1)["workers"].values()
+        described = self._asked("identity", n_workers=-1)["workers"].values()
         self._has_gpus = any(GPU in each.get("resources", {}) for each in described)
 
     @property
@@ -209,29 +214,31 @@ class Crew:
         now = time.monotonic()
         if now - self._counted < _LOOK_S and self._workers:
             return self._workers
-        self._workers = len(self._asked(self._client.scheduler.ncores, workers=None))
+        self._workers = len(self._asked("ncores", workers=None))
         self._counted = now
         if self._workers:
             self._seen = now
         elif now - self._seen > self._patience_s:
             raise ClusterError(
-                f"The scheduler at {self._address} has had no worker for {self._patience_s:.0f} s; "
-                f"start some, for example by 'dask worker {self._address}', and run the same again."
+                f"The scheduler at {self.address} has had no worker for {self._patience_s:.0f} s; "
+                f"start some, for example by 'dask worker {self.address}', and run the same again."
             )
         return self._workers
 
-    def _asked(self, question: Callable[..., Any], **options: Any) -> Any:
+    def _asked(self, question: str, **options: Any) -> Any:
         """What the scheduler answers; a client that lost it may find it again meanwhile."""
         until = time.monotonic() + _ANSWER_S
         while True:
             try:
-                if self._client.status == "running":
-                    return self._client.sync(question, **options, callback_timeout=_ANSWER_S)
+                # Without one there is nothing to call, and soon another status.
+                if self._client.status == "running" and self._client.scheduler is not None:
+                    call = getattr(self._client.scheduler, question)
+                    return self._client.sync(call, **options, callback_timeout=_ANSWER_S)
             except (OSError, TimeoutError, asyncio.CancelledError):
                 pass
             if self._client.status == "closed" or time.monotonic() > until:
                 raise ClusterError(
-                    f"The scheduler at {self._address} does not answer any more; what is finished "
+                    f"The scheduler at {self.address} does not answer any more; what is finished "
                     "is kept: start it and its workers, and run the same again."
                 )
             time.sleep(0.1)
