@@ -13,7 +13,6 @@ from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.blocks.cells import (
     LabelTarget,
     measure_cells,
-    number_cells,
     parts_of,
     write_part,
 )
@@ -26,6 +25,7 @@ from napari_unet.engine.blocks.judging import (
     measure_block,
     seeds_of_centres,
 )
+from napari_unet.engine.blocks.numbering import number_cells
 from napari_unet.engine.blocks.pieces import (
     find_crowds,
     find_pieces,
@@ -60,7 +60,8 @@ def find_cells(plan: Plan, out: LabelTarget, hands: Hands) -> Iterator[Step]:
 
     What a stage does to a block is a function of the plan and of files: blocks
     of one stage can be done in any order, and by several at once. Between
-    stages tables of all blocks are brought together, here.
+    stages, here, tables of blocks are brought together: of what lies at the
+    sides of blocks all at once, of what lies within a block one after the other.
 
     Parameters
     ----------
@@ -80,7 +81,7 @@ def find_cells(plan: Plan, out: LabelTarget, hands: Hands) -> Iterator[Step]:
     if plan.is_judged:
         yield from _stage("core", plan, find_core, hands)
         yield from _stage("centres", plan, find_centres, hands)
-    seeds = seeds_of_centres(plan) if plan.is_judged else seeds_of_scores(plan)
+    seeds = seeds_of_centres if plan.is_judged else seeds_of_scores
     rounds = FloodRounds(plan, find_crowds(plan, seeds))
     while work := rounds.work():
         flooded = hands.done("flood", partial(_flood, plan), work)
