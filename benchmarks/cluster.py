@@ -167,9 +167,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_image(folder / "image.zarr", arguments.size)
-        print(
-            "| way | seconds | Mpx/s | peak MB of a worker | equal |\n| --- | --- | --- | --- | --- |"
-        )
+        print("| way | seconds | Mpx/s | peak MB | equal |\n| --- | --- | --- | --- | --- |")
         equal = True
         for workers in (0, 1, 2):
             seconds, kb = timed(folder, arguments.block, workers)
