@@ -22,7 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,9 @@ import zarr
 
 import napari_unet
 from napari_unet import segment_blocks
+from napari_unet.engine.blocks.segmentation import BlocksReport
 from napari_unet.engine.cluster.clusters import local_crew
+from napari_unet.engine.cluster.crew import Crew
 from napari_unet.files.images import read_image
 
 TILE_PX = 256
@@ -47,7 +50,7 @@ def write_image(path: Path, size: int) -> None:
     stored[...] = image
 
 
-def segmented(folder: Path, name: str, block_px: int, crew: object) -> Iterator[object]:
+def segmented(folder: Path, name: str, block_px: int, crew: Crew | None) -> Iterator[BlocksReport]:
     """Reports of a run, which goes on where the last one of that name ended."""
     image = zarr.open_array(folder / "image.zarr", mode="r")
     path = folder / f"{name}.zarr"
@@ -77,22 +80,38 @@ def finished(work: Path) -> dict[str, int]:
     return {str(path): path.stat().st_ino for path in files}
 
 
-def timed(folder: Path, block_px: int, workers: int) -> tuple[float, float]:
-    """Seconds of a run by so many workers, or by this process alone, without their start."""
-    name = f"{workers} workers" if workers else "one"
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a run took, without the start of its processes."""
+
+    seconds: float
+    processor_seconds: float
+    peak_kb: int
+    scratch_bytes: int
+
+
+def measured(folder: Path, block_px: int, workers: int) -> Cost:
+    """Segment the image by so many workers, or by this process alone."""
     if not workers:
-        began = time.perf_counter()
-        for _ in segmented(folder, name, block_px, None):
-            pass
-        return time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return _measured(folder, "one", block_px, None)
     with local_crew(workers, device="cpu") as crew:
-        reports = segmented(folder, name, block_px, crew)
-        next(reports)  # networks are loaded
-        began = time.perf_counter()
-        for _ in reports:
-            pass
-        seconds = time.perf_counter() - began
-        return seconds, max(crew.ask(peak_kb).values())
+        return _measured(folder, f"{workers} workers", block_px, crew)
+
+
+def _measured(folder: Path, name: str, block_px: int, crew: Crew | None) -> Cost:
+    def asked(function: Callable[[], float]) -> list[float]:
+        return [function()] if crew is None else list(crew.ask(function).values())
+
+    reports = segmented(folder, name, block_px, crew)
+    next(reports)  # by now networks are loaded
+    began, before = time.perf_counter(), sum(asked(time.process_time))
+    scratch = 0
+    for report in reports:
+        if report.cell_count is not None:
+            files = (folder / f"{name}-work").glob("*/*.npz")
+            scratch = sum(path.stat().st_size for path in files)
+    seconds = time.perf_counter() - began
+    return Cost(seconds, sum(asked(time.process_time)) - before, int(max(asked(peak_kb))), scratch)
 
 
 def peak_kb() -> int:
@@ -167,15 +186,23 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_image(folder / "image.zarr", arguments.size)
-        print("| way | seconds | Mpx/s | peak MB | equal |\n| --- | --- | --- | --- | --- |")
+        print(
+            "| way | seconds | of processors | Mpx/s of one | peak MB of one | bytes/px | equal |"
+        )
+        print("| --- | --- | --- | --- | --- | --- | --- |")
         equal = True
         for workers in (0, 1, 2):
-            seconds, kb = timed(folder, arguments.block, workers)
+            cost = measured(folder, arguments.block, workers)
             way = f"{workers} workers" if workers else "one"
-            equal &= is_equal(folder, way)
-            rate = arguments.size**2 / 1e6 / seconds
-            told = f"| {way} | {seconds:.1f} | {rate:.2f} | {kb / 1024:.0f} |"
-            print(told, "yes |" if equal else "NO |", flush=True)
+            is_same = is_equal(folder, way)
+            equal &= is_same
+            rate = arguments.size**2 / 1e6 / cost.processor_seconds
+            print(
+                f"| {way} | {cost.seconds:.1f} | {cost.processor_seconds:.1f} | {rate:.2f} | "
+                f"{cost.peak_kb / 1024:.0f} | {cost.scratch_bytes / arguments.size**2:.1f} | "
+                f"{'yes' if is_same else 'NO'} |",
+                flush=True,
+            )
         differing, again = kill_workers(folder, arguments.block, arguments.kills, rng)
         print(f"{arguments.kills} kills of a worker: {differing} runs differ, {again} blocks again")
         same, again_all = kill_all(folder, arguments.block, arguments.kills_of_all, rng)
