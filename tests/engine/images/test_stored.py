@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_unet.engine.base.errors import FileError, SettingsError
-from napari_unet.engine.images.lazy import viewable
+from napari_unet.engine.base.errors import FileError, ImageValueError, SettingsError
+from napari_unet.engine.images.lazy import LazyView, viewable
+from napari_unet.engine.images.normalization import Percentiles, Raw, ZeroMean
 from napari_unet.engine.images.stored import StoredArray, stored
 
 
@@ -105,3 +106,33 @@ def test_a_full_disk_is_told(tmp_path):
     described = StoredArray(Full, str(tmp_path / "out"), Full())
     with pytest.raises(FileError, match=r"The disk is full, '.*out' was not written; make room"):
         described[0:1] = 3
+
+
+def look_elsewhere(see, parts):
+    """As workers do: what they are to do is sent to them."""
+    for part in parts:
+        found, length = sent(see)
+        assert length < 4000
+        yield pickle.loads(pickle.dumps(found(part)))  # noqa: S301
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
+@pytest.mark.parametrize("normalization", [Percentiles(), ZeroMean(), Raw()])
+def test_intensities_are_the_same_whoever_looks_at_the_parts(tmp_path, dtype, normalization):
+    # More than 2^20 pixels that begin with the same bits, so that several passes are made.
+    values = np.random.default_rng(1).normal(100, 9, (1100, 1300)).astype(dtype)
+    array = zarr.create_array(tmp_path / "i", shape=values.shape, chunks=(300, 1300), dtype=dtype)
+    array[...] = values
+    seen = LazyView(stored(array)).by(look_elsewhere)
+    assert normalization.measure(seen) == normalization.measure(viewable(array))
+    assert normalization.measure(seen[None]) == normalization.measure(array[...][None])
+
+
+def test_a_pixel_that_is_no_number_is_told_whoever_finds_it(tmp_path):
+    array = zarr.create_array(tmp_path / "i", shape=(9, 9), chunks=(3, 9), dtype="f4")
+    array[...] = 1
+    array[7, 2] = np.nan
+    seen = LazyView(stored(array)).by(look_elsewhere)
+    for each in (seen, viewable(array)):
+        with pytest.raises(ImageValueError, match=r"1 of 81 pixels .* The first is at y 7, x 2\."):
+            Percentiles().measure(each)

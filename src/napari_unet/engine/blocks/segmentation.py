@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +28,7 @@ from napari_unet.engine.blocks.stages import find_cells
 from napari_unet.engine.cluster.crew import Crew
 from napari_unet.engine.cluster.hands import Hands, OneProcess
 from napari_unet.engine.images.image import AnyImage
+from napari_unet.engine.images.lazy import LazyView
 from napari_unet.engine.images.stored import stored
 from napari_unet.engine.models.one_call import AnyNetwork, as_networks
 from napari_unet.engine.networks.class_roles import types_of
@@ -33,6 +36,9 @@ from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.ensemble import ensemble
 from napari_unet.engine.segmentation.instances import check_class_roles
 from napari_unet.engine.segmentation.tiling import split_axis
+
+_PARTS_AT_ONCE = 16
+"""Parts of an image that a worker looks at in one task, of some million pixels each."""
 
 _NO_TYPES = (
     "Types of cells are not told for images that are segmented in blocks; segment parts of it "
@@ -157,20 +163,53 @@ def segment_blocks(
                     "With a client, 'work' must be given: a folder for unfinished work that all "
                     "workers see under the same name."
                 )
-            image, out = cast("AnyImage", stored(image)), stored(out, written=True)
+            given, out = image, stored(out, written=True)
+            image = stored(image)
             crew = client if isinstance(client, Crew) else Crew(client)
+            image = _seen_by(crew, image)
+            if intensity_reference is given:
+                intensity_reference = image
+            elif intensity_reference is not None:
+                with suppress(SettingsError):  # one in memory is looked at here
+                    intensity_reference = _seen_by(crew, stored(intensity_reference))
         if work is None:
             work = stack.enter_context(tempfile.TemporaryDirectory(prefix="napari-unet-"))
         scratch = Scratch(Path(work).expanduser().absolute())
         reading = Reading.of(image, networks, settings, intensity_reference)
-        given = reading, networks, settings, device
-        run = _Run(reading, networks, Alone(*given) if crew is None else Shared(*given, crew))
+        work_of = reading, networks, settings, device
+        scorer = Alone(*work_of) if crew is None else Shared(*work_of, crew)
+        run = _Run(reading, networks, scorer)
         plan = run.planned(scratch, settings, instances, block)
         _check_out(out, (*plan.grid.stack, *plan.own_shape))
         if crew is not None:
             check_planes(plan, out)
         yield from run.reports(plan, out, crew or OneProcess())
         scratch.clear()
+
+
+def _seen_by(crew: Crew, image: Any) -> AnyImage:
+    """The same image, whose intensities are measured by workers."""
+    return cast("AnyImage", LazyView(image).by(partial(_survey, crew)))
+
+
+def _survey(
+    crew: Crew, see: Callable[[Any], Any], parts: Iterable[tuple[slice, ...]]
+) -> Iterator[Any]:
+    waiting = iter(parts)
+    batches: list[tuple[int, list[tuple[slice, ...]]]] = []
+    while batch := list(itertools.islice(waiting, _PARTS_AT_ONCE)):
+        batches.append((len(batches), batch))
+    found: dict[int, list[Any]] = {}
+    following = 0
+    for (number, _), seen in crew.done("intensities", partial(_see_all, see), batches):
+        found[number] = seen
+        while following in found:
+            yield from found.pop(following)
+            following += 1
+
+
+def _see_all(see: Callable[[Any], Any], batch: tuple[int, list[tuple[slice, ...]]]) -> list[Any]:
+    return [see(part) for part in batch[1]]
 
 
 def _check_network(description: NetworkDescription, settings: SegmentationSettings) -> None:
