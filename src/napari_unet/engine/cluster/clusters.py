@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -65,7 +66,8 @@ def local_crew(count: int, *, device: str = "auto") -> Iterator[Crew]:
         distributed.SpecCluster(workers, scheduler, silence_logs=logging.ERROR) as cluster,
         distributed.Client(cluster) as client,
     ):
-        yield Crew(client)
+        # dask gives up workers that are not back within 15 s, as on a busy computer.
+        yield Crew(client, refill=partial(cluster.scale, count))
 
 
 @contextmanager
@@ -142,9 +144,10 @@ def slurm_crew(
             f"SLURM was not asked for workers ({error}); check the options."
         ) from error
     with cluster, distributed.Client(cluster) as client:
-        cluster.adapt(minimum_jobs=count, maximum_jobs=count)
+        refill = partial(cluster.scale, jobs=count)
+        refill()
         # Jobs may wait in a queue for hours.
-        yield Crew(client, patience_s=math.inf)
+        yield Crew(client, patience_s=math.inf, refill=refill)
 
 
 def _library(name: str) -> Any:

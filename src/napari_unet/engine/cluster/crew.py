@@ -81,6 +81,8 @@ class Crew:
     patience_s : float
         Seconds in which a worker must be there, at the beginning and after the
         last one is gone.
+    refill : callable, optional
+        Starts workers anew that are gone for good; called every few seconds.
 
     Attributes
     ----------
@@ -94,8 +96,14 @@ class Crew:
         torch.
     """
 
-    def __init__(self, client: Any, *, patience_s: float = 60.0) -> None:
-        self._client = client
+    def __init__(
+        self,
+        client: Any,
+        *,
+        patience_s: float = 60.0,
+        refill: Callable[[], object] | None = None,
+    ) -> None:
+        self._client, self._refill = client, refill
         self.address = str(client.scheduler.address)
         self._patience_s = patience_s
         self._counted = -_LOOK_S
@@ -214,6 +222,8 @@ class Crew:
         now = time.monotonic()
         if now - self._counted < _LOOK_S and self._workers:
             return self._workers
+        if self._refill is not None and self._client.status == "running":
+            self._refill()
         self._workers = len(self._asked("ncores", workers=None))
         self._counted = now
         if self._workers:
