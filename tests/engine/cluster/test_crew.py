@@ -171,3 +171,9 @@ def test_what_is_not_installed_is_told(monkeypatch):
         clusters.slurm_crew(2, queue=None, memory="2GB", walltime="01:00:00"),
     ):
         pytest.fail("was started")
+
+
+def test_workers_that_are_gone_for_good_are_started_anew():
+    client = Client(workers=())
+    team = Crew(client, refill=lambda: client.scheduler.workers.append("c"))
+    assert dict(team.done("pieces", twice, [1, 2])) == {1: 2, 2: 4}

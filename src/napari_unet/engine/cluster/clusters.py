@@ -53,7 +53,7 @@ def local_crew(count: int, *, device: str = "auto") -> Iterator[Crew]:
         options: dict[str, Any] = {
             "nthreads": threads,
             "memory_limit": "auto",
-            "silence_logs": logging.ERROR,
+            "silence_logs": logging.CRITICAL,
             "env": own,
             "resources": {GPU: 1} if gpus else {},
         }
@@ -63,7 +63,7 @@ def local_crew(count: int, *, device: str = "auto") -> Iterator[Crew]:
         "options": {"host": "localhost", "port": 0, "dashboard_address": ":0"},
     }
     with (
-        distributed.SpecCluster(workers, scheduler, silence_logs=logging.ERROR) as cluster,
+        distributed.SpecCluster(workers, scheduler, silence_logs=logging.CRITICAL) as cluster,
         distributed.Client(cluster) as client,
     ):
         # dask gives up workers that are not back within 15 s, as on a busy computer.
@@ -136,7 +136,7 @@ def slurm_crew(
             processes=1,
             memory=memory,
             walltime=walltime,
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,
             **(gpu if uses_gpu else {}),
         )
     except (OSError, ValueError) as error:
