@@ -16,6 +16,7 @@ from napari_unet.batch.settings import BatchSettings
 from napari_unet.engine.base.errors import FileError, SettingsError
 from napari_unet.engine.base.settings import SegmentationSettings
 from napari_unet.engine.blocks.segmentation import BlocksReport, segment_blocks
+from napari_unet.engine.cluster.crew import Crew
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.ensemble import ensemble_name, zooms_of
 from napari_unet.files.image_file import ImageFile
@@ -73,6 +74,8 @@ class StoreJob:
     block : tuple of int, optional
         Pixels of the image along each axis that the network reads.
     device : str
+    crew : Crew, optional
+        Workers who do the blocks; this process if left out.
     overwrite : bool
         Replace labels that are there.
     look : callable, optional
@@ -88,6 +91,7 @@ class StoreJob:
     series: int | str | None = None
     block: tuple[int, ...] | None = None
     device: str = "auto"
+    crew: Crew | None = None
     overwrite: bool = False
     look: Look | None = None
     program: str = "napari-unet"
@@ -182,6 +186,7 @@ class StoreJob:
             intensity_reference=self.batch.intensity_reference(
                 part, in_channels=description.architecture.in_channels
             ),
+            client=self.crew,
         )
 
     def _check_block(self) -> None:

@@ -13,7 +13,9 @@ from napari_unet.batch.store_job import StoreJob
 from napari_unet.batch.words import count
 from napari_unet.cli.checks import look_before
 from napari_unet.cli.console import PROGRAM, progress_bar, report, say, say_of
+from napari_unet.cli.worker_options import workers_of
 from napari_unet.engine.base.errors import FileError, SettingsError
+from napari_unet.engine.cluster.crew import Crew
 from napari_unet.engine.networks.network import Network
 from napari_unet.files.stores.label_store import LabelStore
 
@@ -52,7 +54,12 @@ def segment_in_blocks(
     arguments: argparse.Namespace, batch: BatchSettings, networks: tuple[Network, ...]
 ) -> int:
     """Segment one image of any size into OME-Zarr; return the exit status."""
-    job = _job(arguments, batch, networks)
+    with workers_of(arguments) as crew:
+        return _told(_job(arguments, batch, networks, crew), arguments)
+
+
+def _told(job: StoreJob, arguments: argparse.Namespace) -> int:
+    """Do the work, and show how far it is."""
     title, began = job.source.name, time.perf_counter()
     bar = progress_bar(1, title, forced=arguments.progress)
     told: set[str] = set()
@@ -80,7 +87,10 @@ def segment_in_blocks(
 
 
 def _job(
-    arguments: argparse.Namespace, batch: BatchSettings, networks: tuple[Network, ...]
+    arguments: argparse.Namespace,
+    batch: BatchSettings,
+    networks: tuple[Network, ...],
+    crew: Crew | None,
 ) -> StoreJob:
     for name in _OF_FILES:
         if getattr(arguments, name):
@@ -103,6 +113,7 @@ def _job(
         series=arguments.series[0] if arguments.series else None,
         block=arguments.block,
         device=arguments.device,
+        crew=crew,
         overwrite=arguments.overwrite,
         look=look_before,
         program=PROGRAM,

@@ -15,7 +15,7 @@ from napari_unet import segment, segment_blocks
 from napari_unet.engine.base.border_test import BorderTest
 from napari_unet.engine.base.errors import FileError, ImageShapeError, SettingsError
 from napari_unet.engine.base.settings import InstanceSettings
-from napari_unet.engine.blocks import segmentation
+from napari_unet.engine.blocks import scoring
 from napari_unet.engine.models.checkpoint import save_checkpoint
 from napari_unet.engine.networks.network import Network, NetworkDescription, new_network
 from napari_unet.engine.networks.unet import UNetConfig
@@ -154,9 +154,9 @@ def test_a_run_that_was_stopped_goes_on_and_computes_no_block_twice(tmp_path, mo
         if report.stage == "cells" and report.done == 2:
             break
     calls = []
-    predict_into = segmentation.PlanePredictor.predict_into
+    predict_into = scoring.PlanePredictor.predict_into
     monkeypatch.setattr(
-        segmentation.PlanePredictor,
+        scoring.PlanePredictor,
         "predict_into",
         lambda *given, **options: calls.append(1) or predict_into(*given, **options),
     )

@@ -48,6 +48,7 @@ from napari_unet.cli.setting_options import (
     read_settings,
     whole_number,
 )
+from napari_unet.cli.worker_options import add_worker_options, wants_workers
 from napari_unet.engine.base.errors import FileError, SettingsError
 from napari_unet.engine.base.settings import (
     LEARNED_SETTINGS,
@@ -105,6 +106,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ... (default: auto)"
     )
     add_block_option(parser)
+    add_worker_options(parser)
     parser.add_argument(
         "--channel",
         type=whole_number,
@@ -237,8 +239,9 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if is_label_store(arguments.out):
         return segment_in_blocks(arguments, batch, models.networks)
-    if arguments.block is not None:
-        raise SettingsError("--block goes with an OUT that ends in .ome.zarr; leave it out.")
+    of_blocks = "--block" if arguments.block is not None else wants_workers(arguments)
+    if of_blocks is not None:
+        raise SettingsError(f"{of_blocks} goes with an OUT that ends in .ome.zarr; leave it out.")
     plan = _plan(batch, arguments, tells_types=models.has_types)
     with _queue(plan, arguments.out) as queue:
         added = queue.add(plan, batch, replaces=arguments.overwrite, keeps=arguments.skip_existing)

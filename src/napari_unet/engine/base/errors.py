@@ -37,6 +37,10 @@ class FileError(UNetError):
     """An image file cannot be read or written."""
 
 
+class ClusterError(UNetError):
+    """Workers or their scheduler are not there, or not as they must be."""
+
+
 class TrainingError(UNetError):
     """Training cannot start or go on."""
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.base.exact_sums import sums_by
 from napari_unet.engine.base.regions import shared, sizes, within
-from napari_unet.engine.blocks.grid import Grid, Key, face_of
+from napari_unet.engine.blocks.grid import Face, Grid, Key, face_of
 from napari_unet.engine.blocks.pieces import painted
 from napari_unet.engine.blocks.plan import NOBODY, Plan
 from napari_unet.engine.labels.components import cut_rows
-from napari_unet.engine.segmentation.instances import are_kept
 
 _LAST = np.iinfo(np.int64).max
 
@@ -41,15 +41,16 @@ def measure_cells(plan: Plan, key: Key) -> None:
     """Stage "cells": measure what a block holds of each cell, and of each piece of background.
 
     Of its cells, by their numbers in the whole image: `sizes`, `sums` of
-    background scores, `first` pixels, whether they lie `at_edge` of the image
-    and are `seen` in its own pixels. Of its pieces the same, and the lowest and
-    the highest number of the cells beside them, `low` and `high`, of which
-    neither is a cell beside the edge of the image.
+    background scores, `first` pixels, whether they lie `at_edge` of the image,
+    at a side of the block that is `open`, and are `seen` in its own pixels. Of
+    its pieces the same, and the lowest and the highest number of the cells
+    beside them, `low` and `high`, of which neither is a cell beside the edge of
+    the image.
     """
     settings = plan.instances
     with plan.scratch.opened("labels", key) as found:
         labels, raw = found["labels"], found["cells"]
-    numbers = np.append(NOBODY, _judged(plan, raw))
+    numbers = np.append(NOBODY, judged_cells(plan, key, raw))
     cells, place = np.unique(numbers[1:], return_inverse=True)
     index = np.append(-1, place.reshape(-1)).astype(np.int64)[labels]
     with plan.scratch.opened("scores", key) as scores:
@@ -60,14 +61,12 @@ def measure_cells(plan: Plan, key: Key) -> None:
     first = np.full(cells.size, _LAST)
     is_cell = runs.values >= 0
     np.minimum.at(first, runs.values[is_cell], plan.grid.flat(key, runs.starts[is_cell]))
-    at_edge = np.zeros(cells.size, np.bool_)
-    for face in plan.grid.edges(key):
-        edge = face_of(index, face)
-        at_edge[edge[edge >= 0]] = True
+    at_edge = _touch(index, cells.size, plan.grid.edges(key))
     table: dict[str, NDArray[Any]] = {
         "cells": cells,
         "first": first,
         "at_edge": at_edge,
+        "open": _touch(index, cells.size, plan.grid.neighbours(key)),
         "sizes": np.bincount(index[inside], minlength=cells.size),
         "seen": np.bincount(index[inside & seen], minlength=cells.size) > 0,
         "sums": sums_by(index[inside], background[inside], cells.size),
@@ -82,11 +81,20 @@ def measure_cells(plan: Plan, key: Key) -> None:
     plan.scratch.save("cells", key, **table)
 
 
-def _judged(plan: Plan, cells: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Numbers of cells once basins are joined."""
+def _touch(index: NDArray[np.int64], count: int, faces: Iterable[Face]) -> NDArray[np.bool_]:
+    """Which of so many things, of which an image holds the places, lie at some sides."""
+    touch = np.zeros(count, np.bool_)
+    for face in faces:
+        pixels = face_of(index, face)
+        touch[pixels[pixels >= 0]] = True
+    return touch
+
+
+def judged_cells(plan: Plan, key: Key, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Numbers of cells of a block once basins are joined."""
     if not plan.is_judged:
         return cells
-    with plan.scratch.opened("judged", ()) as found:
+    with plan.scratch.opened("judged", key) as found:
         basins, joined = found["basins"], found["cells"]
     if not basins.size:
         return cells
@@ -97,7 +105,9 @@ def _judged(plan: Plan, cells: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _face_beyond(plan: Plan, other: Key, face: tuple[int, int]) -> NDArray[np.int64]:
     axis, end = face
-    return _judged(plan, plan.scratch.read("labels", other, f"face{axis}{1 - end}"))
+    return judged_cells(
+        plan, other, plan.scratch.read("labels", other, f"face{axis}{1 - end}").reshape(-1)
+    )
 
 
 def _seen(plan: Plan, key: Key) -> NDArray[np.bool_]:
@@ -127,9 +137,6 @@ def _holes(
     pieces = painted(foreground.pieces, foreground.runs, image.shape)
     count = int(foreground.pieces.max()) + 1
     low, high = np.full(count, _LAST), np.full(count, NOBODY, np.int64)
-    is_open = np.zeros(count, np.bool_)
-    for face in plan.grid.edges(key):
-        is_open[face_of(pieces, face)] = True
     for axis in range(image.ndim):
         before = [slice(None)] * image.ndim
         after = list(before)
@@ -137,12 +144,13 @@ def _holes(
         for one, other in ((before, after), (after, before)):
             _note(pieces[tuple(one)], image[tuple(one)], image[tuple(other)], low, high)
     for face, numbers in beyond.items():
-        _note(face_of(pieces, face), face_of(image, face), numbers, low, high)
+        own = face_of(image, face)
+        _note(face_of(pieces, face), own, numbers.reshape(own.shape), low, high)
     hole = image == NOBODY
     return {
         "low": low,
         "high": high,
-        "is_open": is_open,
+        "is_open": _touch(pieces, count, plan.grid.edges(key)),
         "hole_sizes": np.bincount(pieces[hole], minlength=count),
         "hole_seen": np.bincount(pieces[hole & seen], minlength=count) > 0,
         "hole_sums": sums_by(pieces[hole], background[hole], count),
@@ -160,89 +168,6 @@ def _note(
     meets = (own == NOBODY) & (beside != NOBODY)
     np.minimum.at(low, pieces[meets], beside[meets])
     np.maximum.at(high, pieces[meets], beside[meets])
-
-
-def number_cells(plan: Plan) -> int:
-    """Choose and number the cells of all blocks, in reading order, and count them.
-
-    Stage "final": `numbers` of each cell of a block, 0 for those that are
-    dropped, and `holes`, of each piece, the number of the cell that it is a
-    hole of.
-    """
-    keys = plan.grid.keys
-    tables = {key: dict(_tables(plan, key)) for key in keys}
-    cells, place = np.unique(
-        np.concatenate([tables[key]["cells"] for key in keys]), return_inverse=True
-    )
-    gathered = _Gathered(cells.size, place.reshape(-1), [tables[key] for key in keys])
-    owners = _owners(plan, tables) if plan.instances.fill_holes else {}
-    for key, owner in owners.items():
-        is_hole = owner != NOBODY
-        table, at = tables[key], np.searchsorted(cells, owner[is_hole])
-        np.add.at(gathered.sizes, at, table["hole_sizes"][is_hole])
-        np.add.at(gathered.sums, at, table["hole_sums"][is_hole])
-        np.logical_or.at(gathered.seen, at, table["hole_seen"][is_hole])
-    kept = are_kept(gathered.sizes, gathered.sums, plan.instances) & gathered.seen
-    if plan.instances.drop_border_cells:
-        kept &= ~gathered.at_edge
-    order = np.argsort(gathered.first)
-    order = order[kept[order]]
-    numbers = np.zeros(cells.size, np.int64)
-    numbers[order] = np.arange(1, order.size + 1)
-    for key in keys:
-        holes = np.zeros(0, np.int64)
-        if key in owners:
-            is_hole = owners[key] != NOBODY
-            holes = np.zeros(owners[key].size, np.int64)
-            holes[is_hole] = numbers[np.searchsorted(cells, owners[key][is_hole])]
-        raw = _judged(plan, plan.scratch.read("labels", key, "cells"))
-        plan.scratch.save("final", key, numbers=numbers[np.searchsorted(cells, raw)], holes=holes)
-    return int(order.size)
-
-
-def _tables(plan: Plan, key: Key) -> Iterator[tuple[str, NDArray[Any]]]:
-    with plan.scratch.opened("cells", key) as found:
-        for name in found.files:
-            yield name, found[name]
-
-
-class _Gathered:
-    """Measures of each cell, from all blocks in which it lies."""
-
-    def __init__(
-        self, count: int, place: NDArray[np.int64], tables: list[dict[str, NDArray[Any]]]
-    ) -> None:
-        columns = {
-            name: np.concatenate([table[name] for table in tables])
-            for name in ("sizes", "sums", "first", "seen", "at_edge")
-        }
-        self.sizes, self.sums = np.zeros(count, np.int64), np.zeros(count, np.int64)
-        self.first = np.full(count, _LAST)
-        self.seen, self.at_edge = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
-        np.add.at(self.sizes, place, columns["sizes"])
-        np.add.at(self.sums, place, columns["sums"])
-        np.minimum.at(self.first, place, columns["first"])
-        np.logical_or.at(self.seen, place, columns["seen"])
-        np.logical_or.at(self.at_edge, place, columns["at_edge"])
-
-
-def _owners(plan: Plan, tables: dict[Key, dict[str, NDArray[Any]]]) -> dict[Key, NDArray[np.int64]]:
-    """For each piece of each block the only cell around it; NOBODY where it is no hole."""
-    numbers = {key: plan.scratch.read("joined", key, "pieces") for key in tables}
-    pieces, place = np.unique(np.concatenate(list(numbers.values())), return_inverse=True)
-    place = place.reshape(-1)
-    low, high = np.full(pieces.size, _LAST), np.full(pieces.size, NOBODY, np.int64)
-    is_open = np.zeros(pieces.size, np.bool_)
-    columns = {
-        name: np.concatenate([table[name] for table in tables.values()])
-        for name in ("low", "high", "is_open")
-    }
-    np.minimum.at(low, place, columns["low"])
-    np.maximum.at(high, place, columns["high"])
-    np.logical_or.at(is_open, place, columns["is_open"])
-    owners = np.where((low == high) & ~is_open, low, NOBODY)[place]
-    ends = np.cumsum([each.size for each in numbers.values()])
-    return dict(zip(numbers, np.split(owners, ends[:-1]), strict=True))
 
 
 def parts_of(plan: Plan, out: LabelTarget) -> Grid:
@@ -306,3 +231,20 @@ def _numbered(plan: Plan, key: Key, dtype: np.dtype[Any]) -> NDArray[Any]:
         pieces = painted(foreground.pieces, foreground.runs, image.shape)
         image = np.where(labels == 0, holes[pieces], image)
     return image
+
+
+def check_planes(plan: Plan, out: LabelTarget) -> None:
+    """Raise if several planes of a stack lie in one chunk, which several workers would write to.
+
+    Raises
+    ------
+    SettingsError
+        If they do.
+    """
+    stored = getattr(out, "shards", None) or getattr(out, "chunks", None)
+    if stored and max(tuple(stored)[: len(plan.grid.stack)], default=1) > 1:
+        found = " x ".join(map(str, stored))
+        raise SettingsError(
+            f"The labels are stored in chunks of {found} pixels, and workers cannot write several "
+            "planes to one chunk; give an array with chunks of one plane."
+        )

@@ -247,11 +247,12 @@ class FloodRounds:
 
     def work(self) -> list[tuple[Key, int, dict[Key, int]]]:
         """What `flood_round` takes, for each block of this round; they can be done in any order."""
-        around = ((key, [key, *self._grid.neighbours(key).values()]) for key in self._todo)
-        return [
-            (key, self._number, {other: self.last[other] for other in near if other in self.last})
-            for key, near in around
-        ]
+        return [(key, self._number, self.around(key)) for key in self._todo]
+
+    def around(self, key: Key) -> dict[Key, int]:
+        """The last round of a block and of each of its neighbours that was flooded."""
+        near = [key, *self._grid.neighbours(key).values()]
+        return {other: self.last[other] for other in near if other in self.last}
 
     def note(self, key: Key, changed: Sequence[Face]) -> None:
         """Take in what `flood_round` gave back for a block."""

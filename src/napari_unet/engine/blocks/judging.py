@@ -49,13 +49,10 @@ def find_centres(plan: Plan, key: Key) -> None:
     )
 
 
-def seeds_of_centres(plan: Plan) -> dict[Key, tuple[NDArray[Any], NDArray[Any]]]:
-    """Return what `find_crowds` asks of the centres of basins."""
-    seeds = {}
-    for key in plan.grid.keys:
-        with plan.scratch.opened("centres", key) as found:
-            seeds[key] = (plan.grid.flat(key, found["starts"]), found["pieces"])
-    return seeds
+def seeds_of_centres(plan: Plan, key: Key) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return what `find_crowds` asks of the centres of basins of a block."""
+    with plan.scratch.opened("centres", key) as found:
+        return plan.grid.flat(key, found["starts"]), found["pieces"]
 
 
 def measure_block(plan: Plan, key: Key) -> None:
@@ -100,8 +97,8 @@ def measure_block(plan: Plan, key: Key) -> None:
 def judge(plan: Plan) -> None:
     """Join basins over all blocks.
 
-    Stage "judged" of the block (): `basins`, ascending, and `cells`, the number
-    of the cell that each belongs to.
+    Stage "judged": `basins` of the block, ascending, and `cells`, the number of
+    the cell that each belongs to.
     """
     parts = []
     for key in plan.grid.keys:
@@ -114,9 +111,10 @@ def judge(plan: Plan) -> None:
     cells = larger.basins[:0]
     if test is not None:
         cells = larger.one_where(test.joins(larger.features()))
-    plan.scratch.save(
-        "judged", (), basins=tables.basins, cells=cells[np.searchsorted(larger.basins, waists)]
-    )
+    cells = cells[np.searchsorted(larger.basins, waists)]
+    for key in plan.grid.keys:
+        is_here = np.isin(tables.basins, plan.scratch.read("labels", key, "cells"))
+        plan.scratch.save("judged", key, basins=tables.basins[is_here], cells=cells[is_here])
 
 
 def _maps(plan: Plan, key: Key, margin_px: int) -> tuple[BasinMaps, Region]:

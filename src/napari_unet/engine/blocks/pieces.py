@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.blocks.grid import Key, face_of, opposite
+from napari_unet.engine.blocks.grid import Face, Key, face_of, opposite
 from napari_unet.engine.blocks.plan import NOBODY, Plan
 from napari_unet.engine.labels.components import Runs, cut_rows, joined
 from napari_unet.engine.segmentation.foreground import Foreground
@@ -68,63 +69,80 @@ def join_pieces(plan: Plan) -> None:
     """Give pieces and seeds of all blocks the numbers that they have in the whole image.
 
     That is the place of their first pixel. Stage "joined": `pieces` (P,) of
-    each piece of the block, and `seeds` (S,) of each seed, NOBODY for those that
-    are too small.
+    each piece of the block, `open`, whether it lies at a side of the block, and
+    `seeds` (S,) of each seed, NOBODY for those that are too small.
     """
     scratch, keys = plan.scratch, plan.grid.keys
-    tables = {key: dict(_tables(plan, key)) for key in keys}
-    pieces = _Union({key: table["first"] for key, table in tables.items()})
-    seeds = _Union({key: table["seed_first"] for key, table in tables.items()})
+    pieces = {key: _AtSides.of(plan, key, "piece", ("first", "is_cell")) for key in keys}
+    seeds = {key: _AtSides.of(plan, key, "seed", ("seed_first", "seed_sizes")) for key in keys}
+    piece_union = _Union({key: each.columns["first"] for key, each in pieces.items()})
+    seed_union = _Union({key: each.columns["seed_first"] for key, each in seeds.items()})
     for key in keys:
         for face, other in plan.grid.neighbours(key).items():
             if face[1] == 1:
-                _meet(plan, pieces, seeds, tables, key, other, face)
-    piece_numbers, seed_numbers = pieces.numbers(), seeds.numbers()
-    size = np.concatenate([table["seed_sizes"] for table in tables.values()])
-    whole, index = np.unique(np.concatenate(list(seed_numbers.values())), return_inverse=True)
-    total = np.zeros(whole.size, np.int64)
-    np.add.at(total, index, size)
-    is_large = dict(zip(whole.tolist(), total >= plan.instances.min_seed_px, strict=True))
+                here, there = _meeting(plan, pieces, key, other, face, "piece")
+                is_cell = pieces[key].columns["is_cell"][here]
+                is_same = is_cell == pieces[other].columns["is_cell"][there]
+                piece_union.meet(key, here[is_same], other, there[is_same])
+                here, there = _meeting(plan, seeds, key, other, face, "seed")
+                seed_union.meet(key, here, other, there)
+    piece_numbers, seed_numbers = piece_union.numbers(), seed_union.numbers()
+    totals = _totals(seed_numbers, {key: each.columns["seed_sizes"] for key, each in seeds.items()})
     for key in keys:
-        large = np.array([is_large[n] for n in seed_numbers[key].tolist()], np.bool_)
-        scratch.save(
-            "joined",
-            key,
-            pieces=piece_numbers[key],
-            seeds=np.where(large, seed_numbers[key], NOBODY),
-        )
+        with scratch.opened("pieces", key) as found:
+            first, seed_first = found["first"], found["seed_first"]
+            sizes = found["seed_sizes"]
+        is_open = np.zeros(first.size, np.bool_)
+        is_open[pieces[key].numbers] = True
+        first[pieces[key].numbers] = piece_numbers[key]
+        seed_first[seeds[key].numbers] = seed_numbers[key]
+        sizes[seeds[key].numbers] = totals[key]
+        large = np.where(sizes >= plan.instances.min_seed_px, seed_first, NOBODY)
+        scratch.save("joined", key, pieces=first, open=is_open, seeds=large)
 
 
-def _tables(plan: Plan, key: Key) -> Iterator[tuple[str, NDArray[Any]]]:
-    with plan.scratch.opened("pieces", key) as found:
-        for name in ("is_cell", "first", "seed_first", "seed_sizes"):
-            yield name, found[name]
+@dataclass(frozen=True, slots=True, eq=False)
+class _AtSides:
+    """Pieces or seeds of a block that lie at its sides; all others are whole within it."""
+
+    numbers: NDArray[np.int64]
+    """(N,) in the block, ascending."""
+    columns: dict[str, NDArray[Any]]
+    """(N,) What is known of each."""
+
+    @classmethod
+    def of(cls, plan: Plan, key: Key, kind: str, names: Sequence[str]) -> _AtSides:
+        """Read those of a kind."""
+        with plan.scratch.opened("pieces", key) as found:
+            sides = [found[f"{kind}{axis}{end}"] for axis, end in plan.grid.neighbours(key)]
+            at_sides = [side.reshape(-1).astype(np.int64) for side in sides]
+            numbers = np.unique(np.concatenate([np.empty(0, np.int64), *at_sides]))
+            numbers = numbers[numbers != NOBODY]
+            return cls(numbers, {name: found[name][numbers] for name in names})
 
 
-def _meet(
-    plan: Plan,
-    pieces: _Union,
-    seeds: _Union,
-    tables: Mapping[Key, Mapping[str, NDArray[Any]]],
-    key: Key,
-    other: Key,
-    face: tuple[int, int],
-) -> None:
-    """Join what meets at the face between two blocks."""
-    names = [f"{face[0]}{face[1]}", "{}{}".format(*opposite(face))]
-    scratch = plan.scratch
-    here, there = (
-        scratch.read("pieces", block, f"piece{name}").reshape(-1)
-        for block, name in zip((key, other), names, strict=True)
-    )
-    is_same = tables[key]["is_cell"][here] == tables[other]["is_cell"][there]
-    pieces.meet(key, here[is_same], other, there[is_same])
-    here, there = (
-        scratch.read("pieces", block, f"seed{name}").reshape(-1)
-        for block, name in zip((key, other), names, strict=True)
-    )
-    both = (here != NOBODY) & (there != NOBODY)
-    seeds.meet(key, here[both], other, there[both])
+def _meeting(
+    plan: Plan, known: Mapping[Key, _AtSides], key: Key, other: Key, face: Face, kind: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places among those at sides of what meets at a face; nobody meets nobody."""
+    sides = [
+        plan.scratch.read("pieces", block, f"{kind}{axis}{end}").reshape(-1)
+        for block, (axis, end) in ((key, face), (other, opposite(face)))
+    ]
+    both = (sides[0] != NOBODY) & (sides[1] != NOBODY)
+    pairs = zip((key, other), sides, strict=True)
+    here, there = (np.searchsorted(known[block].numbers, side[both]) for block, side in pairs)
+    return here, there
+
+
+def _totals(
+    numbers: Mapping[Key, NDArray[np.int64]], sizes: Mapping[Key, NDArray[np.int64]]
+) -> dict[Key, NDArray[np.int64]]:
+    """For each part of each block the size of the whole that it is of."""
+    whole, place = np.unique(np.concatenate(list(numbers.values())), return_inverse=True)
+    total = np.zeros(whole.size, np.int64)
+    np.add.at(total, place, np.concatenate(list(sizes.values())))
+    return {key: total[np.searchsorted(whole, each)] for key, each in numbers.items()}
 
 
 class _Union:
@@ -142,7 +160,7 @@ class _Union:
         self._base = dict(zip(first, (np.cumsum(counts) - counts).tolist(), strict=True))
         self._pairs = [np.empty((0, 2), np.int64)]
 
-    def meet(self, key: Key, here: NDArray[np.int32], other: Key, there: NDArray[np.int32]) -> None:
+    def meet(self, key: Key, here: NDArray[np.int64], other: Key, there: NDArray[np.int64]) -> None:
         """Note that parts of two blocks touch."""
         pairs = np.stack([here, there], axis=1).astype(np.int64)
         pairs += [self._base[key], self._base[other]]
@@ -164,7 +182,9 @@ class _Union:
         }
 
 
-def find_crowds(plan: Plan, seeds: Mapping[Key, tuple[NDArray[Any], NDArray[Any]]]) -> list[Key]:
+def find_crowds(
+    plan: Plan, seeds: Callable[[Plan, Key], tuple[NDArray[Any], NDArray[Any]]]
+) -> list[Key]:
     """Find the pieces in which several seeds compete.
 
     Stage "crowds": `crowded` (P,) bool of each piece of the block.
@@ -172,8 +192,8 @@ def find_crowds(plan: Plan, seeds: Mapping[Key, tuple[NDArray[Any], NDArray[Any]
     Parameters
     ----------
     plan : Plan
-    seeds : dict of (numbers, pieces)
-        Of each block, the numbers of its seeds in the whole image, NOBODY for
+    seeds : callable
+        Of a block, the numbers of its seeds in the whole image, NOBODY for
         none, and the piece of the block in which each lies.
 
     Returns
@@ -181,32 +201,45 @@ def find_crowds(plan: Plan, seeds: Mapping[Key, tuple[NDArray[Any], NDArray[Any]
     list of Key
         Blocks that have such pieces.
     """
-    numbers = {key: plan.scratch.read("joined", key, "pieces") for key in plan.grid.keys}
     pairs = [np.empty((0, 2), np.int64)]
-    for key, (seed, piece) in seeds.items():
-        is_seed = seed != NOBODY
-        pairs.append(np.stack([numbers[key][piece[is_seed]], seed[is_seed]], axis=1))
-    apart = np.unique(np.concatenate(pairs), axis=0)
-    pieces, counts = np.unique(apart[:, 0], return_counts=True)
-    several = pieces[counts > 1]
+    for key in plan.grid.keys:
+        apart, is_open = _apart(plan, key, seeds)
+        pairs.append(apart[is_open])
+    several = _several(np.unique(np.concatenate(pairs), axis=0))
     found = []
     for key in plan.grid.keys:
-        crowded = np.isin(numbers[key], several)
+        apart, is_open = _apart(plan, key, seeds)
+        numbers = plan.scratch.read("joined", key, "pieces")
+        crowded = np.isin(numbers, several) | np.isin(numbers, _several(apart[~is_open]))
         plan.scratch.save("crowds", key, crowded=crowded)
         if crowded.any():
             found.append(key)
     return found
 
 
-def seeds_of_scores(plan: Plan) -> dict[Key, tuple[NDArray[Any], NDArray[Any]]]:
-    """Return what `find_crowds` asks of seeds that the scores give."""
-    return {
-        key: (
-            plan.scratch.read("joined", key, "seeds"),
-            plan.scratch.read("pieces", key, "seed_piece"),
-        )
-        for key in plan.grid.keys
-    }
+def _apart(
+    plan: Plan, key: Key, seeds: Callable[[Plan, Key], tuple[NDArray[Any], NDArray[Any]]]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Each piece of a block with each of its seeds, and whether it goes on beyond the block."""
+    seed, piece = seeds(plan, key)
+    is_seed = seed != NOBODY
+    with plan.scratch.opened("joined", key) as found:
+        numbers, is_open = found["pieces"][piece[is_seed]], found["open"][piece[is_seed]]
+    rows = np.stack([numbers, seed[is_seed]], axis=1)
+    apart, first = np.unique(rows, axis=0, return_index=True)
+    return apart, is_open[first]
+
+
+def _several(apart: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Pieces that have several seeds."""
+    pieces, counts = np.unique(apart[:, 0], return_counts=True)
+    return pieces[counts > 1]
+
+
+def seeds_of_scores(plan: Plan, key: Key) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return what `find_crowds` asks of the seeds of a block that the scores give."""
+    numbers = plan.scratch.read("joined", key, "seeds")
+    return numbers, plan.scratch.read("pieces", key, "seed_piece")
 
 
 def seed_runs_of_scores(

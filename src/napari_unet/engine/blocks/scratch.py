@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from napari_unet.engine.base.whole_file import system_reason, whole_file, write_
 from napari_unet.engine.blocks.grid import Key
 
 _JOB = "job.json"
+_NETWORKS = "networks"
 _ENDING = ".npz"
 
 
@@ -36,6 +37,15 @@ class Scratch:
     def has(self, stage: str, key: Key) -> bool:
         """Whether a stage of a block is done."""
         return self._path(stage, key).exists()
+
+    def missing(self, stage: str, keys: Sequence[Key]) -> list[Key]:
+        """Blocks of which a stage is not done."""
+        # One listing: asking for each file takes minutes where there are many, far away.
+        try:
+            done = {path.name for path in (self.folder / stage).iterdir()}
+        except FileNotFoundError:
+            done = set()
+        return [key for key in keys if _file_name(key) not in done]
 
     def save(self, stage: str, key: Key, **arrays: NDArray[Any]) -> None:
         """Write what a stage found in a block.
@@ -84,12 +94,13 @@ class Scratch:
         Parameters
         ----------
         job : dict
-            That JSON can hold. What is None in it is taken from what was begun.
+            That JSON can hold. None stands for whatever was begun, or for what
+            is not yet known.
 
         Returns
         -------
         dict
-            As it was begun.
+            As it was begun, with what `job` knows beyond that.
 
         Raises
         ------
@@ -101,8 +112,9 @@ class Scratch:
             self.folder.mkdir(parents=True, exist_ok=True)
             if note.exists():
                 begun: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
-                self._check(json.loads(json.dumps(job)), begun)
-                return begun
+                job = json.loads(json.dumps(job))
+                self._check(job, begun)
+                return {**job, **{n: value for n, value in begun.items() if value is not None}}
             if any(self.folder.iterdir()):
                 raise FileError(
                     f"'{self.folder}' holds files that are no unfinished work; name an empty "
@@ -119,18 +131,30 @@ class Scratch:
         with whole_file(self.folder / _JOB, refused=FileError) as partial:
             partial.write_text(json.dumps(job, indent=1), encoding="utf-8")
 
+    def network_file(self, number: int) -> Path:
+        """Where the copy of a network is kept that workers load; its folder is made."""
+        folder = self.folder / _NETWORKS
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise FileError(write_problem(folder, error)) from error
+        return folder / f"{number}.safetensors"
+
     def clear(self) -> None:
         """Delete all that belongs to the work."""
         (self.folder / _JOB).unlink()
         for path in self.folder.iterdir():
-            if path.is_dir() and any(path.glob(f"*{_ENDING}")):
+            if path.is_dir() and (path.name == _NETWORKS or any(path.glob(f"*{_ENDING}"))):
                 shutil.rmtree(path)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
 
     def _check(self, job: dict[str, Any], begun: dict[str, Any]) -> None:
-        other = [name for name, value in job.items() if value is not None]
-        other = [name for name in other if begun.get(name) != job[name]]
+        other = [
+            name
+            for name, value in job.items()
+            if None not in (value, begun.get(name)) and begun[name] != value
+        ]
         if other:
             raise FileError(
                 f"'{self.folder}' holds unfinished work with another {', '.join(other)}; go on "
@@ -138,4 +162,8 @@ class Scratch:
             )
 
     def _path(self, stage: str, key: Key) -> Path:
-        return self.folder / stage / f"{'_'.join(map(str, key)) or 'all'}{_ENDING}"
+        return self.folder / stage / _file_name(key)
+
+
+def _file_name(key: Key) -> str:
+    return f"{'_'.join(map(str, key)) or 'all'}{_ENDING}"

@@ -3,37 +3,42 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
-from napari_unet.engine.base.device import resolve_device, resolve_precision
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
-from napari_unet.engine.blocks.cells import LabelTarget
+from napari_unet.engine.blocks.cells import LabelTarget, check_planes
 from napari_unet.engine.blocks.grid import Grid, default_block
 from napari_unet.engine.blocks.plan import Plan
+from napari_unet.engine.blocks.scorers import Alone, Shared
+from napari_unet.engine.blocks.scoring import Reading
 from napari_unet.engine.blocks.scratch import Scratch
 from napari_unet.engine.blocks.stages import find_cells
+from napari_unet.engine.cluster.crew import Crew
+from napari_unet.engine.cluster.hands import Hands, OneProcess
 from napari_unet.engine.images.image import AnyImage
-from napari_unet.engine.images.resampling import ZoomedSource, at_scale
-from napari_unet.engine.images.source import ImageSource
+from napari_unet.engine.images.lazy import LazyView
+from napari_unet.engine.images.stored import stored
 from napari_unet.engine.models.one_call import AnyNetwork, as_networks
-from napari_unet.engine.networks.class_roles import BACKGROUND, BORDER, CELL, as_cells, types_of
+from napari_unet.engine.networks.class_roles import types_of
 from napari_unet.engine.networks.network import Network, NetworkDescription
-from napari_unet.engine.segmentation.ensemble import axis_zooms_of, ensemble
+from napari_unet.engine.segmentation.ensemble import ensemble
 from napari_unet.engine.segmentation.instances import check_class_roles
-from napari_unet.engine.segmentation.planes import PlaneScores, room_for
-from napari_unet.engine.segmentation.predictor import PlanePredictor
-from napari_unet.engine.segmentation.segmentation import opened, stack_shape
 from napari_unet.engine.segmentation.tiling import split_axis
+
+_PARTS_AT_ONCE = 16
+"""Parts of an image that a worker looks at in one task, of some million pixels each."""
 
 _NO_TYPES = (
     "Types of cells are not told for images that are segmented in blocks; segment parts of it "
@@ -81,6 +86,7 @@ def segment_blocks(
     instances: InstanceSettings | None = None,
     device: str = "auto",
     intensity_reference: AnyImage | None = None,
+    client: Any = None,
     **options: Any,
 ) -> Iterator[BlocksReport]:
     """Find the cells of an image that is larger than memory, and write their labels.
@@ -114,14 +120,20 @@ def segment_blocks(
     device : str
     intensity_reference : array, optional
         As in `segment`.
+    client : distributed.Client or Crew, optional
+        Share the blocks out among the workers of a dask scheduler. They open
+        `image` and `out` by themselves: arrays of zarr in folders, or, of the
+        image, a whole `numpy.memmap`, that all of them see under the same name;
+        and so must `work`, which must be given. The labels are those of one
+        process.
     **options
         Fields of `SegmentationSettings`, given one by one.
 
     Yields
     ------
     BlocksReport
-        After each tile of the network, and after each block of each stage. To
-        stop, no longer iterate. The last one carries the number of cells.
+        After each tile of the network here, and after each block of each stage.
+        To stop, no longer iterate. The last one carries the number of cells.
 
     Raises
     ------
@@ -144,14 +156,60 @@ def segment_blocks(
     _check_network(networks[0].description, settings)
     instances = instances or networks[0].description.instances
     with ExitStack() as stack:
+        crew = None
+        if client is not None:
+            if work is None:
+                raise SettingsError(
+                    "With a client, 'work' must be given: a folder for unfinished work that all "
+                    "workers see under the same name."
+                )
+            given, out = image, stored(out, written=True)
+            image = stored(image)
+            crew = client if isinstance(client, Crew) else Crew(client)
+            image = _seen_by(crew, image)
+            if intensity_reference is given:
+                intensity_reference = image
+            elif intensity_reference is not None:
+                with suppress(SettingsError):  # one in memory is looked at here
+                    intensity_reference = _seen_by(crew, stored(intensity_reference))
         if work is None:
             work = stack.enter_context(tempfile.TemporaryDirectory(prefix="napari-unet-"))
-        scratch = Scratch(Path(work))
-        run = _Run(image, networks, settings, instances, device, intensity_reference)
-        plan = run.planned(scratch, block)
+        scratch = Scratch(Path(work).expanduser().absolute())
+        reading = Reading.of(image, networks, settings, intensity_reference)
+        work_of = reading, networks, settings, device
+        scorer = Alone(*work_of) if crew is None else Shared(*work_of, crew)
+        run = _Run(reading, networks, scorer)
+        plan = run.planned(scratch, settings, instances, block)
         _check_out(out, (*plan.grid.stack, *plan.own_shape))
-        yield from run.reports(plan, out)
+        if crew is not None:
+            check_planes(plan, out)
+        yield from run.reports(plan, out, crew or OneProcess())
         scratch.clear()
+
+
+def _seen_by(crew: Crew, image: Any) -> AnyImage:
+    """The same image, whose intensities are measured by workers."""
+    return cast("AnyImage", LazyView(image).by(partial(_survey, crew)))
+
+
+def _survey(
+    crew: Crew, see: Callable[[Any], Any], parts: Iterable[tuple[slice, ...]]
+) -> Iterator[Any]:
+    waiting = iter(parts)
+    batches: list[tuple[int, list[tuple[slice, ...]]]] = []
+    while batch := list(itertools.islice(waiting, _PARTS_AT_ONCE)):
+        batches.append((len(batches), batch))
+    found: dict[int, list[Any]] = {}
+    following = 0
+    for (number, _), seen in crew.done("intensities", partial(_see_all, see), batches):
+        found[number] = seen
+        while following in found:
+            yield from found.pop(following)
+            following += 1
+
+
+def _see_all(see: Callable[[Any], Any], batch: tuple[int, list[tuple[slice, ...]]]) -> list[Any]:
+    return [see(part) for part in batch[1]]
 
 
 def _check_network(description: NetworkDescription, settings: SegmentationSettings) -> None:
@@ -195,101 +253,65 @@ class _Run:
     """The part of the work that needs the image and the networks."""
 
     def __init__(
+        self, reading: Reading, networks: Sequence[Network], scorer: Alone | Shared
+    ) -> None:
+        self._reading, self._networks, self._scorer = reading, networks, scorer
+
+    def planned(
         self,
-        image: AnyImage,
-        networks: Sequence[Network],
+        scratch: Scratch,
         settings: SegmentationSettings,
         instances: InstanceSettings,
-        device: str,
-        intensity_reference: AnyImage | None,
-    ) -> None:
-        descriptions = [each.description for each in networks]
-        self._networks, self._settings, self._instances = networks, settings, instances
-        self._roles = descriptions[0].class_roles
-        self._zooms = axis_zooms_of(descriptions, settings)
-        self._stack = stack_shape(image, descriptions[0], settings)
-        self._sources = [
-            opened(image, each, settings, intensity_reference, slice_axes=len(self._stack))
-            for each in networks
-        ]
-        self._device = resolve_device(device)
-        self._predictor = PlanePredictor(networks, settings, device)
-
-    def planned(self, scratch: Scratch, block: Sequence[int] | None) -> Plan:
+        block: Sequence[int] | None,
+    ) -> Plan:
         """Begin the work in a folder, or go on with what was begun there."""
-        shapes = [source.shape for source in self._scaled(self._stack_start)]
-        own_shape = self._sources[0].shape[len(self._stack) :]
-        shape = shapes[0]
+        reading, shape = self._reading, self._reading.shape
         if block is not None:
             _check_block(block, shape)
         job: dict[str, Any] = {
-            "image": [list(own_shape), *(asdict(each.scaling) for each in self._sources)],
-            "stack": list(self._stack),
+            "image": [list(reading.own_shape), *(asdict(each.scaling) for each in reading.sources)],
+            "stack": list(reading.stack),
             "model": [_digest(each) for each in self._networks],
-            "settings": {**asdict(self._settings), "tile_px": None},
-            "instances": asdict(self._instances),
-            "precision": str(resolve_precision(self._settings.precision, self._device)),
-            "device": self._device.type,
-            "tile_px": self._settings.tile_px,
+            "settings": {**asdict(settings), "tile_px": None},
+            "instances": asdict(instances),
+            "precision": None,
+            "device": None,
+            "tile_px": settings.tile_px,
             "block": None if block is None else [int(n) for n in block],
         }
-        begun = scratch.begin(job)
-        if begun is job:
-            job["tile_px"] = self._predictor.tile_px(shape)
-            if block is None:
-                multiples = self._predictor.size_multiples
-                tile_px = _up(job["tile_px"], math.lcm(*multiples))
-                axes = zip(shape, multiples, strict=True)
-                steps = [split_axis(n, tile_px, multiple)[0][1] for n, multiple in axes]
-                job["block"] = default_block(shape, steps, multiples)
-            scratch.note(job)
-        self._tile_px = int(begun["tile_px"])
-        self._predictor.fix_tile_px(self._tile_px)
-        grid = Grid(self._stack, shape, tuple(begun["block"]))
-        return Plan(scratch, grid, self._instances, own_shape)
+        scratch.note(scratch.begin(job))
+        machine = self._scorer.machine(scratch)
+        job = scratch.begin({**job, "precision": machine.precision, "device": machine.device})
+        if job["tile_px"] is None:
+            job["tile_px"] = machine.tile_px
+        if job["block"] is None:
+            multiples = machine.size_multiples
+            tile_px = _up(job["tile_px"], math.lcm(*multiples))
+            axes = zip(shape, multiples, strict=True)
+            steps = [split_axis(n, tile_px, multiple)[0][1] for n, multiple in axes]
+            job["block"] = default_block(shape, steps, multiples)
+        scratch.note(job)
+        self._machine = replace(machine, tile_px=int(job["tile_px"]))
+        grid = Grid(reading.stack, shape, tuple(job["block"]))
+        return Plan(scratch, grid, instances, reading.own_shape)
 
-    def reports(self, plan: Plan, out: LabelTarget) -> Iterator[BlocksReport]:
-        """Do all stages, each block after the other."""
-        yield from self._scores(plan)
-        for step in find_cells(plan, out):
-            report = BlocksReport(step.stage, step.done, step.total, self._tile_px)
+    def reports(self, plan: Plan, out: LabelTarget, hands: Hands) -> Iterator[BlocksReport]:
+        """Do all stages."""
+        tile_px = self._machine.tile_px
+        keys = plan.grid.keys
+        missing = plan.scratch.missing("scores", keys)
+        done = len(keys) - len(missing)
+        yield BlocksReport("scores", done, len(keys), tile_px)
+        for blocks in self._scorer.scored(plan, missing, self._machine):
+            done += blocks
+            yield BlocksReport("scores", done, len(keys), tile_px)
+        for step in find_cells(plan, out, hands):
+            report = BlocksReport(step.stage, step.done, step.total, tile_px)
             if step.cell_count is not None:
-                types = [_NO_TYPES] if types_of(self._roles) else []
-                notes = (*self._predictor.notes, *types)
+                types = [_NO_TYPES] if types_of(self._networks[0].description.class_roles) else []
+                notes = (*self._scorer.notes, *types)
                 report = replace(report, cell_count=step.cell_count, notes=notes)
             yield report
-
-    def _scores(self, plan: Plan) -> Iterator[BlocksReport]:
-        """Stage "scores": what cells are made of, in each block."""
-        keys = plan.grid.keys
-        for done, key in enumerate(keys):
-            if not plan.scratch.has("scores", key):
-                box, shape = plan.grid.box(key), plan.grid.shape
-                room = room_for(box, self._roles)
-                part = PlaneScores(room, self._roles, plan.own_shape, shape, box)
-                sources = self._scaled(plan.grid.plane(key))
-                for _ in self._predictor.predict_into(part, sources, whole_grid=True):
-                    yield BlocksReport("scores", done, len(keys), self._tile_px)
-                scores, roles = as_cells(part.scores, self._roles)
-                wanted = [BACKGROUND, CELL]
-                if plan.is_judged and BORDER in roles:
-                    wanted.append(BORDER)
-                plan.scratch.save(
-                    "scores", key, **{role: scores[roles.index(role)] for role in wanted}
-                )
-            yield BlocksReport("scores", done + 1, len(keys), self._tile_px)
-
-    @property
-    def _stack_start(self) -> tuple[int, ...]:
-        return (0,) * len(self._stack)
-
-    def _scaled(self, plane: tuple[int, ...]) -> list[ImageSource | ZoomedSource]:
-        """A plane of the image as each network reads it."""
-        own = self._sources
-        if self._stack:
-            where: Any = (slice(None), *plane)
-            own = [replace(each, array=each.array[where]) for each in own]
-        return [at_scale(each, zoom) for each, zoom in zip(own, self._zooms, strict=True)]
 
 
 def _check_block(block: Sequence[int], shape: tuple[int, ...]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.images.image import AnyImage
+from napari_unet.engine.images.pixels import Survey
 
 
 def viewable(image: Any) -> AnyImage:
@@ -33,6 +34,9 @@ class LazyView:
         What is taken along each axis of it; all if left out.
     axes : sequence of int or None, optional
         Axis of the array that each axis of the view is; None for a new one.
+    survey : callable, optional
+        Who looks at all of its parts; see `surveyed`. It is not sent elsewhere
+        with the view.
     """
 
     def __init__(
@@ -40,8 +44,9 @@ class LazyView:
         array: Any,
         picked: Sequence[int | slice] | None = None,
         axes: Sequence[int | None] | None = None,
+        survey: Survey | None = None,
     ) -> None:
-        self._array = array
+        self._array, self.survey = array, survey
         self._picked = [slice(0, int(n)) for n in array.shape] if picked is None else list(picked)
         self._axes = list(range(len(self._picked))) if axes is None else list(axes)
 
@@ -77,7 +82,19 @@ class LazyView:
 
     def transpose(self, order: Sequence[int]) -> LazyView:
         """View with the axes in another order."""
-        return LazyView(self._array, self._picked, [self._axes[axis] for axis in order])
+        axes = [self._axes[axis] for axis in order]
+        return LazyView(self._array, self._picked, axes, self.survey)
+
+    def over(self, change: Callable[[Any], Any]) -> LazyView:
+        """The same view of what `change` makes of the array."""
+        return LazyView(change(self._array), self._picked, self._axes, self.survey)
+
+    def by(self, survey: Survey) -> LazyView:
+        """The same view, all of whose parts are looked at by somebody else."""
+        return LazyView(self._array, self._picked, self._axes, survey)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "survey": None}
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -105,7 +122,7 @@ class LazyView:
                 raise IndexError("A lazy view is cut without steps.")
             if axis is not None:
                 picked[axis] = part_of_it
-        return LazyView(self._array, picked, axes + rest)
+        return LazyView(self._array, picked, axes + rest, self.survey)
 
     def __array__(
         self,

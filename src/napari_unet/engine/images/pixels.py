@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.base.errors import ImageShapeError, ImageValueError
+
+Found = TypeVar("Found")
+
+Survey: TypeAlias = Callable[[Callable[[tuple[slice, ...]], Any], Iterable[tuple[slice, ...]]], Any]
+"""Given a function and parts of an image: what it finds in each of them, in their order."""
 
 _PART_PIXELS = 1 << 22
 """Pixels read at once."""
@@ -33,7 +40,7 @@ def check_pixels(image: Any) -> None:
     """
     check_kind(image)
     if np.dtype(image.dtype).kind == "f":
-        for _ in finite_pieces(image):
+        for _ in surveyed(image, _nothing):
             pass
 
 
@@ -88,29 +95,74 @@ def _cut(ends: NDArray[Any], most: int) -> list[slice]:
     return parts
 
 
-def finite_pieces(image: Any) -> Iterator[NDArray[Any]]:
-    """Flat pieces of about a million pixels; raises after the last if any were not finite."""
-    dtype = np.dtype(image.dtype)
-    native = np.float64 if dtype.kind == "f" and dtype.itemsize > 8 else dtype.newbyteorder("=")
+@dataclass(frozen=True, slots=True)
+class _Seen(Generic[Found]):
+    """What was found in a part of an image, and in how many pixels that are no numbers."""
+
+    found: Found
+    bad: int
+    first: str
+    """Where the first of these is."""
+
+
+def surveyed(image: Any, look: Callable[[Iterator[NDArray[Any]]], Found]) -> Iterator[Found]:
+    """What is found in each part of an image, in their order; its pixels are read in parts.
+
+    Parameters
+    ----------
+    image : array
+        A view with workers, see `LazyView.by`, has them look.
+    look : callable
+        Given flat pieces of about a million finite pixels. A function of a
+        module, or a `partial` of one.
+
+    Raises
+    ------
+    ImageValueError
+        After the last part, if any pixels were not finite.
+    """
+    see = partial(_see, image, look)
+    survey: Survey | None = getattr(image, "survey", None)
+    parts = _parts(image)
     bad, first = 0, ""
-    for part in _parts(image):
-        read = np.asarray(image[part])
-        pixels = read.reshape(-1)
-        for start in range(0, pixels.size, _PIECE_PIXELS):
-            piece = pixels[start : start + _PIECE_PIXELS].astype(native, copy=False)
-            if dtype.kind == "f":
-                finite = np.isfinite(piece)
-                if not bad and not finite.all():
-                    flat = start + int(np.argmin(finite))
-                    first = _place(image, part, np.unravel_index(flat, read.shape))
-                bad += piece.size - int(np.count_nonzero(finite))
-                piece = piece if finite.all() else piece[finite]
-            yield piece
+    for seen in map(see, parts) if survey is None else survey(see, parts):
+        first = first or seen.first
+        bad += seen.bad
+        yield seen.found
     if bad:
         raise ImageValueError(
             f"{bad} of {image.size} pixels are NaN or infinite; replace them first, "
             f"for example with np.nan_to_num(image). The first is at {first}."
         )
+
+
+def _see(
+    image: Any, look: Callable[[Iterator[NDArray[Any]]], Found], part: tuple[slice, ...]
+) -> _Seen[Found]:
+    dtype = np.dtype(image.dtype)
+    native = np.float64 if dtype.kind == "f" and dtype.itemsize > 8 else dtype.newbyteorder("=")
+    read = np.asarray(image[part])
+    pixels = read.reshape(-1)
+    bad: list[int] = []
+
+    def pieces() -> Iterator[NDArray[Any]]:
+        for start in range(0, pixels.size, _PIECE_PIXELS):
+            piece = pixels[start : start + _PIECE_PIXELS].astype(native, copy=False)
+            if dtype.kind == "f":
+                finite = np.isfinite(piece)
+                if not finite.all():
+                    bad.extend((start + np.flatnonzero(~finite)).tolist())
+                    piece = piece[finite]
+            yield piece
+
+    found = look(pieces())
+    first = _place(image, part, np.unravel_index(bad[0], read.shape)) if bad else ""
+    return _Seen(found, len(bad), first)
+
+
+def _nothing(pieces: Iterator[NDArray[Any]]) -> None:
+    for _ in pieces:
+        pass
 
 
 def _place(image: Any, part: tuple[slice, ...], within: Sequence[Any]) -> str:
@@ -136,9 +188,9 @@ def values_at(image: Any, ranks: Sequence[int]) -> dict[int, float]:
     while left > _PIECE_PIXELS and shift > 0:
         shift -= digit
         counts = {start: np.zeros(1 << digit, np.int64) for start in start_of.values()}
-        for start, pixels in _pixels_starting(image, counts, shift + digit):
-            digits = ((pixels >> shift) & ((1 << digit) - 1)).astype(np.intp)
-            counts[start] += np.bincount(digits, minlength=1 << digit)
+        for part in surveyed(image, partial(_digits, tuple(counts), shift, digit)):
+            for start, count in part.items():
+                counts[start] += count
         found = {}
         for rank in ranks:
             count = counts[start_of[rank]]
@@ -151,8 +203,9 @@ def values_at(image: Any, ranks: Sequence[int]) -> dict[int, float]:
     if shift == 0:
         return {rank: _value_of(start, dtype) for rank, start in start_of.items()}
     inside: dict[int, list[NDArray[Any]]] = {start: [] for start in start_of.values()}
-    for start, pixels in _pixels_starting(image, inside, shift):
-        inside[start].append(pixels)
+    for there in surveyed(image, partial(_inside, tuple(inside), shift)):
+        for start, pixels in there.items():
+            inside[start] += pixels
     ordered = {
         start: np.partition(
             np.concatenate(parts), [before[r] for r in ranks if start_of[r] == start]
@@ -162,11 +215,32 @@ def values_at(image: Any, ranks: Sequence[int]) -> dict[int, float]:
     return {r: _value_of(int(ordered[start][before[r]]), dtype) for r, start in start_of.items()}
 
 
+def _digits(
+    starts: Iterable[int], shift: int, digit: int, pieces: Iterator[NDArray[Any]]
+) -> dict[int, NDArray[np.int64]]:
+    """For each start, how many pixels have each value of the bits that follow it."""
+    counts = {start: np.zeros(1 << digit, np.int64) for start in starts}
+    for start, pixels in _pixels_starting(pieces, starts, shift + digit):
+        digits = ((pixels >> shift) & ((1 << digit) - 1)).astype(np.intp)
+        counts[start] += np.bincount(digits, minlength=1 << digit)
+    return counts
+
+
+def _inside(
+    starts: Iterable[int], shift: int, pieces: Iterator[NDArray[Any]]
+) -> dict[int, list[NDArray[Any]]]:
+    """For each start the pixels that have it."""
+    inside: dict[int, list[NDArray[Any]]] = {start: [] for start in starts}
+    for start, pixels in _pixels_starting(pieces, starts, shift):
+        inside[start].append(pixels)
+    return inside
+
+
 def _pixels_starting(
-    image: Any, starts: Iterable[int], shift: int
+    pieces: Iterator[NDArray[Any]], starts: Iterable[int], shift: int
 ) -> Iterator[tuple[int, NDArray[Any]]]:
     """For each start in turn, and piece by piece: the pixels whose bits above `shift` are these."""
-    for piece in finite_pieces(image):
+    for piece in pieces:
         bits = _ordered_bits(piece)
         if shift == 8 * bits.itemsize:
             yield 0, bits

@@ -28,6 +28,7 @@ from napari_unet.engine.images.resampling import ZoomedSource, interpolated
 from napari_unet.engine.images.source import ImageSource
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.copies import CopiedSource, Copy, copies
+from napari_unet.engine.segmentation.detours import Detours
 from napari_unet.engine.segmentation.planes import PlaneScores, room_for, scaled_box
 from napari_unet.engine.segmentation.tiling import (
     TileableNetwork,
@@ -71,9 +72,7 @@ class Scorer:
         self._device, self._dtype = device, dtype
         with gpu_errors_explained(device):
             self._tileable = tileable(network.for_inference(device, dtype))
-        self._overflowed_tiles = 0
-        self._smallest_tile_px: int | None = None
-        self._is_tiled = False
+        self.detours = Detours()
 
     def size_multiples(self, ndim: int) -> tuple[int, ...]:
         """Tiles begin at multiples of so many pixels along each axis."""
@@ -86,27 +85,9 @@ class Scorer:
             return automatic_tile_px(self._tileable, shape)
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> list[str]:
         """One sentence for each thing that went another way than asked for."""
-        notes = []
-        if self._overflowed_tiles:
-            name = str(self._dtype).removeprefix("torch.")
-            notes.append(
-                f"{self._overflowed_tiles} tiles held numbers beyond {name} and were computed "
-                "in float32; choose precision float32 to spare the detour."
-            )
-        if self._smallest_tile_px is not None:
-            notes.append(
-                f"Memory ran out, so the tiles were made smaller ({self._smallest_tile_px} "
-                "pixels); the result is the same."
-            )
-        reason = self._network.description.architecture.inexact_because
-        if reason and self._is_tiled:
-            notes.append(
-                f"The image was computed in tiles, and cells at their borders may differ a little "
-                f"from the image as a whole: {reason}. A larger tile_px lessens it."
-            )
-        return tuple(notes)
+        return self.detours.notes(self._network.description, self._dtype)
 
     def add_copy(
         self,
@@ -142,17 +123,16 @@ class Scorer:
         for tile in predict_tiles(
             CopiedSource(source, copy),
             self._tileable,
-            tile_px=self._smallest_tile_px or self.tile_px,
+            tile_px=self.detours.smallest_tile_px or self.tile_px,
             region=box,
             near=near,
             whole_grid=whole_grid,
             in_float32=self._in_float32,
         ):
-            if tile.halvings:
-                self._smallest_tile_px = tile.tile_px
-            self._overflowed_tiles += tile.overflowed
             is_part = whole_grid and sizes(tile.region) != copy.shape_of(source.shape)
-            self._is_tiled |= tile.total > 1 or is_part
+            smaller_px = tile.tile_px if tile.halvings else None
+            is_tiled = tile.total > 1 or is_part
+            self.detours = self.detours.joined(Detours(int(tile.overflowed), smaller_px, is_tiled))
             # Rounding to the network's multiple goes another way in the mirror.
             both = shared(box, tile.region)
             target = into[(slice(None), *within(both, box))]
@@ -219,6 +199,13 @@ class PlanePredictor:
     def tile_px(self, shape: tuple[int, ...]) -> int:
         """Length of a tile of an image of that shape at the model's scale."""
         return self._settings.tile_px or self._scorers[0].automatic_tile_px(shape)
+
+    def taken_detours(self) -> tuple[Detours, ...]:
+        """Those of each network since they were taken last."""
+        taken = tuple(scorer.detours for scorer in self._scorers)
+        for scorer in self._scorers:
+            scorer.detours = Detours(smallest_tile_px=scorer.detours.smallest_tile_px)
+        return taken
 
     def fix_tile_px(self, tile_px: int) -> None:
         """Compute in tiles of this length from now on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -263,6 +263,10 @@ class StoredLabels:
     def shards(self) -> tuple[int, ...]:
         """Which one writer each may write."""
         return self._of(self._array.shards)
+
+    def over(self, change: Callable[[Any], Any]) -> StoredLabels:
+        """These on what `change` makes of the array."""
+        return StoredLabels(self._path, change(self._array), self._order)
 
     def __getitem__(self, where: tuple[int | slice, ...]) -> NDArray[Any]:
         with _told(self._path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,10 @@ class ToldArray:
         """Files of several chunks, if the array has them."""
         shards: tuple[int, ...] | None = getattr(self._array, "shards", None)
         return shards
+
+    def over(self, change: Callable[[Any], Any]) -> Any:
+        """What `change` makes of the array, which tells by itself what cannot be read."""
+        return change(self._array)
 
     def __getitem__(self, where: tuple[int | slice, ...]) -> NDArray[Any]:
         try:

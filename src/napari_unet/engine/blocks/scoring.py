@@ -1,0 +1,254 @@
+"""Stage "scores" of a block: from the image and the networks to what cells are made of."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from napari_unet.engine.base.device import resolve_device, resolve_precision
+from napari_unet.engine.base.errors import ClusterError
+from napari_unet.engine.base.settings import SegmentationSettings
+from napari_unet.engine.blocks.grid import Key
+from napari_unet.engine.blocks.plan import Plan
+from napari_unet.engine.images.image import AnyImage
+from napari_unet.engine.images.resampling import ZoomedSource, at_scale
+from napari_unet.engine.images.source import ImageSource
+from napari_unet.engine.models.checkpoint import load_checkpoint
+from napari_unet.engine.networks.class_roles import BACKGROUND, BORDER, CELL, as_cells
+from napari_unet.engine.networks.network import Network
+from napari_unet.engine.segmentation.detours import Detours
+from napari_unet.engine.segmentation.ensemble import axis_zooms_of
+from napari_unet.engine.segmentation.planes import PlaneScores, room_for
+from napari_unet.engine.segmentation.predictor import PlanePredictor
+from napari_unet.engine.segmentation.segmentation import opened, stack_shape
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An image as each network reads it, plane by plane; small where the image is in a file.
+
+    Parameters
+    ----------
+    stack : tuple of int
+        Lengths of the axes of planes; () without any.
+    sources : tuple of ImageSource
+        In the image's own pixels, for each network.
+    zooms : tuple of tuple of float
+        Factors for each axis to the scale at which each reads.
+    """
+
+    stack: tuple[int, ...]
+    sources: tuple[ImageSource, ...]
+    zooms: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def of(
+        cls,
+        image: AnyImage,
+        networks: Sequence[Network],
+        settings: SegmentationSettings,
+        intensity_reference: AnyImage | None,
+    ) -> Reading:
+        """Measure the image's intensities, and find how it is read."""
+        descriptions = [each.description for each in networks]
+        stack = stack_shape(image, descriptions[0], settings)
+        sources = [
+            opened(image, each, settings, intensity_reference, slice_axes=len(stack))
+            for each in networks
+        ]
+        return cls(stack, tuple(sources), tuple(axis_zooms_of(descriptions, settings)))
+
+    @property
+    def own_shape(self) -> tuple[int, ...]:
+        """Of a plane in the image's own pixels."""
+        return self.sources[0].shape[len(self.stack) :]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a plane as the first network reads it."""
+        return self.plane((0,) * len(self.stack))[0].shape
+
+    def plane(self, place: tuple[int, ...]) -> list[ImageSource | ZoomedSource]:
+        """A plane of the image as each network reads it."""
+        own: Sequence[ImageSource] = self.sources
+        if self.stack:
+            where: Any = (slice(None), *place)
+            own = [replace(each, array=each.array[where]) for each in own]
+        return [at_scale(each, zooms) for each, zooms in zip(own, self.zooms, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """With what scores are computed: all of it decides over their last digits.
+
+    Parameters
+    ----------
+    device, precision : str
+        Kind of device, and number format of the network's arithmetic.
+    tile_px : int
+        Length of the network's tiles.
+    size_multiples : tuple of int
+        Tiles begin at multiples of so many pixels, along each axis.
+    """
+
+    device: str
+    precision: str
+    tile_px: int
+    size_multiples: tuple[int, ...]
+
+
+class Scoring:
+    """Computes the scores of blocks, in this process.
+
+    Parameters
+    ----------
+    reading : Reading
+    networks : sequence of Network
+    settings : SegmentationSettings
+    device : str
+        As `resolve_device` takes it.
+    """
+
+    def __init__(
+        self,
+        reading: Reading,
+        networks: Sequence[Network],
+        settings: SegmentationSettings,
+        device: str,
+    ) -> None:
+        self._reading, self._roles = reading, networks[0].description.class_roles
+        where = resolve_device(device)
+        self._kind = (where.type, str(resolve_precision(settings.precision, where)))
+        self.predictor = PlanePredictor(networks, settings, str(where))
+
+    @property
+    def machine(self) -> Machine:
+        """With what scores are computed here, if nobody says otherwise."""
+        tile_px = self.predictor.tile_px(self._reading.shape)
+        return Machine(*self._kind, tile_px, self.predictor.size_multiples)
+
+    def tiles(self, plan: Plan, key: Key) -> Iterator[None]:
+        """Compute the scores of a block and write them, with a pause after each tile."""
+        box, shape = plan.grid.box(key), plan.grid.shape
+        room = room_for(box, self._roles)
+        part = PlaneScores(room, self._roles, plan.own_shape, shape, box)
+        sources = self._reading.plane(plan.grid.plane(key))
+        for _ in self.predictor.predict_into(part, sources, whole_grid=True):
+            yield
+        scores, roles = as_cells(part.scores, self._roles)
+        wanted = [BACKGROUND, CELL]
+        if plan.is_judged and BORDER in roles:
+            wanted.append(BORDER)
+        plan.scratch.save("scores", key, **{role: scores[roles.index(role)] for role in wanted})
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What another process needs to compute scores: small, with the names of files.
+
+    Parameters
+    ----------
+    token : str
+        Tells orders apart; a process keeps what it opened for the last one.
+    reading : Reading
+        Of an image in a file.
+    networks : tuple of (Path, str)
+        Model files, and the digest of each.
+    settings : SegmentationSettings
+    device : str
+    """
+
+    token: str
+    reading: Reading = field(compare=False)
+    networks: tuple[tuple[Path, str], ...] = field(compare=False)
+    settings: SegmentationSettings = field(compare=False)
+    device: str = field(compare=False)
+
+
+_ONE_BY_ONE = threading.Lock()
+"""A process may do several tasks at once, but the network has all of its processors."""
+
+
+def introduce(order: Order) -> Machine:
+    """With what this process computes scores; image and networks are opened."""
+    with _ONE_BY_ONE:
+        return _scoring(order).machine
+
+
+def score_block(order: Order, machine: Machine, plan: Plan, key: Key) -> tuple[Detours, ...]:
+    """Stage "scores", in any process.
+
+    Parameters
+    ----------
+    order : Order
+    machine : Machine
+        With what all processes compute.
+    plan : Plan
+    key : Key
+
+    Returns
+    -------
+    tuple of Detours
+        Of each network.
+
+    Raises
+    ------
+    ClusterError
+        If this process computes with another device or number format.
+    """
+    with _ONE_BY_ONE:
+        if plan.scratch.has("scores", key):
+            return ()
+        scoring = _scoring(order)
+        scoring.predictor.fix_tile_px(machine.tile_px)
+        check_same(machine, [replace(scoring.machine, tile_px=machine.tile_px)])
+        for _ in scoring.tiles(plan, key):
+            pass
+        return scoring.predictor.taken_detours()
+
+
+def check_same(machine: Machine, others: Sequence[Machine]) -> None:
+    """Raise unless all processes compute in one way."""
+    for other in others:
+        for name, remedy in (("device", "device"), ("precision", "precision")):
+            one, its = getattr(machine, name), getattr(other, name)
+            if one != its:
+                raise ClusterError(
+                    f"Some workers compute on {name} {one}, others on {its}, and labels would "
+                    f"depend on who did what; choose one {remedy} for all, for example {its}."
+                )
+
+
+@lru_cache(maxsize=1)
+def _scoring(order: Order) -> Scoring:
+    networks = []
+    for path, digest in order.networks:
+        if file_digest(path) != digest:
+            raise ClusterError(
+                f"'{path}' is not the model that was sent; let all workers see the same folder "
+                "under this name, and begin again in another one."
+            )
+        networks.append(load_checkpoint(path))
+    return Scoring(order.reading, networks, order.settings, order.device)
+
+
+def file_digest(path: Path) -> str:
+    """What tells a file's contents from others, in hexadecimal digits.
+
+    Raises
+    ------
+    ClusterError
+        If this process does not see it.
+    """
+    try:
+        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    except OSError as error:
+        raise ClusterError(
+            f"'{path}' cannot be read here ({(error.strerror or str(error)).lower()}); choose a "
+            "folder for unfinished work that all workers see under the same name."
+        ) from error
