@@ -25,7 +25,14 @@ def test_pairs_come_back_with_all_that_was_known_of_them(tmp_path: Path) -> None
             weight=2.0,
             types={1: "mitotic"},
         ),
-        TrainingPair(stack[1], labels, "a, slice 2", channel_axis=-1, intensity_reference=stack),
+        TrainingPair(
+            stack[1],
+            labels,
+            "a, slice 2",
+            channel_axis=-1,
+            intensity_reference=stack,
+            spacing=(2.0, 0.5, 0.5),
+        ),
     ]
     pairs[0] = replace(pairs[0], spacing=[2.0, 0.5, 0.5])
 
@@ -36,6 +43,7 @@ def test_pairs_come_back_with_all_that_was_known_of_them(tmp_path: Path) -> None
     for was, found in zip(pairs, read_written_pairs(tmp_path / "a.pairs.npz"), strict=True):
         for name in ("name", "channel_axis", "weight", "types", "spacing"):
             assert getattr(found, name) == getattr(was, name)
+        assert tuple(found.spacing or ()) == tuple(was.spacing or ())
         for name in ("image", "labels", "reviewed", "corrected", "intensity_reference"):
             np.testing.assert_array_equal(getattr(found, name), getattr(was, name))
     assert found.labels.dtype == np.int64
