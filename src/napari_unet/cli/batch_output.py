@@ -11,8 +11,10 @@ from pathlib import Path
 from napari_unet.batch.image_entry import ImageEntry
 from napari_unet.batch.queue import Entry, Queue, noun_of
 from napari_unet.batch.running import BatchReport
+from napari_unet.batch.summary import Summary, counted
 from napari_unet.batch.words import count, listing
 from napari_unet.cli.console import describe_failure, progress_bar, report, say, say_of
+from napari_unet.engine.networks.network import NetworkDescription
 
 
 class Told:
@@ -87,3 +89,14 @@ def _named(entry: Entry) -> Path:
     if isinstance(entry, ImageEntry):
         return entry.planned.source.parent / entry.title
     return entry.output
+
+
+def count_earlier(
+    summary: Summary, entries: Sequence[ImageEntry], description: NetworkDescription
+) -> None:
+    """Give results that another program or an earlier version has made their rows."""
+    for entry in entries:
+        is_kept = entry.keeps and entry.has_results
+        is_new = is_kept and entry.state == "waiting" and not summary.has(entry)
+        if is_new and not description.gives_classes:
+            summary.add(counted(entry, ndim=description.architecture.ndim))

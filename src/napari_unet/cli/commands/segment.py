@@ -26,9 +26,9 @@ from napari_unet.batch.image_part import WantedPart
 from napari_unet.batch.queue import Entry, Queue, has_queue, noun_of
 from napari_unet.batch.running import iterate_queue, load_networks
 from napari_unet.batch.settings import BatchSettings
-from napari_unet.batch.summary import TABLE, Summary, counted
+from napari_unet.batch.summary import TABLE, Summary
 from napari_unet.batch.words import count
-from napari_unet.cli.batch_output import Told
+from napari_unet.cli.batch_output import Told, count_earlier
 from napari_unet.cli.better_model import BetterModel
 from napari_unet.cli.block_run import add_block_option, segment_in_blocks
 from napari_unet.cli.checks import add_check_option, look_before
@@ -248,7 +248,7 @@ def run(arguments: argparse.Namespace) -> int:
         missing = _missing(added, arguments)
         summary = _summary(arguments, queue, added)
         if summary is not None and models.description is not None:
-            _count_earlier(summary, added, models.description)
+            count_earlier(summary, added, models.description)
         loaded = {batch.id: models.networks}
         return _segment(queue, [*models.trainings, *missing], summary, arguments, loaded)
 
@@ -332,17 +332,6 @@ def _summary(
         if entry.state != "waiting":
             summary.add(entry)
     return summary
-
-
-def _count_earlier(
-    summary: Summary, entries: Sequence[ImageEntry], description: NetworkDescription
-) -> None:
-    """Give results that another program or an earlier version has made their rows."""
-    for entry in entries:
-        is_kept = entry.keeps and entry.has_results
-        is_new = is_kept and entry.state == "waiting" and not summary.has(entry)
-        if is_new and not description.gives_classes:
-            summary.add(counted(entry, ndim=description.architecture.ndim))
 
 
 def _go_on(arguments: argparse.Namespace) -> int:
