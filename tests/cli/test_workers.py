@@ -64,4 +64,4 @@ def test_labels_by_a_worker_are_those_of_this_process(
         found.append(zarr.open_array(f"{out}/0", mode="r")[...])
     assert found[0].max() > 5
     np.testing.assert_array_equal(*found)
-    assert "What the workers do is shown at http://" in output.read()
+    assert "What the workers do is shown at http://" in output.read()[1]
