@@ -19,6 +19,7 @@ from napari_unet.engine.base.errors import (
 from napari_unet.engine.images.image import AnyImage, LabelImage, channels_first, colour_axis
 from napari_unet.engine.networks.annotation import (
     LabelKind,
+    are_single_slices,
     check_classes,
     labels_are_classes,
     named_classes,
@@ -32,7 +33,9 @@ from napari_unet.engine.networks.class_roles import (
     types_of,
 )
 from napari_unet.engine.networks.network import NetworkDescription
-from napari_unet.engine.networks.unet import NEW_SHAPE, UNetConfig, flat_levels_for
+from napari_unet.engine.networks.unet import UNetConfig, flat_levels_for
+from napari_unet.engine.training.volumes.new_shape import usual_shape
+from napari_unet.engine.training.volumes.slices import ChosenSlices, labelled_slices, within
 from napari_unet.engine.training.volumes.voxels import anisotropy_of, median_anisotropy, ring_around
 from napari_unet.engine.weight_map.weight_map import IGNORED, check_labels
 
@@ -78,6 +81,9 @@ class TrainingPair:
     spacing : sequence of float, optional
         Of a volume: size of a voxel along Z, Y and X, in any unit. Only how they
         compare counts; without it slices are as far apart as pixels.
+    in_slices : bool
+        Of a volume only slices were labelled: cells are counted and measured
+        in each of those that show anything reviewed, by itself.
     """
 
     image: AnyImage
@@ -90,6 +96,7 @@ class TrainingPair:
     weight: float = 1.0
     types: Types | None = None
     spacing: Sequence[float] | None = None
+    in_slices: bool = False
 
     @property
     def anisotropy(self) -> float | None:
@@ -128,6 +135,7 @@ def annotated_pair(
     *,
     unlabelled: Unlabelled = "reviewed",
     regions: NDArray[np.bool_] | None = None,
+    slices: ChosenSlices | None = None,
     background_label: int | None = None,
     label_kind: LabelKind = "cells",
     ring_px: float = RING_PX,
@@ -150,6 +158,9 @@ def annotated_pair(
     regions : bool array of the labels' shape, optional
         Everything in them was reviewed, whatever `unlabelled` says; with
         "reviewed" nothing outside of them was.
+    slices : sequence of int or "painted", optional
+        Of a volume, only what lies in these slices teaches anything: numbers
+        from 0, or all that show a label.
     background_label : int, optional
         A number that was painted where background is.
     label_kind : {"cells", "classes"}
@@ -158,6 +169,8 @@ def annotated_pair(
         With "ignore", pixels up to this distance outside of a painted cell
         are background: they are certainly not its inside. 0 leaves them out.
         Of a volume with `spacing` it is measured in pixels of a slice.
+        Where cells of a volume were painted in single slices, these pixels
+        are in the same slice.
     corrected : bool array of the labels' shape, optional
         Pixels that a person has changed since they were predicted.
     name : str
@@ -176,7 +189,7 @@ def annotated_pair(
     SettingsError
         If `unlabelled` is neither.
     TrainingError
-        If `regions` do not fit.
+        If `regions` do not fit, or there are no such slices.
 
     Examples
     --------
@@ -201,14 +214,20 @@ def annotated_pair(
         is_background = labels == background_label
         painted |= is_background
         labels = np.where(is_background, labels.dtype.type(0), labels)
+    in_slices = slices is not None or (unlabelled == "ignore" and are_single_slices(painted))
     pair = TrainingPair(
-        image, labels, name, channel_axis, regions, corrected, types=types, spacing=spacing
-    )
-    if unlabelled != "ignore":
-        return pair
-    ring = ring_px if label_kind == "cells" else 0.0
-    reviewed = painted | ring_around(labels > 0, ring, pair.anisotropy)
-    return replace(pair, reviewed=reviewed if regions is None else reviewed | regions)
+        image, labels, name, channel_axis, regions, corrected, types=types, spacing=spacing,
+        in_slices=in_slices,
+    )  # fmt: skip
+    reviewed = regions
+    if unlabelled == "ignore":
+        ring = ring_px if label_kind == "cells" else 0.0
+        near = ring_around(labels > 0, ring, pair.anisotropy, in_plane=in_slices)
+        reviewed = painted | near if regions is None else painted | near | regions
+    if slices is not None:
+        chosen = within(labelled_slices(painted, slices, name=name), labels.shape)
+        reviewed = chosen if reviewed is None else reviewed & chosen
+    return replace(pair, reviewed=reviewed)
 
 
 def check_pairs(
@@ -303,7 +322,7 @@ def new_description(
     ndim: int | None = None,
     class_roles: Sequence[str] = (BACKGROUND, CELL, BORDER),
     class_names: Sequence[str] | None = None,
-    shape: UNetConfig = NEW_SHAPE,
+    shape: UNetConfig | None = None,
     name: str = "new",
 ) -> NetworkDescription:
     """Describe a network that begins with nothing and reads these images.
@@ -322,8 +341,9 @@ def new_description(
         The numbers of the labels are classes, 1 is that of the first name;
         those without a name are called "class 1", "class 2", ... There are as
         many as the labels show. A reviewed 0 is one more, "background".
-    shape : UNetConfig
-        All the rest of its shape; how many levels are flat, if no pair has a `spacing`.
+    shape : UNetConfig, optional
+        All the rest of its shape; what is usual for images, or for volumes, without it. How many
+        levels are flat, if no pair has a `spacing`.
     name : str
 
     Returns
@@ -356,6 +376,7 @@ def new_description(
     channels = max((_channels(pair) for pair in pairs), default=1)
     # Alpha is no channel to learn from.
     in_channels = 3 if channels == 4 else channels
+    shape = usual_shape(ndim) if shape is None else shape
     anisotropy = median_anisotropy(pairs) if ndim == 3 else None
     flat = shape.flat_levels if ndim == 3 else 0
     if anisotropy is not None:
