@@ -366,14 +366,12 @@ def _middle(
 ) -> tuple[int, ...]:
     """Pixel of a plane in the middle of the view: of a volume in the slice that is shown."""
     missing = dims.ndim - layer.ndim
-    world = layer.world_to_data(dims.point[missing:])
+    point = np.round(layer.world_to_data(dims.point[missing:]))
     spanned = [axis for axis, part in zip(axes, plane, strict=True) if isinstance(part, slice)]
-    return tuple(
-        (low + high) // 2
-        if axis + missing in dims.displayed
-        else int(np.clip(round(float(world[axis])), low, high - 1))
-        for axis, low, high in zip(spanned, box[::2], box[1::2], strict=True)
-    )
+    shown = [axis + missing in dims.displayed for axis in spanned]
+    low, high = np.array(box[::2]), np.array(box[1::2])
+    hidden = np.clip(point[spanned], low, high - 1)
+    return tuple(np.where(shown, (low + high) // 2, hidden).astype(int).tolist())
 
 
 def visible_box(
@@ -385,7 +383,7 @@ def visible_box(
 ) -> tuple[int, ...] | None:
     """Start and stop along each axis of a plane of what the canvas shows; None if unknown.
 
-    With `dims`, of a volume that is shown slice by slice all slices are in view.
+    With `dims`, all slices of a volume that is shown slice by slice.
     """
     corners = np.asarray(layer.corner_pixels, float)
     if layer.multiscale:

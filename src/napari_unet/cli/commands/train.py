@@ -48,9 +48,7 @@ from napari_unet.cli.setting_options import (
 from napari_unet.engine.base.errors import FileError, SettingsError, TrainingError
 from napari_unet.engine.models.checkpoint import bundled_models
 from napari_unet.engine.training.knowledge.bank import known_bank
-from napari_unet.engine.training.pairs import (
-    check_pairs,
-)
+from napari_unet.engine.training.pair_checks import check_pairs
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.training import train
 

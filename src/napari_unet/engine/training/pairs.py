@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
@@ -11,17 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.base.errors import (
-    ImageShapeError,
-    LabelsError,
     SettingsError,
     TrainingError,
 )
-from napari_unet.engine.images.image import AnyImage, LabelImage, channels_first, colour_axis
+from napari_unet.engine.images.image import AnyImage, LabelImage, colour_axis
 from napari_unet.engine.networks.annotation import (
     LabelKind,
     are_single_slices,
-    check_classes,
-    labels_are_classes,
     named_classes,
 )
 from napari_unet.engine.networks.class_roles import (
@@ -30,7 +25,6 @@ from napari_unet.engine.networks.class_roles import (
     CELL,
     Types,
     typed_roles,
-    types_of,
 )
 from napari_unet.engine.networks.network import NetworkDescription
 from napari_unet.engine.networks.unet import UNetConfig, flat_levels_for
@@ -208,7 +202,7 @@ def annotated_pair(
         raise SettingsError(f"unlabelled is {unlabelled!r}; use 'reviewed' or 'ignore'.")
     labels = np.asarray(labels)
     if regions is not None:
-        regions = _mask(regions, labels.shape, name, "regions")
+        regions = checked_mask(regions, labels.shape, name, "regions")
     painted = labels > 0
     if background_label is not None:
         is_background = labels == background_label
@@ -230,90 +224,9 @@ def annotated_pair(
     return replace(pair, reviewed=reviewed)
 
 
-def check_pairs(
-    pairs: Sequence[TrainingPair],
-    validation: Sequence[TrainingPair],
-    *,
-    ndim: int,
-    class_roles: Sequence[str],
-) -> None:
-    """Raise unless a network can learn from `pairs` and be validated on the others.
-
-    Raises
-    ------
-    TrainingError, LabelsError, ImageError
-        In one sentence that names the image.
-    """
-    if not pairs:
-        raise TrainingError("There are no training images; give at least one with its labels.")
-    for pair in (*pairs, *validation):
-        if not (math.isfinite(pair.weight) and pair.weight > 0):
-            raise TrainingError(
-                f"'{pair.name}' has the weight {pair.weight:g}; use a positive number, 1 for an "
-                "image that is drawn as often as others."
-            )
-        try:
-            labels, _ = check_labels(pair.labels), pair.anisotropy
-            shape = channels_first(
-                np.asarray(pair.image), ndim=ndim, channel_axis=pair.channel_axis
-            ).shape[1:]
-        except (ImageShapeError, LabelsError, SettingsError) as error:
-            raise type(error)(f"'{pair.name}': {error}") from error
-        if shape != labels.shape:
-            raise TrainingError(
-                f"'{pair.name}' has {_in_words(shape)} pixels but its labels have "
-                f"{_in_words(labels.shape)}; choose the labels of this image."
-            )
-        for name in ("reviewed", "corrected"):
-            mask = getattr(pair, name)
-            if mask is not None:
-                _mask(mask, labels.shape, pair.name, name)
-        if labels_are_classes(class_roles):
-            check_classes(labels, class_roles, name=pair.name)
-        _check_types(pair, class_roles)
-    _check_content(pairs, class_roles)
-
-
 def types_in(pairs: Sequence[TrainingPair]) -> tuple[str, ...]:
     """Types of the cells that are there, in the order of the alphabet."""
     return tuple(sorted({name for pair in pairs for name in pair.checked_types().values()}))
-
-
-def _check_types(pair: TrainingPair, class_roles: Sequence[str]) -> None:
-    known = types_of(class_roles)
-    unknown = [name for name in types_in([pair]) if name not in known]
-    if unknown and known:
-        raise TrainingError(
-            f"'{pair.name}' has cells of the type '{unknown[0]}', and the network knows "
-            f"{', '.join(known)}; use these names, or begin with a model that knows no types yet."
-        )
-
-
-def _check_content(pairs: Sequence[TrainingPair], class_roles: Sequence[str]) -> None:
-    numbers = {int(number) for pair in pairs for number in np.unique(pair.checked_labels())}
-    if numbers == {IGNORED}:
-        raise TrainingError(
-            "No pixel of the training images was reviewed; paint at least a few cells, or say "
-            "where everything is labelled."
-        )
-    if not labels_are_classes(class_roles):
-        if max(numbers) <= 0:
-            raise TrainingError(
-                "No training image has a labelled cell; paint at least a few cells first."
-            )
-        return
-    background = "background" in class_roles
-    classes = {
-        class_roles[number - 1] if number else "background"
-        for number in numbers
-        if number > 0 or (number == 0 and background)
-    }
-    if len(classes) < 2:
-        found = f"only '{classes.pop()}'" if classes else "no class"
-        raise TrainingError(
-            f"The training images show {found}; label pixels of at least two of "
-            f"{', '.join(class_roles)}."
-        )
 
 
 def new_description(
@@ -403,9 +316,10 @@ def _channels(pair: TrainingPair) -> int:
     return int(shape[axis]) if axis is not None and has_axis else 1
 
 
-def _mask(
+def checked_mask(
     mask: NDArray[np.bool_], shape: tuple[int, ...], image: str, name: str
 ) -> NDArray[np.bool_]:
+    """Return a mask of the pixels of labels; a `TrainingError` if it is none."""
     mask = np.asarray(mask)
     if mask.shape != shape or mask.dtype != bool:
         raise TrainingError(
@@ -413,7 +327,3 @@ def _mask(
             f"for each pixel of the labels, which have shape {shape}."
         )
     return mask
-
-
-def _in_words(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

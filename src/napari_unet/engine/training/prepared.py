@@ -296,14 +296,19 @@ def _with_cut_cells(
     instances: InstanceSettings, prepared: Sequence[PreparedPair], before: NetworkDescription
 ) -> InstanceSettings:
     """Thresholds that keep what the borders of volumes leave of cells."""
-    pieces: list[int] = []
+    pieces: list[float] = []
     for pair in prepared:
-        if not pair.in_slices:  # of a cell that is seen in slices nobody knows what is cut
-            sizes = np.bincount(np.maximum(pair.labels.numpy(), 0).reshape(-1))[1:]
+        labels = np.maximum(pair.labels.numpy(), 0)
+        if pair.in_slices:
+            areas = [area for plane in labels for area in np.bincount(plane.reshape(-1))[1:]]
+            pieces += [size / (before.anisotropy or 1.0) for size in ball_sizes(areas) if size]
+        else:
+            sizes = np.bincount(labels.reshape(-1))[1:]
             pieces += sizes[sizes > 0].tolist()
-    least = instances.min_size_px
-    if pieces:
-        least = max(1, min(least, int(np.quantile(pieces, _CUT_SHARE))))
+    least = int(np.quantile(pieces, _CUT_SHARE))
+    if not any(pair.in_slices for pair in prepared):  # slices near the ends of cells are small
+        least = min(least, instances.min_size_px)
+    least = max(1, least)
     seed = instances.min_seed_px
     if before.object_diameter_px is None:  # a new network has the least seed of images
         seed = least // 2

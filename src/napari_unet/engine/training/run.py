@@ -32,7 +32,8 @@ from napari_unet.engine.training.knowledge.resemblance import resembling
 from napari_unet.engine.training.knowledge.verdict import Verdict
 from napari_unet.engine.training.learner import Learner, TrainingReport
 from napari_unet.engine.training.length.schedule import Schedule
-from napari_unet.engine.training.pairs import TrainingPair, check_pairs
+from napari_unet.engine.training.pair_checks import check_pairs
+from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.patches import Batch, BatchesAhead, Patches
 from napari_unet.engine.training.prepared import description_after
 from napari_unet.engine.training.scoring import never
