@@ -119,7 +119,36 @@ def test_a_new_3d_model_is_told_with_the_size_of_its_patches(
         "a new 3-D network (U-Net, base width 2, depth 1, same convolutions) that reads 1 channel "
         "and learns background, cell, border"
     ) in out
-    assert "Patches have 4 x 80 x 80 voxels, 64 in a batch" in error
+    assert "Patches have 4 x 24 x 32 voxels, 64 in a batch; a step takes about" in error
+
+
+def test_of_a_volume_only_the_slices_that_are_named_teach(
+    tmp_path: Path,
+    output: Output,
+    cells_image: Pixels,
+    cells_labels: Pixels,
+    save_image: Callable[..., str],
+) -> None:
+    image = save_image(tmp_path / "a.tif", cells_image(16, 24, 32), photometric="minisblack")
+    labels = np.zeros((16, 24, 32), np.uint16)
+    labels[[2, 9]] = cells_labels(24, 32)
+    write_labels(tmp_path / "l.tif", labels)
+    words = ["train", image, str(tmp_path / "l.tif"), "-o", str(tmp_path / "m"), "--ndim", "3"]
+    words += ["--base-width", "2", "--depth", "1", "--steps", "1", "--device", "cpu"]
+
+    assert main(words) == 0
+    assert "Only 2 of 16 slices of 'a.tif' show labels" in output.read()[1]
+    assert main([*words, "--overwrite", "--slices", "3,10"]) == 0
+    assert "slices of 'a.tif' show labels" not in output.read()[1]
+    settings = load_checkpoint(tmp_path / "m.safetensors").description.history[-1]["settings"]
+    assert settings["batch_size"] == 2
+    assert settings["augmentation"]["elastic_sigma_px"] == 3
+    assert main([*words, "--overwrite", "--slices", "3,17"]) == 1
+    assert "'a.tif' has no slice 17, counted from 1; it has 16" in output.read()[1]
+    assert main([*words, "--overwrite", "--slices", "4"]) == 1
+    assert "slices with labels, counted from 1: 3, 10." in output.read()[1]
+    assert main([*words, "--overwrite", "--slices", "3,10", "--ndim", "2"]) == 1
+    assert "leave the slices out, or train a 3-D network" in output.read()[1]
 
 
 def scribbled(tmp_path: Path) -> list[str]:
@@ -300,7 +329,7 @@ def test_memory_that_runs_out_is_noted_once(
     assert main([*words, *FAST_TRAINING, "--batch-size", "2", "--steps", "2"]) == 0
 
     error = output.read()[1]
-    assert error.count("Memory ran out, so a batch is computed in parts of 1;") == 1
+    assert error.count("so it is computed in parts of 1;") == 1
 
 
 def test_training_that_diverges_leaves_the_last_good_model(

@@ -225,6 +225,7 @@ def look_at_pairs(
             pair.channel_axis,
             reviewed=pair.reviewed,
             corrected=pair.corrected,
+            in_slices=pair.in_slices,
         )
         for pair in some
     ]

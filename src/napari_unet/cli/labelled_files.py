@@ -20,6 +20,7 @@ from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.networks.annotation import LabelKind, label_kind
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.pairs import RING_PX, TrainingPair, Unlabelled
+from napari_unet.engine.training.volumes.slices import ChosenSlices
 from napari_unet.files.cell_types import tables_of
 from napari_unet.files.pairs import pair_files
 
@@ -57,11 +58,24 @@ def add_meaning_options(parser: argparse.ArgumentParser) -> None:
         f"(default: {RING_PX}); more where cells lie far apart",
     )
     group.add_argument(
+        "--slices",
+        type=_slices,
+        metavar="N,N|painted",
+        help="of volumes (--ndim 3), learn from these slices alone, counted from 1, or from all "
+        "that show a label; what is above and below teaches nothing",
+    )
+    group.add_argument(
         "--only-seen",
         action="store_true",
         help="learn only cells that were looked over in napari and marked right or corrected, and "
         "the background around them; the marks are in labels saved as .ome.tif",
     )
+
+
+def _slices(text: str) -> ChosenSlices:
+    if text == "painted":
+        return "painted"
+    return [whole_number(part) - 1 for part in text.split(",")]
 
 
 def add_validation_options(parser: argparse.ArgumentParser) -> None:
@@ -120,6 +134,7 @@ def labelled_files(
         shape.ndim,
         arguments.channel_axis,
         arguments.voxel_size,
+        arguments.slices,
     )
     return LabelledFiles(
         tuple(files),

@@ -15,6 +15,7 @@ from napari_unet.engine.networks.class_roles import BACKGROUND, BORDER, CELL
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import NEW_SHAPE, UNetConfig
 from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.engine.training.volumes.new_shape import VOLUME_SHAPE, usual_shape
 
 _MADE_FROM_IMAGES = ("in_channels", "classes", "flat_levels")
 
@@ -22,7 +23,11 @@ _MADE_FROM_IMAGES = ("in_channels", "classes", "flat_levels")
 def add_new_model_options(parser: argparse.ArgumentParser) -> None:
     """Let the user say what a new model is."""
     add_setting_options(
-        parser, NEW_SHAPE, title="shape of a new model", leave_out=_MADE_FROM_IMAGES
+        parser,
+        NEW_SHAPE,
+        title="shape of a new model (defaults are those for images; one for volumes has a base "
+        f"width of {VOLUME_SHAPE.base_width} and a depth of {VOLUME_SHAPE.depth})",
+        leave_out=_MADE_FROM_IMAGES,
     )
     parser.add_argument(
         "--two-classes",
@@ -81,7 +86,8 @@ def class_names(arguments: argparse.Namespace) -> tuple[str, ...] | None:
 
 def new_shape(arguments: argparse.Namespace) -> UNetConfig:
     """Shape of a new model, but for what the images decide."""
-    return read_settings(arguments, NEW_SHAPE, leave_out=_MADE_FROM_IMAGES)
+    wanted = read_settings(arguments, NEW_SHAPE, leave_out=_MADE_FROM_IMAGES)
+    return read_settings(arguments, usual_shape(wanted.ndim), leave_out=_MADE_FROM_IMAGES)
 
 
 def new_model(arguments: argparse.Namespace) -> NewModel:

@@ -39,7 +39,7 @@ class TrainRecipe:
         Bundled name or file; empty for a model that is in memory alone.
     begins_anew : bool
         A new network is made.
-    meaning : {"reviewed", "regions", "painted", "seen"}
+    meaning : {"reviewed", "regions", "painted", "slices", "seen"}
     background_label : int, optional
     settings : TrainingSettings
     holds_out : bool
@@ -61,7 +61,7 @@ class TrainRecipe:
     pairs: tuple[tuple[str, str], ...]
     model: str = DEFAULT_MODEL
     begins_anew: bool = False
-    meaning: Literal["reviewed", "regions", "painted", "seen"] = "reviewed"
+    meaning: Literal["reviewed", "regions", "painted", "slices", "seen"] = "reviewed"
     background_label: int | None = None
     settings: TrainingSettings = field(default_factory=TrainingSettings.fine_tuning)
     holds_out: bool = True
@@ -90,8 +90,11 @@ def training_python(recipe: TrainRecipe) -> str:
     names += ["new_description"] if recipe.begins_anew else ["load_checkpoint"]
     usual = "from_nothing" if recipe.begins_anew else "fine_tuning"
     changes = arguments(_changes(recipe))
-    varied = arguments(differences(recipe.settings.augmentation, AugmentationSettings()))
-    if varied:
+    if recipe.ndim == 3:
+        changes.append("ndim=3")
+    augmentation = recipe.settings.augmentation
+    if augmentation != _usual(recipe).augmentation:
+        varied = arguments(differences(augmentation, AugmentationSettings()))
         names.append("AugmentationSettings")
         changes.append(f"augmentation={call('AugmentationSettings', varied)}")
     imports = [f"from napari_unet import {', '.join(sorted(names))}"]
@@ -159,6 +162,7 @@ def training_command(recipe: TrainRecipe, *, for_windows: bool = os.name == "nt"
         words += ["--class-names", ",".join(recipe.class_names)] if recipe.class_names else []
     if recipe.meaning == "painted" or (recipe.begins_anew and recipe.label_kind == "classes"):
         words += ["--unlabelled", "ignore"]
+    words += ["--slices", "painted"] if recipe.meaning == "slices" else []
     words += ["--only-seen"] if recipe.meaning == "seen" else []
     if recipe.background_label is not None:
         words += ["--background-label", str(recipe.background_label)]
@@ -167,7 +171,8 @@ def training_command(recipe: TrainRecipe, *, for_windows: bool = os.name == "nt"
     if not recipe.holds_out:
         words += ["--validation-fraction", "0"]
     words += option_words(_changes(recipe))
-    words += option_words(differences(recipe.settings.augmentation, AugmentationSettings()))
+    augmentation = recipe.settings.augmentation
+    words += option_words(differences(augmentation, _usual(recipe).augmentation))
     # Plain TIFF has no marks.
     ending, remarks = ".ome.tif" if recipe.meaning == "seen" else ".tif", []
     for image, labels in recipe.pairs:
@@ -202,15 +207,19 @@ def _check(recipe: TrainRecipe) -> None:
 
 def _changes(recipe: TrainRecipe) -> dict[str, Any]:
     """When it ends, where that is not the usual, and what else differs from the usual settings."""
-    settings = recipe.settings
-    usual = TrainingSettings.from_nothing if recipe.begins_anew else TrainingSettings.fine_tuning
+    settings, usual = recipe.settings, _usual(recipe)
     end: dict[str, Any] = {}
-    if (settings.steps, settings.seconds) != (usual().steps, usual().seconds):
+    if (settings.steps, settings.seconds) != (usual.steps, usual.seconds):
         end = {} if settings.steps == MANY_STEPS else {"steps": settings.steps}
         end |= {} if settings.seconds is None else {"seconds": settings.seconds}
-    changes = differences(settings, usual(**end))
+    changes = differences(settings, _usual(recipe, **end))
     changes.pop("augmentation", None)
     return {**end, **changes}
+
+
+def _usual(recipe: TrainRecipe, **end: Any) -> TrainingSettings:
+    usual = TrainingSettings.from_nothing if recipe.begins_anew else TrainingSettings.fine_tuning
+    return usual(ndim=recipe.ndim, **end)
 
 
 def _held_out_options(recipe: TrainRecipe) -> list[str]:
@@ -229,6 +238,7 @@ def _held_out_options(recipe: TrainRecipe) -> list[str]:
 
 def _pair_lines(recipe: TrainRecipe) -> list[str]:
     options = ["unlabelled='ignore'"] if recipe.meaning == "painted" else []
+    options += ["slices='painted'"] if recipe.meaning == "slices" else []
     is_seen = recipe.meaning == "seen"
     if recipe.background_label is not None:
         options.append(f"background_label={recipe.background_label}")

@@ -224,7 +224,7 @@ def read_layer(
     )
     plane = front + (_ALL,) * network_ndim if extent == "stack" else shown
     sizes = [n for n, part in zip(shape, plane, strict=True) if isinstance(part, slice)]
-    box = visible_box(layer, kept, plane, sizes)
+    box = visible_box(layer, kept, plane, sizes, dims)
     if extent == "view" and box is None:
         raise ImageShapeError(
             f"Nothing of layer '{layer.name}' is in view; move it into the canvas (its home button "
@@ -240,9 +240,7 @@ def read_layer(
         extent=extent,
         plane=plane,
         region=box if extent == "view" else None,
-        near=None
-        if box is None
-        else tuple((low + high) // 2 for low, high in zip(box[::2], box[1::2], strict=True)),
+        near=None if box is None else _middle(layer, dims, box, plane, kept),
         pixel_size_um=pixel_size_um(layer),
         spacing=spacing_of(layer, kept),
         place=place_of(layer, kept),
@@ -363,16 +361,39 @@ def shown_plane(
     )
 
 
+def _middle(
+    layer: Image, dims: Dims, box: tuple[int, ...], plane: PlaneIndex, axes: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Pixel of a plane in the middle of the view: of a volume in the slice that is shown."""
+    missing = dims.ndim - layer.ndim
+    point = np.round(layer.world_to_data(dims.point[missing:]))
+    spanned = [axis for axis, part in zip(axes, plane, strict=True) if isinstance(part, slice)]
+    shown = [axis + missing in dims.displayed for axis in spanned]
+    low, high = np.array(box[::2]), np.array(box[1::2])
+    hidden = np.clip(point[spanned], low, high - 1)
+    return tuple(np.where(shown, (low + high) // 2, hidden).astype(int).tolist())
+
+
 def visible_box(
-    layer: Image, axes: tuple[int, ...], plane: PlaneIndex, sizes: list[int]
+    layer: Image,
+    axes: tuple[int, ...],
+    plane: PlaneIndex,
+    sizes: list[int],
+    dims: Dims | None = None,
 ) -> tuple[int, ...] | None:
-    """Start and stop along each axis of a plane of what the canvas shows; None if unknown."""
+    """Start and stop along each axis of a plane of what the canvas shows; None if unknown.
+
+    With `dims`, all slices of a volume that is shown slice by slice.
+    """
     corners = np.asarray(layer.corner_pixels, float)
     if layer.multiscale:
         corners = corners * np.asarray(layer.downsample_factors)[layer.data_level]
     shown = [axis for axis, part in zip(axes, plane, strict=True) if isinstance(part, slice)]
     box: list[int] = []
     for axis, size in zip(shown, sizes, strict=True):
+        if dims is not None and axis + dims.ndim - layer.ndim not in dims.displayed:
+            box += [0, size]
+            continue
         start = int(np.clip(math.floor(corners[0, axis]), 0, size))
         stop = int(np.clip(math.ceil(corners[1, axis]) + 1, 0, size))
         box += [start, stop]

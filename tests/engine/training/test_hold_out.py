@@ -5,7 +5,7 @@ import pytest
 
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.training.hold_out import hold_out
-from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.engine.training.pairs import TrainingPair, annotated_pair
 
 
 def pair(name: str = "a", cells: int = 6, shape: tuple[int, int] = (64, 200)) -> TrainingPair:
@@ -111,3 +111,36 @@ def test_share_of_nothing_holds_nothing_out():
         hold_out([pair()], share=1)
     with pytest.raises(SettingsError, match="gap_px is -1"):
         hold_out([pair()], gap_px=-1)
+
+
+def volume() -> np.ndarray:
+    """36 cubes of 6 x 6 x 6 voxels in 80 x 20 x 20, four in a layer, nine layers."""
+    labels = np.zeros((80, 20, 20), np.uint16)
+    for number in range(36):
+        layer, (row, column) = number // 4, divmod(number % 4, 2)
+        z, y, x = 9 * layer + 1, 9 * row + 2, 9 * column + 2
+        labels[z : z + 6, y : y + 6, x : x + 6] = number + 1
+    return labels
+
+
+def test_block_of_a_volume_lies_along_the_axis_that_leaves_most_and_its_gap_is_no_longer():
+    held = hold_out([TrainingPair(np.ones((80, 20, 20)), volume(), "v")], gap_px=48)
+    (left,), (block,) = held.training, held.validation
+    assert held.sentence.startswith("The beginning of 'v', with 8 cells, is held out, and a gap of")
+    assert "a gap of 10 pixels" in held.sentence
+    assert left.labels.shape == (54, 20, 20)
+    assert np.unique(left.checked_labels()[left.checked_labels() > 0]).size == 24
+    assert block.labels.shape == (26, 20, 20)
+
+
+def test_of_slices_one_in_six_is_held_out_and_none_of_three():
+    image, labels = np.ones((80, 20, 20)), volume()
+    six = annotated_pair(image, labels, slices=[3, 12, 30, 39, 48, 75], name="v")
+    held = hold_out([six])
+    (left,), (block,) = held.training, held.validation
+    assert "with 4 cells, is held out" in held.sentence
+    assert left.in_slices
+    assert block.in_slices
+    assert [np.unique(part).size - 1 for part in left.checked_labels() if part.max() > 0] == [4] * 5
+    three = annotated_pair(image, labels, slices=[3, 30, 75])
+    assert hold_out([three]).validation == ()

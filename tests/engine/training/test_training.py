@@ -17,12 +17,12 @@ from napari_unet.engine.models.scores import learned_from
 from napari_unet.engine.networks.network import NetworkDescription, new_network
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 from napari_unet.engine.segmentation.segmentation import iterate_scores
-from napari_unet.engine.training.learner import learning_format
 from napari_unet.engine.training.pairs import TrainingPair, annotated_pair, new_description
-from napari_unet.engine.training.patches import patch_shape
 from napari_unet.engine.training.settings import NO_AUGMENTATION, TrainingSettings
 from napari_unet.engine.training.state import load_interrupted
 from napari_unet.engine.training.training import train
+from napari_unet.engine.training.volumes.arithmetic import learning_format
+from napari_unet.engine.training.volumes.patch_size import patch_shape, step_bytes
 
 TINY = NetworkDescription(
     "tiny", UNetConfig(base_width=4, depth=2, classes=3), ("background", "cell", "border")
@@ -191,46 +191,90 @@ def test_volumes_without_a_description_begin_a_3d_network_with_patches_that_fit(
     network = new_network(new_description([volume], shape=UNetConfig(base_width=2, depth=1)), 0)
     assert network.description.architecture.ndim == 3
     run = train([volume], settings=settings, description=network.description)
-    assert run.next_batch().images.shape == (2, 1, 6, 192, 192)
+    assert run.next_batch().images.shape == (2, 1, 6, 48, 48)
     (note,) = run.notes
     assert note == (
-        "Patches have 6 x 192 x 192 voxels, 2 in a batch, so that it has two million voxels at "
-        "most; choose a patch size to take others."
+        "Patches have 6 x 48 x 48 voxels, 2 in a batch; a step takes about 8 MB of memory at most."
     )
 
 
-def test_volumes_are_learned_from_in_float32_on_the_cpu():
-    description = new_description([cells(shape=(6, 48, 56))], shape=TINY.architecture)
-    settings = dataclasses.replace(QUICK, precision="bfloat16")
-    pairs = [cells(shape=(6, 48, 56))]
+def test_volumes_are_learned_from_in_float32_where_a_convolution_sees_two_slices():
+    description = new_description([cells(shape=(8, 48, 56))], shape=TINY.architecture)
+    pairs, halved = [cells(shape=(8, 48, 56))], description.architecture.valid_input_size(3)
+    settings = dataclasses.replace(QUICK, precision="bfloat16", patch_size_px=halved)
     run = train(pairs, settings=settings, description=description, device="cpu")
     assert run.precision == torch.float32
-    assert any("in float32 on the CPU" in note for note in run.notes)
-    usual = dataclasses.replace(settings, precision="auto")
-    run = train(pairs, settings=usual, description=description, device="cpu")
-    assert run.precision == torch.float32
-    assert run.notes == ()
+    assert any("in float32" in note for note in run.notes)
+    deeper = dataclasses.replace(settings, patch_size_px=4 * halved)
+    run = train([cells(shape=(24, 48, 56))], settings=deeper, description=description, device="cpu")
+    assert run.precision == torch.bfloat16
+    assert not any("in float32" in note for note in run.notes)
+
+
+@pytest.mark.parametrize("slices", [1, 3, 4, 5, 8])
+def test_bfloat16_gradients_of_convolutions_over_volumes_are_right_but_for_two_slices(slices):
+    torch.manual_seed(0)
+    convolution = torch.nn.Conv3d(4, 4, 3, padding=1, bias=False)
+    image, wanted = torch.randn(1, 4, slices, 8, 8), torch.randn(1, 4, slices, 8, 8)
+    gradients = []
+    for is_half in (False, True):
+        convolution.weight.grad = None
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_half):
+            found = convolution(image)
+        (found.float() * wanted).sum().backward()
+        gradients.append(convolution.weight.grad)
+    error = (gradients[1] - gradients[0]).abs().max() / gradients[0].abs().max()
+    assert error < 0.05
 
 
 @pytest.mark.parametrize(
-    ("depth", "batch_size", "expected"),
+    ("shape", "batch_size", "diameter_px", "expected"),
     [
-        (100, 8, (64, 64, 64)),
-        (400, 1, (128, 128, 128)),
-        (16, 8, (16, 128, 128)),
-        (5, 8, (16, 128, 128)),  # what the network reads at least
-        (100, 1000, (16, 16, 16)),
+        ((100, 500, 500), 2, None, (48, 48, 48)),
+        ((100, 500, 500), 2, 25, (64, 64, 64)),
+        ((400, 500, 500), 1, 60, (128, 128, 128)),  # two million voxels
+        ((16, 500, 500), 2, 90, (16, 192, 192)),
+        ((5, 100, 40), 2, 90, (16, 112, 48)),  # what the network reads at least
+        ((100, 100, 100), 1000, None, (16, 16, 16)),
     ],
 )
-def test_a_batch_of_volumes_has_two_million_voxels_at_most(depth, batch_size, expected):
+def test_patches_of_volumes_are_some_cells_long_within_images_and_two_million_voxels(
+    shape, batch_size, diameter_px, expected
+):
     settings = TrainingSettings(batch_size=batch_size)
-    assert patch_shape(settings, UNetConfig(ndim=3), [depth, 500]) == expected
+    shapes = [shape, (500, 500, 500)]
+    found = patch_shape(settings, UNetConfig(ndim=3), shapes, diameter_px=diameter_px)
+    assert found == expected
+
+
+def test_patches_shrink_to_the_memory_and_a_chosen_size_that_has_no_room_is_refused():
+    config, shapes = UNetConfig(ndim=3), [(100, 100, 100)]
+    room = step_bytes(config, (32, 32, 32))
+    assert patch_shape(TrainingSettings(batch_size=1), config, shapes, room_bytes=room) == (32,) * 3
+    chosen = TrainingSettings(batch_size=1, patch_size_px=48)
+    with pytest.raises(TrainingError, match=r"one patch of 48 x 48 x 48 pixels takes about 972 MB"):
+        patch_shape(chosen, config, shapes, room_bytes=room)
+    with pytest.raises(TrainingError, match="room for 0 MB; choose a smaller patch size"):
+        patch_shape(TrainingSettings(), config, shapes, room_bytes=-1)
+
+
+def test_a_batch_that_does_not_fit_is_computed_in_parts_before_the_system_ends_the_program(
+    monkeypatch,
+):
+    volume = cells(shape=(16, 48, 56))
+    description = new_description([volume], shape=UNetConfig(base_width=2, depth=1))
+    one = step_bytes(description.architecture, (16, 48, 48))
+    monkeypatch.setattr("napari_unet.engine.training.run.free_host_bytes", lambda: 4 * one)
+    settings = TrainingSettings(steps=1, batch_size=8)
+    run = train([volume], settings=settings, description=description, device="cpu")
+    assert next(run).step == 1
+    assert any("computed in parts of 2" in note for note in run.notes)
 
 
 def test_a_chosen_patch_size_is_taken_and_images_have_the_usual_one():
     chosen = TrainingSettings(patch_size_px=128)
-    assert patch_shape(chosen, UNetConfig(ndim=3), [300]) == (128, 128, 128)
-    assert patch_shape(TrainingSettings(), UNetConfig(), []) == (192, 192)
+    assert patch_shape(chosen, UNetConfig(ndim=3), [(300, 300, 300)]) == (128, 128, 128)
+    assert patch_shape(TrainingSettings(), UNetConfig(), [(9, 9)]) == (192, 192)
 
 
 @pytest.mark.parametrize(

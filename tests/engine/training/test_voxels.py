@@ -82,11 +82,11 @@ def test_descriptions_of_networks_that_know_no_voxel_size_stay_as_they_were():
 
 
 def test_the_ring_around_a_painted_cell_is_measured_in_pixels_of_a_slice():
-    labels = np.zeros((3, 1, 7), int)
-    labels[1, 0, 3] = 1
+    labels = np.zeros((4, 1, 7), int)
+    labels[1:3, 0, 3] = 1
     pair = annotated_pair(labels, labels, unlabelled="ignore", ring_px=2, spacing=(1.5, 0.5, 0.5))
     assert pair.reviewed[1, 0].tolist() == [False, True, True, True, True, True, False]
-    assert not pair.reviewed[[0, 2]].any()
+    assert not pair.reviewed[[0, 3]].any()
     near = annotated_pair(labels, labels, unlabelled="ignore", ring_px=2, spacing=(0.75, 0.5, 0.5))
     # 1.5 pixels above: one to the side is as far as sqrt(1.5^2 + 1^2) = 1.8.
     assert near.reviewed[0, 0].tolist() == [False, False, True, True, True, False, False]

@@ -39,6 +39,8 @@ class LabelMeaning:
     channel_axis : int or "none", optional
     spacing : sequence of float, optional
         As in `read_pairs`.
+    slices : sequence of int or "painted", optional
+        As in `annotated_pair`.
     """
 
     label_kind: Literal["cells", "classes"] = "cells"
@@ -49,6 +51,7 @@ class LabelMeaning:
     ndim: int = 2
     channel_axis: ChannelAxis = None
     spacing: Sequence[float] | None = None
+    slices: Sequence[int] | Literal["painted"] | None = None
 
     def pair(self, image: AnyImage, labels: LabelImage, name: str, **known: Any) -> TrainingPair:
         """Make a pair of an image, channels last, and its labels, and of what else is known."""
@@ -61,6 +64,7 @@ class LabelMeaning:
             background_label=self.background_label,
             label_kind=self.label_kind,
             ring_px=RING_PX if self.ring_px is None else self.ring_px,
+            slices=self.slices,
             name=name,
             channel_axis=-1 if image.ndim > labels.ndim else None,
             **known,

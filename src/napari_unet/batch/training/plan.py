@@ -47,7 +47,6 @@ class NewModel:
 
     def described(self, pairs: Sequence[TrainingPair], name: str) -> NetworkDescription:
         """Describe it for these images."""
-        from napari_unet.engine.networks.unet import NEW_SHAPE
         from napari_unet.engine.training.pairs import new_description
 
         return new_description(
@@ -55,7 +54,7 @@ class NewModel:
             ndim=self.ndim,
             class_roles=self.class_roles,
             class_names=self.class_names,
-            shape=self.shape or NEW_SHAPE,
+            shape=self.shape,
             name=name,
         )
 

@@ -41,6 +41,7 @@ def write_pairs(path: Path, pairs: Sequence[TrainingPair]) -> None:
             "channel_axis": pair.channel_axis,
             "weight": pair.weight,
             "spacing": None if pair.spacing is None else list(map(float, pair.spacing)),
+            "in_slices": pair.in_slices,
             "types": [[number, name] for number, name in (pair.types or {}).items()],
             "arrays": {},
         }
@@ -89,5 +90,6 @@ def _pair(row: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Trainin
         weight=row["weight"],
         spacing=row.get("spacing"),
         types={int(number): str(name) for number, name in row["types"]} or None,
-        **{part: arrays[name] for part, name in row["arrays"].items()},
+        in_slices=bool(row.get("in_slices", False)),
+        **{part: cast("Any", arrays[name]) for part, name in row["arrays"].items()},
     )

@@ -34,6 +34,7 @@ from napari_unet.cli.new_model import (
     check_shape_options,
     class_names,
     described_anew,
+    new_shape,
 )
 from napari_unet.cli.queued_models import model_file
 from napari_unet.cli.queued_training import queue_training
@@ -47,9 +48,7 @@ from napari_unet.cli.setting_options import (
 from napari_unet.engine.base.errors import FileError, SettingsError, TrainingError
 from napari_unet.engine.models.checkpoint import bundled_models
 from napari_unet.engine.training.knowledge.bank import known_bank
-from napari_unet.engine.training.pairs import (
-    check_pairs,
-)
+from napari_unet.engine.training.pair_checks import check_pairs
 from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.training import train
 
@@ -138,11 +137,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, model_path: Path) -> int:
-    settings = _settings(arguments)
     state_path = model_path.with_suffix(".resume")
     _check_outputs(arguments, model_path, state_path)
     start = load_model(arguments.start, arguments) if arguments.start else None
     check_shape_options(arguments, start)
+    shape = start.description.architecture if start else new_shape(arguments)
+    settings = _settings(arguments, ndim=shape.ndim)
     files = labelled_files(arguments, start, settings.seed)
     pairs, validation = read_files(files)
     description = start.description if start else described_anew(arguments, [*pairs, *validation])
@@ -180,7 +180,7 @@ def _run(arguments: argparse.Namespace, model_path: Path) -> int:
     return session.run(start_file(arguments))
 
 
-def _settings(arguments: argparse.Namespace) -> TrainingSettings:
+def _settings(arguments: argparse.Namespace, *, ndim: int) -> TrainingSettings:
     given = read_settings(arguments, TrainingSettings())
     end = {
         name: getattr(given, name)
@@ -188,7 +188,7 @@ def _settings(arguments: argparse.Namespace) -> TrainingSettings:
         if is_given(arguments, TrainingSettings, name)
     }
     usual = TrainingSettings.fine_tuning if arguments.start else TrainingSettings.from_nothing
-    return read_settings(arguments, usual(**end))
+    return read_settings(arguments, usual(ndim=ndim, **end))
 
 
 def start_file(arguments: argparse.Namespace) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -64,6 +65,9 @@ class AnnotatedImage:
     beside : tuple of arrays of the labels' shape
         The slices before and after it: a small piece next to a cell there is
         the cap of a cell, and no speck.
+    in_slices : bool
+        Only slices of a volume are labelled: a number in several of them is
+        one cell.
     """
 
     labels: LabelImage
@@ -79,6 +83,7 @@ class AnnotatedImage:
     stack: str = ""
     part_noun: Literal["slice", "image"] = "slice"
     beside: tuple[LabelImage, ...] = ()
+    in_slices: bool = False
 
     @property
     def image_channel_axis(self) -> int | None:
@@ -193,7 +198,10 @@ class LabelFacts:
 
     @cached_property
     def diameters_px(self) -> NDArray[np.float64]:
-        """Of a circle or ball as large as each cell."""
+        """Of a circle or ball as large as each cell, or as each slice of one."""
+        if self.given.in_slices:
+            # In the mean over all heights a slice has so much of the diameter of its ball.
+            return diameters_px(self.pieces.sizes[self._is_cell], 2) * 4 / math.pi
         return diameters_px(self.cell_sizes_px, len(self.pieces.shape))
 
     @property

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_unet.engine.checks.finding import Finding, Rule, error, note, warning
 from napari_unet.engine.checks.image_case import is_of_other_size
 from napari_unet.engine.checks.label_facts import LabelCase, LabelSummary
-from napari_unet.engine.networks.annotation import MOST_CLASSES
+from napari_unet.engine.networks.annotation import MOST_CLASSES, are_single_slices
 from napari_unet.engine.networks.class_roles import BACKGROUND
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def disconnected(case: LabelCase) -> Iterator[Finding]:
     """Slips of the brush and cells that share a number are learned as one cell."""
     facts, strays = case.facts, case.facts.faults.strays
     ids = np.unique(facts.pieces.numbers[strays])
-    if ids.size and not facts.is_mask:
+    if ids.size and not facts.is_mask and not case.given.in_slices:
         count = int(strays.sum()) + ids.size
         which = f"The number {ids[0]} lies" if ids.size == 1 else f"{ids.size} numbers lie"
         yield warning(
@@ -107,6 +107,20 @@ def holes(case: LabelCase) -> Iterator[Finding]:
             f"Fill {count}",
             ids=_all(ids),
             box=pieces.box(found),
+        )
+
+
+def single_slices(case: LabelCase) -> Iterator[Finding]:
+    """Where only some slices were painted, all cells of the others would be background."""
+    given = case.given
+    says_all = given.unlabelled == "reviewed" and given.reviewed is None and not given.in_slices
+    painted = given.labels > 0
+    if says_all and are_single_slices(painted):
+        count, depth = int(painted.any(axis=(1, 2)).sum()), len(painted)
+        yield warning(
+            f"Only {count} of {depth} slices of {case.name} show labels, and all cells of the "
+            "others would be learned as background; learn from the painted slices only "
+            "(--slices painted on the command line)."
         )
 
 
@@ -152,7 +166,8 @@ def negative(case: LabelCase) -> Iterator[Finding]:
 
 
 CELL_RULES: tuple[Rule[LabelCase], ...] = (
-    *(no_background, mask, disconnected, negative, specks, holes, content, touching),
+    *(single_slices, no_background, mask, disconnected, negative, specks, holes, content),
+    touching,
 )
 
 

@@ -208,3 +208,14 @@ def check_classes(labels: NDArray[np.int32], class_roles: Sequence[str], *, name
             f"'{name}' has the label {highest}, for which the network has no class; it learns "
             f"{classes}. Use these numbers, or a network with more classes."
         )
+
+
+def are_single_slices(painted: NDArray[np.bool_]) -> bool:
+    """Whether a slice of a volume is painted and those beside it are not, (Z, H, W) bool.
+
+    Who paints whole cells of a volume paints slice after slice.
+    """
+    if painted.ndim != 3:
+        return False
+    is_painted = np.pad(painted.any(axis=(1, 2)), 1)
+    return bool((is_painted[1:-1] & ~is_painted[:-2] & ~is_painted[2:]).any())

@@ -24,8 +24,12 @@ _AROUND_PX = 64
 
 _LEAST_CELLS_OUT = 3
 _LEAST_CELLS_LEFT = 6
-_LEAST_SHARE_LEFT = 0.6
-"""What a block may cost: fewer cells would teach much less, or say next to nothing."""
+_LEAST_SHARE_LEFT, _LEAST_SHARE_OF_SLICES = 0.6, 0.8
+"""What a block may cost: fewer cells would teach much less, or say next to nothing. Of a volume of
+which only slices are labelled, each of these shows much that the others do not."""
+
+_MOST_GAP = 1 / 8
+"""Of the length of a volume: as far as a network sees is half of many."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +73,8 @@ def hold_out(
         Which images.
     gap_px : int
         At least as far as a network sees (`UNetConfig.margin_px`), so that
-        what it learned does not reach into the block.
+        what it learned does not reach into the block. In volumes it is no more
+        than an eighth of their length, or little would be left.
     label_kind : {"cells", "classes"}
         What the numbers of the labels are. A block of classes is held out
         where both parts show every class.
@@ -143,11 +148,12 @@ def _block_held_out(
     """Cut the best block off one image; None if every block would cost too much."""
     pair = pairs[index]
     whole = _numbers(pair)
-    least_out, least_left = _LEAST_CELLS_OUT, max(_LEAST_CELLS_LEFT, _LEAST_SHARE_LEFT * whole)
+    share_left = _LEAST_SHARE_OF_SLICES if pair.in_slices else _LEAST_SHARE_LEFT
+    least_out, least_left = _LEAST_CELLS_OUT, max(_LEAST_CELLS_LEFT, share_left * whole)
     if noun != "cell":
         least_out = least_left = max(1, whole)
     best: tuple[int, HeldOut] | None = None
-    for block, context, rest, side in _blocks(np.shape(pair.labels), share, gap_px):
+    for block, context, rest, side, gap in _blocks(np.shape(pair.labels), share, gap_px):
         seen = np.zeros(np.shape(pair.labels), bool)
         seen[block] = True
         if pair.reviewed is not None:
@@ -162,7 +168,7 @@ def _block_held_out(
         training = (*pairs[:index], left, *pairs[index + 1 :])
         sentence = (
             f"The {side} of '{pair.name}', with {_count(out, noun)}, is held out, and a gap of "
-            f"{gap_px} pixels beside it; as it is part of the same image, new images may be harder."
+            f"{gap} pixels beside it; as it is part of the same image, new images may be harder."
         )
         best = (stay, HeldOut(training, (held,), sentence))
     return best[1] if best else None
@@ -170,19 +176,20 @@ def _block_held_out(
 
 def _blocks(
     shape: tuple[int, ...], share: float, gap_px: int
-) -> Iterator[tuple[Region, Region, Region, str]]:
-    """Blocks at the edges of the image plane: block, block with gap, rest, and its name."""
-    names = {-2: ("top", "bottom"), -1: ("left", "right")}
-    for axis in (-2, -1):
+) -> Iterator[tuple[Region, Region, Region, str, int]]:
+    """Blocks at the ends of each axis: block, block with gap, rest, its name, and the gap."""
+    names = {-1: ("left", "right"), -2: ("top", "bottom"), -3: ("beginning", "end")}
+    for axis in range(-len(shape), 0):
         length = shape[axis]
         size = math.ceil(share * length)
-        if size + gap_px >= length:
+        gap = gap_px if len(shape) == 2 else min(gap_px, math.ceil(_MOST_GAP * length))
+        if size + gap >= length:
             continue
-        first = (slice(0, size), slice(0, size + gap_px), slice(size + gap_px, length))
+        first = (slice(0, size), slice(0, size + gap), slice(size + gap, length))
         last = tuple(slice(length - part.stop, length - part.start) for part in first)
         for parts, name in zip((first, last), names[axis], strict=True):
             block, context, rest = (_region(len(shape), axis, part) for part in parts)
-            yield block, context, rest, name
+            yield block, context, rest, name, gap
 
 
 def _region(ndim: int, axis: int, part: slice) -> Region:
@@ -236,17 +243,21 @@ def _without_cut_cells(pair: TrainingPair) -> TrainingPair:
     """Ignore cells that a cut has left part of, as no outline of theirs is right."""
     labels = np.asarray(pair.labels)
     reviewed = np.ones(labels.shape, bool) if pair.reviewed is None else pair.reviewed
-    cut = np.unique(labels[~reviewed & (labels > 0)])
+    unseen = ~reviewed
+    if pair.in_slices:  # above and below nothing is known of any cell
+        unseen &= reviewed.any(axis=(1, 2), keepdims=True)
+    cut = np.unique(labels[unseen & (labels > 0)])
     if not cut.size:
         return pair
     return replace(pair, reviewed=reviewed & ~np.isin(labels, cut))
 
 
 def _numbers(pair: TrainingPair) -> int:
-    """How many numbers of cells or classes were reviewed in a pair."""
+    """How many numbers of cells or classes were reviewed in a pair, or in each slice of it."""
     labels = np.asarray(pair.labels)
-    seen = labels if pair.reviewed is None else labels[pair.reviewed]
-    return int(np.unique(seen[seen > 0]).size)
+    seen = labels if pair.reviewed is None else np.where(pair.reviewed, labels, 0)
+    parts = seen if pair.in_slices else [seen]
+    return sum(int(np.unique(part[part > 0]).size) for part in parts)
 
 
 def _count(number: int, noun: str) -> str:

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_unet.engine.base.device import resolve_precision
 from napari_unet.engine.base.device_errors import result_if_it_fits
 from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.labels.cell_types import TypeEvaluation
@@ -29,6 +28,8 @@ from napari_unet.engine.networks.class_roles import (
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.patches import Batch
 from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.engine.training.volumes.arithmetic import learning_format, learning_precision
+from napari_unet.engine.training.volumes.patch_size import step_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,10 @@ class Learner:
     ----------
     network : Network
         Where to start; it is not changed.
+    shape : tuple of int
+        Of a patch as it goes in.
+    room_bytes : int, optional
+        Memory that what is computed at once may take.
     type_weights : sequence of float
         For each type of cells, as `weighted_cross_entropy` takes them.
     """
@@ -188,24 +193,26 @@ class Learner:
         network: Network,
         settings: TrainingSettings,
         device: torch.device,
+        shape: tuple[int, ...],
+        *,
+        room_bytes: int | None = None,
         type_weights: Sequence[float] = (),
     ) -> None:
         self._settings = settings
         self._device = device
         self._roles, self._type_weights = network.description.class_roles, tuple(type_weights)
-        self.precision = resolve_precision(settings.precision, device)
-        if self.precision == torch.float16:
-            self.precision = torch.bfloat16  # float16 gradients would need loss scaling
-        if device.type == "cpu" and network.description.architecture.ndim == 3:
-            # There the bfloat16 gradients of convolutions over two slices hold what lay in memory
-            # before: about every third one, with torch 2.13 and AVX512.
-            self.precision = torch.float32
         self.memory_format = learning_format(network.unet, device)
         unet = copy.deepcopy(network.unet).requires_grad_(True).to(device)
         self.unet: NetworkModule = unet.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.unet).eval().requires_grad_(False)
+        self.precision = learning_precision(settings.precision, device, self.average, shape)
         self.optimizer = self._make_optimizer()
-        self._halvings = 0
+        self._halvings, config = 0, network.description.architecture
+        # Linux would kill a process that takes more than there is, without an error.
+        while room_bytes is not None and self.part_size > 1:
+            if step_bytes(config, shape, self.part_size) <= room_bytes:
+                break
+            self._halvings += 1
 
     @property
     def part_size(self) -> int:
@@ -218,13 +225,13 @@ class Learner:
         notes = []
         if self.precision == torch.float32 and self._settings.precision not in ("auto", "float32"):
             notes.append(
-                "Volumes are learned from in float32 on the CPU, as its gradients in other number "
-                "formats cannot be trusted."
+                "These patches are learned from in float32: somewhere in the network they have two "
+                "slices, and their gradients in other number formats cannot be trusted on the CPU."
             )
         if self._halvings:
             notes.append(
-                f"Memory ran out, so a batch is computed in parts of {self.part_size}; it counts "
-                "as one batch all the same, and takes a little longer."
+                f"There is too little memory for a batch at once, so it is computed in parts of "
+                f"{self.part_size}; it counts as one batch all the same, and takes a little longer."
             )
         return tuple(notes)
 
@@ -242,7 +249,7 @@ class Learner:
         self.unet.load_state_dict(state["unet"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self._halvings = state["halvings"]
+        self._halvings = max(self._halvings, state["halvings"])
 
     def restore(self, weights: Mapping[str, Tensor]) -> None:
         """Go back to weights that were good."""
@@ -355,17 +362,6 @@ class Learner:
         return torch.optim.AdamW(
             self.unet.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-
-
-def learning_format(unet: NetworkModule, device: torch.device) -> torch.memory_format:
-    """Layout in which a network learns fastest, which need not be that of segmentation."""
-    if device.type != "cpu" or unet.config.ndim != 2:
-        return unet.memory_format
-    # With AVX2 oneDNN's gradients of 2-D convolutions are a quarter to a half slower in
-    # channels-last; elsewhere nobody has measured it.
-    if torch.backends.cpu.get_cpu_capability() == "AVX2":
-        return torch.contiguous_format
-    return unet.memory_format
 
 
 def _hold_norms(unet: NetworkModule) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
@@ -11,16 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.base.errors import (
-    ImageShapeError,
-    LabelsError,
     SettingsError,
     TrainingError,
 )
-from napari_unet.engine.images.image import AnyImage, LabelImage, channels_first, colour_axis
+from napari_unet.engine.images.image import AnyImage, LabelImage, colour_axis
 from napari_unet.engine.networks.annotation import (
     LabelKind,
-    check_classes,
-    labels_are_classes,
+    are_single_slices,
     named_classes,
 )
 from napari_unet.engine.networks.class_roles import (
@@ -29,10 +25,11 @@ from napari_unet.engine.networks.class_roles import (
     CELL,
     Types,
     typed_roles,
-    types_of,
 )
 from napari_unet.engine.networks.network import NetworkDescription
-from napari_unet.engine.networks.unet import NEW_SHAPE, UNetConfig, flat_levels_for
+from napari_unet.engine.networks.unet import UNetConfig, flat_levels_for
+from napari_unet.engine.training.volumes.new_shape import usual_shape
+from napari_unet.engine.training.volumes.slices import ChosenSlices, labelled_slices, within
 from napari_unet.engine.training.volumes.voxels import anisotropy_of, median_anisotropy, ring_around
 from napari_unet.engine.weight_map.weight_map import IGNORED, check_labels
 
@@ -78,6 +75,9 @@ class TrainingPair:
     spacing : sequence of float, optional
         Of a volume: size of a voxel along Z, Y and X, in any unit. Only how they
         compare counts; without it slices are as far apart as pixels.
+    in_slices : bool
+        Of a volume only slices were labelled: cells are counted and measured
+        in each of those that show anything reviewed, by itself.
     """
 
     image: AnyImage
@@ -90,6 +90,7 @@ class TrainingPair:
     weight: float = 1.0
     types: Types | None = None
     spacing: Sequence[float] | None = None
+    in_slices: bool = False
 
     @property
     def anisotropy(self) -> float | None:
@@ -128,6 +129,7 @@ def annotated_pair(
     *,
     unlabelled: Unlabelled = "reviewed",
     regions: NDArray[np.bool_] | None = None,
+    slices: ChosenSlices | None = None,
     background_label: int | None = None,
     label_kind: LabelKind = "cells",
     ring_px: float = RING_PX,
@@ -150,6 +152,9 @@ def annotated_pair(
     regions : bool array of the labels' shape, optional
         Everything in them was reviewed, whatever `unlabelled` says; with
         "reviewed" nothing outside of them was.
+    slices : sequence of int or "painted", optional
+        Of a volume, only what lies in these slices teaches anything: numbers
+        from 0, or all that show a label.
     background_label : int, optional
         A number that was painted where background is.
     label_kind : {"cells", "classes"}
@@ -158,6 +163,8 @@ def annotated_pair(
         With "ignore", pixels up to this distance outside of a painted cell
         are background: they are certainly not its inside. 0 leaves them out.
         Of a volume with `spacing` it is measured in pixels of a slice.
+        Where cells of a volume were painted in single slices, these pixels
+        are in the same slice.
     corrected : bool array of the labels' shape, optional
         Pixels that a person has changed since they were predicted.
     name : str
@@ -176,7 +183,7 @@ def annotated_pair(
     SettingsError
         If `unlabelled` is neither.
     TrainingError
-        If `regions` do not fit.
+        If `regions` do not fit, or there are no such slices.
 
     Examples
     --------
@@ -195,106 +202,31 @@ def annotated_pair(
         raise SettingsError(f"unlabelled is {unlabelled!r}; use 'reviewed' or 'ignore'.")
     labels = np.asarray(labels)
     if regions is not None:
-        regions = _mask(regions, labels.shape, name, "regions")
+        regions = checked_mask(regions, labels.shape, name, "regions")
     painted = labels > 0
     if background_label is not None:
         is_background = labels == background_label
         painted |= is_background
         labels = np.where(is_background, labels.dtype.type(0), labels)
+    in_slices = slices is not None or (unlabelled == "ignore" and are_single_slices(painted))
     pair = TrainingPair(
-        image, labels, name, channel_axis, regions, corrected, types=types, spacing=spacing
-    )
-    if unlabelled != "ignore":
-        return pair
-    ring = ring_px if label_kind == "cells" else 0.0
-    reviewed = painted | ring_around(labels > 0, ring, pair.anisotropy)
-    return replace(pair, reviewed=reviewed if regions is None else reviewed | regions)
-
-
-def check_pairs(
-    pairs: Sequence[TrainingPair],
-    validation: Sequence[TrainingPair],
-    *,
-    ndim: int,
-    class_roles: Sequence[str],
-) -> None:
-    """Raise unless a network can learn from `pairs` and be validated on the others.
-
-    Raises
-    ------
-    TrainingError, LabelsError, ImageError
-        In one sentence that names the image.
-    """
-    if not pairs:
-        raise TrainingError("There are no training images; give at least one with its labels.")
-    for pair in (*pairs, *validation):
-        if not (math.isfinite(pair.weight) and pair.weight > 0):
-            raise TrainingError(
-                f"'{pair.name}' has the weight {pair.weight:g}; use a positive number, 1 for an "
-                "image that is drawn as often as others."
-            )
-        try:
-            labels, _ = check_labels(pair.labels), pair.anisotropy
-            shape = channels_first(
-                np.asarray(pair.image), ndim=ndim, channel_axis=pair.channel_axis
-            ).shape[1:]
-        except (ImageShapeError, LabelsError, SettingsError) as error:
-            raise type(error)(f"'{pair.name}': {error}") from error
-        if shape != labels.shape:
-            raise TrainingError(
-                f"'{pair.name}' has {_in_words(shape)} pixels but its labels have "
-                f"{_in_words(labels.shape)}; choose the labels of this image."
-            )
-        for name in ("reviewed", "corrected"):
-            mask = getattr(pair, name)
-            if mask is not None:
-                _mask(mask, labels.shape, pair.name, name)
-        if labels_are_classes(class_roles):
-            check_classes(labels, class_roles, name=pair.name)
-        _check_types(pair, class_roles)
-    _check_content(pairs, class_roles)
+        image, labels, name, channel_axis, regions, corrected, types=types, spacing=spacing,
+        in_slices=in_slices,
+    )  # fmt: skip
+    reviewed = regions
+    if unlabelled == "ignore":
+        ring = ring_px if label_kind == "cells" else 0.0
+        near = ring_around(labels > 0, ring, pair.anisotropy, in_plane=in_slices)
+        reviewed = painted | near if regions is None else painted | near | regions
+    if slices is not None:
+        chosen = within(labelled_slices(painted, slices, name=name), labels.shape)
+        reviewed = chosen if reviewed is None else reviewed & chosen
+    return replace(pair, reviewed=reviewed)
 
 
 def types_in(pairs: Sequence[TrainingPair]) -> tuple[str, ...]:
     """Types of the cells that are there, in the order of the alphabet."""
     return tuple(sorted({name for pair in pairs for name in pair.checked_types().values()}))
-
-
-def _check_types(pair: TrainingPair, class_roles: Sequence[str]) -> None:
-    known = types_of(class_roles)
-    unknown = [name for name in types_in([pair]) if name not in known]
-    if unknown and known:
-        raise TrainingError(
-            f"'{pair.name}' has cells of the type '{unknown[0]}', and the network knows "
-            f"{', '.join(known)}; use these names, or begin with a model that knows no types yet."
-        )
-
-
-def _check_content(pairs: Sequence[TrainingPair], class_roles: Sequence[str]) -> None:
-    numbers = {int(number) for pair in pairs for number in np.unique(pair.checked_labels())}
-    if numbers == {IGNORED}:
-        raise TrainingError(
-            "No pixel of the training images was reviewed; paint at least a few cells, or say "
-            "where everything is labelled."
-        )
-    if not labels_are_classes(class_roles):
-        if max(numbers) <= 0:
-            raise TrainingError(
-                "No training image has a labelled cell; paint at least a few cells first."
-            )
-        return
-    background = "background" in class_roles
-    classes = {
-        class_roles[number - 1] if number else "background"
-        for number in numbers
-        if number > 0 or (number == 0 and background)
-    }
-    if len(classes) < 2:
-        found = f"only '{classes.pop()}'" if classes else "no class"
-        raise TrainingError(
-            f"The training images show {found}; label pixels of at least two of "
-            f"{', '.join(class_roles)}."
-        )
 
 
 def new_description(
@@ -303,7 +235,7 @@ def new_description(
     ndim: int | None = None,
     class_roles: Sequence[str] = (BACKGROUND, CELL, BORDER),
     class_names: Sequence[str] | None = None,
-    shape: UNetConfig = NEW_SHAPE,
+    shape: UNetConfig | None = None,
     name: str = "new",
 ) -> NetworkDescription:
     """Describe a network that begins with nothing and reads these images.
@@ -322,8 +254,9 @@ def new_description(
         The numbers of the labels are classes, 1 is that of the first name;
         those without a name are called "class 1", "class 2", ... There are as
         many as the labels show. A reviewed 0 is one more, "background".
-    shape : UNetConfig
-        All the rest of its shape; how many levels are flat, if no pair has a `spacing`.
+    shape : UNetConfig, optional
+        All the rest of its shape; what is usual for images, or for volumes, without it. How many
+        levels are flat, if no pair has a `spacing`.
     name : str
 
     Returns
@@ -356,6 +289,7 @@ def new_description(
     channels = max((_channels(pair) for pair in pairs), default=1)
     # Alpha is no channel to learn from.
     in_channels = 3 if channels == 4 else channels
+    shape = usual_shape(ndim) if shape is None else shape
     anisotropy = median_anisotropy(pairs) if ndim == 3 else None
     flat = shape.flat_levels if ndim == 3 else 0
     if anisotropy is not None:
@@ -382,9 +316,10 @@ def _channels(pair: TrainingPair) -> int:
     return int(shape[axis]) if axis is not None and has_axis else 1
 
 
-def _mask(
+def checked_mask(
     mask: NDArray[np.bool_], shape: tuple[int, ...], image: str, name: str
 ) -> NDArray[np.bool_]:
+    """Return a mask of the pixels of labels; a `TrainingError` if it is none."""
     mask = np.asarray(mask)
     if mask.shape != shape or mask.dtype != bool:
         raise TrainingError(
@@ -392,7 +327,3 @@ def _mask(
             f"for each pixel of the labels, which have shape {shape}."
         )
     return mask
-
-
-def _in_words(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

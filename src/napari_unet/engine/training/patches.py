@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unet.engine.networks.annotation import class_target, labels_are_classes, training_target
-from napari_unet.engine.networks.architecture import Architecture
 from napari_unet.engine.networks.class_roles import Types, cell_groups
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.augmentation import (
@@ -25,15 +24,16 @@ from napari_unet.engine.training.augmentation import (
 )
 from napari_unet.engine.training.knowledge.before import Before
 from napari_unet.engine.training.pairs import TrainingPair
-from napari_unet.engine.training.prepared import PreparedPair, prepare_pair
-from napari_unet.engine.training.settings import USUAL_PATCH_PX, TrainingSettings
+from napari_unet.engine.training.prepared import PreparedPair, median_diameter_px, prepare_pair
+from napari_unet.engine.training.settings import TrainingSettings
 from napari_unet.engine.training.stain import StainedImage
+from napari_unet.engine.training.volumes.patch_size import (
+    MOST_VOXELS,
+    memory_in_words,
+    patch_shape,
+    step_bytes,
+)
 from napari_unet.engine.weight_map.weight_map import IGNORED, boundary_weight_map
-
-MOST_VOXELS = 2**21
-"""In a batch of volumes: with 32 features that takes a few gigabytes."""
-
-_PATCH_STEP_PX = 16
 
 _TYPE_WEIGHT, _MOST_BALANCE = 4.0, 5.0
 """How much it counts which type a cell is, beside whether it is one, as few pixels show it; and
@@ -90,39 +90,6 @@ class _Patch:
     held: Tensor = field(default_factory=lambda: torch.empty(0))
 
 
-def patch_shape(
-    settings: TrainingSettings, architecture: Architecture, depths: Sequence[int]
-) -> tuple[int, ...]:
-    """Return what a network gives out for a patch: patches of a training share a shape.
-
-    Parameters
-    ----------
-    depths : sequence of int
-        Slices of each volume; only thin stacks get flatter patches.
-
-    Returns
-    -------
-    (H, W) or (Z, H, W) tuple of int
-        Pixels, as the network rounds them. In volumes without a
-        `patch_size_px` the largest of which a batch has `MOST_VOXELS` at most
-        as it goes in, and no longer than those of images.
-    """
-    ndim, chosen = architecture.ndim, settings.patch_size_px
-
-    def sizes_in(size: int) -> tuple[int, ...]:
-        wanted = (size,) * ndim if ndim == 2 else (min(size, *depths), size, size)
-        return tuple(architecture.along(axis).valid_input_size(n) for axis, n in enumerate(wanted))
-
-    candidates: Sequence[int] = (chosen or USUAL_PATCH_PX,)
-    if chosen is None and ndim == 3:
-        candidates = range(USUAL_PATCH_PX, 0, -_PATCH_STEP_PX)
-    for size in candidates:
-        shape = sizes_in(size)
-        if settings.batch_size * math.prod(shape) <= MOST_VOXELS:
-            break
-    return tuple(architecture.along(axis).output_size(n) for axis, n in enumerate(shape))
-
-
 class Patches:
     """Draws the batches of a training.
 
@@ -135,6 +102,8 @@ class Patches:
         It says how images are read and what classes there are.
     bank : sequence of TrainingPair
         What it knows, for `bank_share` of each batch; drawn by their weight.
+    room_bytes : int, optional
+        Memory that a single patch may take in a step.
 
     Attributes
     ----------
@@ -148,6 +117,8 @@ class Patches:
         network: Network,
         settings: TrainingSettings,
         bank: Sequence[TrainingPair] = (),
+        *,
+        room_bytes: int | None = None,
     ) -> None:
         self._description = network.description
         self._settings = settings
@@ -159,8 +130,13 @@ class Patches:
         )
         self._before: tuple[Before | None, ...] = (None,) * len(self.prepared)
         self._known: Sequence[Before | None] = (None,) * len(self._bank)
-        depths = [pair.shape[0] for pair in self.prepared]
-        self.shape = patch_shape(settings, network.description.architecture, depths)
+        self.shape = patch_shape(
+            settings,
+            network.description.architecture,
+            [pair.shape for pair in self.prepared],
+            diameter_px=None if self._is_semantic else self._median_diameter_px,
+            room_bytes=room_bytes,
+        )
         self._class_weights = self._balance() if settings.class_balance else None
 
     @property
@@ -191,6 +167,10 @@ class Patches:
         return sum(len(kind) for pair in self.prepared for kind in pair.foreground)
 
     @property
+    def _median_diameter_px(self) -> float | None:
+        return median_diameter_px(self.prepared, self._description.anisotropy or 1.0)
+
+    @property
     def bank_count(self) -> int:
         """Patches of a batch that show what is known."""
         if not self._bank:
@@ -203,16 +183,24 @@ class Patches:
         self._before, self._known = tuple(before), known
 
     @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of a patch as it goes in."""
+        config = self._description.architecture
+        return tuple(config.along(axis).valid_input_size(n) for axis, n in enumerate(self.shape))
+
+    @property
     def note(self) -> str | None:
-        """How large patches are, in a sentence, where nobody has chosen that."""
-        if self._settings.patch_size_px is not None or self._description.architecture.ndim == 2:
+        """How large patches of volumes are, and what that takes, in a sentence."""
+        config, batch_size = self._description.architecture, self._settings.batch_size
+        if config.ndim == 2:
             return None
-        batch_size = self._settings.batch_size
-        fits = batch_size * math.prod(self.shape) <= MOST_VOXELS
-        why = "so that it has two million voxels at most" if fits else "the smallest that there are"
+        sizes = " x ".join(map(str, self.shape))
+        needed = memory_in_words(step_bytes(config, self.input_shape, batch_size))
+        is_large = batch_size * math.prod(self.input_shape) > MOST_VOXELS
+        slow = ", which is slow: over two million voxels in a batch" if is_large else ""
         return (
-            f"Patches have {' x '.join(map(str, self.shape))} voxels, {batch_size} in a batch, "
-            f"{why}; choose a patch size to take others."
+            f"Patches have {sizes} voxels, {batch_size} in a batch; a step takes about {needed} of "
+            f"memory at most{slow}."
         )
 
     def batch(self, step: int) -> Batch:
@@ -269,15 +257,13 @@ class Patches:
         return _Patch(varied, target, counted, sample_image(said.scores.float(), place), held)
 
     def _positions(self, rng: np.random.Generator, centre: NDArray[np.float64]) -> Tensor:
-        config = self._description.architecture
         deformation = draw_deformation(
             rng,
             self._settings.augmentation,
-            config.ndim,
+            self._description.architecture.ndim,
             anisotropy=self._description.anisotropy or 1.0,
         )
-        shape = tuple(config.along(axis).valid_input_size(n) for axis, n in enumerate(self.shape))
-        return source_positions(deformation, centre, shape)
+        return source_positions(deformation, centre, self.input_shape)
 
     def _varied(
         self,

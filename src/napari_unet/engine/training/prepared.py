@@ -22,6 +22,7 @@ from napari_unet.engine.networks.class_roles import Types
 from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.stain import StainedImage, stained_image
+from napari_unet.engine.training.volumes.slices import ball_sizes, cell_centres, slice_centres
 from napari_unet.engine.weight_map.weight_map import IGNORED
 
 _MOST_PLACES = 20_000
@@ -38,6 +39,10 @@ _USUAL_SPREAD, _AS_GOOD_AS = 0.5, 5
 
 _SMALLEST = 0.8
 """Of the smallest labelled cell: what is larger is never taken for a speck."""
+
+_CUT_SHARE = 0.1
+"""Of the labelled pieces of volumes that may be smaller than the smallest cell: the borders of a
+volume cut through half of its cells, and what they leave is found as well."""
 
 _HIGHEST_SCORE = 0.999
 """`min_score` is below 1."""
@@ -72,6 +77,8 @@ class PreparedPair:
     """How much more often it is drawn than others."""
     types: Types
     """Types of cells by their number in `labels`."""
+    in_slices: bool
+    """Of a volume only slices were labelled; places are in them."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -100,7 +107,7 @@ def prepare_pair(
         _, known = class_target(labels, description.class_roles)
         kinds = [_places((labels == number) & known) for number in np.unique(labels[known])]
     else:
-        kinds = _cell_centres(labels, types)
+        kinds = _cell_centres(labels, types, in_slices=pair.in_slices)
     corrected = (pair.corrected & (labels != IGNORED)) if pair.corrected is not None else None
     return PreparedPair(
         _read(source, description),
@@ -114,6 +121,7 @@ def prepare_pair(
         _stained(pair, source, description),
         pair.weight,
         types,
+        pair.in_slices,
     )
 
 
@@ -165,13 +173,11 @@ def _touching(labels: NDArray[np.int32], description: NetworkDescription) -> NDA
     return touching
 
 
-def _cell_centres(labels: NDArray[np.int32], types: Types) -> list[Places]:
-    """Centres of the cells of each type, and of those without one."""
+def _cell_centres(labels: NDArray[np.int32], types: Types, *, in_slices: bool) -> list[Places]:
+    """Centres of the cells of each type, and of those without one; in each slice by itself."""
     centres: dict[str | None, list[list[float]]] = {}
-    for number, box in enumerate(ndimage.find_objects(np.maximum(labels, 0)), start=1):
-        if box:
-            centre = [(part.start + part.stop - 1) / 2 for part in box]
-            centres.setdefault(types.get(number), []).append(centre)
+    for number, centre in (slice_centres if in_slices else cell_centres)(labels):
+        centres.setdefault(types.get(number), []).append(centre)
     return [np.array(each, float).reshape(-1, labels.ndim) for each in centres.values()]
 
 
@@ -209,19 +215,45 @@ def description_after(
     )
     if labels_are_classes(before.class_roles):
         return dataclasses.replace(description, object_diameter_px=None)
-    areas = [area for pair in prepared for area in _whole_areas(pair.labels.numpy())]
+    larger = description.anisotropy or 1.0
+    areas = cell_sizes_px(prepared, larger)
     if not areas:
         return dataclasses.replace(description, object_diameter_px=None)
     instances = description.instances
     # Of a volume a ball as wide as the cell is in a slice.
-    larger = description.anisotropy or 1.0
     diameters = diameters_px(np.array(areas) * larger, before.architecture.ndim)
     is_fair = all(pair.reviewed is None for pair in pairs)
     if is_fair or not knows:
         instances = _with_sizes(instances, np.array(areas), before, float(np.median(diameters)))
+        if before.architecture.ndim == 3:
+            instances = _with_cut_cells(instances, prepared, before)
     return dataclasses.replace(
         description, object_diameter_px=float(np.median(diameters)), instances=instances
     )
+
+
+def cell_sizes_px(prepared: Sequence[PreparedPair], anisotropy: float) -> list[float]:
+    """Pixels of each labelled cell, as far as that is known.
+
+    Of cells that are labelled in slices alone, of balls with such slices.
+    """
+    sizes: list[float] = []
+    for pair in prepared:
+        labels = pair.labels.numpy()
+        if pair.in_slices:
+            areas = [area for plane in labels for area in _whole_areas(plane)]
+            sizes += [size / anisotropy for size in ball_sizes(areas)]
+        else:
+            sizes += _whole_areas(labels)
+    return sizes
+
+
+def median_diameter_px(prepared: Sequence[PreparedPair], anisotropy: float) -> float | None:
+    """Of the labelled cells in a slice; None without any."""
+    sizes = cell_sizes_px(prepared, anisotropy)
+    if not sizes:
+        return None
+    return float(np.median(diameters_px(np.array(sizes) * anisotropy, prepared[0].labels.ndim)))
 
 
 def _whole_areas(labels: NDArray[np.int32]) -> list[float]:
@@ -258,6 +290,29 @@ def _with_sizes(
     return dataclasses.replace(
         instances, min_size_px=max(1, int(least)), min_seed_px=min(seed, max(1, int(least)))
     )
+
+
+def _with_cut_cells(
+    instances: InstanceSettings, prepared: Sequence[PreparedPair], before: NetworkDescription
+) -> InstanceSettings:
+    """Thresholds that keep what the borders of volumes leave of cells."""
+    pieces: list[float] = []
+    for pair in prepared:
+        labels = np.maximum(pair.labels.numpy(), 0)
+        if pair.in_slices:
+            areas = [area for plane in labels for area in np.bincount(plane.reshape(-1))[1:]]
+            pieces += [size / (before.anisotropy or 1.0) for size in ball_sizes(areas) if size]
+        else:
+            sizes = np.bincount(labels.reshape(-1))[1:]
+            pieces += sizes[sizes > 0].tolist()
+    least = int(np.quantile(pieces, _CUT_SHARE))
+    if not any(pair.in_slices for pair in prepared):  # slices near the ends of cells are small
+        least = min(least, instances.min_size_px)
+    least = max(1, least)
+    seed = instances.min_seed_px
+    if before.object_diameter_px is None:  # a new network has the least seed of images
+        seed = least // 2
+    return dataclasses.replace(instances, min_size_px=least, min_seed_px=max(1, min(seed, least)))
 
 
 def _uncalibrated(instances: InstanceSettings) -> InstanceSettings:

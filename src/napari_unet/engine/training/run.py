@@ -16,6 +16,7 @@ from torch import Tensor
 
 from napari_unet.engine.base.device import resolve_device
 from napari_unet.engine.base.errors import TrainingError
+from napari_unet.engine.base.host_memory import free_host_bytes
 from napari_unet.engine.models.scores import trained_further
 from napari_unet.engine.networks.annotation import labels_are_classes
 from napari_unet.engine.networks.network import Network, NetworkDescription
@@ -31,7 +32,8 @@ from napari_unet.engine.training.knowledge.resemblance import resembling
 from napari_unet.engine.training.knowledge.verdict import Verdict
 from napari_unet.engine.training.learner import Learner, TrainingReport
 from napari_unet.engine.training.length.schedule import Schedule
-from napari_unet.engine.training.pairs import TrainingPair, check_pairs
+from napari_unet.engine.training.pair_checks import check_pairs
+from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.patches import Batch, BatchesAhead, Patches
 from napari_unet.engine.training.prepared import description_after
 from napari_unet.engine.training.scoring import never
@@ -49,6 +51,7 @@ from napari_unet.engine.training.typed_start import (
     with_fitted_types,
 )
 from napari_unet.engine.training.validation import Validation, ValidationResult
+from napari_unet.engine.training.volumes.patch_size import room_for_patches
 from napari_unet.engine.training.volumes.voxels import on_grid_of, with_anisotropy
 
 _MOST_NAMES = 100
@@ -109,7 +112,11 @@ class TrainingRun(Iterator[TrainingReport]):
             familiar = familiarity_of(pairs, network, device=device, should_stop=should_stop)
         shown = dataclasses.replace(settings, bank_share=settings.bank_share * (1 + familiar) / 2)
         known = resembling(known, pairs, description, familiar=familiar)
-        self._patches = Patches(pairs, network, shown, known)
+        room = None
+        if self._device.type == "cpu":
+            weights = sum(each.numel() for each in network.unet.parameters())
+            room = room_for_patches(free_host_bytes(), weights)
+        self._patches = Patches(pairs, network, shown, known, room_bytes=room)
         if settings.keep_knowledge and started_from is not None:
             said = said_before(
                 pairs,
@@ -131,12 +138,18 @@ class TrainingRun(Iterator[TrainingReport]):
         self.validation_is_due = False
         self._loss = math.nan
         self.schedule = Schedule(settings)
-        weights = self._patches.type_weights
         if gains_types and started_from is not None:
             network = with_fitted_types(
                 network, self._patches, device=self._device, should_stop=should_stop
             )
-        self._learner = Learner(network, settings, self._device, weights)
+        self._learner = Learner(
+            network,
+            settings,
+            self._device,
+            self._patches.input_shape,
+            room_bytes=room,
+            type_weights=self._patches.type_weights,
+        )
         self._best: dict[str, Tensor] | None = None
         # On the CPU a second thread would only take the network's cores.
         self._ahead = BatchesAhead(self._patches) if self._device.type != "cpu" else None

@@ -34,7 +34,8 @@ class AugmentationSettings:
     scale : float
         Largest zoom factor; the zoom is drawn between its inverse and it.
     elastic_sigma_px : float
-        Standard deviation of the displacements of the coarse grid, in pixels.
+        Standard deviation of the displacements of the coarse grid, in pixels;
+        in volumes 3, unless another number is chosen.
     elastic_grid : int
         Grid points per axis.
     brightness : float
@@ -128,6 +129,13 @@ NO_AUGMENTATION = AugmentationSettings(
 )  # fmt: skip
 
 
+VOLUME_BATCH, VOLUME_ELASTIC_PX = 2, 3.0
+"""`batch_size` and `elastic_sigma_px` in volumes: a patch of 48 x 48 x 48 has three times
+the voxels of one of 192 x 192, and 10 would fold cells that are 20 voxels across."""
+
+VOLUME_FIELDS = frozenset({"batch_size", "elastic_sigma_px"})
+"""The fields that are other in volumes."""
+
 USUAL_PATCH_PX = 192
 """Length of a patch of an image, as in the recipe of `nuclei`: of 256 half as many pixels again
 would hardly count."""
@@ -155,11 +163,12 @@ class TrainingSettings:
         then. The learning rate follows the time, so that two such runs are
         never quite the same.
     batch_size : int
-        Patches in a batch.
+        Patches in a batch; in volumes 2, unless another number is chosen.
     patch_size_px : int, optional
         Length of each axis of a patch; rounded up to what the network reads.
-        Without it 192 in images, and in volumes so long that a batch has two
-        million voxels at most. Of thin stacks patches are flatter.
+        Without it 192 in images, and in volumes two median cells,
+        48 or more, within the images, the memory and two million voxels a
+        batch. Of thin stacks patches are flatter.
     learning_rate : float
         Held after the warm-up, then lowered to zero over the last `decay` of
         the steps.
@@ -288,10 +297,11 @@ class TrainingSettings:
         seconds: float | None = None,
         steps: int | None = None,
         strength: float = 1.0,
+        ndim: int = 2,
         **changes: Any,
     ) -> TrainingSettings:
         """Return the settings for teaching a new network; see `fine_tuning` for the parameters."""
-        return replace(cls()._as_wanted(steps, seconds, strength), **changes)
+        return replace(cls()._as_wanted(steps, seconds, strength, ndim), **changes)
 
     @classmethod
     def fine_tuning(
@@ -300,6 +310,7 @@ class TrainingSettings:
         seconds: float | None = None,
         steps: int | None = None,
         strength: float = 1.0,
+        ndim: int = 2,
         **changes: Any,
     ) -> TrainingSettings:
         """Return the settings for going on from a trained network with few images.
@@ -315,6 +326,9 @@ class TrainingSettings:
         strength : float
             Factor on the learning rate: below 1 changes the network more
             gently, above 1 more boldly.
+        ndim : int
+            Axes that the network reads at once: of volumes a batch has fewer
+            patches, which are deformed less.
         **changes
             Fields of `TrainingSettings`.
 
@@ -339,12 +353,17 @@ class TrainingSettings:
             adapt_norms=False,
             validation_interval=20,
         )
-        return replace(usual._as_wanted(steps, seconds, strength), **changes)
+        return replace(usual._as_wanted(steps, seconds, strength, ndim), **changes)
 
-    def _as_wanted(self, steps: int | None, seconds: float | None, strength: float) -> Self:
+    def _as_wanted(
+        self, steps: int | None, seconds: float | None, strength: float, ndim: int
+    ) -> Self:
         if not strength > 0:
             raise SettingsError(f"strength is {strength:g}; use a positive number, for example 1.")
         wanted = replace(self, learning_rate=self.learning_rate * strength)
+        if ndim == 3:
+            varied = replace(self.augmentation, elastic_sigma_px=VOLUME_ELASTIC_PX)
+            wanted = replace(wanted, batch_size=VOLUME_BATCH, augmentation=varied)
         if steps is None and seconds is None:
             return wanted
         steps = MANY_STEPS if steps is None else steps

@@ -86,11 +86,13 @@ def train(
     1
     """
     network = None if network is None else as_network(network)
+    known = network.description if network else description or new_description(pairs)
     if settings is None:
-        settings = TrainingSettings.fine_tuning() if network else TrainingSettings()
+        usual = TrainingSettings.fine_tuning if network else TrainingSettings.from_nothing
+        settings = usual(ndim=known.architecture.ndim)
     run = TrainingRun(
         pairs,
-        network or new_network(description or new_description(pairs), settings.seed),
+        network or new_network(known, settings.seed),
         settings=settings,
         validation=validation,
         device=device,

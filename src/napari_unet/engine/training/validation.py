@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,21 +10,29 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.engine.labels.cell_types import TypeEvaluation, evaluate_types
 from napari_unet.engine.labels.evaluation import Evaluation, evaluate
 from napari_unet.engine.networks.annotation import labels_are_classes
 from napari_unet.engine.networks.network import Network
-from napari_unet.engine.segmentation.instances import tune_instances
+from napari_unet.engine.segmentation.instances import mean_scores, tune_instances
 from napari_unet.engine.segmentation.planes import PlaneScores
 from napari_unet.engine.training.learner import weighted_cross_entropy
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.patches import Patches
 from napari_unet.engine.training.scoring import score_pair
+from napari_unet.engine.training.volumes.slices import reviewed_slices
 from napari_unet.engine.weight_map.weight_map import IGNORED
 
 _ENOUGH_CELLS = 30
 """Held-out cells that can be counted on: with fewer, one more or less is chance."""
+
+_MOST_OF_IT = 0.5
+"""Share of a volume that was reviewed, from which thresholds are chosen by it."""
+
+_ENOUGH_RIGHT, _KEPT, _HIGHEST_SCORE = 20, 0.95, 0.99
+"""Right cells of volumes from which `min_score` is learned, and the share of them that it keeps."""
 
 _LEAST_SCORE = 1e-7
 """What is given as less likely is as wrong as this."""
@@ -95,6 +104,36 @@ def reviewed_part(
     return np.where(reviewed, truth, 0), np.where(reviewed & kept[prediction], prediction, 0)
 
 
+def compared_parts(
+    truth: NDArray[np.int32], prediction: LabelImage, *, in_slices: bool
+) -> list[tuple[LabelImage, LabelImage]]:
+    """Truth and prediction where somebody has looked: one pair, or one for each labelled slice.
+
+    Parameters
+    ----------
+    truth : int32 array
+        `IGNORED` where nobody has.
+    """
+    if not in_slices:
+        return [reviewed_part(truth, prediction, truth != IGNORED)]
+    return [
+        reviewed_part(truth[z], prediction[z], truth[z] != IGNORED)
+        for z in reviewed_slices(truth, IGNORED)
+    ]
+
+
+def evaluated(
+    pairs: Sequence[TrainingPair], truths: Sequence[NDArray[np.int32]], found: Sequence[LabelImage]
+) -> Evaluation:
+    """Hold what was found in images against their `checked_labels`, where these say anything."""
+    parts = [
+        part
+        for pair, truth, labels in zip(pairs, truths, found, strict=True)
+        for part in compared_parts(truth, labels, in_slices=pair.in_slices)
+    ]
+    return evaluate([truth for truth, _ in parts], [labels for _, labels in parts])
+
+
 class Validation:
     """Held-out images with their truth.
 
@@ -113,7 +152,7 @@ class Validation:
     @property
     def cell_count(self) -> int:
         """Held-out cells that were reviewed."""
-        return _count_cells(self._truths)
+        return _count_cells(self.pairs)
 
     def note(self, network: Network) -> str | None:
         """Say why held-out cells cannot be counted; None if they can."""
@@ -135,7 +174,9 @@ class Validation:
             return ValidationResult(self._loss(planes), None)
         found = [plane.labels(network.description.instances) for plane in planes]
         return ValidationResult(
-            self._loss(planes), self._evaluation(found), self._type_evaluation(planes, found)
+            self._loss(planes),
+            evaluated(self.pairs, self._truths, found),
+            self._type_evaluation(planes, found),
         )
 
     def tuned(
@@ -150,33 +191,37 @@ class Validation:
 
         Where these show few cells, those that it has learned from count, too,
         as far as they were reviewed everywhere, and little is changed. On few
-        cells in all, the thresholds stay as they are.
+        cells in all, the thresholds stay as they are. Of volumes `min_score` is
+        then what keeps nearly all cells that are found right.
         """
         description = network.description
         if labels_are_classes(description.class_roles):
             return network
-        pairs, truths = list(self.pairs), list(self._truths)
+        pairs = list(self.pairs)
         a_little = self.cell_count < _ENOUGH_CELLS
         if a_little:
-            pairs += [pair for pair in learned if pair.reviewed is None]
-            truths = [pair.checked_labels() for pair in pairs]
-            if _count_cells(truths) < _ENOUGH_CELLS:
+            pairs += [pair for pair in learned if _is_judged_by(pair)]
+            if _count_cells(pairs) < _ENOUGH_CELLS:
                 return network
         planes = _scores(pairs, network, device=device, should_stop=should_stop)
         if planes is None:
             return None
+        truths = [pair.checked_labels() for pair in pairs]
         scored = [(plane.scores, truth) for plane, truth in zip(planes, truths, strict=True)]
+        sources = {id(truth): pair for truth, pair in zip(truths, pairs, strict=True)}
 
         def quality(truth: LabelImage, prediction: LabelImage) -> float:
             if should_stop():
                 return 0.0  # comes to its end at once; the result is thrown away
-            return mean_quality(evaluate(*reviewed_part(truth, prediction, truth != IGNORED)))
+            return mean_quality(evaluated([sources[id(truth)]], [truth], [prediction]))
 
         tuned = tune_instances(
             scored, description.class_roles, quality, description.instances, a_little=a_little
         )
         if should_stop():
             return None
+        if a_little and description.architecture.ndim == 3:
+            tuned = _with_least_score(tuned, pairs, truths, planes)
         return Network(network.unet, replace(description, instances=tuned))
 
     def _loss(self, planes: Sequence[PlaneScores]) -> float:
@@ -198,14 +243,6 @@ class Validation:
             weight += float(weights.sum(dtype=np.float64))
         return total / max(weight, 1e-6)
 
-    def _evaluation(self, found: Sequence[LabelImage]) -> Evaluation:
-        compared = [
-            reviewed_part(truth, labels, truth != IGNORED)
-            for labels, truth in zip(found, self._truths, strict=True)
-        ]
-        truths, predictions = zip(*compared, strict=True)
-        return evaluate(truths, predictions)
-
     def _type_evaluation(
         self, planes: Sequence[PlaneScores], found: Sequence[LabelImage]
     ) -> TypeEvaluation | None:
@@ -217,8 +254,57 @@ class Validation:
         return evaluate_types(self._truths, true_types, found, own)
 
 
-def _count_cells(truths: Sequence[LabelImage]) -> int:
-    return sum(np.unique(truth[truth > 0]).size for truth in truths)
+def _is_judged_by(pair: TrainingPair) -> bool:
+    """Whether thresholds can be chosen by an image that was learned from."""
+    if pair.reviewed is None or pair.in_slices:
+        return True
+    # Of a volume, what was held out costs cells that a cut goes through, and few are left.
+    return np.ndim(pair.labels) == 3 and bool(np.mean(pair.reviewed) > _MOST_OF_IT)
+
+
+def _with_least_score(
+    settings: InstanceSettings,
+    pairs: Sequence[TrainingPair],
+    truths: Sequence[NDArray[np.int32]],
+    planes: Sequence[PlaneScores],
+) -> InstanceSettings:
+    """Drop what is fainter than nearly all cells of volumes that were found right.
+
+    On volumes that were learned from there is hardly anything false by which
+    this could be tuned, and in others there is.
+    """
+    sureness: list[float] = []
+    for pair, truth, plane in zip(pairs, truths, planes, strict=True):
+        labels = np.asarray(plane.labels(replace(settings, min_score=0.0)))
+        parts = compared_parts(truth, labels, in_slices=pair.in_slices)
+        right = np.unique(np.concatenate([_found_right(*part) for part in parts]))
+        means = mean_scores(plane.scores, plane.class_roles, labels)
+        sureness += means[right - 1].tolist()
+    if len(sureness) < _ENOUGH_RIGHT:
+        return settings
+    least = math.floor(100 * np.quantile(sureness, 1 - _KEPT)) / 100
+    return replace(settings, min_score=min(least, _HIGHEST_SCORE))
+
+
+def _found_right(truth: LabelImage, prediction: LabelImage) -> NDArray[np.int64]:
+    """Predicted cells that share more than half of what they and a true cell cover."""
+    both = (truth > 0) & (prediction > 0)
+    (of_truth, found), shared = np.unique(
+        np.stack([truth[both], prediction[both]]).astype(np.int64), axis=1, return_counts=True
+    )
+    true_px, found_px = (np.bincount(each.reshape(-1)) for each in (truth, prediction))
+    right: NDArray[np.int64] = found[2 * shared > true_px[of_truth] + found_px[found] - shared]
+    return right
+
+
+def _count_cells(pairs: Sequence[TrainingPair]) -> int:
+    """Cells that were reviewed; of those in slices each slice counts."""
+    count = 0
+    for pair in pairs:
+        truth = pair.checked_labels()
+        for part in truth if pair.in_slices else (truth,):
+            count += np.unique(part[part > 0]).size
+    return count
 
 
 def _scores(

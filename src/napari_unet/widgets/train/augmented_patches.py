@@ -54,7 +54,7 @@ def draw_patches(plan: Plan) -> Mosaic:
     Of stacks the middle slice is shown.
     """
     from napari_unet.engine.networks.network import new_network
-    from napari_unet.engine.training.pairs import check_pairs
+    from napari_unet.engine.training.pair_checks import check_pairs
     from napari_unet.engine.training.patches import Patches
     from napari_unet.engine.training.typed_start import network_for
     from napari_unet.engine.training.volumes.voxels import on_grid_of, with_anisotropy

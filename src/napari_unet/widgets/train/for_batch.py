@@ -87,6 +87,7 @@ class QueuedTraining:
                     "ignore" if recipe.meaning == "painted" else "reviewed",
                     recipe.background_label,
                     only_seen=recipe.meaning == "seen",
+                    slices="painted" if recipe.meaning == "slices" else None,
                     ndim=recipe.ndim,
                 ),
                 share=_SHARE if recipe.holds_out else 0.0,

@@ -106,6 +106,8 @@ class TrainForm(QWidget):
         self.anew_box = self.new_network.anew_box
         self.anew_box.toggled.connect(self.model_choice.setDisabled)
         self.new_network.changed.connect(self.input_changed)
+        self.new_network.changed.connect(self.show_slices)
+        self._session.network_loaded.connect(self.show_slices)
         self.new_network.kind_choice.currentIndexChanged.connect(self._on_label_kind_chosen)
         self.pairs.changed.connect(self._on_pairs_changed)
         self._on_pairs_changed()
@@ -149,19 +151,25 @@ class TrainForm(QWidget):
         are_there = bool(self.pairs.folders) or any(
             labels.ndim > 2 for _, labels in self.pairs.pairs
         )
+        self._has_stacks = are_there
         volumes = [image for image, labels in self.pairs.pairs if labels.ndim > 2]
         voxels = next(map(voxel_words, volumes), "")
         for image in volumes[:1]:
             for event in (image.events.scale, image.events.units):
                 event.connect(self._on_pairs_changed)
         self.new_network.show_stacks(are_there=are_there, voxels=voxels)
+        self.show_slices()
         self.show_marks()
+
+    def show_slices(self, _value: object = None) -> None:
+        """Offer to learn from single slices where a network reads volumes."""
+        self.unlabelled.offer("slices", is_there=self._has_stacks and self.network_ndim == 3)
 
     def show_marks(self) -> None:
         """Offer what was looked over; of files nobody knows before they are read."""
         marked = (set(marks_of_layer(labels).values()) for _, labels in self.pairs.pairs)
         is_there = any(SEEN & marks for marks in marked) or bool(self.pairs.folders)
-        self.unlabelled.offer_seen(is_there=is_there)
+        self.unlabelled.offer("seen", is_there=is_there)
 
     def settings(self) -> TrainingSettings:
         """How the network is trained.
@@ -172,14 +180,15 @@ class TrainForm(QWidget):
             If a value is outside of what makes sense.
         """
         usual = _usual(begins_anew=self.begins_anew)
-        settings = usual(strength=self.strength_slider.value(), **self.length.end)
+        ndim = self.network_ndim
+        settings = usual(ndim=ndim, strength=self.strength_slider.value(), **self.length.end)
         # Of nothing there is nothing to keep, and nothing that was measured before.
         anew = (
             {"bank_share": 0.0, "keep_knowledge": 0.0, "adapt_norms": True}
             if self.begins_anew
             else {}
         )
-        return self.more.settings(settings, **anew)
+        return self.more.settings(settings, ndim=ndim, **anew)
 
     def with_chosen_end(self, recipe: TrainRecipe) -> TrainRecipe:
         """Return what a training was begun with, to end as is chosen now."""

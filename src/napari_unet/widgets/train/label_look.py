@@ -148,4 +148,5 @@ def _annotated(
                 corrected=None if is_seen else source.corrected(index, labels),
                 stack=source.name if len(planes) > 1 else "",
                 beside=_beside(source.labels, index) if len(planes) > 1 else (),
+                in_slices=task.meaning == "slices",
             )

@@ -9,12 +9,13 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QWidget
 from superqt import QLabeledDoubleSlider
 
-from napari_unet.engine.training.settings import AugmentationSettings, TrainingSettings
+from napari_unet.engine.training.settings import VOLUME_FIELDS, TrainingSettings
 from napari_unet.session import Session
 from napari_unet.widgets.shared.device_choice import DeviceChoice
 from napari_unet.widgets.shared.parts import Fold, in_column, narrow_form
 from napari_unet.widgets.shared.settings_form import SettingsForm
 
+_SHOWN = TrainingSettings.fine_tuning()
 _RARE = (
     "batch_size",
     "patch_size_px",
@@ -76,8 +77,8 @@ class MoreSettings(Fold):
         inside, device = QWidget(), narrow_form()
         super().__init__("More settings", inside)
         self.device_choice = DeviceChoice(session)
-        self.rare = SettingsForm(TrainingSettings.fine_tuning(), _RARE, _RANGES)
-        self.varied = SettingsForm(AugmentationSettings(), _VARIED, _RANGES)
+        self.rare = SettingsForm(_SHOWN, _RARE, _RANGES)
+        self.varied = SettingsForm(_SHOWN.augmentation, _VARIED, _RANGES)
         device.addRow("Device", self.device_choice)
         varied = QLabel("How much each patch is varied")
         in_column(device, self.rare, varied, self.varied, foot, within=inside)
@@ -87,16 +88,24 @@ class MoreSettings(Fold):
         """The fields of all settings, by their names."""
         return {**self.rare.fields, **self.varied.fields}
 
-    def settings(self, usual: TrainingSettings, **changes: Any) -> TrainingSettings:
+    def settings(self, usual: TrainingSettings, *, ndim: int, **changes: Any) -> TrainingSettings:
         """Return `usual` with what is set here, and then with `changes`.
+
+        Of volumes (`ndim` 3) what is left as it is of images is as in `usual`.
 
         Raises
         ------
         SettingsError
             If a value is outside of what makes sense.
         """
-        augmentation = AugmentationSettings(**self.varied.values())
-        return replace(usual, **{**self.rare.values(), **changes}, augmentation=augmentation)
+        rare, varied = self.rare.values(), self.varied.values()
+        if ndim == 3:
+            for values, shown in ((rare, _SHOWN), (varied, _SHOWN.augmentation)):
+                for name in VOLUME_FIELDS & values.keys():
+                    if values[name] == getattr(shown, name):
+                        del values[name]
+        augmentation = replace(usual.augmentation, **varied)
+        return replace(usual, **{**rare, **changes}, augmentation=augmentation)
 
 
 def strength_slider() -> QLabeledDoubleSlider:

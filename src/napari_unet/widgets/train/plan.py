@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from napari_unet.engine.training.pairs import TrainingPair
     from napari_unet.versions.autosave import InterruptedTraining
 
-Meaning: TypeAlias = Literal["reviewed", "regions", "painted", "seen"]
+Meaning: TypeAlias = Literal["reviewed", "regions", "painted", "slices", "seen"]
 """Of pixels without a label: background; background in the drawn regions only; unknown; background
+in slices of a volume that show a label, unknown in the others; background
 around cells that were looked over and found right or corrected."""
 
 IS_FINISHED = "is_finished"
@@ -258,6 +259,7 @@ def pair_maker(
     return partial(
         annotated_pair,
         unlabelled="ignore" if meaning == "painted" else "reviewed",
+        slices="painted" if meaning == "slices" else None,
         background_label=background_label,
         label_kind=label_kind,
     )

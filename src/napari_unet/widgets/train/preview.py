@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from napari_unet.engine.networks.network import Network
 
-_MOST_PX = 512
-"""Along each axis of what is segmented again and again."""
+_MOST_PX, _MOST_VOXELS = 512, 80
+"""Along each axis of what is segmented again and again, in images and in volumes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,10 +91,13 @@ def see(
 ) -> tuple[LabelImage, tuple[int, ...]] | None:
     """Segment what is in view, or the middle of it; None if it was cancelled.
 
+    Of a volume the middle is in the slice that is shown.
+
     Parameters
     ----------
     most_px : int, optional
-        Along each axis; that of the preview without it.
+        Along each axis; that of the preview without it. Of volumes it is that of
+        the preview at most.
 
     Returns
     -------
@@ -107,7 +110,10 @@ def see(
     from napari_unet.engine.segmentation.segmentation import iterate_planes
 
     pixels, channel_axis = view.pixels()
-    wanted = _middle(view, most_px or _MOST_PX)
+    most = most_px or _MOST_PX
+    if network.description.architecture.ndim == 3:
+        most = min(most, _MOST_VOXELS)
+    wanted = _middle(view, most)
     region = tuple(edge for part in wanted for edge in (part.start, part.stop))
     last = None
     for report in iterate_planes(
@@ -139,8 +145,9 @@ def _middle(view: LayerImage, most_px: int) -> Region:
         n for n, at in zip(view.labels_shape, view.plane, strict=True) if isinstance(at, slice)
     ]
     edges = view.region or [edge for size in sizes for edge in (0, size)]
+    middles = view.near or [size // 2 for size in sizes]
     region = []
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        extra = max(0, stop - start - most_px)
-        region.append(slice(start + extra // 2, stop - (extra - extra // 2)))
+    for start, stop, middle in zip(edges[::2], edges[1::2], middles, strict=True):
+        first = min(max(start, middle - most_px // 2), max(start, stop - most_px))
+        region.append(slice(first, min(stop, first + most_px)))
     return tuple(region)

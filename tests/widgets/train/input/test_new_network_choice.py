@@ -7,6 +7,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
 from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.script import training_command, training_python
 from napari_unet.widgets.train.form import TrainForm
 from napari_unet.widgets.train.plan import annotation
 from napari_unet.widgets.train.widget import TrainWidget
@@ -63,6 +64,50 @@ def test_of_volumes_it_says_how_large_voxels_are_and_learns_with_that(
     (pair,) = annotation(plan)
     assert pair.anisotropy == 4
     assert plan.new_description([pair]).architecture.flat_levels == 2
+
+
+def test_painted_slices_of_a_volume_begin_a_network_that_is_seen_in_the_slice_that_is_shown(
+    widget: TrainWidget, viewer: ViewerModel, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_unet.widgets.train.training._FIRST_PREVIEW_S", 0.0)
+    monkeypatch.setattr("napari_unet.widgets.train.preview._MOST_VOXELS", 16)
+    add_pair(viewer, (24, 48, 48))
+    image, labels = viewer.layers
+    labels.data[[z for z in range(24) if z not in (4, 12, 20)]] = 0
+    image.corner_pixels = np.array([[0, 0, 0], [0, 47, 47]])  # as napari draws slices
+    viewer.dims.set_point(0, 20)
+    form = widget.form
+    assert not form.unlabelled.buttons["slices"].isVisible()
+    form.anew_box.setChecked(True)
+    form.new_network.dimension_choice.choose_value(3)
+    qtbot.waitUntil(lambda: not widget.advice.is_busy, timeout=20_000)
+    assert any("Only 3 of 24 slices of 'picture' show" in text for text in form.findings.texts)
+    qtbot.mouseClick(form.unlabelled.buttons["slices"], Qt.MouseButton.LeftButton)
+    assert form.unlabelled.meaning == "slices"
+    qtbot.waitUntil(lambda: not widget.advice.is_busy, timeout=20_000)
+    assert not any("slices of 'picture' show" in text for text in form.findings.texts)
+    form.length.kind_choice.choose_value("steps")
+    form.length.steps_box.setValue(2)
+    recipe = form.read_plan().recipe
+    assert recipe.settings.batch_size == 2
+    assert recipe.settings.augmentation.elastic_sigma_px == 3
+    assert "ndim=3" in training_python(recipe)
+    assert "slices='painted'" in training_python(recipe)
+    assert " --ndim 3 --slices painted " in training_command(recipe)
+
+    qtbot.mouseClick(widget.panel.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.job.preview.layer is not None, timeout=60_000)
+    preview = widget.job.preview.layer
+    assert preview is not None
+    assert preview.data.shape == (16, 16, 16)
+    assert tuple(preview.translate) == (8, 16, 16)
+    qtbot.waitUntil(lambda: not widget.panel.is_running, timeout=60_000)
+    qtbot.waitUntil(lambda: not widget.job.is_running, timeout=20_000)
+    assert "Ended after 2 steps" in widget.panel.message
+    assert "Patches have 24 x 48 x 48 voxels, 2 in a batch" in widget.panel.message
+    assert widget.job.trained is not None
+    config = widget.job.trained.network.description.architecture
+    assert (config.ndim, config.base_width, config.depth) == (3, 16, 3)
 
 
 def test_scribbled_classes_begin_a_network_that_becomes_the_model(

@@ -115,12 +115,12 @@ def test_everything_says_what_it_means(choice: UnlabelledChoice) -> None:
 def test_what_was_looked_over_is_offered_where_there_is_any(
     choice: UnlabelledChoice, qtbot: QtBot
 ) -> None:
-    picture = choice.findChildren(MeaningPicture)[3]
+    picture = choice.findChildren(MeaningPicture)[4]
     assert not choice.buttons["seen"].isVisible()
     assert not picture.isVisible()
-    choice.offer_seen(is_there=True)
+    choice.offer("seen", is_there=True)
     assert picture.isVisible()
     click(qtbot, choice, "seen")
     assert choice.meaning == "seen"
-    choice.offer_seen(is_there=False)
+    choice.offer("seen", is_there=False)
     assert choice.meaning == "reviewed"

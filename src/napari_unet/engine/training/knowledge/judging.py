@@ -29,8 +29,7 @@ from napari_unet.engine.training.knowledge.resemblance import resembling
 from napari_unet.engine.training.knowledge.verdict import AT, Choice, Judged, Verdict
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.scoring import score_pair
-from napari_unet.engine.training.validation import reviewed_part
-from napari_unet.engine.weight_map.weight_map import IGNORED
+from napari_unet.engine.training.validation import compared_parts, evaluated
 
 _MOST_PX = 16_000_000
 """Of the labelled images that are judged: three networks look at each."""
@@ -204,26 +203,24 @@ def _weighted(seen: Sequence[_Seen]) -> tuple[NDArray[np.float64], NDArray[np.fl
 
 
 def _evaluation(seen: Sequence[_Seen], least: float) -> Evaluation:
-    compared = [_compared(each, least) for each in seen]
-    return evaluate([truth for truth, _ in compared], [found for _, found in compared])
+    pairs = [each.pair for each in seen]
+    truths = [pair.checked_labels() for pair in pairs]
+    return evaluated(pairs, truths, [each.at(least) for each in seen])
 
 
 def _type_evaluation(seen: Sequence[_Seen], least: float) -> TypeEvaluation | None:
-    typed = [(each, each.types.by_label) for each in seen if each.types is not None]
-    if not typed:
-        return None
-    compared = [_compared(each, least) for each, _ in typed]
-    return evaluate_types(
-        [truth for truth, _ in compared],
-        [each.pair.checked_types() for each, _ in typed],
-        [found for _, found in compared],
-        [types for _, types in typed],
-    )
+    parts = [
+        (truth, each.pair.checked_types(), found, each.types.by_label)
+        for each in seen
+        if each.types is not None
+        for truth, found in _compared(each, least)
+    ]
+    return evaluate_types(*zip(*parts, strict=True)) if parts else None
 
 
-def _compared(seen: _Seen, least: float) -> tuple[LabelImage, LabelImage]:
+def _compared(seen: _Seen, least: float) -> list[tuple[LabelImage, LabelImage]]:
     truth = seen.pair.checked_labels()
-    return reviewed_part(truth, seen.at(least), truth != IGNORED)
+    return compared_parts(truth, seen.at(least), in_slices=seen.pair.in_slices)
 
 
 def _counts(seen: Sequence[_Seen], least: float) -> NDArray[np.float64]:
@@ -239,11 +236,12 @@ def _corrected(seen: Sequence[_Seen], least: float) -> tuple[int, int]:
     """Corrected cells that are right, and all; labelled ones where nobody knows."""
     right = count = 0
     for each in seen:
-        truth, found = _compared(each, least)
         corrected = each.pair.corrected
+        truths, found = zip(*_compared(each, least), strict=True)
         if corrected is not None and corrected.any():
-            truth = np.where(np.isin(truth, np.unique(truth[corrected])), truth, 0)
-        score = evaluate([truth], [found]).pooled(AT)
+            wanted = np.unique(each.pair.checked_labels()[corrected])
+            truths = tuple(np.where(np.isin(truth, wanted), truth, 0) for truth in truths)
+        score = evaluate(truths, found).pooled(AT)
         right += score.true_positives
         count += score.true_positives + score.false_negatives
     return right, count

@@ -48,11 +48,23 @@ def anisotropy_of(spacing: Sequence[float]) -> float:
 
 
 def ring_around(
-    cells: NDArray[np.bool_], ring_px: float, anisotropy: float | None
+    cells: NDArray[np.bool_], ring_px: float, anisotropy: float | None, *, in_plane: bool = False
 ) -> NDArray[np.bool_]:
-    """Where the nearest cell is not further away than `ring_px` pixels of a slice."""
+    """Where the nearest cell is not further away than `ring_px` pixels of a slice.
+
+    Parameters
+    ----------
+    in_plane : bool
+        Nothing beyond the slices that show cells is near: where cells were
+        painted in single slices, they go on above and below.
+    """
     if ring_px <= 0 or not cells.any():
         return cells
+    if in_plane:
+        ring = np.zeros_like(cells)
+        for number in np.flatnonzero(cells.any(axis=(1, 2))):
+            ring[number] = ring_around(cells[number], ring_px, None)
+        return ring
     sampling = None if anisotropy is None else (anisotropy, 1.0, 1.0)
     near: NDArray[np.bool_] = ndimage.distance_transform_edt(~cells, sampling=sampling) <= ring_px
     return near

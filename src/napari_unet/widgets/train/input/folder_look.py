@@ -133,6 +133,7 @@ def _looked_at(
             pair.channel_axis,
             reviewed=pair.reviewed,
             corrected=pair.corrected,
+            in_slices=pair.in_slices,
             stack=folder,
             part_noun="image",
         )

@@ -25,6 +25,8 @@ _UNKNOWN = QColor("#9aa0ad")
 _CELLS = ((QColor("#e69f00"), QRectF(9, 11, 15, 13)), (QColor("#56b4e9"), QRectF(27, 22, 14, 16)))
 _REGION = QRectF(5, 6, 40, 36)
 _STROKE = (QPointF(8, 44), QPointF(20, 40), QPointF(44, 45))
+_SLICES = (QRectF(6, 8, 40, 10), QRectF(6, 33, 40, 10))
+_IN_SLICES = (QRectF(13, 10, 9, 6), QRectF(28, 35, 10, 6))
 _TICK = (QPointF(12, 17), QPointF(16, 22), QPointF(23, 10))
 _STROKE_COLOUR = QColor("#2fc79a")
 _LINE = QColor("white")
@@ -75,8 +77,13 @@ class MeaningPicture(QWidget):
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(_GROUND)
             painter.drawEllipse(_CELLS[0][1].adjusted(-6, -6, 6, 6))
+        if self._meaning == "slices":
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(_GROUND)
+            painter.drawRects(*_SLICES)
         painter.setPen(QPen(_LINE, 1))
-        for colour, box in _CELLS:
+        shown = _IN_SLICES if self._meaning == "slices" else [box for _, box in _CELLS]
+        for (colour, _), box in zip(_CELLS, shown, strict=True):
             painter.setBrush(colour)
             painter.drawEllipse(box)
         if self._meaning == "seen":
@@ -89,6 +96,7 @@ _CAPTIONS: dict[Meaning, str] = {
     "reviewed": "Everything was reviewed",
     "regions": "Only inside regions",
     "painted": "Only what I painted",
+    "slices": "Painted slices only",
     "seen": "Only what I looked over",
 }
 _TOOLTIPS: dict[Meaning, str] = {
@@ -103,6 +111,10 @@ _TOOLTIPS: dict[Meaning, str] = {
     "painted": (
         "<qt>Only painted pixels teach anything. Paint some background too, with a number of its "
         "own, or the network never learns where a cell ends.</qt>"
+    ),
+    "slices": (
+        "<qt>In each slice that shows a label, each cell has one, and the rest of the slice is "
+        "background. All other slices teach nothing: paint three to six, far apart.</qt>"
     ),
     "seen": (
         "<qt>Cells that you marked right or corrected in the Correct widget, and the background "
@@ -137,7 +149,8 @@ class UnlabelledChoice(QWidget):
         )
         self._lay_out()
         self.buttons["reviewed"].setChecked(True)
-        self.offer_seen(is_there=False)
+        for meaning in ("slices", "seen"):
+            self.offer(meaning, is_there=False)
         self._show_what_applies()
         for button in self.buttons.values():
             button.toggled.connect(self._on_toggled)
@@ -188,11 +201,11 @@ class UnlabelledChoice(QWidget):
         """Choose what pixels without a label mean."""
         self.buttons[meaning].setChecked(True)
 
-    def offer_seen(self, *, is_there: bool) -> None:
-        """Offer to learn from what was looked over, where there is any."""
-        for part in (self._pictures["seen"], self.buttons["seen"]):
+    def offer(self, meaning: Meaning, *, is_there: bool) -> None:
+        """Offer a meaning only where there is anything that it could be said of."""
+        for part in (self._pictures[meaning], self.buttons[meaning]):
             part.setVisible(is_there)
-        if not is_there and self.meaning == "seen":
+        if not is_there and self.meaning == meaning:
             self.choose("reviewed")
 
     def _show_what_applies(self) -> None:
