@@ -47,12 +47,13 @@ assert samples
 for sample in samples:
     layers = sample.open()
     assert all(layer[0].size for layer in layers), sample.key
+    if layers[0][0].ndim == 2:
+        image, shown = layers[0][0], sample.key
 
-image = layers[0][0]
 for model in models:
     cells = napari_unet.segment(image[:256, :256], model)
 print(f"manifest, {len(models)} models and {len(samples)} samples are in the wheel; "
-      f"{cells.labels.max()} cells in a corner of sample '{sample.key}'")
+      f"{cells.labels.max()} cells in a corner of sample '{shown}'")
 """
 
 
