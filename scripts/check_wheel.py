@@ -47,7 +47,7 @@ assert samples
 for sample in samples:
     layers = sample.open()
     assert all(layer[0].size for layer in layers), sample.key
-    if layers[0][0].ndim == 2:
+    if sample.key == "fluorescence":
         image, shown = layers[0][0], sample.key
 
 for model in models:
