@@ -202,15 +202,12 @@ def test_three_planes_need_slices_and_no_region():
 
 
 def test_blocks_refuse_linking():
-    image = three_balls()
+    image, labels = three_balls(), np.zeros((16, 40, 40), np.int32)
+    settings = SegmentationSettings(volume="linked")
 
-    with pytest.raises(SettingsError, match="not done in blocks yet"):
+    with pytest.raises(SettingsError, match="in blocks cells are not linked from slice to slice"):
         list(
             segment_blocks(
-                image,
-                network_of_bright_cells(),
-                np.zeros(image.shape, np.int32),
-                settings=SegmentationSettings(volume="linked"),
-                device="cpu",
+                image, network_of_bright_cells(), labels, settings=settings, device="cpu"
             )
         )

@@ -229,11 +229,6 @@ def _check_network(description: NetworkDescription, settings: SegmentationSettin
             "A region was given, but in blocks the whole image is segmented; leave the region "
             "out, or use segment for it."
         )
-    if settings.volume != "slices":
-        raise SettingsError(
-            f"volume={settings.volume!r} was asked for, which is not done in blocks yet; use "
-            "segment, or leave it out."
-        )
 
 
 def _check_out(out: LabelTarget, shape: tuple[int, ...]) -> None:
