@@ -31,7 +31,7 @@ _ENOUGH_CELLS = 30
 _MOST_OF_IT = 0.5
 """Share of a volume that was reviewed, from which thresholds are chosen by it."""
 
-_ENOUGH_RIGHT, _KEPT, _HIGHEST_SCORE = 20, 0.95, 0.99
+_ENOUGH_RIGHT, _KEPT, _HIGHEST_SCORE = 20, 0.9, 0.99
 """Right cells of volumes from which `min_score` is learned, and the share of them that it keeps."""
 
 _LEAST_SCORE = 1e-7
