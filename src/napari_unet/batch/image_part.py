@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from napari_unet.batch.words import count
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
+from napari_unet.engine.base.settings import scale_settings
 from napari_unet.engine.images.image import AnyImage
 from napari_unet.files.image_file import ImageFile
 
@@ -49,7 +50,7 @@ class ImagePart:
         sizes = self.image.pixel_size_um
         if sizes is None or len(sizes) < 3:
             return None
-        return float(sizes[-3] / sizes[-1])
+        return float(scale_settings(sizes[-3:])["anisotropy"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
@@ -156,17 +156,6 @@ def slice_axis(layer: Layer, channel_axis: int | None) -> int:
     return max(axis for axis in range(layer.ndim - 2) if axis != channel_axis)
 
 
-def anisotropy(layer: Layer) -> float | None:
-    """Distance between slices divided by the pixel size; None if their units do not fit."""
-    if layer.ndim < 3 or not layer.units[-3].is_compatible_with(layer.units[-1]):
-        return None
-    step, size = (
-        abs(float((float(layer.scale[axis]) * layer.units[axis]).to_base_units().magnitude))
-        for axis in (-3, -1)
-    )
-    return step / size
-
-
 def counts_depth(layer: Layer) -> bool:
     """Whether the first axis of a layer says that it is depth."""
     is_named = str(layer.axis_labels[0]).lower() in ("z", "depth")
@@ -297,7 +286,7 @@ def pixel_size_um(layer: Image) -> float | None:
     return math.sqrt(math.prod(known)) if len(known) == 2 else None
 
 
-def spacing_of(layer: Image, axes: Sequence[int]) -> tuple[float, float, float] | None:
+def spacing_of(layer: Image, axes: Iterable[int]) -> tuple[float, float, float] | None:
     """Size of a voxel along the last three of some axes, in the unit of the last one.
 
     None with fewer axes, units that do not fit each other, or a scale of 1 in pixels, which says

@@ -14,13 +14,14 @@ from napari_unet.engine.base.settings import (
     InstanceSettings,
     SegmentationSettings,
     in_present_names,
+    scale_settings,
 )
 from napari_unet.session import Session
 from napari_unet.viewer.layers import (
-    anisotropy,
     counts_time,
     pixel_size_um,
     slice_axis,
+    spacing_of,
     spatial_ndim,
     voxel_words,
 )
@@ -178,11 +179,12 @@ class SegmentForm(QWidget):
         layer = self.layer
         size = self.size_choice.diameter_px(None if layer is None else pixel_size_um(layer))
         is_volume = self.volume_choice.volume == "three_planes"
+        voxel = spacing_of(layer, range(layer.ndim)) if layer is not None and is_volume else None
         return replace(
             self.linking_settings,
             diameter_px=size,
             averaging=self.better.averaging,
-            anisotropy=anisotropy(layer) if layer is not None and is_volume else None,
+            anisotropy=None if voxel is None else scale_settings(voxel)["anisotropy"],
         )
 
     @property
