@@ -15,6 +15,7 @@ from napari_unet.batch.lock import QueueLock
 from napari_unet.batch.settings import BatchSettings
 from napari_unet.engine.base.errors import FileError, SettingsError
 from napari_unet.engine.base.settings import SegmentationSettings
+from napari_unet.engine.blocks.growing import GrowingLabels
 from napari_unet.engine.blocks.segmentation import BlocksReport, segment_blocks
 from napari_unet.engine.cluster.crew import Crew
 from napari_unet.engine.networks.network import Network
@@ -82,6 +83,8 @@ class StoreJob:
         Asked before the work.
     program : str
         What this process is, for the message that another one shows.
+    growing : GrowingLabels, optional
+        Shows what is found meanwhile.
     """
 
     source: Path
@@ -95,6 +98,7 @@ class StoreJob:
     overwrite: bool = False
     look: Look | None = None
     program: str = "napari-unet"
+    growing: GrowingLabels | None = None
 
     def reports(self) -> Generator[StoreReport]:
         """Do it; to stop, no longer iterate, and to go on, do it again.
@@ -187,6 +191,7 @@ class StoreJob:
                 part, in_channels=description.architecture.in_channels
             ),
             client=self.crew,
+            growing=self.growing,
         )
 
     def _check_block(self) -> None:

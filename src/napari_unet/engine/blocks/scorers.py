@@ -46,13 +46,13 @@ class Alone:
         """With what scores are computed."""
         return self._scoring.machine
 
-    def scored(self, plan: Plan, keys: Sequence[Key], machine: Machine) -> Iterator[int]:
-        """How many blocks more are done, after each tile."""
+    def scored(self, plan: Plan, keys: Sequence[Key], machine: Machine) -> Iterator[Key | None]:
+        """The block that is done, after each tile; None after one that is not its last."""
         self._scoring.predictor.fix_tile_px(machine.tile_px)
         for key in keys:
             for _ in self._scoring.tiles(plan, key):
-                yield 0
-            yield 1
+                yield None
+            yield key
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -98,13 +98,13 @@ class Shared:
         self._dtype = getattr(torch, answers[0].precision.removeprefix("torch."))
         return replace(answers[0], tile_px=min(each.tile_px for each in answers))
 
-    def scored(self, plan: Plan, keys: Sequence[Key], machine: Machine) -> Iterator[int]:
-        """How many blocks more are done, after each."""
+    def scored(self, plan: Plan, keys: Sequence[Key], machine: Machine) -> Iterator[Key | None]:
+        """The block that is done, after each."""
         task = partial(score_block, self._order, machine, plan)
-        for _, detours in self._crew.done("scores", task, keys):
+        for key, detours in self._crew.done("scores", task, keys):
             for number, its in enumerate(detours):
                 self._detours[number] = self._detours[number].joined(its)
-            yield 1
+            yield key
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.blocks.cells import LabelTarget, check_planes
 from napari_unet.engine.blocks.grid import Grid, default_block
+from napari_unet.engine.blocks.growing import GrowingLabels
 from napari_unet.engine.blocks.plan import Plan
 from napari_unet.engine.blocks.scorers import Alone, Shared
 from napari_unet.engine.blocks.scoring import Reading
@@ -87,6 +88,7 @@ def segment_blocks(
     device: str = "auto",
     intensity_reference: AnyImage | None = None,
     client: Any = None,
+    growing: GrowingLabels | None = None,
     **options: Any,
 ) -> Iterator[BlocksReport]:
     """Find the cells of an image that is larger than memory, and write their labels.
@@ -126,6 +128,8 @@ def segment_blocks(
         image, a whole `numpy.memmap`, that all of them see under the same name;
         and so must `work`, which must be given. The labels are those of one
         process.
+    growing : GrowingLabels, optional
+        Is told what is found, and can be looked at meanwhile.
     **options
         Fields of `SegmentationSettings`, given one by one.
 
@@ -183,7 +187,7 @@ def segment_blocks(
         _check_out(out, (*plan.grid.stack, *plan.own_shape))
         if crew is not None:
             check_planes(plan, out)
-        yield from run.reports(plan, out, crew or OneProcess())
+        yield from run.reports(plan, out, crew or OneProcess(), growing)
         scratch.clear()
 
 
@@ -290,17 +294,26 @@ class _Run:
         grid = Grid(reading.stack, shape, tuple(job["block"]))
         return Plan(scratch, grid, instances, reading.own_shape)
 
-    def reports(self, plan: Plan, out: LabelTarget, hands: Hands) -> Iterator[BlocksReport]:
+    def reports(
+        self, plan: Plan, out: LabelTarget, hands: Hands, growing: GrowingLabels | None
+    ) -> Iterator[BlocksReport]:
         """Do all stages."""
+        if growing is not None:
+            growing.begin(plan, out)
         tile_px = self._machine.tile_px
         keys = plan.grid.keys
         missing = plan.scratch.missing("scores", keys)
         done = len(keys) - len(missing)
         yield BlocksReport("scores", done, len(keys), tile_px)
-        for blocks in self._scorer.scored(plan, missing, self._machine):
-            done += blocks
+        for key in self._scorer.scored(plan, missing, self._machine):
+            if key is not None:
+                done += 1
+                if growing is not None:
+                    growing.scored(key)
             yield BlocksReport("scores", done, len(keys), tile_px)
         for step in find_cells(plan, out, hands):
+            if growing is not None and step.written is not None:
+                growing.written(step.written)
             report = BlocksReport(step.stage, step.done, step.total, tile_px)
             if step.cell_count is not None:
                 types = [_NO_TYPES] if types_of(self._networks[0].description.class_roles) else []

@@ -47,12 +47,15 @@ class Step:
         Blocks of the stage, or of a round of the flood.
     cell_count : int, optional
         The last step carries it.
+    written : tuple of int, optional
+        The part of the labels that is written.
     """
 
     stage: str
     done: int
     total: int
     cell_count: int | None = None
+    written: Key | None = None
 
 
 def find_cells(plan: Plan, out: LabelTarget, hands: Hands) -> Iterator[Step]:
@@ -104,8 +107,8 @@ def find_cells(plan: Plan, out: LabelTarget, hands: Hands) -> Iterator[Step]:
     parts = parts_of(plan, out)
     keys = parts.keys
     written = hands.done("written", partial(_write, plan, parts, out), keys)
-    for done, _ in enumerate(written, start=1):
-        yield Step("written", done, len(keys), count if done == len(keys) else None)
+    for done, (key, _) in enumerate(written, start=1):
+        yield Step("written", done, len(keys), count if done == len(keys) else None, key)
 
 
 def _stage(

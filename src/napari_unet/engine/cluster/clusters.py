@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -22,7 +23,9 @@ _ANSWER_S = 10.0
 
 
 @contextmanager
-def local_crew(count: int, *, device: str = "auto") -> Iterator[Crew]:
+def local_crew(
+    count: int, *, device: str = "auto", cancel: threading.Event | None = None
+) -> Iterator[Crew]:
     """Start workers on this computer, which share its processors and its memory.
 
     With GPUs each worker has one for itself, in turn.
@@ -32,6 +35,8 @@ def local_crew(count: int, *, device: str = "auto") -> Iterator[Crew]:
     count : int
     device : str
         As `resolve_device` takes it; "cpu" leaves the GPUs alone.
+    cancel : threading.Event, optional
+        As `Crew` takes it.
 
     Raises
     ------
@@ -67,17 +72,21 @@ def local_crew(count: int, *, device: str = "auto") -> Iterator[Crew]:
         distributed.Client(cluster) as client,
     ):
         # dask gives up workers that are not back within 15 s, as on a busy computer.
-        yield Crew(client, refill=partial(cluster.scale, count))
+        yield Crew(client, refill=partial(cluster.scale, count), cancel=cancel)
 
 
 @contextmanager
-def crew_at(address: str) -> Iterator[Crew]:
+def crew_at(
+    address: str, *, patience_s: float = 60.0, cancel: threading.Event | None = None
+) -> Iterator[Crew]:
     """Take the workers of a scheduler that runs already.
 
     Parameters
     ----------
     address : str
         Such as "tcp://10.0.0.1:8786".
+    patience_s, cancel
+        As `Crew` takes them.
 
     Raises
     ------
@@ -94,7 +103,7 @@ def crew_at(address: str) -> Iterator[Crew]:
             "'dask scheduler', and give the address that it prints, such as tcp://10.0.0.1:8786."
         ) from error
     with client:
-        yield Crew(client)
+        yield Crew(client, patience_s=patience_s, cancel=cancel)
 
 
 @contextmanager

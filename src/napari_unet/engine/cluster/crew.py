@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 import uuid
 from collections import Counter, deque
@@ -40,6 +41,34 @@ _ANSWER_S = 60.0
 
 _LOOK_S = 2.0
 """Seconds after which workers are counted again."""
+
+_STOP_S = 0.3
+"""Seconds after which it is asked whether somebody still waits."""
+
+
+class CancelledWaitError(BaseException):
+    """Nobody waits for the workers any more; no `except Exception` may take it for a failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrewFacts:
+    """What there is to know of workers before the work.
+
+    Parameters
+    ----------
+    workers, threads, gpus : int
+        Of all together.
+    versions : mapping of str
+        By distribution; workers with others are refused.
+    dashboard : str
+        Address of a page that shows what they do.
+    """
+
+    workers: int
+    threads: int
+    gpus: int
+    versions: Mapping[str, str]
+    dashboard: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +112,8 @@ class Crew:
         last one is gone.
     refill : callable, optional
         Starts workers anew that are gone for good; called every few seconds.
+    cancel : threading.Event, optional
+        When it is set, whatever waits for workers ends with `CancelledWaitError`.
 
     Attributes
     ----------
@@ -102,23 +133,38 @@ class Crew:
         *,
         patience_s: float = 60.0,
         refill: Callable[[], object] | None = None,
+        cancel: threading.Event | None = None,
     ) -> None:
         self._client, self._refill = client, refill
+        self._cancel = cancel or threading.Event()
         self.address = str(client.scheduler.address)
         self._patience_s = patience_s
         self._counted = -_LOOK_S
         self._seen = time.monotonic()
         self._workers = 0
         while not self._count():
-            time.sleep(0.1)
+            self._pause()
         self._check_versions()
-        described = self._asked("identity", n_workers=-1)["workers"].values()
-        self._has_gpus = any(GPU in each.get("resources", {}) for each in described)
+        self._has_gpus = any(GPU in each.get("resources", {}) for each in self._described())
 
     @property
     def dashboard(self) -> str:
         """Address of a page that shows what the workers do."""
         return str(self._client.dashboard_link)
+
+    def facts(self) -> CrewFacts:
+        """Ask what there is to know of the workers."""
+        described = self._described()
+        return CrewFacts(
+            len(described),
+            sum(int(each["nthreads"]) for each in described),
+            sum(GPU in each.get("resources", {}) for each in described),
+            {name: version(name) for name in _SAME_EVERYWHERE},
+            self.dashboard,
+        )
+
+    def _described(self) -> list[Any]:
+        return list(self._asked("identity", n_workers=-1)["workers"].values())
 
     def ask(self, function: Callable[[], Result]) -> Mapping[str, Result]:
         """Call a function once on each worker, at the same time.
@@ -153,7 +199,11 @@ class Crew:
                 return there
             self._counted = -_LOOK_S
             self._count()
-            time.sleep(0.1)
+            self._pause()
+
+    def _pause(self, seconds: float = 0.1) -> None:
+        if self._cancel.wait(seconds):
+            raise CancelledWaitError
 
     def done(
         self, stage: str, task: Callable[[Item], Result], items: Sequence[Item]
@@ -181,7 +231,8 @@ class Crew:
                 while waiting and len(flight.numbers) < most:
                     number = waiting.popleft()
                     flight.begin(number, items[number])
-                landed = flight.landed(_LOOK_S)
+                landed = flight.landed(min(_LOOK_S, _STOP_S))
+                self._pause(0)
                 if landed is None:
                     continue
                 number, future = landed
@@ -251,7 +302,7 @@ class Crew:
                     f"The scheduler at {self.address} does not answer any more; what is finished "
                     "is kept: start it and its workers, and run the same again."
                 )
-            time.sleep(0.1)
+            self._pause()
 
     def _check_versions(self) -> None:
         for name in _SAME_EVERYWHERE:
