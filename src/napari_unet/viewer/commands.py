@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QDockWidget, QWidget
 PLUGIN = "napari-unet-cells"
 WIDGETS = (
     *("Model", "Segment cells", "Weight map", "Train"),
-    *("Cell types", "Correct", "Measure", "Evaluate", "Batch", "Tracks"),
+    *("Cell types", "Correct", "Measure", "Evaluate", "Batch", "Large images", "Tracks"),
 )
 """All widgets in working order, as the manifest names them."""
 

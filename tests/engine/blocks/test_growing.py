@@ -23,9 +23,7 @@ def test_cells_are_seen_as_soon_as_they_are_scored_and_then_with_their_numbers(
     monkeypatch.setattr(growing, "_PLANE_PX", most_px)
     seen, out = GrowingLabels(), np.zeros(dim_squares.shape, np.int32)
     after_scores: list[NDArray[np.int32]] = []
-    for report in segment_blocks(
-        dim_squares, sure_above(0.3), out, block=(32, 32), growing=seen
-    ):
+    for report in segment_blocks(dim_squares, sure_above(0.3), out, block=(32, 32), growing=seen):
         if report.stage == "scores":
             after_scores.append(seen[:, :].copy())
 

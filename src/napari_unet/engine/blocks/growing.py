@@ -91,7 +91,8 @@ class GrowingLabels:
             where.append(slice(int(low), int(high)))
             pixels.append(nearest[low:high] - part.start)
         found = plan.is_foreground(background[np.ix_(*pixels)])
-        self._coarse[(*plan.grid.plane(key), *where)] = found * FOREGROUND
+        place: tuple[int | slice, ...] = (*plan.grid.plane(key), *where)
+        self._coarse[place] = found * FOREGROUND
         self.changes += 1
 
     def written(self, key: Key) -> None:
@@ -100,7 +101,8 @@ class GrowingLabels:
         firsts = [slice(-(-each.start // step), -(-each.stop // step)) for each in parts.box(key)]
         taken = (slice(each.start * step, each.stop * step, step) for each in firsts)
         ends = (slice(*each.indices(n)) for each, n in zip(taken, parts.shape, strict=True))
-        self._coarse[(*parts.plane(key), *firsts)] = self._out[(*parts.plane(key), *ends)]
+        place: tuple[int | slice, ...] = (*parts.plane(key), *firsts)
+        self._coarse[place] = self._out[(*parts.plane(key), *ends)]
         self._written[key] = True
         self.changes += 1
 
@@ -130,12 +132,16 @@ class GrowingLabels:
         places = [np.arange(n)[cut] for cut, n in zip(cuts, self.shape, strict=True)]
         stack = (1,) * len(self._parts.stack)
         steps = (*stack, *(self._step,) * self._parts.ndim)
-        labels = self._coarse[_blown_up(places, steps)]
+        labels: NDArray[np.int32] = self._coarse[_blown_up(places, steps)]
         is_written = self._written[_blown_up(places, (*stack, *self._parts.block))]
         if is_written.any():
             planes = self._read(cuts, is_written.shape)
             labels = np.where(is_written, planes, labels)
-        return labels[tuple(0 if not isinstance(each, slice) else slice(None) for each in given)]
+        whole = slice(None)
+        read: NDArray[np.int32] = labels[
+            tuple(whole if isinstance(each, slice) else 0 for each in given)
+        ]
+        return read
 
     def _read(self, cuts: Sequence[slice], shape: tuple[int, ...]) -> NDArray[np.int32]:
         return np.asarray(self._out[tuple(cuts)], self.dtype).reshape(shape)

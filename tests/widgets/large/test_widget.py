@@ -1,0 +1,283 @@
+"""The Large images widget: a layer's file is segmented in blocks, here or by workers."""
+
+import shlex
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from napari.layers._source import layer_source
+from numpy.typing import NDArray
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QGuiApplication
+
+from napari_unet.cli import main
+from napari_unet.engine.base.errors import ClusterError
+from napari_unet.engine.blocks import growing
+from napari_unet.engine.cluster import clusters
+from napari_unet.engine.cluster.crew import CrewFacts
+from napari_unet.engine.cluster.hands import OneProcess
+from napari_unet.files.images import read_labels
+from napari_unet.session import Session
+from napari_unet.viewer import worker
+from napari_unet.viewer.zarr_layers import read_layers
+from napari_unet.widgets.large.widget import LargeWidget
+from napari_unet.widgets.segment.widget import SegmentWidget
+
+FACTS = CrewFacts(3, 12, 0, {"napari-unet-cells": "1.2", "torch": "2.6"}, "http://there:8787")
+
+
+class Person:
+    """Someone at the widget."""
+
+    def __init__(self, qtbot: QtBot, widget: LargeWidget, viewer: ViewerModel) -> None:
+        self.qtbot, self.widget, self.viewer = qtbot, widget, viewer
+        self.form, self.panel = widget.form, widget.panel
+
+    def wait(self, is_so: Callable[[], bool]) -> None:
+        self.qtbot.waitUntil(is_so, timeout=30_000)
+
+    def press(self) -> None:
+        self.qtbot.mouseClick(self.panel.button, Qt.MouseButton.LeftButton)
+
+    def run(self) -> str:
+        self.press()
+        self.wait(lambda: not self.panel.is_running)
+        return str(self.panel.message)
+
+    def open(self, path: Path) -> Image:
+        is_zarr = path.suffix == ".zarr"
+        data = (
+            read_layers(str(path))[0] if is_zarr else (tifffile.imread(path), {"name": path.stem})
+        )
+        with layer_source(path=str(path)):
+            layers = self.viewer.add_image(data[0], **data[1])
+        self.wait(lambda: self.form.facts is not None)
+        return layers[0] if isinstance(layers, list) else layers
+
+    @property
+    def labels(self) -> list[Labels]:
+        return [each for each in self.viewer.layers if isinstance(each, Labels)]
+
+
+@pytest.fixture
+def person(
+    viewer: ViewerModel, session: Session, widget: SegmentWidget, qtbot: QtBot
+) -> Iterator[Person]:
+    large = LargeWidget(viewer, session, lambda: widget)
+    qtbot.addWidget(large)
+    large.show()
+    yield Person(qtbot, large, viewer)
+    large.close()
+    assert worker.stop_all()
+
+
+@pytest.fixture
+def image(tmp_path: Path, squares: NDArray[np.uint8]) -> Path:
+    path = tmp_path / "slide.tif"
+    tifffile.imwrite(path, squares)
+    return path
+
+
+def test_labels_lie_beside_the_image_and_over_it(
+    person: Person, image: Path, square_labels: NDArray[np.int32]
+) -> None:
+    layer = person.open(image)
+    layer.scale, layer.translate = (0.5, 0.5), (3, 4)
+
+    out = image.with_name("slide_labels.ome.zarr")
+    assert person.run() == f"3 cells, in '{out}'."
+    (labels,) = person.labels
+    np.testing.assert_array_equal(labels.data, square_labels)
+    np.testing.assert_array_equal(read_labels(out).array, square_labels)
+    assert labels.name == "slide: threshold"
+    np.testing.assert_allclose(labels.scale, layer.scale)
+    np.testing.assert_allclose(labels.translate, layer.translate)
+    assert labels.metadata["napari_unet"]["cells"] == 3
+    assert not out.with_name(f"{out.name}.unfinished").exists()
+
+    assert "exists" in person.run()
+    person.form.replace_box.setChecked(True)
+    assert person.run() == f"3 cells, in '{out}'."
+
+
+class Held:
+    """Workers of a scheduler that nobody started: this process, which waits before a stage."""
+
+    address = "tcp://there:8786"
+
+    def __init__(self, before: str) -> None:
+        self.before, self.is_held, self.go_on = before, threading.Event(), threading.Event()
+
+    def facts(self) -> CrewFacts:
+        return FACTS
+
+    def hold(self, stage: str) -> None:
+        if stage == self.before:
+            self.is_held.set()
+            assert self.go_on.wait(30)
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Held]]:
+    """The engine in this process waits before a stage."""
+    made: list[Held] = []
+    done = OneProcess.done
+
+    def hold(before: str) -> Held:
+        one = Held(before)
+        made.append(one)
+
+        def done_or_held(self: OneProcess, stage: str, *given: Any) -> Any:
+            one.hold(stage)
+            return done(self, stage, *given)
+
+        monkeypatch.setattr(OneProcess, "done", done_or_held)
+        return one
+
+    yield hold
+    for each in made:
+        each.go_on.set()
+
+
+def test_cells_are_seen_while_it_runs_and_a_stopped_run_goes_on(
+    person: Person,
+    image: Path,
+    squares: NDArray[np.uint8],
+    square_labels: NDArray[np.int32],
+    held: Callable[[str], Held],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(growing, "_PLANE_PX", 400)
+    person.open(image)
+    engine = held("labels")
+    person.press()
+    person.wait(lambda: engine.is_held.is_set() and bool(person.labels))
+
+    (labels,) = person.labels
+    assert labels.name == "slide: threshold (so far)"
+    assert labels.multiscale
+    np.testing.assert_array_equal(labels.data[1], (squares > 100)[::4, ::4])
+    # Nobody is offered what is not yet whole.
+    assert person.widget.form.layer_choice.offered == [person.viewer.layers["slide"]]
+
+    person.press()
+    assert not person.panel.is_running
+    assert person.panel.message.startswith("Stopped.")
+    engine.go_on.set()
+    out = image.with_name("slide_labels.ome.zarr")
+    person.wait(lambda: not any(each.has_thread for each in worker._running))
+    folder = out.with_name(f"{out.name}.unfinished")
+    (scores,) = (folder / "work" / "scores").glob("*.npz")
+    before = scores.stat().st_mtime_ns
+
+    engine = held("labels")
+    person.press()
+    person.wait(engine.is_held.is_set)
+    assert scores.stat().st_mtime_ns == before
+    engine.go_on.set()
+    person.wait(lambda: not person.panel.is_running)
+    assert person.panel.message == f"3 cells, in '{out}'."
+    (labels,) = person.labels
+    np.testing.assert_array_equal(labels.data, square_labels)
+
+
+def test_a_channel_of_an_ome_zarr_is_segmented_as_the_command_does(
+    person: Person, tmp_path: Path, squares: NDArray[np.uint8]
+) -> None:
+    path = tmp_path / "cells.ome.zarr"
+    squares = squares + np.arange(squares.size, dtype=np.uint8).reshape(squares.shape) % 7
+    group = zarr.open_group(path, mode="w")
+    group.create_array("0", data=np.stack([squares[::-1], squares]), chunks=(1, 32, 32))
+    axes = [{"name": "c", "type": "channel"}, {"name": "y"}, {"name": "x"}]
+    scale = [{"type": "scale", "scale": [1, 0.5, 0.5]}]
+    dataset = {"path": "0", "coordinateTransformations": scale}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [dataset]}]}
+    person.open(path)
+    person.wait(lambda: person.form.channel == 2)
+    person.viewer.layers.selection.active = person.viewer.layers[0]
+    person.wait(lambda: person.form.channel == 1)
+
+    message = person.run()
+    assert message.startswith("3 cells, in ")
+    (labels,) = person.labels
+    assert set(np.unique(labels.data[squares[::-1] < 100])) == {0}
+    np.testing.assert_allclose(labels.scale, (0.5, 0.5))
+
+    other = tmp_path / "by command.ome.zarr"
+    person.form.out_edit.setText(str(other))
+    person.qtbot.mouseClick(person.widget.command_button, Qt.MouseButton.LeftButton)
+    clipboard = QGuiApplication.clipboard()
+    assert clipboard is not None
+    words = shlex.split(clipboard.text())
+    assert words[:5] == ["napari-unet", "segment", str(path), "-o", str(other)]
+    assert words[-2:] == ["--channel", "1"]
+    assert main(words[1:]) == 0
+    np.testing.assert_array_equal(read_labels(other).array, labels.data)
+
+
+def test_a_scheduler_shows_its_workers_or_one_sentence_says_that_it_does_not_answer(
+    person: Person, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, float]] = []
+
+    @contextmanager
+    def crew_at(address: str, *, patience_s: float = 60, cancel: Any = None) -> Iterator[Any]:
+        asked.append((address, patience_s))
+        if "there" not in address:
+            raise ClusterError(f"No scheduler answers at '{address}'.")
+        yield SimpleNamespace(facts=lambda: FACTS)
+
+    monkeypatch.setattr(clusters, "crew_at", crew_at)
+    person.open(image)
+    form = person.form
+    form.place_box.choose_value("elsewhere")
+    assert not form._elsewhere.isHidden()
+    assert "no address of a scheduler" in person.run()
+
+    def connect(address: str) -> None:
+        form.address_edit.setText(address)
+        person.qtbot.mouseClick(form.connect_button, Qt.MouseButton.LeftButton)
+        person.wait(form.connect_button.isEnabled)
+
+    connect("tcp://nowhere:1")
+    assert person.panel.message == "No scheduler answers at 'tcp://nowhere:1'."
+    connect("tcp://there:8786")
+    assert form.crew.message == "3 workers with 12 threads; napari-unet-cells 1.2, torch 2.6."
+    assert "http://there:8787" in form.dashboard.text()
+    assert asked[-1] == ("tcp://there:8786", 5.0)
+
+    person.qtbot.mouseClick(person.widget.command_button, Qt.MouseButton.LeftButton)
+    clipboard = QGuiApplication.clipboard()
+    assert clipboard is not None
+    assert clipboard.text().endswith("--scheduler tcp://there:8786")
+    form.place_box.choose_value("workers")
+    person.qtbot.mouseClick(person.widget.command_button, Qt.MouseButton.LeftButton)
+    assert clipboard.text().endswith("--workers 2")
+
+
+def test_what_cannot_be_segmented_in_blocks_is_told(
+    person: Person, image: Path, squares: NDArray[np.uint8]
+) -> None:
+    assert "no image layer" in person.run()
+    person.viewer.add_image(squares, name="made here")
+    assert "Layer 'made here' comes from no file" in person.run()
+    person.viewer.layers.clear()
+
+    person.open(image)
+    person.form.out_edit.setText(str(image.with_name("cells.tif")))
+    assert "give a name that ends in .ome.zarr" in person.run()
+    person.form.out_edit.setText(str(image.with_name("cells.ome.zarr")))
+    tifffile.imwrite(image, squares[:32])
+    message = person.run()
+    assert message.startswith(f"Layer 'slide' has 64 x 80 pixels, and its file '{image}' 32 x 80;")
+    assert [each.name for each in image.parent.glob("cells*")] == []
