@@ -128,7 +128,7 @@ def zeros_on(image: LayerImage, dtype: type[np.generic]) -> NDArray[Any]:
         gib = math.prod(shape) * np.dtype(dtype).itemsize / 2**30
         raise DeviceError(
             f"A layer of the size of '{image.name}' needs {gib:.1f} GiB of memory, which is not "
-            "free; save a part of the image as a file of its own and open that."
+            "free; segment it in blocks with Large images."
         ) from error
 
 

@@ -550,26 +550,16 @@ def test_cells_that_lie_in_one_slice_each_are_no_discs() -> None:
 # -- memory ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("extent", "remedy", "changes"),
-    [
-        ("slice", "Segment the field of view alone", {"extent": "view"}),
-        ("stack", "Segment this slice alone", {"extent": "slice"}),
-        ("view", "", {}),
-    ],
-)
-def test_image_beyond_the_memory_is_offered_in_parts(
-    extent: str, remedy: str, changes: dict[str, str]
-) -> None:
-    choices = Choices(extent=extent, needed_bytes=12 << 30, free_bytes=8 << 30)
+def test_image_beyond_the_memory_is_offered_in_blocks() -> None:
+    choices = Choices(needed_bytes=12 << 30, free_bytes=8 << 30)
 
     finding = only(said(choices=choices))
 
     assert finding.text == (
         "This takes about 12.0 GB of memory and 8.0 GB are free: it will be slow, or stop with a "
-        "message. Close other programs, or segment it in parts."
+        "message. Segment it in blocks, of which one is in memory at a time, or a part of it alone."
     )
-    assert (finding.remedy, finding.changes) == (remedy, changes)
+    assert (finding.remedy, finding.changes) == ("Open Large images", {"widget": "Large images"})
 
 
 def test_scores_beyond_the_memory_are_noted_and_enough_memory_is_not() -> None:

@@ -25,6 +25,9 @@ RUN: Mapping[str, Any] = {"run": True}
 IN_TRAIN_WIDGET: Mapping[str, Any] = {"widget": "Train"}
 """Change of a remedy that leads to the Train widget, with the image and its labels chosen."""
 
+IN_LARGE_WIDGET: Mapping[str, Any] = {"widget": "Large images"}
+"""Change of a remedy that leads to the Large images widget, with the image chosen."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

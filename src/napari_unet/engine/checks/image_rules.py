@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_unet.engine.checks.channel_rules import channels
 from napari_unet.engine.checks.finding import (
     IN_MODEL_WIDGET,
+    IN_LARGE_WIDGET,
     IN_TRAIN_WIDGET,
     RUN,
     Finding,
@@ -165,17 +166,14 @@ def too_few_axes(case: ImageCase) -> Iterator[Finding]:
 
 def memory(case: ImageCase) -> Iterator[Finding]:
     """An image beyond the memory may take everything else on the computer along."""
-    extent, needed, free = case.choices.extent, case.choices.needed_bytes, case.choices.free_bytes
+    needed, free = case.choices.needed_bytes, case.choices.free_bytes
     if needed is not None and free is not None and needed > free:
-        smaller: dict[str, tuple[str, dict[str, Any]]] = {
-            "stack": ("Segment this slice alone", {"extent": "slice"}),
-            "slice": ("Segment the field of view alone", {"extent": "view"}),
-            "view": ("", {}),
-        }
         yield warning(
             f"This takes about {_size(needed)} of memory and {_size(free)} are free: it will be "
-            "slow, or stop with a message. Close other programs, or segment it in parts.",
-            *smaller[extent],
+            "slow, or stop with a message. Segment it in blocks, of which one is in memory at a "
+            "time, or a part of it alone.",
+            "Open Large images",
+            IN_LARGE_WIDGET,
         )
     elif not case.choices.keeps_scores:
         yield note(
