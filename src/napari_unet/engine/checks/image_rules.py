@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from napari_unet.engine.checks.channel_rules import channels
 from napari_unet.engine.checks.finding import (
-    IN_MODEL_WIDGET,
     IN_LARGE_WIDGET,
+    IN_MODEL_WIDGET,
     IN_TRAIN_WIDGET,
     RUN,
     Finding,

@@ -6,7 +6,10 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import QObject
+
 from napari_unet.viewer.results import add_in_parts
+from napari_unet.widgets.shared.parts import single_shot
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -15,9 +18,20 @@ if TYPE_CHECKING:
 _REFRESH_S = 1.0
 """Between two pictures of the labels that grow."""
 
+_DRAWN_MS = 10
+"""Until what has changed is drawn."""
 
-class ShownLabels:
+_OVER = object()
+
+
+class ShownLabels(QObject):
     """Shows labels of a run, one layer at a time.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+    parent : QObject
+        It lives as long as this.
 
     Attributes
     ----------
@@ -25,19 +39,23 @@ class ShownLabels:
         What the last run shows so far.
     """
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
+        super().__init__(parent)
         self._viewer = viewer
         self.layer: Labels | None = None
         self._changes, self._refreshed = 0, 0.0
+        self._parts: Iterator[None] = iter(())
+        self._next_part = single_shot(self, self._show_part, after_ms=_DRAWN_MS)
 
     def begin(self, layer: Labels) -> None:
         """Show labels that grow, in place of those of a run that was stopped."""
-        self._drop()
-        self.layer, self._changes, self._refreshed = layer, 0, time.monotonic()
-        active = self._viewer.layers.selection.active
-        self._viewer.add_layer(layer)
-        # Forms follow the image that is selected.
-        self._viewer.layers.selection.active = active
+        self._parts = self._shown_instead(layer)
+        self._show_part()
+
+    def _show_part(self) -> None:
+        # The window is drawn and answers in between.
+        if next(self._parts, _OVER) is not _OVER:
+            self._next_part.start()
 
     def note(self, changes: int) -> None:
         """Draw what has been added, not more often than people look."""
@@ -51,12 +69,19 @@ class ShownLabels:
 
     def replace(self, layer: Labels) -> Iterator[None]:
         """Show the labels as they were written; the window is to answer at each `yield`."""
-        active = self._viewer.layers.selection.active
-        yield from add_in_parts(self._viewer, layer)
-        self._drop()
-        self._viewer.layers.selection.active = active
-
-    def _drop(self) -> None:
-        if self.layer is not None and self.layer in self._viewer.layers:
-            self._viewer.layers.remove(self.layer)
+        self._next_part.stop()
+        yield from self._shown_instead(layer)
         self.layer = None
+
+    def _shown_instead(self, layer: Labels) -> Iterator[None]:
+        before, self.layer = self.layer, layer
+        self._changes, self._refreshed = 0, time.monotonic()
+        active = self._viewer.layers.selection.active
+        for _ in add_in_parts(self._viewer, layer, in_place_of=[before]):
+            # Forms follow the image that is selected.
+            self._viewer.layers.selection.active = active
+            yield
+        yield
+        if before is not None and before in self._viewer.layers:
+            self._viewer.layers.remove(before)
+            self._viewer.layers.selection.active = active

@@ -70,7 +70,7 @@ class LargeWidget(DockedForm):
         self._session = session or shared_session()
         self._segment_form = segment_form or self._open_segment_form
         self._order: Order | None = None
-        self.shown = ShownLabels(napari_viewer)
+        self.shown = ShownLabels(napari_viewer, self)
         self.form = LargeForm(napari_viewer)
         self.panel = self.form.panel
         self.job, self._looking, self._connecting = Job(self), Job(self), Job(self)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Place: TypeAlias = Literal["here", "workers", "elsewhere"]
 
-_REPORT_S = 0.1
+_REPORT_S = 0.25
 _CONNECT_S = 5.0
 """Time that a scheduler has to show a worker when it is only looked at."""
 
