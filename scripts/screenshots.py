@@ -24,6 +24,7 @@ from functools import cache
 from pathlib import Path
 from shutil import copy
 from typing import Any
+from unittest.mock import patch
 
 _ELSEWHERE = tempfile.TemporaryDirectory(prefix="napari-unet-screenshots-")
 os.environ["NAPARI_CONFIG"] = str(Path(_ELSEWHERE.name, "napari.yaml"))
@@ -39,7 +40,9 @@ from qtpy.QtWidgets import QApplication, QDockWidget, QMenu, QWidget
 from napari_unet.batch.settings import ModelFile
 from napari_unet.batch.training.labelled_files import LabelledFiles
 from napari_unet.batch.training.plan import TrainingPlan
+from napari_unet.engine.blocks import segmentation
 from napari_unet.engine.training.settings import TrainingSettings
+from napari_unet.files.images import write_image
 from napari_unet.files.samples import DEMO_SAMPLE, load_sample, sample_files
 from napari_unet.viewer.cells.cell_types import give_type
 from napari_unet.viewer.gestures import LEFT, Click
@@ -49,7 +52,7 @@ IMAGES = Path(__file__).parents[1] / "docs" / "images"
 PLUGIN = "napari-unet-cells"
 SEGMENT, MODEL, WEIGHT_MAP, TRAIN = "Segment cells", "Model", "Weight map", "Train"
 CELL_TYPES, CORRECT, MEASURE = "Cell types", "Correct", "Measure"
-EVALUATE, BATCH, TRACKS = "Evaluate", "Batch", "Tracks"
+EVALUATE, BATCH, LARGE, TRACKS = "Evaluate", "Batch", "Large images", "Tracks"
 OWN_CELLS = "histology-large"
 
 _WINDOW = (1240, 780)
@@ -134,6 +137,28 @@ def running() -> Image.Image:
         taken = photograph(viewer, settles=False)
         widget.stop()
         wait_for(lambda: not widget.panel.is_running, "the end")
+        return taken
+
+
+@picture
+def large_images() -> Image.Image:
+    """Photograph the window while a slide is segmented in blocks, smaller ones than usual."""
+    folder = Path(_ELSEWHERE.name, "slides")
+    folder.mkdir()
+    small = load_sample(DEMO_SAMPLE).image[0]
+    write_image(folder / "slide.tif", np.tile(np.hstack([small, small[:, ::-1]]), (2, 1)), "YX")
+    with (
+        window() as viewer,
+        patch.object(segmentation, "default_block", lambda *_: (320, 320)),
+    ):
+        viewer.open(str(folder / "slide.tif"), plugin="napari")
+        widget = open_widget(viewer, LARGE)
+        widget.run()
+        bar = widget.panel.bar
+        wait_for(lambda: bar.maximum() > 1 and bar.value() >= 0.5 * bar.maximum(), "half of it")
+        settle(1.5)
+        taken = photograph(viewer, settles=False)
+        widget.stop()
         return taken
 
 
