@@ -145,7 +145,7 @@ def large_images() -> Image.Image:
     """Photograph the window while a slide is segmented in blocks, smaller ones than usual."""
     folder = Path(_ELSEWHERE.name, "slides")
     folder.mkdir()
-    small = load_sample(DEMO_SAMPLE).image[0]
+    small = load_sample(DEMO_SAMPLE).image
     write_image(folder / "slide.tif", np.tile(np.hstack([small, small[:, ::-1]]), (2, 1)), "YX")
     with (
         window() as viewer,

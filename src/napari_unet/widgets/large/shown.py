@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
 
+from napari_unet.viewer.garbage import ShortSearches
 from napari_unet.viewer.results import add_in_parts
 from napari_unet.widgets.shared.parts import single_shot
 
@@ -44,11 +45,14 @@ class ShownLabels(QObject):
         self._viewer = viewer
         self.layer: Labels | None = None
         self._changes, self._refreshed = 0, 0.0
+        self._searches = ShortSearches()
         self._parts: Iterator[None] = iter(())
         self._next_part = single_shot(self, self._show_part, after_ms=_DRAWN_MS)
 
     def begin(self, layer: Labels) -> None:
         """Show labels that grow, in place of those of a run that was stopped."""
+        if self.layer is None:
+            self._searches.begin()
         self._parts = self._shown_instead(layer)
         self._show_part()
 
@@ -72,6 +76,12 @@ class ShownLabels(QObject):
         self._next_part.stop()
         yield from self._shown_instead(layer)
         self.layer = None
+        self._searches.end()
+
+    def stop(self) -> None:
+        """Show no more; the layer stays."""
+        self._next_part.stop()
+        self._searches.end()
 
     def _shown_instead(self, layer: Labels) -> Iterator[None]:
         before, self.layer = self.layer, layer

@@ -178,6 +178,7 @@ class LargeWidget(DockedForm):
         self.stop()
         for job in (self._looking, self._connecting):
             job.stop()
+        self.shown.stop()
 
     def _open_segment_form(self) -> Any:
         viewer: Any = self._viewer
