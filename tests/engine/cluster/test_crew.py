@@ -2,6 +2,7 @@
 
 import random
 import re
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ distributed = pytest.importorskip("distributed")
 
 from napari_unet.engine.base.errors import ClusterError, FileError  # noqa: E402
 from napari_unet.engine.cluster import clusters, crew  # noqa: E402
-from napari_unet.engine.cluster.crew import Crew  # noqa: E402
+from napari_unet.engine.cluster.crew import CancelledWaitError, Crew  # noqa: E402
 
 
 class Future:
@@ -177,3 +178,29 @@ def test_workers_that_are_gone_for_good_are_started_anew():
     client = Client(workers=())
     team = Crew(client, refill=lambda: client.scheduler.workers.append("c"))
     assert dict(team.done("pieces", twice, [1, 2])) == {1: 2, 2: 4}
+
+
+def test_who_waits_no_more_is_let_go_and_what_is_in_flight_is_taken_back():
+    cancel = threading.Event()
+    client = Client()
+    done = Crew(client, cancel=cancel).done("scores", twice, list(range(40)))
+    next(done)
+    cancel.set()
+    with pytest.raises(CancelledWaitError):
+        next(done)
+    assert client.flying
+    assert set(client.flying) <= set(client.cancelled)
+    # Nobody has come yet.
+    with pytest.raises(CancelledWaitError):
+        Crew(Client(workers=()), cancel=cancel)
+
+
+def test_facts_count_workers_threads_and_cards():
+    client = Client()
+    workers = {"a": {"nthreads": 2, "resources": {"GPU": 1}}, "b": {"nthreads": 3}}
+    client.scheduler.identity = lambda n_workers: {"workers": workers}
+    client.dashboard_link = "http://there:8787"
+    facts = Crew(client).facts()
+    assert (facts.workers, facts.threads, facts.gpus) == (2, 5, 1)
+    assert facts.versions == {"napari-unet-cells": "1.2", "torch": "1.2"}
+    assert facts.dashboard == "http://there:8787"

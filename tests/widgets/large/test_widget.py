@@ -3,7 +3,7 @@
 import shlex
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +24,7 @@ from napari_unet.cli import main
 from napari_unet.engine.base.errors import ClusterError
 from napari_unet.engine.blocks import growing
 from napari_unet.engine.cluster import clusters
-from napari_unet.engine.cluster.crew import CrewFacts
+from napari_unet.engine.cluster.crew import Crew, CrewFacts
 from napari_unet.engine.cluster.hands import OneProcess
 from napari_unet.files.images import read_labels
 from napari_unet.session import Session
@@ -111,15 +111,10 @@ def test_labels_lie_beside_the_image_and_over_it(
 
 
 class Held:
-    """Workers of a scheduler that nobody started: this process, which waits before a stage."""
-
-    address = "tcp://there:8786"
+    """The engine in this process, which waits before a stage."""
 
     def __init__(self, before: str) -> None:
         self.before, self.is_held, self.go_on = before, threading.Event(), threading.Event()
-
-    def facts(self) -> CrewFacts:
-        return FACTS
 
     def hold(self, stage: str) -> None:
         if stage == self.before:
@@ -129,7 +124,7 @@ class Held:
 
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Held]]:
-    """The engine in this process waits before a stage."""
+    """Has the engine in this process wait before a stage."""
     made: list[Held] = []
     done = OneProcess.done
 
@@ -191,17 +186,63 @@ def test_cells_are_seen_while_it_runs_and_a_stopped_run_goes_on(
     np.testing.assert_array_equal(labels.data, square_labels)
 
 
-def test_a_channel_of_an_ome_zarr_is_segmented_as_the_command_does(
-    person: Person, tmp_path: Path, squares: NDArray[np.uint8]
-) -> None:
-    path = tmp_path / "cells.ome.zarr"
+def two_channels(folder: Path, squares: NDArray[np.uint8]) -> Path:
+    """An OME-Zarr of the squares upside down, and as they are, on a ground that is not quite even.
+
+    Its pixels are half a micrometre wide.
+    """
     squares = squares + np.arange(squares.size, dtype=np.uint8).reshape(squares.shape) % 7
-    group = zarr.open_group(path, mode="w")
+    group = zarr.open_group(folder / "cells.ome.zarr", mode="w")
     group.create_array("0", data=np.stack([squares[::-1], squares]), chunks=(1, 32, 32))
     axes = [{"name": "c", "type": "channel"}, {"name": "y"}, {"name": "x"}]
     scale = [{"type": "scale", "scale": [1, 0.5, 0.5]}]
     dataset = {"path": "0", "coordinateTransformations": scale}
     group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [dataset]}]}
+    return folder / "cells.ome.zarr"
+
+
+class Team(Crew):
+    """Workers that are this process, and are lost at a stage."""
+
+    def __init__(self, loses_at: str = "") -> None:
+        self.loses_at = loses_at
+
+    def facts(self) -> CrewFacts:
+        return FACTS
+
+    def ask(self, function: Callable[[], Any]) -> dict[str, Any]:
+        return {"tcp://worker:1": function()}
+
+    def done(self, stage: str, task: Callable[[Any], Any], items: Any) -> Any:
+        if stage == self.loses_at:
+            raise ClusterError("The scheduler at tcp://there:8786 has had no worker for 60 s.")
+        return OneProcess().done(stage, task, items)
+
+
+def test_workers_elsewhere_do_it_and_when_they_are_lost_it_goes_on_later(
+    person: Person, tmp_path: Path, squares: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teams = [Team("labels"), Team()]
+    monkeypatch.setattr(clusters, "crew_at", lambda *_, **__: nullcontext(teams.pop(0)))
+    person.open(two_channels(tmp_path, squares))
+    person.form.place_box.choose_value("elsewhere")
+    person.form.address_edit.setText("tcp://there:8786")
+    shown: list[str] = []
+    monkeypatch.setattr(person.form, "show_crew", lambda facts: shown.append(facts.dashboard))
+
+    assert person.run() == "The scheduler at tcp://there:8786 has had no worker for 60 s."
+    assert shown == ["http://there:8787"]
+    work = tmp_path / "cells_labels.ome.zarr.unfinished" / "work"
+    assert len(list((work / "scores").glob("*.npz"))) == 1
+    assert person.run().startswith("3 cells, in ")
+    assert teams == []
+    assert not work.exists()
+
+
+def test_a_channel_of_an_ome_zarr_is_segmented_as_the_command_does(
+    person: Person, tmp_path: Path, squares: NDArray[np.uint8]
+) -> None:
+    path = two_channels(tmp_path, squares)
     person.open(path)
     person.wait(lambda: person.form.channel == 2)
     person.viewer.layers.selection.active = person.viewer.layers[0]
