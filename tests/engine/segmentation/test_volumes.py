@@ -213,7 +213,7 @@ def test_blocks_refuse_linking():
     image, labels = three_balls(), np.zeros((16, 40, 40), np.int32)
     settings = SegmentationSettings(volume="linked")
 
-    with pytest.raises(SettingsError, match="in blocks cells are not linked from slice to slice"):
+    with pytest.raises(SettingsError, match="in blocks cells are not made whole .* ends in .tif"):
         list(
             segment_blocks(
                 image, network_of_bright_cells(), labels, settings=settings, device="cpu"
