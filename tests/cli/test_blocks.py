@@ -286,6 +286,7 @@ def test_what_does_not_fit_is_one_sentence_and_leaves_nothing(
         ([gone], "names the array '0' and does not hold it; copy the whole folder again."),
         ([torn], "torn.zarr' cannot be read at ["),
         ([plain, "--block", "8,8,8"], "is 8 x 8 x 8 pixels, and the model reads 2-D images"),
+        ([plain, "--block", "1,100"], "is 1 x 100 pixels, fewer than 256, so that nearly all of"),
         ([plain, stack], "Several images cannot go into the one"),
         ([plain, "--scores"], "--scores goes with labels as TIFF; leave it out"),
     ):

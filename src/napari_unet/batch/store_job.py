@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -28,6 +29,8 @@ from napari_unet.files.stores.label_store import LabelStore, shard_for
 
 SMALLER = "smaller sizes"
 """The stage after those of `segment_blocks`."""
+
+_LEAST_BLOCK_PX = 256
 
 _SCRATCH_BYTES = 25
 """For each pixel, at most, until the labels are whole."""
@@ -195,11 +198,19 @@ class StoreJob:
         )
 
     def _check_block(self) -> None:
-        if self.block is not None and len(self.block) != self._ndim:
+        if self.block is None:
+            return
+        found = f"The block is {' x '.join(map(str, self.block))} pixels"
+        if len(self.block) != self._ndim:
             axes = "Y,X" if self._ndim == 2 else "Z,Y,X"
             raise SettingsError(
-                f"The block is {' x '.join(map(str, self.block))} pixels, and the model reads "
-                f"{self._ndim}-D images; give {self._ndim} numbers, {axes}."
+                f"{found}, and the model reads {self._ndim}-D images; give {self._ndim} numbers, "
+                f"{axes}."
+            )
+        if math.prod(self.block) < _LEAST_BLOCK_PX:
+            raise SettingsError(
+                f"{found}, fewer than {_LEAST_BLOCK_PX}, so that nearly all of the time would go "
+                "into its margins and files; choose larger ones, as in 1024,1024."
             )
 
     def _warnings(self, part: ImagePart, settings: SegmentationSettings) -> Sequence[str]:

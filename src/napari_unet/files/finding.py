@@ -17,6 +17,7 @@ from napari_unet.files.images import (
     STORE_SUFFIXES,
     label_format_of,
 )
+from napari_unet.files.label_formats.ome_zarr import ZARR_SUFFIX
 from napari_unet.files.stores.ngff import is_zarr_group
 
 _LABEL_ENDINGS = tuple(suffix for each in LABEL_FORMATS for suffix in each.suffixes)
@@ -52,6 +53,11 @@ def find_images(paths: Iterable[str | Path], *, labels: bool = False) -> list[Pa
             raise FileError(f"Cannot read '{path}' ({system_reason(error)}).") from error
         if is_zarr_group(path) or (labels and path.exists() and label_format_of(path) is not None):
             found[path] = None
+        elif path.is_dir() and path.suffix.lower() == ZARR_SUFFIX and not _has_images(path):
+            raise FileError(
+                f"'{path}' is named as Zarr, and the file that says what is in it is missing "
+                "(zarr.json, .zgroup or .zarray); copy the whole folder again."
+            )
         elif path.is_dir():
             found.update(dict.fromkeys(_images_in(path, labels=labels)))
         elif path.exists():
@@ -70,6 +76,13 @@ def find_images(paths: Iterable[str | Path], *, labels: bool = False) -> list[Pa
     if not found:
         raise FileError("No images were given; name files or folders.")
     return list(found)
+
+
+def _has_images(folder: Path) -> bool:
+    try:
+        return bool(_images_in(folder, labels=False))
+    except FileError:
+        return False
 
 
 def _natural_order(path: Path) -> tuple[Any, ...]:

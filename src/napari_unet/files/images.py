@@ -202,8 +202,11 @@ def asked(
     except (MemoryError, UNetError):
         raise
     except Exception as error:  # a damaged file makes its parser raise nearly anything
-        problem = _content_problem(start) or format_.problem(error, start)
-        problem = problem or "is damaged or cut short; copy or export it again."
+        # A folder of Zarr has no first bytes of its own.
+        problem = "" if path.is_dir() else _content_problem(start)
+        problem = problem or format_.problem(error, start)
+        again = "copy the whole folder again" if path.is_dir() else "copy or export it again"
+        problem = problem or f"is damaged or cut short; {again}."
         raise FileError(f"'{path}' {problem}") from error
 
 

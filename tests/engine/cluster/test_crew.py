@@ -174,6 +174,37 @@ def test_what_is_not_installed_is_told(monkeypatch):
         pytest.fail("was started")
 
 
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (None, "sbatch is not on this computer; start from a computer of the cluster"),
+        ("echo 'invalid partition: q' >&2; exit 1", r"not take the jobs \(invalid partition: q\);"),
+        ("exit 3", r"not take the jobs \(exit status 3\); check the options"),
+        ("exec sleep 9", "SLURM did not answer within 0 s; try again later"),
+    ],
+)
+def test_slurm_that_is_not_there_or_refuses_is_told_at_once(
+    tmp_path, monkeypatch, answer, complaint
+):
+    if answer is not None:
+        (tmp_path / "sbatch").write_text(f"#!/bin/sh\n{answer}\n")
+        (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setattr(clusters, "_SLURM_ANSWER_S", 0.3 if answer == "exec sleep 9" else 60.0)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(ClusterError, match=complaint):
+        clusters._check_taken("#!/bin/sh")
+
+
+def test_jobs_are_asked_for_once_slurm_takes_them(tmp_path, monkeypatch):
+    pytest.importorskip("dask_jobqueue")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with (
+        pytest.raises(ClusterError, match="sbatch is not on this computer"),
+        clusters.slurm_crew(2, queue=None, memory="2GB", walltime="01:00:00"),
+    ):
+        pytest.fail("waited for jobs")
+
+
 def test_workers_that_are_gone_for_good_are_started_anew():
     client = Client(workers=())
     team = Crew(client, refill=lambda: client.scheduler.workers.append("c"))

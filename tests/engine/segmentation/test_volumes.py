@@ -192,6 +192,14 @@ def test_classes_are_not_linked():
         segment(three_balls(), network, device="cpu", volume="linked")
 
 
+@pytest.mark.parametrize("apart", [0.01, 1e5])
+def test_three_planes_refuse_a_distance_of_slices_beyond_reason(apart):
+    with pytest.raises(SettingsError, match=r"pixels between slices would resize the image"):
+        segment(
+            three_balls(), network_of_bright_cells(), volume="three_planes", anisotropy=apart
+        )
+
+
 def test_three_planes_need_slices_and_no_region():
     network = network_of_bright_cells()
 
@@ -205,7 +213,7 @@ def test_blocks_refuse_linking():
     image, labels = three_balls(), np.zeros((16, 40, 40), np.int32)
     settings = SegmentationSettings(volume="linked")
 
-    with pytest.raises(SettingsError, match="in blocks cells are not linked from slice to slice"):
+    with pytest.raises(SettingsError, match="in blocks cells are not made whole .* ends in .tif"):
         list(
             segment_blocks(
                 image, network_of_bright_cells(), labels, settings=settings, device="cpu"

@@ -79,6 +79,16 @@ def test_what_cannot_be_is_said(
         read(tmp_path / "a.zarr")
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_broken_description_is_told_of_the_folder(tmp_path: Path, zarr_format: Any) -> None:
+    path = tmp_path / "a.zarr"
+    zarr.open_group(path, mode="w", zarr_format=zarr_format).create_array("0", data=PIXELS[0, 0])
+    (path / "0" / (".zarray" if zarr_format == 2 else "zarr.json")).write_text('{"zarr_for')
+
+    with pytest.raises(FileError, match=r"a.zarr' is damaged or cut short; copy the whole folder"):
+        read(path)
+
+
 def test_a_plate_and_an_empty_group_name_what_to_do(tmp_path: Path) -> None:
     plate = zarr.open_group(tmp_path / "p.zarr", mode="w")
     plate.attrs["ome"] = {"plate": {"wells": [{"path": "B/3"}]}}
@@ -185,3 +195,8 @@ def test_stores_are_found_by_name_and_in_folders_of_their_own(tmp_path: Path) ->
     assert find_images([tmp_path]) == [tmp_path / "a.zarr"]
     tifffile.imwrite(tmp_path / "b.tif", PIXELS[0, 0])
     assert find_images([tmp_path]) == [tmp_path / "b.tif"]
+    (tmp_path / "a.zarr" / "zarr.json").unlink()
+    with pytest.raises(FileError, match=r"a.zarr' is named as Zarr, and .* missing \(zarr.json"):
+        find_images([tmp_path / "a.zarr"])
+    tifffile.imwrite(tmp_path / "a.zarr" / "c.tif", PIXELS[0, 0])
+    assert find_images([tmp_path / "a.zarr"]) == [tmp_path / "a.zarr" / "c.tif"]

@@ -220,18 +220,19 @@ def _check_network(description: NetworkDescription, settings: SegmentationSettin
     if description.gives_classes:
         raise SettingsError(
             f"Model '{description.name}' tells classes and no cells, which is not done in blocks "
-            "yet; use segment, or a model of cells."
+            "yet; segment the image as a whole, with an output that ends in .tif, or use a model "
+            "of cells."
         )
     check_class_roles(description.class_roles)
     if settings.volume != "slices":
         raise SettingsError(
-            f"volume is '{settings.volume}', but in blocks cells are not linked from slice to "
-            "slice yet; leave it out, or use segment for it."
+            f"volume is '{settings.volume}', but in blocks cells are not made whole over slices "
+            "yet; leave it out, or segment the image as a whole, with an output that ends in .tif."
         )
     if settings.region is not None:
         raise SettingsError(
             "A region was given, but in blocks the whole image is segmented; leave the region "
-            "out, or use segment for it."
+            "out, or segment without blocks, with an output that ends in .tif."
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ _EXTRA = "pip install 'napari-unet-cells[cluster]'"
 
 _ANSWER_S = 10.0
 """Time that a scheduler has to answer."""
+
+_SLURM_ANSWER_S = 120.0
 
 
 @contextmanager
@@ -153,10 +156,39 @@ def slurm_crew(
             f"SLURM was not asked for workers ({error}); check the options."
         ) from error
     with cluster, distributed.Client(cluster) as client:
+        _check_taken(cluster.job_script())
         refill = partial(cluster.scale, jobs=count)
         refill()
         # Jobs may wait in a queue for hours.
         yield Crew(client, patience_s=math.inf, refill=refill)
+
+
+def _check_taken(script: str) -> None:
+    """Ask SLURM whether it takes such a job; dask hides a refusal, and would wait for ever."""
+    try:
+        subprocess.run(  # "sbatch" is wherever the cluster has it
+            ["sbatch", "--test-only"],  # noqa: S607
+            input=script,
+            text=True,
+            capture_output=True,
+            check=True,
+            timeout=_SLURM_ANSWER_S,
+        )
+    except FileNotFoundError as error:
+        raise ClusterError(
+            "SLURM's command sbatch is not on this computer; start from a computer of the "
+            "cluster that has it, or take workers of this computer, without SLURM."
+        ) from error
+    except subprocess.CalledProcessError as error:
+        said = " ".join(str(error.stderr).split()) or f"exit status {error.returncode}"
+        raise ClusterError(
+            f"SLURM does not take the jobs ({said}); check the options, and "
+            "~/.config/dask/jobqueue.yaml."
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise ClusterError(
+            f"SLURM did not answer within {_SLURM_ANSWER_S:.0f} s; try again later."
+        ) from error
 
 
 def _library(name: str) -> Any:

@@ -107,4 +107,7 @@ def _too_many_axes(shape: tuple[int, ...], ndim: int) -> str:
             f"{found} Segment every slice (every_slice=True), choose one slice, "
             "or name the channel axis (channel_axis=0)."
         )
-    return f"{found} Choose the planes to segment first."
+    return (
+        f"{found} Segment every slice (every_slice=True), with the channel axis named if there is "
+        "one (channel_axis=0), or choose the planes to segment first."
+    )

@@ -138,10 +138,13 @@ def _axis_zooms(
         If that is beyond reason.
     """
     ndim = description.architecture.ndim
+    apart = settings.anisotropy or 1.0
+    reason = f"A distance of {apart:.3g} pixels between slices"
     if ndim == 2:
+        if settings.volume == "three_planes":  # of which two hold z
+            _checked(zoom * apart, reason)
         return (zoom, zoom)
     factor = slice_factor(settings.anisotropy, description.anisotropy)
-    reason = f"A distance of {settings.anisotropy or 1:.3g} pixels between slices"
     return (_checked(zoom * factor, reason), zoom, zoom)
 
 
