@@ -420,8 +420,10 @@ def test_colour_picture_is_made_grey_for_a_grey_model_and_grey_is_repeated_for_a
         (
             np.zeros((2, 7, 20, 20)),
             ImageShapeError,
-            "Segment every slice (every_slice=True), with the channel axis named if there is one "
-            "(channel_axis=0), or choose the planes to segment first.",
+            (
+                "Segment every slice (every_slice=True), with the channel axis named if there is "
+                "one (channel_axis=0), or choose the planes to segment first."
+            ),
         ),
         (np.zeros(20), ImageShapeError, "Give an image with at least 2 axes"),
     ],

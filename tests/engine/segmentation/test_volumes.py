@@ -195,9 +195,7 @@ def test_classes_are_not_linked():
 @pytest.mark.parametrize("apart", [0.01, 1e5])
 def test_three_planes_refuse_a_distance_of_slices_beyond_reason(apart):
     with pytest.raises(SettingsError, match=r"pixels between slices would resize the image"):
-        segment(
-            three_balls(), network_of_bright_cells(), volume="three_planes", anisotropy=apart
-        )
+        segment(three_balls(), network_of_bright_cells(), volume="three_planes", anisotropy=apart)
 
 
 def test_three_planes_need_slices_and_no_region():
