@@ -161,6 +161,7 @@ class TrainForm(QWidget):
         self.show_slices()
         self.show_marks()
 
+    @while_alive
     def show_slices(self, _value: object = None) -> None:
         """Offer to learn from single slices where a network reads volumes."""
         self.unlabelled.offer("slices", is_there=self._has_stacks and self.network_ndim == 3)
