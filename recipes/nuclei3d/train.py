@@ -4,7 +4,7 @@
 
 DATA holds the sets that `training_volumes.py` names. OUT gets `log.txt`, `MODEL.safetensors` with
 thresholds chosen on what was learned, and in `state/` what an exact resume needs, every few
-minutes. SIGTERM or Ctrl-C ends it after the step it is at; the same command goes on. `finish.py`
+minutes. SIGTERM or Ctrl-C ends it after the step it is at; the same command goes on. `judge.py`
 judges each network on the group that it has not seen.
 """
 
@@ -34,23 +34,23 @@ SETTINGS = TrainingSettings(
     patience=0,
     batch_size=2,
     patch_size_px=48,
-    learning_rate=1e-3,
-    decay=0.5,
+    learning_rate=2e-3,
+    decay=0.6,
     average=0.99,
     crowded_share=0.3,
     validation_interval=0,
     augmentation=AugmentationSettings(
-        scale=1.6,
+        scale=1.4,
         elastic_sigma_px=3.0,
         brightness=0.15,
         contrast=1.5,
         gamma=1.6,
-        noise=0.15,
+        noise=0.1,
         blur_px=1.5,
         fewest_levels=8,
     ),
 )
-"""The synthetic volume has 31 slices, so that patches have 32 x 48 x 48 voxels wherever it is
+"""The synthetic volume has 31 slices, so that patches have 28 to 32 x 48 x 48 voxels wherever it is
 learned."""
 
 SAVE_S, LINES_EVERY = 120.0, 50
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, metavar="DATA")
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--leave-out", choices=GROUPS)
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=450)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     record = Record(arguments.out)
