@@ -34,18 +34,18 @@ SETTINGS = TrainingSettings(
     patience=0,
     batch_size=2,
     patch_size_px=48,
-    learning_rate=2e-3,
-    decay=0.6,
+    learning_rate=1e-3,
+    decay=0.5,
     average=0.99,
     crowded_share=0.3,
     validation_interval=0,
     augmentation=AugmentationSettings(
-        scale=1.4,
+        scale=1.6,
         elastic_sigma_px=3.0,
         brightness=0.15,
         contrast=1.5,
         gamma=1.6,
-        noise=0.1,
+        noise=0.15,
         blur_px=1.5,
         fewest_levels=8,
     ),
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, metavar="DATA")
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--leave-out", choices=GROUPS)
-    parser.add_argument("--steps", type=int, default=450)
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     record = Record(arguments.out)

@@ -14,11 +14,6 @@ _SYNTHETIC = (2.0, 1.0, 1.0)
 """In pixels: nuclei of StarDist's example are half as many slices high as they are pixels wide."""
 
 
-_PLANT_WEIGHT = 2.0
-"""They are the hardest: after 500 steps without this the embryos that were learned had an AP 0.5 of
-1.000, the plant that was learned 0.673."""
-
-
 @dataclass(frozen=True, slots=True)
 class Volume:
     """A labelled volume.
@@ -31,8 +26,6 @@ class Volume:
         Files in the folder with the sets.
     spacing : tuple of float
         Size of a voxel along Z, Y and X.
-    weight : float
-        How much more often its patches are drawn than others'.
     """
 
     name: str
@@ -40,13 +33,12 @@ class Volume:
     image: str
     labels: str
     spacing: tuple[float, float, float]
-    weight: float = 1.0
 
     def pair(self, folder: Path) -> TrainingPair:
         """Read image and labels."""
         image = read_image(folder / self.image).array
         labels = read_labels(folder / self.labels).array
-        return TrainingPair(image, labels, self.name, weight=self.weight, spacing=self.spacing)
+        return TrainingPair(image, labels, self.name, spacing=self.spacing)
 
 
 VOLUMES = (
@@ -56,7 +48,6 @@ VOLUMES = (
         "nuclei3d_plant/train_1135_raw.tif",
         "nuclei3d_plant/train_1135_labels.tif",
         _PLANT_UM,
-        weight=_PLANT_WEIGHT,
     ),
     Volume(
         "plant 1136",
@@ -64,7 +55,6 @@ VOLUMES = (
         "nuclei3d_plant/test_1136_raw.tif",
         "nuclei3d_plant/test_1136_labels.tif",
         _PLANT_UM,
-        weight=_PLANT_WEIGHT,
     ),
     Volume(
         "embryo of 8 cells",
