@@ -218,7 +218,7 @@ def test_batch_that_does_not_fit_is_computed_in_parts_and_said(error: Exception)
     assert sizes[:4] == [4, 2, 1, 1]
     assert [report.loss for report in reports] == pytest.approx(losses, rel=1e-3)
     assert torch.allclose(weights_of(short.latest), weights_of(whole.latest), atol=2e-3)
-    assert "a batch is computed in parts of 1" in reports[-1].notes[-1]
+    assert "so it is computed in parts of 1" in reports[-1].notes[-1]
 
 
 def test_memory_that_ran_out_is_remembered_by_a_resumed_training(tmp_path: Path) -> None:
