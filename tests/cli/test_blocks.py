@@ -4,6 +4,7 @@ import errno
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -301,6 +302,33 @@ def test_what_does_not_fit_is_one_sentence_and_leaves_nothing(
     with pytest.raises(SystemExit):
         main(["segment", plain, "-o", str(out), "--block", "0,8"])
     assert "'0,8' is no shape; write Y,X or Z,Y,X" in output.complaint()
+
+
+def test_folder_that_cannot_be_written_is_named_before_the_work(
+    tmp_path: Path, model: str, output: Output
+) -> None:
+    source = ome_zarr(tmp_path / "image.zarr", blobs(60, 70), "yx")
+    (tmp_path / "file").touch()
+    out = str(tmp_path / "file" / "o.ome.zarr")
+
+    assert main(["segment", source, "-o", out, "--model", model]) == 1
+
+    assert f"Cannot write to the folder '{tmp_path / 'file'}' (file exists)" in output.complaint()
+
+
+def test_a_need_of_the_disk_is_told_in_figures(
+    tmp_path: Path, model: str, output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = ome_zarr(tmp_path / "image.zarr", blobs(200, 200), "yx")
+    monkeypatch.setattr(
+        "napari_unet.batch.store_job.shutil.disk_usage", lambda _: SimpleNamespace(free=500_000)
+    )
+
+    assert main(["segment", source, "-o", str(tmp_path / "o.zarr"), "--model", model]) == 0
+
+    text = output.complaint()
+    assert "Up to 0.001 GB are needed" in text
+    assert "and 0.0005 GB are free" in text
 
 
 def test_missing_chunks_are_told(tmp_path: Path, model: str, output: Output) -> None:

@@ -102,7 +102,7 @@ def test_continue_takes_images_model_and_settings_from_the_queue(
 
     said, error = output.read()
     assert said.startswith("2.tif: 1 cell in ")
-    assert "3 of 4 images are done; going on with the others." in error
+    assert "3 of 4 images are done; going on with what waits." in error
     assert states(out) == ["done"] * 4
     with (out / "measurements" / "2.csv").open(newline="") as stream:
         (row,) = csv.DictReader(stream)

@@ -84,7 +84,7 @@ def test_a_refused_training_is_told_and_images_that_wait_for_it_say_so(
     assert error.count(f"It waits for the model 'mine', which was not made: {refused}") == 3
     assert "3 of 4 jobs failed" in error
     assert main(["segment", "--continue", "-o", str(tmp_path / "out")]) == 1
-    assert "1 of 4 jobs are done; going on with the others." in output.read()[1]
+    assert "1 of 4 jobs are done; going on with what waits." in output.read()[1]
 
 
 def test_a_model_that_was_changed_since_its_training_segments_nothing(

@@ -82,6 +82,18 @@ def test_lzw_keeps_colours_of_16_bits_and_does_not_invert(tmp_path: Path) -> Non
     np.testing.assert_array_equal(read_labels(tmp_path / "mask.tif").array, image > 1000)
 
 
+def test_array_whose_last_axis_is_one_is_a_picture_and_not_planes_one_pixel_wide(
+    tmp_path: Path,
+) -> None:
+    labels = (_cells() > 1000).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", labels[..., np.newaxis], photometric="minisblack")
+
+    found = read_labels(tmp_path / "a.tif")
+    np.testing.assert_array_equal(found.array, labels)
+    assert found.axes == "YX"
+    assert [each.shape for each in image_series(tmp_path / "a.tif")] == [labels.shape]
+
+
 def test_fax_compression_of_a_mask_is_read(tmp_path: Path) -> None:
     mask = _cells() > 1000
     Image.fromarray(mask).save(tmp_path / "a.tif", compression="group4")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from napari_unet.batch.file_plan import check_writable
 from napari_unet.batch.image_job import Look
 from napari_unet.batch.image_part import ImagePart
 from napari_unet.batch.lock import QueueLock
@@ -123,6 +124,8 @@ class StoreJob:
         count = 0
         with ExitStack() as closing:
             opened = closing.enter_context(opened_image(self.source, series=self.series))
+            # Not where the labels are, of which the folder may not be there yet.
+            check_writable(next(each for each in self.out.absolute().parents if each.exists()))
             closing.callback(self._leave, store.folder)  # once the lock is given back
             lock = closing.enter_context(QueueLock(store.folder, self.program))
             try:
@@ -230,8 +233,8 @@ class StoreJob:
         if needed <= free or store.cells is not None:
             return ()
         warning = (
-            f"Up to {needed / _GIGABYTE:.0f} GB are needed beside '{self.out}' until the labels "
-            f"are whole, and {free / _GIGABYTE:.0f} GB are free; if the disk becomes full, make "
+            f"Up to {needed / _GIGABYTE:.3g} GB are needed beside '{self.out}' until the labels "
+            f"are whole, and {free / _GIGABYTE:.3g} GB are free; if the disk becomes full, make "
             "room and run the same again, and it goes on."
         )
         return (warning,)

@@ -352,7 +352,8 @@ def _go_on(arguments: argparse.Namespace) -> int:
     with Queue.held(arguments.out, program=PROGRAM) as queue:
         entries, waiting = queue.entries, queue.waiting
         done, all_of_them = len(entries) - len(waiting), count(len(entries), noun_of(entries))
-        say(f"{done} of {all_of_them} are done; going on with the others.")
+        is_one = "is" if len(entries) == 1 else "are"
+        say(f"{done} of {all_of_them} {is_one} done; going on with what waits.")
         return _segment(queue, waiting, _summary(arguments, queue, queue.images), arguments, {})
 
 

@@ -129,7 +129,11 @@ class _TiffImage:
 
     @property
     def stored_axes(self) -> str:
-        return ("Z" if len(self.parts) > 1 else "") + self.parts[0].axes
+        axes, shape = self.parts[0].axes, self.parts[0].shape
+        # An array (H, W, 1) that a program wrote, not H planes one pixel wide.
+        while axes.endswith("Q") and "X" in axes and shape[len(axes) - 1] == 1:
+            axes = axes[:-1]
+        return ("Z" if len(self.parts) > 1 else "") + axes
 
     @property
     def files(self) -> frozenset[Path]:
@@ -149,7 +153,8 @@ class _TiffImage:
         """Whether its pixels are those of one part as they are."""
         is_other = self.is_grey_with_alpha or self.palette is not None
         is_refused = self.keyframe.photometric in _REFUSED_COLOURS
-        return len(self.parts) == 1 and not is_other and not is_refused
+        is_same = self.stored_axes == self.parts[0].axes
+        return is_same and not is_other and not is_refused
 
     @property
     def palette(self) -> NDArray[Any] | None:
@@ -174,6 +179,7 @@ class _TiffImage:
         if len(self.parts) > 1:
             shape = (len(self.parts), *shape)
         axes, palette = self.stored_axes, self.palette
+        shape = shape[: len(axes)]
         if self.is_grey_with_alpha:
             place = axes.index("S")
             shape, axes = shape[:place] + shape[place + 1 :], axes.replace("S", "")
@@ -211,6 +217,7 @@ class _TiffImage:
         arrays = [_stored_array(part) for part in self.parts]
         array = arrays[0] if len(arrays) == 1 else np.stack(arrays)
         axes = self.stored_axes
+        array = array.reshape(array.shape[: len(axes)])
         palette = None if as_labels else self.palette
         if palette is not None:
             # One bit for a pixel is read as yes or no.
