@@ -304,10 +304,12 @@ def test_set_of_files_is_segmented_once_under_the_name_of_the_first(
 
     assert names_in(tmp_path / "out") == ["a.tif", "queue.json", "summary.csv", "z0.tif"]
     assert read_labels(tmp_path / "out" / "z0.tif").array.shape == (3, height, width)
+    _, told = output.read()
     assert (
         "z0.ome.tif: the files of this set are segmented together, under this name, and not again "
-        "for z1.ome.tif, z2.ome.tif." in output.complaint()
+        "for z1.ome.tif, z2.ome.tif." in told
     )
+    assert "These are 6 discs in the 3 slices of 'z0.ome.tif'" in told
 
 
 def test_several_series_do_not_go_into_one_file(

@@ -658,8 +658,8 @@ def test_a_layer_too_large_for_the_memory_is_told(
     message = person.fail()
 
     assert message == (
-        "A layer of the size of 'huge' needs 190.7 GiB of memory, which is not free; save a part "
-        "of the image as a file of its own and open that."
+        "A layer of the size of 'huge' needs 190.7 GiB of memory, which is not free; segment it "
+        "in blocks with Large images."
     )
     assert person.results == []
 

@@ -241,7 +241,7 @@ def test_every_finite_image_normalises_to_finite_float32(image, kind):
         (np.zeros((3, 3), object), ImageValueError, r"dtype object.*astype\('float32'\)"),
         (np.zeros(5), ImageShapeError, "at least 2 axes"),
         (np.zeros((30, 8, 8)), ImageShapeError, "Segment every slice"),
-        (np.zeros((2, 3, 8, 8)), ImageShapeError, "Choose the planes"),
+        (np.zeros((2, 3, 8, 8)), ImageShapeError, r"Segment every slice \(every_slice=True\)"),
     ],
 )
 def test_images_that_cannot_be_read_are_answered_with_one_sentence(image, error, message):
@@ -315,10 +315,15 @@ def test_large_blocks_are_read_one_after_the_other(monkeypatch):
     monkeypatch.setattr(pixels_module, "_PIECE_PIXELS", 400)
     lazy = LazyImage((100, 230), (30, 50), "uint16")
     pieces = []
-    for piece in pixels_module.finite_pieces(lazy.array):
-        pieces.append(piece.size)
-        blocks_begun = [sum(pieces[:-1]) >= 30 * 230 * row for row in range(4)]
-        assert lazy.read[-1][0] == sum(blocks_begun) - 1
+
+    def look(part):
+        for piece in part:
+            pieces.append(piece.size)
+            blocks_begun = [sum(pieces[:-1]) >= 30 * 230 * row for row in range(4)]
+            assert lazy.read[-1][0] == sum(blocks_begun) - 1
+
+    for _ in pixels_module.surveyed(lazy.array, look):
+        pass
     assert lazy.read == sorted(lazy.read)
     assert max(pieces) == 400
     assert sum(pieces) == 100 * 230
@@ -385,7 +390,7 @@ class ChunkedFile:
 def test_array_in_a_file_is_read_along_its_chunks(monkeypatch):
     monkeypatch.setattr(pixels_module, "_PART_PIXELS", 2000)
     image = ChunkedFile()
-    for _ in pixels_module.finite_pieces(image):
+    for _ in pixels_module.surveyed(image, list):
         pass
     rows = [slice(0, 32), slice(32, 64), slice(64, 70)]
     columns = [slice(0, 60), slice(60, 90)]

@@ -92,11 +92,6 @@ class SegmentationSettings:
     pixel_size_um : float, optional
         Pixel size of the image in micrometres, which does the same without a
         diameter, for a model that knows the pixel size it was trained at.
-    anisotropy : float, optional
-        Distance between the slices of a volume in pixel sizes; command and form
-        take it from the file or layer. Where a model of volumes learned on another
-        one, slices are interpolated to that; labels come back at the image's own.
-        For "three_planes" it is 1 if left out.
     every_slice : bool
         Segment each slice of a stack by itself; its cells get numbers of their
         own, unless `volume` says more.
@@ -114,6 +109,11 @@ class SegmentationSettings:
     link_gaps : bool
         Link, in the same way, also over one slice in which the cell was missed,
         and fill the gap with what both of its neighbours share.
+    anisotropy : float, optional
+        Distance between the slices of a volume in pixel sizes; command and form
+        take it from the file or layer. Where a model of volumes learned on another
+        one, slices are interpolated to that; labels come back at the image's own.
+        For "three_planes" it is 1 if left out.
     channel_axis : int, optional
         Axis of the channels; without it a last axis of 3 or 4 is colours.
     region : tuple of int, optional

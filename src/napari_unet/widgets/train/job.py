@@ -123,6 +123,8 @@ class TrainingJob(QObject):
         """End at once, and take the preview away; return whether anything ran."""
         was_running = self._job.is_running
         self._job.stop()
+        if was_running:
+            self._session.end_training()  # nothing of the job arrives any more
         self.preview.remove()
         return was_running
 
