@@ -61,6 +61,9 @@ class TrainingJob(QObject):
         self._session = session
         self._job = Job(self)
         self._control = Control()
+        # napari may go without a word to the form, while the process and the session stay.
+        self._turn: list[Session] = []
+        self.destroyed.connect(partial(_let_others_train, self._turn))
         self.preview = PreviewLayer(viewer)
         self.plan: Plan | None = None
         self.trained: Trained | None = None
@@ -91,6 +94,7 @@ class TrainingJob(QObject):
         """
         self._job.stop()  # it only compares
         self._session.begin_training()
+        self._turn.append(self._session)
         self.plan, self._control = plan, Control()
         self.clear()
         if plan.resumes is None:
@@ -123,8 +127,6 @@ class TrainingJob(QObject):
         """End at once, and take the preview away; return whether anything ran."""
         was_running = self._job.is_running
         self._job.stop()
-        if was_running:
-            self._session.end_training()  # nothing of the job arrives any more
         self.preview.remove()
         return was_running
 
@@ -145,7 +147,7 @@ class TrainingJob(QObject):
 
     def _on_end(self) -> None:
         self._look.stop()
-        self._session.end_training()
+        _let_others_train(self._turn)
         self.ended.emit()
 
     def _on_look(self) -> None:
@@ -169,3 +171,9 @@ class TrainingJob(QObject):
             )
         except UNetError:
             return None  # out of sight, so that nobody misses it
+
+
+def _let_others_train(turn: list[Session], _gone: object = None) -> None:
+    """Give a turn at training back, if there is one."""
+    while turn:
+        turn.pop().end_training()
