@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -61,9 +62,7 @@ class TrainingJob(QObject):
         self._session = session
         self._job = Job(self)
         self._control = Control()
-        # napari may go without a word to the form, while the process and the session stay.
         self._turn: list[Session] = []
-        self.destroyed.connect(partial(_let_others_train, self._turn))
         self.preview = PreviewLayer(viewer)
         self.plan: Plan | None = None
         self.trained: Trained | None = None
@@ -94,7 +93,7 @@ class TrainingJob(QObject):
         """
         self._job.stop()  # it only compares
         self._session.begin_training()
-        self._turn.append(self._session)
+        self._turn = [self._session]
         self.plan, self._control = plan, Control()
         self.clear()
         if plan.resumes is None:
@@ -104,7 +103,7 @@ class TrainingJob(QObject):
         self._on_look()
         self._look.start()
         self._job.start(
-            partial(run_training, plan, self._control),
+            partial(_in_turn, plan, self._control, self._turn),
             on_report=self._on_report,
             on_error=self.failed.emit,
             on_end=self._on_end,
@@ -173,7 +172,15 @@ class TrainingJob(QObject):
             return None  # out of sight, so that nobody misses it
 
 
-def _let_others_train(turn: list[Session], _gone: object = None) -> None:
+def _in_turn(plan: Plan, control: Control, turn: list[Session]) -> Iterator[Report]:
+    # napari may go without a word to the form, while the process and its session stay.
+    try:
+        yield from run_training(plan, control)
+    finally:
+        _let_others_train(turn)
+
+
+def _let_others_train(turn: list[Session]) -> None:
     """Give a turn at training back, if there is one."""
     while turn:
         turn.pop().end_training()
