@@ -31,8 +31,8 @@ import zarr
 
 import napari_unet
 from napari_unet import load_checkpoint, segment, segment_blocks
+from napari_unet.batch.images.store_job import StoreJob
 from napari_unet.batch.settings import BatchSettings, ModelFile
-from napari_unet.batch.store_job import StoreJob
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_unet.engine.base.errors import CheckpointError
+from napari_unet.engine.base.errors import CheckpointError, TrainingError
 from napari_unet.engine.models.checkpoint import save_checkpoint
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.networks.unet import UNet, UNetConfig
@@ -109,3 +109,20 @@ def test_listeners_hear_of_another_device_once() -> None:
 def test_all_widgets_of_a_process_share_one_session() -> None:
     assert shared_session() is shared_session()
     assert Session().network is None
+
+
+def test_a_turn_at_training_ends_with_the_work_whichever_way_that_ends() -> None:
+    session = Session()
+    reports = session.begin_training().during(lambda: iter([1, 2]))
+    assert next(reports) == 1
+    with pytest.raises(TrainingError, match="A training runs already"):
+        session.begin_training()
+
+    reports.close()
+
+    later = session.begin_training()
+    later.end()
+    session.begin_training()
+    later.end()  # that of another one goes on
+    with pytest.raises(TrainingError):
+        session.begin_training()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from napari_unet import TrainingPair
-from napari_unet.engine.training.stain import StainChange
+from napari_unet.engine.training.augmentation.stain import StainChange
 from napari_unet.files.images import read_image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

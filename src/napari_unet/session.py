@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from psygnal import Signal
 
@@ -16,7 +16,33 @@ from napari_unet.engine.base.errors import TrainingError
 if TYPE_CHECKING:
     from napari_unet.engine.networks.network import Network
 
+Report = TypeVar("Report")
+
 _HASH_LENGTH = 12
+
+
+class Turn:
+    """The right to train, of which a session has one."""
+
+    def __init__(self, on_end: Callable[[], None]) -> None:
+        self._on_end: Callable[[], None] | None = on_end
+
+    def end(self) -> None:
+        """Let others train; any thread may, and more than once."""
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            on_end()
+
+    def during(self, work: Callable[[], Iterator[Report]]) -> Iterator[Report]:
+        """Do work whose end, whichever it is, is that of the turn.
+
+        A form cannot see to that alone: napari may go without a word to it, while the process and
+        the session stay.
+        """
+        try:
+            yield from work()
+        finally:
+            self.end()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -201,8 +227,8 @@ class Session:
             self._model = model
             self.network_loaded.emit(model.network)
 
-    def begin_training(self) -> None:
-        """Note that a network is taught.
+    def begin_training(self) -> Turn:
+        """Note that a network is taught, until the turn ends.
 
         Raises
         ------
@@ -214,9 +240,9 @@ class Session:
                 "A training runs already; wait for its end, or stop it where it runs."
             )
         self._is_training = True
+        return Turn(self._end_training)
 
-    def end_training(self) -> None:
-        """Note that no network is taught any more."""
+    def _end_training(self) -> None:
         self._is_training = False
 
     def choose_device(self, name: str) -> None:

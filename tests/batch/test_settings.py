@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from napari_unet.batch.image_part import WantedPart
+from napari_unet.batch.images.part import WantedPart
 from napari_unet.batch.settings import BatchSettings, ModelFile
 from napari_unet.engine.base.border_test import BorderTest
 from napari_unet.engine.base.errors import CheckpointError, FileError

@@ -216,7 +216,7 @@ def test_a_full_disk_and_ctrl_c_lose_nothing(
         assert main(words) == 130
     assert f"done is in '{out}.unfinished'; run the same command to go on" in output.complaint()
     # All that the network computes is done, so that it is not asked again.
-    monkeypatch.setattr("napari_unet.batch.store_job.segment_blocks", None)
+    monkeypatch.setattr("napari_unet.batch.images.store_job.segment_blocks", None)
     assert main(words) == 0
     np.testing.assert_array_equal(labels_in(out), expected)
     assert sorted(each.name for each in tmp_path.glob("o.*")) == ["o.ome.zarr"]
@@ -321,7 +321,8 @@ def test_a_need_of_the_disk_is_told_in_figures(
 ) -> None:
     source = ome_zarr(tmp_path / "image.zarr", blobs(200, 200), "yx")
     monkeypatch.setattr(
-        "napari_unet.batch.store_job.shutil.disk_usage", lambda _: SimpleNamespace(free=500_000)
+        "napari_unet.batch.images.store_job.shutil.disk_usage",
+        lambda _: SimpleNamespace(free=500_000),
     )
 
     assert main(["segment", source, "-o", str(tmp_path / "o.zarr"), "--model", model]) == 0

@@ -445,7 +445,7 @@ def test_ctrl_c_keeps_finished_images_and_leaves_no_half_file(
     images = [save_image(tmp_path / f"{name}.png", cells_image()) for name in "abc"]
     calls: list[object] = []
     place = {
-        "segmenting": "napari_unet.batch.image_job.iterate_segmentation",
+        "segmenting": "napari_unet.batch.images.job.iterate_segmentation",
         "writing": "tifffile.imwrite",
     }[when]
     original = pkgutil.resolve_name(place)

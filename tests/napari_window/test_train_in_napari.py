@@ -375,7 +375,6 @@ def test_closing_napari_while_it_trains_ends_the_thread_and_the_training_is_offe
     other = make_napari_viewer(show=True)
     again = dock(other, qtbot, "Train")
     assert "was interrupted after step" in again.outcome.sentence.message
-    shared_session().begin_training()  # refused where another one runs
-    shared_session().end_training()
+    shared_session().begin_training().end()  # refused where another one runs
     click(qtbot, again.outcome.discard_button)
     assert list((data_folder / "trainings").iterdir()) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from napari_unet.batch.image_part import ImagePart
+from napari_unet.batch.images.part import ImagePart
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.base.settings import SegmentationSettings
 from napari_unet.engine.checks.finding import Finding

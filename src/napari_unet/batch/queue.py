@@ -12,7 +12,7 @@ from typing import Any, Self, TypeAlias
 
 from napari_unet import __version__
 from napari_unet.batch.file_plan import PlannedFile
-from napari_unet.batch.image_entry import ImageEntry, stamp_of
+from napari_unet.batch.images.entry import ImageEntry, stamp_of
 from napari_unet.batch.lock import QueueLock
 from napari_unet.batch.settings import BatchSettings
 from napari_unet.batch.training.entry import TrainingEntry

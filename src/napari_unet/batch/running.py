@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import torch
 
 from napari_unet.batch.attempts import Attempt, Processors, attempts
-from napari_unet.batch.image_entry import ImageEntry, ImageOutcome
-from napari_unet.batch.image_job import Advise, ImageJob, Look, Segmented
+from napari_unet.batch.images.entry import ImageEntry, ImageOutcome
+from napari_unet.batch.images.job import Advise, ImageJob, Look, Segmented
 from napari_unet.batch.look import concerns_before
 from napari_unet.batch.queue import Entry, Queue, noun_of
 from napari_unet.batch.settings import BatchSettings

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 
-from napari_unet.batch.image_part import ImagePart, WantedPart
+from napari_unet.batch.images.part import ImagePart, WantedPart
 from napari_unet.engine.base.errors import CheckpointError, FileError
 from napari_unet.engine.base.settings import (
     LEARNED_SETTINGS,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.batch.file_plan import PlannedFile, check_writable
-from napari_unet.batch.image_entry import ImageEntry, ImageOutcome
+from napari_unet.batch.images.entry import ImageEntry, ImageOutcome
 from napari_unet.engine.base.errors import FileError, UNetError
 from napari_unet.engine.images.image import LabelImage
 from napari_unet.files.image_file import replacing

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from napari_unet.batch.image_entry import ImageEntry
+from napari_unet.batch.images.entry import ImageEntry
 from napari_unet.batch.queue import Entry, Queue, noun_of
 from napari_unet.batch.running import BatchReport
 from napari_unet.batch.summary import Summary, counted

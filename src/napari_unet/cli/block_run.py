@@ -8,8 +8,8 @@ from contextlib import closing
 
 from napari_unet.batch.attempts import Stopped
 from napari_unet.batch.file_plan import named_images
+from napari_unet.batch.images.store_job import StoreJob
 from napari_unet.batch.settings import BatchSettings
-from napari_unet.batch.store_job import StoreJob
 from napari_unet.batch.words import count
 from napari_unet.cli.checks import look_before
 from napari_unet.cli.console import PROGRAM, progress_bar, report, say, say_of

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from napari_unet.batch.image_part import ImagePart
+from napari_unet.batch.images.part import ImagePart
 from napari_unet.batch.look import findings_before
 from napari_unet.batch.words import listing
 from napari_unet.cli.console import say, say_of

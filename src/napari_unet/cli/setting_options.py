@@ -9,7 +9,7 @@ import types
 from collections.abc import Collection
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from napari_unet.batch.image_part import NO_CHANNELS, PlaneNumbers
+from napari_unet.batch.images.part import NO_CHANNELS, PlaneNumbers
 from napari_unet.engine.base.setting_texts import option_name, setting_texts
 
 Settings = TypeVar("Settings")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -17,6 +16,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.base.threads import leave_a_core
 from napari_unet.installation import InstallationError
 from napari_unet.viewer.warm_up import import_torch, preparation
 
@@ -271,7 +271,7 @@ class Worker(QObject):
             # What the click changed is shown before work competes for Python's lock.
             self._first_round.wait(_FIRST_ROUND_S)
             _load_torch()
-            _leave_a_core_to_the_window()
+            leave_a_core()
             self._wait_for_stopped_ones()
             with _stops_torch(self._stop_requested):
                 made = self._work()
@@ -370,14 +370,6 @@ def _load_torch() -> None:
             "https://pytorch.org/get-started/locally shows. On Windows, the documentation's "
             "questions and answers have what helps."
         ) from error
-
-
-def _leave_a_core_to_the_window() -> None:
-    import torch
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    # It holds for the whole process: lower it if need be, never raise it.
-    torch.set_num_threads(min(torch.get_num_threads(), max(1, (cores or 1) - 1)))
 
 
 def _closable(reports: Iterator[Any]) -> Generator[Any]:

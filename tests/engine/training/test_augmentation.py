@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_unet.engine.base.errors import SettingsError
-from napari_unet.engine.training.augmentation import (
+from napari_unet.engine.training.augmentation.augmentation import (
     Deformation,
     draw_deformation,
     sample_image,

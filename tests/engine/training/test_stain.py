@@ -12,18 +12,18 @@ from napari_unet.engine.images.normalization import Normalization, Percentiles, 
 from napari_unet.engine.images.source import open_image
 from napari_unet.engine.networks.network import NetworkDescription
 from napari_unet.engine.networks.unet import UNetConfig
-from napari_unet.engine.training.pairs import TrainingPair
-from napari_unet.engine.training.settings import (
-    NO_AUGMENTATION,
-    AugmentationSettings,
-    TrainingSettings,
-)
-from napari_unet.engine.training.stain import (
+from napari_unet.engine.training.augmentation.stain import (
     StainChange,
     StainedImage,
     _turned_hue,
     draw_stain_change,
     stained_image,
+)
+from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.engine.training.settings import (
+    NO_AUGMENTATION,
+    AugmentationSettings,
+    TrainingSettings,
 )
 from napari_unet.engine.training.training import train
 

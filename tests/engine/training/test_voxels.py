@@ -13,7 +13,7 @@ from napari_unet.engine.models.checkpoint import load_checkpoint, save_checkpoin
 from napari_unet.engine.networks.annotation import training_target
 from napari_unet.engine.networks.network import NetworkDescription
 from napari_unet.engine.networks.unet import UNetConfig, flat_levels_for
-from napari_unet.engine.training.augmentation import draw_deformation
+from napari_unet.engine.training.augmentation.augmentation import draw_deformation
 from napari_unet.engine.training.pairs import TrainingPair, annotated_pair, new_description
 from napari_unet.engine.training.patches import Patches
 from napari_unet.engine.training.settings import (

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_unet.batch.file_plan import PlannedFile
-from napari_unet.batch.image_entry import ImageEntry, ImageOutcome
+from napari_unet.batch.images.entry import ImageEntry, ImageOutcome
 from napari_unet.batch.training.entry import TrainingEntry, TrainingOutcome
 from napari_unet.batch.training.labelled_files import LabelledFiles
 from napari_unet.batch.training.plan import TrainingPlan

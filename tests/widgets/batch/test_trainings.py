@@ -177,10 +177,10 @@ def test_two_trainings_do_not_run_at_once(
 ) -> None:
     batch.add_training(Training(plan))
     wait(lambda: column(batch, 1) == ["waiting"])
-    session.begin_training()
+    turn = session.begin_training()
     batch.panel.button.click()
     assert batch.panel.message.startswith("A training runs already")
-    session.end_training()
+    turn.end()
 
     assert run(batch, wait) == "1 of 1 training done."
     session.begin_training()  # it is free again

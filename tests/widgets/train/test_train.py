@@ -413,8 +413,7 @@ def test_what_cannot_be_learned_from_is_one_sentence_and_nothing_changes(
     assert sentence in widget.panel.message
     assert session.network is before
     # The form is ready for another try.
-    session.begin_training()
-    session.end_training()
+    session.begin_training().end()
 
 
 def test_folders_are_learned_from_without_any_layer(
@@ -591,8 +590,7 @@ def test_closing_the_widget_ends_the_training(
 
     assert worker.stop_all()
     qtbot.wait(20)
-    session.begin_training()
-    session.end_training()
+    session.begin_training().end()
 
 
 def test_everything_that_can_be_set_says_what_it_does(widget: TrainWidget) -> None:

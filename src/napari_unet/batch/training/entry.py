@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-from napari_unet.batch.image_entry import State, checked_state
+from napari_unet.batch.images.entry import State, checked_state
 from napari_unet.batch.training.plan import TrainingPlan
 
 TRAININGS = "trainings"

@@ -97,8 +97,8 @@ def sample_of(network: Network) -> str:
 def write_files(arguments: argparse.Namespace) -> int:
     """Segment the sample, write labels and overlay, and say how many cells were found."""
     from napari_unet.batch.file_plan import PlannedFile, check_writable
-    from napari_unet.batch.image_entry import ImageEntry
-    from napari_unet.batch.image_job import ImageJob
+    from napari_unet.batch.images.entry import ImageEntry
+    from napari_unet.batch.images.job import ImageJob
     from napari_unet.batch.settings import BatchSettings, ModelFile
     from napari_unet.engine.base.settings import SegmentationSettings
     from napari_unet.engine.labels.evaluation import evaluate

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from napari_unet.batch.attempts import Stopped
 from napari_unet.batch.file_plan import PlannedFile, named_images, plan_outputs
-from napari_unet.batch.image_entry import ImageEntry
-from napari_unet.batch.image_job import Advise
-from napari_unet.batch.image_part import WantedPart
+from napari_unet.batch.images.entry import ImageEntry
+from napari_unet.batch.images.job import Advise
+from napari_unet.batch.images.part import WantedPart
 from napari_unet.batch.queue import Entry, Queue, has_queue, noun_of
 from napari_unet.batch.running import iterate_queue, load_networks
 from napari_unet.batch.settings import BatchSettings

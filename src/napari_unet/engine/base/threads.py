@@ -1,4 +1,4 @@
-"""How the threads of torch's arithmetic wait for each other."""
+"""The threads of torch's arithmetic: how they wait for each other, and how many there are."""
 
 from __future__ import annotations
 
@@ -22,3 +22,12 @@ def let_waiting_threads_sleep() -> None:
     """
     if "torch" not in sys.modules and not any(name in os.environ for name in _CHOICES):
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
+
+def leave_a_core() -> None:
+    """Have torch's arithmetic, in the whole process, use all processors but one at most."""
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    # Lower it if need be, never raise it.
+    torch.set_num_threads(min(torch.get_num_threads(), max(1, (cores or 1) - 1)))

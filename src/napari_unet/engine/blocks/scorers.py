@@ -33,14 +33,8 @@ from napari_unet.engine.segmentation.detours import Detours
 class Alone:
     """Computes scores in this process, with a pause after each tile."""
 
-    def __init__(
-        self,
-        reading: Reading,
-        networks: Sequence[Network],
-        settings: SegmentationSettings,
-        device: str,
-    ) -> None:
-        self._scoring = Scoring(reading, networks, settings, device)
+    def __init__(self, scoring: Scoring) -> None:
+        self._scoring = scoring
 
     def machine(self, scratch: Scratch) -> Machine:  # noqa: ARG002 - as `Shared` has it
         """With what scores are computed."""

@@ -23,7 +23,7 @@ from napari_unet.engine.blocks.grid import Grid, default_block
 from napari_unet.engine.blocks.growing import GrowingLabels
 from napari_unet.engine.blocks.plan import Plan
 from napari_unet.engine.blocks.scorers import Alone, Shared
-from napari_unet.engine.blocks.scoring import Reading
+from napari_unet.engine.blocks.scoring import Reading, Scoring
 from napari_unet.engine.blocks.scratch import Scratch
 from napari_unet.engine.blocks.stages import find_cells
 from napari_unet.engine.cluster.crew import Crew
@@ -181,7 +181,7 @@ def segment_blocks(
         scratch = Scratch(Path(work).expanduser().absolute())
         reading = Reading.of(image, networks, settings, intensity_reference)
         work_of = reading, networks, settings, device
-        scorer = Alone(*work_of) if crew is None else Shared(*work_of, crew)
+        scorer = Alone(Scoring(*work_of)) if crew is None else Shared(*work_of, crew)
         run = _Run(reading, networks, scorer)
         plan = run.planned(scratch, settings, instances, block)
         _check_out(out, (*plan.grid.stack, *plan.own_shape))

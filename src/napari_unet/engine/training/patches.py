@@ -15,18 +15,18 @@ from torch import Tensor
 from napari_unet.engine.networks.annotation import class_target, labels_are_classes, training_target
 from napari_unet.engine.networks.class_roles import Types, cell_groups
 from napari_unet.engine.networks.network import Network
-from napari_unet.engine.training.augmentation import (
+from napari_unet.engine.training.augmentation.augmentation import (
     draw_deformation,
     sample_image,
     sample_labels,
     source_positions,
     vary_intensities,
 )
+from napari_unet.engine.training.augmentation.stain import StainedImage
 from napari_unet.engine.training.knowledge.before import Before
 from napari_unet.engine.training.pairs import TrainingPair
 from napari_unet.engine.training.prepared import PreparedPair, median_diameter_px, prepare_pair
 from napari_unet.engine.training.settings import TrainingSettings
-from napari_unet.engine.training.stain import StainedImage
 from napari_unet.engine.training.volumes.patch_size import (
     MOST_VOXELS,
     memory_in_words,

@@ -20,8 +20,8 @@ from napari_unet.engine.labels.components import diameters_px
 from napari_unet.engine.networks.annotation import class_target, labels_are_classes
 from napari_unet.engine.networks.class_roles import Types
 from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
+from napari_unet.engine.training.augmentation.stain import StainedImage, stained_image
 from napari_unet.engine.training.pairs import TrainingPair
-from napari_unet.engine.training.stain import StainedImage, stained_image
 from napari_unet.engine.training.volumes.slices import ball_sizes, cell_centres, slice_centres
 from napari_unet.engine.weight_map.weight_map import IGNORED
 

@@ -114,8 +114,7 @@ class TrainingRun(Iterator[TrainingReport]):
         known = resembling(known, pairs, description, familiar=familiar)
         room = None
         if self._device.type == "cpu":
-            weights = sum(each.numel() for each in network.unet.parameters())
-            room = room_for_patches(free_host_bytes(), weights)
+            room = room_for_patches(free_host_bytes(), network)
         self._patches = Patches(pairs, network, shown, known, room_bytes=room)
         if settings.keep_knowledge and started_from is not None:
             said = said_before(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_unet.batch.queue import Entry
 from napari_unet.batch.training.entry import TrainingEntry
 from napari_unet.batch.words import count
+from napari_unet.session import Turn
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.batch.sources import listed
 from napari_unet.widgets.batch.work import (
@@ -94,13 +95,14 @@ class BatchJob(QObject):
         """Whether images are still to come."""
         return self._running.is_running
 
-    def start(self, request: Request) -> None:
-        """Add images to the queue of a folder, and do what waits in it."""
+    def start(self, request: Request, turn: Turn | None) -> None:
+        """Add images to the queue of a folder, and do what waits in it; trainings need a turn."""
+        work: Callable[[], Iterator[Any]] = partial(run_queue, request, self.live)
         self._asking.stop()
         self._tally = Tally()
         self.live.pause.clear()
         self._running.start(
-            partial(run_queue, request, self.live),
+            work if turn is None else partial(turn.during, work),
             on_report=self._on_reported,
             on_result=self._on_result,
             on_error=self.failed.emit,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.batch.image_entry import ImageEntry
+from napari_unet.batch.images.entry import ImageEntry
 from napari_unet.batch.queue import Queue
 from napari_unet.widgets.batch.work import PROGRAM, Live, summary_of
 
@@ -115,7 +115,7 @@ def save_corrections(
     FileError
         If something cannot be written; the cells are written first.
     """
-    from napari_unet.batch.image_results import write_cell_table
+    from napari_unet.batch.images.results import write_cell_table
     from napari_unet.batch.summary import measured
     from napari_unet.engine.labels.checksums import checksum
     from napari_unet.files.images import read_image, read_labels, write_labels

@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
-from napari_unet.batch.image_entry import ImageEntry
+from napari_unet.batch.images.entry import ImageEntry
 from napari_unet.batch.words import count
 from napari_unet.viewer.garbage import ShortSearches
 from napari_unet.viewer.results import METADATA_KEY, add_in_parts

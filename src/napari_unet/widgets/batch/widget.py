@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,7 @@ from napari_unet.batch.queue import Entry, noun_of
 from napari_unet.batch.settings import BatchSettings
 from napari_unet.batch.training.entry import TrainingEntry
 from napari_unet.engine.base.errors import UNetError
-from napari_unet.session import Session, shared_session
-from napari_unet.viewer.commands import bring_to_front, open_widget
+from napari_unet.session import Session, Turn, shared_session
 from napari_unet.viewer.warm_up import preparation
 from napari_unet.viewer.worker import failure_sentence
 from napari_unet.widgets.batch.form import BatchForm
@@ -55,7 +55,7 @@ class BatchWidget(DockedForm):
     ) -> None:
         super().__init__(napari_viewer)
         self._session = session or shared_session()
-        self._segment_form = segment_form or self._open_segment_form
+        self._segment_form = segment_form or partial(self.open_behind, "Segment cells")
         self._awaited: Any = None
         """The Segment widget while it loads its model."""
         self._asking_again = single_shot(self, self.run, after_ms=_ASK_AGAIN_MS)
@@ -64,8 +64,8 @@ class BatchWidget(DockedForm):
         self.job = BatchJob(self)
         self.results = BatchResults(napari_viewer, self.job.live, self)
         self.made_model = MadeModel(self._session, self)
-        self._trains = False
-        """What runs are trainings, too."""
+        self._turn: Turn | None = None
+        """While what runs are trainings, too."""
         in_column(Scrolled(self.form), within=self).setContentsMargins(4, 4, 4, 4)
         self._connect()
         self._show_model()
@@ -106,7 +106,6 @@ class BatchWidget(DockedForm):
             folder = self.form.results_folder()
             if not rows:
                 raise UNetError("There are no images; add files, a folder or the image layers.")
-            self._begin_training()
             settings: BatchSettings | None = None
             networks: dict[str, tuple[Network, ...]] = {}
             extras = self.form.extras
@@ -124,12 +123,14 @@ class BatchWidget(DockedForm):
                     settings = settings.with_made(made, loaded[0].description.instances)
                 elif loaded[0].description.cell_types:
                     extras |= {"types": ".csv"}
+            self._turn = self._turn_at_training()
         except UNetError as error:
             self._on_failed(error)
             return
         replaces = self.form.replace_box.isChecked()
         device = self._session.device
-        self.job.start(Request(folder, sources, settings, extras, networks, device, replaces))
+        request = Request(folder, sources, settings, extras, networks, device, replaces)
+        self.job.start(request, self._turn)
         self.panel.show_running("looking at the images")
         self.form.show_running(is_running=True)
 
@@ -140,7 +141,7 @@ class BatchWidget(DockedForm):
         except UNetError as error:
             self._on_failed(error)
 
-    def _begin_training(self) -> None:
+    def _turn_at_training(self) -> Turn | None:
         """Keep other forms from training meanwhile, if one waits.
 
         Raises
@@ -150,21 +151,17 @@ class BatchWidget(DockedForm):
         """
         entries = (row.entry for row in self.table.images.rows)
         waits = any(isinstance(each, TrainingEntry) and each.state != "done" for each in entries)
-        if waits and not self._trains:
-            self._session.begin_training()
-            self._trains = True
+        return self._session.begin_training() if waits else None
 
     def _end_training(self) -> None:
-        if self._trains:
-            self._session.end_training()
-            self._trains = False
+        if self._turn is not None:
+            self._turn.end()
 
     def stop(self) -> None:
         """Stop at once: images in work wait again, and a training goes on where it stood."""
         self._awaited = None
         if self._asking_again.isActive():
             self._asking_again.stop()
-            self._end_training()
             self.panel.show_idle("Stopped.")
         self.job.stop()
 
@@ -173,12 +170,6 @@ class BatchWidget(DockedForm):
         self.stop()
         self.results.stop()
         self.made_model.stop()
-
-    def _open_segment_form(self) -> Any:
-        viewer: Any = self._viewer
-        segment = open_widget(viewer, "Segment cells")
-        bring_to_front(self)
-        return segment
 
     @while_alive
     def _show_model(self, _network: object = None) -> None:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtGui import QGuiApplication
 
-from napari_unet.batch.image_part import WantedPart
+from napari_unet.batch.images.part import WantedPart
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.script import blocks_command
 from napari_unet.session import Session, shared_session
-from napari_unet.viewer.commands import bring_to_front, open_widget
 from napari_unet.viewer.layers import place_of
 from napari_unet.viewer.worker import Job, failure_sentence
 from napari_unet.widgets.large.command import blocks_recipe
@@ -68,7 +67,7 @@ class LargeWidget(DockedForm):
     ) -> None:
         super().__init__(napari_viewer)
         self._session = session or shared_session()
-        self._segment_form = segment_form or self._open_segment_form
+        self._segment_form = segment_form or partial(self.open_behind, "Segment cells")
         self._order: Order | None = None
         self.shown = ShownLabels(napari_viewer, self)
         self.form = LargeForm(napari_viewer)
@@ -179,12 +178,6 @@ class LargeWidget(DockedForm):
         for job in (self._looking, self._connecting):
             job.stop()
         self.shown.stop()
-
-    def _open_segment_form(self) -> Any:
-        viewer: Any = self._viewer
-        segment = open_widget(viewer, "Segment cells")
-        bring_to_front(self)
-        return segment
 
     @while_alive
     def _show_model(self, _network: object = None) -> None:

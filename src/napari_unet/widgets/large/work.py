@@ -164,7 +164,7 @@ def segment_large(order: Order) -> Iterator[CrewFacts | Begun | Progress | Done]
 
 
 def _segmented(order: Order, crew: Crew | None) -> Iterator[Begun | Progress | Done]:
-    from napari_unet.batch.store_job import StoreJob
+    from napari_unet.batch.images.store_job import StoreJob
     from napari_unet.engine.blocks.growing import GrowingLabels
 
     growing = GrowingLabels()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_unet.batch.image_part import WantedPart
+from napari_unet.batch.images.part import WantedPart
 from napari_unet.batch.settings import BatchSettings, ModelFile
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.session import Session

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.viewer.commands import bring_to_front, dock_of
+from napari_unet.viewer.commands import bring_to_front, dock_of, open_widget
 from napari_unet.viewer.warm_up import preparation
 from napari_unet.widgets.shared.parts import single_shot
 
@@ -61,6 +61,13 @@ class DockedForm(QWidget):
             elif changes_parent or event.type() == QEvent.Type.Close:
                 self.stop_all()
         return bool(super().event(event))
+
+    def open_behind(self, name: str) -> Any:
+        """Give another form of the window, which is opened if need be; this one stays in front."""
+        viewer: Any = self._viewer
+        form = open_widget(viewer, name)
+        bring_to_front(self)
+        return form
 
     def join_tabs(self) -> None:
         """Become a tab beside the other forms, in front of them, if one is on the same side.

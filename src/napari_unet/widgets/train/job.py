@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.engine.base.errors import UNetError
-from napari_unet.session import Session
+from napari_unet.session import Session, Turn
 from napari_unet.viewer.layers import LayerImage, find_layer, read_layer
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.train.plan import IS_FINISHED, Plan
@@ -62,7 +61,7 @@ class TrainingJob(QObject):
         self._session = session
         self._job = Job(self)
         self._control = Control()
-        self._turn: list[Session] = []
+        self._turn: Turn | None = None
         self.preview = PreviewLayer(viewer)
         self.plan: Plan | None = None
         self.trained: Trained | None = None
@@ -92,8 +91,7 @@ class TrainingJob(QObject):
             If another form trains.
         """
         self._job.stop()  # it only compares
-        self._session.begin_training()
-        self._turn = [self._session]
+        self._turn = turn = self._session.begin_training()
         self.plan, self._control = plan, Control()
         self.clear()
         if plan.resumes is None:
@@ -103,7 +101,7 @@ class TrainingJob(QObject):
         self._on_look()
         self._look.start()
         self._job.start(
-            partial(_in_turn, plan, self._control, self._turn),
+            partial(turn.during, partial(run_training, plan, self._control)),
             on_report=self._on_report,
             on_error=self.failed.emit,
             on_end=self._on_end,
@@ -146,7 +144,8 @@ class TrainingJob(QObject):
 
     def _on_end(self) -> None:
         self._look.stop()
-        _let_others_train(self._turn)
+        if self._turn is not None:
+            self._turn.end()
         self.ended.emit()
 
     def _on_look(self) -> None:
@@ -170,17 +169,3 @@ class TrainingJob(QObject):
             )
         except UNetError:
             return None  # out of sight, so that nobody misses it
-
-
-def _in_turn(plan: Plan, control: Control, turn: list[Session]) -> Iterator[Report]:
-    # napari may go without a word to the form, while the process and its session stay.
-    try:
-        yield from run_training(plan, control)
-    finally:
-        _let_others_train(turn)
-
-
-def _let_others_train(turn: list[Session]) -> None:
-    """Give a turn at training back, if there is one."""
-    while turn:
-        turn.pop().end_training()

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_unet.engine.base.errors import TrainingError
 from napari_unet.engine.networks.architecture import Architecture
+from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.settings import USUAL_PATCH_PX, TrainingSettings
 
 MOST_VOXELS = 2**21
@@ -104,8 +105,9 @@ def step_bytes(architecture: Architecture, shape: tuple[int, ...], patches: int 
     return patches * _BYTES_PER_NUMBER * architecture.numbers_at_once(shape)
 
 
-def room_for_patches(free_bytes: int, weights: int) -> int:
-    """What of the free memory a step may take, where a network has so many weights."""
+def room_for_patches(free_bytes: int, network: Network) -> int:
+    """Bytes of the free memory that a step of a network may take, beside its weights."""
+    weights = sum(each.numel() for each in network.unet.parameters())
     return int(_MOST_OF_FREE * free_bytes) - _COPIES * 4 * weights
 
 

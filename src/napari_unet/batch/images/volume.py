@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from napari_unet.batch.image_part import ImagePart
+from napari_unet.batch.images.part import ImagePart
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.base.settings import SegmentationSettings
 from napari_unet.engine.checks.volume_rules import discs

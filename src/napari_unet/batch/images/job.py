@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 from napari_unet.batch.attempts import Processors, Stopped
-from napari_unet.batch.image_entry import ImageEntry, ImageOutcome
-from napari_unet.batch.image_part import ImagePart
-from napari_unet.batch.image_results import ImageResults
+from napari_unet.batch.images.entry import ImageEntry, ImageOutcome
+from napari_unet.batch.images.part import ImagePart
+from napari_unet.batch.images.results import ImageResults
+from napari_unet.batch.images.volume import cell_axes, offer_of_linking, volume_concerns
 from napari_unet.batch.settings import BatchSettings
 from napari_unet.batch.summary import measured
-from napari_unet.batch.volume import cell_axes, offer_of_linking, volume_concerns
 from napari_unet.batch.words import count
 from napari_unet.engine.base.cancel import CancelsTorch
 from napari_unet.engine.base.host_memory import free_host_bytes

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.batch.file_plan import check_writable
-from napari_unet.batch.image_job import Look
-from napari_unet.batch.image_part import ImagePart
+from napari_unet.batch.images.job import Look
+from napari_unet.batch.images.part import ImagePart
 from napari_unet.batch.lock import QueueLock
 from napari_unet.batch.settings import BatchSettings
 from napari_unet.engine.base.errors import FileError, SettingsError

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_unet.batch.cell_table import cell_table, size_along
 from napari_unet.batch.file_plan import kept_elsewhere
-from napari_unet.batch.image_entry import ImageEntry
+from napari_unet.batch.images.entry import ImageEntry
 from napari_unet.batch.words import failure
 from napari_unet.engine.base.errors import FileError, UNetError
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings

@@ -1,0 +1,1 @@
+"""Variations of what is learned from: place and shape, brightness, noise, colour and stain."""
