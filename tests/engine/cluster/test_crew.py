@@ -129,6 +129,11 @@ def test_a_scheduler_without_workers_is_told_after_a_while():
         Crew(Client(workers=()), patience_s=0.02)
 
 
+def test_own_workers_that_do_not_come_up_are_told_without_a_command_to_start_others():
+    with pytest.raises(ClusterError, match=r"none that was started has come up; .* run the same"):
+        Crew(Client(workers=()), patience_s=0.02, refill=lambda: None)
+
+
 def test_a_scheduler_that_is_gone_is_told():
     client = Client()
     team = Crew(client)

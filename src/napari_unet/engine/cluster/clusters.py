@@ -24,6 +24,9 @@ _ANSWER_S = 10.0
 
 _SLURM_ANSWER_S = 120.0
 
+_BUSY_START_S = 900.0
+"""Time in which a worker of this computer must be there: on a busy one each takes minutes."""
+
 
 @contextmanager
 def local_crew(
@@ -75,7 +78,8 @@ def local_crew(
         distributed.Client(cluster) as client,
     ):
         # dask gives up workers that are not back within 15 s, as on a busy computer.
-        yield Crew(client, refill=partial(cluster.scale, count), cancel=cancel)
+        refill = partial(cluster.scale, count)
+        yield Crew(client, patience_s=_BUSY_START_S, refill=refill, cancel=cancel)
 
 
 @contextmanager

@@ -280,9 +280,12 @@ class Crew:
         if self._workers:
             self._seen = now
         elif now - self._seen > self._patience_s:
+            remedy = f"start some, for example by 'dask worker {self.address}', and"
+            if self._refill is not None:
+                remedy = "none that was started has come up; look at this computer's load, then"
             raise ClusterError(
                 f"The scheduler at {self.address} has had no worker for {self._patience_s:.0f} s; "
-                f"start some, for example by 'dask worker {self.address}', and run the same again."
+                f"{remedy} run the same again."
             )
         return self._workers
 
