@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import zarr
+from goals import MIB, peak_bytes
 
 import napari_unet
 from napari_unet import load_checkpoint, segment, segment_blocks
@@ -58,7 +58,7 @@ def measure(folder: Path, block_px: int) -> None:
     image = np.load(folder / "image.npy", mmap_mode="r")
     path = folder / f"labels{block_px}.npy"
     out = np.lib.format.open_memmap(path, "w+", np.int32, image.shape)
-    before, began = _peak_mb(), time.process_time()
+    before, began = peak_bytes() / MIB, time.process_time()
     stages: dict[str, float] = {}
     if block_px == 0:
         options = {"tile_px": TILE_PX, "keep_scores": False}
@@ -74,7 +74,7 @@ def measure(folder: Path, block_px: int) -> None:
             last = now
     found = {
         "seconds": time.process_time() - began,
-        "mb": _peak_mb() - before,
+        "mb": peak_bytes() / MIB - before,
         "cells": int(out.max()),
         "stages": stages,
     }
@@ -120,10 +120,10 @@ def measure_store(folder: Path, name: str) -> None:
     batch = BatchSettings((ModelFile(name),), settings, InstanceSettings(), checks="none")
     out = folder / "labels.ome.zarr"
     job = StoreJob(folder / "image.ome.zarr", out, (network,), batch, device="cpu", overwrite=True)
-    before, began = _peak_mb(), time.process_time()
+    before, began = peak_bytes() / MIB, time.process_time()
     *_, last = job.reports()
     seconds = time.process_time() - began
-    found = {"seconds": seconds, "mb": _peak_mb() - before, "cells": last.cell_count}
+    found = {"seconds": seconds, "mb": peak_bytes() / MIB - before, "cells": last.cell_count}
     print(json.dumps(found))
 
 
@@ -141,10 +141,6 @@ def compare_sizes(sizes: list[int], name: str) -> None:
                 f"{found['cells']} |",
                 flush=True,
             )
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> int:

@@ -21,12 +21,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from goals import Row, at_least, at_most, print_table
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
@@ -54,26 +55,6 @@ GOAL, MOST_FORGOTTEN = 0.88, 0.01
 """AP 0.5 of the DIC cells, and what nuclei may lose."""
 
 BUSY_STEPS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table: what was measured, and whether it reached its goal."""
-
-    name: str
-    found: str
-    goal: str = ""
-    reached: bool | None = None
-
-
-def at_most(name: str, value: float, limit: float, form: str = ".3f") -> Row:
-    """A row whose value must not be above `limit`."""
-    return Row(name, f"{value:{form}}", f"<= {limit:g}", value <= limit)
-
-
-def at_least(name: str, value: float, limit: float, form: str = ".3f") -> Row:
-    """A row whose value must not be below `limit`."""
-    return Row(name, f"{value:{form}}", f">= {limit:g}", value >= limit)
 
 
 # Images
@@ -153,10 +134,10 @@ def learning_rows(
     yield Row(f"nuclei, {len(nuclei)} images, before", f"{knew:.3f}")
     network, row = learned(pair, steps)
     yield row
-    yield at_least("DIC cells, AP 0.5", average_precision(network, dic), GOAL)
+    yield at_least("DIC cells, AP 0.5", average_precision(network, dic), GOAL, "", ".3f")
     knows = average_precision(of_known_sizes(network, start), nuclei)
     yield Row("nuclei, AP 0.5", f"{knows:.3f}")
-    yield at_most("nuclei, AP 0.5 lost", knew - knows, MOST_FORGOTTEN)
+    yield at_most("nuclei, AP 0.5 lost", knew - knows, MOST_FORGOTTEN, "", ".3f")
 
 
 def busy_row(pair: TrainingPair) -> Row:
@@ -170,7 +151,7 @@ def busy_row(pair: TrainingPair) -> Row:
         for other in others:
             other.kill()
     differ = sum(not torch.equal(quiet[key], busy[key]) for key in quiet)
-    return at_most(f"weights that differ after {BUSY_STEPS} steps when busy", differ, 0, "d")
+    return at_most(f"weights that differ after {BUSY_STEPS} steps when busy", differ, 0, "", "d")
 
 
 def few_steps(pair: TrainingPair) -> dict[str, torch.Tensor]:
@@ -226,19 +207,9 @@ def speed_rows(pair: TrainingPair, rounds: int) -> Iterator[Row]:
     yield Row(f"a step on {device}, {str(run.precision).removeprefix('torch.')}", f"{step:.3f} s")
     yield Row("a step of the plain loop", f"{statistics.median(plain_s):.3f} s")
     ratios = [b / a for a, b in zip(ours_s, plain_s, strict=True)]
-    yield at_least("steps per second, ours / plain", statistics.median(ratios), 0.9, ".2f")
+    yield at_least("steps per second, ours / plain", statistics.median(ratios), 0.9, "")
     share = statistics.median(preparation_s) / step
-    yield at_most("share of a step that prepares its batch", share, 0.1)
-
-
-def print_table(rows: Iterator[Row]) -> bool:
-    """Print each row as soon as it is measured; return whether all goals were reached."""
-    missed = False
-    for row in rows:
-        verdict = {None: "", True: "reached", False: "MISSED"}[row.reached]
-        print(f"{row.name:<48} {row.found:>42}  {row.goal:>8}  {verdict}", flush=True)
-        missed |= row.reached is False
-    return not missed
+    yield at_most("share of a step that prepares its batch", share, 0.1, "", ".3f")
 
 
 def all_rows(dic: Path, dsb2018: Path, *, name: str, quick: bool) -> Iterator[Row]:
@@ -268,7 +239,7 @@ def main() -> int:
     folders = (arguments.dic, arguments.dsb2018)
     try:
         rows = all_rows(*folders, name=arguments.image, quick=arguments.quick)
-        return 0 if print_table(rows) else 1
+        return 0 if print_table(rows, name_width=48, found_width=42) else 1
     except UNetError as error:
         print(error, file=sys.stderr)
         return 2

@@ -24,8 +24,9 @@ import time
 from contextlib import nullcontext
 from typing import Any
 
+from goals import Row, print_table
 from numba.core import event
-from responsiveness import PLUGIN, WIDGET, WITH_DISPLAY, Row, busy_rows, print_table, told
+from responsiveness import PLUGIN, WIDGET, WITH_DISPLAY, busy_rows, told
 
 SAMPLE = "fluorescence"
 COLD_GOAL_S, AGAIN_GOAL_S = 8.0, 2.0

@@ -14,13 +14,13 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import skimage
+from goals import ratio, take_turns
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import label
@@ -169,18 +169,6 @@ def steps_of(
     )
 
 
-def take_turns(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each in each round, after one round that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(rounds + 1):
-        for name, compute in contenders.items():
-            started = time.thread_time()
-            compute()
-            if number > 0:
-                seconds[name].append(time.thread_time() - started)
-    return seconds
-
-
 def rows_of(case: str, scores: NDArray[np.float32], rounds: int) -> Iterator[tuple[str, bool]]:
     """Rows of the table, and whether ours is worth it."""
     for step, contenders, as_image in steps_of(scores):
@@ -189,13 +177,9 @@ def rows_of(case: str, scores: NDArray[np.float32], rounds: int) -> Iterator[tup
         equal = all(is_equal(ours, other) for other in others)
         seconds = take_turns(contenders, rounds)
         times = [f"{1000 * statistics.median(each):.1f} ms" for each in seconds.values()]
-        ratios = [
-            statistics.median(a / b for a, b in zip(each, seconds["ours"], strict=True))
-            for name, each in seconds.items()
-            if name != "ours"
-        ]
+        ratios = [ratio(seconds, name, "ours") for name in seconds if name != "ours"]
         fields = [case, step, *times, *["" for _ in range(3 - len(times))]]
-        fields += [", ".join(f"{ratio:.1f} x" for ratio in ratios), "yes" if equal else "NO"]
+        fields += [", ".join(f"{each:.1f} x" for each in ratios), "yes" if equal else "NO"]
         yield f"| {' | '.join(fields)} |", equal and min(ratios) >= LEAST_RATIO
 
 

@@ -28,13 +28,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 from event_loop import LONG_S, Gap, QtMessages, Watch, spend, wait_until
+from goals import Row, print_table
 
 GOAL_S = LONG_S
 STOP_GOAL_S = 1.0
@@ -57,17 +57,6 @@ BUSY_ROUNDS, BUSY_STEPS = 3, 6
 WITH_DISPLAY = Path(__file__).parent.parent / "scripts" / "with_display.sh"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table: what was measured, and whether it reached its goal."""
-
-    name: str
-    found: str
-    goal: str = ""
-    reached: bool | None = None
-    causes: tuple[str, ...] = ()
-
-
 def milliseconds(
     name: str, seconds: float, goal_s: float | None = None, causes: list[str] | None = None
 ) -> Row:
@@ -76,18 +65,6 @@ def milliseconds(
     if goal_s is None:
         return Row(name, found, causes=shown)
     return Row(name, found, f"<= {1000 * goal_s:.0f} ms", seconds <= goal_s, shown)
-
-
-def print_table(rows: Iterator[Row]) -> bool:
-    """Print each row as soon as it is measured; return whether all goals were reached."""
-    missed = False
-    for row in rows:
-        verdict = {None: "", True: "reached", False: "MISSED"}[row.reached]
-        print(f"{row.name:<68} {row.found:>12}  {row.goal:>10}  {verdict}", flush=True)
-        for cause in row.causes:
-            print(f"    {cause}", flush=True)
-        missed |= row.reached is False
-    return not missed
 
 
 # In a process of its own: a window, an image, the widget.
@@ -736,7 +713,7 @@ def main() -> int:
         faulthandler.enable()
         print(json.dumps(measure_part(arguments)))
         return 0
-    return 0 if print_table(all_rows(arguments)) else 1
+    return 0 if print_table(all_rows(arguments), name_width=68, found_width=12) else 1
 
 
 HIDDEN = argparse.SUPPRESS

@@ -21,12 +21,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from goals import MIB, Row, at_least, at_most, peak_bytes, print_table, ratio, take_turns
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -48,29 +48,8 @@ from napari_unet.engine.segmentation.tiling import (
 
 CPU = torch.device("cpu")
 CONFIG = UNetConfig(base_width=32)
-MIB = 1 << 20
 CORE_PX, HALO_PX = 512, 96
 SAMPLES = ("large.png", "fluorescence.png", "crowded.png", "histology.png", "brightfield.png")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table: what was measured, and whether it reached its goal."""
-
-    name: str
-    found: str
-    goal: str = ""
-    reached: bool | None = None
-
-
-def at_most(name: str, value: float, limit: float, unit: str = "x") -> Row:
-    """A row whose value must not be above `limit`."""
-    return Row(name, f"{value:.2f} {unit}", f"<= {limit:g} {unit}", value <= limit)
-
-
-def at_least(name: str, value: float, limit: float, unit: str = "x") -> Row:
-    """A row whose value must not be below `limit`."""
-    return Row(name, f"{value:.2f} {unit}", f">= {limit:g} {unit}", value >= limit)
 
 
 def randomised() -> UNet:
@@ -207,26 +186,6 @@ def bioimageio_description(unet: UNet, block: int, folder: Path) -> Any:
     )
 
 
-def take_turns(
-    contenders: dict[str, Callable[[], np.ndarray]], rounds: int
-) -> dict[str, list[float]]:
-    """Seconds of each contender in each round, after one round that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(rounds + 1):
-        for name, compute in contenders.items():
-            started = time.perf_counter()
-            compute()
-            if number > 0:
-                seconds[name].append(time.perf_counter() - started)
-    return seconds
-
-
-def ratio(seconds: dict[str, list[float]], first: str, second: str) -> float:
-    """How much longer the first takes than the second."""
-    pairs = zip(seconds[first], seconds[second], strict=True)
-    return statistics.median(a / b for a, b in pairs)
-
-
 def time_rows(size: int, rounds: int, folder: Path) -> Iterator[Row]:
     """Speed at one image size."""
     unet, image = randomised(), random_image(size)
@@ -248,7 +207,7 @@ def time_rows(size: int, rounds: int, folder: Path) -> Iterator[Row]:
     yield at_most("largest difference of a score from the whole image's", difference, 1e-4, "")
     tile_px = automatic_tile_px(BandedUNet(unet.fused(CPU)), image.shape)
     yield Row("automatic tile", f"{tile_px} px")
-    seconds = take_turns(contenders, rounds)
+    seconds = take_turns(contenders, rounds, time.perf_counter)
     for name, times in seconds.items():
         median = statistics.median(times)
         yield Row(f"{name}, {size} x {size}", f"{median:.2f} s, {size**2 / median / 1e6:.2f} Mpx/s")
@@ -312,14 +271,6 @@ def measure_memory(size: int) -> int:
         pass
     # A process without a higher peak has not needed more than it once had.
     return max(peak_bytes(), peak_before) - before
-
-
-def peak_bytes() -> int:
-    """Most memory that this process has had."""
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def memory_rows(sizes: tuple[int, int]) -> Iterator[Row]:
@@ -403,6 +354,7 @@ def instance_rows(network: Network, size: int, rounds: int) -> Iterator[Row]:
             "instances": lambda: instances_from_scores(scores, roles, settings),
         },
         rounds,
+        time.perf_counter,
     )
     for name, times in seconds.items():
         yield Row(f"{name}, bundled model", f"{statistics.median(times):.2f} s")
@@ -436,21 +388,12 @@ def gpu_rows(network: Network, size: int, rounds: int) -> Iterator[Row]:
             "network": network_alone,
         },
         rounds,
+        time.perf_counter,
     )
     name = torch.cuda.get_device_name(device)
     total, alone = (statistics.median(times) for times in seconds.values())
     yield Row(f"end to end, {size} x {size}, {name}, float16", f"{1000 * total:.0f} ms")
     yield Row("of this outside of the network", f"{100 * (1 - alone / total):.0f} %")
-
-
-def print_table(rows: Iterator[Row]) -> bool:
-    """Print each row as soon as it is measured; return whether all goals were reached."""
-    missed = False
-    for row in rows:
-        verdict = {None: "", True: "reached", False: "MISSED"}[row.reached]
-        print(f"{row.name:<58} {row.found:>22}  {row.goal:>12}  {verdict}", flush=True)
-        missed |= row.reached is False
-    return not missed
 
 
 def all_rows(arguments: argparse.Namespace, folder: Path) -> Iterator[Row]:
@@ -478,7 +421,7 @@ def main() -> int:
         return 0
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return 0 if print_table(all_rows(arguments, Path(folder))) else 1
+            return 0 if print_table(all_rows(arguments, Path(folder)), name_width=58) else 1
     except UNetError as error:
         print(error, file=sys.stderr)
         return 2

@@ -17,7 +17,6 @@ what is told before the training.
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import statistics
 import sys
 import time
@@ -28,6 +27,7 @@ from functools import partial
 import numpy as np
 import psutil
 import torch
+from goals import peak_bytes
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -102,8 +102,7 @@ def _memory_of_a_step(side: int) -> int:
     run = _volume_run(_volume_network(), side)
     before = psutil.Process().memory_info().rss
     next(run)
-    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return highest * (1 if sys.platform == "darwin" else 1024) - before
+    return peak_bytes() - before
 
 
 def of_images() -> None:

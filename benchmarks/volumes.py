@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
+from goals import MIB, peak_bytes
 from numpy.typing import NDArray
 
 from napari_unet import evaluate, load_checkpoint, segment
@@ -73,12 +73,12 @@ def measure(way: str, image_file: str, truth_file: str, anisotropy: float, model
     segment(np.zeros((64, 64), np.uint8), network, device="cpu")
     prepare_instances()
     image, truth = tifffile.imread(image_file), tifffile.imread(truth_file)
-    before, began = _peak_mb(), time.process_time()
+    before, began = peak_bytes() / MIB, time.process_time()
     result = segment(
         image, network, device="cpu", keep_scores=False, anisotropy=anisotropy, **WAYS[way]
     )
     labels = stitched(result.labels) if way == "stitched" else result.labels
-    seconds, mb = time.process_time() - began, _peak_mb() - before
+    seconds, mb = time.process_time() - began, peak_bytes() / MIB - before
     score = evaluate(truth, labels).pooled(0.5)
     found = {
         "ap": score.average_precision,
@@ -101,10 +101,6 @@ def tune(image_file: str, truth_file: str, model: str) -> None:
             for gaps in (False, True)
         )
         print(f"| {overlap} | {' | '.join(f'{ap.average_precision:.3f}' for ap in aps)} |")
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> int:

@@ -22,10 +22,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from goals import MIB, Row, at_least, at_most, print_table, ratio, take_turns
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
@@ -37,29 +37,7 @@ from napari_unet.engine.weight_map.weight_map import separate_touching_cells
 SHAPES = ((512, 512), (2048, 2048), (128, 128, 128))
 QUICK_SHAPES = ((256, 256), (1024, 1024), (64, 64, 64))
 COUNTS = (200, 1000, 2000, 5000, 10_000)
-MIB = 1 << 20
 LOOP_CELLS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table: what was measured, and whether it reached its goal."""
-
-    name: str
-    found: str
-    goal: str = ""
-    reached: bool | None = None
-
-
-def at_most(name: str, value: float, limit: float, unit: str = "x", form: str = ".2f") -> Row:
-    """A row whose value must not be above `limit`."""
-    found = f"{value:{form}} {unit}".strip()
-    return Row(name, found, f"<= {limit:g} {unit}".strip(), value <= limit)
-
-
-def at_least(name: str, value: float, limit: float, unit: str = "x") -> Row:
-    """A row whose value must not be below `limit`."""
-    return Row(name, f"{value:,.0f} {unit}", f">= {limit:,g} {unit}", value >= limit)
 
 
 # Images
@@ -101,28 +79,6 @@ def in_words(shape: tuple[int, ...]) -> str:
 
 
 # Time
-
-
-def take_turns(
-    contenders: dict[str, Callable[[], Any]],
-    rounds: int,
-    clock: Callable[[], float] = time.thread_time,
-) -> dict[str, list[float]]:
-    """Seconds of each contender in each round, after one round that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(rounds + 1):
-        for name, compute in contenders.items():
-            started = clock()
-            compute()
-            if number > 0:
-                seconds[name].append(clock() - started)
-    return seconds
-
-
-def ratio(seconds: dict[str, list[float]], first: str, second: str) -> float:
-    """How much longer the first takes than the second."""
-    pairs = zip(seconds[first], seconds[second], strict=True)
-    return statistics.median(a / b for a, b in pairs)
 
 
 def milliseconds(values: list[float]) -> str:
@@ -200,7 +156,7 @@ def loop_rows(shape: tuple[int, ...], count: int, rounds: int) -> Iterator[Row]:
     )
     name = f"{in_words(shape)}, {count:,} cells: loop"
     yield Row(name, f"{loop / 60:.0f} min, from {LOOP_CELLS} cells")
-    yield at_least(f"{name} / ours (extrapolated)", loop / ours, 10_000)
+    yield at_least(f"{name} / ours (extrapolated)", loop / ours, 10_000, form=",.0f")
 
 
 # Exactness
@@ -263,7 +219,7 @@ def live_rows(shape: tuple[int, ...], count: int, rounds: int) -> Iterator[Row]:
         name = f"{in_words(shape)}, {count:,} cells, 20 px stroke{balance}"
         yield Row(name, f"{1000 * statistics.median(updates):.2f} ms")
         gain = statistics.median(whole["ours"]) / statistics.median(updates)
-        yield at_least(f"{name}: whole map / update", gain, 50)
+        yield at_least(f"{name}: whole map / update", gain, 50, form=",.0f")
         if settings.class_balance:
             yield Row(f"{name}: all weights read after it", milliseconds(reads))
         differing = np.count_nonzero(weights != boundary_weight_map(labels, settings=settings))
@@ -316,16 +272,6 @@ def gpu_rows() -> Iterator[Row]:
 
     there = "a GPU is here, yet" if torch.cuda.is_available() else "no GPU here;"
     yield Row("GPU", f"{there} the map is computed on the CPU")
-
-
-def print_table(rows: Iterator[Row]) -> bool:
-    """Print each row as soon as it is measured; return whether all goals were reached."""
-    missed = False
-    for row in rows:
-        verdict = {None: "", True: "reached", False: "MISSED"}[row.reached]
-        print(f"{row.name:<64} {row.found:>26}  {row.goal:>12}  {verdict}", flush=True)
-        missed |= row.reached is False
-    return not missed
 
 
 def all_rows(*, quick: bool, rounds: int) -> Iterator[Row]:
