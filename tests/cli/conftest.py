@@ -105,6 +105,12 @@ def training_folders(
     return [str(tmp_path / "images"), str(tmp_path / "labels")]
 
 
+@pytest.fixture
+def train_words(tmp_path: Path, model: str, training_folders: list[str]) -> list[str]:
+    """A command that trains that model further on these images, and writes the file `m`."""
+    return ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
+
+
 class Output:
     """What a command wrote to its two streams."""
 

@@ -48,12 +48,12 @@ def pictured_cells() -> np.ndarray:
 
 
 def test_masks_are_refused_for_a_training_unless_it_is_wanted(
-    tmp_path: Path, model: str, training_folders: list[str], output: Output
+    tmp_path: Path, output: Output, train_words: list[str]
 ) -> None:
     as_masks(tmp_path / "labels", *(f"{number}_masks.tif" for number in range(3)))
-    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, *STEP]
+    train_words += STEP
 
-    assert main(words) == 1
+    assert main(train_words) == 1
 
     assert output.complaint() == (
         "'0.png' is a mask: 2 separate pieces have the one number 255, so the network would take "
@@ -61,17 +61,17 @@ def test_masks_are_refused_for_a_training_unless_it_is_wanted(
         "the Train widget offers, and in Python napari_unet.repair. Or go on with --no-checks."
     )
     assert not (tmp_path / "m.safetensors").exists()
-    assert main([*words, "--no-checks"]) == 0
+    assert main([*train_words, "--no-checks"]) == 0
     assert output.complaint().startswith("The network has hardly learned")
 
 
 def test_one_mask_among_others_is_told_and_the_training_goes_on(
-    tmp_path: Path, model: str, training_folders: list[str], output: Output
+    tmp_path: Path, output: Output, train_words: list[str]
 ) -> None:
     as_masks(tmp_path / "labels", "1_masks.tif")
-    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, *STEP]
+    train_words += STEP
 
-    assert main(words) == 0
+    assert main(train_words) == 0
 
     assert output.read()[1].startswith(
         "napari-unet: '1.png' is a mask: 2 separate pieces have the one number"
@@ -108,17 +108,13 @@ def test_folders_given_the_wrong_way_round_are_refused(
 
 
 def test_many_images_are_looked_at_evenly_and_that_is_said(
-    tmp_path: Path,
-    model: str,
-    training_folders: list[str],
-    output: Output,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, output: Output, monkeypatch: pytest.MonkeyPatch, train_words: list[str]
 ) -> None:
     monkeypatch.setattr(checks, "MOST_LOOKED_AT", 2)
     as_masks(tmp_path / "labels", "1_masks.tif")
-    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, *STEP]
+    train_words += STEP
 
-    assert main([*words, "--validation-fraction", "0"]) == 0
+    assert main([*train_words, "--validation-fraction", "0"]) == 0
 
     assert output.read()[1].startswith(
         "napari-unet: looking at 2 of 3 images and their labels for what may spoil the result.\n"

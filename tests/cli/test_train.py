@@ -299,24 +299,15 @@ def test_unlabelled_pixels_are_ignored_where_it_is_asked_for(
     assert np.array_equal(learned[1].reviewed, labels > 0)
 
 
-def test_few_images_say_that_nothing_is_held_out(
-    tmp_path: Path, model: str, training_folders: list[str], output: Output
-) -> None:
-    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
-
-    assert main([*words, *FAST_TRAINING, "--steps", "1"]) == 0
+def test_few_images_say_that_nothing_is_held_out(output: Output, train_words: list[str]) -> None:
+    assert main([*train_words, *FAST_TRAINING, "--steps", "1"]) == 0
 
     assert "Nothing is held out, as 6 cells in 3 images are too few" in output.read()[0]
 
 
 def test_memory_that_runs_out_is_noted_once(
-    tmp_path: Path,
-    model: str,
-    training_folders: list[str],
-    output: Output,
-    monkeypatch: pytest.MonkeyPatch,
+    output: Output, monkeypatch: pytest.MonkeyPatch, train_words: list[str]
 ) -> None:
-    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
     original = Learner._accumulate
 
     def refuse_two(learner: Learner, batch: Any) -> float:
@@ -326,20 +317,15 @@ def test_memory_that_runs_out_is_noted_once(
 
     monkeypatch.setattr(Learner, "_accumulate", refuse_two)
 
-    assert main([*words, *FAST_TRAINING, "--batch-size", "2", "--steps", "2"]) == 0
+    assert main([*train_words, *FAST_TRAINING, "--batch-size", "2", "--steps", "2"]) == 0
 
     error = output.read()[1]
     assert error.count("so it is computed in parts of 1;") == 1
 
 
 def test_training_that_diverges_leaves_the_last_good_model(
-    tmp_path: Path,
-    model: str,
-    training_folders: list[str],
-    output: Output,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, output: Output, monkeypatch: pytest.MonkeyPatch, train_words: list[str]
 ) -> None:
-    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
     original = Learner._accumulate
     losses: list[float] = []
 
@@ -349,7 +335,7 @@ def test_training_that_diverges_leaves_the_last_good_model(
 
     monkeypatch.setattr(Learner, "_accumulate", diverge)
 
-    assert main([*words, *FAST_TRAINING, "--steps", "4"]) == 1
+    assert main([*train_words, *FAST_TRAINING, "--steps", "4"]) == 1
 
     assert "The loss became nan at step 3; the best state so far is kept." in output.complaint()
     assert history_of(tmp_path / "m.safetensors")["steps"] == 2
@@ -357,16 +343,14 @@ def test_training_that_diverges_leaves_the_last_good_model(
 
 def test_images_without_labels_are_left_out_and_named(
     tmp_path: Path,
-    model: str,
-    training_folders: list[str],
     output: Output,
     cells_image: Pixels,
     save_image: Callable[..., str],
+    train_words: list[str],
 ) -> None:
     save_image(tmp_path / "images" / "new.png", cells_image())
-    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
 
-    assert main([*words, *FAST_TRAINING, "--steps", "1"]) == 0
+    assert main([*train_words, *FAST_TRAINING, "--steps", "1"]) == 0
 
     assert "napari-unet: 1 image left out, without a label image: new.png.\n" in output.read()[1]
 
@@ -383,11 +367,9 @@ def test_model_that_exists_is_never_overwritten_unasked(
 
 
 def test_shape_of_a_model_that_is_trained_on_cannot_be_changed(
-    tmp_path: Path, model: str, training_folders: list[str], output: Output
+    output: Output, train_words: list[str]
 ) -> None:
-    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
-
-    assert main([*words, "--depth", "3"]) == 1
+    assert main([*train_words, "--depth", "3"]) == 1
 
     assert "keeps its shape and its classes; leave out --from to make" in output.complaint()
 
@@ -452,51 +434,48 @@ def test_ctrl_c_writes_the_best_model_and_resuming_ends_as_if_never_stopped(
 
 
 def test_model_is_written_before_its_thresholds_are_tuned(
-    tmp_path: Path, model: str, training_folders: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train_words: list[str]
 ) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(TrainingRun, "tuned", interrupt)
-    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, *FAST_TRAINING]
+    train_words += FAST_TRAINING
 
-    assert main([*words, "--steps", "1", "--validation-fraction", "0.34"]) == 130
+    assert main([*train_words, "--steps", "1", "--validation-fraction", "0.34"]) == 130
 
     assert load_checkpoint(tmp_path / "m.safetensors").description.name == "m"
 
 
 def test_interruption_in_the_middle_of_a_step_still_writes_the_model(
-    tmp_path: Path, model: str, training_folders: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train_words: list[str]
 ) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
     stop_at_step(monkeypatch, 1, interrupt)
-    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, *FAST_TRAINING]
+    train_words += FAST_TRAINING
 
-    assert main([*words, "--steps", "3"]) == 130
+    assert main([*train_words, "--steps", "3"]) == 130
 
     assert load_checkpoint(tmp_path / "m.safetensors").description.history[-1]["steps"] == 1
     assert list(tmp_path.glob(".*")) == []
 
 
-def test_resume_without_a_stopped_training_says_so(
-    tmp_path: Path, model: str, training_folders: list[str], output: Output
-) -> None:
-    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, "--resume"]
+def test_resume_without_a_stopped_training_says_so(output: Output, train_words: list[str]) -> None:
+    train_words += ["--resume"]
 
-    assert main(words) == 1
+    assert main(train_words) == 1
 
     assert "There is no training" in output.complaint()
 
 
 def test_labels_that_do_not_fit_their_image_are_named(
-    tmp_path: Path, model: str, training_folders: list[str], output: Output, cells_labels: Pixels
+    tmp_path: Path, output: Output, cells_labels: Pixels, train_words: list[str]
 ) -> None:
     write_labels(tmp_path / "labels" / "1_masks.tif", cells_labels(20, 32), overwrite=True)
-    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model]
 
-    assert main([*words, *FAST_TRAINING]) == 1
+    assert main([*train_words, *FAST_TRAINING]) == 1
 
     assert "'1.png' has 24 x 32 pixels but its labels have 20 x 32" in output.complaint()
     assert not (tmp_path / "m.safetensors").exists()
@@ -504,16 +483,11 @@ def test_labels_that_do_not_fit_their_image_are_named(
 
 @pytest.mark.parametrize(("validation", "interval"), [("0", "1000"), ("0.34", "2")])
 def test_what_a_kill_leaves_of_a_training_is_offered_and_goes_on(
-    tmp_path: Path,
-    model: str,
-    training_folders: list[str],
-    output: Output,
-    validation: str,
-    interval: str,
+    tmp_path: Path, output: Output, validation: str, interval: str, train_words: list[str]
 ) -> None:
-    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, *FAST_TRAINING]
-    words += ["--validation-fraction", validation, "--validation-interval", interval]
-    code = f"from napari_unet.cli import main; main({[*words, '--steps', '1000000']!r})"
+    train_words += FAST_TRAINING
+    train_words += ["--validation-fraction", validation, "--validation-interval", interval]
+    code = f"from napari_unet.cli import main; main({[*train_words, '--steps', '1000000']!r})"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
         while not (tmp_path / "m.resume").exists() and time.monotonic() < deadline:
@@ -522,43 +496,39 @@ def test_what_a_kill_leaves_of_a_training_is_offered_and_goes_on(
     assert process.returncode == (-signal.SIGKILL if os.name == "posix" else 1)
     assert not (tmp_path / "m.safetensors").exists()
 
-    assert main([*words, "--steps", "1"]) == 1
+    assert main([*train_words, "--steps", "1"]) == 1
     assert "is left of a training; go on with it by --resume" in output.complaint()
     # The step that was saved is at or beyond this one.
-    assert main([*words, "--steps", "3", "--resume"]) == 0
+    assert main([*train_words, "--steps", "3", "--resume"]) == 0
     assert load_checkpoint(tmp_path / "m.safetensors").description.history[-1]["steps"] >= 2
     assert not (tmp_path / "m.lock").exists()
 
 
 def test_the_state_of_an_earlier_training_is_gone_with_the_first_step_of_a_new_one(
-    tmp_path: Path, model: str, training_folders: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train_words: list[str]
 ) -> None:
     state = tmp_path / "m.resume"
     state.write_bytes(b"of an earlier training")
-    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, *FAST_TRAINING]
+    train_words += FAST_TRAINING
     seen: list[bytes] = []
     stop_at_step(monkeypatch, 2, lambda: seen.append(state.read_bytes()))
 
-    assert main([*words, "--steps", "3", "--overwrite"]) == 0
+    assert main([*train_words, "--steps", "3", "--overwrite"]) == 0
 
     assert len(seen) == 1
     assert seen[0] != b"of an earlier training"
 
 
 def test_a_state_that_cannot_be_saved_is_told_and_costs_nothing(
-    tmp_path: Path,
-    model: str,
-    training_folders: list[str],
-    output: Output,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, output: Output, monkeypatch: pytest.MonkeyPatch, train_words: list[str]
 ) -> None:
     def fail(*_: object) -> None:
         raise CheckpointError("The disk is full.")
 
     monkeypatch.setattr(TrainingRun, "save_state", fail)
-    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, *FAST_TRAINING]
+    train_words += FAST_TRAINING
 
-    assert main([*words, "--steps", "2", "--validation-interval", "1"]) == 0
+    assert main([*train_words, "--steps", "2", "--validation-interval", "1"]) == 0
 
     assert "The disk is full. The training goes on without being saved." in output.read()[1]
     assert load_checkpoint(tmp_path / "m.safetensors").description.history[-1]["steps"] == 2
@@ -592,51 +562,48 @@ def test_a_model_that_cannot_be_written_is_kept_elsewhere(
 
 
 def test_two_trainings_do_not_write_one_file(
-    tmp_path: Path,
-    model: str,
-    training_folders: list[str],
-    output: Output,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, output: Output, monkeypatch: pytest.MonkeyPatch, train_words: list[str]
 ) -> None:
-    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, *FAST_TRAINING]
-    words += ["--steps", "2", "--overwrite"]
+    train_words += FAST_TRAINING
+    train_words += ["--steps", "2", "--overwrite"]
     (tmp_path / "link.safetensors").symlink_to(tmp_path / "m.safetensors")
-    linked = [str(tmp_path / "link") if word == str(tmp_path / "m") else word for word in words]
+    linked = [
+        str(tmp_path / "link") if word == str(tmp_path / "m") else word for word in train_words
+    ]
     statuses: list[int] = []
     with monkeypatch.context() as patch:
-        stop_at_step(patch, 1, lambda: statuses.extend([main(words), main(linked)]))
-        assert main(words) == 0
+        stop_at_step(patch, 1, lambda: statuses.extend([main(train_words), main(linked)]))
+        assert main(train_words) == 0
 
     assert statuses == [1, 1]
     assert output.read()[1].count("Another training is writing '") == 2
     assert not (tmp_path / "m.lock").exists()
-    assert main(words) == 0
+    assert main(train_words) == 0
 
 
 @pytest.mark.usefixtures("_ctrl_c_arrives")
 def test_going_on_with_other_images_is_refused_unless_it_is_wanted(
     tmp_path: Path,
-    model: str,
-    training_folders: list[str],
     output: Output,
     monkeypatch: pytest.MonkeyPatch,
     cells_labels: Pixels,
+    train_words: list[str],
 ) -> None:
-    words = ["train", *training_folders, "-o", str(tmp_path / "m"), "--from", model, *FAST_TRAINING]
-    words += ["--steps", "3"]
+    train_words += FAST_TRAINING
+    train_words += ["--steps", "3"]
     with monkeypatch.context() as patch:
         stop_at_step(patch, 1, lambda: signal.raise_signal(signal.SIGINT))
-        assert main(words) == 130
+        assert main(train_words) == 130
     labels = cells_labels()
     labels[20:23, 1:4] = 3
     write_labels(tmp_path / "labels" / "0_masks.tif", labels, overwrite=True)
     output.read()
 
-    assert main([*words, "--resume"]) == 1
+    assert main([*train_words, "--resume"]) == 1
     assert "give the same ones, or go on with these by --other-images" in output.read()[1]
     assert (tmp_path / "m.resume").exists()
 
-    assert main([*words, "--resume", "--other-images"]) == 0
+    assert main([*train_words, "--resume", "--other-images"]) == 0
     assert "goes on with other images or labels than it was begun with" in output.read()[1]
 
 

@@ -15,6 +15,7 @@ from napari.utils.notifications import notification_manager
 from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QWidget
 
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.normalization import Percentiles
@@ -275,14 +276,32 @@ def viewer() -> ViewerModel:
 
 
 @pytest.fixture
-def widget(viewer: ViewerModel, session: Session, qtbot: QtBot) -> Iterator[SegmentWidget]:
-    widget = SegmentWidget(viewer, session)
-    qtbot.addWidget(widget)
-    widget.show()
-    qtbot.waitUntil(lambda: not widget.model_choice.is_loading, timeout=60_000)
-    yield widget
-    widget.close()
+def shown(qtbot: QtBot) -> Iterator[Callable[[QWidget], QWidget]]:
+    """Shows a widget, and closes it after the test; nothing that it began goes on then.
+
+    To be the last argument of a fixture: what came before it outlives the widget.
+    """
+    widgets = []
+
+    def show(widget: QWidget) -> QWidget:
+        qtbot.addWidget(widget)
+        widget.show()
+        widgets.append(widget)
+        return widget
+
+    yield show
+    for widget in widgets:
+        widget.close()
     assert worker.stop_all()
+
+
+@pytest.fixture
+def widget(
+    viewer: ViewerModel, session: Session, qtbot: QtBot, shown: Callable[..., Any]
+) -> SegmentWidget:
+    widget = shown(SegmentWidget(viewer, session))
+    qtbot.waitUntil(lambda: not widget.model_choice.is_loading, timeout=60_000)
+    return widget
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The Cell types widget: types are given by clicks, and shown as colours with a legend."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,17 +16,8 @@ from napari_unet.widgets.cell_types.widget import CellTypesWidget
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def widget(viewer: ViewerModel, qtbot: QtBot) -> Iterator[CellTypesWidget]:
-    widget = CellTypesWidget(viewer)
-    qtbot.addWidget(widget)
-    widget.show()
-    yield widget
-    widget.close()
+def widget(viewer: ViewerModel, shown: Callable[..., Any]) -> CellTypesWidget:
+    return shown(CellTypesWidget(viewer))
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Someone at the Correct widget, and cells to correct."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 
 from napari_unet.session import Session
-from napari_unet.viewer import worker
 from napari_unet.viewer.gestures import Gestures
 from napari_unet.widgets.correct.tools import Tool
 from napari_unet.widgets.correct.widget import CorrectWidget
@@ -83,13 +82,8 @@ class Hand:
 
 
 @pytest.fixture
-def widget(viewer: ViewerModel, session: Session, qtbot: QtBot) -> Iterator[CorrectWidget]:
-    widget = CorrectWidget(viewer, session)
-    qtbot.addWidget(widget)
-    widget.show()
-    yield widget
-    widget.close()
-    assert worker.stop_all()
+def widget(viewer: ViewerModel, session: Session, shown: Callable[..., Any]) -> CorrectWidget:
+    return shown(CorrectWidget(viewer, session))
 
 
 @pytest.fixture

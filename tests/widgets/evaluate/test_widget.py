@@ -1,7 +1,7 @@
 """The Evaluate widget: errors in figures, colours and rows, which follow the labels."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog
 
-from napari_unet.viewer import worker
 from napari_unet.viewer.gestures import LEFT, Click
 from napari_unet.viewer.results import METADATA_KEY
 from napari_unet.widgets.evaluate import widget as module
@@ -52,13 +51,8 @@ def found(viewer: ViewerModel, truth: Labels) -> Labels:
 
 
 @pytest.fixture
-def widget(viewer: ViewerModel, found: Labels, qtbot: QtBot) -> Iterator[EvaluateWidget]:
-    widget = EvaluateWidget(viewer)
-    qtbot.addWidget(widget)
-    widget.show()
-    yield widget
-    widget.close()
-    assert worker.stop_all()
+def widget(viewer: ViewerModel, found: Labels, shown: Callable[..., Any]) -> EvaluateWidget:
+    return shown(EvaluateWidget(viewer))
 
 
 def press(widget: EvaluateWidget, qtbot: QtBot) -> None:

@@ -1,6 +1,6 @@
 """Someone at the Measure widget, and cells to measure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,18 +11,12 @@ from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
-from napari_unet.viewer import worker
 from napari_unet.widgets.measure.widget import MeasureWidget
 
 
 @pytest.fixture
-def widget(viewer: ViewerModel, qtbot: QtBot) -> Iterator[MeasureWidget]:
-    widget = MeasureWidget(viewer)
-    qtbot.addWidget(widget)
-    widget.show()
-    yield widget
-    widget.close()
-    assert worker.stop_all()
+def widget(viewer: ViewerModel, shown: Callable[..., Any]) -> MeasureWidget:
+    return shown(MeasureWidget(viewer))
 
 
 @pytest.fixture

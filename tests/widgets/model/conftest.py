@@ -24,11 +24,6 @@ from napari_unet.widgets.shared.model_choice import ModelChoice
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
 def widget(viewer: ViewerModel, session: Session, qtbot: QtBot) -> Iterator[ModelWidget]:
     widget = _open_widget(qtbot, viewer, session)
     yield widget

@@ -12,11 +12,6 @@ from napari_unet.widgets.train.preview import Previewed, PreviewLayer
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
 def image(viewer: ViewerModel) -> LayerImage:
     layer = viewer.add_image(np.zeros((40, 50)), name="picture", scale=(2, 2), translate=(1, 0))
     return read_layer(layer, viewer.dims, network_ndim=2, extent="stack")

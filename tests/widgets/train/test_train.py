@@ -1,6 +1,6 @@
 """The Train widget: pairs in, curves and a preview, then a new version, or all as it was."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,6 @@ def squares(shape: tuple[int, int] = (128, 128)) -> np.ndarray:
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
 def session(threshold_network: Network) -> Session:
     session = Session()
     session.adopt(threshold_network, "")
@@ -63,17 +58,12 @@ def session(threshold_network: Network) -> Session:
 def widget(
     viewer: ViewerModel,
     session: Session,
-    qtbot: QtBot,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[TrainWidget]:
+    shown: Callable[..., Any],
+) -> TrainWidget:
     monkeypatch.setattr(TrainForm, "settings", lambda _: QUICK)
-    widget = TrainWidget(viewer, session, tmp_path)
-    qtbot.addWidget(widget)
-    widget.show()
-    yield widget
-    widget.close()
-    assert worker.stop_all()
+    return shown(TrainWidget(viewer, session, tmp_path))
 
 
 @pytest.fixture

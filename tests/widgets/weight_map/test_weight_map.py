@@ -1,7 +1,8 @@
 """The Weight map widget: the overlay follows the labels, and leaves nothing behind."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,18 +18,8 @@ from napari_unet.widgets.weight_map.widget import WeightMapWidget
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def widget(viewer: ViewerModel, qtbot: QtBot) -> Iterator[WeightMapWidget]:
-    widget = WeightMapWidget(viewer)
-    qtbot.addWidget(widget)
-    widget.show()
-    yield widget
-    widget.close()
-    assert worker.stop_all()
+def widget(viewer: ViewerModel, shown: Callable[..., Any]) -> WeightMapWidget:
+    return shown(WeightMapWidget(viewer))
 
 
 @pytest.fixture

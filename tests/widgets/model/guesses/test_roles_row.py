@@ -1,11 +1,11 @@
 """What the output channels of a network mean, said by the user."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pytestqt.qtbot import QtBot
 
 from napari_unet.engine.networks.network import Guess
 from napari_unet.widgets.model.guesses.row import RolesRow
@@ -19,12 +19,8 @@ def guess(value: str = "background, cell, border", *options: str) -> Guess:
 
 
 @pytest.fixture
-def row(qtbot: QtBot) -> Iterator[RolesRow]:
-    row = RolesRow(guess())
-    qtbot.addWidget(row)
-    row.show()
-    yield row
-    row.close()
+def row(shown: Callable[..., Any]) -> RolesRow:
+    return shown(RolesRow(guess()))
 
 
 def choose(row: RolesRow, role: str, channel: int) -> list[str]:

@@ -1,33 +1,22 @@
 """A Train widget on an empty viewer."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from napari.components import ViewerModel
-from pytestqt.qtbot import QtBot
 
 from napari_unet.engine.networks.network import Network
 from napari_unet.session import Session
-from napari_unet.viewer import worker
 from napari_unet.widgets.train.widget import TrainWidget
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
 def widget(
-    viewer: ViewerModel, threshold_network: Network, qtbot: QtBot, tmp_path: Path
-) -> Iterator[TrainWidget]:
+    viewer: ViewerModel, threshold_network: Network, tmp_path: Path, shown: Callable[..., Any]
+) -> TrainWidget:
     session = Session()
     session.adopt(threshold_network, "")
     session.choose_device("cpu")
-    widget = TrainWidget(viewer, session, tmp_path / "data")
-    qtbot.addWidget(widget)
-    widget.show()
-    yield widget
-    widget.close()
-    assert worker.stop_all()
+    return shown(TrainWidget(viewer, session, tmp_path / "data"))

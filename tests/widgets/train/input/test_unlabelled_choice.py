@@ -1,7 +1,8 @@
 """What pixels without a label mean: one of four, with the field that goes with it."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from napari.components import ViewerModel
@@ -14,12 +15,8 @@ SQUARE = [[0, 0], [0, 5], [5, 5], [5, 0]]
 
 
 @pytest.fixture
-def choice(viewer: ViewerModel, qtbot: QtBot) -> Iterator[UnlabelledChoice]:
-    choice = UnlabelledChoice(viewer)
-    qtbot.addWidget(choice)
-    choice.show()
-    yield choice
-    choice.close()
+def choice(viewer: ViewerModel, shown: Callable[..., Any]) -> UnlabelledChoice:
+    return shown(UnlabelledChoice(viewer))
 
 
 def click(qtbot: QtBot, choice: UnlabelledChoice, meaning: str) -> None:

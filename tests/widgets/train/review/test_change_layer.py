@@ -4,7 +4,6 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
 from napari.utils._proxies import PublicOnlyProxy
@@ -18,11 +17,6 @@ from napari_unet.widgets.train.review.change_layer import (
 )
 
 ALL = slice(None)
-
-
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
 
 
 def image_of(*values: int) -> np.ndarray:

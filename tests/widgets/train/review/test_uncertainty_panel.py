@@ -17,11 +17,6 @@ from napari_unet.widgets.train.review.uncertainty_panel import UncertaintyPanel
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
 def panel(viewer: ViewerModel, qtbot: QtBot) -> Iterator[UncertaintyPanel]:
     # What napari hands to a plugin.
     panel = UncertaintyPanel(PublicOnlyProxy(viewer))

@@ -23,11 +23,6 @@ from napari_unet.widgets.train.review.uncertainty_search import UncertaintySearc
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
 def pair(viewer: ViewerModel) -> tuple[Image, Labels]:
     """Half a picture is clear, and from row 100 on nobody could tell what is a cell."""
     picture = np.zeros((256, 128), np.float32)
