@@ -1,7 +1,7 @@
 """The Tracks widget: new layers, a curve, rows that lead to cells, and a folder."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.files.tracking_challenge import read_challenge
-from napari_unet.viewer import worker
 from napari_unet.viewer.gestures import LEFT, RIGHT, Click
 from napari_unet.widgets.tracks import work
 from napari_unet.widgets.tracks.widget import TracksWidget
@@ -38,13 +37,8 @@ def source(viewer: ViewerModel) -> Labels:
 
 
 @pytest.fixture
-def widget(viewer: ViewerModel, source: Labels, qtbot: QtBot) -> Iterator[TracksWidget]:
-    widget = TracksWidget(viewer)
-    qtbot.addWidget(widget)
-    widget.show()
-    yield widget
-    widget.close()
-    assert worker.stop_all()
+def widget(viewer: ViewerModel, source: Labels, shown: Callable[..., Any]) -> TracksWidget:
+    return shown(TracksWidget(viewer))
 
 
 def press(widget: TracksWidget, qtbot: QtBot) -> None:
@@ -195,7 +189,7 @@ def test_tracks_are_saved_as_they_were_found(
     monkeypatch.setattr(
         QFileDialog,
         "getSaveFileName",
-        lambda _parent, _title, name: (asked.append(name), (str(tmp_path / "RES"), ""))[1],
+        lambda _parent, _title, name, _kinds: (asked.append(name), (str(tmp_path / "RES"), ""))[1],
     )
     qtbot.mouseClick(widget.save_button, Qt.MouseButton.LeftButton)
     assert widget.panel.message == "There are no tracks yet; press Run."

@@ -14,12 +14,11 @@ from napari_unet.script import evaluation_command, evaluation_python
 from napari_unet.viewer.gestures import LEFT, Click, Gestures
 from napari_unet.viewer.viewpoint import look_at
 from napari_unet.viewer.worker import failure_sentence
-from napari_unet.widgets.evaluate.comparison import Compared, compare
+from napari_unet.widgets.evaluate.comparison import Compared, compare, write_page
 from napari_unet.widgets.evaluate.curve import ScoreCurve
 from napari_unet.widgets.evaluate.figures import Figures
 from napari_unet.widgets.evaluate.form import EvaluateForm
-from napari_unet.widgets.evaluate.save_button import SaveButton
-from napari_unet.widgets.shared.buttons import ScriptButton
+from napari_unet.widgets.shared.buttons import SaveButton, ScriptButton
 from napari_unet.widgets.shared.cells.compute_button import ComputeButton
 from napari_unet.widgets.shared.cells.edits import LabelEdits
 from napari_unet.widgets.shared.cells.kind_layer import find_kinds, remove_kinds, show_kinds
@@ -29,13 +28,15 @@ from napari_unet.widgets.shared.parts import Scrolled, in_column, while_alive
 from napari_unet.widgets.shared.texts import Sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from napari.components import ViewerModel
     from napari.layers import Labels
 
 _SUBJECT = "errors"
 _COLUMN_PX = 66
+_SUFFIX = ".html"
 _FAINT = "80"
 """Opacity of what is right, so that errors stand out."""
 _OUTDATED = "The labels have changed; what is shown is of those before, until a pause."
@@ -84,12 +85,19 @@ class EvaluateWidget(DockedForm):
         )
         self.job = self.button.job
         self.button.wanted.connect(self._start)
-        self.save_button = SaveButton(lambda: self._compared, self.form.image_below)
-        self.save_button.saved.connect(self.sentence.show_text)
-        self.save_button.failed.connect(self._on_not_saved)
+        self.save_button = SaveButton(
+            "Save report…",
+            "Write figures, curve, errors and pictures of the worst places as one page for a "
+            "browser.",
+            self.sentence,
+            self._read_report,
+            title="Save the report",
+            told="The report is in '{}'.",
+            kinds={f"Web pages (*{_SUFFIX})": _SUFFIX},
+        )
         self.script_button = ScriptButton(self.form.recipe, evaluation_python, evaluation_command)
         self.script_button.copied.connect(self.sentence.show_text)
-        self.script_button.failed.connect(self._on_not_saved)
+        self.script_button.failed.connect(self._on_not_copied)
         inside = QWidget()
         parts: tuple[QWidget, ...] = (self.form, self.button, self.sentence, self.note)
         parts += (self.figures, self.curve, self.table, self.save_button, self.script_button)
@@ -194,7 +202,14 @@ class EvaluateWidget(DockedForm):
         if self._compared is not None:
             self.sentence.show_text(_OUTDATED)
 
-    def _on_not_saved(self, error: Exception) -> None:
+    def _read_report(self) -> tuple[str, Callable[[Path], None]]:
+        compared = self._compared
+        if compared is None:
+            raise UNetError("There is nothing to report yet; press Compare.")
+        name, image = f"{compared.request.found_name}_evaluation", self.form.image_below()
+        return name, partial(write_page, compared=compared, image=image)
+
+    def _on_not_copied(self, error: Exception) -> None:
         self.sentence.show_error(failure_sentence(error))
 
     def _on_clicked(self, click: Click) -> None:

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.engine.base.errors import UNetError
+from napari_unet.files.measurements import PARQUET_SUFFIX, SUFFIX, write_measurements
 from napari_unet.viewer.cells.measurements import Measured, measure, table_of, write_features
 from napari_unet.viewer.gestures import LEFT, Click, Gestures
 from napari_unet.viewer.viewpoint import look_at
 from napari_unet.viewer.warm_up import preparation
-from napari_unet.viewer.worker import failure_sentence
 from napari_unet.widgets.measure.colours import CellColours
 from napari_unet.widgets.measure.form import MeasureForm
 from napari_unet.widgets.measure.plot import CellPlot
-from napari_unet.widgets.measure.save_button import SaveButton
+from napari_unet.widgets.shared.buttons import SaveButton
 from napari_unet.widgets.shared.cells.compute_button import ComputeButton
 from napari_unet.widgets.shared.cells.edits import LabelEdits
 from napari_unet.widgets.shared.cells.table import CellTable
@@ -26,16 +26,20 @@ from napari_unet.widgets.shared.parts import Fold, Scrolled, in_column, single_s
 from napari_unet.widgets.shared.texts import Sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from napari.components import ViewerModel
     from napari.layers import Labels
 
     from napari_unet.engine.labels.measurements import Column
-    from napari_unet.files.measurements import Table
     from napari_unet.viewer.label_edits import Painted
 
 _LAID_OUT_MS = 1000
+_KINDS = {
+    f"Comma-separated values (*{SUFFIX})": SUFFIX,
+    f"Parquet (*{PARQUET_SUFFIX})": PARQUET_SUFFIX,
+}
 _OUTDATED = "The labels have changed; the table is of those before, and is made anew after a pause."
 
 
@@ -64,8 +68,6 @@ class MeasureWidget(DockedForm):
         self.table.selected.connect(self._on_selected)
         self.plot.selected.connect(self.table.choose_all)
         self.plot.cell_clicked.connect(self._on_dot_clicked)
-        self.save_button.saved.connect(self.sentence.show_text)
-        self.save_button.failed.connect(self._on_not_saved)
         self._on_layer_chosen()
 
     def _build(self) -> None:
@@ -82,7 +84,16 @@ class MeasureWidget(DockedForm):
         self.job = self.button.job
         self.button.wanted.connect(self._start)
         self.button.failed.connect(self._on_failed)
-        self.save_button = SaveButton(self._read_table)
+        self.save_button = SaveButton(
+            "Save table…",
+            "Write the table for a spreadsheet or a script, as CSV or Parquet, which keeps the "
+            "types of columns and all digits.",
+            self.sentence,
+            self._read_table,
+            title="Save the table",
+            told="The table is in '{}'.",
+            kinds=_KINDS,
+        )
         self.colours, self.plot = CellColours(), CellPlot()
         self.plot_fold = Fold("Plot", self.plot)
         self.plot.hide()
@@ -211,12 +222,11 @@ class MeasureWidget(DockedForm):
         # One cell is looked at; several are told from the others by fading these.
         self.colours.show_only(labels if labels.size > 1 else None)
 
-    def _read_table(self) -> tuple[str, Table]:
-        layer = self._layer
-        return ("" if layer is None else str(layer.name)), self.columns
-
-    def _on_not_saved(self, error: Exception) -> None:
-        self.sentence.show_error(failure_sentence(error))
+    def _read_table(self) -> tuple[str, Callable[[Path], Any]]:
+        layer, table = self._layer, self.columns
+        if layer is None or not table:
+            raise UNetError("There is no table yet; press Measure.")
+        return layer.name, partial(write_measurements, columns=table, overwrite=True)
 
 
 def _told(measured: Measured, name: str) -> str:

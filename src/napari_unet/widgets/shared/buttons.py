@@ -1,17 +1,22 @@
-"""Buttons with more behind them: work beside the Qt thread, and a copy of the form as a script."""
+"""Buttons with more behind them: work beside the Qt thread, a new file, a copy of the form."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QAction, QGuiApplication
-from qtpy.QtWidgets import QMenu, QPushButton
+from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.script import command_line, python_lines
-from napari_unet.viewer.worker import Job
+from napari_unet.viewer.worker import Job, failure_sentence
+from napari_unet.widgets.shared.parts import while_alive
+from napari_unet.widgets.shared.texts import Sentence
 
 
 class JobButton(QPushButton):
@@ -20,8 +25,8 @@ class JobButton(QPushButton):
     Parameters
     ----------
     prepare : callable
-        Returns the work for the thread, and what is called with its result;
-        raises a `UNetError` if something is missing.
+        Returns the work for the thread, and what is called with its result, or None if nothing
+        is wanted; raises a `UNetError` if something is missing.
     """
 
     failed = Signal(object)
@@ -31,7 +36,7 @@ class JobButton(QPushButton):
         self,
         text: str,
         tooltip: str,
-        prepare: Callable[[], tuple[Callable[[], Any], Callable[[Any], None]]],
+        prepare: Callable[[], tuple[Callable[[], Any], Callable[[Any], None]] | None],
     ) -> None:
         super().__init__(text)
         self.setToolTip(f"<qt>{tooltip}</qt>")
@@ -45,10 +50,13 @@ class JobButton(QPushButton):
 
     def _on_clicked(self) -> None:
         try:
-            work, show = self._prepare()
+            prepared = self._prepare()
         except UNetError as error:
             self.failed.emit(error)
             return
+        if prepared is None:
+            return
+        work, show = prepared
         self.setEnabled(False)
         self._job.start(
             work,
@@ -60,6 +68,62 @@ class JobButton(QPushButton):
     def _on_end(self) -> None:
         # A method, so that Qt forgets it with the button; a partial would be called after its end.
         self.setEnabled(True)
+
+
+class SaveButton(JobButton):
+    """A button that asks for the name of a new file, and writes it.
+
+    Parameters
+    ----------
+    sentence : Sentence
+        In which is told how it went.
+    read : callable
+        Returns a name to offer, without an ending, and what writes the file; raises a `UNetError`
+        if there is nothing to write.
+    title : str
+        Of the dialog.
+    told : str
+        What is told once it is written, with a place for the file: "The table is in '{}'."
+    kinds : mapping of str to str
+        Endings by the name of a kind of file, the usual one first; none of a folder.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        tooltip: str,
+        sentence: Sentence,
+        read: Callable[[], tuple[str, Callable[[Path], Any]]],
+        *,
+        title: str,
+        told: str,
+        kinds: Mapping[str, str],
+    ) -> None:
+        super().__init__(text, tooltip, self._ask)
+        self._sentence, self._read = sentence, read
+        self._title, self._told, self._kinds = title, told, kinds
+        self.failed.connect(self._on_failed)
+
+    def _ask(self) -> tuple[Callable[[], Any], Callable[[Any], None]] | None:
+        name, write = self._read()
+        usual = next(iter(self._kinds.values()), "")
+        offered = re.sub(r"[^\w.-]+", "_", name) + usual
+        kinds = ";;".join(self._kinds)
+        file, kind = QFileDialog.getSaveFileName(self, self._title, offered, kinds)
+        if not file:
+            return None
+        path, ending = Path(file), self._kinds.get(kind, usual)
+        # A file has the ending of its kind, also where the name that was offered had another.
+        if path.suffix == "" or (ending != usual and path.suffix == usual):
+            path = path.with_suffix(ending)
+        return partial(write, path), partial(self._on_written, path)
+
+    @while_alive
+    def _on_written(self, path: Path, _result: Any) -> None:
+        self._sentence.show_text(self._told.format(path))
+
+    def _on_failed(self, error: Exception) -> None:
+        self._sentence.show_error(failure_sentence(error))
 
 
 class ScriptButton(QPushButton):

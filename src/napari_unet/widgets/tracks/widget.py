@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.viewer.gestures import LEFT, Click, Gestures
 from napari_unet.viewer.label_edits import LabelEdit, labels_in_memory
 from napari_unet.viewer.viewpoint import look_at
 from napari_unet.viewer.worker import Job, failure_sentence
+from napari_unet.widgets.shared.buttons import SaveButton
 from napari_unet.widgets.shared.cells.table import CellTable
 from napari_unet.widgets.shared.docked_form import DockedForm
-from napari_unet.widgets.shared.parts import Scrolled, action_button, in_column, while_alive
+from napari_unet.widgets.shared.parts import Scrolled, in_column, while_alive
 from napari_unet.widgets.shared.run_panel import RunPanel
 from napari_unet.widgets.tracks.changes import ChangedSince
 from napari_unet.widgets.tracks.counts_plot import CountsPlot
@@ -27,7 +26,8 @@ from napari_unet.widgets.tracks.shown import ShownTracks
 from napari_unet.widgets.tracks.work import Before, Followed, Progress, Request, follow, save
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from napari.components import ViewerModel
     from napari.layers import Labels
@@ -47,7 +47,7 @@ class TracksWidget(DockedForm):
 
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer)
-        self.job, self._writing = Job(self), Job(self)
+        self.job = Job(self)
         self.gestures = Gestures(napari_viewer, self)
         self._source: Labels | None = None
         """The layer that is being followed, or was last."""
@@ -55,7 +55,6 @@ class TracksWidget(DockedForm):
         self.shown = ShownTracks(napari_viewer)
         self._anew: Labels | None = None
         """The edited layer whose cells are being followed anew."""
-        self._path = Path()
         self._build()
         self.panel.run_clicked.connect(self.run)
         self.panel.stop_clicked.connect(self._on_stop_clicked)
@@ -79,11 +78,15 @@ class TracksWidget(DockedForm):
             "<qt>A row for each track, with the frames that it begins and ends in, counted from 0 "
             "as below the image. A click goes to where it begins.</qt>"
         )
-        self.save_button = action_button(
+        self.save_button = SaveButton(
             "Save…",
             "Write masks and a table of tracks in the form of the Cell Tracking Challenge, into a "
             "new folder. Other programs read it, and napari does: open its res_track.txt.",
-            self._on_save_clicked,
+            self.panel.label,
+            self._read_tracks,
+            title="Save the tracks into a folder",
+            told="The tracks are in '{}'.",
+            kinds={},
         )
         inside = QWidget()
         parts = (self.form, self.panel, self.changed, self.plot, self.table, self.save_button)
@@ -94,7 +97,7 @@ class TracksWidget(DockedForm):
     def stop_all(self) -> None:
         """Follow no more, write no more, and let go of the viewer."""
         self.job.stop()
-        self._writing.stop()
+        self.save_button.stop()
         self.gestures.stop()
         self.changed.watch([])
 
@@ -224,34 +227,10 @@ class TracksWidget(DockedForm):
             self.job.stop()
             self.panel.show_idle(f"'{event.value.name}' was removed while it was followed.")
 
-    def _on_save_clicked(self) -> None:
+    def _read_tracks(self) -> tuple[str, Callable[[Path], Any]]:
         if self._followed is None:
-            self.panel.show_error("There are no tracks yet; press Run.")
-            return
-        name = re.sub(r"[^\w.-]+", "_", self._followed.request.name)
-        file, _ = QFileDialog.getSaveFileName(self, "Save the tracks into a folder", f"{name}_RES")
-        if not file:
-            return
-        self._path = Path(file)
-        self.save_button.setEnabled(False)
-        self._writing.start(
-            partial(save, self._path, self._followed),
-            on_result=self._on_saved,
-            on_error=self._on_not_saved,
-            on_end=self._on_save_ended,
-        )
-
-    @while_alive
-    def _on_saved(self, _frames: int) -> None:
-        self.panel.label.show_text(f"The tracks are in '{self._path}'.")
-
-    @while_alive
-    def _on_not_saved(self, error: Exception) -> None:
-        self.panel.label.show_error(failure_sentence(error))
-
-    @while_alive
-    def _on_save_ended(self) -> None:
-        self.save_button.setEnabled(True)
+            raise UNetError("There are no tracks yet; press Run.")
+        return f"{self._followed.request.name}_RES", partial(save, followed=self._followed)
 
 
 def _summary(followed: Followed) -> str:
