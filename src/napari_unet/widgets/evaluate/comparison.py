@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.widgets.evaluate.table import error_columns
+from napari_unet.files.report.verdicts import VERDICT_WORDS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_unet.engine.images.image import AnyImage, LabelImage
     from napari_unet.engine.labels.runs import LabelRuns
-    from napari_unet.engine.labels.truth.cell_errors import CellErrors, VerdictShare
+    from napari_unet.engine.labels.truth.cell_errors import CellError, CellErrors, VerdictShare
 
 _SHOWN_FINDINGS = ("mask", "negative")
 """What of the look at labels is told: pieces that share a number may well be one cell's."""
+
+_DIGITS = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,3 +161,21 @@ def _notes(request: Request, truth: LabelImage, found: LabelImage, ndim: int) ->
         for finding in label_findings(parts[len(parts) // 2], name=name):
             if finding.code in _SHOWN_FINDINGS:
                 yield finding.text
+
+
+def error_columns(errors: Sequence[CellError]) -> dict[str, NDArray[Any]]:
+    """Number, kind, overlap, size and cells of each error; an empty table has no columns."""
+    if not errors:
+        return {}
+    return {
+        "error": np.arange(1, len(errors) + 1),
+        "kind": np.array([VERDICT_WORDS[error.kind] for error in errors], object),
+        "IoU": np.array([round(error.iou, _DIGITS) for error in errors]),
+        "pixels": np.array([error.size_px for error in errors]),
+        "true": np.array([_listed(error.true_ids) for error in errors], object),
+        "found": np.array([_listed(error.found_ids) for error in errors], object),
+    }
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))

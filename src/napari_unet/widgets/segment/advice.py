@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,10 +23,12 @@ from napari_unet.engine.checks.size_rules import found_size_finding
 from napari_unet.engine.checks.volume_rules import discs
 from napari_unet.engine.segmentation.memory import segmentation_memory
 from napari_unet.session import Session
+from napari_unet.versions import Version, other_models
 from napari_unet.viewer.commands import open_widget
-from napari_unet.viewer.layers import shown_plane, spatial_ndim, visible_box
-from napari_unet.widgets.segment.better_model import BetterModel, BetterModelSearch
+from napari_unet.viewer.layers import LayerImage, shown_plane, spatial_ndim, visible_box
+from napari_unet.viewer.worker import Job
 from napari_unet.widgets.segment.form import SegmentForm
+from napari_unet.widgets.segment.recipe import Recipe
 from napari_unet.widgets.segment.reports import Found
 from napari_unet.widgets.segment.runs import MEMORY_SHARE_OF_SCORES
 from napari_unet.widgets.shared.image_layers import ImageLook
@@ -221,3 +225,64 @@ def _zoom(
     if size_um is not None and description.pixel_size_um is not None:
         return size_um / description.pixel_size_um
     return 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class BetterModel:
+    """A model that fits better."""
+
+    model: Version
+    certainty: float
+    """Mean score of not being background in what it sees as cells."""
+
+
+class BetterModelSearch(QObject):
+    """Tries other models in a worker, after the cells are shown."""
+
+    found = Signal(object)
+    """Carries the `BetterModel`, if there is one."""
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._job = Job(self)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether models are being tried."""
+        return self._job.is_running
+
+    def start(self, image: LayerImage, recipe: Recipe) -> None:
+        """Look for a model for an image that was segmented in this way; drop an earlier search."""
+        self._job.start(partial(find_better_model, image, recipe), on_result=self._on_result)
+
+    def stop(self) -> None:
+        """Drop a search."""
+        self._job.stop()
+
+    def _on_result(self, best: BetterModel | None) -> None:
+        if best is not None:
+            self.found.emit(best)
+
+
+def find_better_model(image: LayerImage, recipe: Recipe) -> Iterator[BetterModel | None]:
+    """Try the models that the list offers on what a run has segmented.
+
+    Yields
+    ------
+    BetterModel or None
+        The best so far.
+    """
+    from napari_unet.engine.models.suggestion import iterate_suggestion
+
+    others = {each.source: each for each in other_models(recipe.sources)}
+    pixels, channel_axis = image.pixels()
+    for report in iterate_suggestion(
+        pixels,
+        recipe.network.description,
+        tuple(others),
+        settings=recipe.settings_for(image, channel_axis),
+        device=recipe.device,
+        intensity_reference=image.intensity_reference(),
+    ):
+        best = report.suggestion
+        yield None if best is None else BetterModel(others[str(best.model)], best.certainty)
