@@ -72,7 +72,7 @@ def sure_above() -> Callable[..., "Network"]:
     Of `dim_squares`, one with a brightness of 0.5 is in doubt, as it would be of images unlike
     those of its training, and one with 0.25 is sure.
     """
-    import torch
+    from known_networks import unet_of_brightness
 
     from napari_unet.engine.base.settings import InstanceSettings
     from napari_unet.engine.images.normalization import Percentiles
@@ -81,21 +81,15 @@ def sure_above() -> Callable[..., "Network"]:
         NetworkDescription,
         TrainingIntensity,
     )
-    from napari_unet.engine.networks.unet import UNet, UNetConfig
+    from napari_unet.engine.networks.unet import UNetConfig
 
     def make(
         brightness: float, name: str = "stand-in", *, slope: float = 20, **facts: Any
     ) -> Network:
         config = UNetConfig(in_channels=1, classes=2, base_width=1, depth=1, batch_norm=False)
-        unet = UNet(config)
-        with torch.no_grad():
-            for parameter in unet.parameters():
-                parameter.zero_()
-            for block in (unet.contracting[0], unet.expanding[0]):
-                for convolution in (block.conv1, block.conv2):
-                    convolution.weight[0, 0, 1, 1] = 1
-            unet.head.weight[:, 0, 0, 0] = torch.tensor([-slope, slope])
-            unet.head.bias[:] = torch.tensor([slope, -slope]) * brightness
+        unet = unet_of_brightness(
+            config, [-slope, slope], [slope * brightness, -slope * brightness]
+        )
         description = NetworkDescription(
             name,
             config,
@@ -104,7 +98,7 @@ def sure_above() -> Callable[..., "Network"]:
             object_diameter_px=10.0,
             intensity=TrainingIntensity("uint8", 0, 0, 200),
         )
-        return Network(unet.eval(), replace(description, **facts))
+        return Network(unet, replace(description, **facts))
 
     return make
 

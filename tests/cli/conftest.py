@@ -8,34 +8,26 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from known_networks import unet_of_brightness
 from PIL import Image
 
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.models.checkpoint import save_checkpoint
 from napari_unet.engine.networks.network import Network, NetworkDescription
-from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.files.images import write_labels
 
 
 def _bright_is_cell(in_channels: int = 1, ndim: int = 2) -> Network:
     """Make a network by hand that calls pixels brighter than half the range a cell."""
     config = UNetConfig(ndim, in_channels, 2, base_width=1, depth=1, batch_norm=False)
-    unet = UNet(config)
-    centre = (1,) * ndim
+    unet = unet_of_brightness(config, [-20.0, 20.0], [10.0, -10.0])
     with torch.no_grad():
-        for parameter in unet.parameters():
-            parameter.zero_()
-        for block in (unet.contracting[0], unet.expanding[0]):
-            for convolution in (block.conv1, block.conv2):  # type: ignore[union-attr]
-                convolution.weight[(0, 0, *centre)] = 1.0
-        if in_channels > 1:
-            unet.contracting[0].conv1.weight[(0, slice(None), *centre)] = 1 / in_channels
-        unet.head.weight[:, 0] = torch.tensor([-20.0, 20.0]).reshape(2, *(1,) * ndim)
-        unet.head.bias.copy_(torch.tensor([10.0, -10.0]))
+        unet.contracting[0].conv1.weight[(0, slice(None), *(1,) * ndim)] = 1 / in_channels
     description = NetworkDescription(
         "bright", config, instances=InstanceSettings(min_size_px=2, min_seed_px=1)
     )
-    return Network(unet.eval(), description)
+    return Network(unet, description)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A hand at the mouse and the wheel of a real napari window."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,18 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
+
+from napari_unet.session import shared_session
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the plugin keeps what is the user's; the session has its model again after the test."""
+    monkeypatch.setattr("napari_unet.versions.notes.user_data_path", lambda *_, **__: tmp_path)
+    # The session is the process's, as in napari: other tests begin with its own model again.
+    source = shared_session().source
+    yield tmp_path
+    shared_session().load(source or "nuclei")
 
 
 def _camera_of(viewer: Any) -> Any:

@@ -81,17 +81,6 @@ def test_a_widget_that_a_menu_has_opened_is_not_opened_again(
     assert len(viewer.window.dock_widgets) == len(WIDGETS)
 
 
-def test_a_widget_opened_from_the_menu_is_not_opened_again(
-    make_napari_viewer: Callable[[], Any],
-) -> None:
-    viewer = make_napari_viewer()
-    entries_of_the_layers_menu(viewer)["Segment cells (U-Net)"].trigger()
-
-    open_all_widgets(viewer)
-
-    assert len(segment_widgets(viewer)) == 1
-
-
 def test_the_key_for_the_view_opens_the_widget_again_when_its_dock_was_closed(
     make_napari_viewer: Callable[[], Any], qtbot: QtBot
 ) -> None:

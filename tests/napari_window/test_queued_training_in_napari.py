@@ -1,6 +1,6 @@
 """A training in a real window: added in Train, run in Batch, its model taken from the row."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,6 @@ from napari_unet.widgets.train.form import TrainForm
 pytestmark = pytest.mark.viewer
 
 LEFT = Qt.MouseButton.LeftButton
-
-
-@pytest.fixture
-def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setattr("napari_unet.versions.notes.user_data_path", lambda *_, **__: tmp_path)
-    source = shared_session().source
-    yield tmp_path
-    shared_session().load(source or "nuclei")
 
 
 @pytest.mark.usefixtures("data_folder")

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,6 @@ from napari_unet.widgets.train.form import TrainForm
 pytestmark = pytest.mark.viewer
 
 _PLUGIN = "napari-unet-cells"
-
-
-@pytest.fixture
-def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setattr("napari_unet.versions.notes.user_data_path", lambda *_, **__: tmp_path)
-    # The session is the process's, as in napari: other tests begin with its own model again.
-    source = shared_session().source
-    yield tmp_path
-    shared_session().load(source or "nuclei")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from known_networks import unet_of_brightness
 from napari.components import ViewerModel
 from napari.layers import Labels
 from napari.utils.notifications import notification_manager
@@ -26,7 +27,7 @@ from napari_unet.engine.networks.layer_graph import GraphConfig
 from napari_unet.engine.networks.layers import Convolution, Input, Join, Pool, Upsample
 from napari_unet.engine.networks.network import Guess, Network, NetworkDescription
 from napari_unet.engine.networks.output_meaning import OutputMeaning
-from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.segmentation import segmentation
 from napari_unet.session import Session
 from napari_unet.viewer import worker
@@ -38,20 +39,7 @@ def network_of_brightness(ndim: int, name: str) -> Network:
     config = UNetConfig(
         in_channels=1, classes=2, ndim=ndim, base_width=1, depth=1, batch_norm=False
     )
-    unet = UNet(config)
-    with torch.no_grad():
-        for parameter in unet.parameters():
-            parameter.zero_()
-        for convolution in (
-            unet.contracting[0].conv1,
-            unet.contracting[0].conv2,
-            unet.expanding[0].conv1,
-            unet.expanding[0].conv2,
-        ):
-            # The middle of the kernel alone, on the skip connection: brightness comes through.
-            convolution.weight[(0, 0, *(1,) * ndim)] = 1
-        unet.head.weight[:, 0] = torch.tensor([-20.0, 20.0]).reshape(2, *(1,) * ndim)
-        unet.head.bias[:] = torch.tensor([10.0, -10.0])
+    unet = unet_of_brightness(config, [-20.0, 20.0], [10.0, -10.0])
     description = NetworkDescription(
         name,
         config,

@@ -10,10 +10,10 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def listing(names: list[str], shown: int = 3) -> str:
-    """Write at most `shown` names, and how many more there are."""
-    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + rest
+def listing(names: list[str]) -> str:
+    """Write at most three names, and how many more there are."""
+    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + rest
 
 
 def failure(error: Exception) -> str:

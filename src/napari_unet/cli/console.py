@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+from napari_unet.batch.words import failure
 from napari_unet.engine.base.errors import UNetError
 
 PROGRAM = "napari-unet"
@@ -85,10 +86,8 @@ def report(line: str) -> None:
 
 def describe_failure(error: Exception) -> str:
     """One sentence for the user, whatever went wrong."""
-    if isinstance(error, UNetError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "There is not enough memory; close other programs, or use smaller images or tiles."
+    if isinstance(error, UNetError | MemoryError):
+        return failure(error)
     return (
         f"Something unexpected went wrong ({type(error).__name__}: {error}); run the command "
         "again with --debug for the details."

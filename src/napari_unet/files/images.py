@@ -324,14 +324,13 @@ def write_float_image(
     *,
     axes: str | None = None,
     pixel_size_um: Sequence[float] | None = None,
-    frame_interval_s: float | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a weight map or another image of real numbers as compressed float32 TIFF."""
     array = image.astype(np.float32, copy=False)
     display = (float(array.min()), float(array.max())) if array.size else (0.0, 1.0)
     with replacing(path, overwrite=overwrite) as stream:
-        write_tiff(stream, array, axes, pixel_size_um, frame_interval_s, display=display)
+        write_tiff(stream, array, axes, pixel_size_um, display=display)
 
 
 def write_image(

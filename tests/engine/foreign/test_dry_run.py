@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from known_networks import unet_of_brightness
 
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.base.settings import InstanceSettings
@@ -22,16 +23,8 @@ def network(
 ) -> Network:
     """Answers with the second role where the first channel is above one half."""
     config = UNetConfig(ndim, in_channels, len(roles), base_width=1, depth=1, batch_norm=False)
-    unet = UNet(config)
-    with torch.no_grad():
-        for parameter in unet.parameters():
-            parameter.zero_()
-        for block in (unet.contracting[0], unet.expanding[0]):
-            block.conv1.weight[(0, 0, *(1,) * ndim)] = 1
-            block.conv2.weight[(0, 0, *(1,) * ndim)] = 1
-        unet.head.weight[1, 0] = 40
-        unet.head.bias[1] = -20
-        unet.head.bias[2:] = -100
+    slopes, offsets = [0.0, 40.0, 0.0], [0.0, -20.0, -100.0]
+    unet = unet_of_brightness(config, slopes[: len(roles)], offsets[: len(roles)])
     guess = Guess("shade", "Shade", "bright", ("bright", "dark", "none"), "")
     description = NetworkDescription(
         "m",
@@ -41,7 +34,7 @@ def network(
         instances=InstanceSettings(seed_threshold=0.5, min_size_px=0, min_seed_px=0),
         guesses=(guess,),
     )
-    return Network(unet.eval(), description)
+    return Network(unet, description)
 
 
 @pytest.fixture(autouse=True)

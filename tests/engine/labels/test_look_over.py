@@ -61,7 +61,6 @@ def test_orders() -> None:
     assert in_order(cells, "large") == [2, 4, 7, 9]
     # Rows of five pixels, twice the median cell: 4 in the first; the others from right to left.
     assert in_order(cells, "position") == [4, 2, 7, 9]
-    assert in_order(cells, "small", chosen_cells(cells, "border")) == [4]
     with pytest.raises(SettingsError, match="no scores of these cells; take labels that Segment"):
         in_order(cells, "doubt")
     with pytest.raises(SettingsError, match="order is 'colour'"):

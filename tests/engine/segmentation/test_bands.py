@@ -2,25 +2,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from known_networks import randomised
 
 from napari_unet.engine.networks.unet import UNet, UNetConfig
 from napari_unet.engine.segmentation.bands import BandedUNet, LevelExtent, level_extents
 
 CPU = torch.device("cpu")
-
-
-def randomised(config):
-    """A network whose batch norm does something."""
-    torch.manual_seed(0)
-    unet = UNet(config).eval()
-    for module in unet.modules():
-        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
-            nn.init.uniform_(module.running_mean, -0.5, 0.5)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.uniform_(module.bias, -0.5, 0.5)
-    return unet
 
 
 def relative_difference(found, expected):

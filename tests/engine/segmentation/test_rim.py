@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
+from known_networks import unet_of_brightness
 from scipy import ndimage
 
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.models.one_call import segment
 from napari_unet.engine.networks.network import Network, NetworkDescription
-from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.segmentation import segmentation
 from napari_unet.engine.segmentation.rim import cut_sides
 from napari_unet.engine.segmentation.segmentation import iterate_planes
@@ -21,20 +21,12 @@ DIAMETER_PX = 5.0
 def brightness(ndim=2, steepness=6.0):
     """A network whose cell score rises with the brightness of the pixel."""
     config = UNetConfig(ndim, 1, 2, base_width=1, depth=1, batch_norm=False)
-    unet, centre = UNet(config), (1,) * ndim
-    with torch.no_grad():
-        for parameter in unet.parameters():
-            parameter.zero_()
-        for block in (unet.contracting[0], unet.expanding[0]):
-            block.conv1.weight[(0, 0, *centre)] = 1
-            block.conv2.weight[(0, 0, *centre)] = 1
-        unet.head.weight[1, 0] = steepness
-        unet.head.bias[1] = -steepness / 2
+    unet = unet_of_brightness(config, [0.0, steepness], [0.0, -steepness / 2])
     instances = InstanceSettings(min_size_px=1, min_seed_px=1)
     description = NetworkDescription(
         "bright", config, object_diameter_px=DIAMETER_PX, instances=instances
     )
-    return Network(unet.eval(), description)
+    return Network(unet, description)
 
 
 BRIGHT = brightness()

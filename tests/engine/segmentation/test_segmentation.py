@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from known_networks import unet_of_brightness
 
 from napari_unet.engine.base.errors import (
     DeviceError,
@@ -30,17 +31,9 @@ def network_of_classes() -> Network:
     """Gives "dark" below one half, "bright" above it, and background nowhere."""
     roles = ("dark", "bright", "background")
     config = UNetConfig(base_width=1, depth=1, batch_norm=False, classes=len(roles))
-    unet = UNet(config)
-    with torch.no_grad():
-        for parameter in unet.parameters():
-            parameter.zero_()
-        for block in (unet.contracting[0], unet.expanding[0]):
-            for convolution in (block.conv1, block.conv2):
-                convolution.weight[0, 0, 1, 1] = 1
-        unet.head.weight[:, 0] = torch.tensor([-20.0, 20.0, 0.0]).reshape(3, 1, 1)
-        unet.head.bias[:] = torch.tensor([10.0, -10.0, -50.0])
+    unet = unet_of_brightness(config, [-20.0, 20.0, 0.0], [10.0, -10.0, -50.0])
     description = NetworkDescription("classes", config, roles, normalization=Percentiles(0, 100))
-    return Network(unet.eval(), description)
+    return Network(unet, description)
 
 
 def test_a_network_of_classes_gives_each_pixel_its_number():

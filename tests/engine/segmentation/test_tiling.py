@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from known_networks import randomised
 
 from napari_unet.engine.base.errors import CheckpointError, DeviceError, SettingsError
 from napari_unet.engine.images.normalization import IntensityScaling
@@ -23,19 +23,6 @@ from napari_unet.engine.segmentation.tiling import (
 )
 
 CPU = torch.device("cpu")
-
-
-def randomised(config):
-    """A network whose batch norm does something."""
-    torch.manual_seed(0)
-    unet = UNet(config).eval()
-    for module in unet.modules():
-        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
-            nn.init.uniform_(module.running_mean, -0.5, 0.5)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.uniform_(module.bias, -0.5, 0.5)
-    return unet
 
 
 def source_of(image):

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-import torch
+from known_networks import unet_of_brightness
 
 from napari_unet import segment, segment_blocks
 from napari_unet.engine.base.errors import SettingsError
@@ -9,7 +9,7 @@ from napari_unet.engine.images.normalization import Percentiles
 from napari_unet.engine.labels.cell_list import list_cells
 from napari_unet.engine.labels.linking.slices import link_slices
 from napari_unet.engine.networks.network import Network, NetworkDescription
-from napari_unet.engine.networks.unet import UNet, UNetConfig
+from napari_unet.engine.networks.unet import UNetConfig
 from napari_unet.engine.segmentation.planes import sizes_of_balls
 from napari_unet.engine.segmentation.segmentation import iterate_segmentation
 
@@ -19,19 +19,11 @@ ALL = InstanceSettings(min_size_px=1, min_seed_px=1, fill_holes=False)
 def network_of_bright_cells(ndim: int = 2, roles: tuple[str, ...] = ("background", "cell")):
     """Gives "cell" where a pixel is above one half, and looks at nothing else."""
     config = UNetConfig(ndim=ndim, base_width=1, depth=1, batch_norm=False, classes=2)
-    unet = UNet(config)
-    with torch.no_grad():
-        for parameter in unet.parameters():
-            parameter.zero_()
-        for block in (unet.contracting[0], unet.expanding[0]):
-            for convolution in (block.conv1, block.conv2):
-                convolution.weight[(0, 0, *(1,) * ndim)] = 1
-        unet.head.weight[:, 0] = torch.tensor([-20.0, 20.0]).reshape(2, *(1,) * ndim)
-        unet.head.bias[:] = torch.tensor([10.0, -10.0])
+    unet = unet_of_brightness(config, [-20.0, 20.0], [10.0, -10.0])
     description = NetworkDescription(
         "bright", config, roles, normalization=Percentiles(0, 100), instances=ALL
     )
-    return Network(unet.eval(), description)
+    return Network(unet, description)
 
 
 def three_balls(shape=(16, 40, 40), anisotropy: float = 1.0) -> np.ndarray:

@@ -47,11 +47,6 @@ class Plan:
         """Whether borders are judged, as they are in planes alone."""
         return self.instances.judges_borders and self.grid.ndim == 2
 
-    @property
-    def is_resized(self) -> bool:
-        """Whether the model's pixels are others than the image's own."""
-        return self.own_shape != self.grid.shape
-
     def nearest(self, axis: int) -> NDArray[np.intp]:
         """For each own pixel along an axis, the nearest one at the model's scale."""
         return nearest_index(self.own_shape[axis], self.grid.shape[axis])
