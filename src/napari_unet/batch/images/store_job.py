@@ -6,7 +6,7 @@ import math
 import shutil
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,13 @@ from napari_unet.batch.images.part import ImagePart
 from napari_unet.batch.lock import QueueLock
 from napari_unet.batch.settings import BatchSettings
 from napari_unet.engine.base.errors import FileError, SettingsError
-from napari_unet.engine.base.settings import SegmentationSettings
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.blocks.growing import GrowingLabels
-from napari_unet.engine.blocks.segmentation import BlocksReport, segment_blocks
+from napari_unet.engine.blocks.segmentation import (
+    BlocksReport,
+    network_digest,
+    segment_blocks,
+)
 from napari_unet.engine.cluster.crew import Crew
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.ensemble import ensemble_name, zooms_of
@@ -151,7 +155,9 @@ class StoreJob:
         self._check_block()
         warnings = self._warnings(part, settings)
         grid = label_grid(part.image, opened, part.channel_axis)
-        store.begin(grid, self._job(opened), block=shard_for(self.block, self._ndim))
+        store.begin(
+            grid, self._job(opened, part, settings), block=shard_for(self.block, self._ndim)
+        )
         yield StoreReport("scores", 0, 1, (*warnings, *self._room(store, part)))
         try:
             if store.cells is None:
@@ -170,6 +176,10 @@ class StoreJob:
                 f"{error} What is done is kept in '{store.folder}'; run the same again to go on."
             ) from error
         yield StoreReport(SMALLER, 1, 1, cell_count=count)
+
+    @property
+    def _instances(self) -> InstanceSettings:
+        return self.batch.instances_of(self.networks[0].description.instances)
 
     @property
     def _ndim(self) -> int:
@@ -191,7 +201,7 @@ class StoreJob:
             block=block,
             work=store.work,
             settings=settings,
-            instances=self.batch.instances_of(description.instances),
+            instances=self._instances,
             device=self.device,
             intensity_reference=self.batch.intensity_reference(
                 part, in_channels=description.architecture.in_channels
@@ -239,13 +249,27 @@ class StoreJob:
         )
         return (warning,)
 
-    def _job(self, opened: ImageFile) -> dict[str, Any]:
-        """What tells this work from other work with the same output."""
+    def _job(
+        self, opened: ImageFile, part: ImagePart, settings: SegmentationSettings
+    ) -> dict[str, Any]:
+        """What tells this work from other work with the same output.
+
+        That is what decides about the labels, and not how it was asked for: forms and commands
+        have other words for the same, and go on with each other's work.
+        """
         series = opened.series
+        decisive = asdict(settings)
+        del decisive["tile_px"]  # chosen when the work begins, where it is not given
         return {
             "image": str(self.source.resolve()),
             "series": None if series is None else series.number,
-            "settings": self.batch.id,
+            "channel": self.batch.part.channel,
+            "slice": self.batch.part.plane,
+            "axes": part.image.axes,
+            "intensities": self.batch.intensities,
+            "model": [network_digest(each) for each in self.networks],
+            **decisive,
+            **asdict(self._instances),
         }
 
     def _notes(self, image: ImageFile, settings: SegmentationSettings, cells: int) -> Any:
@@ -261,5 +285,5 @@ class StoreJob:
             ],
             cells=cells,
             settings=settings,
-            instances=self.batch.instances_of(self.networks[0].description.instances),
+            instances=self._instances,
         )

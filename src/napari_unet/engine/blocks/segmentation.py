@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -271,7 +272,7 @@ class _Run:
         job: dict[str, Any] = {
             "image": [list(reading.own_shape), *(asdict(each.scaling) for each in reading.sources)],
             "stack": list(reading.stack),
-            "model": [_digest(each) for each in self._networks],
+            "model": [network_digest(each) for each in self._networks],
             "settings": {**asdict(settings), "tile_px": None},
             "instances": asdict(instances),
             "precision": None,
@@ -335,9 +336,11 @@ def _up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
 
-def _digest(network: Network) -> str:
+def network_digest(network: Network) -> str:
     """What tells a network from others, in hexadecimal digits."""
-    digest = hashlib.blake2b(network.description.to_json().encode(), digest_size=16)
+    # 100 and 100.0 are one: which of them it is changes when a model is saved and loaded.
+    told = json.loads(network.description.to_json(), parse_int=float)
+    digest = hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16)
     for name, value in sorted(network.unet.state_dict().items()):
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         flat = value.detach().cpu().contiguous().reshape(-1)

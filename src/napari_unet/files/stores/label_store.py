@@ -33,6 +33,9 @@ _SHARD_PX = {2: 2048, 3: 192}
 _NOTE, _GROUP, _WORK, _LOCK = "store.json", "labels", "work", "queue.lock"
 _OURS = "napari_unet"
 
+_MOST_NAMES = 3
+"""In a message."""
+
 
 def is_label_store(path: Path) -> bool:
     """Whether a name asks for labels as OME-Zarr."""
@@ -109,10 +112,11 @@ class LabelStore:
         known = _plain({"job": job, "grid": grid.to_json(), "block": list(block)})
         note = self._note()
         if note and self.group.exists():
-            if {key: note.get(key) for key in known} != known:
+            other = _different(note, known)
+            if other:
                 raise FileError(
-                    f"'{self.folder}' holds unfinished labels of another image, model or setting; "
-                    "go on with the same, or delete that folder to begin anew."
+                    f"'{self.folder}' holds unfinished labels with another {', '.join(other)}; go "
+                    "on with the same, or delete that folder to begin anew."
                 )
             return
         with _told(self.path):
@@ -342,6 +346,14 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise FileError(write_problem(path, error)) from error
+
+
+def _different(note: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
+    """Names of what is different in unfinished labels, the first ones."""
+    began = note.get("job", {})
+    other = [name for name, value in known["job"].items() if began.get(name) != value]
+    other += [name for name in ("grid", "block") if note.get(name) != known[name]]
+    return other[:_MOST_NAMES]
 
 
 def _plain(values: Any) -> Any:
