@@ -23,6 +23,7 @@ _OF_FILES = ("overlay", "scores", "measure", "summary", "jobs", "skip_existing")
 """Options that go with labels in TIFF alone, by their names in Python."""
 
 _STAGES = {
+    "slices": "network, slices of three directions",
     "scores": "network",
     "flood": "flood, once more until nothing changes",
     "written": "writing",

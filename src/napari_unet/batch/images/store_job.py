@@ -13,6 +13,7 @@ from typing import Any
 from napari_unet.batch.file_plan import check_writable
 from napari_unet.batch.images.job import Look
 from napari_unet.batch.images.part import ImagePart
+from napari_unet.batch.images.volume import volume_concerns
 from napari_unet.batch.lock import QueueLock
 from napari_unet.batch.settings import BatchSettings
 from napari_unet.engine.base.errors import FileError, SettingsError
@@ -23,6 +24,7 @@ from napari_unet.engine.blocks.segmentation import (
     network_digest,
     segment_blocks,
 )
+from napari_unet.engine.blocks.slabs import slice_bytes
 from napari_unet.engine.cluster.crew import Crew
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.ensemble import ensemble_name, zooms_of
@@ -156,7 +158,7 @@ class StoreJob:
         warnings = self._warnings(part, settings)
         grid = label_grid(part.image, opened, part.channel_axis)
         store.begin(
-            grid, self._job(opened, part, settings), block=shard_for(self.block, self._ndim)
+            grid, self._job(opened, part, settings), block=shard_for(self.block, self._block_ndim)
         )
         yield StoreReport("scores", 0, 1, (*warnings, *self._room(store, part)))
         try:
@@ -182,6 +184,15 @@ class StoreJob:
         return self.batch.instances_of(self.networks[0].description.instances)
 
     @property
+    def _is_volume(self) -> bool:
+        """Whether cells are found in the volume that planes are slices of."""
+        return self.batch.settings.volume == "three_planes"
+
+    @property
+    def _block_ndim(self) -> int:
+        return 3 if self._is_volume else self._ndim
+
+    @property
     def _ndim(self) -> int:
         return self.networks[0].description.architecture.ndim
 
@@ -190,10 +201,10 @@ class StoreJob:
     ) -> Iterator[BlocksReport]:
         """The one call of the engine."""
         description = self.networks[0].description
-        block = None
-        if self.block is not None:
+        block = self.block
+        if block is not None and not self._is_volume:
             zoom = zooms_of([each.description for each in self.networks], settings)[0]
-            block = [max(1, round(n * zoom)) for n in self.block]
+            block = tuple(max(1, round(n * zoom)) for n in block)
         yield from segment_blocks(
             part.image.array,
             self.networks,
@@ -214,11 +225,12 @@ class StoreJob:
         if self.block is None:
             return
         found = f"The block is {' x '.join(map(str, self.block))} pixels"
-        if len(self.block) != self._ndim:
-            axes = "Y,X" if self._ndim == 2 else "Z,Y,X"
+        ndim = self._block_ndim
+        if len(self.block) != ndim:
+            axes = "Y,X" if ndim == 2 else "Z,Y,X"
+            whose = "the model reads" if ndim == self._ndim else "cells are found in"
             raise SettingsError(
-                f"{found}, and the model reads {self._ndim}-D images; give {self._ndim} numbers, "
-                f"{axes}."
+                f"{found}, and {whose} {ndim}-D images; give {ndim} numbers, {axes}."
             )
         if math.prod(self.block) < _LEAST_BLOCK_PX:
             raise SettingsError(
@@ -228,7 +240,7 @@ class StoreJob:
 
     def _warnings(self, part: ImagePart, settings: SegmentationSettings) -> Sequence[str]:
         checks = self.batch.checks
-        found: list[str] = list(part.image.remarks)
+        found: list[str] = [*part.image.remarks, *volume_concerns(part, settings)]
         if self.look is not None and checks != "none":
             description = self.networks[0].description
             found += self.look(part, description, settings, refuses=checks == "refuse")
@@ -239,7 +251,10 @@ class StoreJob:
         size = part.image.array.size
         if part.channel_axis is not None:
             size //= part.image.array.shape[part.channel_axis]
-        needed, free = size * _SCRATCH_BYTES, shutil.disk_usage(store.folder).free
+        bytes_each = _SCRATCH_BYTES
+        if self._is_volume:
+            bytes_each += slice_bytes(len(self.networks[0].description.class_roles))
+        needed, free = size * bytes_each, shutil.disk_usage(store.folder).free
         if needed <= free or store.cells is not None:
             return ()
         warning = (

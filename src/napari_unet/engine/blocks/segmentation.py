@@ -20,12 +20,13 @@ import torch
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.blocks.cells import LabelTarget, check_planes
-from napari_unet.engine.blocks.grid import Grid, default_block
+from napari_unet.engine.blocks.grid import Grid, Key, default_block
 from napari_unet.engine.blocks.growing import GrowingLabels
 from napari_unet.engine.blocks.plan import Plan
 from napari_unet.engine.blocks.scorers import Alone, Shared
-from napari_unet.engine.blocks.scoring import Reading, Scoring
+from napari_unet.engine.blocks.scoring import Machine, Reading, Scoring
 from napari_unet.engine.blocks.scratch import Scratch
+from napari_unet.engine.blocks.slabs import all_slabs, gather_block, missing_slabs
 from napari_unet.engine.blocks.stages import find_cells
 from napari_unet.engine.cluster.crew import Crew
 from napari_unet.engine.cluster.hands import Hands, OneProcess
@@ -37,7 +38,9 @@ from napari_unet.engine.networks.class_roles import types_of
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.ensemble import ensemble
 from napari_unet.engine.segmentation.instances import check_class_roles
+from napari_unet.engine.segmentation.planes import sizes_of_balls
 from napari_unet.engine.segmentation.tiling import split_axis
+from napari_unet.engine.segmentation.volumes.ways import own_instances
 
 _PARTS_AT_ONCE = 16
 """Parts of an image that a worker looks at in one task, of some million pixels each."""
@@ -55,7 +58,8 @@ class BlocksReport:
     Parameters
     ----------
     stage : str
-        What is being done: "scores", which takes nearly all of the time,
+        What is being done: "scores", which takes nearly all of the time, of
+        three directions "slices" before it,
         "pieces", "core", "centres", "flood", "labels", "borders", "cells" or
         "written".
     done, total : int
@@ -159,7 +163,7 @@ def segment_blocks(
     settings = replace(settings or SegmentationSettings(), **options)
     networks = ensemble(as_networks(network))
     _check_network(networks[0].description, settings)
-    instances = instances or networks[0].description.instances
+    instances = instances or own_instances(networks[0].description.instances, settings)
     with ExitStack() as stack:
         crew = None
         if client is not None:
@@ -225,10 +229,10 @@ def _check_network(description: NetworkDescription, settings: SegmentationSettin
             "of cells."
         )
     check_class_roles(description.class_roles)
-    if settings.volume != "slices":
+    if settings.volume == "linked":
         raise SettingsError(
-            f"volume is '{settings.volume}', but in blocks cells are not made whole over slices "
-            "yet; leave it out, or segment the image as a whole, with an output that ends in .tif."
+            "volume is 'linked', but in blocks discs are not linked from slice to slice; choose "
+            "'three_planes', or segment the image as a whole, with an output that ends in .tif."
         )
     if settings.region is not None:
         raise SettingsError(
@@ -257,6 +261,7 @@ class _Run:
         self, reading: Reading, networks: Sequence[Network], scorer: Alone | Shared
     ) -> None:
         self._reading, self._networks, self._scorer = reading, networks, scorer
+        self._roles = networks[0].description.class_roles
 
     def planned(
         self,
@@ -286,15 +291,25 @@ class _Run:
         if job["tile_px"] is None:
             job["tile_px"] = machine.tile_px
         if job["block"] is None:
-            multiples = machine.size_multiples
-            tile_px = _up(job["tile_px"], math.lcm(*multiples))
-            axes = zip(shape, multiples, strict=True)
-            steps = [split_axis(n, tile_px, multiple)[0][1] for n, multiple in axes]
-            job["block"] = default_block(shape, steps, multiples)
+            job["block"] = self._usual_block(machine, job["tile_px"])
         scratch.note(job)
         self._machine = replace(machine, tile_px=int(job["tile_px"]))
         grid = Grid(reading.stack, shape, tuple(job["block"]))
+        if reading.voxel_px is not None:
+            instances = sizes_of_balls(instances, reading.voxel_px)
         return Plan(scratch, grid, instances, reading.own_shape)
+
+    def _usual_block(self, machine: Machine, tile_px: int) -> tuple[int, ...]:
+        """Of whole tiles; of volumes whose slices are computed whole, of any size."""
+        shape = self._reading.shape
+        if self._reading.anisotropy is not None:
+            each = (1,) * len(shape)
+            return default_block(shape, each, each)
+        multiples = machine.size_multiples
+        tile_px = _up(tile_px, math.lcm(*multiples))
+        axes = zip(shape, multiples, strict=True)
+        steps = [split_axis(n, tile_px, multiple)[0][1] for n, multiple in axes]
+        return default_block(shape, steps, multiples)
 
     def reports(
         self, plan: Plan, out: LabelTarget, hands: Hands, growing: GrowingLabels | None
@@ -303,11 +318,13 @@ class _Run:
         if growing is not None:
             growing.begin(plan, out)
         tile_px = self._machine.tile_px
+        if self._reading.anisotropy is not None:
+            yield from self._slices(plan)
         keys = plan.grid.keys
         missing = plan.scratch.missing("scores", keys)
         done = len(keys) - len(missing)
         yield BlocksReport("scores", done, len(keys), tile_px)
-        for key in self._scorer.scored(plan, missing, self._machine):
+        for key in self._scored(plan, missing, hands):
             if key is not None:
                 done += 1
                 if growing is not None:
@@ -318,10 +335,26 @@ class _Run:
                 growing.written(step.written)
             report = BlocksReport(step.stage, step.done, step.total, tile_px)
             if step.cell_count is not None:
-                types = [_NO_TYPES] if types_of(self._networks[0].description.class_roles) else []
+                types = [_NO_TYPES] if types_of(self._roles) else []
                 notes = (*self._scorer.notes, *types)
                 report = replace(report, cell_count=step.cell_count, notes=notes)
             yield report
+
+    def _slices(self, plan: Plan) -> Iterator[BlocksReport]:
+        """Compute the slices of volumes, of all three directions."""
+        slabs = all_slabs(plan.grid, len(self._roles))
+        missing = missing_slabs(plan, slabs)
+        done, tile_px = len(slabs) - len(missing), self._machine.tile_px
+        yield BlocksReport("slices", done, len(slabs), tile_px)
+        for slab in self._scorer.sliced(plan, missing, self._machine):
+            done += slab is not None
+            yield BlocksReport("slices", done, len(slabs), tile_px)
+
+    def _scored(self, plan: Plan, missing: Sequence[Key], hands: Hands) -> Iterator[Key | None]:
+        if self._reading.anisotropy is None:
+            return self._scorer.scored(plan, missing, self._machine)
+        done = hands.done("scores", partial(gather_block, plan, self._roles), missing)
+        return (key for key, _ in done)
 
 
 def _check_block(block: Sequence[int], shape: tuple[int, ...]) -> None:

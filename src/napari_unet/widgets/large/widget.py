@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _ASK_AGAIN_MS = 200
 
 _STAGES = {
+    "slices": ("network, slices of three directions", ""),
     "scores": ("network", "In one colour: where cells are. Numbers come with the last stage."),
     "flood": ("growing cells", "Cells grow over the sides of blocks, until nothing changes."),
     "written": ("writing", "Cells have their numbers in the blocks that are written."),
