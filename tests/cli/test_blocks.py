@@ -125,23 +125,6 @@ def test_volumes_too(tmp_path: Path, bright_is_cell: Callable[..., Network]) -> 
     np.testing.assert_array_equal(array[...], whole(str(source), model, tmp_path))
 
 
-def test_volumes_from_slices_in_three_directions(
-    tmp_path: Path, bright_is_cell: Callable[..., Network], output: Output
-) -> None:
-    model = str(save_checkpoint(bright_is_cell(), tmp_path / "bright"))
-    source, out = tmp_path / "volume.npy", tmp_path / "out.ome.zarr"
-    np.save(source, blobs(9, 33, 30))
-
-    options = ["--volume", "three_planes", "--min-seed", "1", "--min-size", "1"]
-    words = ["segment", str(source), "-o", str(out), "--model", model, *options]
-    assert main([*words, "--block", "16,30"]) == 1
-    assert "cells are found in 3-D images; give 3 numbers, Z,Y,X" in output.complaint()
-    assert main([*words, "--block", "5,16,30"]) == 0
-
-    assert "does not say how far apart its slices are" in output.read()[1]
-    np.testing.assert_array_equal(labels_in(out), whole(str(source), model, tmp_path, *options))
-
-
 def test_store_has_the_place_and_as_many_sizes_as_the_image(
     tmp_path: Path, model: str, output: Output
 ) -> None:

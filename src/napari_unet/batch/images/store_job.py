@@ -26,6 +26,7 @@ from napari_unet.engine.blocks.segmentation import (
 )
 from napari_unet.engine.blocks.slabs import slice_bytes
 from napari_unet.engine.cluster.crew import Crew
+from napari_unet.engine.labels.cell_types import CellTypes
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.ensemble import ensemble_name, zooms_of
 from napari_unet.files.image_file import ImageFile
@@ -41,6 +42,9 @@ _LEAST_BLOCK_PX = 256
 
 _SCRATCH_BYTES = 25
 """For each pixel, at most, until the labels are whole."""
+
+_TYPE_BYTES = 4
+"""The same, for each type of cells that is told."""
 
 _GIGABYTE = 1e9
 
@@ -59,6 +63,8 @@ class StoreReport:
         What is to be told, once.
     cell_count : int, optional
         The last report carries it.
+    types : CellTypes, optional
+        In the report of the last block that is written.
     """
 
     stage: str
@@ -66,6 +72,7 @@ class StoreReport:
     total: int
     warnings: tuple[str, ...] = ()
     cell_count: int | None = None
+    types: CellTypes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +131,8 @@ class StoreJob:
             If the image, a setting or the output does not fit.
         """
         store = LabelStore(self.out)
-        store.check(overwrite=self.overwrite)
+        description = self.networks[0].description
+        store.check(overwrite=self.overwrite, tells_types=bool(description.cell_types))
         if self.out.resolve() == self.source.resolve():
             raise FileError(f"The output '{self.out}' would replace the image; choose another one.")
         count = 0
@@ -164,9 +172,15 @@ class StoreJob:
         try:
             if store.cells is None:
                 for report in self._blocks(store, part, settings):
-                    yield StoreReport(report.stage, report.done, report.total, report.notes)
                     if report.cell_count is not None:
-                        store.note_cells(report.cell_count)
+                        store.note_cells(report.cell_count, report.types)
+                    yield StoreReport(
+                        report.stage,
+                        report.done,
+                        report.total,
+                        report.notes,
+                        types=report.types,
+                    )
             for done, total in store.write_smaller():
                 yield StoreReport(SMALLER, done, total)
             count = store.cells or 0
@@ -251,9 +265,10 @@ class StoreJob:
         size = part.image.array.size
         if part.channel_axis is not None:
             size //= part.image.array.shape[part.channel_axis]
-        bytes_each = _SCRATCH_BYTES
+        description = self.networks[0].description
+        bytes_each = _SCRATCH_BYTES + _TYPE_BYTES * len(description.cell_types)
         if self._is_volume:
-            bytes_each += slice_bytes(len(self.networks[0].description.class_roles))
+            bytes_each += slice_bytes(len(description.class_roles))
         needed, free = size * bytes_each, shutil.disk_usage(store.folder).free
         if needed <= free or store.cells is not None:
             return ()

@@ -20,7 +20,6 @@ from napari_unet.engine.images.image import AnyImage
 from napari_unet.engine.images.resampling import ZoomedSource, at_scale, zoomed_shape
 from napari_unet.engine.images.source import ImageSource
 from napari_unet.engine.models.checkpoint import load_checkpoint
-from napari_unet.engine.networks.class_roles import BACKGROUND, BORDER, CELL, as_cells
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.detours import Detours
 from napari_unet.engine.segmentation.ensemble import axis_zooms_of
@@ -177,11 +176,7 @@ class Scoring:
         sources = self._reading.plane(plan.grid.plane(key))
         for _ in self.predictor.predict_into(part, sources, whole_grid=True):
             yield
-        scores, roles = as_cells(part.scores, self._roles)
-        wanted = [BACKGROUND, CELL]
-        if plan.is_judged and BORDER in roles:
-            wanted.append(BORDER)
-        plan.scratch.save("scores", key, **{role: scores[roles.index(role)] for role in wanted})
+        plan.scratch.save("scores", key, **plan.kept_scores(part.scores, self._roles))
 
     def slices(self, plan: Plan, slab: Slab) -> Iterator[None]:
         """Compute the scores of the slices of a slab and write them, with pauses."""

@@ -33,6 +33,7 @@ from napari_unet.engine.cluster.hands import Hands, OneProcess
 from napari_unet.engine.images.image import AnyImage
 from napari_unet.engine.images.lazy import LazyView
 from napari_unet.engine.images.stored import stored
+from napari_unet.engine.labels.cell_types import CellTypes
 from napari_unet.engine.models.one_call import AnyNetwork, as_networks
 from napari_unet.engine.networks.class_roles import types_of
 from napari_unet.engine.networks.network import Network, NetworkDescription
@@ -44,11 +45,6 @@ from napari_unet.engine.segmentation.volumes.ways import own_instances
 
 _PARTS_AT_ONCE = 16
 """Parts of an image that a worker looks at in one task, of some million pixels each."""
-
-_NO_TYPES = (
-    "Types of cells are not told for images that are segmented in blocks; segment parts of it "
-    "for these."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +67,8 @@ class BlocksReport:
     notes : tuple of str
         Sentences about anything that went another way than asked for; those
         of the last report are complete.
+    types : CellTypes, optional
+        The type of each cell, of a network that tells types apart; in the last report.
     """
 
     stage: str
@@ -79,6 +77,7 @@ class BlocksReport:
     tile_px: int
     cell_count: int | None = None
     notes: tuple[str, ...] = ()
+    types: CellTypes | None = None
 
 
 def segment_blocks(
@@ -297,7 +296,7 @@ class _Run:
         grid = Grid(reading.stack, shape, tuple(job["block"]))
         if reading.voxel_px is not None:
             instances = sizes_of_balls(instances, reading.voxel_px)
-        return Plan(scratch, grid, instances, reading.own_shape)
+        return Plan(scratch, grid, instances, reading.own_shape, types_of(self._roles))
 
     def _usual_block(self, machine: Machine, tile_px: int) -> tuple[int, ...]:
         """Of whole tiles; of volumes whose slices are computed whole, of any size."""
@@ -335,9 +334,12 @@ class _Run:
                 growing.written(step.written)
             report = BlocksReport(step.stage, step.done, step.total, tile_px)
             if step.cell_count is not None:
-                types = [_NO_TYPES] if types_of(self._roles) else []
-                notes = (*self._scorer.notes, *types)
-                report = replace(report, cell_count=step.cell_count, notes=notes)
+                report = replace(
+                    report,
+                    cell_count=step.cell_count,
+                    notes=self._scorer.notes,
+                    types=step.types,
+                )
             yield report
 
     def _slices(self, plan: Plan) -> Iterator[BlocksReport]:

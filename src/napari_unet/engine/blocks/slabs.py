@@ -18,7 +18,6 @@ from napari_unet.engine.blocks.grid import Grid, Key
 from napari_unet.engine.blocks.plan import Plan
 from napari_unet.engine.images.image import Scores
 from napari_unet.engine.images.source import ImageSource
-from napari_unet.engine.networks.class_roles import BACKGROUND, CELL, as_cells
 from napari_unet.engine.segmentation.predictor import PlanePredictor
 from napari_unet.engine.segmentation.volumes.three_planes import DIRECTIONS, predict_slice
 
@@ -149,9 +148,7 @@ def gather_block(plan: Plan, class_roles: tuple[str, ...], key: Key) -> None:
         for slab in sorted(reached, key=lambda each: each.axis):
             own = within(shared(box, slab.region(plan.grid.shape)), box)
             scores[(slice(None), *own)] += plan.scratch.read(_STAGE, slab.piece(key), "scores")
-        summed, roles = as_cells(scores, class_roles)
-        wanted = {role: summed[roles.index(role)] for role in (BACKGROUND, CELL)}
-        plan.scratch.save("scores", key, **wanted)
+        plan.scratch.save("scores", key, **plan.kept_scores(scores, class_roles))
     for slab in reached:
         plan.scratch.drop(_STAGE, slab.piece(key))
 
