@@ -20,6 +20,7 @@ import torch
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.blocks.cells import LabelTarget, check_planes
+from napari_unet.engine.blocks.costs import cost_note
 from napari_unet.engine.blocks.grid import Grid, Key, default_block
 from napari_unet.engine.blocks.growing import GrowingLabels
 from napari_unet.engine.blocks.plan import Plan
@@ -66,7 +67,8 @@ class BlocksReport:
         The last report carries it.
     notes : tuple of str
         Sentences about anything that went another way than asked for; those
-        of the last report are complete.
+        of the last report are complete. The first of "scores" says if blocks are
+        so small that pixels are read many times, and which ones would do.
     types : CellTypes, optional
         The type of each cell, of a network that tells types apart; in the last report.
     """
@@ -322,7 +324,7 @@ class _Run:
         keys = plan.grid.keys
         missing = plan.scratch.missing("scores", keys)
         done = len(keys) - len(missing)
-        yield BlocksReport("scores", done, len(keys), tile_px)
+        yield BlocksReport("scores", done, len(keys), tile_px, notes=self._costs(plan, missing))
         for key in self._scored(plan, missing, hands):
             if key is not None:
                 done += 1
@@ -341,6 +343,14 @@ class _Run:
                     types=step.types,
                 )
             yield report
+
+    def _costs(self, plan: Plan, missing: Sequence[Key]) -> tuple[str, ...]:
+        """What is to be said of the size of blocks before they are computed."""
+        if self._reading.anisotropy is not None or not missing:
+            return ()
+        config = self._networks[0].description.architecture
+        note = cost_note(plan.grid, plan.own_shape, config, self._machine.tile_px)
+        return () if note is None else (note,)
 
     def _slices(self, plan: Plan) -> Iterator[BlocksReport]:
         """Compute the slices of volumes, of all three directions."""
