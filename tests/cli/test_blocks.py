@@ -235,10 +235,14 @@ def test_other_work_is_not_gone_on_with(
         context.setattr(LabelStore, "write_smaller", interrupted)
         main(["segment", source, "-o", str(out), "--model", model])
     output.read()
-    for words in ([other], [source, "--min-size", "9"]):
+    for words, name in (
+        ([other], "image"),
+        ([source, "--min-size", "9"], "--min-size"),
+        ([source, "--block", "64,70"], "block"),
+    ):
         assert main(["segment", *words, "-o", str(out), "--model", model]) == 1
         text = output.complaint()
-        assert "unfinished labels of another image, model or setting; go on with the same" in text
+        assert f"unfinished labels with another {name}; go on with the same" in text
 
 
 def test_two_commands_do_not_work_on_one_output(tmp_path: Path, model: str, output: Output) -> None:

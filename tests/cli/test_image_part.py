@@ -154,3 +154,25 @@ def test_slice_of_a_stack_with_channels_has_the_range_of_each_of_them(
     words = [*words, str(tmp_path / "own.tif"), "--slice", "2", "--intensities", "slice"]
     assert main(words) == 0
     assert (read_labels(tmp_path / "own.tif").array > 0).sum() > (together[1] > 0).sum()
+
+
+def test_channels_on_a_last_axis_that_nobody_named_are_hinted_at(
+    tmp_path: Path, model: str, save_image: Callable[..., str], output: Output
+) -> None:
+    image = np.random.default_rng(0).integers(0, 200, (60, 70, 5), np.uint8)
+    source, out = save_image(tmp_path / "five.tif", image), str(tmp_path / "out.tif")
+    words = ["segment", source, "-o", out, "--model", model]
+
+    assert main(words) == 1
+    assert "Its last axis is so short that it must be channels; name it (--channel-axis 2)." in (
+        output.complaint()
+    )
+    assert main([*words, "--channel-axis", "2"]) == 1
+    assert "has 5 channels; this model reads 1. Choose one channel to segment (--channel)" in (
+        output.complaint()
+    )
+    assert main([*words, "--channel-axis", "2", "--channel", "4"]) == 0
+    output.read()
+    assert main([*words, "--every-slice", "--overwrite"]) == 0
+    assert "The 5 planes along axis 2" in (told := output.read()[1])
+    assert "(--channel 1 --channel-axis 2)" in told

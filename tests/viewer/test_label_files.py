@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from napari.components import ViewerModel
+from napari.errors import MultipleReaderError
 from napari.layers import Labels
 from napari.plugins import _initialize_plugins
 from napari.settings import get_settings
@@ -112,6 +113,26 @@ def test_napari_prefers_us_for_such_names_once_one_was_saved_and_no_other_choice
     get_settings().plugins.extension2reader = {"*.tif": "napari"}
     layer.save(str(tmp_path / "b.labels.ome.tif"))
     assert get_settings().plugins.extension2reader == {"*.tif": "napari"}
+
+
+def test_folders_open_without_a_question_once_napari_was_told(
+    viewer: ViewerModel, tmp_path: Path
+) -> None:
+    viewer.add_labels(LABELS).save(str(tmp_path / "a.ome.zarr"))
+    (tmp_path / "images").mkdir()
+    for name in ("1.tif", "2.tif"):
+        tifffile.imwrite(tmp_path / "images" / name, np.zeros((8, 9), np.uint8))
+    folders = (tmp_path / "a.ome.zarr", tmp_path / "images")
+    for folder in folders:
+        with pytest.raises(MultipleReaderError):
+            _reopened(viewer, folder)
+
+    # As docs/label-files.md has it.
+    get_settings().plugins.extension2reader = {"*.zarr/": PLUGIN, "*/": "napari"}
+    labels, images = (_reopened(viewer, folder) for folder in folders)
+    assert isinstance(labels, Labels)
+    np.testing.assert_array_equal(labels.data, LABELS)
+    assert images.data.shape == (2, 8, 9)
 
 
 def test_labels_of_the_command_line_open_with_their_scale(

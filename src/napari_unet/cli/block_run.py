@@ -10,7 +10,7 @@ from napari_unet.batch.attempts import Stopped
 from napari_unet.batch.file_plan import named_images
 from napari_unet.batch.images.store_job import StoreJob
 from napari_unet.batch.settings import BatchSettings
-from napari_unet.batch.words import count
+from napari_unet.batch.words import cells_in_words
 from napari_unet.cli.checks import look_before
 from napari_unet.cli.console import PROGRAM, progress_bar, report, say, say_of
 from napari_unet.cli.worker_options import workers_of
@@ -23,6 +23,7 @@ _OF_FILES = ("overlay", "scores", "measure", "summary", "jobs", "skip_existing")
 """Options that go with labels in TIFF alone, by their names in Python."""
 
 _STAGES = {
+    "slices": "network, slices of three directions",
     "scores": "network",
     "flood": "flood, once more until nothing changes",
     "written": "writing",
@@ -63,7 +64,7 @@ def _told(job: StoreJob, arguments: argparse.Namespace) -> int:
     title, began = job.source.name, time.perf_counter()
     bar = progress_bar(1, title, forced=arguments.progress)
     told: set[str] = set()
-    found = 0
+    found, types = 0, None
     try:
         with closing(job.reports()) as reports:
             for each in reports:
@@ -74,7 +75,7 @@ def _told(job: StoreJob, arguments: argparse.Namespace) -> int:
                     if warning not in told:
                         say_of(job.source, warning)
                     told.add(warning)
-                found = each.cell_count or found
+                found, types = each.cell_count or found, each.types or types
     except KeyboardInterrupt:
         folder = LabelStore(job.out).folder
         kept = f"What is done is in '{folder}'; run the same command to go on."
@@ -82,7 +83,7 @@ def _told(job: StoreJob, arguments: argparse.Namespace) -> int:
     finally:
         bar.close()
     seconds = time.perf_counter() - began
-    report(f"{title}: {count(found, 'cell')} in {seconds:.1f} s -> {job.out}")
+    report(f"{title}: {cells_in_words(found, types)} in {seconds:.1f} s -> {job.out}")
     return 0
 
 

@@ -230,7 +230,7 @@ def read_layer_data(path: Path, series: int) -> LayerData:
     remarks = list(file.remarks)
     try:
         if not types:
-            types, sure = _types_beside(path, file.array)
+            types, sure = types_beside(path, file.array)
     except FileError as error:
         remarks.append(str(error))
     for remark in remarks:
@@ -240,8 +240,7 @@ def read_layer_data(path: Path, series: int) -> LayerData:
     if types:
         rows = {label: types.get(label, "") for label in {*types, *marks}}
         options["features"] = {**mark_columns(marks, among=rows), **features_of(rows, sure)}
-        predicted = {label: name for label, name in types.items() if label in sure}
-        options["metadata"] = {**options.get("metadata", {}), TYPES_KEY: predicted}
+        options["metadata"] = {**options.get("metadata", {}), **predicted_types(types, sure)}
     # So wide that cells can be added, and as our own layers are.
     fits = file.array.size == 0 or int(file.array.max()) <= np.iinfo(np.int32).max
     return file.array.astype(np.int32 if fits else np.int64), options, "labels"
@@ -267,7 +266,12 @@ def _on_image_in_view(file: ImageFile) -> tuple[ImageFile, dict[str, Any] | None
     return found, {key: meta[key] for key in _PLACE if key in meta}
 
 
-def _types_beside(path: Path, labels: Any) -> tuple[dict[int, str], dict[int, float]]:
+def predicted_types(types: Mapping[int, str], sure: Mapping[int, float]) -> dict[str, Any]:
+    """Metadata of a layer: types as they were predicted, which are those with a probability."""
+    return {TYPES_KEY: {label: name for label, name in types.items() if label in sure}}
+
+
+def types_beside(path: Path, labels: Any) -> tuple[dict[int, str], dict[int, float]]:
     """Types of the cells, and how sure they are, from a table beside the labels if there is one."""
     table = table_beside(path)
     if not table.exists():

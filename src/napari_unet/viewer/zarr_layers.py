@@ -23,7 +23,8 @@ from napari_unet.files.stores.ngff import (
     ome_of,
 )
 from napari_unet.files.stores.zarr_image import ZarrImage
-from napari_unet.viewer.label_files import layer_options
+from napari_unet.viewer.cells.cell_types import features_of
+from napari_unet.viewer.label_files import layer_options, predicted_types, types_beside
 
 LAZY_BYTES = 1 << 28
 """Labels below are read into memory, so that they can be corrected."""
@@ -104,6 +105,10 @@ def _labels(path: Path, name: str, group: Any) -> LayerData:
     if array.nbytes >= LAZY_BYTES:
         return _levels(group, array, stored, rest), options, "labels"
     labels = np.asarray(array[rest])
+    types, sure = types_beside(path, labels)
+    if types:
+        options["features"] = features_of(types, sure)
+        options["metadata"] = {**options.get("metadata", {}), **predicted_types(types, sure)}
     fits = labels.size == 0 or int(labels.max()) <= np.iinfo(np.int32).max
     return labels.astype(np.int32 if fits else np.int64), options, "labels"
 

@@ -144,3 +144,26 @@ def test_planes_in_one_chunk_are_refused_where_several_write():
     with pytest.raises(SettingsError, match="chunks of 2 x 32 x 32 pixels, and workers cannot"):
         check_planes(plan, array)
     check_planes(plan, zarr.create_array({}, shape=(4, 64, 64), chunks=(1, 32, 32), dtype="i4"))
+
+
+def test_workers_do_volumes_from_slices_in_three_directions(tmp_path, model):
+    shape = (10, 30, 32)
+    image, out = (
+        zarr.create_array(tmp_path / name, shape=shape, chunks=(8, 16, 16), dtype=dtype)
+        for name, dtype in (("volume.zarr", "u1"), ("labels.zarr", "i4"))
+    )
+    image[...] = np.random.default_rng(2).integers(0, 200, shape)
+    options = {**OPTIONS, "volume": "three_planes", "anisotropy": 1.5}
+    background, cell = segment(image[...], model, **options).scores
+    options["instances"] = InstanceSettings(
+        foreground_threshold=float(1 - np.quantile(background, 0.2)),
+        seed_threshold=float(np.quantile(cell, 0.9)),
+        min_seed_px=1,
+        min_size_px=1,
+    )
+    expected = segment(image[...], model, **options).labels
+    assert expected.max() > 3
+    options |= {"work": tmp_path / "work", "block": (8, 16, 16)}
+    with local_crew(1, device="cpu") as crew:
+        list(segment_blocks(image, model, out, client=crew, **options))
+    np.testing.assert_array_equal(out[...], expected)

@@ -457,6 +457,17 @@ def test_axis_called_channels_is_warned_of_however_long() -> None:
     assert finding.severity == "warning"
 
 
+def test_a_short_last_axis_is_warned_of_as_channels_and_not_one_of_colours() -> None:
+    shape = (64, 80, 5)
+    finding = only(tuple(each for each in said(RNG.random(shape)) if "channels" in each.text))
+
+    assert finding.text.startswith("The 5 planes along axis 2 of 'X' are channels. Choose")
+    assert finding.changes == {"channel_axis": 2, "channel": 1}
+    assert finding.severity == "warning"
+    for other in ((64, 80, 4), (64, 80, 9), (30, 80, 5)):
+        assert not any("axis 2" in each.text for each in said(RNG.random(other)))
+
+
 def test_channels_between_slices_and_rows_are_seen_without_a_name() -> None:
     labels = ("axis -4", "axis -3", "axis -2", "axis -1")
 

@@ -1,7 +1,5 @@
 """The Large images widget: a layer's file is segmented in blocks, here or by workers."""
 
-import shlex
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -11,14 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-import zarr
-from napari.components import ViewerModel
-from napari.layers import Image, Labels
-from napari.layers._source import layer_source
 from numpy.typing import NDArray
-from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QGuiApplication
 
 from napari_unet.cli import main
 from napari_unet.engine.base.errors import ClusterError
@@ -27,69 +19,14 @@ from napari_unet.engine.cluster import clusters
 from napari_unet.engine.cluster.crew import Crew, CrewFacts
 from napari_unet.engine.cluster.hands import OneProcess
 from napari_unet.files.images import read_labels
-from napari_unet.session import Session
 from napari_unet.viewer import worker
-from napari_unet.viewer.zarr_layers import read_layers
-from napari_unet.widgets.large.widget import LargeWidget
 from napari_unet.widgets.segment.widget import SegmentWidget
 
 FACTS = CrewFacts(3, 12, 0, {"napari-unet-cells": "1.2", "torch": "2.6"}, "http://there:8787")
 
 
-class Person:
-    """Someone at the widget."""
-
-    def __init__(self, qtbot: QtBot, widget: LargeWidget, viewer: ViewerModel) -> None:
-        self.qtbot, self.widget, self.viewer = qtbot, widget, viewer
-        self.form, self.panel = widget.form, widget.panel
-
-    def wait(self, is_so: Callable[[], bool]) -> None:
-        self.qtbot.waitUntil(is_so, timeout=30_000)
-
-    def press(self) -> None:
-        self.qtbot.mouseClick(self.panel.button, Qt.MouseButton.LeftButton)
-
-    def run(self) -> str:
-        self.press()
-        self.wait(lambda: not self.panel.is_running)
-        return str(self.panel.message)
-
-    def open(self, path: Path) -> Image:
-        is_zarr = path.suffix == ".zarr"
-        data = (
-            read_layers(str(path))[0] if is_zarr else (tifffile.imread(path), {"name": path.stem})
-        )
-        with layer_source(path=str(path)):
-            layers = self.viewer.add_image(data[0], **data[1])
-        self.wait(lambda: self.form.facts is not None)
-        return layers[0] if isinstance(layers, list) else layers
-
-    @property
-    def labels(self) -> list[Labels]:
-        return [each for each in self.viewer.layers if isinstance(each, Labels)]
-
-
-@pytest.fixture
-def person(
-    viewer: ViewerModel, session: Session, widget: SegmentWidget, qtbot: QtBot
-) -> Iterator[Person]:
-    large = LargeWidget(viewer, session, lambda: widget)
-    qtbot.addWidget(large)
-    large.show()
-    yield Person(qtbot, large, viewer)
-    large.close()
-    assert worker.stop_all()
-
-
-@pytest.fixture
-def image(tmp_path: Path, squares: NDArray[np.uint8]) -> Path:
-    path = tmp_path / "slide.tif"
-    tifffile.imwrite(path, squares)
-    return path
-
-
 def test_labels_lie_beside_the_image_and_over_it(
-    person: Person, image: Path, square_labels: NDArray[np.int32]
+    person: Any, image: Path, square_labels: NDArray[np.int32]
 ) -> None:
     layer = person.open(image)
     layer.scale, layer.translate = (0.5, 0.5), (3, 4)
@@ -110,46 +47,12 @@ def test_labels_lie_beside_the_image_and_over_it(
     assert person.run() == f"3 cells, in '{out}'."
 
 
-class Held:
-    """The engine in this process, which waits before a stage."""
-
-    def __init__(self, before: str) -> None:
-        self.before, self.is_held, self.go_on = before, threading.Event(), threading.Event()
-
-    def hold(self, stage: str) -> None:
-        if stage == self.before:
-            self.is_held.set()
-            assert self.go_on.wait(30)
-
-
-@pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Held]]:
-    """Has the engine in this process wait before a stage."""
-    made: list[Held] = []
-    done = OneProcess.done
-
-    def hold(before: str) -> Held:
-        one = Held(before)
-        made.append(one)
-
-        def done_or_held(self: OneProcess, stage: str, *given: Any) -> Any:
-            one.hold(stage)
-            return done(self, stage, *given)
-
-        monkeypatch.setattr(OneProcess, "done", done_or_held)
-        return one
-
-    yield hold
-    for each in made:
-        each.go_on.set()
-
-
 def test_cells_are_seen_while_it_runs_and_a_stopped_run_goes_on(
-    person: Person,
+    person: Any,
     image: Path,
     squares: NDArray[np.uint8],
     square_labels: NDArray[np.int32],
-    held: Callable[[str], Held],
+    held: Callable[[str], Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(growing, "_PLANE_PX", 400)
@@ -186,21 +89,6 @@ def test_cells_are_seen_while_it_runs_and_a_stopped_run_goes_on(
     np.testing.assert_array_equal(labels.data, square_labels)
 
 
-def two_channels(folder: Path, squares: NDArray[np.uint8]) -> Path:
-    """An OME-Zarr of the squares upside down, and as they are, on a ground that is not quite even.
-
-    Its pixels are half a micrometre wide.
-    """
-    squares = squares + np.arange(squares.size, dtype=np.uint8).reshape(squares.shape) % 7
-    group = zarr.open_group(folder / "cells.ome.zarr", mode="w")
-    group.create_array("0", data=np.stack([squares[::-1], squares]), chunks=(1, 32, 32))
-    axes = [{"name": "c", "type": "channel"}, {"name": "y"}, {"name": "x"}]
-    scale = [{"type": "scale", "scale": [1, 0.5, 0.5]}]
-    dataset = {"path": "0", "coordinateTransformations": scale}
-    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [dataset]}]}
-    return folder / "cells.ome.zarr"
-
-
 class Team(Crew):
     """Workers that are this process, and are lost at a stage."""
 
@@ -220,11 +108,11 @@ class Team(Crew):
 
 
 def test_workers_elsewhere_do_it_and_when_they_are_lost_it_goes_on_later(
-    person: Person, tmp_path: Path, squares: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+    person: Any, tmp_path: Path, two_channels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teams = [Team("labels"), Team()]
     monkeypatch.setattr(clusters, "crew_at", lambda *_, **__: nullcontext(teams.pop(0)))
-    person.open(two_channels(tmp_path, squares))
+    person.open(two_channels)
     person.form.place_box.choose_value("elsewhere")
     person.form.address_edit.setText("tcp://there:8786")
     shown: list[str] = []
@@ -240,10 +128,9 @@ def test_workers_elsewhere_do_it_and_when_they_are_lost_it_goes_on_later(
 
 
 def test_a_channel_of_an_ome_zarr_is_segmented_as_the_command_does(
-    person: Person, tmp_path: Path, squares: NDArray[np.uint8]
+    person: Any, tmp_path: Path, two_channels: Path, squares: NDArray[np.uint8]
 ) -> None:
-    path = two_channels(tmp_path, squares)
-    person.open(path)
+    person.open(two_channels)
     person.wait(lambda: person.form.channel == 2)
     person.viewer.layers.selection.active = person.viewer.layers[0]
     person.wait(lambda: person.form.channel == 1)
@@ -256,18 +143,33 @@ def test_a_channel_of_an_ome_zarr_is_segmented_as_the_command_does(
 
     other = tmp_path / "by command.ome.zarr"
     person.form.out_edit.setText(str(other))
-    person.qtbot.mouseClick(person.widget.command_button, Qt.MouseButton.LeftButton)
-    clipboard = QGuiApplication.clipboard()
-    assert clipboard is not None
-    words = shlex.split(clipboard.text())
-    assert words[:5] == ["napari-unet", "segment", str(path), "-o", str(other)]
+    words = person.copied()
+    assert words[:5] == ["napari-unet", "segment", str(two_channels), "-o", str(other)]
     assert words[-2:] == ["--channel", "1"]
     assert main(words[1:]) == 0
     np.testing.assert_array_equal(read_labels(other).array, labels.data)
 
 
+def test_the_segment_form_is_opened_once_however_long_its_model_loads(
+    person: Any, image: Path, widget: SegmentWidget
+) -> None:
+    person.open(image)
+    loading, opened = [True, True, True], []
+
+    class Loading:
+        @property
+        def is_loading(self) -> bool:
+            return bool(loading and loading.pop())
+
+    slow = SimpleNamespace(model_choice=Loading(), batch_settings=widget.batch_settings)
+    person.widget._segment_form = lambda: opened.append(1) or slow
+
+    assert person.run().startswith("3 cells, in ")
+    assert (loading, opened) == ([], [1])
+
+
 def test_a_scheduler_shows_its_workers_or_one_sentence_says_that_it_does_not_answer(
-    person: Person, image: Path, monkeypatch: pytest.MonkeyPatch
+    person: Any, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[str, float]] = []
 
@@ -297,17 +199,13 @@ def test_a_scheduler_shows_its_workers_or_one_sentence_says_that_it_does_not_ans
     assert "http://there:8787" in form.dashboard.text()
     assert asked[-1] == ("tcp://there:8786", 5.0)
 
-    person.qtbot.mouseClick(person.widget.command_button, Qt.MouseButton.LeftButton)
-    clipboard = QGuiApplication.clipboard()
-    assert clipboard is not None
-    assert clipboard.text().endswith("--scheduler tcp://there:8786")
+    assert person.copied()[-2:] == ["--scheduler", "tcp://there:8786"]
     form.place_box.choose_value("workers")
-    person.qtbot.mouseClick(person.widget.command_button, Qt.MouseButton.LeftButton)
-    assert clipboard.text().endswith("--workers 2")
+    assert person.copied()[-2:] == ["--workers", "2"]
 
 
 def test_what_cannot_be_segmented_in_blocks_is_told(
-    person: Person, image: Path, squares: NDArray[np.uint8]
+    person: Any, image: Path, squares: NDArray[np.uint8]
 ) -> None:
     assert "no image layer" in person.run()
     person.viewer.add_image(squares, name="made here")

@@ -649,3 +649,15 @@ def test_beside_the_other_distribution_it_says_which_to_uninstall_and_does_not_r
     assert not widget.panel.is_running
     assert [type(layer) for layer in viewer.layers] == [Image]
     widget.close()
+
+
+def test_a_short_last_axis_is_offered_as_channels(
+    person: Any, squares: NDArray[np.uint8], square_labels: NDArray[np.int32]
+) -> None:
+    image = np.random.default_rng(0).integers(0, 5, (*squares.shape, 5)).astype(np.uint8)
+    image[..., 3] = squares
+    person.viewer.add_image(image, name="five", rgb=False)
+
+    person.widget.form.apply_changes({"channel_axis": 2, "channel": 4})
+    assert person.run().startswith("3 cells in 'five'")
+    np.testing.assert_array_equal(person.result.data, square_labels)

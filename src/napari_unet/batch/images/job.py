@@ -15,7 +15,7 @@ from napari_unet.batch.images.results import ImageResults
 from napari_unet.batch.images.volume import cell_axes, offer_of_linking, volume_concerns
 from napari_unet.batch.settings import BatchSettings
 from napari_unet.batch.summary import measured
-from napari_unet.batch.words import count
+from napari_unet.batch.words import cells_in_words
 from napari_unet.engine.base.cancel import CancelsTorch
 from napari_unet.engine.base.host_memory import free_host_bytes
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
@@ -163,11 +163,7 @@ class ImageJob:
     def _told(self, result: Segmentation) -> str:
         """What was found, in words."""
         if not self.description.gives_classes:
-            found = count(result.cell_count, "cell")
-            if result.types is None or not result.cell_count:
-                return found
-            counts = (f"{number} {name}" for name, number in result.types.counts.items())
-            return f"{found} ({', '.join(counts)})"
+            return cells_in_words(result.cell_count, result.types)
         return shares_in_words(class_counts(result.labels, result.class_roles), result.class_roles)
 
     def _advice(self, part: ImagePart, settings: SegmentationSettings) -> str:

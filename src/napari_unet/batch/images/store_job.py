@@ -6,20 +6,27 @@ import math
 import shutil
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from napari_unet.batch.file_plan import check_writable
 from napari_unet.batch.images.job import Look
 from napari_unet.batch.images.part import ImagePart
+from napari_unet.batch.images.volume import volume_concerns
 from napari_unet.batch.lock import QueueLock
 from napari_unet.batch.settings import BatchSettings
 from napari_unet.engine.base.errors import FileError, SettingsError
-from napari_unet.engine.base.settings import SegmentationSettings
+from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.blocks.growing import GrowingLabels
-from napari_unet.engine.blocks.segmentation import BlocksReport, segment_blocks
+from napari_unet.engine.blocks.segmentation import (
+    BlocksReport,
+    network_digest,
+    segment_blocks,
+)
+from napari_unet.engine.blocks.slabs import slice_bytes
 from napari_unet.engine.cluster.crew import Crew
+from napari_unet.engine.labels.cell_types import CellTypes
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.ensemble import ensemble_name, zooms_of
 from napari_unet.files.image_file import ImageFile
@@ -35,6 +42,9 @@ _LEAST_BLOCK_PX = 256
 
 _SCRATCH_BYTES = 25
 """For each pixel, at most, until the labels are whole."""
+
+_TYPE_BYTES = 4
+"""The same, for each type of cells that is told."""
 
 _GIGABYTE = 1e9
 
@@ -53,6 +63,8 @@ class StoreReport:
         What is to be told, once.
     cell_count : int, optional
         The last report carries it.
+    types : CellTypes, optional
+        In the report of the last block that is written.
     """
 
     stage: str
@@ -60,6 +72,7 @@ class StoreReport:
     total: int
     warnings: tuple[str, ...] = ()
     cell_count: int | None = None
+    types: CellTypes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +131,8 @@ class StoreJob:
             If the image, a setting or the output does not fit.
         """
         store = LabelStore(self.out)
-        store.check(overwrite=self.overwrite)
+        description = self.networks[0].description
+        store.check(overwrite=self.overwrite, tells_types=bool(description.cell_types))
         if self.out.resolve() == self.source.resolve():
             raise FileError(f"The output '{self.out}' would replace the image; choose another one.")
         count = 0
@@ -151,14 +165,22 @@ class StoreJob:
         self._check_block()
         warnings = self._warnings(part, settings)
         grid = label_grid(part.image, opened, part.channel_axis)
-        store.begin(grid, self._job(opened), block=shard_for(self.block, self._ndim))
+        store.begin(
+            grid, self._job(opened, part, settings), block=shard_for(self.block, self._block_ndim)
+        )
         yield StoreReport("scores", 0, 1, (*warnings, *self._room(store, part)))
         try:
             if store.cells is None:
                 for report in self._blocks(store, part, settings):
-                    yield StoreReport(report.stage, report.done, report.total, report.notes)
                     if report.cell_count is not None:
-                        store.note_cells(report.cell_count)
+                        store.note_cells(report.cell_count, report.types)
+                    yield StoreReport(
+                        report.stage,
+                        report.done,
+                        report.total,
+                        report.notes,
+                        types=report.types,
+                    )
             for done, total in store.write_smaller():
                 yield StoreReport(SMALLER, done, total)
             count = store.cells or 0
@@ -172,6 +194,19 @@ class StoreJob:
         yield StoreReport(SMALLER, 1, 1, cell_count=count)
 
     @property
+    def _instances(self) -> InstanceSettings:
+        return self.batch.instances_of(self.networks[0].description.instances)
+
+    @property
+    def _is_volume(self) -> bool:
+        """Whether cells are found in the volume that planes are slices of."""
+        return self.batch.settings.volume == "three_planes"
+
+    @property
+    def _block_ndim(self) -> int:
+        return 3 if self._is_volume else self._ndim
+
+    @property
     def _ndim(self) -> int:
         return self.networks[0].description.architecture.ndim
 
@@ -180,10 +215,10 @@ class StoreJob:
     ) -> Iterator[BlocksReport]:
         """The one call of the engine."""
         description = self.networks[0].description
-        block = None
-        if self.block is not None:
+        block = self.block
+        if block is not None and not self._is_volume:
             zoom = zooms_of([each.description for each in self.networks], settings)[0]
-            block = [max(1, round(n * zoom)) for n in self.block]
+            block = tuple(max(1, round(n * zoom)) for n in block)
         yield from segment_blocks(
             part.image.array,
             self.networks,
@@ -191,7 +226,7 @@ class StoreJob:
             block=block,
             work=store.work,
             settings=settings,
-            instances=self.batch.instances_of(description.instances),
+            instances=self._instances,
             device=self.device,
             intensity_reference=self.batch.intensity_reference(
                 part, in_channels=description.architecture.in_channels
@@ -204,11 +239,12 @@ class StoreJob:
         if self.block is None:
             return
         found = f"The block is {' x '.join(map(str, self.block))} pixels"
-        if len(self.block) != self._ndim:
-            axes = "Y,X" if self._ndim == 2 else "Z,Y,X"
+        ndim = self._block_ndim
+        if len(self.block) != ndim:
+            axes = "Y,X" if ndim == 2 else "Z,Y,X"
+            whose = "the model reads" if ndim == self._ndim else "cells are found in"
             raise SettingsError(
-                f"{found}, and the model reads {self._ndim}-D images; give {self._ndim} numbers, "
-                f"{axes}."
+                f"{found}, and {whose} {ndim}-D images; give {ndim} numbers, {axes}."
             )
         if math.prod(self.block) < _LEAST_BLOCK_PX:
             raise SettingsError(
@@ -218,7 +254,7 @@ class StoreJob:
 
     def _warnings(self, part: ImagePart, settings: SegmentationSettings) -> Sequence[str]:
         checks = self.batch.checks
-        found: list[str] = list(part.image.remarks)
+        found: list[str] = [*part.image.remarks, *volume_concerns(part, settings)]
         if self.look is not None and checks != "none":
             description = self.networks[0].description
             found += self.look(part, description, settings, refuses=checks == "refuse")
@@ -229,7 +265,11 @@ class StoreJob:
         size = part.image.array.size
         if part.channel_axis is not None:
             size //= part.image.array.shape[part.channel_axis]
-        needed, free = size * _SCRATCH_BYTES, shutil.disk_usage(store.folder).free
+        description = self.networks[0].description
+        bytes_each = _SCRATCH_BYTES + _TYPE_BYTES * len(description.cell_types)
+        if self._is_volume:
+            bytes_each += slice_bytes(len(description.class_roles))
+        needed, free = size * bytes_each, shutil.disk_usage(store.folder).free
         if needed <= free or store.cells is not None:
             return ()
         warning = (
@@ -239,13 +279,27 @@ class StoreJob:
         )
         return (warning,)
 
-    def _job(self, opened: ImageFile) -> dict[str, Any]:
-        """What tells this work from other work with the same output."""
+    def _job(
+        self, opened: ImageFile, part: ImagePart, settings: SegmentationSettings
+    ) -> dict[str, Any]:
+        """What tells this work from other work with the same output.
+
+        That is what decides about the labels, and not how it was asked for: forms and commands
+        have other words for the same, and go on with each other's work.
+        """
         series = opened.series
+        decisive = asdict(settings)
+        del decisive["tile_px"]  # chosen when the work begins, where it is not given
         return {
             "image": str(self.source.resolve()),
             "series": None if series is None else series.number,
-            "settings": self.batch.id,
+            "channel": self.batch.part.channel,
+            "slice": self.batch.part.plane,
+            "axes": part.image.axes,
+            "intensities": self.batch.intensities,
+            "model": [network_digest(each) for each in self.networks],
+            **decisive,
+            **asdict(self._instances),
         }
 
     def _notes(self, image: ImageFile, settings: SegmentationSettings, cells: int) -> Any:
@@ -261,5 +315,5 @@ class StoreJob:
             ],
             cells=cells,
             settings=settings,
-            instances=self.batch.instances_of(self.networks[0].description.instances),
+            instances=self._instances,
         )

@@ -13,7 +13,8 @@ from napari_unet.engine.base.exact_sums import sums_by
 from napari_unet.engine.base.regions import shared, sizes, within
 from napari_unet.engine.blocks.grid import Face, Grid, Key, face_of
 from napari_unet.engine.blocks.pieces import painted
-from napari_unet.engine.blocks.plan import NOBODY, Plan
+from napari_unet.engine.blocks.plan import NOBODY, Plan, type_name
+from napari_unet.engine.labels.cell_types import CellTypes, types_of_sums
 from napari_unet.engine.labels.components import cut_rows
 
 _LAST = np.iinfo(np.int64).max
@@ -191,7 +192,8 @@ def write_part(plan: Plan, parts: Grid, key: Key, out: LabelTarget) -> None:
     """Stage "written": write the labels of a part, unless they are there.
 
     That is known from one of them, `place` and `number`: what is written to may
-    be another array than before.
+    be another array than before. Of `cells` (N,) in it, by their numbers, `sums`
+    (N, K) of the scores of each type.
     """
     if plan.scratch.has("written", key):
         with plan.scratch.opened("written", key) as found:
@@ -206,17 +208,37 @@ def write_part(plan: Plan, parts: Grid, key: Key, out: LabelTarget) -> None:
         own = plan.grid.box(block)
         both = shared(own, region)
         image[within(both, region)] = _numbered(plan, block, image.dtype)[within(both, own)]
-    image = image[
-        np.ix_(*(index - part.start for index, part in zip(nearest, region, strict=True)))
-    ]
+    places = np.ix_(*(index - part.start for index, part in zip(nearest, region, strict=True)))
+    image = image[places]
     out[(*parts.plane(key), *box)] = image
     some = np.argwhere(image)[:1]
     offset = [part.start for part in box]
     first = [(*parts.plane(key), *(each + offset).tolist()) for each in some]
     number = int(image[tuple(some[0])]) if first else 0
+    cells, index = np.unique(image[image > 0], return_inverse=True)
+    sums = np.zeros((cells.size, len(plan.types)), np.int64)
+    for type_number in range(len(plan.types)):
+        scores = plan.around("scores", type_name(type_number), key, region)[places]
+        sums[:, type_number] = sums_by(index, scores[image > 0], cells.size)
     plan.scratch.save(
-        "written", key, place=np.array(first, np.int64).reshape(-1), number=np.array(number)
+        "written",
+        key,
+        place=np.array(first, np.int64).reshape(-1),
+        number=np.array(number),
+        cells=cells.astype(np.int64),
+        sums=sums,
     )
+
+
+def known_types(plan: Plan, parts: Grid, count: int) -> CellTypes | None:
+    """Types of so many cells, from all parts that are written; None if there are no types."""
+    if not plan.types:
+        return None
+    sums = np.zeros((count, len(plan.types)), np.int64)
+    for key in parts.keys:
+        with plan.scratch.opened("written", key) as found:
+            sums[found["cells"] - 1] += found["sums"]
+    return types_of_sums(np.arange(1, count + 1), plan.types, sums)
 
 
 def _numbered(plan: Plan, key: Key, dtype: np.dtype[Any]) -> NDArray[Any]:

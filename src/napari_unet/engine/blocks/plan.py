@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,9 @@ from napari_unet.engine.base.regions import Region, shared, sizes, within
 from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.blocks.grid import Grid, Key
 from napari_unet.engine.blocks.scratch import Scratch
+from napari_unet.engine.images.image import Scores
 from napari_unet.engine.images.resampling import nearest_index
+from napari_unet.engine.networks.class_roles import BACKGROUND, BORDER, CELL, as_cells, types_of
 from napari_unet.engine.segmentation.foreground import Foreground
 
 NOBODY = -1
@@ -35,12 +38,15 @@ class Plan:
     instances : InstanceSettings
     own_shape : tuple of int
         Of a plane in its own pixels.
+    types : tuple of str
+        Of cells, that the networks tell apart.
     """
 
     scratch: Scratch
     grid: Grid
     instances: InstanceSettings
     own_shape: tuple[int, ...]
+    types: tuple[str, ...] = ()
 
     @property
     def is_judged(self) -> bool:
@@ -50,6 +56,18 @@ class Plan:
     def nearest(self, axis: int) -> NDArray[np.intp]:
         """For each own pixel along an axis, the nearest one at the model's scale."""
         return nearest_index(self.own_shape[axis], self.grid.shape[axis])
+
+    def kept_scores(self, scores: Scores, class_roles: Sequence[str]) -> dict[str, Scores]:
+        """What is kept of the scores (C, *S) of a block, for cells and for their types."""
+        summed, roles = as_cells(scores, class_roles)
+        wanted = [BACKGROUND, CELL]
+        if self.is_judged and BORDER in roles:
+            wanted.append(BORDER)
+        of_types = (channel for channel, role in enumerate(class_roles) if types_of([role]))
+        return {
+            **{role: summed[roles.index(role)] for role in wanted},
+            **{type_name(number): scores[each] for number, each in enumerate(of_types)},
+        }
 
     def foreground(self, key: Key) -> Foreground:
         """What is to be split in a block, from its scores."""
@@ -72,3 +90,8 @@ class Plan:
             both = shared(box, region)
             whole[within(both, region)] = part[within(both, box)]
         return whole
+
+
+def type_name(number: int) -> str:
+    """Name under which the scores of a type of cells are kept."""
+    return f"type {number}"

@@ -22,8 +22,10 @@ from napari_unet.engine.blocks.scoring import (
     file_digest,
     introduce,
     score_block,
+    score_slices,
 )
 from napari_unet.engine.blocks.scratch import Scratch
+from napari_unet.engine.blocks.slabs import Slab
 from napari_unet.engine.cluster.crew import Crew
 from napari_unet.engine.models.checkpoint import save_checkpoint
 from napari_unet.engine.networks.network import Network
@@ -47,6 +49,14 @@ class Alone:
             for _ in self._scoring.tiles(plan, key):
                 yield None
             yield key
+
+    def sliced(self, plan: Plan, slabs: Sequence[Slab], machine: Machine) -> Iterator[Slab | None]:
+        """The slab of slices that is done, as `scored` has it."""
+        self._scoring.predictor.fix_tile_px(machine.tile_px)
+        for slab in slabs:
+            for _ in self._scoring.slices(plan, slab):
+                yield None
+            yield slab
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -96,9 +106,19 @@ class Shared:
         """The block that is done, after each."""
         task = partial(score_block, self._order, machine, plan)
         for key, detours in self._crew.done("scores", task, keys):
-            for number, its in enumerate(detours):
-                self._detours[number] = self._detours[number].joined(its)
+            self._note(detours)
             yield key
+
+    def sliced(self, plan: Plan, slabs: Sequence[Slab], machine: Machine) -> Iterator[Slab | None]:
+        """The slab of slices that is done, after each."""
+        task = partial(score_slices, self._order, machine, plan)
+        for slab, detours in self._crew.done("slices", task, slabs):
+            self._note(detours)
+            yield slab
+
+    def _note(self, detours: Sequence[Detours]) -> None:
+        for number, its in enumerate(detours):
+            self._detours[number] = self._detours[number].joined(its)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -15,17 +15,19 @@ from napari_unet.engine.base.errors import ClusterError
 from napari_unet.engine.base.settings import SegmentationSettings
 from napari_unet.engine.blocks.grid import Key
 from napari_unet.engine.blocks.plan import Plan
+from napari_unet.engine.blocks.slabs import Slab, missing_slabs, score_slab
 from napari_unet.engine.images.image import AnyImage
-from napari_unet.engine.images.resampling import ZoomedSource, at_scale
+from napari_unet.engine.images.resampling import ZoomedSource, at_scale, zoomed_shape
 from napari_unet.engine.images.source import ImageSource
 from napari_unet.engine.models.checkpoint import load_checkpoint
-from napari_unet.engine.networks.class_roles import BACKGROUND, BORDER, CELL, as_cells
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.segmentation.detours import Detours
 from napari_unet.engine.segmentation.ensemble import axis_zooms_of
 from napari_unet.engine.segmentation.planes import PlaneScores, room_for
 from napari_unet.engine.segmentation.predictor import PlanePredictor
 from napari_unet.engine.segmentation.segmentation import opened, stack_shape
+from napari_unet.engine.segmentation.volumes.three_planes import slice_zooms, voxel_volume_px
+from napari_unet.engine.segmentation.volumes.ways import check_volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,15 @@ class Reading:
         In the image's own pixels, for each network.
     zooms : tuple of tuple of float
         Factors for each axis to the scale at which each reads.
+    anisotropy : float, optional
+        Distance between the slices of volumes, in pixels, of which scores are
+        those of slices in all three directions; None elsewhere.
     """
 
     stack: tuple[int, ...]
     sources: tuple[ImageSource, ...]
     zooms: tuple[tuple[float, ...], ...]
+    anisotropy: float | None = None
 
     @classmethod
     def of(
@@ -57,11 +63,15 @@ class Reading:
         """Measure the image's intensities, and find how it is read."""
         descriptions = [each.description for each in networks]
         stack = stack_shape(image, descriptions[0], settings)
+        check_volume(descriptions[0], settings, stack)
         sources = [
             opened(image, each, settings, intensity_reference, slice_axes=len(stack))
             for each in networks
         ]
-        return cls(stack, tuple(sources), tuple(axis_zooms_of(descriptions, settings)))
+        zooms = tuple(axis_zooms_of(descriptions, settings))
+        if settings.volume == "three_planes":
+            return cls(stack[:-1], tuple(sources), zooms, settings.anisotropy or 1.0)
+        return cls(stack, tuple(sources), zooms)
 
     @property
     def own_shape(self) -> tuple[int, ...]:
@@ -70,16 +80,42 @@ class Reading:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of a plane as the first network reads it."""
+        """Of a plane as cells are found in it: of volumes their own, else as networks read it."""
+        if self.anisotropy is not None:
+            return self.own_shape
         return self.plane((0,) * len(self.stack))[0].shape
+
+    @property
+    def read_shapes(self) -> list[tuple[int, ...]]:
+        """Of what the first network reads at once: of volumes the slices of each direction."""
+        if self.anisotropy is None:
+            return [self.shape]
+        return [
+            zoomed_shape(
+                self.own_shape[:axis] + self.own_shape[axis + 1 :],
+                slice_zooms(self.zooms[0][-1], axis, self.anisotropy),
+            )
+            for axis in range(len(self.own_shape))
+        ]
+
+    @property
+    def voxel_px(self) -> float | None:
+        """Of volumes, size of a voxel in cubic pixels of the slices as the first network reads."""
+        if self.anisotropy is None:
+            return None
+        return voxel_volume_px(self.zooms[0][-1], self.anisotropy)
+
+    def own_plane(self, place: tuple[int, ...]) -> list[ImageSource]:
+        """A plane or volume of the image in its own pixels, for each network."""
+        if not self.stack:
+            return list(self.sources)
+        where: Any = (slice(None), *place)
+        return [replace(each, array=each.array[where]) for each in self.sources]
 
     def plane(self, place: tuple[int, ...]) -> list[ImageSource | ZoomedSource]:
         """A plane of the image as each network reads it."""
-        own: Sequence[ImageSource] = self.sources
-        if self.stack:
-            where: Any = (slice(None), *place)
-            own = [replace(each, array=each.array[where]) for each in own]
-        return [at_scale(each, zooms) for each, zooms in zip(own, self.zooms, strict=True)]
+        pairs = zip(self.own_plane(place), self.zooms, strict=True)
+        return [at_scale(each, zooms) for each, zooms in pairs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +165,7 @@ class Scoring:
     @property
     def machine(self) -> Machine:
         """With what scores are computed here, if nobody says otherwise."""
-        tile_px = self.predictor.tile_px(self._reading.shape)
+        tile_px = min(map(self.predictor.tile_px, self._reading.read_shapes))
         return Machine(*self._kind, tile_px, self.predictor.size_multiples)
 
     def tiles(self, plan: Plan, key: Key) -> Iterator[None]:
@@ -140,11 +176,19 @@ class Scoring:
         sources = self._reading.plane(plan.grid.plane(key))
         for _ in self.predictor.predict_into(part, sources, whole_grid=True):
             yield
-        scores, roles = as_cells(part.scores, self._roles)
-        wanted = [BACKGROUND, CELL]
-        if plan.is_judged and BORDER in roles:
-            wanted.append(BORDER)
-        plan.scratch.save("scores", key, **{role: scores[roles.index(role)] for role in wanted})
+        plan.scratch.save("scores", key, **plan.kept_scores(part.scores, self._roles))
+
+    def slices(self, plan: Plan, slab: Slab) -> Iterator[None]:
+        """Compute the scores of the slices of a slab and write them, with pauses."""
+        return score_slab(
+            plan,
+            slab,
+            self._reading.own_plane(slab.plane),
+            [zooms[-1] for zooms in self._reading.zooms],
+            self.predictor,
+            classes=len(self._roles),
+            anisotropy=self._reading.anisotropy or 1.0,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +248,28 @@ def score_block(order: Order, machine: Machine, plan: Plan, key: Key) -> tuple[D
     with _ONE_BY_ONE:
         if plan.scratch.has("scores", key):
             return ()
-        scoring = _scoring(order)
-        scoring.predictor.fix_tile_px(machine.tile_px)
-        check_same(machine, [replace(scoring.machine, tile_px=machine.tile_px)])
+        scoring = _scoring_as(order, machine)
         for _ in scoring.tiles(plan, key):
             pass
         return scoring.predictor.taken_detours()
+
+
+def score_slices(order: Order, machine: Machine, plan: Plan, slab: Slab) -> tuple[Detours, ...]:
+    """Compute the slices of a slab, in any process; as `score_block`."""
+    with _ONE_BY_ONE:
+        scoring = _scoring_as(order, machine)
+        if missing_slabs(plan, [slab]):
+            for _ in scoring.slices(plan, slab):
+                pass
+        return scoring.predictor.taken_detours()
+
+
+def _scoring_as(order: Order, machine: Machine) -> Scoring:
+    """Return what computes scores here, in the way of all."""
+    scoring = _scoring(order)
+    scoring.predictor.fix_tile_px(machine.tile_px)
+    check_same(machine, [replace(scoring.machine, tile_px=machine.tile_px)])
+    return scoring
 
 
 def check_same(machine: Machine, others: Sequence[Machine]) -> None:

@@ -63,6 +63,20 @@ class Scratch:
         with whole_file(path, refused=FileError) as partial, partial.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
+    def drop(self, stage: str, key: Key) -> None:
+        """Delete what a stage found in a block, if it is there.
+
+        Raises
+        ------
+        FileError
+            If it cannot be deleted.
+        """
+        path = self._path(stage, key)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise FileError(f"'{path}' cannot be deleted ({system_reason(error)}).") from error
+
     @contextmanager
     def opened(self, stage: str, key: Key) -> Iterator[Any]:
         """Open what a stage found in a block; each array is read when it is asked for.
@@ -144,7 +158,10 @@ class Scratch:
         """Delete all that belongs to the work."""
         (self.folder / _JOB).unlink()
         for path in self.folder.iterdir():
-            if path.is_dir() and (path.name == _NETWORKS or any(path.glob(f"*{_ENDING}"))):
+            if not path.is_dir():
+                continue
+            is_ours = path.name == _NETWORKS or any(path.glob(f"*{_ENDING}"))
+            if is_ours or not any(path.iterdir()):  # all that was in it was dropped
                 shutil.rmtree(path)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,32 +20,32 @@ import torch
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.blocks.cells import LabelTarget, check_planes
-from napari_unet.engine.blocks.grid import Grid, default_block
+from napari_unet.engine.blocks.costs import cost_note
+from napari_unet.engine.blocks.grid import Grid, Key, default_block
 from napari_unet.engine.blocks.growing import GrowingLabels
 from napari_unet.engine.blocks.plan import Plan
 from napari_unet.engine.blocks.scorers import Alone, Shared
-from napari_unet.engine.blocks.scoring import Reading, Scoring
+from napari_unet.engine.blocks.scoring import Machine, Reading, Scoring
 from napari_unet.engine.blocks.scratch import Scratch
+from napari_unet.engine.blocks.slabs import all_slabs, gather_block, missing_slabs
 from napari_unet.engine.blocks.stages import find_cells
 from napari_unet.engine.cluster.crew import Crew
 from napari_unet.engine.cluster.hands import Hands, OneProcess
 from napari_unet.engine.images.image import AnyImage
 from napari_unet.engine.images.lazy import LazyView
 from napari_unet.engine.images.stored import stored
+from napari_unet.engine.labels.cell_types import CellTypes
 from napari_unet.engine.models.one_call import AnyNetwork, as_networks
 from napari_unet.engine.networks.class_roles import types_of
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.ensemble import ensemble
 from napari_unet.engine.segmentation.instances import check_class_roles
+from napari_unet.engine.segmentation.planes import sizes_of_balls
 from napari_unet.engine.segmentation.tiling import split_axis
+from napari_unet.engine.segmentation.volumes.ways import own_instances
 
 _PARTS_AT_ONCE = 16
 """Parts of an image that a worker looks at in one task, of some million pixels each."""
-
-_NO_TYPES = (
-    "Types of cells are not told for images that are segmented in blocks; segment parts of it "
-    "for these."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ class BlocksReport:
     Parameters
     ----------
     stage : str
-        What is being done: "scores", which takes nearly all of the time,
+        What is being done: "scores", which takes nearly all of the time, of
+        three directions "slices" before it,
         "pieces", "core", "centres", "flood", "labels", "borders", "cells" or
         "written".
     done, total : int
@@ -65,7 +67,10 @@ class BlocksReport:
         The last report carries it.
     notes : tuple of str
         Sentences about anything that went another way than asked for; those
-        of the last report are complete.
+        of the last report are complete. The first of "scores" says if blocks are
+        so small that pixels are read many times, and which ones would do.
+    types : CellTypes, optional
+        The type of each cell, of a network that tells types apart; in the last report.
     """
 
     stage: str
@@ -74,6 +79,7 @@ class BlocksReport:
     tile_px: int
     cell_count: int | None = None
     notes: tuple[str, ...] = ()
+    types: CellTypes | None = None
 
 
 def segment_blocks(
@@ -158,7 +164,7 @@ def segment_blocks(
     settings = replace(settings or SegmentationSettings(), **options)
     networks = ensemble(as_networks(network))
     _check_network(networks[0].description, settings)
-    instances = instances or networks[0].description.instances
+    instances = instances or own_instances(networks[0].description.instances, settings)
     with ExitStack() as stack:
         crew = None
         if client is not None:
@@ -224,10 +230,10 @@ def _check_network(description: NetworkDescription, settings: SegmentationSettin
             "of cells."
         )
     check_class_roles(description.class_roles)
-    if settings.volume != "slices":
+    if settings.volume == "linked":
         raise SettingsError(
-            f"volume is '{settings.volume}', but in blocks cells are not made whole over slices "
-            "yet; leave it out, or segment the image as a whole, with an output that ends in .tif."
+            "volume is 'linked', but in blocks discs are not linked from slice to slice; choose "
+            "'three_planes', or segment the image as a whole, with an output that ends in .tif."
         )
     if settings.region is not None:
         raise SettingsError(
@@ -256,6 +262,7 @@ class _Run:
         self, reading: Reading, networks: Sequence[Network], scorer: Alone | Shared
     ) -> None:
         self._reading, self._networks, self._scorer = reading, networks, scorer
+        self._roles = networks[0].description.class_roles
 
     def planned(
         self,
@@ -271,7 +278,7 @@ class _Run:
         job: dict[str, Any] = {
             "image": [list(reading.own_shape), *(asdict(each.scaling) for each in reading.sources)],
             "stack": list(reading.stack),
-            "model": [_digest(each) for each in self._networks],
+            "model": [network_digest(each) for each in self._networks],
             "settings": {**asdict(settings), "tile_px": None},
             "instances": asdict(instances),
             "precision": None,
@@ -285,15 +292,25 @@ class _Run:
         if job["tile_px"] is None:
             job["tile_px"] = machine.tile_px
         if job["block"] is None:
-            multiples = machine.size_multiples
-            tile_px = _up(job["tile_px"], math.lcm(*multiples))
-            axes = zip(shape, multiples, strict=True)
-            steps = [split_axis(n, tile_px, multiple)[0][1] for n, multiple in axes]
-            job["block"] = default_block(shape, steps, multiples)
+            job["block"] = self._usual_block(machine, job["tile_px"])
         scratch.note(job)
         self._machine = replace(machine, tile_px=int(job["tile_px"]))
         grid = Grid(reading.stack, shape, tuple(job["block"]))
-        return Plan(scratch, grid, instances, reading.own_shape)
+        if reading.voxel_px is not None:
+            instances = sizes_of_balls(instances, reading.voxel_px)
+        return Plan(scratch, grid, instances, reading.own_shape, types_of(self._roles))
+
+    def _usual_block(self, machine: Machine, tile_px: int) -> tuple[int, ...]:
+        """Of whole tiles; of volumes whose slices are computed whole, of any size."""
+        shape = self._reading.shape
+        if self._reading.anisotropy is not None:
+            each = (1,) * len(shape)
+            return default_block(shape, each, each)
+        multiples = machine.size_multiples
+        tile_px = _up(tile_px, math.lcm(*multiples))
+        axes = zip(shape, multiples, strict=True)
+        steps = [split_axis(n, tile_px, multiple)[0][1] for n, multiple in axes]
+        return default_block(shape, steps, multiples)
 
     def reports(
         self, plan: Plan, out: LabelTarget, hands: Hands, growing: GrowingLabels | None
@@ -302,11 +319,13 @@ class _Run:
         if growing is not None:
             growing.begin(plan, out)
         tile_px = self._machine.tile_px
+        if self._reading.anisotropy is not None:
+            yield from self._slices(plan)
         keys = plan.grid.keys
         missing = plan.scratch.missing("scores", keys)
         done = len(keys) - len(missing)
-        yield BlocksReport("scores", done, len(keys), tile_px)
-        for key in self._scorer.scored(plan, missing, self._machine):
+        yield BlocksReport("scores", done, len(keys), tile_px, notes=self._costs(plan, missing))
+        for key in self._scored(plan, missing, hands):
             if key is not None:
                 done += 1
                 if growing is not None:
@@ -317,10 +336,37 @@ class _Run:
                 growing.written(step.written)
             report = BlocksReport(step.stage, step.done, step.total, tile_px)
             if step.cell_count is not None:
-                types = [_NO_TYPES] if types_of(self._networks[0].description.class_roles) else []
-                notes = (*self._scorer.notes, *types)
-                report = replace(report, cell_count=step.cell_count, notes=notes)
+                report = replace(
+                    report,
+                    cell_count=step.cell_count,
+                    notes=self._scorer.notes,
+                    types=step.types,
+                )
             yield report
+
+    def _costs(self, plan: Plan, missing: Sequence[Key]) -> tuple[str, ...]:
+        """What is to be said of the size of blocks before they are computed."""
+        if self._reading.anisotropy is not None or not missing:
+            return ()
+        config = self._networks[0].description.architecture
+        note = cost_note(plan.grid, plan.own_shape, config, self._machine.tile_px)
+        return () if note is None else (note,)
+
+    def _slices(self, plan: Plan) -> Iterator[BlocksReport]:
+        """Compute the slices of volumes, of all three directions."""
+        slabs = all_slabs(plan.grid, len(self._roles))
+        missing = missing_slabs(plan, slabs)
+        done, tile_px = len(slabs) - len(missing), self._machine.tile_px
+        yield BlocksReport("slices", done, len(slabs), tile_px)
+        for slab in self._scorer.sliced(plan, missing, self._machine):
+            done += slab is not None
+            yield BlocksReport("slices", done, len(slabs), tile_px)
+
+    def _scored(self, plan: Plan, missing: Sequence[Key], hands: Hands) -> Iterator[Key | None]:
+        if self._reading.anisotropy is None:
+            return self._scorer.scored(plan, missing, self._machine)
+        done = hands.done("scores", partial(gather_block, plan, self._roles), missing)
+        return (key for key, _ in done)
 
 
 def _check_block(block: Sequence[int], shape: tuple[int, ...]) -> None:
@@ -335,9 +381,11 @@ def _up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
 
-def _digest(network: Network) -> str:
+def network_digest(network: Network) -> str:
     """What tells a network from others, in hexadecimal digits."""
-    digest = hashlib.blake2b(network.description.to_json().encode(), digest_size=16)
+    # 100 and 100.0 are one: which of them it is changes when a model is saved and loaded.
+    told = json.loads(network.description.to_json(), parse_int=float)
+    digest = hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16)
     for name, value in sorted(network.unet.state_dict().items()):
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         flat = value.detach().cpu().contiguous().reshape(-1)

@@ -12,6 +12,7 @@ import numpy as np
 from napari_unet.engine.base.errors import SettingsError
 from napari_unet.engine.blocks.cells import (
     LabelTarget,
+    known_types,
     measure_cells,
     parts_of,
     write_part,
@@ -34,6 +35,7 @@ from napari_unet.engine.blocks.pieces import (
 )
 from napari_unet.engine.blocks.plan import Plan
 from napari_unet.engine.cluster.hands import Hands
+from napari_unet.engine.labels.cell_types import CellTypes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Step:
         The last step carries it.
     written : tuple of int, optional
         The part of the labels that is written.
+    types : CellTypes, optional
+        The last step carries them, if types are told apart.
     """
 
     stage: str
@@ -56,6 +60,7 @@ class Step:
     total: int
     cell_count: int | None = None
     written: Key | None = None
+    types: CellTypes | None = None
 
 
 def find_cells(plan: Plan, out: LabelTarget, hands: Hands) -> Iterator[Step]:
@@ -108,7 +113,10 @@ def find_cells(plan: Plan, out: LabelTarget, hands: Hands) -> Iterator[Step]:
     keys = parts.keys
     written = hands.done("written", partial(_write, plan, parts, out), keys)
     for done, (key, _) in enumerate(written, start=1):
-        yield Step("written", done, len(keys), count if done == len(keys) else None, key)
+        if done < len(keys):
+            yield Step("written", done, len(keys), written=key)
+        else:
+            yield Step("written", done, done, count, key, known_types(plan, parts, count))
 
 
 def _stage(

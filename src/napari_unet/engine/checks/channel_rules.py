@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from napari_unet.engine.checks.finding import Finding, note, warning
 from napari_unet.engine.checks.image_case import ImageCase
 from napari_unet.engine.checks.image_facts import ImageFacts
+from napari_unet.engine.images.image import ends_in_channels
 
 _CHANNEL_NAMES = ("c", "ch", "channel", "channels", "color", "colors", "colour", "colours")
 _SLICE_NAMES = ("z", "t", "time", "depth", "slice", "slices", "frame", "frames", "plane", "planes")
@@ -83,7 +84,8 @@ def _chosen_channels(case: ImageCase) -> Iterator[Finding]:
 def _unnamed_axis(case: ImageCase, axis: int) -> Iterator[Finding]:
     facts, reads, plane = case.facts, case.reads, case.choices.plane
     count = facts.shape[axis]
-    is_named = _label(facts, axis) in _CHANNEL_NAMES
+    is_last = axis == len(facts.shape) - 1
+    is_named = is_last or _label(facts, axis) in _CHANNEL_NAMES
     finding = warning if is_named else note
     kind = "are channels" if is_named else "may be channels rather than slices"
     text = f"The {count} planes along axis {axis} of '{facts.name}' {kind}"
@@ -116,11 +118,13 @@ def _one_channel(case: ImageCase) -> Iterator[Finding]:
 
 
 def _possible_channel_axis(facts: ImageFacts, network_ndim: int) -> int | None:
-    """Axis before those of a plane that is called channels, or is unnamed and short."""
+    """Axis that is called channels, or is short: before those of a plane, or the last one."""
     leading = range(len(facts.shape) - network_ndim)
     for axis in leading:
         if _label(facts, axis) in _CHANNEL_NAMES and facts.shape[axis] > 1:
             return axis
+    if ends_in_channels(facts.shape, network_ndim):
+        return len(facts.shape) - 1
     for axis in reversed(leading):
         is_short = 2 <= facts.shape[axis] <= _MOST_UNNAMED_CHANNELS
         if is_short and _label(facts, axis) == "" and min(facts.shape[-2:]) > facts.shape[axis]:

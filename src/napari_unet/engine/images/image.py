@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,6 +23,9 @@ Scores: TypeAlias = NDArray[np.float32]
 WeightMap: TypeAlias = NDArray[np.float32]
 PlaneIndex: TypeAlias = tuple[int | slice, ...]
 """Where a plane lies in a stack: a number for each axis of slices, a whole slice for the others."""
+
+_MOST_LAST_CHANNELS, _SHORT = 32, 8
+"""Of an axis behind those of a plane: longest, and how many times shorter than these it is."""
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in a grey value (ITU-R BT.601)."""
@@ -98,10 +102,31 @@ def channels_first(image: AnyImage, *, ndim: int, channel_axis: int | None = Non
     raise ImageShapeError(_too_many_axes(image.shape, ndim))
 
 
+def ends_in_channels(shape: Sequence[int], ndim: int) -> bool:
+    """Whether the last axis is so short beside the two before that it must be channels.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of an image whose channels nobody has named.
+    ndim : int
+        Axes that a network reads.
+    """
+    if len(shape) <= ndim or len(shape) < 3 or shape[-1] in (3, 4):  # these are colours
+        return False
+    return 2 <= shape[-1] <= _MOST_LAST_CHANNELS and _SHORT * shape[-1] <= min(shape[-3:-1])
+
+
 def _too_many_axes(shape: tuple[int, ...], ndim: int) -> str:
     found = f"The image has shape {shape}; this model reads {ndim}-D images."
     if len(shape) < ndim:
         return f"{found} Give an image with at least {ndim} axes."
+    if ends_in_channels(shape, ndim):
+        slices = "" if len(shape) == ndim + 1 else ", and segment every slice (every_slice=True)"
+        return (
+            f"{found} Its last axis is so short that it must be channels; name it "
+            f"(channel_axis={len(shape) - 1}){slices}."
+        )
     if len(shape) == ndim + 1:
         return (
             f"{found} Segment every slice (every_slice=True), choose one slice, "

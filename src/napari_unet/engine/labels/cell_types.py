@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.base.errors import ImageShapeError
+from napari_unet.engine.base.exact_sums import ONE, sums_by
 from napari_unet.engine.images.image import LabelImage, Scores
 from napari_unet.engine.labels.runs import CommonRuns, ious_of
 from napari_unet.engine.networks.class_roles import Types, types_of
@@ -82,16 +83,28 @@ def cell_types(scores: Scores, class_roles: Sequence[str], labels: LabelImage) -
     inside = labels > 0
     numbers, cells = np.unique(labels[inside], return_inverse=True)
     first = next(index for index, role in enumerate(class_roles) if types_of([role]))
-    sums = np.stack(
-        [
-            np.bincount(cells, scores[first + index][inside], minlength=numbers.size)
-            for index in range(len(names))
-        ],
-        axis=1,
-    )
+    each = (scores[first + index][inside] for index in range(len(names)))
+    sums = np.stack([sums_by(cells, values, numbers.size) for values in each], axis=1)
+    return types_of_sums(numbers.astype(np.int64), names, sums)
+
+
+def types_of_sums(
+    labels: NDArray[np.int64], names: tuple[str, ...], sums: NDArray[np.int64]
+) -> CellTypes:
+    """Tell the type of each cell from sums of scores.
+
+    Parameters
+    ----------
+    labels : (N,) int64 array
+        Numbers of the cells, ascending.
+    names : tuple of str
+        The K types that there are.
+    sums : (N, K) int64 array
+        Of the scores of each type in each cell, as `sums_by` has them: the same in any order.
+    """
     # A hole that was filled has scores of other classes; a cell of nothing else is of any type.
-    sums = np.maximum(sums, np.finfo(np.float32).tiny)
-    return CellTypes(numbers.astype(np.int64), names, sums / sums.sum(axis=1, keepdims=True))
+    shares = np.maximum(sums / ONE, np.finfo(np.float32).tiny)
+    return CellTypes(labels, names, shares / shares.sum(axis=1, keepdims=True))
 
 
 def joined_types(parts: Sequence[CellTypes]) -> CellTypes | None:

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.base.errors import FileError
 from napari_unet.engine.base.whole_file import whole_file, write_problem
+from napari_unet.engine.labels.cell_types import CellTypes
+from napari_unet.files.cell_types import table_beside, write_cell_types
+from napari_unet.files.image_file import existing
 from napari_unet.files.label_formats.ome_zarr import (
     ZARR_SUFFIX,
     add_to_list,
@@ -31,7 +34,11 @@ _CHUNK_PX = {2: 256, 3: 64}
 
 _SHARD_PX = {2: 2048, 3: 192}
 _NOTE, _GROUP, _WORK, _LOCK = "store.json", "labels", "work", "queue.lock"
+_TYPES = "types.csv"
 _OURS = "napari_unet"
+
+_MOST_NAMES = 3
+"""In a message."""
 
 
 def is_label_store(path: Path) -> bool:
@@ -74,8 +81,13 @@ class LabelStore:
         """How many there are, once the largest size is written."""
         return self._note().get("cells")
 
-    def check(self, *, overwrite: bool) -> None:
-        """Raise unless labels can get this name.
+    @property
+    def _types(self) -> Path:
+        """Table of the types of cells, until the labels are whole."""
+        return self.folder / _TYPES
+
+    def check(self, *, overwrite: bool, tells_types: bool = False) -> None:
+        """Raise unless labels can get this name, and a table of types that beside them.
 
         Raises
         ------
@@ -83,6 +95,9 @@ class LabelStore:
             If it is taken and `overwrite` is off, or the image around it is of an older version.
         """
         check_free(self.path, overwrite=overwrite)
+        table = table_beside(self.path)
+        if tells_types and not overwrite and not self._note() and table.exists():
+            raise existing(table)
         around = image_around(self.path)
         if around is not None and not (around / "zarr.json").exists():
             raise FileError(
@@ -109,10 +124,11 @@ class LabelStore:
         known = _plain({"job": job, "grid": grid.to_json(), "block": list(block)})
         note = self._note()
         if note and self.group.exists():
-            if {key: note.get(key) for key in known} != known:
+            other = _different(note, known)
+            if other:
                 raise FileError(
-                    f"'{self.folder}' holds unfinished labels of another image, model or setting; "
-                    "go on with the same, or delete that folder to begin anew."
+                    f"'{self.folder}' holds unfinished labels with another {', '.join(other)}; go "
+                    "on with the same, or delete that folder to begin anew."
                 )
             return
         with _told(self.path):
@@ -133,8 +149,12 @@ class LabelStore:
         order = self._note()["grid"]["order"]
         return StoredLabels(self.path, zarr.open_array(self.group / "0", mode="r+"), tuple(order))
 
-    def note_cells(self, count: int) -> None:
-        """Note that the largest size is whole."""
+    def note_cells(self, count: int, types: CellTypes | None = None) -> None:
+        """Note that the largest size is whole, and of what types cells are."""
+        if types is not None:
+            write_cell_types(
+                self._types, types.by_label, types.probability_by_label, overwrite=True
+            )
         self._save({**self._note(), "cells": count})
 
     def write_smaller(self) -> Iterator[tuple[int, int]]:
@@ -178,6 +198,8 @@ class LabelStore:
 
         with _told(self.path):
             zarr.open_group(self.group, mode="r+").attrs[_OURS] = _plain(notes)
+            if self._types.exists():
+                self._types.replace(table_beside(self.path))
             put_in_place(self.group, self.path)
             around = image_around(self.path)
             if around is not None:
@@ -342,6 +364,14 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise FileError(write_problem(path, error)) from error
+
+
+def _different(note: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
+    """Names of what is different in unfinished labels, the first ones."""
+    began = note.get("job", {})
+    other = [name for name, value in known["job"].items() if began.get(name) != value]
+    other += [name for name in ("grid", "block") if note.get(name) != known[name]]
+    return other[:_MOST_NAMES]
 
 
 def _plain(values: Any) -> Any:

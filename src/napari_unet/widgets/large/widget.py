@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _ASK_AGAIN_MS = 200
 
 _STAGES = {
+    "slices": ("network, slices of three directions", ""),
     "scores": ("network", "In one colour: where cells are. Numbers come with the last stage."),
     "flood": ("growing cells", "Cells grow over the sides of blocks, until nothing changes."),
     "written": ("writing", "Cells have their numbers in the blocks that are written."),
@@ -68,6 +69,8 @@ class LargeWidget(DockedForm):
         super().__init__(napari_viewer)
         self._session = session or shared_session()
         self._segment_form = segment_form or partial(self.open_behind, "Segment cells")
+        self._awaited: Any = None
+        """The Segment widget while it loads its model."""
         self._order: Order | None = None
         self.shown = ShownLabels(napari_viewer, self)
         self.form = LargeForm(napari_viewer)
@@ -110,13 +113,15 @@ class LargeWidget(DockedForm):
             return
         try:
             layer = self._layer()
-            segment = self._segment_form()
+            segment, self._awaited = self._awaited or self._segment_form(), None
             if segment.model_choice.is_loading or self._looking.is_running:
+                self._awaited = segment
                 self.panel.show_running("loading the model")
                 self._asking_again.start()
                 return
             self._start(self._ordered(layer, segment))
         except UNetError as error:
+            self._awaited = None
             self._on_failed(error)
 
     def _layer(self) -> Image:
@@ -164,6 +169,7 @@ class LargeWidget(DockedForm):
 
     def stop(self) -> None:
         """Stop at once; Run goes on where it was."""
+        self._awaited = None
         is_waiting = self._asking_again.isActive()
         self._asking_again.stop()
         if self.job.is_running:

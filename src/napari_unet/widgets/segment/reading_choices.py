@@ -7,6 +7,7 @@ from typing import TypeAlias
 from napari.layers import Image
 
 from napari_unet.engine.base.settings import Volume
+from napari_unet.engine.images.image import ends_in_channels
 from napari_unet.viewer.layers import Extent, full_resolution, spatial_ndim
 from napari_unet.widgets.shared.choices import OfferBox
 
@@ -128,7 +129,9 @@ def _channels_of(layer: Image, network_ndim: int) -> list[tuple[str, Channels]]:
         return [("All colours", (None, None)), *colours]
     entries: list[tuple[str, Channels]] = [("One channel", (None, None))]
     shape = full_resolution(layer).shape
-    for axis in range(spatial_ndim(layer, None) - network_ndim):
+    leading = [*range(spatial_ndim(layer, None) - network_ndim)]
+    last = [len(shape) - 1] if ends_in_channels(shape, network_ndim) else []
+    for axis in leading + last:
         size = int(shape[axis])
         if not 2 <= size <= _MOST_CHANNELS:
             continue
