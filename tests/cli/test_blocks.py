@@ -345,6 +345,21 @@ def test_missing_chunks_are_told(tmp_path: Path, model: str, output: Output) -> 
     assert "1 of 6 chunks are not there, and their pixels count as 0" in output.complaint()
 
 
+def test_discs_of_a_stack_come_with_the_way_to_whole_cells(
+    tmp_path: Path, model: str, output: Output
+) -> None:
+    source = ome_zarr(tmp_path / "stack.zarr", blobs(3, 40, 40), "zyx")
+    movie = ome_zarr(tmp_path / "movie.zarr", blobs(3, 40, 40), "tyx")
+
+    for image, out in ((source, "o.zarr"), (movie, "m.zarr")):
+        words = ["segment", image, "-o", str(tmp_path / out), "--model", model, "--every-slice"]
+        assert main(words) == 0
+
+    said = output.complaint()  # nothing of the movie
+    assert "'stack.zarr' has another number in each slice that it reaches" in said
+    assert said.endswith("with an output that ends in .tif and --volume linked.")
+
+
 def test_shards_are_written_by_one_writer_each(
     tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,14 +59,24 @@ def move_to(layer: Layer, place: dict[str, Any]) -> None:
             setattr(layer, name, value)
 
 
-def find_result(viewer: ViewerModel, image: LayerImage, model: str) -> Labels | None:
-    """Find the layer of the last run on the same image layer and channel with the same model."""
+def find_result(
+    viewer: ViewerModel, image: LayerImage, model: str, *, of_volume: bool = False
+) -> Labels | None:
+    """Find the layer of the last run on the same image layer and channel with the same model.
+
+    Parameters
+    ----------
+    of_volume : bool
+        Whether cells were found in the volume, from slices in three directions. What was edited
+        is known plane by plane, or of the volume as a whole.
+    """
     channel = None if image.channel is None else image.channel + 1
     for layer in reversed(viewer.layers):
         made = layer.metadata.get(METADATA_KEY, {})
         found = [made.get(key) for key in ("image_id", "model", "channel", "layer_id")]
         # A copy that a person made of the layer has all of its metadata, too.
         same = found == [image.layer_id, model, channel, str(layer.unique_id)]
+        same &= (made.get("settings", {}).get("volume") == "three_planes") == of_volume
         if same and writable(layer) and layer.data.shape == image.labels_shape:
             return cast("Labels", layer)
     return None

@@ -406,6 +406,14 @@ def test_colour_picture_is_made_grey_for_a_grey_model_and_grey_is_repeated_for_a
             "shape (7, 20, 20); this model reads 2-D images. Segment every slice",
         ),
         (
+            np.zeros((20, 20, 5)),
+            ImageShapeError,
+            (
+                "link the slices for whole cells (volume='linked'), choose one slice, or name the "
+                "channel axis (channel_axis=2)"
+            ),
+        ),
+        (
             np.zeros((2, 20, 20)),
             ImageShapeError,
             "choose one slice, or name the channel axis (channel_axis=0)",

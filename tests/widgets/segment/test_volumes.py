@@ -175,9 +175,16 @@ def test_cells_from_three_directions_are_found_in_the_volume_with_thresholds_of_
     choose_volume(person, "slices")
     assert form.instances() == own
     assert len(person.cells_in(labels.data)) == 1
-    # Slices go into a layer of their own.
-    assert person.run().startswith("10 cells in 'stack'")
-    assert len(person.results) == 2
+    # Slices go into a layer of their own, through which the other does not show.
+    message = person.run()
+    assert message.startswith("10 cells in 'stack'")
+    other = "'stack: threshold', whose cells were found in another way, is kept and hidden."
+    assert message.endswith(other)
+    assert [each.visible for each in person.results] == [False, True]
+    # Each way fills its own layer again.
+    choose_volume(person, "three_planes")
+    person.run()
+    assert [each.visible for each in person.results] == [True, False]
 
 
 def test_scripts_say_what_becomes_of_the_cells(

@@ -13,7 +13,7 @@ from typing import Any
 from napari_unet.batch.file_plan import check_writable
 from napari_unet.batch.images.job import Look
 from napari_unet.batch.images.part import ImagePart
-from napari_unet.batch.images.volume import volume_concerns
+from napari_unet.batch.images.volume import discs_in_blocks, volume_concerns
 from napari_unet.batch.lock import QueueLock
 from napari_unet.batch.settings import BatchSettings
 from napari_unet.engine.base.errors import FileError, SettingsError
@@ -253,10 +253,13 @@ class StoreJob:
             )
 
     def _warnings(self, part: ImagePart, settings: SegmentationSettings) -> Sequence[str]:
-        checks = self.batch.checks
-        found: list[str] = [*part.image.remarks, *volume_concerns(part, settings)]
+        checks, description = self.batch.checks, self.networks[0].description
+        found: list[str] = [
+            *part.image.remarks,
+            *volume_concerns(part, settings),
+            *discs_in_blocks(part, description, settings),
+        ]
         if self.look is not None and checks != "none":
-            description = self.networks[0].description
             found += self.look(part, description, settings, refuses=checks == "refuse")
         return found
 

@@ -44,6 +44,22 @@ def volume_concerns(part: ImagePart, settings: SegmentationSettings) -> tuple[st
     return ()
 
 
+def discs_in_blocks(
+    part: ImagePart, description: NetworkDescription, settings: SegmentationSettings
+) -> tuple[str, ...]:
+    """Say that cells of a stack that is segmented in blocks are discs, and how they get whole."""
+    axes = part.image.array.ndim - (part.channel_axis is not None)
+    is_apart = settings.every_slice and settings.volume == "slices"
+    if part.is_movie or not is_apart or axes < 3 or description.architecture.ndim != 2:
+        return ()
+    sentence = (
+        f"A cell of '{part.image.path.name}' has another number in each slice that it reaches. For "
+        "whole cells choose volume='three_planes'; slices are linked (volume='linked') outside of "
+        "blocks alone, with an output that ends in .tif."
+    )
+    return (sentence,)
+
+
 def offer_of_linking(part: ImagePart, result: Segmentation) -> str:
     """Say how many discs there are, and how they are linked; empty where there are none."""
     if result.linked_count is None or part.is_movie:

@@ -127,12 +127,14 @@ def _too_many_axes(shape: tuple[int, ...], ndim: int) -> str:
             f"{found} Its last axis is so short that it must be channels; name it "
             f"(channel_axis={len(shape) - 1}){slices}."
         )
-    if len(shape) == ndim + 1:
+    # If one of the axes is channels, it is the shortest.
+    channels = f"(channel_axis={min(range(len(shape)), key=shape.__getitem__)})"
+    each = f"{found} Segment every {'slice' if ndim == 2 else 'volume'} (every_slice=True),"
+    if len(shape) > ndim + 1:
         return (
-            f"{found} Segment every slice (every_slice=True), choose one slice, "
-            "or name the channel axis (channel_axis=0)."
+            f"{each} with the channel axis named if there is one {channels}, or choose the planes "
+            "to segment first."
         )
-    return (
-        f"{found} Segment every slice (every_slice=True), with the channel axis named if there is "
-        "one (channel_axis=0), or choose the planes to segment first."
-    )
+    if ndim == 2:
+        each += " link the slices for whole cells (volume='linked'),"
+    return f"{each} choose one slice, or name the channel axis {channels}."

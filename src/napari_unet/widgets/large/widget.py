@@ -248,8 +248,8 @@ class LargeWidget(DockedForm):
             text = f"{name}: block {report.done} of {report.total}"
             self.panel.show_progress(report.done, report.total, text)
             self.form.stage.show_text(about)
-            for warning in report.warnings:
-                self.panel.label.show_text(warning)
+            if report.warnings:
+                self.panel.label.show_text(" ".join(report.warnings))
             self.shown.note(report.changes)
         elif not isinstance(report, Done):
             self.form.show_crew(report)

@@ -62,12 +62,9 @@ class ResultLayers:
         self._labels: Labels | None = None
         self._is_part = image.region is not None or (image.has_slices and image.extent != "stack")
         self.notes: tuple[str, ...] = ()
-        self._earlier = find_result(viewer, image, recipe.model)
-        if self._earlier is not None and _is_volume(self._earlier) != (
-            recipe.settings.volume == "three_planes"
-        ):
-            # What was edited is known plane by plane, or of the volume as a whole.
-            self._earlier = None
+        of_volume = recipe.settings.volume == "three_planes"
+        self._earlier = find_result(viewer, image, recipe.model, of_volume=of_volume)
+        self._other_way = find_result(viewer, image, recipe.model, of_volume=not of_volume)
         if self._earlier is not None and given_types(self._earlier) and not self._is_part:
             # Cells get new numbers, and what a person said of them would be that of others.
             kept = f"Cells of '{self._earlier.name}' were given types, so it is kept as it is"
@@ -104,9 +101,14 @@ class ResultLayers:
                 add_below(self._viewer, layer, self._labels)
                 self._score_layers.append(layer)
             self._labels.editable = False
+            if self._other_way is not None and self._other_way.visible:
+                # One would show through the other, in other colours.
+                self._labels.visible, self._other_way.visible = True, False
+                other = f"'{self._other_way.name}', whose cells were found in another way"
+                self.notes = (*self.notes, f"{other}, is kept and hidden.")
             if opened.kept_edited and self._earlier is not None:
                 kept = f"'{self._earlier.name}' was edited and is kept as it is"
-                self.notes = (f"{kept}; these cells are in '{self._labels.name}'.",)
+                self.notes = (*self.notes, f"{kept}; these cells are in '{self._labels.name}'.")
 
     def show(self, drawn: Drawn) -> None:
         """Show what was drawn."""
@@ -206,12 +208,6 @@ class ResultLayers:
         dims = self._viewer.dims
         if self._follows and tuple(dims.current_step) == self._step != self._first_step:
             dims.current_step = self._first_step
-
-
-def _is_volume(labels: Labels) -> bool:
-    """Whether the cells of a layer were found in a volume, from slices in three directions."""
-    settings = labels.metadata[METADATA_KEY].get("settings", {})
-    return bool(settings.get("volume") == "three_planes")
 
 
 def _refresh(layer: Layer, *, whole: bool) -> None:
