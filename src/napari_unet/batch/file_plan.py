@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_unet.batch.words import count, listing
 from napari_unet.engine.base.errors import FileError, UNetError
 from napari_unet.engine.base.whole_file import system_reason
+from napari_unet.engine.base.words import count, listing
 from napari_unet.files.finding import find_images
 from napari_unet.files.image_file import SeriesInfo, chosen_series, existing, image_stem
 from napari_unet.files.images import IMAGE_SUFFIXES, STORE_SUFFIXES, image_series

@@ -22,9 +22,9 @@ from napari_unet.batch.settings import BatchSettings
 from napari_unet.batch.summary import Summary
 from napari_unet.batch.training.entry import TrainingEntry, TrainingOutcome
 from napari_unet.batch.training.job import Learned, TrainingJob
-from napari_unet.batch.words import count, failure
 from napari_unet.engine.base.device import resolve_device
 from napari_unet.engine.base.errors import CheckpointError, FileError, UNetError
+from napari_unet.engine.base.words import count, failure
 from napari_unet.engine.models.checkpoint import load_checkpoint
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.ensemble import ensemble

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from napari_unet.batch.words import count, listing
 from napari_unet.cli.console import describe_failure, say, say_of
+from napari_unet.engine.base.words import count, listing
 
 Item = TypeVar("Item")
 

@@ -12,8 +12,8 @@ from napari_unet.batch.images.entry import ImageEntry
 from napari_unet.batch.queue import Entry, Queue, noun_of
 from napari_unet.batch.running import BatchReport
 from napari_unet.batch.summary import Summary, counted
-from napari_unet.batch.words import count, listing
 from napari_unet.cli.console import describe_failure, progress_bar, report, say, say_of
+from napari_unet.engine.base.words import count, listing
 from napari_unet.engine.networks.network import NetworkDescription
 
 

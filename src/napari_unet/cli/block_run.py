@@ -10,12 +10,12 @@ from napari_unet.batch.attempts import Stopped
 from napari_unet.batch.file_plan import named_images
 from napari_unet.batch.images.store_job import StoreJob
 from napari_unet.batch.settings import BatchSettings
-from napari_unet.batch.words import cells_in_words
 from napari_unet.cli.checks import look_before
 from napari_unet.cli.console import PROGRAM, progress_bar, report, say, say_of
 from napari_unet.cli.worker_options import workers_of
 from napari_unet.engine.base.errors import FileError, SettingsError
 from napari_unet.engine.cluster.crew import Crew
+from napari_unet.engine.labels.cell_types import cells_in_words
 from napari_unet.engine.networks.network import Network
 from napari_unet.files.stores.label_store import LabelStore
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from napari_unet.batch.images.part import ImagePart
 from napari_unet.batch.look import findings_before
-from napari_unet.batch.words import listing
 from napari_unet.cli.console import say, say_of
 from napari_unet.engine.base.errors import UNetError
 from napari_unet.engine.base.settings import SegmentationSettings
+from napari_unet.engine.base.words import listing
 from napari_unet.engine.checks.finding import Finding
 from napari_unet.engine.checks.label_facts import AnnotatedImage
 from napari_unet.engine.checks.preflight import (

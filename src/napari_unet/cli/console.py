@@ -12,8 +12,8 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
-from napari_unet.batch.words import failure
 from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.base.words import failure
 
 PROGRAM = "napari-unet"
 

@@ -11,12 +11,12 @@ from typing import get_args
 import numpy as np
 
 from napari_unet.batch.training.labelled_files import FilePair, LabelledFiles, LabelMeaning
-from napari_unet.batch.words import count, listing
 from napari_unet.cli.commands.evaluate import report_unpaired
 from napari_unet.cli.console import report, say
 from napari_unet.cli.new_model import class_names, new_shape
 from napari_unet.cli.setting_options import real_number, whole_number
 from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.base.words import count, listing
 from napari_unet.engine.networks.annotation import LabelKind, label_kind
 from napari_unet.engine.networks.network import Network
 from napari_unet.engine.training.pairs import RING_PX, TrainingPair, Unlabelled

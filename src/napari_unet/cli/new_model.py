@@ -6,10 +6,10 @@ import argparse
 from typing import get_args
 
 from napari_unet.batch.training.plan import NewModel
-from napari_unet.batch.words import count
 from napari_unet.cli.console import report
 from napari_unet.cli.setting_options import add_setting_options, read_settings
 from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.base.words import count
 from napari_unet.engine.networks.annotation import LabelKind
 from napari_unet.engine.networks.class_roles import BACKGROUND, BORDER, CELL
 from napari_unet.engine.networks.network import Network, NetworkDescription

@@ -15,11 +15,11 @@ from napari_unet.batch.images.results import ImageResults
 from napari_unet.batch.images.volume import cell_axes, offer_of_linking, volume_concerns
 from napari_unet.batch.settings import BatchSettings
 from napari_unet.batch.summary import measured
-from napari_unet.batch.words import cells_in_words
 from napari_unet.engine.base.cancel import CancelsTorch
 from napari_unet.engine.base.host_memory import free_host_bytes
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
 from napari_unet.engine.images.image import AnyImage
+from napari_unet.engine.labels.cell_types import cells_in_words
 from napari_unet.engine.labels.classes import class_counts, shares_in_words
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.ensemble import mean_zooms_of

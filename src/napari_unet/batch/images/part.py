@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from napari_unet.batch.words import count
 from napari_unet.engine.base.errors import ImageShapeError, SettingsError
 from napari_unet.engine.base.settings import scale_settings
+from napari_unet.engine.base.words import count
 from napari_unet.engine.images.image import AnyImage
 from napari_unet.files.image_file import ImageFile
 

@@ -8,9 +8,9 @@ from typing import Any
 from napari_unet.batch.cell_table import cell_table, size_along
 from napari_unet.batch.file_plan import kept_elsewhere
 from napari_unet.batch.images.entry import ImageEntry
-from napari_unet.batch.words import failure
 from napari_unet.engine.base.errors import FileError, UNetError
 from napari_unet.engine.base.settings import InstanceSettings, SegmentationSettings
+from napari_unet.engine.base.words import failure
 from napari_unet.engine.labels.checksums import plane_checksums
 from napari_unet.engine.segmentation.ensemble import ensemble_name
 from napari_unet.engine.segmentation.segmentation import Segmentation

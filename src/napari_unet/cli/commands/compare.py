@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.batch.file_plan import plan_outputs
-from napari_unet.batch.words import count
 from napari_unet.cli.batch import for_each
 from napari_unet.cli.checks import LooksAtLabels, add_check_option
 from napari_unet.cli.commands.evaluate import report_unpaired, too_few
 from napari_unet.cli.console import report, say
 from napari_unet.cli.setting_options import real_number
 from napari_unet.engine.base.errors import SettingsError
+from napari_unet.engine.base.words import count
 from napari_unet.engine.labels.comparison import (
     CHANGE_KINDS,
     SAME_IOU,

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from napari_unet.batch.file_plan import PlannedFile, plan_outputs
-from napari_unet.batch.words import count, listing
 from napari_unet.cli.batch import for_each
 from napari_unet.cli.checks import Look, add_check_option, look_at_labels
 from napari_unet.cli.console import report, say, say_of
 from napari_unet.engine.base.errors import FileError, LabelsError
+from napari_unet.engine.base.words import count, listing
 from napari_unet.engine.labels.measurements import Column, PixelSize, measure_cells
 from napari_unet.files.cell_types import read_cell_types, table_beside, write_cell_types
 from napari_unet.files.finding import find_images

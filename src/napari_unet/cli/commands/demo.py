@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.batch.words import count
 from napari_unet.cli.console import report, say
+from napari_unet.engine.base.words import count
 from napari_unet.engine.networks.bundled import BUNDLED_MODELS, DEFAULT_MODEL, bundled_ancestor
 from napari_unet.files.samples import load_sample, sample_files, sample_layers
 

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from napari_unet.batch.file_plan import check_new_file
-from napari_unet.batch.words import count, listing
 from napari_unet.cli.batch import for_each
 from napari_unet.cli.checks import LooksAtLabels, add_check_option
 from napari_unet.cli.console import describe_failure, report, say, say_of, with_article
 from napari_unet.cli.setting_options import real_number
 from napari_unet.engine.base.errors import FileError, LabelsError, SettingsError, UNetError
+from napari_unet.engine.base.words import count, listing
 from napari_unet.engine.images.image import AnyImage
 from napari_unet.engine.labels.evaluation import (
     FEWEST_CELLS,

@@ -6,9 +6,9 @@ import argparse
 import json
 from typing import Any
 
-from napari_unet.batch.words import count
 from napari_unet.cli.console import report
 from napari_unet.cli.model_options import add_loading_options, load_model, model_help
+from napari_unet.engine.base.words import count
 from napari_unet.engine.models.facts import (
     model_facts,
     parameters_sentence,

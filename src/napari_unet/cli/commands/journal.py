@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from napari_unet.batch.words import count
 from napari_unet.cli.console import report
+from napari_unet.engine.base.words import count
 from napari_unet.files.images import write_labels
 from napari_unet.files.label_notes import LOOKED_OVER, mark_notes
 from napari_unet.versions.journal import Correction, Journal, left_journals, read_journal

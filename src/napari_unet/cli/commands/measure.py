@@ -15,11 +15,11 @@ from typing import Any
 
 from napari_unet.batch.cell_table import cell_table, size_along
 from napari_unet.batch.file_plan import PlannedFile, check_new_file, plan_outputs
-from napari_unet.batch.words import count, listing
 from napari_unet.cli.batch import for_each
 from napari_unet.cli.checks import Look, add_check_option, look_at_labels
 from napari_unet.cli.console import report, say, say_of
 from napari_unet.engine.base.errors import FileError, LabelsError
+from napari_unet.engine.base.words import count, listing
 from napari_unet.engine.labels.measurements import (
     Column,
     PixelSize,

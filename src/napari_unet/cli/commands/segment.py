@@ -27,7 +27,6 @@ from napari_unet.batch.queue import Entry, Queue, has_queue, noun_of
 from napari_unet.batch.running import iterate_queue, load_networks
 from napari_unet.batch.settings import BatchSettings
 from napari_unet.batch.summary import TABLE, Summary
-from napari_unet.batch.words import count
 from napari_unet.cli.batch_output import Told, count_earlier
 from napari_unet.cli.better_model import BetterModel
 from napari_unet.cli.block_run import add_block_option, segment_in_blocks
@@ -56,6 +55,7 @@ from napari_unet.engine.base.settings import (
     SegmentationSettings,
     scale_settings,
 )
+from napari_unet.engine.base.words import count
 from napari_unet.engine.networks.bundled import DEFAULT_MODEL
 from napari_unet.engine.networks.network import Network, NetworkDescription
 from napari_unet.engine.segmentation.volumes.ways import own_instances

@@ -16,10 +16,10 @@ import numpy as np
 
 from napari_unet.batch.cell_table import size_along
 from napari_unet.batch.file_plan import check_new_file
-from napari_unet.batch.words import count
 from napari_unet.cli.checks import Look, add_check_option, look_at_labels
 from napari_unet.cli.console import progress_bar, report, say_of
 from napari_unet.cli.setting_options import add_setting_options, read_settings
+from napari_unet.engine.base.words import count
 from napari_unet.engine.labels.tracking.settings import TrackingSettings
 from napari_unet.engine.labels.tracking.tracking import iterate_tracking
 from napari_unet.engine.labels.tracking.tracks import Tracks

@@ -16,12 +16,12 @@ from typing import Any
 
 from napari_unet.batch.file_plan import kept_elsewhere
 from napari_unet.batch.training.tuned import tuned
-from napari_unet.batch.words import count
 from napari_unet.cli.console import StopRequest, progress_bar, report, say
 from napari_unet.cli.program import INTERRUPTED
 from napari_unet.cli.queued_training import texts_about
 from napari_unet.engine.base.errors import CheckpointError, FileError, UNetError
 from napari_unet.engine.base.whole_file import write_problem
+from napari_unet.engine.base.words import count
 from napari_unet.engine.labels.cell_types import TypeEvaluation
 from napari_unet.engine.labels.evaluation import Evaluation
 from napari_unet.engine.models.checkpoint import save_checkpoint

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from napari_unet.engine.base.errors import LabelsError
+from napari_unet.engine.base.words import count
 from napari_unet.engine.checks.finding import Finding, found_by, worst_first
 from napari_unet.engine.checks.label_facts import (
     AnnotatedImage,
@@ -199,8 +200,7 @@ def _of_parts(parts: Sequence[Finding], *, stack: str, noun: str) -> Finding:
     if worst.code == "content" and ids:  # of classes there is no sum
         text = f"'{stack}' holds {ids:,} cells in {len(parts)} {noun}s."
     else:
-        others = len(parts) - 1
-        those = f"1 other {noun}" if others == 1 else f"{others} other {noun}s"
+        those = count(len(parts) - 1, f"other {noun}")
         text = f"{worst.text} There is the same in {those} of '{stack}'."
     remedy = f"{worst.remedy}, and so in the other {noun}s" if worst.remedy else ""
     return replace(worst, text=text, remedy=remedy, name=stack, parts=tuple(parts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from napari_unet.engine.base.words import count
 from napari_unet.engine.checks.finding import Finding, note
 from napari_unet.engine.checks.image_case import ImageCase
 
@@ -55,7 +56,7 @@ def discs(name: str, *, found: int, linked: int, slices: int) -> Finding | None:
     """
     if linked > _FEW_LINKED * found or not found:
         return None
-    cells = "1 cell" if linked == 1 else f"{linked:,} cells"
+    cells = count(linked, "cell", grouped=True)
     return note(
         f"These are {found:,} discs in the {slices} slices of '{name}', because a cell counts in "
         f"each slice that it reaches; linked where neighbouring slices overlap they are {cells}.",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.base.errors import ImageShapeError
 from napari_unet.engine.base.exact_sums import ONE, sums_by
+from napari_unet.engine.base.words import count
 from napari_unet.engine.images.image import LabelImage, Scores
 from napari_unet.engine.labels.runs import CommonRuns, ious_of
 from napari_unet.engine.networks.class_roles import Types, types_of
@@ -211,3 +212,11 @@ def evaluate_types(
         named = [(types.get(one), own.get(other)) for one, other in pairs.tolist()]
         counts.update((one, other) for one, other in named if one is not None and other is not None)
     return TypeEvaluation(dict(counts))
+
+
+def cells_in_words(number: int, types: CellTypes | None) -> str:
+    """So many cells, and how many of them are of each type if that is known."""
+    found = count(number, "cell")
+    if types is None or not number:
+        return found
+    return f"{found} ({', '.join(f'{n} {name}' for name, n in types.counts.items())})"

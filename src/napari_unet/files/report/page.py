@@ -5,12 +5,14 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from html import escape
 from pathlib import Path
 
 import numpy as np
 
 from napari_unet import __version__
+from napari_unet.engine.base.words import count
 from napari_unet.engine.labels.evaluation import (
     FEWEST_CELLS,
     Evaluation,
@@ -34,6 +36,7 @@ from napari_unet.files.report.report import Report
 from napari_unet.files.report.verdicts import VERDICT_COLOURS, VERDICT_MEANINGS, VERDICT_WORDS
 
 SUFFIX = ".html"
+_count = partial(count, grouped=True)
 _MOST_PICTURES = 6
 _NONE = "&ndash;"
 _LINES: tuple[tuple[str, Metric, str], ...] = (
@@ -321,7 +324,3 @@ def _number(number: int) -> str:
 
 def _swatch(colour: str) -> str:
     return f'<span class="swatch" style="background: {colour}"></span>'
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.batch.queue import Entry
 from napari_unet.batch.training.entry import TrainingEntry
-from napari_unet.batch.words import count
+from napari_unet.engine.base.words import count
 from napari_unet.session import Turn
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.batch.sources import listed

@@ -11,7 +11,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.batch.images.entry import ImageEntry
-from napari_unet.batch.words import count
+from napari_unet.engine.base.words import count
 from napari_unet.viewer.garbage import ShortSearches
 from napari_unet.viewer.results import METADATA_KEY, add_in_parts
 from napari_unet.viewer.worker import Job

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_unet.engine.base.words import count
 from napari_unet.session import Session
 from napari_unet.viewer.layers import LayerImage
 from napari_unet.viewer.warm_up import preparation
@@ -20,7 +21,6 @@ from napari_unet.widgets.segment.reports import (
     Opened,
     Step,
     Waiting,
-    cell_count,
     counts_of,
 )
 from napari_unet.widgets.segment.result_layers import ResultLayers
@@ -131,7 +131,7 @@ class SegmentJob(QObject):
             # The note beside it says what to do.
             discs = ", each counted in every slice that it reaches"
             is_stack = len(layers.image.planes()) > 1 and recipe.settings.volume == "slices"
-            found_in = f"{cell_count(found.cells)} in '{name}' ({seconds:.1f} s)"
+            found_in = f"{count(found.cells, 'cell')} in '{name}' ({seconds:.1f} s)"
             text = f"{found_in}{discs if is_stack else ''}{counts_of(found.types)}."
         self.finished.emit(" ".join((text, *layers.notes, *found.notes)), found)
 

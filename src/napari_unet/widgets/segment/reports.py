@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.engine.base.words import count
 from napari_unet.engine.images.image import PlaneIndex
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ class FoundAgain:
     @property
     def text(self) -> str:
         """How it went, as a sentence or two."""
-        text = f"{cell_count(self.cells)} with these settings{counts_of(self.types)}."
+        text = f"{count(self.cells, 'cell')} with these settings{counts_of(self.types)}."
         if self.edited_slices:
             were = "1 slice was" if self.edited_slices == 1 else f"{self.edited_slices} slices were"
             text += f" {were} edited and left alone."
@@ -170,8 +171,3 @@ def counts_of(types: CellTypes | None) -> str:
     if types is None or not types.labels.size:
         return ""
     return ": " + ", ".join(f"{number} {name}" for name, number in types.counts.items())
-
-
-def cell_count(cells: int) -> str:
-    """So many cells, in words."""
-    return "1 cell" if cells == 1 else f"{cells} cells"

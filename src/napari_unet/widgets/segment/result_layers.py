@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from napari_unet.engine.base.words import count
 from napari_unet.engine.images.image import PlaneIndex
 from napari_unet.viewer.cells.cell_scores import keep_cell_scores
 from napari_unet.viewer.cells.cell_types import given_types, show_types
@@ -177,9 +178,8 @@ class ResultLayers:
         _refresh(labels, whole=True)
         finished = canvas.planes_finished
         if finished and len(self.image.planes()) > 1:
-            slices = "1 slice" if finished == 1 else f"{finished} slices"
             are = "was finished and is" if finished == 1 else "were finished and are"
-            return f"{slices} of '{labels.name}' {are} kept."
+            return f"{count(finished, 'slice')} of '{labels.name}' {are} kept."
         if was_put_back or canvas.is_empty:
             return f"'{labels.name}' is as it was."
         return f"The cells found so far are kept in '{labels.name}'."

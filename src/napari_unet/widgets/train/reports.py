@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from napari_unet.engine.base.words import count
 from napari_unet.engine.training.length.pace import duration_in_words
 from napari_unet.viewer.layers import LayerImage
 from napari_unet.widgets.train.preview import Previewed
@@ -94,7 +95,7 @@ class Trained:
             how = "Ended"
         elif self.ending == "levelled off":
             how = "Trained until the loss had levelled off,"
-        steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
+        steps = count(self.steps, "step")
         told = [f"{how} after {steps} ({self.seconds:.0f} s).", self.shortfall, self.held_out]
         return " ".join(each for each in (*told, *self.notes) if each)
 

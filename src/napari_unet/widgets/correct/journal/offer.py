@@ -12,6 +12,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.engine.base.errors import LabelsError
+from napari_unet.engine.base.words import count
 from napari_unet.versions.journal import SUFFIX, Journal, left_journals
 from napari_unet.viewer.cells.marks import mark_columns, write_marks
 from napari_unet.viewer.label_edits import LabelEdit, edit_labels, label_edit
@@ -82,8 +83,8 @@ class JournalOffer(QWidget):
         self.setVisible(journal is not None)
         if journal is not None:
             steps, marks = len(journal.corrections), len(journal.marks)
-            told = f"{steps:,} step{'' if steps == 1 else 's'}"
-            told += f" and {marks:,} mark{'' if marks == 1 else 's'}" if marks else ""
+            told = count(steps, "step", grouped=True)
+            told += f" and {count(marks, 'mark', grouped=True)}" if marks else ""
             when = datetime.fromisoformat(journal.date).astimezone()
             self.sentence.show_text(
                 f"Corrections of '{journal.name}' were not saved before napari ended: "

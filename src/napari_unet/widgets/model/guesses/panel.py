@@ -9,6 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.base.words import count
 from napari_unet.session import LoadedModel, Session
 from napari_unet.viewer.layers import read_layer
 from napari_unet.viewer.worker import Job
@@ -85,8 +86,7 @@ class GuessesPanel(QWidget):
         network = self._session.network
         guesses = network.description.guesses if network else ()
         self.setVisible(bool(guesses))
-        count = "1 thing" if len(guesses) == 1 else f"{len(guesses)} things"
-        self.heading.setText(f"<b>{count} had to be guessed</b>")
+        self.heading.setText(f"<b>{count(len(guesses), 'thing')} had to be guessed</b>")
         before, self._guesses = self._guesses, {each.about: each for each in guesses}
         about = self.trial.about
         is_same = self._guesses.keys() == before.keys()

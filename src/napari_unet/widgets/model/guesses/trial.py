@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QPushButton, QToolButton, QWidget
 from superqt import QFlowLayout
 
 from napari_unet.engine.base.errors import UNetError
+from napari_unet.engine.base.words import count
 from napari_unet.viewer.worker import Job
 from napari_unet.widgets.model.guesses.row import NARROW_BUTTON
 from napari_unet.widgets.model.guesses.words import ROLES, option_text, roles_text
@@ -205,7 +206,7 @@ class TrialPicture(QToolButton):
         """Show what the value makes of the image."""
         below = "not possible" if run.picture is None else "no cells told"
         if run.cells is not None:
-            below = "1 cell" if run.cells == 1 else f"{run.cells} cells"
+            below = count(run.cells, "cell")
         self.show_below(below)
         told = f"{self._words}: {run.sentence or f'{below}.'}"
         if run.picture is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.engine.base.words import count
 from napari_unet.viewer.layers import LayerImage
 from napari_unet.widgets.train.plan import Plan
 from napari_unet.widgets.train.review.view_changes import ViewChanges, compared_view
@@ -80,7 +81,7 @@ class Compared:
 
 def _told(before: Evaluation, after: Evaluation) -> str:
     """How both did on the same cells, without the full stop."""
-    cells = f"{after.true_cells} held-out cell{'' if after.true_cells == 1 else 's'}"
+    cells = count(after.true_cells, "held-out cell")
     if after.has_figures:
         return (
             f"On {cells} AP {_AP_AT:g} was {before.figure(_AP_AT)} before and is "

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from napari_unet.engine.base.errors import UNetError
-from napari_unet.engine.labels.cell_types import CellTypes
 
 
-def count(number: int, noun: str) -> str:
-    """Write "1 cell" or "12 cells"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def count(number: int, noun: str, *, grouped: bool = False) -> str:
+    """Write "1 cell" or "12 cells"; "1,200 cells" where thousands are `grouped`."""
+    written = f"{number:,}" if grouped else f"{number}"
+    return f"{written} {noun}{'' if number == 1 else 's'}"
 
 
 def listing(names: list[str]) -> str:
@@ -24,11 +24,3 @@ def failure(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "There is not enough memory; close other programs, or use smaller images or tiles."
     return f"Something went wrong that should not ({type(error).__name__}: {error})."
-
-
-def cells_in_words(number: int, types: CellTypes | None) -> str:
-    """So many cells, and how many of them are of each type if that is known."""
-    found = count(number, "cell")
-    if types is None or not number:
-        return found
-    return f"{found} ({', '.join(f'{n} {name}' for name, n in types.counts.items())})"
