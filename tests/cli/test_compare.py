@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from known_labels import grid
 
 from napari_unet.cli import main
 from napari_unet.files.images import read_labels, write_labels
@@ -142,9 +143,7 @@ def test_labels_of_another_shape_are_named(
 def test_scores_of_enough_cells_have_their_intervals(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    truth = np.zeros((50, 50), np.int32)
-    for number, (y, x) in enumerate(np.ndindex(5, 5), start=1):
-        truth[y * 10 + 1 : y * 10 + 7, x * 10 + 1 : x * 10 + 7] = number
+    truth = grid()
     for name, labels in (("t", truth), ("a", truth), ("b", np.where(truth > 20, 0, truth))):
         write_labels(tmp_path / f"{name}.tif", labels)
     names = [str(tmp_path / f"{name}.tif") for name in "bat"]

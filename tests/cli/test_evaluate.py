@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from known_labels import grid
 
 from napari_unet.cli import main
 from napari_unet.files.images import write_labels
@@ -36,9 +37,7 @@ def test_evaluation_of_one_pair_is_a_table(
 
 
 def test_enough_cells_have_a_score_with_its_interval(tmp_path: Path, output: Output) -> None:
-    truth = np.zeros((50, 50), np.int32)
-    for number, (y, x) in enumerate(np.ndindex(5, 5), start=1):
-        truth[y * 10 + 1 : y * 10 + 7, x * 10 + 1 : x * 10 + 7] = number
+    truth = grid()
     write_labels(tmp_path / "t.tif", truth)
     write_labels(tmp_path / "p.tif", np.where(truth > 20, 0, truth))
     words = ["evaluate", str(tmp_path / "t.tif"), str(tmp_path / "p.tif")]

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from known_labels import grid
 
 from napari_unet.cli.program import main
 from napari_unet.files.images import write_labels
@@ -15,24 +16,16 @@ from napari_unet.script import EvaluationRecipe, evaluation_command, evaluation_
 RECIPE = EvaluationRecipe("the truth", "cells", right_iou=0.7)
 
 
-def truth() -> np.ndarray:
-    """25 squares of 6 pixels, 10 pixels apart."""
-    labels = np.zeros((50, 50), np.int32)
-    for number, (y, x) in enumerate(np.ndindex(5, 5), start=1):
-        labels[y * 10 + 1 : y * 10 + 7, x * 10 + 1 : x * 10 + 7] = number
-    return labels
-
-
 def cells() -> np.ndarray:
     """The first is missed, the second two rows too small: an IoU of 2/3."""
-    found = np.where(truth() == 1, 0, truth())
+    found = np.where(grid() == 1, 0, grid())
     found[5:7, 11:17] = 0
     return found
 
 
 def test_the_python_lines_run_in_the_console(capsys: pytest.CaptureFixture[str]) -> None:
     layers = {
-        "the truth": SimpleNamespace(data=truth()),
+        "the truth": SimpleNamespace(data=grid()),
         "cells": SimpleNamespace(data=[cells(), cells()[::2, ::2]]),
     }
     lines = evaluation_python(dataclasses.replace(RECIPE, multiscale=("cells",)))
@@ -62,7 +55,7 @@ def test_the_command_writes_the_report_once_the_layers_are_saved(
         "# First save the layers 'the truth' as the_truth.tif, 'cells' as cells.tif (File > Save "
         "Selected Layers)."
     )
-    write_labels(tmp_path / "the_truth.tif", truth())
+    write_labels(tmp_path / "the_truth.tif", grid())
     write_labels(tmp_path / "cells.tif", cells())
     assert main(shlex.split(command)[1:]) == 0
     assert "errors: 1 missed, 1 poor outline" in capsys.readouterr().out
@@ -72,7 +65,7 @@ def test_the_command_writes_the_report_once_the_layers_are_saved(
 def test_an_iou_that_makes_no_sense_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_labels(tmp_path / "a.tif", truth())
+    write_labels(tmp_path / "a.tif", grid())
     write_labels(tmp_path / "b.tif", cells())
     paths = [str(tmp_path / name) for name in ("a.tif", "b.tif")]
     assert main(["evaluate", *paths, "--right-iou", "0.3"]) == 1

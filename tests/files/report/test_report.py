@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from known_labels import grid, with_errors
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
@@ -22,23 +23,6 @@ from napari_unet.files.report.page import write_report
 from napari_unet.files.report.pictures import Pixels, draw_place, worst_places
 from napari_unet.files.report.report import Report, ReportedImage
 from napari_unet.files.report.verdicts import VERDICT_COLOURS, VERDICT_MEANINGS, VERDICT_WORDS
-
-
-def grid(rows: int = 5, columns: int = 5) -> np.ndarray:
-    """Squares of 6 pixels, 10 pixels apart."""
-    labels = np.zeros((10 * rows, 10 * columns), np.int32)
-    for number, (y, x) in enumerate(np.ndindex(rows, columns), start=1):
-        labels[y * 10 + 1 : y * 10 + 7, x * 10 + 1 : x * 10 + 7] = number
-    return labels
-
-
-def with_errors(truth: np.ndarray) -> np.ndarray:
-    """Cell 1 missed, 2 and 3 merged, 4 split, and a false one."""
-    found = np.where(truth == 1, 0, truth)
-    found[1:7, 11:27] = 2
-    found[5:7, 31:37] = 100
-    found[47:50, 47:50] = 101
-    return found
 
 
 def written(

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from known_labels import grid, with_errors
 from napari.components import ViewerModel
 from napari.layers import Labels
 from napari.utils._proxies import PublicOnlyProxy
-from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
@@ -20,23 +20,6 @@ from napari_unet.viewer.gestures import LEFT, Click
 from napari_unet.viewer.results import METADATA_KEY
 from napari_unet.widgets.evaluate import widget as module
 from napari_unet.widgets.evaluate.widget import EvaluateWidget
-
-
-def grid() -> NDArray[np.int32]:
-    """25 squares of 6 pixels, 10 pixels apart."""
-    labels = np.zeros((50, 50), np.int32)
-    for number, (y, x) in enumerate(np.ndindex(5, 5), start=1):
-        labels[y * 10 + 1 : y * 10 + 7, x * 10 + 1 : x * 10 + 7] = number
-    return labels
-
-
-def with_errors(truth: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Cell 1 missed, 2 and 3 merged, 4 split, and a false one."""
-    found = np.where(truth == 1, 0, truth)
-    found[1:7, 11:27] = 2
-    found[5:7, 31:37] = 100
-    found[47:50, 47:50] = 101
-    return found
 
 
 @pytest.fixture
