@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 
 from napari_unet.cli import main
@@ -98,6 +99,26 @@ def test_the_form_goes_on_with_what_the_copied_command_began(
     assert person.run() == f"{expected.max()} cells, in '{words[4]}'."
     assert len(scored) == 2
     np.testing.assert_array_equal(read_labels(Path(words[4])).array, expected)
+
+
+def test_a_stack_from_three_directions_is_the_same_by_form_and_command(
+    person: Any, tmp_path: Path, squares: NDArray[np.uint8]
+) -> None:
+    stack = np.stack([squares[::2, ::2]] * 10)
+    stack[[0, -1]] = 20
+    stack += np.random.default_rng(0).integers(0, 20, stack.shape, np.uint8)
+    tifffile.imwrite(tmp_path / "stack.tif", stack)
+    person.open(tmp_path / "stack.tif")
+    form = person.widget._segment_form().form
+    form.extent_choice.choose("stack")
+    form.volume_choice.choose("three_planes")
+    labels = whole(person)
+    assert labels.max() == 3
+
+    words = person.copied()
+    assert "three_planes" in words
+    assert main(words[1:]) == 0
+    np.testing.assert_array_equal(read_labels(Path(words[4])).array, labels)
 
 
 def whole(person: Any) -> NDArray[Any]:

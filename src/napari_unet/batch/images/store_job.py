@@ -162,13 +162,12 @@ class StoreJob:
         """Do the work, as far as it is not done yet."""
         part = self.batch.part.of(opened, ndim=self._ndim)
         settings = self.batch.settings_for(part, ndim=self._ndim)
-        self._check_block()
+        self._check_block(settings)
         warnings = self._warnings(part, settings)
         grid = label_grid(part.image, opened, part.channel_axis)
-        store.begin(
-            grid, self._job(opened, part, settings), block=shard_for(self.block, self._block_ndim)
-        )
-        yield StoreReport("scores", 0, 1, (*warnings, *self._room(store, part)))
+        shard = shard_for(self.block, self._block_ndim(settings))
+        store.begin(grid, self._job(opened, part, settings), block=shard)
+        yield StoreReport("scores", 0, 1, (*warnings, *self._room(store, part, settings)))
         try:
             if store.cells is None:
                 for report in self._blocks(store, part, settings):
@@ -197,14 +196,9 @@ class StoreJob:
     def _instances(self) -> InstanceSettings:
         return self.batch.instances_of(self.networks[0].description.instances)
 
-    @property
-    def _is_volume(self) -> bool:
-        """Whether cells are found in the volume that planes are slices of."""
-        return self.batch.settings.volume == "three_planes"
-
-    @property
-    def _block_ndim(self) -> int:
-        return 3 if self._is_volume else self._ndim
+    def _block_ndim(self, settings: SegmentationSettings) -> int:
+        """Axes of a block: of planes that are slices of volumes, those of these."""
+        return 3 if settings.volume == "three_planes" else self._ndim
 
     @property
     def _ndim(self) -> int:
@@ -216,7 +210,7 @@ class StoreJob:
         """The one call of the engine."""
         description = self.networks[0].description
         block = self.block
-        if block is not None and not self._is_volume:
+        if block is not None and settings.volume != "three_planes":
             zoom = zooms_of([each.description for each in self.networks], settings)[0]
             block = tuple(max(1, round(n * zoom)) for n in block)
         yield from segment_blocks(
@@ -235,11 +229,11 @@ class StoreJob:
             growing=self.growing,
         )
 
-    def _check_block(self) -> None:
+    def _check_block(self, settings: SegmentationSettings) -> None:
         if self.block is None:
             return
         found = f"The block is {' x '.join(map(str, self.block))} pixels"
-        ndim = self._block_ndim
+        ndim = self._block_ndim(settings)
         if len(self.block) != ndim:
             axes = "Y,X" if ndim == 2 else "Z,Y,X"
             whose = "the model reads" if ndim == self._ndim else "cells are found in"
@@ -263,14 +257,16 @@ class StoreJob:
             found += self.look(part, description, settings, refuses=checks == "refuse")
         return found
 
-    def _room(self, store: LabelStore, part: ImagePart) -> Sequence[str]:
+    def _room(
+        self, store: LabelStore, part: ImagePart, settings: SegmentationSettings
+    ) -> Sequence[str]:
         """Say that the disk may become full before that happens."""
         size = part.image.array.size
         if part.channel_axis is not None:
             size //= part.image.array.shape[part.channel_axis]
         description = self.networks[0].description
         bytes_each = _SCRATCH_BYTES + _TYPE_BYTES * len(description.cell_types)
-        if self._is_volume:
+        if settings.volume == "three_planes":
             bytes_each += slice_bytes(len(description.class_roles))
         needed, free = size * bytes_each, shutil.disk_usage(store.folder).free
         if needed <= free or store.cells is not None:

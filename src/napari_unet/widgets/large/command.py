@@ -33,12 +33,15 @@ def blocks_recipe(order: Order, facts: FileFacts | None) -> BlocksRecipe:
             )
         settings = replace(settings, diameter_px=batch.diameter_um / facts.pixel_size_um[-1])
     has_slices = len(facts.shape) > description.architecture.ndim
+    settings = replace(
+        settings, every_slice=has_slices, volume=settings.volume if has_slices else "slices"
+    )
     workers = order.workers
     return BlocksRecipe(
         str(order.file.path),
         str(order.out),
         [model.source for model in batch.models],
-        replace(settings, every_slice=has_slices),
+        settings,
         batch.instances_of(description.instances),
         own_instances(description.instances, settings),
         batch.guesses,
