@@ -102,8 +102,8 @@ def named_images(paths: Sequence[str], *, tell: Callable[[str], object]) -> list
         )
         paths = [path for path in paths if path not in left_out]
     found = find_images(paths)
-    beside = [store for path in paths for store in stores_beside_images(Path(path))]
-    if beside := [str(store) for store in beside if store not in found]:
+    stores = [store for path in paths for store in stores_beside_images(Path(path))]
+    if beside := [str(store) for store in stores if store not in found]:
         they = "it" if len(beside) == 1 else "they"
         tell(
             f"left out, because beside pictures {they} may be labels: {listing(beside)}. "
