@@ -197,6 +197,9 @@ def test_what_is_no_image_among_several_is_left_out_and_said(
     assert "left out, because there is no image in them: " in output.complaint()
     assert segment(folder, "--overwrite") == 0
     assert output.read()[1] == ""
+    np.save(folder / "volume.npy", np.zeros((4, 4)))
+    assert segment(folder, "--overwrite") == 0
+    assert "beside pictures it may be labels: " in output.complaint()
 
     assert segment(folder / "notes.txt") == 1
     assert "is no image file that can be read here" in output.complaint()

@@ -278,7 +278,7 @@ def test_what_does_not_fit_is_one_sentence_and_leaves_nothing(
     stack = ome_zarr(tmp_path / "stack.zarr", image, "zyx")
     holed = image.astype(np.float32)
     holed[1, 40, 33] = np.nan
-    nan = ome_zarr(tmp_path / "nan.zarr", holed, "zyx")
+    nan = ome_zarr(tmp_path / "nan.zarr", holed, "tyx")
     gone = ome_zarr(tmp_path / "gone.zarr", image, "zyx")
     (tmp_path / "gone.zarr" / "0").rename(tmp_path / "0")
     plain = ome_zarr(tmp_path / "plain.zarr", image[0], "yx")
@@ -288,6 +288,7 @@ def test_what_does_not_fit_is_one_sentence_and_leaves_nothing(
     for words, complaint in (
         ([stack], "this model reads 2-D images. Segment every slice (--every-slice)"),
         ([nan, "--every-slice"], "replace them first. The first is at y 40, x 33 of plane 1."),
+        ([nan, "--every-slice"], f"{nan}: 1 of 12600 pixels are NaN or infinite"),
         ([gone], "names the array '0' and does not hold it; copy the whole folder again."),
         ([torn], "torn.zarr' cannot be read at ["),
         ([plain, "--block", "8,8,8"], "is 8 x 8 x 8 pixels, and the model reads 2-D images"),

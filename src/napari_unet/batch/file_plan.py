@@ -11,7 +11,7 @@ from pathlib import Path
 from napari_unet.engine.base.errors import FileError, UNetError
 from napari_unet.engine.base.whole_file import system_reason
 from napari_unet.engine.base.words import count, listing
-from napari_unet.files.finding import find_images
+from napari_unet.files.finding import find_images, stores_beside_images
 from napari_unet.files.image_file import SeriesInfo, chosen_series, existing, image_stem
 from napari_unet.files.images import IMAGE_SUFFIXES, STORE_SUFFIXES, image_series
 from napari_unet.files.stores.ngff import is_zarr_group
@@ -101,7 +101,15 @@ def named_images(paths: Sequence[str], *, tell: Callable[[str], object]) -> list
             f"{listing(left_out)}."
         )
         paths = [path for path in paths if path not in left_out]
-    return find_images(paths)
+    found = find_images(paths)
+    stores = [store for path in paths for store in stores_beside_images(Path(path))]
+    if beside := [str(store) for store in stores if store not in found]:
+        they = "it" if len(beside) == 1 else "they"
+        tell(
+            f"left out, because beside pictures {they} may be labels: {listing(beside)}. "
+            "Images among them are segmented if you name them."
+        )
+    return found
 
 
 def _holds_no_image(path: Path) -> bool:

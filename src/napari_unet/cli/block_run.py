@@ -13,7 +13,12 @@ from napari_unet.batch.settings import BatchSettings
 from napari_unet.cli.checks import look_before
 from napari_unet.cli.console import PROGRAM, progress_bar, report, say, say_of
 from napari_unet.cli.worker_options import workers_of
-from napari_unet.engine.base.errors import FileError, SettingsError
+from napari_unet.engine.base.errors import (
+    FileError,
+    ImageShapeError,
+    ImageValueError,
+    SettingsError,
+)
 from napari_unet.engine.cluster.crew import Crew
 from napari_unet.engine.labels.cell_types import cells_in_words
 from napari_unet.engine.networks.network import Network
@@ -76,6 +81,8 @@ def _told(job: StoreJob, arguments: argparse.Namespace) -> int:
                         say_of(job.source, warning)
                     told.add(warning)
                 found, types = each.cell_count or found, each.types or types
+    except (ImageShapeError, ImageValueError) as error:
+        raise type(error)(f"{job.source}: {error}") from error
     except KeyboardInterrupt:
         folder = LabelStore(job.out).folder
         kept = f"What is done is in '{folder}'; run the same command to go on."

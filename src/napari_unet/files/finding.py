@@ -78,6 +78,16 @@ def find_images(paths: Iterable[str | Path], *, labels: bool = False) -> list[Pa
     return list(found)
 
 
+def stores_beside_images(folder: Path) -> list[Path]:
+    """List what `find_images` leaves out of a folder: Zarr, HDF5 and .npy beside pictures."""
+    if not folder.is_dir() or is_zarr_group(folder):
+        return []
+    entries = sorted(folder.iterdir(), key=_natural_order)
+    if not any(_is_image_name(path, labels=False) for path in entries):
+        return []
+    return [p for p in entries if _is_store_name(p) and (p.is_file() or is_zarr_group(p))]
+
+
 def _has_images(folder: Path) -> bool:
     try:
         return bool(_images_in(folder, labels=False))

@@ -42,7 +42,9 @@ def test_labels_lie_beside_the_image_and_over_it(
     assert labels.metadata["napari_unet"]["cells"] == 3
     assert not out.with_name(f"{out.name}.unfinished").exists()
 
-    assert "exists" in person.run()
+    assert (
+        "exists already; choose another name, or allow replacing it (tick 'Replace" in person.run()
+    )
     person.form.replace_box.setChecked(True)
     assert person.run() == f"3 cells, in '{out}'."
 

@@ -278,7 +278,8 @@ class LargeWidget(DockedForm):
             show_info("The command is in the clipboard.")
 
     def _on_failed(self, error: Exception) -> None:
-        message = failure_sentence(error)
+        # The sentence comes from where callers write Python.
+        message = failure_sentence(error).replace("(overwrite=True)", "(tick 'Replace labels')")
         if self.job.is_running:  # what runs goes on, if something else failed
             self.panel.label.show_error(message)
         else:
