@@ -203,7 +203,9 @@ def test_a_full_disk_and_ctrl_c_lose_nothing(
     with monkeypatch.context() as context:
         context.setattr(zarr.Array, "__setitem__", full)
         assert main(words) == 1
-    text = output.complaint()
+    cost, text = output.read()[1].strip().removeprefix("napari-unet: ").split("\nnapari-unet: ")
+    assert "With blocks of 150 x 70 pixels each pixel is read about " in cost
+    assert "; with 300 x 70 it would be 1." in cost
     assert text.startswith(f"The disk is full, '{out}' was not written; make room")
     assert f"kept in '{out}.unfinished'; run the same again to go on." in text
     assert not out.exists()
@@ -358,7 +360,8 @@ def test_discs_of_a_stack_come_with_the_way_to_whole_cells(
 
     said = output.complaint()  # nothing of the movie
     assert "'stack.zarr' has another number in each slice that it reaches" in said
-    assert said.endswith("with an output that ends in .tif and --volume linked.")
+    assert "For whole cells choose --volume three_planes;" in said
+    assert said.endswith("outside of blocks alone, with an output that ends in .tif.")
 
 
 def test_shards_are_written_by_one_writer_each(
