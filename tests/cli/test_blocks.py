@@ -358,7 +358,8 @@ def test_discs_of_a_stack_come_with_the_way_to_whole_cells(
 
     said = output.complaint()  # nothing of the movie
     assert "'stack.zarr' has another number in each slice that it reaches" in said
-    assert said.endswith("with an output that ends in .tif and --volume linked.")
+    assert "For whole cells choose --volume three_planes; slices are linked" in said
+    assert said.endswith("with an output that ends in .tif.")
 
 
 def test_shards_are_written_by_one_writer_each(
