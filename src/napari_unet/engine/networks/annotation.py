@@ -21,6 +21,7 @@ from napari_unet.engine.networks.class_roles import (
     typed_target,
     types_of,
 )
+from napari_unet.engine.networks.contact_border import BorderKind, contact_border
 from napari_unet.engine.weight_map.weight_map import IGNORED, separate_touching_cells
 
 INSTANCE_ROLES: tuple[tuple[str, ...], ...] = (
@@ -88,6 +89,7 @@ def training_target(
     labels: LabelImage,
     class_roles: Sequence[str],
     *,
+    border_kind: BorderKind = "rim",
     border_width_px: float = 2.0,
     types: Types | None = None,
     spacing: Sequence[float] | None = None,
@@ -97,7 +99,8 @@ def training_target(
     With the roles background and cell, the paper's two classes: touching cells
     are separated by one pixel of background. With a third role, border: the
     outermost `border_width_px` of each cell and the gap between touching cells.
-    A small cell keeps at least the inner half of its radius as cell.
+    A small cell keeps at least the inner half of its radius as cell. Where
+    `border_kind` is "contact", it is `contact_border`.
 
     Parameters
     ----------
@@ -107,6 +110,10 @@ def training_target(
         ends.
     class_roles : sequence of str
         One of `INSTANCE_ROLES`, perhaps with types in the place of "cell".
+    border_kind : {"rim", "contact"}
+        What the border class is, if there is one.
+    border_width_px : float
+        Of a rim.
     types : mapping of int to str, optional
         Types of cells by their label.
     spacing : sequence of float, optional
@@ -130,10 +137,24 @@ def training_target(
             f"The network's classes are {', '.join(class_roles)}; instances can train "
             "'background, cell' or 'background, cell, border'."
         )
-    target = _cells_target(labels, roles, border_width_px, spacing)
+    if border_kind == "contact" and BORDER in roles:
+        target = _contact_target(labels, roles)
+    else:
+        target = _cells_target(labels, roles, border_width_px, spacing)
     if not types_of(class_roles):
         return target
     return typed_target(target, labels, class_roles, types or {})
+
+
+def _contact_target(labels: LabelImage, roles: tuple[str, ...]) -> NDArray[np.int64]:
+    if labels.size and labels.max() > labels.size:
+        cells = labels > 0
+        numbers = np.unique(labels[cells], return_inverse=True)[1] + 1
+        labels = np.zeros(labels.shape, np.int64)
+        labels[cells] = numbers
+    target = (labels > 0).astype(np.int64)
+    target[contact_border(labels)] = roles.index(BORDER)
+    return target
 
 
 def _cells_target(

@@ -24,6 +24,7 @@ from napari_unet.engine.images.normalization import (
 from napari_unet.engine.networks.annotation import labels_are_classes
 from napari_unet.engine.networks.architecture import Architecture, NetworkModule
 from napari_unet.engine.networks.class_roles import BACKGROUND, CELL, types_of
+from napari_unet.engine.networks.contact_border import BorderKind
 from napari_unet.engine.networks.graph_network import GraphNetwork
 from napari_unet.engine.networks.layer_graph import GraphConfig
 from napari_unet.engine.networks.unet import UNet, UNetConfig
@@ -76,6 +77,9 @@ class NetworkDescription:
         Pixel size, in micrometres, of the images it was trained on.
     anisotropy : float, optional
         Distance between slices of the volumes it was trained on, in pixel sizes.
+    border_kind : {"rim", "contact"}
+        What it learns as border, if that is a class: the rim of each cell, or the
+        pixels at which two cells meet.
     intensity : TrainingIntensity, optional
     instances : InstanceSettings
         Thresholds tuned for it.
@@ -96,6 +100,7 @@ class NetworkDescription:
     object_diameter_px: float | None = None
     pixel_size_um: float | None = None
     anisotropy: float | None = None
+    border_kind: BorderKind = "rim"
     intensity: TrainingIntensity | None = None
     instances: InstanceSettings = field(default_factory=InstanceSettings)
     summary: str = ""
@@ -159,6 +164,8 @@ class NetworkDescription:
         if self.anisotropy is None:
             # Versions that do not know it yet can read all other descriptions.
             del values["anisotropy"]
+        if self.border_kind == "rim":
+            del values["border_kind"]
         for name in ("intensity", "instances"):
             if values[name] is not None:
                 values[name] = dataclasses.asdict(values[name])
@@ -195,6 +202,7 @@ class _OtherValues(TypedDict, total=False):
     object_diameter_px: float | None
     pixel_size_um: float | None
     anisotropy: float | None
+    border_kind: BorderKind
     intensity: TrainingIntensity | None
     instances: InstanceSettings
     summary: str

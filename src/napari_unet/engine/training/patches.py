@@ -344,6 +344,7 @@ class Patches:
         target = training_target(
             ids,
             roles,
+            border_kind=self._description.border_kind,
             border_width_px=self._settings.border_width_px,
             types=types,
             spacing=self._description.spacing,

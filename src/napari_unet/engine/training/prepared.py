@@ -17,8 +17,12 @@ from napari_unet.engine.base.settings import InstanceSettings
 from napari_unet.engine.images.image import channels_first
 from napari_unet.engine.images.source import ImageSource, open_image
 from napari_unet.engine.labels.components import diameters_px
-from napari_unet.engine.networks.annotation import class_target, labels_are_classes
-from napari_unet.engine.networks.class_roles import Types
+from napari_unet.engine.networks.annotation import (
+    class_target,
+    labels_are_classes,
+    training_target,
+)
+from napari_unet.engine.networks.class_roles import CELL, Types, roles_as_cells
 from napari_unet.engine.networks.network import NetworkDescription, TrainingIntensity
 from napari_unet.engine.training.augmentation.stain import StainedImage, stained_image
 from napari_unet.engine.training.pairs import TrainingPair
@@ -312,7 +316,25 @@ def _with_cut_cells(
     seed = instances.min_seed_px
     if before.object_diameter_px is None:  # a new network has the least seed of images
         seed = least // 2
+        insides = _inside_sizes(prepared, before)
+        if insides:
+            seed = min(seed, int(np.quantile(insides, _CUT_SHARE)) // 2)
     return dataclasses.replace(instances, min_size_px=least, min_seed_px=max(1, min(seed, least)))
+
+
+def _inside_sizes(prepared: Sequence[PreparedPair], description: NetworkDescription) -> list[int]:
+    """Voxels of each cell that are no border, where the border is that between cells."""
+    if description.border_kind == "rim":
+        return []
+    roles = roles_as_cells(description.class_roles)
+    sizes: list[int] = []
+    for pair in prepared:
+        if not pair.in_slices:
+            labels = pair.labels.numpy()
+            target = training_target(labels, roles, border_kind=description.border_kind)
+            inside = np.bincount(labels[target == roles.index(CELL)])[1:]
+            sizes += inside[inside > 0].tolist()
+    return sizes
 
 
 def _uncalibrated(instances: InstanceSettings) -> InstanceSettings:

@@ -33,7 +33,7 @@ from napari_unet.engine.training.knowledge.verdict import Verdict
 from napari_unet.engine.training.learner import Learner, TrainingReport
 from napari_unet.engine.training.length.schedule import Schedule
 from napari_unet.engine.training.pair_checks import check_pairs
-from napari_unet.engine.training.pairs import TrainingPair
+from napari_unet.engine.training.pairs import TrainingPair, note_of_border
 from napari_unet.engine.training.patches import Batch, BatchesAhead, Patches
 from napari_unet.engine.training.prepared import description_after
 from napari_unet.engine.training.scoring import never
@@ -112,9 +112,8 @@ class TrainingRun(Iterator[TrainingReport]):
             familiar = familiarity_of(pairs, network, device=device, should_stop=should_stop)
         shown = dataclasses.replace(settings, bank_share=settings.bank_share * (1 + familiar) / 2)
         known = resembling(known, pairs, description, familiar=familiar)
-        room = None
-        if self._device.type == "cpu":
-            room = room_for_patches(free_host_bytes(), network)
+        is_cpu = self._device.type == "cpu"
+        room = room_for_patches(free_host_bytes(), network) if is_cpu else None
         self._patches = Patches(pairs, network, shown, known, room_bytes=room)
         if settings.keep_knowledge and started_from is not None:
             said = said_before(
@@ -133,6 +132,7 @@ class TrainingRun(Iterator[TrainingReport]):
         self._validation = Validation(validation, self._patches)
         self._note(self._patches.note)
         self._note(note_of_types(pairs, description))
+        self._note(note_of_border(pairs, description))
         self._note(self._validation.note(network))
         self.validation_is_due = False
         self._loss = math.nan

@@ -190,7 +190,8 @@ class TrainingSettings:
     border_sigma_px : float
         Distance in pixels over which that weight fades as a gap gets wider.
     border_width_px : float
-        Width of the border class in pixels, where the network has one.
+        Width of the border class in pixels, where the network has one that is the rim
+        of cells. In tissue that is filled with cells it is one pixel on each side.
     class_balance : bool
         Weigh each class by the inverse of its share of the training pixels.
     background_share : float
