@@ -2,6 +2,7 @@
 
     python benchmarks/volumes.py --volume raw.tif labels.tif --voxel 0.284 0.127 0.127
     python benchmarks/volumes.py --volume ... --volume ... --tune   # the overlap, on the first one
+    python benchmarks/volumes.py --targets [--volume ...]           # what a perfect network finds
 
 Each volume is a (Z, Y, X) image with its truth; `--voxel` gives z, y, x in any unit, once for all
 or once for each. The ways are discs (slices by themselves), discs linked, linked without bridging
@@ -9,6 +10,10 @@ gaps, three directions averaged, and `stitched`: the rule of Cellpose's `stitch_
 written anew below from its description, on the same discs. AP is that of whole cells at an IoU of
 0.5. Each way runs in a process of its own; seconds are those of its processor, and its peak of
 memory leaves out what is there before.
+
+`--targets` asks what the training target alone allows: labels become the target, that is taken for
+the scores (also blurred, by a Gaussian of 0.7 pixels), and cells are made of it with the thresholds
+of a new model. Labels are cells that fill planes and volumes (Voronoi), and those of `--volume`.
 """
 
 from __future__ import annotations
@@ -24,10 +29,14 @@ import numpy as np
 import tifffile
 from goals import MIB, peak_bytes
 from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import cKDTree
 
-from napari_unet import evaluate, load_checkpoint, segment
+from napari_unet import TrainingPair, evaluate, load_checkpoint, new_description, segment
 from napari_unet.engine.labels.linking.slices import link_slices
-from napari_unet.engine.segmentation.instances import prepare_instances
+from napari_unet.engine.networks.annotation import training_target
+from napari_unet.engine.segmentation.instances import instances_from_scores, prepare_instances
+from napari_unet.engine.training.prepared import description_after, prepare_pair
 
 WAYS: dict[str, dict[str, Any]] = {
     "discs": {"every_slice": True},
@@ -103,24 +112,97 @@ def tune(image_file: str, truth_file: str, model: str) -> None:
         print(f"| {overlap} | {' | '.join(f'{ap.average_precision:.3f}' for ap in aps)} |")
 
 
+TARGETS: dict[str, dict[str, Any]] = {
+    "two classes": {"class_roles": ("background", "cell")},
+    "rim": {"border_kind": "rim"},
+    "contact": {"border_kind": "contact"},
+}
+BLURS_PX = (0.0, 0.7)
+FILLED: tuple[tuple[tuple[int, ...], float, float], ...] = (
+    ((256, 256), 8, 1),
+    ((256, 256), 12, 1),
+    ((256, 256), 20, 1),
+    ((64, 96, 96), 8, 1),
+    ((64, 96, 96), 12, 1),
+    ((96, 96, 96), 20, 1),
+    ((40, 128, 128), 12, 3),
+    ((40, 128, 128), 20, 5),
+)
+"""Shape, diameter of cells in pixels, and distance between slices in pixels."""
+
+
+def filled(shape: tuple[int, ...], diameter: float, anisotropy: float) -> NDArray[np.int32]:
+    """Cells that fill an image, about as regular as tissue."""
+    steps = np.array([1.0, 1.0] if len(shape) == 2 else [anisotropy, 1.0, 1.0])
+    places = np.stack(np.indices(shape), axis=-1).reshape(-1, len(shape)) * steps
+    size = diameter ** len(shape) * np.pi / (4 if len(shape) == 2 else 6)
+    count = int(np.prod(shape * steps) / size)
+    centres = np.random.default_rng(0).uniform(0, shape * steps, (count, len(shape)))
+    for _ in range(2):
+        owner = cKDTree(centres).query(places)[1]
+        px = np.maximum(np.bincount(owner, minlength=count), 1)
+        sums = [np.bincount(owner, axis, minlength=count) for axis in places.T]
+        centres = np.stack(sums, axis=-1) / px[:, None]
+    return (cKDTree(centres).query(places)[1] + 1).reshape(shape).astype(np.int32)
+
+
+def print_targets(name: str, labels: NDArray[np.int32], anisotropy: float) -> None:
+    """Print what a network finds that says exactly what it was taught."""
+    spacing = (anisotropy, 1.0, 1.0) if labels.ndim == 3 else None
+    pair = TrainingPair(np.ones(labels.shape, np.float32), labels, spacing=spacing)
+    for target, options in TARGETS.items():
+        new = new_description([pair], **options)
+        learned = description_after(new, [pair], [prepare_pair(pair, new)])
+        roles, kind = learned.class_roles, learned.border_kind
+        classes = training_target(labels, roles, border_kind=kind, spacing=learned.spacing)
+        is_class = [(classes == index).astype(np.float32) for index in range(len(roles))]
+        columns = []
+        for blur in BLURS_PX:
+            scores = np.stack([ndimage.gaussian_filter(one, blur) for one in is_class])
+            found = instances_from_scores(scores, roles, learned.instances)
+            scored = evaluate(labels, found)
+            aps = (scored.pooled(iou).average_precision for iou in (0.5, 0.7, 0.9))
+            columns.append(" / ".join(f"{ap:.2f}" for ap in aps))
+        print(f"| {name} | {target} | {' | '.join(columns)} |", flush=True)
+
+
+def compare_targets(volumes: list[list[str]], voxels: list[list[float]]) -> None:
+    """Print the table of targets."""
+    print("| cells | target | AP .5 / .7 / .9 | of blurred scores |")
+    print("| --- | --- | --- | --- |")
+    for shape, diameter, anisotropy in FILLED:
+        apart = f", slices {anisotropy:g} px apart" if anisotropy > 1 else ""
+        name = f"{len(shape)}-D, {diameter:g} px{apart}"
+        print_targets(name, filled(shape, diameter, anisotropy), anisotropy)
+    for (_, truth_file), voxel in zip(volumes, voxels, strict=True):
+        labels = tifffile.imread(truth_file).astype(np.int32)
+        print_targets(truth_file.rpartition("/")[2], labels, voxel[0] / voxel[2])
+
+
 def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description="Ways to segment a volume with a model of planes.")
-    parser.add_argument("--volume", nargs=2, action="append", required=True, metavar="TIFF")
+    parser.add_argument("--volume", nargs=2, action="append", default=[], metavar="TIFF")
     parser.add_argument("--voxel", nargs=3, type=float, action="append", metavar="X")
     parser.add_argument("--model", default="nuclei")
     parser.add_argument("--tune", action="store_true", help="overlaps, on the first volume")
+    parser.add_argument("--targets", action="store_true", help="what training targets allow")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
         way, anisotropy = arguments.measure
         measure(way, *arguments.volume[0], float(anisotropy), arguments.model)
         return 0
+    if not arguments.volume and (arguments.tune or not arguments.targets):
+        parser.error("give --volume, or --targets without --tune")
     if arguments.tune:
         tune(*arguments.volume[0], arguments.model)
         return 0
     voxels = arguments.voxel or [[1.0, 1.0, 1.0]]
     voxels = voxels * len(arguments.volume) if len(voxels) == 1 else voxels
+    if arguments.targets:
+        compare_targets(arguments.volume, voxels)
+        return 0
     print("| volume | way | AP 0.5 | cells | of them right | of true | seconds | peak MB |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for files, voxel in zip(arguments.volume, voxels, strict=True):
