@@ -323,16 +323,16 @@ def _with_cut_cells(
 
 
 def _inside_sizes(prepared: Sequence[PreparedPair], description: NetworkDescription) -> list[int]:
-    """Voxels of each cell that are no border, where the border is that between cells."""
-    if description.border_kind == "rim":
-        return []
+    """Voxels of each cell that are learned as its inside, which is what a seed can be of it."""
     roles = roles_as_cells(description.class_roles)
     sizes: list[int] = []
     for pair in prepared:
         if not pair.in_slices:
             labels = pair.labels.numpy()
-            target = training_target(labels, roles, border_kind=description.border_kind)
-            inside = np.bincount(labels[target == roles.index(CELL)])[1:]
+            target = training_target(
+                labels, roles, border_kind=description.border_kind, spacing=description.spacing
+            )
+            inside = np.bincount(labels[(target == roles.index(CELL)) & (labels > 0)])
             sizes += inside[inside > 0].tolist()
     return sizes
 
