@@ -1,6 +1,6 @@
 """What a form says goes as soon as it is not true any more."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 
 from napari_unet.session import Session
-from napari_unet.viewer import worker
 from napari_unet.widgets.model.widget import ModelWidget
 from napari_unet.widgets.shared.docked_form import DockedForm
 from napari_unet.widgets.train.widget import TrainWidget
@@ -71,27 +70,22 @@ def test_how_many_cells_there_are_stays_while_nothing_of_it_changes(
 
 
 @pytest.fixture
-def shown(qtbot: QtBot) -> Iterator[Callable[[DockedForm], None]]:
-    forms: list[DockedForm] = []
+def loaded(qtbot: QtBot, shown: Callable[[DockedForm], DockedForm]) -> Callable[[DockedForm], None]:
+    """Shows a form, and waits for the model that it loads, if it does."""
 
     def show(form: DockedForm) -> None:
-        qtbot.addWidget(form)
-        form.show()
-        forms.append(form)
+        shown(form)
         choice = getattr(form, "model_choice", None) or getattr(form.form, "model_choice", None)
         qtbot.waitUntil(lambda: choice is None or not choice.is_loading, timeout=30_000)
 
-    yield show
-    for form in forms:
-        form.close()
-    assert worker.stop_all()
+    return show
 
 
 def test_that_there_are_no_labels_to_learn_from_is_said_no_longer_than_it_is_true(
-    viewer: ViewerModel, session: Session, shown: Any, tmp_path: Path, squares: NDArray[np.uint8]
+    viewer: ViewerModel, session: Session, loaded: Any, tmp_path: Path, squares: NDArray[np.uint8]
 ) -> None:
     form = TrainWidget(viewer, session, tmp_path)
-    shown(form)
+    loaded(form)
     form.train()
     assert form.panel.message.startswith("There is no image with labels")
 
@@ -102,10 +96,10 @@ def test_that_there_are_no_labels_to_learn_from_is_said_no_longer_than_it_is_tru
 
 
 def test_that_there_are_no_labels_to_weigh_is_said_no_longer_than_it_is_true(
-    viewer: ViewerModel, shown: Any, squares: NDArray[np.uint8]
+    viewer: ViewerModel, loaded: Any, squares: NDArray[np.uint8]
 ) -> None:
     form = WeightMapWidget(viewer)
-    shown(form)
+    loaded(form)
     form.button.click()
     assert form.sentence.message.startswith("There is no labels layer")
 
@@ -115,11 +109,11 @@ def test_that_there_are_no_labels_to_weigh_is_said_no_longer_than_it_is_true(
 
 
 def test_why_there_is_no_border_is_said_only_beside_the_labels_that_have_none(
-    viewer: ViewerModel, shown: Any, squares: NDArray[np.uint8], qtbot: QtBot
+    viewer: ViewerModel, loaded: Any, squares: NDArray[np.uint8], qtbot: QtBot
 ) -> None:
     mask = viewer.add_labels((squares > 100).astype(np.int32), name="mask")
     form = WeightMapWidget(viewer)
-    shown(form)
+    loaded(form)
     form.button.click()
     qtbot.waitUntil(lambda: form.remedy.isVisible(), timeout=20_000)
     said = form.sentence.message
@@ -133,10 +127,10 @@ def test_why_there_is_no_border_is_said_only_beside_the_labels_that_have_none(
 
 
 def test_what_was_wrong_with_a_model_file_is_said_until_another_model_is_loaded(
-    viewer: ViewerModel, session: Session, model_file: Path, shown: Any, qtbot: QtBot
+    viewer: ViewerModel, session: Session, model_file: Path, loaded: Any, qtbot: QtBot
 ) -> None:
     form = ModelWidget(viewer, session)
-    shown(form)
+    loaded(form)
     torn = model_file.with_name("torn.safetensors")
     torn.write_bytes(model_file.read_bytes()[:100])
     with qtbot.waitSignal(form.model_choice.load_failed, timeout=20_000):
@@ -149,10 +143,10 @@ def test_what_was_wrong_with_a_model_file_is_said_until_another_model_is_loaded(
 
 
 def test_where_a_model_was_saved_is_said_until_another_model_is_loaded(
-    viewer: ViewerModel, session: Session, shown: Any
+    viewer: ViewerModel, session: Session, loaded: Any
 ) -> None:
     form = ModelWidget(viewer, session)
-    shown(form)
+    loaded(form)
     form.sentence.show_text("Saved as 'mine.safetensors'.")
     form.image.changed.emit()
     assert form.sentence.message == "Saved as 'mine.safetensors'."

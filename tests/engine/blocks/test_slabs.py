@@ -66,7 +66,8 @@ def test_several_volumes_by_several_networks(monkeypatch):
 
 @settings(max_examples=8, deadline=None)
 @given(
-    st.tuples(*(st.integers(1, 12),) * 3),
+    # A last axis of 3 or 4 would be colours.
+    st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(5, 12)),
     st.tuples(*(st.integers(1, 14),) * 3),
     st.integers(1, 20_000),
     st.sampled_from([1.0, 1.4, 0.6]),

@@ -203,7 +203,7 @@ def test_blocks_refuse_linking():
     image, labels = three_balls(), np.zeros((16, 40, 40), np.int32)
     settings = SegmentationSettings(volume="linked")
 
-    with pytest.raises(SettingsError, match=r"in blocks cells are not made whole .* ends in \.tif"):
+    with pytest.raises(SettingsError, match=r"in blocks discs are not linked .* ends in \.tif"):
         list(
             segment_blocks(
                 image, network_of_bright_cells(), labels, settings=settings, device="cpu"

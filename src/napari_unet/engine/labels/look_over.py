@@ -95,7 +95,7 @@ def chosen_cells(
     return low
 
 
-def in_order(cells: CellList, order: Order) -> list[int]:
+def in_order(cells: CellList, order: Order, chosen: NDArray[np.bool_] | None = None) -> list[int]:
     """Put the numbers of cells in the order in which they are looked over.
 
     Parameters
@@ -104,6 +104,8 @@ def in_order(cells: CellList, order: Order) -> list[int]:
     order : {"doubt", "small", "large", "position", "number"}
         The most doubtful first; the smallest or largest first; slice by slice in rows that are
         read to and fro, so that the way from each to the next is short.
+    chosen : (N,) bool array, optional
+        Only these.
 
     Raises
     ------
@@ -123,7 +125,10 @@ def in_order(cells: CellList, order: Order) -> list[int]:
         found = (cells.numbers,)
     else:
         raise SettingsError(f"order is {order!r}; use one of {', '.join(get_args(Order))}.")
-    numbers: list[int] = cells.numbers[np.lexsort(found)].tolist()
+    rows = np.lexsort(found)
+    if chosen is not None:
+        rows = rows[chosen[rows]]
+    numbers: list[int] = cells.numbers[rows].tolist()
     return numbers
 
 
