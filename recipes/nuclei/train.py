@@ -23,6 +23,10 @@ NUCLEI = Recipe(
         "nuclei",
         UNetConfig(in_channels=3, classes=3, base_width=32, depth=4, max_width=160),
         class_roles=("background", "cell", "border"),
+        # From step 31,000 on. Before, touching cells had a gap on one side, which a network
+        # cannot foretell: 1,000 steps from the same state brought the quality from .4424 to
+        # .4543 with even borders and to .4516 without.
+        border_kind="even",
         # For the validations only; they are tuned when the training has ended.
         instances=InstanceSettings(foreground_threshold=0.45, seed_threshold=0.5, min_score=0.6),
         summary="Nuclei in fluorescence, histology and brightfield images, grey or RGB.",

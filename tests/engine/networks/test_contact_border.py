@@ -89,7 +89,7 @@ def test_filled_tissue_is_told_by_its_outlines():
     pairs = [TrainingPair(np.ones((32, 32)), labels) for labels in (filled, alone)]
     assert [round(contact_share([pair]), 2) for pair in pairs] == [1.0, 0.25]
     kinds = [new_description([pair]).border_kind for pair in pairs]
-    assert kinds == ["contact", "rim"]
+    assert kinds == ["contact", "even"]
     assert new_description(pairs[:1], class_roles=ROLES[:2]).border_kind == "rim"
     assert new_description(pairs[:1], class_names=("a", "b")).border_kind == "rim"
     note = note_of_border(pairs[:1], new_description(pairs[:1]))

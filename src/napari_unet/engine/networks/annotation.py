@@ -97,10 +97,9 @@ def training_target(
     """Class index of each pixel, from instance labels.
 
     With the roles background and cell, the paper's two classes: touching cells
-    are separated by one pixel of background. With a third role, border: the
-    outermost `border_width_px` of each cell and the gap between touching cells.
-    A small cell keeps at least the inner half of its radius as cell. Where
-    `border_kind` is "contact", it is `contact_border`.
+    are separated by one pixel of background. With a third role, border, it is
+    what `border_kind` says. A small cell keeps at least the inner half of its
+    radius as cell.
 
     Parameters
     ----------
@@ -110,8 +109,11 @@ def training_target(
         ends.
     class_roles : sequence of str
         One of `INSTANCE_ROLES`, perhaps with types in the place of "cell".
-    border_kind : {"rim", "contact"}
-        What the border class is, if there is one.
+    border_kind : {"rim", "even", "contact"}
+        What the border class is, if there is one: the outermost
+        `border_width_px` of each cell, and of two cells that touch also the gap,
+        which lies in the one with the higher number; as much of both; or the
+        pixels at which two cells meet alone, as `contact_border` finds them.
     border_width_px : float
         Of a rim.
     types : mapping of int to str, optional
@@ -137,56 +139,74 @@ def training_target(
             f"The network's classes are {', '.join(class_roles)}; instances can train "
             "'background, cell' or 'background, cell, border'."
         )
-    if border_kind == "contact" and BORDER in roles:
-        target = _contact_target(labels, roles)
+    if BORDER not in roles:
+        target = (separate_touching_cells(labels) > 0).astype(np.int64)
     else:
-        target = _cells_target(labels, roles, border_width_px, spacing)
+        if border_kind == "rim":
+            is_border = _rim_and_gap(labels, border_width_px, spacing)
+        else:
+            numbers = _numbered(labels)
+            is_border = contact_border(numbers)
+            if border_kind == "even":
+                is_border |= _rim_beside(is_border, labels, numbers, border_width_px, spacing)
+        target = np.where(is_border, roles.index(BORDER), labels > 0)
     if not types_of(class_roles):
         return target
     return typed_target(target, labels, class_roles, types or {})
 
 
-def _contact_target(labels: LabelImage, roles: tuple[str, ...]) -> NDArray[np.int64]:
+def _numbered(labels: LabelImage) -> NDArray[np.int64]:
+    """Labels with 0 for what is ignored, and no number above that of the pixels."""
+    cells = labels > 0
+    numbers = np.zeros(labels.shape, np.int64)
+    numbers[cells] = labels[cells]
     if labels.size and labels.max() > labels.size:
-        cells = labels > 0
-        numbers = np.unique(labels[cells], return_inverse=True)[1] + 1
-        labels = np.zeros(labels.shape, np.int64)
-        labels[cells] = numbers
-    target = (labels > 0).astype(np.int64)
-    target[contact_border(labels)] = roles.index(BORDER)
-    return target
+        numbers[cells] = np.unique(labels[cells], return_inverse=True)[1] + 1
+    return numbers
 
 
-def _cells_target(
+def _rim_and_gap(
+    labels: LabelImage, border_width_px: float, spacing: Sequence[float] | None
+) -> NDArray[np.bool_]:
+    separated = separate_touching_cells(labels)
+    numbers = _numbered(separated)
+    gap: NDArray[np.bool_] = (labels > 0) & (numbers == 0)
+    return gap | _is_rim(numbers, _depth(separated != 0, spacing), border_width_px)
+
+
+def _rim_beside(
+    contact: NDArray[np.bool_],
     labels: LabelImage,
-    roles: tuple[str, ...],
+    numbers: NDArray[np.int64],
     border_width_px: float,
     spacing: Sequence[float] | None,
-) -> NDArray[np.int64]:
-    separated = separate_touching_cells(labels)
-    inside = separated > 0
-    target = inside.astype(np.int64)
-    if BORDER not in roles:
-        return target
-    border = roles.index(BORDER)
-    depth = _depth(separated, spacing)[inside]
-    cells = separated[inside]
-    if cells.size and cells.max() > labels.size:
-        cells = np.unique(cells, return_inverse=True)[1]
-    radius = np.zeros(int(cells.max(initial=0)) + 1)
-    np.maximum.at(radius, cells, depth)
-    rim = np.minimum(border_width_px, radius / 2)[cells]
-    target[inside] = np.where(depth <= rim, border, target[inside])
-    target[(labels > 0) & ~inside] = border
-    return target
+) -> NDArray[np.bool_]:
+    """Rims that begin at the background, and with the pixels at which cells meet."""
+    depth = _depth(labels != 0, spacing)
+    if contact.any():
+        # Of depth 1 are these themselves, like the outermost pixels beside background.
+        depth = np.minimum(depth, 1 + _depth(~contact, spacing))
+    return _is_rim(numbers, depth, border_width_px)
 
 
-def _depth(separated: LabelImage, spacing: Sequence[float] | None) -> NDArray[np.float64]:
-    """Distance of each pixel to the nearest background, infinite where there is none."""
-    foreground = separated != 0
-    if foreground.all():  # scipy would measure to a pixel outside of the image
-        return np.full(separated.shape, np.inf)
-    depth: NDArray[np.float64] = ndimage.distance_transform_edt(foreground, sampling=spacing)
+def _is_rim(
+    numbers: NDArray[np.int64], depth: NDArray[np.float64], border_width_px: float
+) -> NDArray[np.bool_]:
+    """Whether pixels of cells are not deeper than the border, half of a cell's radius at most."""
+    cells = numbers > 0
+    inside, depth = numbers[cells], depth[cells]
+    radius = np.zeros(int(numbers.max(initial=0)) + 1)
+    np.maximum.at(radius, inside, depth)
+    rim = np.zeros(numbers.shape, bool)
+    rim[cells] = depth <= np.minimum(border_width_px, radius / 2)[inside]
+    return rim
+
+
+def _depth(inside: NDArray[np.bool_], spacing: Sequence[float] | None) -> NDArray[np.float64]:
+    """Distance of each pixel to the nearest one outside, infinite where there is none."""
+    if inside.all():  # scipy would measure to a pixel outside of the image
+        return np.full(inside.shape, np.inf)
+    depth: NDArray[np.float64] = ndimage.distance_transform_edt(inside, sampling=spacing)
     return depth
 
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.images.image import LabelImage
 
-BorderKind: TypeAlias = Literal["rim", "contact"]
-"""What the border class is: the rim of each cell, or the pixels at which two cells meet."""
+BorderKind: TypeAlias = Literal["rim", "even", "contact"]
+"""What the border class is: the rim of each cell, with the gap in one of two that touch; the rim,
+as much of both; or the pixels at which two cells meet."""
 
 _LEAST_INSIDE = 1 / 8
 """Share of a cell that is left as its inside; one that would keep less gives no pixels away."""

@@ -77,9 +77,9 @@ class NetworkDescription:
         Pixel size, in micrometres, of the images it was trained on.
     anisotropy : float, optional
         Distance between slices of the volumes it was trained on, in pixel sizes.
-    border_kind : {"rim", "contact"}
-        What it learns as border, if that is a class: the rim of each cell, or the
-        pixels at which two cells meet.
+    border_kind : {"rim", "even", "contact"}
+        What it learns as border, if that is a class, as in `training_target`. What was
+        begun before 0.2 has rims with a gap on one side, and goes on so.
     intensity : TrainingIntensity, optional
     instances : InstanceSettings
         Thresholds tuned for it.

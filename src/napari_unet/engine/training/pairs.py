@@ -260,9 +260,10 @@ def new_description(
         The numbers of the labels are classes, 1 is that of the first name;
         those without a name are called "class 1", "class 2", ... There are as
         many as the labels show. A reviewed 0 is one more, "background".
-    border_kind : {"rim", "contact"}, optional
-        What the border class is; without it "contact" where at least half of the cells'
-        outlines touches other cells, as `contact_share` measures it.
+    border_kind : {"rim", "even", "contact"}, optional
+        What the border class is, as in `training_target`; without it "contact" where at least
+        half of the cells' outlines touches other cells, as `contact_share` measures it, and
+        "even" elsewhere.
     shape : UNetConfig, optional
         All the rest of its shape; what is usual for images, or for volumes, without it. How many
         levels are flat, if no pair has a `spacing`.
@@ -306,15 +307,14 @@ def new_description(
     config = replace(
         shape, ndim=ndim, in_channels=in_channels, classes=len(class_roles), flat_levels=flat
     )
-    if border_kind is None:
-        is_dense = BORDER in class_roles and class_names is None and contact_share(pairs) >= DENSE
-        border_kind = "contact" if is_dense else "rim"
+    if border_kind is None and BORDER in class_roles and class_names is None:
+        border_kind = "contact" if contact_share(pairs) >= DENSE else "even"
     return NetworkDescription(
         name,
         config,
         class_roles=tuple(class_roles),
         anisotropy=anisotropy,
-        border_kind=border_kind,
+        border_kind=border_kind or "rim",
     )
 
 
@@ -326,7 +326,7 @@ def contact_share(pairs: Sequence[TrainingPair]) -> float:
 
 def note_of_border(pairs: Sequence[TrainingPair], description: NetworkDescription) -> str | None:
     """Say that borders are thin because cells fill the tissue; None if they are rims."""
-    if description.border_kind == "rim" or BORDER not in description.class_roles:
+    if description.border_kind != "contact" or BORDER not in description.class_roles:
         return None
     return (
         "The border class is the pixels at which two cells meet, not the rim of cells, so that "
