@@ -115,6 +115,7 @@ def tune(image_file: str, truth_file: str, model: str) -> None:
 TARGETS: dict[str, dict[str, Any]] = {
     "two classes": {"class_roles": ("background", "cell")},
     "rim": {"border_kind": "rim"},
+    "even rim": {"border_kind": "even"},
     "contact": {"border_kind": "contact"},
 }
 BLURS_PX = (0.0, 0.7)

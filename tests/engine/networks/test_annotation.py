@@ -34,6 +34,21 @@ def test_gap_between_touching_cells_is_border():
     assert target[2].tolist() == [1, 1, 1, 1, 1, 2, 2, 2, 1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("numbers", [(1, 2), (2, 1)])
+def test_even_border_lies_on_both_sides_of_where_cells_touch(numbers):
+    labels = np.zeros((5, 12), int)
+    labels[:, :6], labels[:, 6:] = numbers
+    target = training_target(labels, THREE, border_kind="even")
+    assert target[2].tolist() == [1, 1, 1, 1, 2, 2, 2, 2, 1, 1, 1, 1]
+
+
+def test_even_border_of_a_cell_alone_is_its_rim():
+    labels = np.zeros((9, 12), int)
+    labels[1:7, 2:11] = 4
+    expected = training_target(labels, THREE)
+    assert np.array_equal(training_target(labels, THREE, border_kind="even"), expected)
+
+
 def test_small_cell_keeps_an_inside():
     labels = np.zeros((5, 5), int)
     labels[1:4, 1:4] = 1

@@ -69,11 +69,16 @@ def test_large_numbers_cost_nothing():
     assert target.tolist() == [[1, 1, 2, 2, 1, 1]]
 
 
-@given(st.integers(0, 10_000), st.sampled_from([(9, 11), (5, 6, 7)]), st.integers(1, 30))
-def test_insides_of_two_cells_share_no_face(seed, shape, count):
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([(9, 11), (5, 6, 7)]),
+    st.integers(1, 30),
+    st.sampled_from(["rim", "even", "contact"]),
+)
+def test_insides_of_two_cells_share_no_face(seed, shape, count, kind):
     labels = np.random.default_rng(seed).integers(-1, count, shape).astype(np.int32)
-    inside = np.where(contact_border(labels), 0, np.maximum(labels, 0))
-    assert contact_counts(inside)[0] == 0
+    is_inside = training_target(labels, ROLES, border_kind=kind) == 1
+    assert contact_counts(np.where(is_inside, labels, 0))[0] == 0
 
 
 @pytest.mark.parametrize("labels", [_filled((128, 128), 300), _filled((32, 40, 40), 100)])
