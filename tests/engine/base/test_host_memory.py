@@ -1,6 +1,12 @@
 """Memory that the computer, a container or a cluster's job can still give."""
 
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from napari_unet.engine.base import host_memory
 from napari_unet.engine.base.host_memory import free_host_bytes, granted_bytes
@@ -44,3 +50,30 @@ def test_a_machine_without_limits_has_all_that_is_free(tmp_path):
 def test_free_memory_is_the_smaller_of_what_is_free_and_what_is_granted(monkeypatch):
     monkeypatch.setattr(host_memory, "granted_bytes", lambda: 7)
     assert free_host_bytes() == 7
+
+
+FAULTS = """
+import resource
+import numpy as np
+from napari_unet.engine.base.host_memory import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        np.ones(2**20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+given_back = faults()
+keep_freed_memory()
+faults()
+print(given_back, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked")
+def test_a_worker_of_dask_does_not_ask_for_the_same_memory_again_and_again():
+    environment = os.environ | {"MALLOC_TRIM_THRESHOLD_": "65536"}  # as dask starts it
+    command = [sys.executable, "-c", FAULTS]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    given_back, kept = map(int, said.stdout.split())
+    assert kept < given_back / 10

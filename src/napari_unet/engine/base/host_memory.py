@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
+import sys
 from pathlib import Path
 
 import psutil
@@ -58,3 +61,21 @@ def _room_in_group(group: Path, version: int) -> int | None:
         return max(0, int(limit) - used + int(statistics.get(names[2], 0)))
     except (OSError, ValueError):
         return None
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let glibc keep what is freed for the next time, as it does unless it is told otherwise.
+
+    dask starts workers with MALLOC_TRIM_THRESHOLD_=65536, by which all large
+    memory goes back at once and is asked for anew: a third more time for a network.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:  # another C library
+        return
+    trim_threshold, mmap_threshold = -1, -3
+    # Where glibc's own thresholds end when they grow by themselves (mallopt(3)).
+    mallopt(mmap_threshold, 2**25)
+    mallopt(trim_threshold, 2**26)

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from napari_unet.engine.base.errors import ClusterError, UNetError
+from napari_unet.engine.base.host_memory import keep_freed_memory
 from napari_unet.engine.cluster.hands import Item, Result
 
 _OURS = "napari-unet-cells"
@@ -92,6 +93,7 @@ def _on_worker(function: Callable[[], Result], wanted: str, dask_worker: Any) ->
     # As many as the worker was given: several on one computer do not get in each other's way.
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
+    keep_freed_memory()
     try:
         return function()
     except UNetError as error:
