@@ -16,7 +16,6 @@ what Adam knew is lost, the rate rises anew, and a narrower network is widened t
 from __future__ import annotations
 
 import argparse
-import ctypes
 import dataclasses
 import json
 import os
@@ -40,6 +39,7 @@ from napari_unet import (
     load_checkpoint,
     save_checkpoint,
 )
+from napari_unet.engine.base.host_memory import keep_freed_memory
 from napari_unet.engine.networks.network import Network, NetworkDescription, new_network
 from napari_unet.engine.networks.unet import UNet
 from napari_unet.engine.training.run import TrainingRun
@@ -238,18 +238,6 @@ def first_network(recipe: Recipe, model: Path | None, seed: int) -> Network:
     return Network(start.unet, recipe.description)
 
 
-def keep_freed_memory() -> None:
-    """Let glibc reuse large blocks; to ask the system anew for each costs an eighth of a step."""
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        trim_threshold, top_pad, mmap_max = -1, -2, -4
-        mallopt(mmap_max, 0)
-        mallopt(trim_threshold, 2**31 - 1)
-        mallopt(top_pad, 2**28)
-
-
 def read_arguments(recipe: Recipe, text: str | None) -> argparse.Namespace:
     """Of the command line."""
     parser = argparse.ArgumentParser(
@@ -290,7 +278,7 @@ def follow(recipe: Recipe, text: str | None) -> int:
     if arguments.export_light:
         export_light(recipe, record, arguments.export_light)
         return 0
-    keep_freed_memory()
+    keep_freed_memory(all_of_it=True)
     parts = recipe.split(arguments.data)
     (arguments.out / "pid").write_text(f"{os.getpid()}\n")
     run = begin(recipe, parts, record, arguments)

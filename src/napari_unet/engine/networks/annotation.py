@@ -98,8 +98,8 @@ def training_target(
 
     With the roles background and cell, the paper's two classes: touching cells
     are separated by one pixel of background. With a third role, border, it is
-    what `border_kind` says. A small cell keeps at least the inner half of its
-    radius as cell.
+    what `border_kind` says. Of a small cell a rim leaves the inner half of its
+    radius as cell, at least.
 
     Parameters
     ----------
@@ -139,17 +139,11 @@ def training_target(
             f"The network's classes are {', '.join(class_roles)}; instances can train "
             "'background, cell' or 'background, cell, border'."
         )
-    if BORDER not in roles:
-        target = (separate_touching_cells(labels) > 0).astype(np.int64)
-    else:
-        if border_kind == "rim":
-            is_border = _rim_and_gap(labels, border_width_px, spacing)
-        else:
-            numbers = _numbered(labels)
-            is_border = contact_border(numbers)
-            if border_kind == "even":
-                is_border |= _rim_beside(is_border, labels, numbers, border_width_px, spacing)
+    if BORDER in roles:
+        is_border = _border(labels, border_kind, border_width_px, spacing)
         target = np.where(is_border, roles.index(BORDER), labels > 0)
+    else:
+        target = (separate_touching_cells(labels) > 0).astype(np.int64)
     if not types_of(class_roles):
         return target
     return typed_target(target, labels, class_roles, types or {})
@@ -165,28 +159,27 @@ def _numbered(labels: LabelImage) -> NDArray[np.int64]:
     return numbers
 
 
-def _rim_and_gap(
-    labels: LabelImage, border_width_px: float, spacing: Sequence[float] | None
-) -> NDArray[np.bool_]:
-    separated = separate_touching_cells(labels)
-    numbers = _numbered(separated)
-    gap: NDArray[np.bool_] = (labels > 0) & (numbers == 0)
-    return gap | _is_rim(numbers, _depth(separated != 0, spacing), border_width_px)
-
-
-def _rim_beside(
-    contact: NDArray[np.bool_],
+def _border(
     labels: LabelImage,
-    numbers: NDArray[np.int64],
+    border_kind: BorderKind,
     border_width_px: float,
     spacing: Sequence[float] | None,
 ) -> NDArray[np.bool_]:
-    """Rims that begin at the background, and with the pixels at which cells meet."""
+    """Pixels of cells that are border, of that kind."""
+    if border_kind == "rim":
+        separated = separate_touching_cells(labels)
+        numbers = _numbered(separated)
+        gap: NDArray[np.bool_] = (labels > 0) & (numbers == 0)
+        return gap | _is_rim(numbers, _depth(separated != 0, spacing), border_width_px)
+    numbers = _numbered(labels)
+    contact = contact_border(numbers)
+    if border_kind == "contact":
+        return contact
     depth = _depth(labels != 0, spacing)
     if contact.any():
         # Of depth 1 are these themselves, like the outermost pixels beside background.
         depth = np.minimum(depth, 1 + _depth(~contact, spacing))
-    return _is_rim(numbers, depth, border_width_px)
+    return contact | _is_rim(numbers, depth, border_width_px)
 
 
 def _is_rim(
