@@ -148,13 +148,13 @@ def content(case: LabelCase) -> Iterator[Finding]:
 
 
 def touching(case: LabelCase) -> Iterator[Finding]:
-    """Where cells meet, the paper's way of learning takes a pixel from them."""
+    """Where cells meet, pixels of theirs are learned as what keeps them apart."""
     pieces, every = case.facts.pieces, case.facts.ids
     ids = np.intersect1d(pieces.numbers[pieces.touches], every)
     if ids.size > 1:
         yield note(
             f"{ids.size} of the {every.size} cells of {case.name} touch a neighbour; where they "
-            "meet the network learns a gap of one pixel.",
+            "meet the network learns to keep them apart.",
             ids=_all(ids),
         )
 
